@@ -1,0 +1,85 @@
+"""The project's chores; `nox -s tests` and `nox -s demo` need nothing but Python and pip."""
+
+from __future__ import annotations
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def _lowest(dependency: str) -> str:
+    """Return *dependency* pinned to the lower bound that it admits."""
+    requirement = Requirement(dependency)
+    (lowest,) = (bound.version for bound in requirement.specifier if bound.operator == ">=")
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}=={lowest}"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style and the direction of imports."""
+    session.install(*_group("lint"))
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+    # grimp reads the sources without running them, so their dependencies are not installed.
+    session.run("lint-imports", "--no-cache", "--no-logo", env={"PYTHONPATH": "src"})
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types within, and that the installed package's public types are complete."""
+    session.install(".", *_group("types"))
+    session.run("mypy")
+    # The node that pip installed is used even where an older one is on the path.
+    session.run(
+        "pyright",
+        "--ignoreexternal",
+        "--verifytypes",
+        "tract",
+        env={"PYRIGHT_PYTHON_GLOBAL_NODE": "0"},
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the wheel as it ships, with branch coverage; arguments go to pytest.
+
+    The coverage asked for holds for the whole suite, so not where arguments select from it.
+    """
+    session.install(".", *_group("tests"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    threshold = () if session.posargs else ("--fail-under=95",)
+    session.run("coverage", "report", *threshold)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the tests with each runtime dependency at its lower bound; arguments go to pytest."""
+    pins = [_lowest(dependency) for dependency in PYPROJECT["project"]["dependencies"]]
+    session.install(".", *pins, *_group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into `site/`; a warning is an error."""
+    session.install(*_group("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Replay transcripts as concurrent agents; an argument names a file of them."""
+    session.install(".", *_group("demo"))
+    session.run("python", "docs/examples/demo.py", *session.posargs)

@@ -1,0 +1,66 @@
+"""What every test gets: watchers of the event loop, real transcripts, a place for a database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
+
+# Machines differ in speed, and the first example of a run warms every cache.
+settings.register_profile("tract", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("tract")
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Raise `BlockingError` where the package blocks a running event loop, however deep below it.
+
+    What tests and other packages do on their own account is not watched.
+    """
+    with blockbuster_ctx("tract") as watcher:
+        yield watcher
+
+
+@pytest_asyncio.fixture
+async def _loop_without_leftovers() -> AsyncIterator[None]:
+    yield
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        # Tasks that have been told to end get their turn to do so.
+        _, left = await asyncio.wait(left, timeout=0.2)
+
+    assert not left, f"still running after the test: {sorted(map(repr, left))}"
+
+
+@pytest.fixture(autouse=True)
+def no_task_left_running(request: pytest.FixtureRequest) -> None:
+    """Fail an async test that leaves a task on its event loop; others get no loop for it."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("_loop_without_leftovers")
+
+
+@pytest.fixture(scope="session")
+def airline() -> list[dict[str, Any]]:
+    """The recorded conversations: dicts with `id` and `messages` (Chat Completions)."""
+    folder = Path(os.environ.get("ASYNCTRACT_TRANSCRIPTS", TRANSCRIPTS))
+    path = folder / "airline.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no transcripts at {path}; ASYNCTRACT_TRANSCRIPTS names their folder")
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def db_path(tmp_path: Path) -> Path:
+    """A path in a folder of the test's own, where no database is yet."""
+    return tmp_path / "context.db"

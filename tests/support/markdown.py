@@ -1,0 +1,67 @@
+"""Reading Markdown pages: their Python blocks, links, headings and reference directives."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+_FENCE = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)\n"
+    r"(?P<body>.*?)^[ \t]*(?P=fence)[`~]*[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_CODE_SPAN = re.compile(r"(?P<ticks>`+).+?(?P=ticks)")
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
+_HEADING = re.compile(r"^#{1,6}\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^::: (?P<name>\S+)$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A fenced block's text and the number of the line that it begins on, counted from 1."""
+
+    text: str
+    line: int
+
+
+def python_blocks(page: str) -> list[Block]:
+    """Return the blocks fenced as `python` or `py`, in order, nested ones included."""
+    return [
+        Block(textwrap.dedent(fence["body"]), page.count("\n", 0, fence.start("body")) + 1)
+        for fence in _FENCE.finditer(page)
+        if fence["info"].split()[:1] in (["python"], ["py"])
+    ]
+
+
+def broken_links(path: Path) -> list[str]:
+    """Return the links of the page at *path* that lead to no file or heading of the project."""
+    links = [match["target"] for match in _LINK.finditer(_prose(path))]
+    return [link for link in links if not (_leads_outside(link) or _resolves(path, link))]
+
+
+def directives(page: str) -> list[str]:
+    """Return the dotted names that the page has documented from their docstrings, in order."""
+    return [match["name"] for match in _DIRECTIVE.finditer(page)]
+
+
+def _prose(path: Path) -> str:
+    return _CODE_SPAN.sub("", _FENCE.sub("", path.read_text(encoding="utf-8")))
+
+
+def _leads_outside(link: str) -> bool:
+    return re.match(r"[a-z][a-z0-9+.-]*:", link) is not None
+
+
+def _resolves(path: Path, link: str) -> bool:
+    file, _, anchor = link.partition("#")
+    target = path.parent / file if file else path
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def _anchors(path: Path) -> set[str]:
+    """Return the anchors of the page's headings, and of what its directives document."""
+    page = path.read_text(encoding="utf-8")
+    titles = [match["title"] for match in _HEADING.finditer(_FENCE.sub("", page))]
+    slugs = {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower())) for title in titles}
+    return slugs | set(directives(page))
