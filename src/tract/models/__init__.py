@@ -1,0 +1,1 @@
+"""Pydantic values without I/O: contents, commits, annotations, options."""

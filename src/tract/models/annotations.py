@@ -1,0 +1,48 @@
+"""Priorities of entries, and the commits that set them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tract.models.content import ContentModel
+
+__all__ = ["AnnotationContent", "Priority", "PriorityAnnotation", "default_priority"]
+
+
+class Priority(StrEnum):
+    """How an entry is treated when the context is compiled or shortened."""
+
+    SKIP = "skip"
+    """Left out of the compiled context; still in the history."""
+    NORMAL = "normal"
+    PINNED = "pinned"
+    """Kept by anything that shortens a context."""
+
+
+def default_priority(content_type: str) -> Priority:
+    """Return the priority of an entry that nobody has annotated."""
+    return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
+
+
+class AnnotationContent(ContentModel):
+    """The content of an ANNOTATE commit; made by `annotate()`, not by `commit()`."""
+
+    content_type: Literal["annotation"] = "annotation"
+    priority: Literal["skip", "normal", "pinned"]
+    reason: str | None = None
+
+
+class PriorityAnnotation(BaseModel):
+    """One priority that was set on an entry, by the commit `commit_hash`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    target_hash: str
+    priority: Priority
+    reason: str | None
+    commit_hash: str
+    created_at: datetime

@@ -1,0 +1,63 @@
+"""Commits as callers see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["CommitInfo", "CommitOperation", "VerifyFault", "VerifyReport"]
+
+
+class CommitOperation(StrEnum):
+    """What a commit does to the context."""
+
+    APPEND = "append"
+    """Adds an entry."""
+    EDIT = "edit"
+    """Replaces the content of an earlier entry."""
+    ANNOTATE = "annotate"
+    """Sets the priority of an earlier entry."""
+
+
+class CommitInfo(BaseModel):
+    """One commit. Its dicts are the caller's own copies.
+
+    `token_count` counts the rendered content alone, without the overhead of a message.
+    `created_at` is in UTC with microseconds and strictly increases within a tract.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    commit_hash: str
+    tract_id: str
+    parent_hash: str | None
+    content_hash: str
+    content_type: str
+    operation: CommitOperation
+    edit_target: str | None
+    message: str | None
+    token_count: int
+    metadata: dict[str, Any] | None
+    generation_config: dict[str, Any] | None
+    created_at: datetime
+
+
+class VerifyFault(BaseModel):
+    """One thing that `verify()` found wrong; `commit_hash` is the commit it belongs to."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    commit_hash: str
+    problem: str
+
+
+class VerifyReport(BaseModel):
+    """What `verify()` did: commits checked, and every fault found (none means sound)."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    checked: int
+    faults: tuple[VerifyFault, ...]

@@ -1,0 +1,66 @@
+"""Options of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["BudgetAction", "TokenBudgetConfig", "TractConfig"]
+
+BudgetCallback = Callable[[int, int], Awaitable[None] | None]
+"""Called with the tokens that the context would have, and the budget."""
+
+
+class BudgetAction(StrEnum):
+    """What happens to a commit that would take the context over its budget."""
+
+    WARN = "warn"
+    """A `TokenBudgetWarning` is issued; the commit is made."""
+    REJECT = "reject"
+    """`BudgetExceededError` is raised; nothing is written."""
+    CALLBACK = "callback"
+    """The callback is called, and awaited if it is a coroutine function; then the commit is made,
+    unless the callback raises. It may use the tract, for instance to shorten its context."""
+
+
+class TokenBudgetConfig(BaseModel):
+    """A limit on the compiled context, checked as it would be after each commit."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: Annotated[int, Field(gt=0)]
+    action: BudgetAction = BudgetAction.WARN
+    callback: BudgetCallback | None = None
+
+    @model_validator(mode="after")
+    def _callback_where_it_is_called(self) -> Self:
+        if (self.action is BudgetAction.CALLBACK) != (self.callback is not None):
+            raise ValueError("give a `callback` exactly when the action is 'callback'")
+        return self
+
+
+class TractConfig(BaseModel):
+    """Options of a store; the same object may open any number of stores.
+
+    Attributes:
+        type_to_role: roles by content type, in place of the default ones.
+        max_content_bytes: the largest content, as canonical JSON, that a commit may hold.
+        cache_max_bytes: bound of the snapshot cache; 0 turns it off.
+        token_budget: a limit on the compiled context, or None.
+        durability: `normal` survives a killed process, `full` also a power cut at each commit.
+        busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
+        readers: connections that serve reads of a file, each with a thread of its own.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    type_to_role: dict[str, Literal["system", "user", "assistant"]] = Field(default_factory=dict)
+    max_content_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    token_budget: TokenBudgetConfig | None = None
+    durability: Literal["normal", "full"] = "normal"
+    busy_timeout: Annotated[float, Field(ge=0)] = 30.0
+    readers: Annotated[int, Field(ge=1, le=16)] = 2

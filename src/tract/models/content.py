@@ -1,0 +1,106 @@
+"""The content types: what a commit may hold.
+
+Each is a frozen pydantic model with a `content_type`; `Content` is their union. Strings are
+taken strictly (no bytes, no numbers) and unknown fields are refused, so that what was meant
+is what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ArtifactContent",
+    "Content",
+    "ContentModel",
+    "DialogueContent",
+    "FreeformContent",
+    "InstructionContent",
+    "OutputContent",
+    "ReasoningContent",
+    "ToolIOContent",
+]
+
+
+class ContentModel(BaseModel):
+    """Base of the built-in content types: frozen, strict, no unknown fields."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class InstructionContent(ContentModel):
+    """What the model is told to be and do; a system message, PINNED by default."""
+
+    content_type: Literal["instruction"] = "instruction"
+    text: str
+
+
+class DialogueContent(ContentModel):
+    """Something said by one side of the conversation, optionally by name."""
+
+    content_type: Literal["dialogue"] = "dialogue"
+    role: Literal["user", "assistant", "system"]
+    text: str
+    name: str | None = None
+
+
+class ToolIOContent(ContentModel):
+    """A tool's call or its result.
+
+    For a call, `payload` holds the arguments: a string is kept to the byte (re-serialising it
+    would break prompt caching), anything else becomes its canonical JSON. `call_id` ties a
+    result to its call; `status` tells a result's outcome.
+    """
+
+    content_type: Literal["tool_io"] = "tool_io"
+    tool_name: str
+    direction: Literal["call", "result"]
+    payload: Any
+    status: Literal["success", "error"] | None = None
+    call_id: str | None = None
+
+
+class ReasoningContent(ContentModel):
+    """A model's thinking, kept as an assistant's message."""
+
+    content_type: Literal["reasoning"] = "reasoning"
+    text: str
+
+
+class ArtifactContent(ContentModel):
+    """Something made along the way: code, a document, a plan."""
+
+    content_type: Literal["artifact"] = "artifact"
+    artifact_type: str
+    content: str
+    language: str | None = None
+
+
+class OutputContent(ContentModel):
+    """A final result."""
+
+    content_type: Literal["output"] = "output"
+    text: str
+    format: Literal["text", "markdown", "json"] = "text"
+
+
+class FreeformContent(ContentModel):
+    """Any JSON value; a string is shown as it is, anything else as its canonical JSON."""
+
+    content_type: Literal["freeform"] = "freeform"
+    payload: Any
+
+
+Content = Annotated[
+    InstructionContent
+    | DialogueContent
+    | ToolIOContent
+    | ReasoningContent
+    | ArtifactContent
+    | OutputContent
+    | FreeformContent,
+    Field(discriminator="content_type"),
+]
+"""Any built-in content, told apart by `content_type`."""

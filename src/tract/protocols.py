@@ -1,0 +1,242 @@
+"""The values that cross every room, and the protocols that callers may implement.
+
+Nothing here does I/O or knows how a context is stored; everything else may import it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, runtime_checkable
+
+__all__ = [
+    "UNSET",
+    "CommitStep",
+    "CompileSnapshot",
+    "CompiledContext",
+    "ContextCompiler",
+    "Message",
+    "TokenCounter",
+    "TokenUsage",
+    "ToolCall",
+    "Unset",
+]
+
+
+class Unset(Enum):
+    """Type of `UNSET`, which tells "not given" from None."""
+
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+"""Stands for a keyword that was not given, where None means something."""
+
+UnsetType = Literal[Unset.UNSET]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool, as an assistant's message carries it.
+
+    `arguments` is JSON text, to the byte what was committed. `id` is None where the
+    committed call had no `call_id`; the provider formats then make one up.
+    """
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a compiled context; deeply immutable, so it is shared, not copied.
+
+    `content` is None only for an assistant's message that consists of tool calls.
+    `tool_name` and `is_error` describe a tool result for providers that ask; they are
+    not part of `to_dict()` and cost no tokens.
+    """
+
+    role: str
+    content: str | None = None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+    is_error: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a new plain dict: `role`, `content` and, where present, the other keys."""
+        plain: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.name is not None:
+            plain["name"] = self.name
+        if self.tool_calls:
+            plain["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.tool_calls
+            ]
+        if self.tool_call_id is not None:
+            plain["tool_call_id"] = self.tool_call_id
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """What an API reported for one call: token counts, each zero or more."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int | None = None
+
+
+class CommitStep(NamedTuple):
+    """One commit as the fold reads it; `data` is the blob, canonical JSON in UTF-8.
+
+    `operation` is `append`, `edit` or `annotate`. `token_count` was counted by the
+    counter named `token_source` when the commit was made.
+    """
+
+    commit_hash: str
+    operation: str
+    edit_target: str | None
+    content_type: str
+    data: bytes
+    token_count: int
+    token_source: str
+    generation_config_json: str | None
+
+
+class CompileSnapshot(Protocol):
+    """The immutable result of folding a history up to one head."""
+
+    @property
+    def head_hash(self) -> str | None:
+        """The commit that this snapshot compiles; None for an empty history."""
+
+
+class CompiledContext(ABC):
+    """What a model gets to see at one head, with its token count and its history.
+
+    Lists and dicts are made when they are looked at and belong to whoever looks: changing
+    them changes no store, no cache and no other caller's result.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def messages(self) -> list[Message]:
+        """The messages, oldest first; consecutive ones of a role joined unless asked not to."""
+
+    @property
+    @abstractmethod
+    def token_count(self) -> int:
+        """Tokens of the whole message list; who counted says `token_source`."""
+
+    @property
+    @abstractmethod
+    def token_source(self) -> str:
+        """`tiktoken:<encoding>` or another counter's name, or `api:<prompt>+<completion>`."""
+
+    @property
+    @abstractmethod
+    def commit_count(self) -> int:
+        """The number of effective entries: those that are not SKIP."""
+
+    @property
+    @abstractmethod
+    def generation_configs(self) -> list[dict[str, Any]]:
+        """One config per effective entry, before joining; `{}` where none was set."""
+
+    @property
+    @abstractmethod
+    def commit_hashes(self) -> list[str]:
+        """One hash per effective entry, parallel to `generation_configs`."""
+
+    @property
+    @abstractmethod
+    def head_hash(self) -> str | None:
+        """The commit that was compiled; None for an empty history."""
+
+    @abstractmethod
+    def to_openai(self) -> list[dict[str, Any]]:
+        """Return a Chat Completions message list."""
+
+    @abstractmethod
+    def to_anthropic(self) -> dict[str, Any]:
+        """Return Messages API arguments: `messages` and, where there is one, `system`."""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return new plain dicts: `role`, `content` and, where present, the other keys."""
+        return [message.to_dict() for message in self.messages]
+
+    def __eq__(self, other: object) -> bool:
+        """Two contexts are equal when every field is."""
+        if not isinstance(other, CompiledContext):
+            return NotImplemented
+        return (
+            self.head_hash == other.head_hash
+            and self.token_count == other.token_count
+            and self.token_source == other.token_source
+            and self.commit_hashes == other.commit_hashes
+            and self.messages == other.messages
+            and self.generation_configs == other.generation_configs
+        )
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # its lists are the caller's to change
+
+    def __repr__(self) -> str:
+        head = self.head_hash[:12] if self.head_hash else None
+        return (
+            f"<{type(self).__name__} head={head} entries={self.commit_count} "
+            f"tokens={self.token_count} ({self.token_source})>"
+        )
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts tokens; may be called from worker threads, several at a time.
+
+    A counter may have an attribute `source`, its name in `token_source`; without one it is
+    named after its class. Counters whose count of a message list is the sum over its messages
+    should derive from `BaseTokenCounter`, which keeps compiles incremental.
+    """
+
+    def count_text(self, text: str) -> int:
+        """Return the tokens of *text*; what looks like a special token is text."""
+
+    def count_messages(self, messages: Sequence[dict[str, Any]]) -> int:
+        """Return the tokens of a message list in the shape of `CompiledContext.to_dicts()`."""
+
+
+class ContextCompiler(Protocol):
+    """Turns a history into contexts: a left fold, one step per commit, and views of its result.
+
+    All three are plain functions of their arguments. They may be called from worker threads,
+    and snapshots are shared between calls, so none may change one.
+    """
+
+    def empty(self) -> CompileSnapshot:
+        """Return the snapshot of a history without commits."""
+
+    def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
+        """Return the snapshot after *steps*, which follow on *snapshot*'s head, oldest first."""
+
+    def view(
+        self,
+        snapshot: CompileSnapshot,
+        usage: TokenUsage | None = None,
+        *,
+        include_edit_annotations: bool = False,
+        aggregate_same_role: bool = True,
+    ) -> CompiledContext:
+        """Return what a model sees; *usage*, if given, replaces count and source."""
