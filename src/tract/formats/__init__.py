@@ -1,0 +1,1 @@
+"""Provider formats: compiled messages out, provider messages in."""
