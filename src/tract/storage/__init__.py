@@ -1,0 +1,1 @@
+"""Where commits are kept: the repositories, and their SQLite form."""

@@ -1,0 +1,238 @@
+"""Opening and closing a SQLite database: connections, their options, the schema's version."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import StaticPool
+
+from tract.exceptions import StorageError
+from tract.models.config import TractConfig
+from tract.storage.errors import translate
+from tract.storage.migrations import migrate
+from tract.storage.transaction import WriteTransaction
+from tract.storage.worker import Worker
+from tract.storage.writer import GroupWriter
+
+__all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
+
+T = TypeVar("T")
+
+
+def now_microseconds() -> int:
+    """Return the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class Database:
+    """One writer connection and some readers, all open until `aclose()`."""
+
+    def __init__(
+        self,
+        path: str,
+        workers: Sequence[Worker],
+        closers: Sequence[Callable[[], Awaitable[None]]],
+        clock: Callable[[], int],
+    ) -> None:
+        self.path = path
+        self._workers = workers
+        self._readers = workers[1:] or workers
+        self._closers = closers
+        self._writer = GroupWriter(workers[0], path, clock)
+
+    @property
+    def trips(self) -> int:
+        """Trips made so far to the connections' threads, the measure of what a verb costs."""
+        return sum(worker.trips for worker in self._workers)
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *function* on the reader that has least to do; it must not write."""
+        return await min(self._readers, key=_load).run(function)
+
+    async def write(self, job: Callable[[WriteTransaction], T]) -> T:
+        """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
+        return await self._writer.write(job)
+
+    async def aclose(self) -> None:
+        """Close every connection; no call may be under way."""
+        results = await asyncio.gather(
+            *(close() for close in self._closers), return_exceptions=True
+        )
+        for failure in results:
+            if isinstance(failure, BaseException):
+                raise translate(failure, self.path) from failure
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop to wait on."""
+        for worker in self._workers:
+            worker.abandon()
+
+
+def _load(worker: Worker) -> int:
+    return worker.waiting
+
+
+def database_url(target: str) -> URL:
+    """Return the SQLAlchemy URL of a path, of `:memory:`, or of a URL given as such.
+
+    Raises:
+        StorageError: the URL is malformed, or names a database that is not SQLite.
+    """
+    if "://" not in target:
+        return URL.create("sqlite+aiosqlite", database=target)
+    try:
+        url = make_url(target)
+    except (ArgumentError, ValueError):
+        raise StorageError(
+            "This is no database URL. Give a path, ':memory:' or 'sqlite:///path'."
+        ) from None
+    if url.get_backend_name() != "sqlite":
+        raise StorageError(
+            f"Databases of the kind {url.get_backend_name()!r} are not supported yet. "
+            "Give a path, ':memory:' or 'sqlite:///path'."
+        )
+    return url.set(drivername="sqlite+aiosqlite")
+
+
+async def open_database(
+    target: str, config: TractConfig, clock: Callable[[], int] = now_microseconds
+) -> Database:
+    """Open a SQLite file, creating it and its tables if need be, or a new `:memory:` database.
+
+    Raises:
+        StorageError: it cannot be opened, is damaged, is read-only or of a newer schema.
+    """
+    url = database_url(target)
+    arguments, options = SQLiteDialect_aiosqlite().create_connect_args(url)
+    options.pop("check_same_thread", None)
+    in_memory = not SQLiteDialect_aiosqlite._is_url_file_db(url)
+    path = url.database or ":memory:"
+    opened: list[aiosqlite.Connection] = []
+
+    async def connect() -> Worker:
+        connection = aiosqlite.connect(*arguments, **options)
+        connection._thread.daemon = True  # a forgotten store must not keep the interpreter alive
+        await connection
+        opened.append(connection)
+        return Worker(connection, path)
+
+    try:
+        workers = [await connect()]
+        await workers[0].run(lambda raw: _prepare(raw, config, path, migrating=True))
+        for _ in range(0 if in_memory else config.readers):
+            workers.append(await connect())
+            await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
+    except BaseException as error:
+        for connection in opened:
+            await connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, path) from error
+        raise
+    return Database(path, workers, [connection.close for connection in opened], clock)
+
+
+async def open_engine(
+    engine: AsyncEngine, config: TractConfig, clock: Callable[[], int] = now_microseconds
+) -> Database:
+    """Use connections of *engine*'s pool, held until closing and given back as they were.
+
+    Raises:
+        StorageError: the engine is not of sqlite+aiosqlite, or its pool has no connection left.
+    """
+    if engine.dialect.name != "sqlite" or engine.dialect.driver != "aiosqlite":
+        raise StorageError(
+            f"An engine of {engine.dialect.name}+{engine.dialect.driver} cannot be used. "
+            "Create it with `create_async_engine('sqlite+aiosqlite:///path')`."
+        )
+    path = engine.url.database or ":memory:"
+    held: list[_Held] = []
+    count = 1 if isinstance(engine.pool, StaticPool) else 1 + config.readers
+    try:
+        for index in range(count):
+            held.append(await _Held.take(engine, path))
+            await held[-1].prepare(config, path, migrating=index == 0)
+    except BaseException as error:
+        for item in held:
+            await item.give_back()
+        if isinstance(error, SQLAlchemyError):
+            raise StorageError(f"the engine gave no connection: {error}", path) from error
+        raise
+    return Database(path, [item.worker for item in held], [item.give_back for item in held], clock)
+
+
+class _Held:
+    """A connection on loan from an engine's pool."""
+
+    def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
+        self._connection = connection
+        self.worker = worker
+        self._found: dict[str, Any] = {}
+
+    @classmethod
+    async def take(cls, engine: AsyncEngine, path: str) -> _Held:
+        connection = await engine.connect()
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        return cls(connection, Worker(driver, path))
+
+    async def prepare(self, config: TractConfig, path: str, *, migrating: bool) -> None:
+        self._found = await self.worker.run(_connection_options)
+        await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
+
+    async def give_back(self) -> None:
+        await self.worker.run(lambda raw: _set_options(raw, self._found))
+        await self._connection.close()
+
+
+def _prepare(
+    connection: sqlite3.Connection, config: TractConfig, path: str, *, migrating: bool
+) -> None:
+    """Set a connection's options and, on the first one, bring the schema up to date."""
+    _set_options(
+        connection,
+        {
+            "busy_timeout": round(config.busy_timeout * 1000),
+            "foreign_keys": 1,
+            "synchronous": 2 if config.durability == "full" else 1,
+        },
+    )
+    if migrating:
+        _use_wal(connection, config.busy_timeout)
+        migrate(connection, path)
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch to the write-ahead log; the busy timeout does not cover that, so wait here."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _connection_options(connection: sqlite3.Connection) -> dict[str, Any]:
+    return {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("busy_timeout", "foreign_keys", "synchronous")
+    }
+
+
+def _set_options(connection: sqlite3.Connection, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        # PRAGMA takes no bound parameters; the names are ours and the values integers.
+        connection.execute(f"PRAGMA {name} = {int(value)}").fetchall()

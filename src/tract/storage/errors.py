@@ -1,0 +1,68 @@
+"""SQLite's errors, told in the library's own."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from tract.exceptions import (
+    StorageError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreFullError,
+    TractError,
+)
+
+__all__ = ["translate"]
+
+_PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest byte
+
+
+def translate(error: BaseException, path: str) -> TractError:
+    """Return the error of our tree that tells what *error* means for the database at *path*.
+
+    SQLite's result codes: https://www.sqlite.org/rescode.html
+    """
+    if isinstance(error, TractError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & _PRIMARY_CODE
+    told = str(error)
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusyError(
+            f"another connection held the database for too long ({told}). Try again, "
+            "or raise `TractConfig.busy_timeout`.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFullError(
+            f"there is no room left ({told}). Nothing was written; free some space and try again.",
+            path,
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorruptError(
+            f"the file is damaged or is no SQLite database ({told}). Restore it from a backup, "
+            "or open another path.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_READONLY:
+        return StorageError(
+            f"the database is read-only ({told}). Make the file and its folder writable, "
+            "or open a copy.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return StorageError(_cannot_open(told, path), path)
+    return StorageError(f"the database failed: {told}", path)
+
+
+def _cannot_open(told: str, path: str) -> str:
+    folder = Path(path).parent
+    try:
+        if Path(path).is_dir():
+            return "this is a folder. Give the path of a file."
+        if not folder.is_dir():
+            return f"the folder {folder} does not exist. Create it first."
+    except (OSError, ValueError):
+        pass  # the path itself cannot be looked at; SQLite's own words are all there is
+    return f"the file cannot be opened ({told}). Check the permissions of the file and its folder."

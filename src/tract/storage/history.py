@@ -1,0 +1,180 @@
+"""Reading a history on the connection's thread: heads, the steps to them, and the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError
+from tract.protocols import CommitStep, TokenUsage
+from tract.storage import statements as sql
+from tract.storage.repositories import BranchName, CommitRecord, Located, Position
+from tract.storage.rows import record_of, step_of
+from tract.storage.transaction import ref_name
+from tract.storage.walk import find_place, walk
+
+__all__ = ["Span", "locate", "log", "portion", "span"]
+
+_NEAR = 64
+"""Steps that a single trip brings along with the head."""
+
+
+class _Head(NamedTuple):
+    commit_hash: bytes
+    created_at: int
+    usage: TokenUsage | None
+
+
+class Span(NamedTuple):
+    """The way to a head: after the time of its base, through its own time.
+
+    `members` names the commits on the way where others lie between them, else it is None.
+    """
+
+    base_hash: str | None
+    after: int
+    through: int
+    members: frozenset[bytes] | None
+
+
+def locate(
+    connection: sqlite3.Connection,
+    *,
+    branch: BranchName,
+    position: Position,
+    known: Callable[[str], bool],
+) -> Located:
+    """See `CommitRepository.locate`."""
+    head = _find_head(connection, branch, position)
+    if head is None:
+        return Located(None, None, None, ())
+    head_hash = head.commit_hash.hex()
+    if known(head_hash):
+        return Located(head_hash, head.usage, head_hash, ())
+    rows: list[Sequence[Any]] = []
+    found = walk(
+        connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at, 1, 2
+    )
+    for row in found:
+        rows.append(row)
+        parent = row[1] and row[1].hex()
+        if parent is None or known(parent):
+            return Located(head_hash, head.usage, parent, _steps(connection, branch, rows))
+        if len(rows) == _NEAR:
+            break
+    return Located(head_hash, head.usage, None, None)
+
+
+def span(
+    connection: sqlite3.Connection,
+    *,
+    tract_id: str,
+    head_hash: str,
+    known: Callable[[str], bool],
+) -> Span:
+    """Return the way to a head from its nearest known ancestor, or from the beginning."""
+    head = find_place(connection, tract_id, head_hash)
+    if head is None:
+        raise CommitNotFoundError(head_hash)
+    members: set[bytes] = set()
+    base: str | None = None
+    after = 0
+    for row in walk(connection, sql.WALK, tract_id, head.commit_hash, head.created_at, 1, 2):
+        if row[0] != head.commit_hash and known(row[0].hex()):
+            base, after = row[0].hex(), row[2]
+            break
+        members.add(row[0])
+    between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
+    alone = between[0][0] == len(members)
+    return Span(base, after, head.created_at, None if alone else frozenset(members))
+
+
+def portion(
+    connection: sqlite3.Connection, *, tract_id: str, span: Span, after: int, limit: int
+) -> tuple[list[CommitStep], int]:
+    """Return the next steps of a span, and the time to go on after; its end when all are read."""
+    rows = sql.STEPS.all(
+        connection, tract_id=tract_id, after=after, through=span.through, limit=limit
+    )
+    reached = rows[-1][2] if len(rows) == limit else span.through
+    if span.members is not None:
+        rows = [row for row in rows if row[0] in span.members]
+    return [_step(connection, tract_id, row) for row in rows], reached
+
+
+def log(
+    connection: sqlite3.Connection,
+    *,
+    branch: BranchName,
+    limit: int | None,
+    before: str | None,
+) -> list[CommitRecord]:
+    """See `CommitRepository.log`."""
+    start = _find_head(connection, branch, Position(commit_hash=before))
+    if start is None or limit == 0:
+        return []
+    records: list[CommitRecord] = []
+    for row in walk(
+        connection, sql.WALK_RECORDS, branch.tract_id, start.commit_hash, start.created_at, 2, 11
+    ):
+        if before is None or row[0] != start.commit_hash:
+            records.append(record_of(row))
+        if limit is not None and len(records) == limit:
+            break
+    return records
+
+
+def _find_head(
+    connection: sqlite3.Connection, branch: BranchName, position: Position
+) -> _Head | None:
+    tract_id = branch.tract_id
+    if position.commit_hash is not None:
+        place = find_place(connection, tract_id, position.commit_hash)
+        if place is None:
+            raise CommitNotFoundError(position.commit_hash)
+        return _with_usage(connection, tract_id, place.commit_hash, place.created_at)
+    row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    if row is None:
+        return None
+    if position.at_time is None or row[1] <= position.at_time:
+        return _Head(row[0], row[1], _usage(row[3:]))
+    return _head_at(connection, tract_id, row, position.at_time)
+
+
+def _head_at(
+    connection: sqlite3.Connection, tract_id: str, head: Sequence[Any], time: int
+) -> _Head | None:
+    """Return the newest commit at or before *time* among *head* and its ancestors."""
+    row = sql.NEWEST_IN_SEGMENT.one(connection, tract_id=tract_id, through=time, segment=head[2])
+    if row is not None:
+        return _with_usage(connection, tract_id, row[0], row[1])
+    for step in walk(connection, sql.WALK, tract_id, head[0], head[1], 1, 2):
+        if step[2] <= time:
+            return _with_usage(connection, tract_id, step[0], step[2])
+    return None
+
+
+def _with_usage(
+    connection: sqlite3.Connection, tract_id: str, commit_hash: bytes, created_at: int
+) -> _Head:
+    row = sql.USAGE.one(connection, tract_id=tract_id, hash=commit_hash)
+    return _Head(commit_hash, created_at, _usage(row))
+
+
+def _usage(columns: Sequence[Any] | None) -> TokenUsage | None:
+    return None if columns is None or columns[0] is None else TokenUsage(*columns)
+
+
+def _steps(
+    connection: sqlite3.Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
+) -> list[CommitStep]:
+    return [_step(connection, branch.tract_id, row) for row in reversed(newest_first)]
+
+
+def _step(connection: sqlite3.Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
+    step = step_of(row)
+    if step.data is None:
+        lost = sql.COMMIT.one(connection, tract_id=tract_id, hash=row[0])
+        raise BlobNotFoundError(lost[3].hex() if lost else "")
+    return step

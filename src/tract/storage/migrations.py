@@ -1,0 +1,71 @@
+"""The schema's version, and the steps from one to the next.
+
+Each step runs in the transaction that also writes its number, so that a database has either
+taken a step or not. Steps are only ever added at the end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from tract.exceptions import SchemaVersionError, StorageError
+from tract.storage import statements as sql
+
+__all__ = ["MIGRATIONS", "Migration", "migrate"]
+
+Migration = Callable[[sqlite3.Connection], None]
+
+_VERSION = "schema_version"
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in sql.create_all():
+        statement.run(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables,)
+"""Step n leads from version n to version n + 1; an empty database has version 0."""
+
+
+def migrate(
+    connection: sqlite3.Connection, path: str, steps: Sequence[Migration] = MIGRATIONS
+) -> None:
+    """Bring the database up to the newest version.
+
+    Raises:
+        SchemaVersionError: it is of a version that *steps* do not know.
+        StorageError: it holds tables of these names that another program made.
+    """
+    if _version(connection, path, steps) == len(steps):
+        return  # no write lock for the common case, so that many processes can open at once
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps[_version(connection, path, steps) :]:
+            step(connection)
+        sql.SET_META.run(connection, key=_VERSION, value=str(len(steps)))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: str, steps: Sequence[Migration]) -> int:
+    names = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    }
+    ours = set(sql.TABLES)
+    if "_tract_meta" not in names:
+        if names & ours:
+            raise StorageError(
+                f"it holds tables named {sorted(names & ours)} that this library did not make. "
+                "Give another path.",
+                path,
+            )
+        return 0
+    row = sql.META.one(connection, key=_VERSION)
+    found = int(row[0]) if row and row[0].isdigit() else 0
+    if found > len(steps):
+        raise SchemaVersionError(found, len(steps), path)
+    return found

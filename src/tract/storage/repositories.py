@@ -1,0 +1,239 @@
+"""What the engine asks of a database: four repositories, and the values they exchange.
+
+The contracts are here; implementations keep them and add nothing to say. Every write is one
+transaction: it has happened as a whole when the call returns, and not at all when it raises.
+Any method may raise a `StorageError`. JSON travels as text, times as microseconds since
+1970-01-01 UTC, hashes as 64 hexadecimal digits; a malformed hash is one that nothing has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from tract.models.query import ConfigField
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
+
+__all__ = [
+    "BlobRepository",
+    "BranchName",
+    "CommitDraft",
+    "CommitRecord",
+    "CommitRepository",
+    "Located",
+    "Position",
+    "RefRepository",
+    "Seal",
+    "StoredCommit",
+    "UsageRepository",
+]
+
+
+class BranchName(NamedTuple):
+    """A branch of a tract."""
+
+    tract_id: str
+    branch: str
+
+
+class Seal(Protocol):
+    """Names a commit once its place in the history is known; see `engine.hashing`."""
+
+    def __call__(self, *, parent: str | None, timestamp: int, target: str | None) -> str: ...
+
+
+class CommitDraft(NamedTuple):
+    """A commit that has no place yet; `target` may be an earlier draft's index in the same call."""
+
+    content_type: str
+    operation: str
+    content_hash: str
+    data: bytes
+    target: str | int | None
+    message: str | None
+    metadata_json: str | None
+    generation_config_json: str | None
+    token_count: int
+    token_source: str
+    seal: Seal
+
+
+class CommitRecord(NamedTuple):
+    """A commit as it is stored."""
+
+    commit_hash: str
+    tract_id: str
+    parent_hash: str | None
+    content_hash: str
+    content_type: str
+    operation: str
+    edit_target: str | None
+    message: str | None
+    token_count: int
+    metadata_json: str | None
+    generation_config_json: str | None
+    created_at: int
+
+
+class StoredCommit(NamedTuple):
+    """A commit and its blob as they lie in the database, for checking; None: no such blob."""
+
+    record: CommitRecord
+    data: bytes | None
+
+
+class Position(NamedTuple):
+    """Where to look in a history: a commit, or a branch's newest commit at or before a time.
+
+    With both None it is the branch's head.
+    """
+
+    commit_hash: str | None = None
+    at_time: int | None = None
+
+
+class Located(NamedTuple):
+    """A head and how to reach it.
+
+    `head_hash` is None where the history is empty there. `steps` lead from `base_hash` (known to
+    the caller, or None for the beginning) to the head; None where they were too many to read
+    at once, and empty where the head itself is known.
+    """
+
+    head_hash: str | None
+    usage: TokenUsage | None
+    base_hash: str | None
+    steps: Sequence[CommitStep] | None
+
+
+class CommitRepository(ABC):
+    """Commits: written on a branch's head, read by hash, in order, and by config."""
+
+    @abstractmethod
+    async def write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        """Commit *drafts* in order on the branch's head at that moment, and move the head.
+
+        Times strictly increase within the tract.
+
+        Raises:
+            HeadMovedError: the head is not *expected_head*.
+            EditTargetError: a draft's target is not an entry of this branch's history.
+            CommitNotFoundError: an annotation's target is no commit of this tract.
+        """
+
+    @abstractmethod
+    async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
+        """Return one commit of the tract, or None."""
+
+    @abstractmethod
+    async def locate(
+        self, branch: BranchName, position: Position, known: Callable[[str], bool]
+    ) -> Located:
+        """Find a head and, if it is not far, the steps to it from its nearest *known* ancestor.
+
+        *known* is called from other threads and must be quick and free of side effects.
+
+        Raises:
+            CommitNotFoundError: *position* names a commit that the tract does not have.
+        """
+
+    @abstractmethod
+    def history(
+        self, tract_id: str, head_hash: str, known: Callable[[str], bool]
+    ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
+        """Yield all steps from the nearest *known* ancestor to a head, in batches, oldest first.
+
+        Each batch comes with the base that the whole run starts from.
+        """
+
+    @abstractmethod
+    async def log(
+        self, branch: BranchName, *, limit: int | None, before: str | None
+    ) -> list[CommitRecord]:
+        """Return the newest *limit* commits of the branch, or of the ancestors of *before*.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *before*.
+        """
+
+    @abstractmethod
+    async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
+        """Return the ANNOTATE commits of *target* in the branch's history, oldest first.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *target*.
+        """
+
+    @abstractmethod
+    async def get_by_config(
+        self,
+        tract_id: str,
+        json_path: ConfigField,
+        operator: str,
+        value: Any,
+        *,
+        limit: int | None = None,
+    ) -> list[CommitRecord]:
+        """Return the tract's commits whose generation config meets a condition, oldest first.
+
+        Raises:
+            QueryError: the field, the operator or the value cannot be used.
+        """
+
+    @abstractmethod
+    def stored(self, tract_id: str, heads: Iterable[str]) -> AsyncIterator[Sequence[StoredCommit]]:
+        """Yield *heads* and every commit that they reach, in batches, newest first.
+
+        A parent that is not there ends its line; blobs are as stored, right or wrong.
+        """
+
+
+class BlobRepository(ABC):
+    """Contents by hash."""
+
+    @abstractmethod
+    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRecord, bytes]:
+        """Return a commit with its content.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            BlobNotFoundError: its content is missing.
+        """
+
+
+class RefRepository(ABC):
+    """Branches."""
+
+    @abstractmethod
+    async def head(self, branch: BranchName) -> str | None:
+        """Return the hash of the branch's head, or None before its first commit."""
+
+    @abstractmethod
+    async def heads(self, tract_id: str) -> list[str]:
+        """Return where the refs of a tract point, whether those commits are there or not."""
+
+    @abstractmethod
+    async def tract_ids(self) -> list[str]:
+        """Return the ids of all tracts that have commits, sorted."""
+
+
+class UsageRepository(ABC):
+    """What APIs reported."""
+
+    @abstractmethod
+    async def record(
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str | None
+    ) -> str:
+        """Keep *usage* for the branch's head, in place of what was reported before; return the head.
+
+        Raises:
+            HeadMovedError: the head is not *head_hash*, where one is given.
+            TractError: the branch has no commit yet.
+        """

@@ -1,0 +1,136 @@
+"""The tables, in SQLAlchemy's terms and portable to PostgreSQL.
+
+A commit's key is led by its tract; blobs are shared by all tracts and reached through
+commits. Hashes are stored as 32 bytes, times as microseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+__all__ = ["Base", "BlobRow", "CommitRow", "HashType", "MetaRow", "RefRow", "UsageRow"]
+
+
+class HashType(TypeDecorator[str]):
+    """A SHA-256: 64 hexadecimal digits in Python, 32 bytes in the database."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary(32)
+    cache_ok: bool | None = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """Return the 32 bytes of a hexadecimal hash."""
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Return the hexadecimal form of 32 bytes."""
+        return None if value is None else bytes(value).hex()
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class MetaRow(Base):
+    """Facts about the database itself, such as its schema version."""
+
+    __tablename__ = "_tract_meta"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class BlobRow(Base):
+    """Content, once per SHA-256, whoever commits it."""
+
+    __tablename__ = "blobs"
+
+    content_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CommitRow(Base):
+    """One immutable commit.
+
+    `segment` numbers the run of commits that one branch pointer made without being moved
+    otherwise: an earlier commit of a segment is always an ancestor of a later one.
+    """
+
+    __tablename__ = "commits"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
+    parent_hash: Mapped[str | None] = mapped_column(HashType)
+    content_hash: Mapped[str] = mapped_column(HashType, ForeignKey("blobs.content_hash"))
+    content_type: Mapped[str] = mapped_column(String(255))
+    operation: Mapped[str] = mapped_column(String(16))
+    edit_target: Mapped[str | None] = mapped_column(HashType)
+    message: Mapped[str | None] = mapped_column(Text)
+    metadata_json: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    generation_config_json: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    token_count: Mapped[int] = mapped_column(BigInteger)
+    token_source: Mapped[str] = mapped_column(String(255))
+    segment: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__: Any = (
+        Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
+        Index(
+            "ix_commits_edit_target",
+            "tract_id",
+            "edit_target",
+            sqlite_where=text("edit_target IS NOT NULL"),
+            postgresql_where=text("edit_target IS NOT NULL"),
+        ),
+    )
+
+
+class RefRow(Base):
+    """A named pointer to a commit, such as `refs/heads/main`."""
+
+    __tablename__ = "refs"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    commit_hash: Mapped[str] = mapped_column(HashType)
+    segment: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__: Any = (
+        ForeignKeyConstraint(
+            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
+        ),
+    )
+
+
+class UsageRow(Base):
+    """What an API reported for the context of one commit; the last report holds."""
+
+    __tablename__ = "usage"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    total_tokens: Mapped[int] = mapped_column(BigInteger)
+    raw_json: Mapped[Any] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__: Any = (
+        ForeignKeyConstraint(
+            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
+        ),
+    )

@@ -1,0 +1,213 @@
+"""The repositories over SQLite: each method one trip to a connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError
+from tract.models.query import ConfigField, config_condition
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
+from tract.storage import history
+from tract.storage import statements as sql
+from tract.storage.conditions import matching
+from tract.storage.database import Database
+from tract.storage.repositories import (
+    BlobRepository,
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    CommitRepository,
+    Located,
+    Position,
+    RefRepository,
+    StoredCommit,
+    UsageRepository,
+)
+from tract.storage.rows import record_of
+from tract.storage.transaction import ref_name
+from tract.storage.walk import digest, find_place, is_ancestor
+
+__all__ = [
+    "SqliteBlobRepository",
+    "SqliteCommitRepository",
+    "SqliteRefRepository",
+    "SqliteUsageRepository",
+]
+
+_BATCH = 1000
+_ALL = 2**62
+
+
+class SqliteCommitRepository(CommitRepository):
+    """Commits in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        return await self._database.write(
+            lambda transaction: transaction.commit(branch, drafts, expected_head)
+        )
+
+    async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
+        key = digest(commit_hash)
+        if key is None:
+            return None
+        row = await self._database.read(partial(sql.COMMIT.one, tract_id=tract_id, hash=key))
+        return record_of(row) if row else None
+
+    async def locate(
+        self, branch: BranchName, position: Position, known: Callable[[str], bool]
+    ) -> Located:
+        return await self._database.read(
+            partial(history.locate, branch=branch, position=position, known=known)
+        )
+
+    async def history(
+        self, tract_id: str, head_hash: str, known: Callable[[str], bool]
+    ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
+        span = await self._database.read(
+            partial(history.span, tract_id=tract_id, head_hash=head_hash, known=known)
+        )
+        after = span.after
+        while after < span.through:
+            steps, after = await self._database.read(
+                partial(history.portion, tract_id=tract_id, span=span, after=after, limit=_BATCH)
+            )
+            yield span.base_hash, steps
+
+    async def log(
+        self, branch: BranchName, *, limit: int | None, before: str | None
+    ) -> list[CommitRecord]:
+        return await self._database.read(
+            partial(history.log, branch=branch, limit=limit, before=before)
+        )
+
+    async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
+        return await self._database.read(partial(_annotations, branch=branch, target=target))
+
+    async def get_by_config(
+        self,
+        tract_id: str,
+        json_path: ConfigField,
+        operator: str,
+        value: Any,
+        *,
+        limit: int | None = None,
+    ) -> list[CommitRecord]:
+        statement = matching(config_condition(json_path, operator, value))
+        rows = await self._database.read(
+            partial(statement.all, tract_id=tract_id, limit=_ALL if limit is None else limit)
+        )
+        return [record_of(row) for row in rows]
+
+    async def stored(
+        self, tract_id: str, heads: Iterable[str]
+    ) -> AsyncIterator[Sequence[StoredCommit]]:
+        wanted = {bytes.fromhex(head) for head in heads}
+        through: int | None = _ALL
+        while wanted and through is not None:
+            batch, through = await self._database.read(
+                partial(_stored, tract_id=tract_id, wanted=wanted, through=through)
+            )
+            if batch:
+                yield batch
+
+
+class SqliteBlobRepository(BlobRepository):
+    """Contents in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRecord, bytes]:
+        key = digest(commit_hash)
+        if key is None:
+            raise CommitNotFoundError(commit_hash)
+        row = await self._database.read(partial(sql.CONTENT.one, tract_id=tract_id, hash=key))
+        if row is None:
+            raise CommitNotFoundError(commit_hash)
+        record = record_of(row)
+        data: bytes | None = row[-1]
+        if data is None:
+            raise BlobNotFoundError(record.content_hash)
+        return record, data
+
+
+class SqliteRefRepository(RefRepository):
+    """Branches in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def head(self, branch: BranchName) -> str | None:
+        row = await self._database.read(
+            partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
+        )
+        return row[0].hex() if row else None
+
+    async def heads(self, tract_id: str) -> list[str]:
+        rows = await self._database.read(partial(sql.REF_HEADS.all, tract_id=tract_id))
+        return [row[0].hex() for row in rows]
+
+    async def tract_ids(self) -> list[str]:
+        return [row[0] for row in await self._database.read(sql.TRACT_IDS.all)]
+
+
+class SqliteUsageRepository(UsageRepository):
+    """Usage reports in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str | None
+    ) -> str:
+        return await self._database.write(
+            lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
+        )
+
+
+def _annotations(
+    connection: sqlite3.Connection, *, branch: BranchName, target: str
+) -> list[StoredCommit]:
+    tract_id = branch.tract_id
+    place = find_place(connection, tract_id, target)
+    if place is None:
+        raise CommitNotFoundError(target)
+    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    head = find_place(connection, tract_id, row[0].hex()) if row else None
+    if head is None:
+        return []
+    found: list[StoredCommit] = []
+    for row in sql.ANNOTATIONS.all(connection, tract_id=tract_id, hash=place.commit_hash):
+        record = record_of(row)
+        at = find_place(connection, tract_id, record.commit_hash)
+        if at is not None and is_ancestor(connection, tract_id, at, head):
+            found.append(StoredCommit(record, row[len(record)]))
+    return found
+
+
+def _stored(
+    connection: sqlite3.Connection, *, tract_id: str, wanted: set[bytes], through: int
+) -> tuple[list[StoredCommit], int | None]:
+    """Return the next portion of what *wanted* reaches, and where to go on; None at the end."""
+    rows = sql.WALK_STORED.all(connection, tract_id=tract_id, through=through, limit=_BATCH)
+    batch: list[StoredCommit] = []
+    for row in rows:
+        if row[0] in wanted:
+            wanted.discard(row[0])
+            record = record_of(row)
+            batch.append(StoredCommit(record, row[-1]))
+            if row[2] is not None:
+                wanted.add(row[2])
+    return batch, rows[-1][11] - 1 if len(rows) == _BATCH else None

@@ -1,0 +1,95 @@
+"""One connection and the thread that owns it: the only way to the database.
+
+aiosqlite runs every call on a thread of its own, and each trip there costs more than the
+SQL of a commit. So a whole transaction goes over as one function. aiosqlite has no public
+call for that; this file is the one place that uses its queue (as SQLAlchemy's dialect
+does), which is why its version is bounded in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from tract.storage.errors import translate
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Runs functions on a connection's thread, in the order in which they were given."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self.trips: int = 0
+        """Functions sent over so far."""
+        self.waiting: int = 0
+        """Functions sent over that have not come back."""
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *function* returns; SQLite's errors come as ours.
+
+        Cancelling the caller does not stop a function that was sent over.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.send(function, partial(_settle, future))
+        return await future
+
+    def send(
+        self,
+        function: Callable[[sqlite3.Connection], T],
+        deliver: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """Run *function* over there, then *deliver* its result or its error on the event loop."""
+        self.trips += 1
+        self.waiting += 1
+        connection = self._connection._conn
+        self._connection._tx.put_nowait((None, partial(self._trip, connection, function, deliver)))
+
+    def _trip(
+        self,
+        connection: sqlite3.Connection,
+        function: Callable[[sqlite3.Connection], Any],
+        deliver: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = function(connection)
+        except sqlite3.Error as raw:
+            error = translate(raw, self._path)
+            error.__cause__ = raw
+        except BaseException as raw:
+            error = raw
+        self._loop.call_soon_threadsafe(self._back, deliver, result, error)
+
+    def _back(
+        self,
+        deliver: Callable[[Any, BaseException | None], None],
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        self.waiting -= 1
+        deliver(result, error)
+
+    def abandon(self) -> None:
+        """Close the connection from a thread that may have no event loop, without waiting."""
+        self._connection.stop()
+
+
+def _settle(future: asyncio.Future[T], result: T | None, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)  # type: ignore[arg-type]  # None only where T admits it

@@ -1,0 +1,147 @@
+"""Group commit: writes that arrive while a transaction runs share the next one.
+
+There is no background task. The first write asks the event loop to send the group off once
+everybody who is ready has put theirs in; whatever comes while it is away goes with the next.
+So nobody's cancellation can take another's write along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from tract.exceptions import TractError
+from tract.storage.errors import translate
+from tract.storage.transaction import WriteTransaction
+from tract.storage.worker import Worker
+
+__all__ = ["GroupWriter"]
+
+T = TypeVar("T")
+Job = Callable[[WriteTransaction], Any]
+
+_MAX_GROUP = 512  # bounds how long one transaction keeps other processes waiting
+
+
+class _Outcome(NamedTuple):
+    result: Any
+    error: BaseException | None
+
+
+class GroupWriter:
+    """The one way in for writes of a store."""
+
+    def __init__(self, worker: Worker, path: str, clock: Callable[[], int]) -> None:
+        self._worker = worker
+        self._run_group = partial(_run_group, path=path, clock=clock)
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
+        self._scheduled = False
+        self._away = False
+
+    async def write(self, job: Callable[[WriteTransaction], T]) -> T:
+        """Run *job* in a transaction and return its result once that is committed.
+
+        *job* must check before it writes: a `TractError` that it raises leaves its group intact.
+        It may be run again, in a transaction of its own, if the group's transaction fails. A
+        caller that is cancelled before its group left has written nothing.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._pending.append((job, future))
+        self._schedule()
+        return await future
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._away:
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        group = self._next_group()
+        if group:
+            self._away = True
+            jobs = [job for job, _ in group]
+            waiting = [future for _, future in group]
+            self._worker.send(partial(self._run_group, jobs=jobs), partial(self._landed, waiting))
+
+    def _next_group(self) -> list[tuple[Job, asyncio.Future[Any]]]:
+        group: list[tuple[Job, asyncio.Future[Any]]] = []
+        while self._pending and len(group) < _MAX_GROUP:
+            item = self._pending.popleft()
+            if not item[1].cancelled():
+                group.append(item)
+        return group
+
+    def _landed(
+        self,
+        waiting: Sequence[asyncio.Future[Any]],
+        outcomes: Sequence[_Outcome] | None,
+        error: BaseException | None,
+    ) -> None:
+        self._away = False
+        for index, future in enumerate(waiting):
+            outcome = outcomes[index] if outcomes is not None else _Outcome(None, error)
+            if future.done():
+                continue
+            if outcome.error is not None:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome.result)
+        if self._pending:
+            self._schedule()
+
+
+def _run_group(
+    connection: sqlite3.Connection, *, jobs: Sequence[Job], path: str, clock: Callable[[], int]
+) -> list[_Outcome]:
+    """Run *jobs* in one transaction; where that fails as a whole, each in its own."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        return [_Outcome(None, translate(error, path)) for _ in jobs]
+    try:
+        transaction = WriteTransaction(connection, clock)
+        outcomes = [_attempt(job, transaction) for job in jobs]
+        transaction.finish()
+        connection.execute("COMMIT")
+    except Exception as error:  # whatever it was, it must not outlive its transaction
+        _roll_back(connection)
+        if len(jobs) == 1:
+            return [_Outcome(None, _explained(error, path))]
+        return _run_singly(connection, jobs, path, clock)
+    return outcomes
+
+
+def _run_singly(
+    connection: sqlite3.Connection, jobs: Sequence[Job], path: str, clock: Callable[[], int]
+) -> list[_Outcome]:
+    return [
+        outcome
+        for job in jobs
+        for outcome in _run_group(connection, jobs=[job], path=path, clock=clock)
+    ]
+
+
+def _attempt(job: Job, transaction: WriteTransaction) -> _Outcome:
+    try:
+        return _Outcome(job(transaction), None)
+    except TractError as error:
+        return _Outcome(None, error)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # some errors have already rolled back
+        connection.execute("ROLLBACK")
+
+
+def _explained(error: Exception, path: str) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    explained = translate(error, path)
+    explained.__cause__ = error
+    return explained
