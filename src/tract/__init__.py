@@ -1,0 +1,117 @@
+"""Version control for the context windows of LLM agents, made for asyncio.
+
+Everything public is here; see `AsyncTract` and `TractStore` for where to start.
+"""
+
+from __future__ import annotations
+
+from tract.batch import Batch, StagedCommit
+from tract.engine.cache import CacheInfo
+from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
+from tract.exceptions import (
+    BlobNotFoundError,
+    BudgetExceededError,
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    HeadMovedError,
+    QueryError,
+    SchemaVersionError,
+    StorageError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreCorruptError,
+    StoreFullError,
+    TokenBudgetWarning,
+    TokenizerUnavailableError,
+    TractError,
+)
+from tract.formats.anthropic import to_anthropic
+from tract.formats.openai import from_openai, to_openai
+from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
+from tract.models.commit import CommitInfo, CommitOperation, VerifyFault, VerifyReport
+from tract.models.config import BudgetAction, TokenBudgetConfig, TractConfig
+from tract.models.content import (
+    ArtifactContent,
+    Content,
+    ContentModel,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    OutputContent,
+    ReasoningContent,
+    ToolIOContent,
+)
+from tract.protocols import (
+    UNSET,
+    CommitStep,
+    CompiledContext,
+    CompileSnapshot,
+    ContextCompiler,
+    Message,
+    TokenCounter,
+    TokenUsage,
+    ToolCall,
+)
+from tract.store import TractStore
+from tract.tract import AsyncTract
+
+__all__ = [
+    "UNSET",
+    "AnnotationContent",
+    "ArtifactContent",
+    "AsyncTract",
+    "BaseTokenCounter",
+    "Batch",
+    "BlobNotFoundError",
+    "BudgetAction",
+    "BudgetExceededError",
+    "CacheInfo",
+    "CommitInfo",
+    "CommitNotFoundError",
+    "CommitOperation",
+    "CommitStep",
+    "CompileSnapshot",
+    "CompiledContext",
+    "Content",
+    "ContentModel",
+    "ContentValidationError",
+    "ContextCompiler",
+    "DefaultContextCompiler",
+    "DialogueContent",
+    "EditTargetError",
+    "FreeformContent",
+    "HeadMovedError",
+    "InstructionContent",
+    "Message",
+    "NullTokenCounter",
+    "OutputContent",
+    "Priority",
+    "PriorityAnnotation",
+    "QueryError",
+    "ReasoningContent",
+    "SchemaVersionError",
+    "StagedCommit",
+    "StorageError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreCorruptError",
+    "StoreFullError",
+    "TiktokenCounter",
+    "TokenBudgetConfig",
+    "TokenBudgetWarning",
+    "TokenCounter",
+    "TokenUsage",
+    "TokenizerUnavailableError",
+    "ToolCall",
+    "ToolIOContent",
+    "TractConfig",
+    "TractError",
+    "TractStore",
+    "VerifyFault",
+    "VerifyReport",
+    "from_openai",
+    "to_anthropic",
+    "to_openai",
+]

@@ -1,0 +1,124 @@
+"""Several commits in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from tract.engine.drafts import Checked, Given, copied, is_heavy
+from tract.engine.infos import commit_info
+from tract.exceptions import EditTargetError, TractError
+from tract.models.commit import CommitInfo, CommitOperation
+from tract.protocols import UnsetType
+from tract.runtime import Runtime
+from tract.storage.repositories import BranchName, CommitDraft
+
+__all__ = ["Batch", "StagedCommit"]
+
+
+class StagedCommit:
+    """A commit of a batch: the target of later edits in it and, once it has landed, its info."""
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    @property
+    def info(self) -> CommitInfo:
+        """The commit.
+
+        Raises:
+            TractError: the batch has not landed.
+        """
+        if self._index >= len(self._batch.commits):
+            raise TractError("The batch has not landed yet; leave its `async with` block first.")
+        return self._batch.commits[self._index]
+
+    def target_in(self, batch: Batch) -> str | int:
+        """Return what names this commit as a target within *batch*."""
+        if batch is self._batch:
+            return self._index
+        if self._index < len(self._batch.commits):
+            return self._batch.commits[self._index].commit_hash
+        raise EditTargetError(repr(self), "belongs to another batch, which has not landed.")
+
+
+class Batch:
+    """Commits that land together when its block is left, or not at all.
+
+    Get one from `AsyncTract.batch()`. Nothing is held while the block runs: other commits may
+    land meanwhile, and the batch then follows them.
+    """
+
+    def __init__(
+        self, runtime: Runtime, branch: BranchName, expected_head: str | UnsetType | None
+    ) -> None:
+        self._runtime = runtime
+        self._branch = branch
+        self._expected_head = expected_head
+        self._staged: list[Checked | Given] = []
+        self._state = "new"
+        self.commits: list[CommitInfo] = []
+        """What landed, in the order of staging; empty until the block is left."""
+
+    def commit(
+        self,
+        content: BaseModel | Mapping[str, Any],
+        *,
+        operation: CommitOperation = CommitOperation.APPEND,
+        message: str | None = None,
+        edit_target: str | StagedCommit | None = None,
+        metadata: dict[str, Any] | None = None,
+        generation_config: dict[str, Any] | None = None,
+    ) -> StagedCommit:
+        """Stage one commit; the arguments are those of `AsyncTract.commit`.
+
+        What is passed in is copied now. Small contents are checked now, large ones on leaving.
+
+        Raises:
+            ContentValidationError: something cannot be stored.
+            EditTargetError: the operation and its target do not go together.
+            TractError: called outside the block.
+        """
+        if self._state != "open":
+            raise TractError("Stage commits inside the batch's `async with` block.")
+        if isinstance(edit_target, StagedCommit):
+            target: str | int | None = edit_target.target_in(self)
+        else:
+            target = edit_target
+        given = Given(content, operation, target, message, metadata, generation_config)
+        if is_heavy(given):
+            self._staged.append(copied(given))
+        else:
+            self._staged.append(self._runtime.drafts.check(given))
+        return StagedCommit(self, len(self._staged) - 1)
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise TractError("A batch is used once; call `batch()` for another.")
+        self._state = "open"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._state = "left"
+        if exc_type is None and self._staged:
+            with self._runtime.gate:
+                await self._land()
+
+    async def _land(self) -> None:
+        drafts = [await self._draft(staged) for staged in self._staged]
+        records = await self._runtime.writer.write(self._branch, drafts, self._expected_head)
+        self.commits = [commit_info(record) for record in records]
+
+    async def _draft(self, staged: Checked | Given) -> CommitDraft:
+        if isinstance(staged, Checked):
+            return await self._runtime.drafts.counted(staged)
+        return await self._runtime.drafts.make(staged)

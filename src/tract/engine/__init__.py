@@ -1,0 +1,1 @@
+"""The use cases: hashing, counting, compiling, caching and committing."""

@@ -1,0 +1,129 @@
+"""Token budgets: a commit is checked against the context as it would be afterwards."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import anyio
+
+from tract.engine.reading import ContextReader, Found
+from tract.exceptions import (
+    BudgetExceededError,
+    HeadMovedError,
+    TokenBudgetWarning,
+    TractError,
+)
+from tract.models.config import BudgetAction, TokenBudgetConfig
+from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, CommitRepository
+
+__all__ = ["BudgetedCommits"]
+
+Expected = str | None | UnsetType
+
+
+class _OverBudget(Exception):
+    """The attempt was not made; how far over it would be."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(tokens)
+        self.tokens = tokens
+
+
+class BudgetedCommits:
+    """Writes commits; with a budget, each on the very head that it was checked against.
+
+    Attempts of one branch take turns, so that they do not invalidate each other's checks; the
+    callback runs while nobody is kept waiting, and may use the tract.
+    """
+
+    def __init__(
+        self, commits: CommitRepository, reader: ContextReader, budget: TokenBudgetConfig | None
+    ) -> None:
+        self._commits = commits
+        self._reader = reader
+        self._budget = budget
+        self._turns: WeakValueDictionary[BranchName, anyio.Lock] = WeakValueDictionary()
+
+    async def write(
+        self, branch: BranchName, drafts: Sequence[CommitDraft], expected_head: Expected = UNSET
+    ) -> list[CommitRecord]:
+        """Commit *drafts*; see `CommitRepository.write`.
+
+        Raises:
+            BudgetExceededError: the action is `reject` and the context would be over the budget.
+        """
+        budget = self._budget
+        if budget is None:
+            return await self._commits.write(branch, drafts, expected_head=expected_head)
+        turn = self._turns.setdefault(branch, anyio.Lock(fast_acquire=True))
+        try:
+            async with turn:
+                return await self._write_within(budget, branch, drafts, expected_head)
+        except _OverBudget as over:
+            tokens = over.tokens
+        await _act(budget, tokens)
+        return await self._commits.write(branch, drafts, expected_head=expected_head)
+
+    async def _write_within(
+        self,
+        budget: TokenBudgetConfig,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected_head: Expected,
+    ) -> list[CommitRecord]:
+        while True:
+            found = await self._reader.snapshot(branch)
+            head = found.snapshot.head_hash
+            if expected_head is UNSET or expected_head == head:
+                tokens = await self._tokens_after(found, drafts)
+                if tokens is not None and tokens > budget.max_tokens:
+                    raise _OverBudget(tokens)
+            expected = head if expected_head is UNSET else expected_head
+            try:
+                return await self._commits.write(branch, drafts, expected_head=expected)
+            except HeadMovedError:
+                if expected_head is not UNSET:
+                    raise
+                # another process was faster: check against its head
+
+    async def _tokens_after(self, found: Found, drafts: Sequence[CommitDraft]) -> int | None:
+        """Return the tokens afterwards; None where the drafts are wrong, which writing will tell."""
+        try:
+            context = await self._reader.after(found, [_step(*item) for item in enumerate(drafts)])
+        except TractError:
+            return None
+        return context.token_count
+
+
+def _step(index: int, draft: CommitDraft) -> CommitStep:
+    target = f"#{draft.target}" if isinstance(draft.target, int) else draft.target
+    return CommitStep(
+        commit_hash=f"#{index}",
+        operation=draft.operation,
+        edit_target=target,
+        content_type=draft.content_type,
+        data=draft.data,
+        token_count=draft.token_count,
+        token_source=draft.token_source,
+        generation_config_json=draft.generation_config_json,
+    )
+
+
+async def _act(budget: TokenBudgetConfig, tokens: int) -> None:
+    if budget.action is BudgetAction.REJECT:
+        raise BudgetExceededError(tokens, budget.max_tokens)
+    if budget.callback is not None:
+        result: Any = budget.callback(tokens, budget.max_tokens)
+        if inspect.isawaitable(result):
+            await result
+        return
+    warnings.warn(
+        f"the compiled context will have {tokens} tokens, over the budget of {budget.max_tokens}",
+        TokenBudgetWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,195 @@
+"""The snapshot cache: one per store, shared by all its handles.
+
+A head hash names its context, so a snapshot never goes stale; it is only evicted, least
+recently used first, to keep the bytes bounded. Snapshots share most of what they hold, so
+shared parts are counted once, by reference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import anyio
+
+from tract.engine.fold import Snapshot
+from tract.protocols import CompileSnapshot
+
+__all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
+
+_OVERHEAD = 400  # bytes of a cached snapshot itself, its entries aside
+
+
+class CacheKey(NamedTuple):
+    """A head; hashes leave configs out, so that two tracts may share one and differ in them."""
+
+    tract_id: str
+    head_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What the snapshot cache has done and holds.
+
+    Attributes:
+        hits: compiles answered by a cached snapshot.
+        folds: compiles that extended a cached ancestor.
+        misses: compiles from the beginning of a history.
+        evictions: snapshots dropped to stay within `max_bytes`.
+        snapshots: snapshots held now.
+        bytes: about how much memory they hold together.
+        max_bytes: the bound, `TractConfig.cache_max_bytes`.
+    """
+
+    hits: int
+    folds: int
+    misses: int
+    evictions: int
+    snapshots: int
+    bytes: int
+    max_bytes: int
+
+
+class SnapshotCache:
+    """Snapshots by head, bounded by bytes; at most one compile per head at a time."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = anyio.Lock(fast_acquire=True)
+        self._snapshots: OrderedDict[CacheKey, CompileSnapshot] = OrderedDict()
+        self._flights: dict[CacheKey, asyncio.Task[CompileSnapshot]] = {}
+        self._held = _Holdings()
+        self._hits = self._folds = self._misses = self._evictions = 0
+
+    def has(self, key: CacheKey) -> bool:
+        """Tell whether a snapshot is there or being made; callable from any thread."""
+        return key in self._snapshots or key in self._flights
+
+    async def get(self, key: CacheKey) -> CompileSnapshot | None:
+        """Return a snapshot, waiting for the compile that is making it; None if there is none."""
+        async with self._lock:
+            snapshot = self._snapshots.get(key)
+            if snapshot is not None:
+                self._snapshots.move_to_end(key)
+                return snapshot
+            flight = self._flights.get(key)
+        return None if flight is None else await asyncio.shield(flight)
+
+    async def hit(self, key: CacheKey) -> CompileSnapshot | None:
+        """Return what `get` does, and count a hit where there is something."""
+        snapshot = await self.get(key)
+        if snapshot is not None:
+            self._hits += 1
+        return snapshot
+
+    async def make(
+        self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
+    ) -> CompileSnapshot:
+        """Return the snapshot of *key*, made by *compile_head* once for all who ask meanwhile.
+
+        The compile runs in a task of its own: whoever of the callers is cancelled, it goes on for
+        the others.
+        """
+        async with self._lock:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = asyncio.create_task(self._fly(key, compile_head))
+                self._flights[key] = flight
+                flight.add_done_callback(lambda done: self._landed(key, done))
+            else:
+                self._hits += 1
+        return await asyncio.shield(flight)
+
+    async def _fly(
+        self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
+    ) -> CompileSnapshot:
+        snapshot = await compile_head()
+        async with self._lock:
+            self._put(key, snapshot)
+        return snapshot
+
+    def _landed(self, key: CacheKey, flight: asyncio.Task[CompileSnapshot]) -> None:
+        self._flights.pop(key, None)
+        if not flight.cancelled():
+            flight.exception()  # seen here, where every waiter may have been cancelled
+
+    def count(self, *, folded: bool) -> None:
+        """Count a compile that extended an ancestor, or one from the beginning."""
+        if folded:
+            self._folds += 1
+        else:
+            self._misses += 1
+
+    def _put(self, key: CacheKey, snapshot: CompileSnapshot) -> None:
+        if key in self._snapshots or getattr(snapshot, "nbytes", 0) > self._max_bytes:
+            return  # one that is over the bound by itself would drive out all others in vain
+        self._snapshots[key] = snapshot
+        self._held.add(snapshot)
+        while self._held.nbytes > self._max_bytes and self._snapshots:
+            _, oldest = self._snapshots.popitem(last=False)
+            self._held.remove(oldest)
+            self._evictions += 1
+
+    async def drain(self) -> None:
+        """Wait until no compile is under way."""
+        while self._flights:
+            await asyncio.wait(list(self._flights.values()))
+            await asyncio.sleep(0)  # let the done callbacks run
+
+    def info(self) -> CacheInfo:
+        """Return the counters."""
+        return CacheInfo(
+            self._hits,
+            self._folds,
+            self._misses,
+            self._evictions,
+            len(self._snapshots),
+            self._held.nbytes,
+            self._max_bytes,
+        )
+
+
+class _Holdings:
+    """What the cached snapshots hold together, each part counted once."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+        self._references: dict[int, int] = {}
+
+    def add(self, snapshot: CompileSnapshot) -> None:
+        self.nbytes += _OVERHEAD
+        if not isinstance(snapshot, Snapshot):
+            self.nbytes += int(getattr(snapshot, "nbytes", 0))
+            return
+        full = snapshot.entries.full
+        if full and self._first(full):
+            self.nbytes += 8 * len(full) + sum(c.nbytes for c in full if self._first(c))
+        self.nbytes += sum(e.nbytes for e in snapshot.entries.tail if self._first(e))
+
+    def remove(self, snapshot: CompileSnapshot) -> None:
+        self.nbytes -= _OVERHEAD
+        if not isinstance(snapshot, Snapshot):
+            self.nbytes -= int(getattr(snapshot, "nbytes", 0))
+            return
+        full = snapshot.entries.full
+        if full and self._last(full):
+            self.nbytes -= 8 * len(full) + sum(c.nbytes for c in full if self._last(c))
+        self.nbytes -= sum(e.nbytes for e in snapshot.entries.tail if self._last(e))
+
+    def _first(self, part: Any) -> bool:
+        """Count a reference and tell whether it is the first."""
+        count = self._references.get(id(part), 0)
+        self._references[id(part)] = count + 1
+        return count == 0
+
+    def _last(self, part: Any) -> bool:
+        """Take a reference back and tell whether it was the last."""
+        count = self._references[id(part)] - 1
+        if count:
+            self._references[id(part)] = count
+            return False
+        del self._references[id(part)]
+        return True

@@ -1,0 +1,162 @@
+"""The content types a store knows: checking what callers give, loading what is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from tract.exceptions import ContentValidationError
+from tract.models.annotations import AnnotationContent
+from tract.models.content import (
+    ArtifactContent,
+    ContentModel,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    OutputContent,
+    ReasoningContent,
+    ToolIOContent,
+)
+
+__all__ = ["ContentRegistry", "Fields"]
+
+Fields = dict[str, Any]
+"""A content as plain JSON values by field name, `content_type` among them."""
+
+_BUILT_IN: dict[str, type[ContentModel]] = {
+    "artifact": ArtifactContent,
+    "dialogue": DialogueContent,
+    "freeform": FreeformContent,
+    "instruction": InstructionContent,
+    "output": OutputContent,
+    "reasoning": ReasoningContent,
+    "tool_io": ToolIOContent,
+}
+_MAX_NAME = 255
+
+
+class ContentRegistry:
+    """Built-in content types, and the custom ones of one store."""
+
+    def __init__(self) -> None:
+        self._custom: dict[str, type[BaseModel]] = {}
+
+    def register(self, name: str, model: type[BaseModel]) -> None:
+        """Add a content type; registering the same pair again changes nothing.
+
+        Raises:
+            ValueError: the name is empty, too long, built-in or taken, or *model* is no model.
+        """
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
+            raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise ValueError(
+                f"The model of content type {name!r} must be a pydantic BaseModel class"
+            )
+        taken = _BUILT_IN.get(name) or self._custom.get(name, model)
+        if name == "annotation" or taken is not model:
+            raise ValueError(f"The content type {name!r} exists already; choose another name")
+        self._custom[name] = model
+
+    def custom(self, content_type: str) -> type[BaseModel] | None:
+        """Return the model of a custom content type, or None if it is none of this store's."""
+        return self._custom.get(content_type)
+
+    def knows(self, content_type: str) -> bool:
+        """Tell whether contents of this type can be compiled."""
+        return content_type in _BUILT_IN or content_type in self._custom
+
+    def given(self, content: object) -> tuple[type[BaseModel], str, Mapping[str, Any] | BaseModel]:
+        """Return the model, its name and the values of a content that a caller gave.
+
+        Raises:
+            ContentValidationError: it is neither a dict with a known `content_type` nor an
+                instance of a known model.
+        """
+        if isinstance(content, BaseModel):
+            return self._given_model(content)
+        if not isinstance(content, Mapping):
+            raise ContentValidationError(
+                f"a {type(content).__name__} is no content. Give a content model such as "
+                "DialogueContent(...), or a dict with 'content_type'.",
+            )
+        name = content.get("content_type")
+        if not isinstance(name, str):
+            raise ContentValidationError(
+                f"is missing or no string. Use one of: {self._names()}.", "content_type"
+            )
+        return self._model(name), name, content
+
+    def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
+        for name, model in (*_BUILT_IN.items(), *self._custom.items()):
+            if type(content) is model:
+                return model, name, content
+        raise ContentValidationError(
+            f"{type(content).__name__} is no content type of this store. Register it with "
+            f"`register_content_type(name, {type(content).__name__})`."
+        )
+
+    def _model(self, name: str) -> type[BaseModel]:
+        model = _BUILT_IN.get(name) or self._custom.get(name)
+        if model is None:
+            raise ContentValidationError(
+                f"{name!r} is not known to this store. Use one of: {self._names()}; or register it "
+                "with `register_content_type(name, model)`.",
+                "content_type",
+            )
+        return model
+
+    def _names(self) -> str:
+        return ", ".join((*_BUILT_IN, *self._custom))
+
+    def fields(
+        self, model: type[BaseModel], name: str, values: Mapping[str, Any] | BaseModel
+    ) -> Fields:
+        """Return the validated fields of a content.
+
+        Raises:
+            ContentValidationError: a field is missing, unknown or of the wrong type.
+        """
+        if name in _BUILT_IN:
+            raw = values.__dict__ if isinstance(values, BaseModel) else values
+            return dict(_validated(model, raw).__dict__)
+        if isinstance(values, Mapping):
+            takes_type = "content_type" in model.model_fields
+            values = _validated(
+                model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
+            )
+        try:
+            return {**values.model_dump(mode="json"), "content_type": name}
+        except (PydanticSerializationError, ValueError) as error:
+            raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
+
+    def load(self, content_type: str, data: bytes) -> BaseModel:
+        """Return the content model of a stored blob.
+
+        Raises:
+            ContentValidationError: its type is custom and not registered with this store, or the
+                registered model no longer admits it.
+        """
+        fields = json.loads(data)
+        if content_type == "annotation":
+            return AnnotationContent.model_validate(fields)
+        model = self._model(content_type)
+        if content_type in self._custom and "content_type" not in model.model_fields:
+            fields.pop("content_type", None)
+        return _validated(model, fields)
+
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+        path = ".".join(str(part) for part in first["loc"])
+        more = "".join(f"; {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in others)
+        raise ContentValidationError(f"{first['msg']}{more}", path) from None
+    except (RecursionError, TypeError) as error:
+        raise ContentValidationError(f"cannot be validated: {error}") from error

@@ -1,0 +1,59 @@
+"""Stored records as the values that callers get; every dict is made anew."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
+from tract.models.commit import CommitInfo, CommitOperation
+from tract.storage.repositories import CommitRecord
+
+__all__ = ["annotation_of", "commit_info", "microseconds"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def commit_info(record: CommitRecord) -> CommitInfo:
+    """Return a record as callers see it."""
+    return CommitInfo(
+        commit_hash=record.commit_hash,
+        tract_id=record.tract_id,
+        parent_hash=record.parent_hash,
+        content_hash=record.content_hash,
+        content_type=record.content_type,
+        operation=CommitOperation(record.operation),
+        edit_target=record.edit_target,
+        message=record.message,
+        token_count=record.token_count,
+        metadata=_parsed(record.metadata_json),
+        generation_config=_parsed(record.generation_config_json),
+        created_at=_moment(record.created_at),
+    )
+
+
+def annotation_of(record: CommitRecord, data: bytes) -> PriorityAnnotation:
+    """Return what an ANNOTATE commit set."""
+    content = AnnotationContent.model_validate_json(data)
+    return PriorityAnnotation(
+        target_hash=record.edit_target or "",
+        priority=Priority(content.priority),
+        reason=content.reason,
+        commit_hash=record.commit_hash,
+        created_at=_moment(record.created_at),
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware time in microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else json.loads(text)

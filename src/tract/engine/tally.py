@@ -1,0 +1,114 @@
+"""Token sums of a compiled context, kept exact while entries come and change.
+
+The count of a message list is a sum over its messages. Within a joined message the texts
+cannot be counted apart, because a token may span the blank line between them; but where a
+counter knows that a text `joins_cleanly`, no token does. Such places cut a message into
+runs, and a change costs a recount of the runs that it touches, however long the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tract.engine.entries import Entries, Entry
+from tract.engine.rendering import JOINT, joins
+from tract.engine.tokens import BaseTokenCounter
+
+__all__ = ["Window", "tokens_of", "window_around"]
+
+
+class Window:
+    """Neighbouring visible entries that are counted together, and the ones beside them."""
+
+    __slots__ = ("after", "before", "first", "last")
+
+    def __init__(self, first: int, last: int, before: Entry | None, after: Entry | None) -> None:
+        self.first: int = first
+        self.last: int = last
+        self.before: Entry | None = before
+        self.after: Entry | None = after
+
+    def entries(self, entries: Entries) -> list[Entry]:
+        """Return the visible entries of the window."""
+        shown = (
+            entries[position] for position in range(self.first, min(self.last + 1, len(entries)))
+        )
+        return [entry for entry in shown if entry.visible]
+
+
+def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
+    """Return the window whose count may change when the entry at *position* does.
+
+    It reaches from the start of the run that the visible entry before belongs to, to the end of
+    the run of the visible entry after, and is the same before and after the change.
+    """
+    first, last = position, position
+    found = _visible_before(entries, position)
+    if found is not None:
+        first = found
+        before = _visible_before(entries, first)
+        while before is not None and _continues_run(entries[before], entries[first], counter):
+            first, before = before, _visible_before(entries, before)
+    found = _visible_after(entries, position)
+    if found is not None:
+        last = found
+        after = _visible_after(entries, last)
+        while after is not None and _continues_run(entries[last], entries[after], counter):
+            last, after = after, _visible_after(entries, after)
+    return Window(
+        first,
+        last,
+        _entry(entries, _visible_before(entries, first)),
+        _entry(entries, _visible_after(entries, last)),
+    )
+
+
+def tokens_of(
+    shown: Sequence[Entry], before: Entry | None, after: Entry | None, counter: BaseTokenCounter
+) -> int:
+    """Return what visible entries add to the joined context between *before* and *after*.
+
+    The first must start a run, or a message.
+    """
+    total = 0
+    run: list[str] = []
+    for index, entry in enumerate(shown):
+        previous = shown[index - 1] if index else before
+        following = shown[index + 1] if index + 1 < len(shown) else after
+        if previous is None or not joins(previous.message, entry.message):
+            total += entry.message_tokens - entry.body_tokens
+        if entry.message.content is None:
+            total += entry.body_tokens
+            continue
+        run.append(entry.message.content)
+        if following is None or not _continues_run(entry, following, counter):
+            followed = following is not None and _texts_join(entry, following)
+            alone = len(run) == 1 and not followed
+            total += (
+                entry.body_tokens
+                if alone
+                else counter.count_text(JOINT.join(run) + (JOINT if followed else ""))
+            )
+            run = []
+    return total
+
+
+def _texts_join(before: Entry, after: Entry) -> bool:
+    return not after.message.tool_calls and joins(before.message, after.message)
+
+
+def _continues_run(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
+    """Tell whether a token may span the blank line between two neighbours."""
+    return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
+
+
+def _entry(entries: Entries, position: int | None) -> Entry | None:
+    return None if position is None else entries[position]
+
+
+def _visible_before(entries: Entries, position: int) -> int | None:
+    return next((at for at in range(position - 1, -1, -1) if entries[at].visible), None)
+
+
+def _visible_after(entries: Entries, position: int) -> int | None:
+    return next((at for at in range(position + 1, len(entries)) if entries[at].visible), None)

@@ -1,0 +1,71 @@
+"""Token usage as APIs report it, in the shapes that the official SDKs use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from tract.canonical import canonical_json
+from tract.exceptions import ContentValidationError
+from tract.protocols import TokenUsage
+
+__all__ = ["parse_usage"]
+
+_MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any context
+_CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def parse_usage(usage: object) -> tuple[TokenUsage, str]:
+    """Return the counts of a usage report and the report as canonical JSON.
+
+    Accepted are `TokenUsage`, and as mappings or as pydantic objects: OpenAI's chat shape
+    (`prompt_tokens`, `completion_tokens`) and the shape of Anthropic and of OpenAI Responses
+    (`input_tokens`, `output_tokens`). Anthropic counts cached input apart; it is added to the prompt.
+
+    Raises:
+        ContentValidationError: another shape, or a count that is no integer from 0 up.
+    """
+    report = _as_dict(usage)
+    raw_json = canonical_json(report, "usage")
+    if "prompt_tokens" in report:
+        prompt = _count(report, "prompt_tokens")
+        completion = _count(report, "completion_tokens")
+    elif "input_tokens" in report:
+        prompt = _count(report, "input_tokens") + sum(_optional(report, key) for key in _CACHED)
+        completion = _count(report, "output_tokens")
+    else:
+        raise ContentValidationError(
+            "has neither `prompt_tokens` nor `input_tokens`. Give a TokenUsage, or the `usage` of "
+            "an OpenAI or Anthropic response.",
+            "usage",
+        )
+    total = _optional(report, "total_tokens") or prompt + completion
+    return TokenUsage(prompt, completion, total), raw_json
+
+
+def _as_dict(usage: object) -> dict[str, Any]:
+    if isinstance(usage, TokenUsage):
+        return asdict(usage)
+    if isinstance(usage, BaseModel):
+        return usage.model_dump(mode="json")
+    if isinstance(usage, Mapping):
+        return dict(usage)
+    raise ContentValidationError(
+        f"a {type(usage).__name__} is no usage report. Give a TokenUsage, or the `usage` of an "
+        "OpenAI or Anthropic response.",
+        "usage",
+    )
+
+
+def _optional(report: Mapping[str, Any], key: str) -> int:
+    return 0 if report.get(key) is None else _count(report, key)
+
+
+def _count(report: Mapping[str, Any], key: str) -> int:
+    value = report.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+        raise ContentValidationError(f"{value!r} is no token count from 0 up", f"usage.{key}")
+    return int(value)

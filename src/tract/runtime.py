@@ -1,0 +1,107 @@
+"""An open store's parts, wired: what `TractStore` and `AsyncTract` both stand on."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tract.engine.budget import BudgetedCommits
+from tract.engine.cache import SnapshotCache
+from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.contents import ContentRegistry
+from tract.engine.drafts import DraftMaker
+from tract.engine.reading import ContextReader
+from tract.engine.tokens import TiktokenCounter
+from tract.lifecycle import CallGate, to_the_end
+from tract.models.config import TractConfig
+from tract.protocols import ContextCompiler, TokenCounter
+from tract.storage.database import Database, now_microseconds, open_database, open_engine
+from tract.storage.sqlite import (
+    SqliteBlobRepository,
+    SqliteCommitRepository,
+    SqliteRefRepository,
+    SqliteUsageRepository,
+)
+
+__all__ = ["Options", "Runtime"]
+
+
+class Options(NamedTuple):
+    """What `open` takes besides the database."""
+
+    config: TractConfig
+    tokenizer: TokenCounter | None = None
+    compiler: ContextCompiler | None = None
+    clock: Callable[[], int] = now_microseconds
+
+
+class Runtime:
+    """The parts of one open store. Who drops it open gets a ResourceWarning."""
+
+    def __init__(self, database: Database, options: Options) -> None:
+        config = options.config
+        compiler = _default_compiler(options)
+        self.config = config
+        self.database = database
+        self.gate = CallGate(database.path)
+        self.registry = compiler.registry
+        self.cache = SnapshotCache(config.cache_max_bytes)
+        self.commits = SqliteCommitRepository(database)
+        self.blobs = SqliteBlobRepository(database)
+        self.refs = SqliteRefRepository(database)
+        self.usages = SqliteUsageRepository(database)
+        self.drafts = DraftMaker(self.registry, compiler, config.max_content_bytes)
+        self.reader = ContextReader(self.commits, self.cache, options.compiler or compiler)
+        self.writer = BudgetedCommits(self.commits, self.reader, config.token_budget)
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, target: str, options: Options) -> Runtime:
+        """Open a path, `:memory:` or a URL."""
+        return cls(await open_database(target, options.config, options.clock), options)
+
+    @classmethod
+    async def from_engine(cls, engine: AsyncEngine, options: Options) -> Runtime:
+        """Use an engine that stays its owner's."""
+        return cls(await open_engine(engine, options.config, options.clock), options)
+
+    async def aclose(self) -> None:
+        """Finish the calls under way, refuse new ones, close; closing again waits for the first."""
+        self.gate.check_loop()
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await to_the_end(_joined(self._closing))
+
+    async def _close(self) -> None:
+        await self.gate.close()
+        await self.cache.drain()
+        await self.database.aclose()
+
+    def __del__(self) -> None:
+        if getattr(self, "_closing", self) is None:
+            warnings.warn(
+                f"the store {self.database.path} was dropped without being closed. "
+                "Use `async with`, or `await aclose()`.",
+                ResourceWarning,
+                source=self,
+                stacklevel=1,
+            )
+            self.database.abandon()
+
+
+async def _joined(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+    task.result()
+
+
+def _default_compiler(options: Options) -> DefaultContextCompiler:
+    """Return the compiler that renders and counts what is committed."""
+    if isinstance(options.compiler, DefaultContextCompiler):
+        return options.compiler
+    return DefaultContextCompiler(
+        options.tokenizer or TiktokenCounter(), ContentRegistry(), options.config.type_to_role
+    )

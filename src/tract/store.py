@@ -1,0 +1,120 @@
+"""`TractStore`: one database with many tracts."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tract.engine.cache import CacheInfo
+from tract.lifecycle import Opening
+from tract.models.config import TractConfig
+from tract.protocols import ContextCompiler, TokenCounter
+from tract.runtime import Options, Runtime
+from tract.tract import AsyncTract
+
+__all__ = ["TractStore"]
+
+
+class TractStore:
+    """One database holding many tracts, with one writer and one snapshot cache for them all.
+
+    Get one from `TractStore.open` or `TractStore.from_engine`. It belongs to the event loop it
+    was opened in.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @classmethod
+    def open(
+        cls,
+        target: str | PathLike[str] = ":memory:",
+        *,
+        config: TractConfig | None = None,
+        tokenizer: TokenCounter | None = None,
+        compiler: ContextCompiler | None = None,
+    ) -> Opening[TractStore]:
+        """Open a database; `await` the result, or enter it to have it closed.
+
+        Args:
+            target: a path, `:memory:` or a `sqlite:///` URL; a file is created if need be.
+            config: options of the store.
+            tokenizer: counts tokens; `TiktokenCounter()` if left out.
+            compiler: turns histories into contexts; the default one if left out.
+
+        Raises:
+            StorageError: the database cannot be opened.
+        """
+        options = Options(config or TractConfig(), tokenizer, compiler)
+
+        async def open_it() -> TractStore:
+            return cls(await Runtime.open(fspath(target), options))
+
+        return Opening(open_it)
+
+    @classmethod
+    def from_engine(
+        cls,
+        engine: AsyncEngine,
+        *,
+        config: TractConfig | None = None,
+        tokenizer: TokenCounter | None = None,
+        compiler: ContextCompiler | None = None,
+    ) -> Opening[TractStore]:
+        """Use the connections of an `sqlite+aiosqlite` engine; `await` the result, or enter it.
+
+        One connection for writes and `TractConfig.readers` for reads are taken from the engine's
+        pool until closing, and given back then. The engine itself is never disposed.
+
+        Raises:
+            StorageError: the engine is of another kind, or has not enough connections.
+        """
+        options = Options(config or TractConfig(), tokenizer, compiler)
+
+        async def open_it() -> TractStore:
+            return cls(await Runtime.from_engine(engine, options))
+
+        return Opening(open_it)
+
+    def tract(self, tract_id: str, *, branch: str = "main") -> AsyncTract:
+        """Return a handle on a branch of a tract; cheap, and without I/O until it is used.
+
+        Raises:
+            ValueError: a name is empty or too long.
+        """
+        return AsyncTract(self._runtime, tract_id, branch)
+
+    async def tract_ids(self) -> list[str]:
+        """Return the ids of all tracts that have commits, sorted."""
+        with self._runtime.gate:
+            return await self._runtime.refs.tract_ids()
+
+    def cache_info(self) -> CacheInfo:
+        """Return what the snapshot cache has done and holds."""
+        return self._runtime.cache.info()
+
+    def register_content_type(self, name: str, model: type[BaseModel]) -> None:
+        """Let this store hold contents of *model*; see `AsyncTract.register_content_type`."""
+        self._runtime.registry.register(name, model)
+
+    async def aclose(self) -> None:
+        """Finish the calls under way, refuse new ones, and close; closing twice is fine."""
+        await self._runtime.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<TractStore {self._runtime.database.path!r}>"

@@ -1,0 +1,380 @@
+"""`AsyncTract`: one branch of one tract, and every call on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from tract.batch import Batch
+from tract.canonical import canonical_json
+from tract.engine.drafts import Given
+from tract.engine.infos import annotation_of, commit_info, microseconds
+from tract.engine.reading import ViewOptions
+from tract.engine.usage import parse_usage
+from tract.engine.verifying import Verifier
+from tract.lifecycle import Opening
+from tract.models.annotations import Priority, PriorityAnnotation
+from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
+from tract.models.config import TractConfig
+from tract.models.query import ConfigField
+from tract.protocols import (
+    UNSET,
+    CompiledContext,
+    ContextCompiler,
+    TokenCounter,
+    TokenUsage,
+    UnsetType,
+)
+from tract.runtime import Options, Runtime
+from tract.storage.repositories import BranchName, Position
+
+__all__ = ["AsyncTract", "CommitOptions"]
+
+_MAX_NAME = 255
+
+
+class CommitOptions(TypedDict, total=False):
+    """The keywords of `AsyncTract.commit`, which `system`, `user` and `assistant` take too."""
+
+    operation: CommitOperation
+    message: str | None
+    edit_target: str | None
+    metadata: dict[str, Any] | None
+    generation_config: dict[str, Any] | None
+    expected_head: str | UnsetType | None
+
+
+class AsyncTract:
+    """One agent's or one project's versioned context: a handle on one branch of a tract.
+
+    Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
+    opened in and may be used by any number of tasks there. Every call may raise a
+    `StorageError`; a cancelled call has done all of its work or none.
+    """
+
+    def __init__(
+        self, runtime: Runtime, tract_id: str, branch: str = "main", *, owns_runtime: bool = False
+    ) -> None:
+        for name, value in (("tract_id", tract_id), ("branch", branch)):
+            _check_name(name, value)
+        self._runtime = runtime
+        self._branch = BranchName(tract_id, branch)
+        self._owns_runtime = owns_runtime
+
+    @classmethod
+    def open(
+        cls,
+        target: str | PathLike[str] = ":memory:",
+        *,
+        tract_id: str | None = None,
+        config: TractConfig | None = None,
+        tokenizer: TokenCounter | None = None,
+        compiler: ContextCompiler | None = None,
+    ) -> Opening[AsyncTract]:
+        """Open a database for one tract; `await` the result, or enter it to have it closed.
+
+        Args:
+            target: a path, `:memory:` or a `sqlite:///` URL; a file is created if need be.
+            tract_id: the tract; a new one with a generated id if left out.
+            config: options of the store.
+            tokenizer: counts tokens; `TiktokenCounter()` if left out.
+            compiler: turns histories into contexts; the default one if left out.
+
+        Raises:
+            StorageError: the database cannot be opened.
+        """
+        options = Options(config or TractConfig(), tokenizer, compiler)
+        chosen = uuid4().hex if tract_id is None else tract_id
+        _check_name("tract_id", chosen)
+
+        async def open_it() -> AsyncTract:
+            return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
+
+        return Opening(open_it)
+
+    @property
+    def tract_id(self) -> str:
+        """The tract's id."""
+        return self._branch.tract_id
+
+    @property
+    def branch(self) -> str:
+        """The name of the branch that this handle commits to."""
+        return self._branch.branch
+
+    async def commit(
+        self,
+        content: BaseModel | Mapping[str, Any],
+        *,
+        operation: CommitOperation = CommitOperation.APPEND,
+        message: str | None = None,
+        edit_target: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        generation_config: dict[str, Any] | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> CommitInfo:
+        """Commit *content* on the branch's head. When this returns, the commit is stored.
+
+        Args:
+            content: a content model, or a dict with `content_type`.
+            operation: APPEND adds an entry, EDIT replaces the content of *edit_target*.
+            message: a note on the commit.
+            edit_target: the hash of the entry that an EDIT changes.
+            metadata: any JSON object; it is in no hash.
+            generation_config: the exact parameters of the model's call, any JSON object. An EDIT
+                without one inherits its target's.
+            expected_head: the head that the branch must have (None: no commit yet).
+
+        Raises:
+            ContentValidationError: content, message, metadata or config cannot be stored.
+            EditTargetError: *edit_target* is missing, or is no entry of this branch's history.
+            HeadMovedError: the head is not *expected_head*.
+            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            TokenizerUnavailableError: the vocabulary of the tokenizer cannot be had.
+        """
+        given = Given(content, operation, edit_target, message, metadata, generation_config)
+        with self._runtime.gate:
+            draft = await self._runtime.drafts.make(given)
+            records = await self._runtime.writer.write(self._branch, [draft], expected_head)
+        return commit_info(records[0])
+
+    async def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo:
+        """Commit an instruction; see `commit` for the keywords and errors."""
+        content = {"content_type": "instruction", "text": text}
+        return await self.commit(content, **options)
+
+    async def user(
+        self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
+    ) -> CommitInfo:
+        """Commit what a user says; see `commit` for the keywords and errors."""
+        return await self._say("user", text, name, options)
+
+    async def assistant(
+        self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
+    ) -> CommitInfo:
+        """Commit what an assistant says; see `commit` for the keywords and errors."""
+        return await self._say("assistant", text, name, options)
+
+    async def _say(
+        self,
+        role: Literal["user", "assistant"],
+        text: str,
+        name: str | None,
+        options: CommitOptions,
+    ) -> CommitInfo:
+        content = {"content_type": "dialogue", "role": role, "text": text, "name": name}
+        return await self.commit(content, **options)
+
+    def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
+        """Return a batch: `async with tract.batch() as batch:` lands its commits together.
+
+        Leaving the block may raise what `commit` raises; then nothing of it was written. Nothing is
+        written either if the block itself raises.
+        """
+        return Batch(self._runtime, self._branch, expected_head)
+
+    async def compile(
+        self,
+        *,
+        at_commit: str | None = None,
+        at_time: datetime | None = None,
+        include_edit_annotations: bool = False,
+        aggregate_same_role: bool = True,
+    ) -> CompiledContext:
+        """Return the context that a model would get.
+
+        Args:
+            at_commit: compile this commit of the tract, not the head.
+            at_time: compile the newest commit of the branch at or before this aware time.
+            include_edit_annotations: put ` [edited]` behind every edited text.
+            aggregate_same_role: join consecutive messages of a role with a blank line.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *at_commit*.
+            ContentValidationError: the history holds a custom content type that is not registered.
+            ValueError: both *at_commit* and *at_time*, or a naive *at_time*.
+        """
+        if at_commit is not None and at_time is not None:
+            raise ValueError("give at_commit or at_time, not both")
+        if at_time is not None and at_time.utcoffset() is None:
+            raise ValueError(
+                "at_time has no time zone; use datetime.now(UTC) or .astimezone() for an aware one"
+            )
+        position = Position(at_commit, None if at_time is None else microseconds(at_time))
+        options = ViewOptions(include_edit_annotations, aggregate_same_role)
+        with self._runtime.gate:
+            return await self._runtime.reader.compile(self._branch, position, options)
+
+    async def head(self) -> str | None:
+        """Return the hash of the newest commit, or None before the first; read from the store."""
+        with self._runtime.gate:
+            return await self._runtime.refs.head(self._branch)
+
+    async def get_commit(self, commit_hash: str) -> CommitInfo | None:
+        """Return a commit of this tract, or None if it has none of that hash."""
+        with self._runtime.gate:
+            record = await self._runtime.commits.get(self.tract_id, commit_hash)
+        return None if record is None else commit_info(record)
+
+    async def get_content(self, commit_hash: str) -> BaseModel:
+        """Return the content model of a commit.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            BlobNotFoundError: the store has lost its content.
+            ContentValidationError: its custom content type is not registered with this store.
+        """
+        with self._runtime.gate:
+            record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
+        return self._runtime.registry.load(record.content_type, data)
+
+    async def log(self, limit: int | None = 10, *, before: str | None = None) -> list[CommitInfo]:
+        """Return the newest commits of the branch, newest first.
+
+        Args:
+            limit: how many at most; None for all.
+            before: go on from the parent of this commit, for instance the last of the page before.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *before*.
+            ValueError: *limit* is negative.
+        """
+        _check_limit(limit)
+        with self._runtime.gate:
+            records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
+        return [commit_info(record) for record in records]
+
+    async def annotate(
+        self, target_hash: str, priority: Priority, *, reason: str | None = None
+    ) -> PriorityAnnotation:
+        """Set the priority of an entry from now on, by a commit of operation ANNOTATE.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *target_hash*.
+            EditTargetError: it is no entry, or not in this branch's history.
+            ContentValidationError: *priority* or *reason* is none.
+            BudgetExceededError: showing the entry again would exceed the budget.
+        """
+        with self._runtime.gate:
+            draft = self._runtime.drafts.annotation(target_hash, priority, reason)
+            records = await self._runtime.writer.write(self._branch, [draft])
+        return annotation_of(records[0], draft.data)
+
+    async def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]:
+        """Return every priority that was set on an entry, oldest first; empty if none ever was.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *target_hash*.
+        """
+        with self._runtime.gate:
+            stored = await self._runtime.commits.annotations(self._branch, target_hash)
+        return [annotation_of(item.record, item.data or b"") for item in stored]
+
+    async def query_by_config(
+        self, field: ConfigField, operator: str, value: Any, *, limit: int | None = None
+    ) -> list[CommitInfo]:
+        """Return this tract's commits whose generation config meets a condition, oldest first.
+
+        Args:
+            field: a dotted path (`"response_format.type"`), or a tuple of exact keys and list
+                indexes (`("logit_bias", "50256")`).
+            operator: `=`, `!=`, `>`, `<`, `>=`, `<=`, `in` or `not in`.
+            value: what to compare with; a sequence for `in` and `not in`. Only values of one JSON
+                type are equal or ordered. `!=` and `not in` match where the field is there and
+                differs, type included.
+            limit: how many at most; None for all.
+
+        Raises:
+            QueryError: operator, field or value cannot be used.
+            ValueError: *limit* is negative.
+        """
+        _check_limit(limit)
+        with self._runtime.gate:
+            records = await self._runtime.commits.get_by_config(
+                self.tract_id, field, operator, value, limit=limit
+            )
+        return [commit_info(record) for record in records]
+
+    async def record_usage(
+        self, usage: TokenUsage | Mapping[str, Any] | BaseModel, *, head_hash: str | None = None
+    ) -> CompiledContext:
+        """Keep what an API reported for this head; return the context with that token count.
+
+        Args:
+            usage: a `TokenUsage`, or an OpenAI or Anthropic response's `usage`, as object or dict.
+            head_hash: the head that was compiled for the call; checked if given.
+
+        Raises:
+            HeadMovedError: the head is not *head_hash*.
+            ContentValidationError: *usage* has an unknown shape, or a count that is none.
+            TractError: the branch has no commit yet.
+        """
+        counts, raw_json = parse_usage(usage)
+        with self._runtime.gate:
+            head = await self._runtime.usages.record(
+                self._branch, counts, raw_json, head_hash=head_hash
+            )
+            return await self._runtime.reader.compile(
+                self._branch, Position(commit_hash=head), ViewOptions()
+            )
+
+    def register_content_type(self, name: str, model: type[BaseModel]) -> None:
+        """Let this store hold contents of *model* under the content type *name*.
+
+        The model's method `to_text()`, if it has one, gives the text that a model sees; else it is
+        the field `text` or `content`, else the JSON of all fields. Register after every opening.
+
+        Raises:
+            ValueError: the name is taken, or *model* is no pydantic model class.
+        """
+        self._runtime.registry.register(name, model)
+
+    async def verify(self) -> VerifyReport:
+        """Hash everything anew that this tract's branches reach; report every fault found."""
+        with self._runtime.gate:
+            heads = await self._runtime.refs.heads(self.tract_id)
+            verifier = Verifier(heads)
+            async for batch in self._runtime.commits.stored(self.tract_id, heads):
+                await verifier.check(batch)
+        return verifier.report()
+
+    async def aclose(self) -> None:
+        """Finish the calls under way, refuse new ones, and close the store.
+
+        A handle that a `TractStore` gave out leaves the store open.
+        """
+        if self._owns_runtime:
+            await self._runtime.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return (
+            f"<AsyncTract {self.tract_id!r} on {self.branch!r} of {self._runtime.database.path!r}>"
+        )
+
+
+def _check_name(name: str, value: object) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
+        raise ValueError(f"{name} must be a string of 1 to {_MAX_NAME} characters, not {value!r}")
+    canonical_json(value, name)
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise ValueError(f"limit must be an integer from 0 up, or None, not {limit!r}")
