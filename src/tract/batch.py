@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from tract.engine.drafts import Checked, Given, copied, is_heavy
 from tract.engine.infos import commit_info
 from tract.exceptions import EditTargetError, TractError
+from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, CommitOperation
 from tract.protocols import UnsetType
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName, CommitDraft
 
-__all__ = ["Batch", "StagedCommit"]
+__all__ = ["Batch", "StagedCommit", "check_target"]
 
 
 class StagedCommit:
@@ -43,7 +44,14 @@ class StagedCommit:
             return self._index
         if self._index < len(self._batch.commits):
             return self._batch.commits[self._index].commit_hash
-        raise EditTargetError(repr(self), "belongs to another batch, which has not landed.")
+        raise EditTargetError(
+            repr(self), "belongs to another batch, which has not landed. Leave that one first."
+        )
+
+    def __repr__(self) -> str:
+        landed = self._index < len(self._batch.commits)
+        state = self._batch.commits[self._index].commit_hash[:12] if landed else "not landed"
+        return f"<StagedCommit {self._index}: {state}>"
 
 
 class Batch:
@@ -59,7 +67,7 @@ class Batch:
         self._runtime = runtime
         self._branch = branch
         self._expected_head = expected_head
-        self._staged: list[Checked | Given] = []
+        self._staged: list[Given | Checked | CommitDraft] = []
         self._state = "new"
         self.commits: list[CommitInfo] = []
         """What landed, in the order of staging; empty until the block is left."""
@@ -83,23 +91,43 @@ class Batch:
             EditTargetError: the operation and its target do not go together.
             TractError: called outside the block.
         """
+        self._check_open()
+        target = None if edit_target is None else self._target(edit_target)
+        given = Given(content, operation, target, message, metadata, generation_config)
+        return self._stage(copied(given) if is_heavy(given) else self._runtime.drafts.check(given))
+
+    def annotate(
+        self, target: str | StagedCommit, priority: Priority, *, reason: str | None = None
+    ) -> StagedCommit:
+        """Stage a priority for an entry; the arguments are those of `AsyncTract.annotate`.
+
+        Raises:
+            EditTargetError: *target* is neither a hash nor a staged commit.
+            ContentValidationError: *priority* or *reason* is none.
+            TractError: called outside the block.
+        """
+        self._check_open()
+        return self._stage(self._runtime.drafts.annotation(self._target(target), priority, reason))
+
+    def _check_open(self) -> None:
         if self._state != "open":
             raise TractError("Stage commits inside the batch's `async with` block.")
-        if isinstance(edit_target, StagedCommit):
-            target: str | int | None = edit_target.target_in(self)
-        else:
-            target = edit_target
-        given = Given(content, operation, target, message, metadata, generation_config)
-        if is_heavy(given):
-            self._staged.append(copied(given))
-        else:
-            self._staged.append(self._runtime.drafts.check(given))
+
+    def _target(self, target: str | StagedCommit) -> str | int:
+        if isinstance(target, StagedCommit):
+            return target.target_in(self)
+        check_target(target)
+        return target
+
+    def _stage(self, staged: Given | Checked | CommitDraft) -> StagedCommit:
+        self._staged.append(staged)
         return StagedCommit(self, len(self._staged) - 1)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise TractError("A batch is used once; call `batch()` for another.")
-        self._state = "open"
+        with self._runtime.gate:  # a closed store is told before the body runs
+            self._state = "open"
         return self
 
     async def __aexit__(
@@ -118,7 +146,25 @@ class Batch:
         records = await self._runtime.writer.write(self._branch, drafts, self._expected_head)
         self.commits = [commit_info(record) for record in records]
 
-    async def _draft(self, staged: Checked | Given) -> CommitDraft:
+    async def _draft(self, staged: Given | Checked | CommitDraft) -> CommitDraft:
+        if isinstance(staged, CommitDraft):
+            return staged
         if isinstance(staged, Checked):
             return await self._runtime.drafts.counted(staged)
         return await self._runtime.drafts.make(staged)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.commits)} landed" if self.commits else f"{len(self._staged)} staged"
+        return f"<Batch of {self._branch.tract_id!r} on {self._branch.branch!r}: {count}>"
+
+
+def check_target(edit_target: object) -> None:
+    """Refuse an edit target that is no hash.
+
+    Raises:
+        EditTargetError: it is no string.
+    """
+    if not isinstance(edit_target, str):
+        raise EditTargetError(
+            repr(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
+        )

@@ -61,9 +61,11 @@ def canonical_json(value: Any, root: str = "") -> str:
             text.encode("utf-8")
     except _Unstorable as problem:
         raise problem.at(root) from None
-    except UnicodeEncodeError:
-        raise _surrogate(value).at(root) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:  # a UnicodeEncodeError is one, too
+        flaw = _Unstorable(f"JSON cannot hold this value: {error}")
+        _find_flaw(value, flaw)
+        raise flaw.at(root) from None
+    except RecursionError as error:
         raise ContentValidationError(f"JSON cannot hold this value: {error}", root) from error
     return text
 
@@ -92,7 +94,9 @@ def _check(value: Any, depth: int) -> None:
 def _check_items(items: Any, depth: int, *, keyed: bool) -> None:
     for key, item in items:
         if keyed and not isinstance(key, str):
-            raise _Unstorable(f"the key {key!r} is no string; JSON objects have string keys only")
+            raise _Unstorable(
+                f"the key {_shown(key)} is no string; JSON objects have string keys only"
+            )
         if type(item) in _PLAIN:
             continue
         try:
@@ -102,32 +106,40 @@ def _check_items(items: Any, depth: int, *, keyed: bool) -> None:
             raise
 
 
-def _surrogate(value: Any) -> _Unstorable:
-    """Find the string of an encodable-checked *value* that UTF-8 cannot hold."""
-    problem = _Unstorable("a lone surrogate is no valid text; decode the bytes it came from anew")
-    _find_surrogate(value, problem)
-    return problem
+def _shown(key: object) -> str:
+    try:
+        return repr(key)
+    except ValueError:  # an integer of too many digits
+        return f"(a {type(key).__name__})"
 
 
-def _find_surrogate(value: Any, problem: _Unstorable) -> bool:
-    if isinstance(value, str):
-        return not _is_utf8(value)
+def _find_flaw(value: Any, problem: _Unstorable) -> bool:
+    """Give *problem* the words and the path of the string or integer that cannot be written."""
+    flaw = _flaw(value)
+    if flaw is not None:
+        problem.problem = flaw
+        return True
+    items: Any = ()
     if isinstance(value, dict):
-        for key, item in value.items():
-            if not _is_utf8(key) or _find_surrogate(item, problem):
-                problem.parts.append(key)
-                return True
+        items = value.items()
     elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            if _find_surrogate(item, problem):
-                problem.parts.append(index)
-                return True
+        items = enumerate(value)
+    for key, item in items:
+        if _find_flaw(key, problem) or _find_flaw(item, problem):
+            problem.parts.append(key)
+            return True
     return False
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _flaw(value: object) -> str | None:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return "a lone surrogate is no valid text; decode the bytes it came from anew"
+    elif isinstance(value, int):
+        try:
+            int.__repr__(value)
+        except ValueError:
+            return "an integer of so many digits cannot be written; use a string"
+    return None

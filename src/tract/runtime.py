@@ -27,7 +27,7 @@ from tract.storage.sqlite import (
     SqliteUsageRepository,
 )
 
-__all__ = ["Options", "Runtime"]
+__all__ = ["Options", "Runtime", "checked_options"]
 
 
 class Options(NamedTuple):
@@ -37,6 +37,24 @@ class Options(NamedTuple):
     tokenizer: TokenCounter | None = None
     compiler: ContextCompiler | None = None
     clock: Callable[[], int] = now_microseconds
+
+
+def checked_options(
+    config: TractConfig | None, tokenizer: TokenCounter | None, compiler: ContextCompiler | None
+) -> Options:
+    """Return the options of a store, the defaults filled in.
+
+    Raises:
+        ValueError: a counter or roles that the compiler would not use.
+    """
+    config = config or TractConfig()
+    own = isinstance(compiler, DefaultContextCompiler)
+    if own and (tokenizer is not None or config.type_to_role):
+        raise ValueError(
+            "The compiler has a counter and roles of its own. Give `tokenizer` and `type_to_role` "
+            "to the compiler: DefaultContextCompiler(counter, type_to_role=...)."
+        )
+    return Options(config, tokenizer, compiler)
 
 
 class Runtime:
@@ -83,6 +101,7 @@ class Runtime:
 
     def __del__(self) -> None:
         if getattr(self, "_closing", self) is None:
+            self.database.abandon()  # first: the warning may be an error
             warnings.warn(
                 f"the store {self.database.path} was dropped without being closed. "
                 "Use `async with`, or `await aclose()`.",
@@ -90,7 +109,6 @@ class Runtime:
                 source=self,
                 stacklevel=1,
             )
-            self.database.abandon()
 
 
 async def _joined(task: asyncio.Task[None]) -> None:

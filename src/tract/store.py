@@ -13,7 +13,7 @@ from tract.engine.cache import CacheInfo
 from tract.lifecycle import Opening
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.runtime import Options, Runtime
+from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 
 __all__ = ["TractStore"]
@@ -48,8 +48,9 @@ class TractStore:
 
         Raises:
             StorageError: the database cannot be opened.
+            ValueError: *tokenizer*, or roles in *config*, beside a compiler with its own.
         """
-        options = Options(config or TractConfig(), tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler)
 
         async def open_it() -> TractStore:
             return cls(await Runtime.open(fspath(target), options))
@@ -73,7 +74,7 @@ class TractStore:
         Raises:
             StorageError: the engine is of another kind, or has not enough connections.
         """
-        options = Options(config or TractConfig(), tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler)
 
         async def open_it() -> TractStore:
             return cls(await Runtime.from_engine(engine, options))

@@ -11,13 +11,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tract.batch import Batch
+from tract.batch import Batch, check_target
 from tract.canonical import canonical_json
 from tract.engine.drafts import Given
-from tract.engine.infos import annotation_of, commit_info, microseconds
+from tract.engine.infos import annotation_of, commit_info, commit_infos, microseconds
 from tract.engine.reading import ViewOptions
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
+from tract.exceptions import CommitNotFoundError
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
@@ -31,12 +32,13 @@ from tract.protocols import (
     TokenUsage,
     UnsetType,
 )
-from tract.runtime import Options, Runtime
+from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import BranchName, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
 
 _MAX_NAME = 255
+_MOST = 2**62  # SQL counts in 64 bits
 
 
 class CommitOptions(TypedDict, total=False):
@@ -88,8 +90,9 @@ class AsyncTract:
 
         Raises:
             StorageError: the database cannot be opened.
+            ValueError: *tokenizer*, or roles in *config*, beside a compiler with its own.
         """
-        options = Options(config or TractConfig(), tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler)
         chosen = uuid4().hex if tract_id is None else tract_id
         _check_name("tract_id", chosen)
 
@@ -138,6 +141,8 @@ class AsyncTract:
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
             TokenizerUnavailableError: the vocabulary of the tokenizer cannot be had.
         """
+        if edit_target is not None:
+            check_target(edit_target)
         given = Given(content, operation, edit_target, message, metadata, generation_config)
         with self._runtime.gate:
             draft = await self._runtime.drafts.make(given)
@@ -206,6 +211,7 @@ class AsyncTract:
             raise ValueError(
                 "at_time has no time zone; use datetime.now(UTC) or .astimezone() for an aware one"
             )
+        _check_hash(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._runtime.gate:
@@ -230,6 +236,7 @@ class AsyncTract:
             BlobNotFoundError: the store has lost its content.
             ContentValidationError: its custom content type is not registered with this store.
         """
+        _check_hash(commit_hash, may_be_none=False)
         with self._runtime.gate:
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
         return self._runtime.registry.load(record.content_type, data)
@@ -245,10 +252,11 @@ class AsyncTract:
             CommitNotFoundError: the tract has no commit *before*.
             ValueError: *limit* is negative.
         """
-        _check_limit(limit)
+        limit = _checked_limit(limit)
+        _check_hash(before)
         with self._runtime.gate:
             records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
-        return [commit_info(record) for record in records]
+            return await commit_infos(records)
 
     async def annotate(
         self, target_hash: str, priority: Priority, *, reason: str | None = None
@@ -261,6 +269,7 @@ class AsyncTract:
             ContentValidationError: *priority* or *reason* is none.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
+        _check_hash(target_hash, may_be_none=False)
         with self._runtime.gate:
             draft = self._runtime.drafts.annotation(target_hash, priority, reason)
             records = await self._runtime.writer.write(self._branch, [draft])
@@ -272,6 +281,7 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
         """
+        _check_hash(target_hash, may_be_none=False)
         with self._runtime.gate:
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
         return [annotation_of(item.record, item.data or b"") for item in stored]
@@ -294,12 +304,12 @@ class AsyncTract:
             QueryError: operator, field or value cannot be used.
             ValueError: *limit* is negative.
         """
-        _check_limit(limit)
+        limit = _checked_limit(limit)
         with self._runtime.gate:
             records = await self._runtime.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
             )
-        return [commit_info(record) for record in records]
+            return await commit_infos(records)
 
     async def record_usage(
         self, usage: TokenUsage | Mapping[str, Any] | BaseModel, *, head_hash: str | None = None
@@ -375,6 +385,15 @@ def _check_name(name: str, value: object) -> None:
     canonical_json(value, name)
 
 
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+def _check_hash(value: object, *, may_be_none: bool = True) -> None:
+    """Refuse what callers without a type checker may give, before it is taken for something."""
+    if not isinstance(value, str) and not (may_be_none and value is None):
+        raise CommitNotFoundError(value)  # type: ignore[arg-type]  # that is the point
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
         raise ValueError(f"limit must be an integer from 0 up, or None, not {limit!r}")
+    return limit if limit < _MOST else None

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from tract.engine.reading import ContextReader, Found
+from tract.engine.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import (
     BudgetExceededError,
     HeadMovedError,
@@ -80,9 +80,7 @@ class BudgetedCommits:
             found = await self._reader.snapshot(branch)
             head = found.snapshot.head_hash
             if expected_head is UNSET or expected_head == head:
-                tokens = await self._tokens_after(found, drafts)
-                if tokens is not None and tokens > budget.max_tokens:
-                    raise _OverBudget(tokens)
+                await self._check(budget, found, drafts)
             expected = head if expected_head is UNSET else expected_head
             try:
                 return await self._commits.write(branch, drafts, expected_head=expected)
@@ -90,6 +88,20 @@ class BudgetedCommits:
                 if expected_head is not UNSET:
                     raise
                 # another process was faster: check against its head
+
+    async def _check(
+        self, budget: TokenBudgetConfig, found: Found, drafts: Sequence[CommitDraft]
+    ) -> None:
+        """Raise `_OverBudget` if *drafts* take the context over the budget, or further over it.
+
+        A commit that adds no tokens is always let in: it is how a context gets shorter.
+        """
+        tokens = await self._tokens_after(found, drafts)
+        if tokens is None or tokens <= budget.max_tokens:
+            return
+        now = await self._reader.view(Found(found.snapshot, None), ViewOptions())
+        if tokens > now.token_count:
+            raise _OverBudget(tokens)
 
     async def _tokens_after(self, found: Found, drafts: Sequence[CommitDraft]) -> int | None:
         """Return the tokens afterwards; None where the drafts are wrong, which writing will tell."""

@@ -124,7 +124,7 @@ class SnapshotCache:
             self._misses += 1
 
     def _put(self, key: CacheKey, snapshot: CompileSnapshot) -> None:
-        if key in self._snapshots or getattr(snapshot, "nbytes", 0) > self._max_bytes:
+        if key in self._snapshots or _bytes_alone(snapshot) > self._max_bytes:
             return  # one that is over the bound by itself would drive out all others in vain
         self._snapshots[key] = snapshot
         self._held.add(snapshot)
@@ -150,6 +150,12 @@ class SnapshotCache:
             self._held.nbytes,
             self._max_bytes,
         )
+
+
+def _bytes_alone(snapshot: CompileSnapshot) -> int:
+    """Return what a snapshot would hold if it were the only one."""
+    nbytes = _OVERHEAD + int(getattr(snapshot, "nbytes", 0))
+    return nbytes + 8 * len(snapshot.entries.full) if isinstance(snapshot, Snapshot) else nbytes
 
 
 class _Holdings:

@@ -13,7 +13,7 @@ from tract.engine.contents import ContentRegistry
 from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot, fold_steps
 from tract.engine.rendering import custom_text, joined, joins, marked, render
-from tract.engine.tally import tokens_of, window_around
+from tract.engine.tally import BriefCounter, TooLongError, tokens_of, window_around
 from tract.engine.tokens import BaseTokenCounter, counter_source
 from tract.exceptions import ContentValidationError
 from tract.formats.anthropic import to_anthropic
@@ -79,6 +79,19 @@ class DefaultContextCompiler:
         texts.extend(text for call in message.tool_calls for text in (call.name, call.arguments))
         return sum(self.counter.count_text(text) for text in texts if text)
 
+    def source_of(self, content_type: str) -> str:
+        """Return the `token_source` of counts of a content type, by which they are known again.
+
+        It is empty where the text counted is not the built-in rendering's: another opening of the
+        database may show the content otherwise, and has to count for itself.
+        """
+        if type(self).render is not DefaultContextCompiler.render:
+            return ""
+        if content_type == "tool_io" and content_type in self._roles:
+            return ""
+        model = self.registry.custom(content_type)
+        return self.source if getattr(model, "to_text", None) is None else ""
+
     @property
     def ready(self) -> bool:
         """Whether counting needs nothing loaded first."""
@@ -97,6 +110,19 @@ class DefaultContextCompiler:
         """Return the snapshot after *steps*."""
         assert isinstance(snapshot, Snapshot)
         return fold_steps(snapshot, steps, self._entry, self._sums)
+
+    def fold_at_once(
+        self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
+    ) -> Snapshot | None:
+        """Return what `fold` does, or None where neighbouring texts make that a long count."""
+        if type(self).fold is not DefaultContextCompiler.fold:
+            return None
+        assert isinstance(snapshot, Snapshot)
+        sums = None if self._sums is None else BriefCounter(self._sums)
+        try:
+            return fold_steps(snapshot, steps, self._entry, sums)
+        except TooLongError:
+            return None
 
     def view(
         self,
@@ -132,7 +158,7 @@ class DefaultContextCompiler:
     def _made(self, message: Message, step: CommitStep) -> Entry:
         body = overhead = 0
         if self._sums is not None:
-            trusted = step.token_source == self.source
+            trusted = step.token_source == self.source_of(step.content_type) != ""
             body = step.token_count if trusted else self._sums.count_body(message)
             overhead = self._sums.count_overhead(message.role, message.name)
         config = step.generation_config_json
@@ -183,15 +209,14 @@ class DefaultContextCompiler:
 class SnapshotContext(CompiledContext):
     """A view of a snapshot; its lists are made when somebody looks."""
 
-    __slots__ = ("_configs", "_joining", "_messages", "_snapshot", "_source", "_tokens")
+    __slots__ = ("_joining", "_messages", "_snapshot", "_source", "_tokens")
 
     def __init__(self, snapshot: Snapshot, source: str, *, joining: bool) -> None:
         self._snapshot = snapshot
         self._joining = joining
         self._tokens = 0
         self._source = source
-        self._messages: list[Message] | None = None
-        self._configs: list[dict[str, Any]] | None = None
+        self._messages: tuple[Message, ...] | None = None
 
     def counted(self, tokens: int, source: str) -> SnapshotContext:
         """Return this context with its token count."""
@@ -202,8 +227,8 @@ class SnapshotContext(CompiledContext):
     @property
     def messages(self) -> list[Message]:
         if self._messages is None:
-            self._messages = list(_messages(self._shown(), joining=self._joining))
-        return self._messages
+            self._messages = tuple(_messages(self._shown(), joining=self._joining))
+        return list(self._messages)
 
     @property
     def token_count(self) -> int:
@@ -219,12 +244,9 @@ class SnapshotContext(CompiledContext):
 
     @property
     def generation_configs(self) -> list[dict[str, Any]]:
-        if self._configs is None:
-            self._configs = [
-                json.loads(entry.config_json) if entry.config_json else {}
-                for entry in self._shown()
-            ]
-        return self._configs
+        return [
+            json.loads(entry.config_json) if entry.config_json else {} for entry in self._shown()
+        ]
 
     @property
     def commit_hashes(self) -> list[str]:

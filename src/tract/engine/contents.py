@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,8 @@ class ContentRegistry:
             ContentValidationError: it is neither a dict with a known `content_type` nor an
                 instance of a known model.
         """
+        if isinstance(content, AnnotationContent):
+            raise _not_by_hand()
         if isinstance(content, BaseModel):
             return self._given_model(content)
         if not isinstance(content, Mapping):
@@ -101,6 +104,8 @@ class ContentRegistry:
         )
 
     def _model(self, name: str) -> type[BaseModel]:
+        if name == "annotation":
+            raise _not_by_hand()
         model = _BUILT_IN.get(name) or self._custom.get(name)
         if model is None:
             raise ContentValidationError(
@@ -130,7 +135,11 @@ class ContentRegistry:
                 model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
             )
         try:
-            return {**values.model_dump(mode="json"), "content_type": name}
+            dumped = values.model_dump(mode="json")
+            _refuse_lost_numbers(values.model_dump(), dumped, "")
+            return {**dumped, "content_type": name}
+        except ContentValidationError:
+            raise
         except (PydanticSerializationError, ValueError) as error:
             raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
 
@@ -145,13 +154,35 @@ class ContentRegistry:
         if content_type == "annotation":
             return AnnotationContent.model_validate(fields)
         model = self._model(content_type)
-        if content_type in self._custom and "content_type" not in model.model_fields:
+        if content_type in _BUILT_IN:
+            return _validated(model, fields)
+        if "content_type" not in model.model_fields:
             fields.pop("content_type", None)
-        return _validated(model, fields)
+        return _validated(model, json.dumps(fields))
 
 
-def _validated(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+def _not_by_hand() -> ContentValidationError:
+    return ContentValidationError("annotations are made by `annotate()`", "content_type")
+
+
+def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
+    """Raise where *dumped* has null for a NaN or an infinity, as pydantic writes them."""
+    if isinstance(value, float):
+        if dumped is None and not math.isfinite(value):
+            raise ContentValidationError(f"{value} is no JSON number; use None instead", path)
+    elif isinstance(value, dict) and isinstance(dumped, dict):
+        for key in value.keys() & dumped.keys():
+            inner = f"{path}.{key}" if path else str(key)
+            _refuse_lost_numbers(value[key], dumped[key], inner)
+    elif isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        for index, (item, other) in enumerate(zip(value, dumped, strict=False)):
+            _refuse_lost_numbers(item, other, f"{path}[{index}]")
+
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any] | str) -> BaseModel:
     try:
+        if isinstance(values, str):  # JSON has no datetimes or tuples: strict fields take text
+            return model.model_validate_json(values)
         return model.model_validate(dict(values))
     except ValidationError as error:
         first, *others = error.errors(include_url=False, include_input=False, include_context=False)

@@ -7,6 +7,8 @@ the caller may go on with the original, and the work is done on a thread.
 
 from __future__ import annotations
 
+import copy
+import json
 import marshal
 from collections.abc import Mapping
 from functools import partial
@@ -22,6 +24,7 @@ from tract.engine.hashing import commit_hash, content_hash
 from tract.exceptions import ContentValidationError, EditTargetError
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
+from tract.models.content import ContentModel
 from tract.storage.repositories import CommitDraft
 
 __all__ = ["Checked", "DraftMaker", "Given", "copied", "is_heavy"]
@@ -76,11 +79,12 @@ class DraftMaker:
 
     async def counted(self, checked: Checked) -> CommitDraft:
         """Return the draft of a small commit that was checked earlier."""
+        checked = checked._replace(fields=json.loads(checked.draft.data))  # theirs may have changed
         if self._compiler.ready:
             return self.count(checked)
         return await to_thread.run_sync(self.count, checked, abandon_on_cancel=True)
 
-    def annotation(self, target: str, priority: Priority, reason: str | None) -> CommitDraft:
+    def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
         """Return the draft of an ANNOTATE commit.
 
         Raises:
@@ -120,7 +124,7 @@ class DraftMaker:
             message=given.message,
             metadata_json=_object_json(given.metadata, "metadata"),
             generation_config_json=_object_json(given.generation_config, "generation_config"),
-            token_source=self._compiler.source,
+            token_source=self._compiler.source_of(name),
         )
         return Checked(draft, fields)
 
@@ -210,9 +214,8 @@ def _check_text(value: object, path: str) -> None:
 
 def is_heavy(given: Given) -> bool:
     """Tell whether making the draft would keep the event loop for long."""
-    values = given.content.__dict__ if isinstance(given.content, BaseModel) else given.content
     room = _HEAVY
-    for value in (values, given.metadata, given.generation_config):
+    for value in (given.content, given.metadata, given.generation_config):
         room = _room_after(value, room, 0)
     return room < 0
 
@@ -221,6 +224,8 @@ def _room_after(value: object, room: int, depth: int) -> int:
     """Return what is left of *room* after the size of *value*; below 0 as soon as it is used up."""
     if isinstance(value, str):
         return room - len(value)
+    if isinstance(value, BaseModel):
+        value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
     if isinstance(value, Mapping):
         value = [*value, *value.values()]
     if not isinstance(value, (list, tuple)) or depth > MAX_DEPTH:
@@ -234,29 +239,35 @@ def _room_after(value: object, room: int, depth: int) -> int:
 
 
 def copied(given: Given) -> Given:
-    """Return *given* with copies of all that the caller could still change, made fast.
-
-    What cannot be copied that way is no JSON, or a model; the first is refused later in any case.
-    """
-    content = given.content
+    """Return *given* with copies of all that the caller could still change, made fast."""
     return given._replace(
-        content=_copy_model(content) if isinstance(content, BaseModel) else _copy(content),
+        content=_copy(given.content),
         metadata=_copy(given.metadata),
         generation_config=_copy(given.generation_config),
     )
 
 
-def _copy_model(content: BaseModel) -> BaseModel:
-    values = _copy(content.__dict__)
-    if values is content.__dict__:  # a custom model with models in it
-        return content.model_copy(deep=True)
-    clone = content.model_copy()
-    clone.__dict__.update(values)
-    return clone
-
-
 def _copy(value: Any) -> Any:
+    if isinstance(value, ContentModel) and value.__pydantic_extra__ is None:
+        clone = value.model_copy()
+        clone.__dict__.update(_copy(value.__dict__))
+        return clone
     try:
         return marshal.loads(marshal.dumps(value))
-    except ValueError:
-        return value
+    except ValueError:  # something else than plain dicts, lists, strings and numbers
+        pass
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # whatever that object objects to
+        return _copy_containers(value, 0)
+
+
+def _copy_containers(value: Any, depth: int) -> Any:
+    """Return *value* with its containers copied; anything else in it is refused later."""
+    if depth > MAX_DEPTH:
+        return value  # refused as well
+    if isinstance(value, Mapping):
+        return {key: _copy_containers(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy_containers(item, depth + 1) for item in value]
+    return value

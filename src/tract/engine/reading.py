@@ -135,11 +135,13 @@ class ContextReader:
         return await self._cache.get(CacheKey(tract_id, base_hash))
 
     async def _fold(self, base: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
-        if self._fold_is_quick(steps):
-            return self._compiler.fold(base, steps)
+        if isinstance(self._compiler, DefaultContextCompiler) and self._may_be_quick(steps):
+            snapshot = self._compiler.fold_at_once(base, steps)
+            if snapshot is not None:
+                return snapshot
         return await to_thread.run_sync(self._compiler.fold, base, steps, abandon_on_cancel=True)
 
-    def _fold_is_quick(self, steps: Sequence[CommitStep]) -> bool:
+    def _may_be_quick(self, steps: Sequence[CommitStep]) -> bool:
         return (
             isinstance(self._compiler, DefaultContextCompiler)
             and self._compiler.ready

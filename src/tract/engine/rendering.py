@@ -86,12 +86,13 @@ def joins(before: Message, after: Message) -> bool:
     """Tell whether *after* joins the message that ends with *before*.
 
     Texts of one role and name do; tool calls join any assistant's message; tool results never
-    join, nor does a text that comes after tool calls, because it would then stand before them.
+    join, nor does a text that comes after or with tool calls, because it would then stand before
+    earlier ones.
     """
     if before.role != after.role or after.role == "tool":
         return False
     if after.tool_calls:
-        return True
+        return after.content is None
     return not before.tool_calls and before.name == after.name
 
 

@@ -14,7 +14,34 @@ from tract.engine.entries import Entries, Entry
 from tract.engine.rendering import JOINT, joins
 from tract.engine.tokens import BaseTokenCounter
 
-__all__ = ["Window", "tokens_of", "window_around"]
+__all__ = ["BriefCounter", "TooLongError", "Window", "tokens_of", "window_around"]
+
+_BRIEF = 16_000  # characters, about a millisecond of work
+
+
+class TooLongError(Exception):
+    """There is more to count than the event loop can wait for."""
+
+
+class BriefCounter(BaseTokenCounter):
+    """A counter that gives up, by a `TooLongError`, once it was asked for much text."""
+
+    def __init__(self, counter: BaseTokenCounter) -> None:
+        self._counter = counter
+        self._room = _BRIEF
+
+    @property
+    def source(self) -> str:
+        return self._counter.source
+
+    def count_text(self, text: str) -> int:
+        self._room -= len(text)
+        if self._room < 0:
+            raise TooLongError
+        return self._counter.count_text(text)
+
+    def joins_cleanly(self, text: str) -> bool:
+        return self._counter.joins_cleanly(text)
 
 
 class Window:

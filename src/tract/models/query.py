@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,21 +20,24 @@ _ORDERING = frozenset({">", "<", ">=", "<="})
 
 
 class OperandKind(StrEnum):
-    """How a value is compared."""
+    """How a value is compared: only with values of the same kind."""
 
     NUMBER = "number"
     TEXT = "text"
-    OTHER = "other"
-    """By canonical JSON: booleans, null, lists and objects."""
+    LITERAL = "literal"
+    """A boolean or null."""
+    ARRAY = "array"
+    """By canonical JSON, as objects are."""
+    OBJECT = "object"
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A value to compare with; `json` is its canonical JSON."""
+    """A value to compare with: its canonical JSON and, if it is a string, the string."""
 
     kind: OperandKind
     json: str
-    scalar: str | int | float | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCon
     path = _path(field)
     if operator not in ("in", "not in"):
         return ConfigCondition(path, operator, (_operand(operator, value),))
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+    if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, Sequence):
         raise QueryError(
             f"The operator {operator!r} takes a list or tuple of values, not {type(value).__name__}."
         )
@@ -92,8 +94,6 @@ def _check_part(field: ConfigField, part: object) -> None:
             canonical_json(part)
         except ContentValidationError as error:
             raise QueryError(f"Malformed field: {field!r}: {error}") from error
-        if "\0" in part:
-            raise QueryError(f"Malformed field: {field!r}: SQL cannot search for NUL characters.")
     elif isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < 2**31:
         raise QueryError(
             f"Malformed field: {field!r}: {part!r} is neither a key nor a list index from 0 up."
@@ -105,25 +105,21 @@ def _operand(operator: str, value: Any) -> Operand:
         text = canonical_json(value, "value")
     except ContentValidationError as error:
         raise QueryError(f"The value cannot be compared: {error}") from error
-    if isinstance(value, str):
-        return Operand(OperandKind.TEXT, text, str(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Operand(OperandKind.NUMBER, text, _sql_number(value))
-    if operator in _ORDERING:
+    kind = _kind(value)
+    if operator in _ORDERING and kind not in (OperandKind.NUMBER, OperandKind.TEXT):
         raise QueryError(
             f"The operator {operator!r} compares numbers or strings, not {type(value).__name__}. "
             "Use '=', '!=', 'in' or 'not in'."
         )
-    return Operand(OperandKind.OTHER, text)
+    # str() of an enum's member would be the member's name
+    return Operand(kind, text, str.__str__(value) if isinstance(value, str) else "")
 
 
-def _sql_number(value: int | float) -> int | float:
-    """Return *value* as SQL can bind it; JSON numbers beyond 64 bits are floats there too."""
-    if isinstance(value, float):
-        return float(value)
-    if -(2**63) <= value < 2**63:
-        return int(value)
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+def _kind(value: Any) -> OperandKind:
+    if isinstance(value, str):
+        return OperandKind.TEXT
+    if value is None or isinstance(value, bool):
+        return OperandKind.LITERAL
+    if isinstance(value, (int, float)):
+        return OperandKind.NUMBER
+    return OperandKind.OBJECT if isinstance(value, dict) else OperandKind.ARRAY

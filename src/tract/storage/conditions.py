@@ -1,13 +1,20 @@
 """Conditions on generation configs as SQLite's JSON functions evaluate them.
 
-A config is stored as canonical JSON, so a value of any type but number equals another
-exactly when their JSON texts do. The functions: https://www.sqlite.org/json1.html
+The functions: https://www.sqlite.org/json1.html. They have changed over the years; what is
+used here gives the same answers from 3.40 to 3.54:
+
+- Numbers are read from JSON on both sides. Releases differ in how they round, so a bound
+  double does not always equal the same number in a config.
+- Releases before 3.45 cut strings off at a NUL, and later ones take a key that goes on with one
+  for the shorter key, so NUL is replaced before reading; see `_nul_free`.
+- Escapes in a path's labels were once compared as written, later decoded, and a quote could
+  not stand in a label before 3.48; keys that JSON escapes are looked for among all keys.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -26,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Text
 
+from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, Operand, OperandKind
 from tract.storage.schema import CommitRow
 from tract.storage.statements import RECORDS, Statement, compiled
@@ -33,16 +41,24 @@ from tract.storage.statements import RECORDS, Statement, compiled
 __all__ = ["matching"]
 
 _CONFIG = type_coerce(CommitRow.generation_config_json, Text)
+_REWRITES = (("\\\\", "\\u005c"), ("\\u0001", "\\u0001\\u0002"), ("\\u0000", "\\u0001\\u0001"))
+"""Applied to JSON text in this order; after the first, a backslash always begins an escape."""
+
+
+_MAX_WALKED = 60
+"""SQLite joins 64 tables at most."""
 
 
 class _Field(NamedTuple):
-    """The expressions for one field: its JSON type (NULL: not there), value, and JSON text."""
+    """The expressions for one field, all of them free of NUL.
+
+    `type` is its JSON type, NULL where the field is not there. `value` is for numbers and
+    strings; `nested` for lists and objects, the JSON text after `_REWRITES`.
+    """
 
     type: ColumnElement[Any]
     value: ColumnElement[Any]
-    text: ColumnElement[Any]
-    quoted: str
-    """A template for what `text` gives for a value's canonical JSON."""
+    nested: ColumnElement[Any]
 
 
 def matching(condition: ConfigCondition) -> Statement:
@@ -65,83 +81,140 @@ def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
         return _equals_any(field, condition.operands)
     if operator in ("!=", "not in"):
         # json_type alone tells "not there" from null: what is not there meets no condition
-        equal = func.coalesce(_equals_any(field, condition.operands), 0)
-        return and_(field.type.is_not(None), not_(equal))
+        return and_(not_(_equals_any(field, condition.operands)), field.type.is_not(None))
     operand = condition.operands[0]
-    return and_(_same_kind(field, operand.kind), field.value.op(operator)(literal(operand.scalar)))
+    if operand.kind is OperandKind.NUMBER:
+        return _number(field, field.value.op(operator)(_parsed(operand.json)))
+    return _typed(field, "text", field.value.op(operator)(literal(_nul_free(operand.text))))
 
 
 def _equals_any(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
     """Return whether the field equals one of *operands*, whatever their number."""
-    numbers = [item for item in operands if item.kind is OperandKind.NUMBER]
-    others = [item for item in operands if item.kind is not OperandKind.NUMBER]
-    choices: list[ColumnElement[bool]] = []
-    if len(numbers) == 1:
-        choices.append(field.value == literal(numbers[0].scalar))
-    elif numbers:
-        choices.append(field.value.in_(_each(",".join(item.json for item in numbers))))
-    if numbers:
-        choices = [and_(_same_kind(field, OperandKind.NUMBER), choices[0])]
-    texts = [field.quoted.replace("?", item.json) for item in others]
-    if len(texts) == 1:
-        choices.append(field.text == literal(texts[0]))
-    elif texts:
-        choices.append(field.text.in_(_each(json.dumps(texts, ensure_ascii=False)[1:-1])))
-    return or_(*choices) if choices else false()
+    by_kind: dict[OperandKind, list[Operand]] = {}
+    for operand in operands:
+        by_kind.setdefault(operand.kind, []).append(operand)
+    return or_(false(), *(_equals(field, kind, items) for kind, items in by_kind.items()))
 
 
-def _each(items: str) -> Select[Any]:
-    """Return the rows of a JSON array: one bound value, where SQLite limits their number."""
-    return select(func.json_each(literal(f"[{items}]")).table_valued("value").c.value)
-
-
-def _same_kind(field: _Field, kind: OperandKind) -> ColumnElement[bool]:
+def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    texts = [operand.json for operand in operands]
+    if kind is OperandKind.LITERAL:  # JSON's literals are also what json_type calls them
+        return _one_of(field.type, *dict.fromkeys(texts))
     if kind is OperandKind.NUMBER:
-        return _one_of(field.type, "integer", "real")
-    return field.type == "text"
+        return _number(field, _is_in(field.value, texts))
+    if kind is OperandKind.TEXT:
+        plain = [json.dumps(_nul_free(operand.text)) for operand in operands]
+        return _typed(field, "text", _is_in(field.value, plain))
+    nested = [json.dumps(_rewritten(text)) for text in texts]
+    return _typed(field, kind.value, _is_in(field.nested, nested))
+
+
+def _is_in(value: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether *value* equals one of some JSON *texts*; they are one bound value."""
+    if len(texts) == 1:
+        return value == _parsed(texts[0])
+    items = func.json_each(literal(f"[{','.join(texts)}]")).table_valued("value")
+    return value.in_(select(items.c.value))
+
+
+def _parsed(text: str) -> ColumnElement[Any]:
+    return func.json_extract(literal(text), literal("$"))
+
+
+def _number(field: _Field, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(comparison, _one_of(field.type, "integer", "real"))
+
+
+def _typed(field: _Field, kind: str, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(comparison, field.type == literal(kind))  # the type only of the few that compare
 
 
 def _one_of(kind: ColumnElement[Any], *names: str) -> ColumnElement[bool]:
-    return or_(*(kind == name for name in names))
+    return or_(*(kind == literal(name) for name in names))
+
+
+def _nul_free(text: str) -> str:
+    """Return a text without NUL, in the same order to others as the original.
+
+    It is what SQLite reads from JSON text after `_REWRITES`.
+    """
+    return text.replace("\1", "\1\2").replace("\0", "\1\1")
+
+
+def _rewritten(text: str) -> str:
+    for old, new in _REWRITES:
+        text = text.replace(old, new)
+    return text
+
+
+def _rewritten_config() -> ColumnElement[Any]:
+    text: ColumnElement[Any] = _CONFIG
+    for old, new in _REWRITES:
+        text = func.replace(text, literal(old), literal(new))
+    return text
 
 
 def _field(path: tuple[str | int, ...]) -> _Field:
-    if any(isinstance(part, str) and '"' in part for part in path):
+    if any(_is_escaped(part) for part in path):
         return _walked(path)
-    json_path = "$" + "".join(
-        f"[{part}]" if isinstance(part, int) else _label(part) for part in path
+    given = literal(_json_path(path))
+    # few configs have these characters, and the others are read as they are
+    nul_free = case(
+        (func.instr(_CONFIG, literal("\\u000")) > 0, _rewritten_config()), else_=_CONFIG
     )
-    given = literal(json_path)
-    # with two paths json_extract gives an array, whose text keeps every escape of the original
     return _Field(
-        func.json_type(_CONFIG, given),
-        func.json_extract(_CONFIG, given),
-        func.json_extract(_CONFIG, given, given),
-        "[?,?]",
+        func.json_type(nul_free, given),
+        func.json_extract(nul_free, given),
+        func.json_extract(_rewritten_config(), given),
     )
 
 
-def _label(key: str) -> str:
-    """Return *key* as a quoted label of a JSON path, with JSON's escapes."""
-    return "." + json.dumps(key, ensure_ascii=False)
+def _is_escaped(part: str | int) -> bool:
+    return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
+
+
+def _json_path(parts: Iterable[str | int]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in parts)
 
 
 def _walked(path: tuple[str | int, ...]) -> _Field:
-    """Return the field by comparing every key: a label with a quote has no portable path."""
-    container: ColumnElement[Any] = _CONFIG
+    """Return the field by comparing keys where a key has no portable label."""
+    if sum(map(_is_escaped, path)) > _MAX_WALKED:
+        raise QueryError(
+            f"Malformed field: more than {_MAX_WALKED} of its keys have quotes, backslashes or "
+            "control characters, which is more than SQLite can search through."
+        )
+    container = _rewritten_config()
     query: Select[Any] = select()
+    plain: list[str | int] = []
     for depth, part in enumerate(path):
-        level = func.json_each(container).table_valued("key", "value", "type", name=f"level{depth}")
-        query = query.select_from(level).where(level.c.key == literal(part))
-        nested = _one_of(level.c.type, "object", "array")
-        container = case((nested, level.c.value), else_=literal("[]"))
-    text = case(
-        (nested, level.c.value),
-        (_one_of(level.c.type, "true", "false"), level.c.type),
-        else_=func.json_quote(level.c.value),
-    )
-    kind, value, json_text = (
+        if not _is_escaped(part) and depth < len(path) - 1:
+            plain.append(part)
+            continue
+        items = func.json_each(*_container_at(container, plain))
+        level = items.table_valued("key", "value", "type", name=f"level{depth}")
+        key = _nul_free(part) if isinstance(part, str) else part
+        query = query.select_from(level).where(level.c.key == literal(key))
+        container = case((_is_nested(level.c.type), level.c.value), else_=literal("[]"))
+        plain = []
+    kind, value = (
         query.add_columns(expression).limit(1).scalar_subquery()
-        for expression in (level.c.type, level.c.value, text)
+        for expression in (level.c.type, level.c.value)
     )
-    return _Field(kind, value, json_text, "?")
+    return _Field(kind, value, value)
+
+
+def _container_at(
+    container: ColumnElement[Any], plain: Sequence[str | int]
+) -> tuple[ColumnElement[Any], ...]:
+    """Return the arguments with which json_each gives the items at a path, none of a scalar."""
+    if not plain:
+        return (container,)
+    path = literal(_json_path(plain))
+    # of a scalar, json_each gives the scalar itself, since 3.45 with the path's last key
+    nested = _is_nested(func.json_type(container, path))
+    return case((nested, container), else_=literal("[]")), path
+
+
+def _is_nested(kind: ColumnElement[Any]) -> ColumnElement[bool]:
+    return _one_of(kind, "object", "array")

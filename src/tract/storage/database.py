@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -18,7 +19,7 @@ from sqlalchemy.pool import StaticPool
 from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
-from tract.storage.migrations import migrate
+from tract.storage.migrations import migrate, version
 from tract.storage.transaction import WriteTransaction
 from tract.storage.worker import Worker
 from tract.storage.writer import GroupWriter
@@ -63,10 +64,14 @@ class Database:
         return await self._writer.write(job)
 
     async def aclose(self) -> None:
-        """Close every connection; no call may be under way."""
-        results = await asyncio.gather(
-            *(close() for close in self._closers), return_exceptions=True
-        )
+        """Close every connection; no call may be under way.
+
+        The writer goes last, by itself: who is alone in closing the database moves the log into
+        it and leaves one file.
+        """
+        writer, *readers = self._closers
+        results = await asyncio.gather(*(close() for close in readers), return_exceptions=True)
+        results += await asyncio.gather(writer(), return_exceptions=True)
         for failure in results:
             if isinstance(failure, BaseException):
                 raise translate(failure, self.path) from failure
@@ -92,15 +97,42 @@ def database_url(target: str) -> URL:
     try:
         url = make_url(target)
     except (ArgumentError, ValueError):
-        raise StorageError(
-            "This is no database URL. Give a path, ':memory:' or 'sqlite:///path'."
-        ) from None
+        raise _no_url() from None
     if url.get_backend_name() != "sqlite":
         raise StorageError(
             f"Databases of the kind {url.get_backend_name()!r} are not supported yet. "
             "Give a path, ':memory:' or 'sqlite:///path'."
         )
     return url.set(drivername="sqlite+aiosqlite")
+
+
+def _no_url() -> StorageError:
+    return StorageError("This is no database URL. Give a path, ':memory:' or 'sqlite:///path'.")
+
+
+def _connect(url: URL) -> sqlite3.Connection:
+    """Connect; to be called on the connection's thread, for it looks at the file system."""
+    if "\0" in (url.database or ""):
+        raise StorageError("A path cannot contain a null character. Give another path.")
+    try:
+        [file], given = SQLiteDialect_aiosqlite().create_connect_args(url)
+    except (ArgumentError, ValueError):  # a host or a password; an option of the wrong type
+        raise _no_url() from None
+    options: dict[str, Any] = {**given, "check_same_thread": True}
+    try:
+        connection: sqlite3.Connection = sqlite3.connect(file, **options)
+    except sqlite3.Error as error:
+        raise translate(error, url.database or ":memory:") from error
+    return connection
+
+
+def _connect_or_stand_in(url: URL, failures: list[Exception]) -> sqlite3.Connection:
+    """Connect, or note the failure: aiosqlite waits for a thread's end only after a success."""
+    try:
+        return _connect(url)
+    except Exception as error:
+        failures.append(error)
+        return sqlite3.connect(":memory:")
 
 
 async def open_database(
@@ -112,17 +144,19 @@ async def open_database(
         StorageError: it cannot be opened, is damaged, is read-only or of a newer schema.
     """
     url = database_url(target)
-    arguments, options = SQLiteDialect_aiosqlite().create_connect_args(url)
-    options.pop("check_same_thread", None)
     in_memory = not SQLiteDialect_aiosqlite._is_url_file_db(url)
     path = url.database or ":memory:"
     opened: list[aiosqlite.Connection] = []
 
     async def connect() -> Worker:
-        connection = aiosqlite.connect(*arguments, **options)
+        failures: list[Exception] = []
+        connect_it = partial(_connect_or_stand_in, url, failures)
+        connection = aiosqlite.Connection(connect_it, iter_chunk_size=64)
         connection._thread.daemon = True  # a forgotten store must not keep the interpreter alive
         await connection
         opened.append(connection)
+        if failures:
+            raise failures[0]
         return Worker(connection, path)
 
     try:
@@ -131,11 +165,8 @@ async def open_database(
         for _ in range(0 if in_memory else config.readers):
             workers.append(await connect())
             await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
-    except BaseException as error:
-        for connection in opened:
-            await connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, path) from error
+    except BaseException:
+        await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
         raise
     return Database(path, workers, [connection.close for connection in opened], clock)
 
@@ -155,14 +186,16 @@ async def open_engine(
         )
     path = engine.url.database or ":memory:"
     held: list[_Held] = []
-    count = 1 if isinstance(engine.pool, StaticPool) else 1 + config.readers
+    shared = isinstance(engine.pool, StaticPool) or not SQLiteDialect_aiosqlite._is_url_file_db(
+        engine.url
+    )
+    count = 1 if shared else 1 + config.readers
     try:
         for index in range(count):
             held.append(await _Held.take(engine, path))
             await held[-1].prepare(config, path, migrating=index == 0)
     except BaseException as error:
-        for item in held:
-            await item.give_back()
+        await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
         if isinstance(error, SQLAlchemyError):
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
@@ -189,8 +222,10 @@ class _Held:
         await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
     async def give_back(self) -> None:
-        await self.worker.run(lambda raw: _set_options(raw, self._found))
-        await self._connection.close()
+        try:
+            await self.worker.run(lambda raw: _set_options(raw, self._found))
+        finally:
+            await self._connection.close()
 
 
 def _prepare(
@@ -206,6 +241,7 @@ def _prepare(
         },
     )
     if migrating:
+        version(connection, path)  # a file that is refused is left as it was found
         _use_wal(connection, config.busy_timeout)
         migrate(connection, path)
 

@@ -57,9 +57,10 @@ def translate(error: BaseException, path: str) -> TractError:
 
 
 def _cannot_open(told: str, path: str) -> str:
-    folder = Path(path).parent
+    file = Path(path.removeprefix("file:"))  # what a URL with `uri=true` names
+    folder = file.parent
     try:
-        if Path(path).is_dir():
+        if file.is_dir():
             return "this is a folder. Give the path of a file."
         if not folder.is_dir():
             return f"the folder {folder} does not exist. Create it first."

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tract.exceptions import BlobNotFoundError, CommitNotFoundError
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
@@ -85,6 +85,11 @@ def span(
             base, after = row[0].hex(), row[2]
             break
         members.add(row[0])
+    if base is None and row[1] is not None:
+        raise StoreCorruptError(
+            f"the commit {row[1].hex()} is missing from the history. Run `verify()` for all that "
+            "is missing, and restore the file from a backup."
+        )
     between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
     alone = between[0][0] == len(members)
     return Span(base, after, head.created_at, None if alone else frozenset(members))

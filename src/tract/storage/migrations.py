@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from tract.exceptions import SchemaVersionError, StorageError
 from tract.storage import statements as sql
 
-__all__ = ["MIGRATIONS", "Migration", "migrate"]
+__all__ = ["MIGRATIONS", "Migration", "migrate", "version"]
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -37,11 +37,11 @@ def migrate(
         SchemaVersionError: it is of a version that *steps* do not know.
         StorageError: it holds tables of these names that another program made.
     """
-    if _version(connection, path, steps) == len(steps):
+    if version(connection, path, steps) == len(steps):
         return  # no write lock for the common case, so that many processes can open at once
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for step in steps[_version(connection, path, steps) :]:
+        for step in steps[version(connection, path, steps) :]:
             step(connection)
         sql.SET_META.run(connection, key=_VERSION, value=str(len(steps)))
         connection.execute("COMMIT")
@@ -51,7 +51,15 @@ def migrate(
         raise
 
 
-def _version(connection: sqlite3.Connection, path: str, steps: Sequence[Migration]) -> int:
+def version(
+    connection: sqlite3.Connection, path: str, steps: Sequence[Migration] = MIGRATIONS
+) -> int:
+    """Return how many of *steps* the database has taken; it only reads.
+
+    Raises:
+        SchemaVersionError: it is of a version that *steps* do not know.
+        StorageError: it holds tables of these names that another program made.
+    """
     names = {
         row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     }
@@ -65,7 +73,7 @@ def _version(connection: sqlite3.Connection, path: str, steps: Sequence[Migratio
             )
         return 0
     row = sql.META.one(connection, key=_VERSION)
-    found = int(row[0]) if row and row[0].isdigit() else 0
+    found = int(row[0]) if row and row[0].isdecimal() else 0
     if found > len(steps):
         raise SchemaVersionError(found, len(steps), path)
     return found

@@ -27,6 +27,7 @@ from tract.storage.repositories import (
     UsageRepository,
 )
 from tract.storage.rows import record_of
+from tract.storage.search import Search
 from tract.storage.transaction import ref_name
 from tract.storage.walk import digest, find_place, is_ancestor
 
@@ -113,12 +114,9 @@ class SqliteCommitRepository(CommitRepository):
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
-        wanted = {bytes.fromhex(head) for head in heads}
-        through: int | None = _ALL
-        while wanted and through is not None:
-            batch, through = await self._database.read(
-                partial(_stored, tract_id=tract_id, wanted=wanted, through=through)
-            )
+        search = Search({key for key in map(digest, heads) if key is not None})
+        while search.wanted:
+            batch = await self._database.read(partial(search.next_batch, tract_id=tract_id))
             if batch:
                 yield batch
 
@@ -195,19 +193,3 @@ def _annotations(
         if at is not None and is_ancestor(connection, tract_id, at, head):
             found.append(StoredCommit(record, row[len(record)]))
     return found
-
-
-def _stored(
-    connection: sqlite3.Connection, *, tract_id: str, wanted: set[bytes], through: int
-) -> tuple[list[StoredCommit], int | None]:
-    """Return the next portion of what *wanted* reaches, and where to go on; None at the end."""
-    rows = sql.WALK_STORED.all(connection, tract_id=tract_id, through=through, limit=_BATCH)
-    batch: list[StoredCommit] = []
-    for row in rows:
-        if row[0] in wanted:
-            wanted.discard(row[0])
-            record = record_of(row)
-            batch.append(StoredCommit(record, row[-1]))
-            if row[2] is not None:
-                wanted.add(row[2])
-    return batch, rows[-1][11] - 1 if len(rows) == _BATCH else None

@@ -29,14 +29,15 @@ class Place(NamedTuple):
     operation: str
 
 
-def digest(commit_hash: str | None) -> bytes | None:
+def digest(commit_hash: object) -> bytes | None:
     """Return the bytes of a hash; None for None, and for what is no hash at all."""
-    if commit_hash is None or len(commit_hash) != 64:
+    if not isinstance(commit_hash, str) or len(commit_hash) != 64:
         return None
     try:
-        return bytes.fromhex(commit_hash)
+        key = bytes.fromhex(commit_hash)
     except ValueError:
         return None
+    return key if key.hex() == commit_hash else None  # capitals and spaces name nothing
 
 
 def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> Place | None:

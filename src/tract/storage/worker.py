@@ -82,8 +82,9 @@ class Worker:
         deliver(result, error)
 
     def abandon(self) -> None:
-        """Close the connection from a thread that may have no event loop, without waiting."""
-        self._connection.stop()
+        """Close the connection once it has done what it was given, without waiting for it."""
+        # Called over there `stop` finds no event loop that it would tell, perhaps too late.
+        self._connection._tx.put_nowait((None, self._connection.stop))
 
 
 def _settle(future: asyncio.Future[T], result: T | None, error: BaseException | None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from tract.exceptions import TractError
+from tract.exceptions import StoreBusyError, TractError
 from tract.storage.errors import translate
 from tract.storage.transaction import WriteTransaction
 from tract.storage.worker import Worker
@@ -109,7 +109,7 @@ def _run_group(
         outcomes = [_attempt(job, transaction) for job in jobs]
         transaction.finish()
         connection.execute("COMMIT")
-    except Exception as error:  # whatever it was, it must not outlive its transaction
+    except BaseException as error:  # whatever it was, it must not outlive its transaction
         _roll_back(connection)
         if len(jobs) == 1:
             return [_Outcome(None, _explained(error, path))]
@@ -120,11 +120,14 @@ def _run_group(
 def _run_singly(
     connection: sqlite3.Connection, jobs: Sequence[Job], path: str, clock: Callable[[], int]
 ) -> list[_Outcome]:
-    return [
-        outcome
-        for job in jobs
-        for outcome in _run_group(connection, jobs=[job], path=path, clock=clock)
-    ]
+    outcomes: list[_Outcome] = []
+    for job in jobs:
+        before = outcomes[-1].error if outcomes else None
+        if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
+            outcomes.append(_Outcome(None, StoreBusyError(before.problem, before.path)))
+        else:
+            outcomes += _run_group(connection, jobs=[job], path=path, clock=clock)
+    return outcomes
 
 
 def _attempt(job: Job, transaction: WriteTransaction) -> _Outcome:
@@ -139,7 +142,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _explained(error: Exception, path: str) -> BaseException:
+def _explained(error: BaseException, path: str) -> BaseException:
     if not isinstance(error, sqlite3.Error):
         return error
     explained = translate(error, path)

@@ -1,0 +1,321 @@
+"""Replay transcripts as concurrent agents, and check that every context compiles back exactly.
+
+    python docs/examples/demo.py [PATH.jsonl]
+
+Each line of the file is `{"id": "...", "messages": [...]}` with Chat Completions messages. Every
+conversation becomes an agent, a tract of its own in one store, and all of them run at once.
+Before an assistant's turn the agent compiles its context, which must equal the messages so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tract import AsyncTract, ContentValidationError, TiktokenCounter, TractStore, from_openai
+
+SHIPPED = Path(__file__).with_name("transcript.jsonl")
+MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-5-5")
+TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
+
+Message = dict[str, Any]
+Advance = Callable[[], None]
+
+
+class BadTranscript(Exception):
+    """The file is missing, empty or malformed; the text says what and where."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One line of the file, and the parameters that its assistant pretends to use."""
+
+    id: str
+    messages: list[Message]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one conversation: its first difference, if any, and some counts."""
+
+    difference: str | None
+    commits: int = 0
+    compiles: int = 0
+    tokens: int = 0
+    faults: int = 0
+
+
+# The part about the library: one agent, recorded and checked.
+
+
+async def replay(agent: AsyncTract, conversation: Conversation) -> Outcome:
+    """Commit the messages one by one; compile before each assistant's turn."""
+    commits = compiles = 0
+    for position, message in enumerate(conversation.messages):
+        is_assistant = message["role"] == "assistant"
+        if is_assistant:
+            compiles += 1
+            difference = await compare(agent, conversation, position)
+            if difference is not None:
+                return Outcome(difference, commits, compiles)
+        commits += await record(agent, message, conversation.config if is_assistant else None)
+    return Outcome(None, commits, compiles)
+
+
+async def record(agent: AsyncTract, message: Message, config: dict[str, Any] | None) -> int:
+    """Commit one message; a turn of text and tool calls lands as a whole or not at all."""
+    async with agent.batch() as turn:
+        for content in from_openai([message]):
+            turn.commit(content, generation_config=config)
+    return len(turn.commits)
+
+
+async def compare(agent: AsyncTract, conversation: Conversation, length: int) -> str | None:
+    """Compile, and tell the first difference from the first *length* messages."""
+    # A transcript says where each message ended, so consecutive ones of a role stay apart.
+    context = await agent.compile(aggregate_same_role=False)
+    difference = first_difference(conversation.messages[:length], context.to_openai())
+    return None if difference is None else f"{conversation.id!a}: {difference}"
+
+
+async def check(agent: AsyncTract, conversation: Conversation) -> Outcome:
+    """Compare the whole conversation, and hash everything that was stored anew."""
+    difference = await compare(agent, conversation, len(conversation.messages))
+    context = await agent.compile()
+    report = await agent.verify()
+    return Outcome(difference, tokens=context.token_count, faults=len(report.faults))
+
+
+async def on_all_agents(
+    path: Path,
+    conversations: Sequence[Conversation],
+    work: Callable[[AsyncTract, Conversation], Any],
+    advance: Advance,
+) -> list[Any]:
+    """Do *work* for every conversation at once, each an agent of its own in one store."""
+
+    async def run(conversation: Conversation) -> Any:
+        result = await work(store.tract(conversation.id), conversation)
+        advance()
+        return result
+
+    async with TractStore.open(path) as store, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run(conversation)) for conversation in conversations]
+    return [task.result() for task in tasks]
+
+
+async def query(path: Path, conversations: Sequence[Conversation]) -> list[tuple[str, str]]:
+    """Ask every agent which of its commits were made with some configs; return table rows."""
+    questions: list[tuple[str, str, Any]] = [("model", "=", model) for model in MODELS]
+    questions.append(("temperature", ">", 0.5))
+    async with TractStore.open(path) as store:
+        agents = [store.tract(conversation.id) for conversation in conversations]
+        rows = []
+        for question in questions:
+            found = await asyncio.gather(*(agent.query_by_config(*question) for agent in agents))
+            commits, of_agents = sum(map(len, found)), sum(map(bool, found))
+            shown = f"{counted(commits, 'commit')} of {counted(of_agents, 'agent')}"
+            rows.append(("{} {} {}".format(*question), shown))
+    return rows
+
+
+# Comparing messages.
+
+
+def first_difference(expected: Sequence[Message], compiled: Sequence[Message]) -> str | None:
+    """Return where two message lists differ first, or None if they are the same."""
+    for index, (wanted, got) in enumerate(zip(expected, compiled, strict=False)):
+        if comparable(wanted) != comparable(got):
+            return f"message {index} should be {comparable(wanted)!a}, but is {comparable(got)!a}"
+    if len(expected) != len(compiled):
+        return f"there should be {len(expected)} messages, but there are {len(compiled)}"
+    return None
+
+
+def comparable(message: Message) -> Message:
+    """Return what a message says: without empty keys and a tool message's redundant name."""
+    redundant = {"name"} if message["role"] == "tool" else set()
+    return {
+        key: value
+        for key, value in message.items()
+        if key not in redundant and value is not None and value != []
+    }
+
+
+# Reading the file.
+
+
+def load(path: Path) -> list[Conversation]:
+    """Return the conversations of a file; raise BadTranscript if it has something else."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise BadTranscript(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadTranscript(f"{path} is no text in UTF-8: {error}") from error
+    conversations: dict[str, Conversation] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            conversation = parse(line, len(conversations), where)
+            if conversation.id in conversations:
+                raise BadTranscript(f"{where}: the id {conversation.id!a} was there before")
+            conversations[conversation.id] = conversation
+    if not conversations:
+        raise BadTranscript(f"{path} holds no conversations")
+    return list(conversations.values())
+
+
+def parse(line: str, index: int, where: str) -> Conversation:
+    """Return the conversation of one line; its messages are known to convert."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadTranscript(f"{where} is no JSON: {error}") from error
+    if not isinstance(record, dict) or not {"id", "messages"} <= record.keys():
+        raise BadTranscript(f"{where} is no object with 'id' and 'messages'")
+    name, messages = record["id"], record["messages"]
+    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) <= 255):
+        raise BadTranscript(f"{where}: the id {name!a} is no printable string of 1 to 255")
+    try:
+        contents = from_openai(messages)
+    except ContentValidationError as error:
+        raise BadTranscript(f"{where}: {error}") from error
+    if not contents:
+        raise BadTranscript(f"{where} has no messages")
+    return Conversation(name, messages, config_of(index))
+
+
+def config_of(index: int) -> dict[str, Any]:
+    """Return the generation config of the agent *index*: transcripts do not tell any."""
+    return {
+        "model": MODELS[index % len(MODELS)],
+        "temperature": TEMPERATURES[index % len(TEMPERATURES)],
+        "max_tokens": 1024,
+    }
+
+
+# Telling how it went.
+
+
+@contextmanager
+def progress(console: Console, title: str, total: int) -> Iterator[Advance]:
+    """Show a bar on a terminal, else a line for every tenth part."""
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda: bar.advance(task)
+        return
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done * 10 // total > (done - 1) * 10 // total:
+            print(f"{title}: {done} of {total} conversations", flush=True)
+
+    yield advance
+
+
+def deduplication(path: Path) -> list[tuple[str, str]]:
+    """Return table rows on how often contents were stored; the store must be closed."""
+    with closing(sqlite3.connect(path)) as database:
+        blobs, stored = database.execute("SELECT count(*), sum(length(data)) FROM blobs").fetchone()
+        contents, given = database.execute(
+            "SELECT count(*), sum(length(data)) FROM commits JOIN blobs USING (content_hash)"
+        ).fetchone()
+    return [
+        ("blobs stored / contents committed", f"{blobs:,} / {contents:,}"),
+        ("bytes stored / bytes committed", f"{stored:,} / {given:,}"),
+        ("database size", f"{path.stat().st_size:,} bytes"),
+    ]
+
+
+def summary(
+    recorded: Sequence[Outcome], reopened: Sequence[Outcome], seconds: float
+) -> list[tuple[str, str]]:
+    """Return table rows on what the agents did."""
+    identical = sum(
+        before.difference is None and after.difference is None
+        for before, after in zip(recorded, reopened, strict=True)
+    )
+    commits = sum(outcome.commits for outcome in recorded)
+    return [
+        ("agents", f"{len(recorded):,}"),
+        ("conversations identical", f"{identical:,} of {len(recorded):,}"),
+        ("contexts compiled and compared", f"{sum(outcome.compiles for outcome in recorded):,}"),
+        ("commits", f"{commits:,}"),
+        ("commits per second, compiling between", f"{commits / seconds:,.0f}"),
+        ("tokens in the final contexts", f"{sum(outcome.tokens for outcome in reopened):,}"),
+        ("faults found by verify()", f"{sum(outcome.faults for outcome in reopened):,}"),
+    ]
+
+
+def show(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Print a table of two columns."""
+    table = Table("what", "how much", title="Recorded and compiled back")
+    table.columns[1].justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def run(conversations: Sequence[Conversation], path: Path, console: Console) -> str | None:
+    """Record, reopen, compare, print; return the first difference."""
+    total = len(conversations)
+    TiktokenCounter().load()  # once per process, and so not to be timed
+    with progress(console, "recording", total) as advance:
+        began = time.perf_counter()
+        recorded = asyncio.run(on_all_agents(path, conversations, replay, advance))
+        seconds = time.perf_counter() - began
+    with progress(console, "comparing after reopening", total) as advance:
+        reopened = asyncio.run(on_all_agents(path, conversations, check, advance))
+    queried = [
+        (f"commits where {question}", found)
+        for question, found in asyncio.run(query(path, conversations))
+    ]
+    show(console, [*summary(recorded, reopened, seconds), *deduplication(path), *queried])
+    differences = [outcome.difference for outcome in (*recorded, *reopened)]
+    return next((difference for difference in differences if difference is not None), None)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return 0 if all conversations are identical, 1 if one differs, 2 for a bad file."""
+    if len(arguments) > 1:
+        print("Give one file at most: demo.py [PATH.jsonl]", file=sys.stderr)
+        return 2
+    try:
+        conversations = load(Path(arguments[0]) if arguments else SHIPPED)
+    except BadTranscript as error:
+        print(error, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        difference = run(conversations, Path(folder, "agents.db"), Console())
+    if difference is not None:
+        print(f"The first difference is in {difference}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

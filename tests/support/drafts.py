@@ -1,0 +1,58 @@
+"""Drafts of commits as the engine makes them, for tests that talk to the storage itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tract.canonical import canonical_bytes
+from tract.engine.hashing import commit_hash, content_hash
+from tract.storage.repositories import BranchName, CommitDraft
+
+MAIN = BranchName("agent", "main")
+OTHER_BRANCH = BranchName("agent", "other")
+OTHER_TRACT = BranchName("rival", "main")
+
+
+def draft(
+    text: str = "hello",
+    *,
+    operation: str = "append",
+    target: str | int | None = None,
+    config: str | None = None,
+) -> CommitDraft:
+    """Return the draft of a dialogue commit that says *text*; 7 tokens, counted by `tests`."""
+    fields = {"content_type": "dialogue", "role": "user", "text": text}
+    data = canonical_bytes(fields)
+    hashed = content_hash(data)
+    return CommitDraft(
+        content_type="dialogue",
+        operation=operation,
+        content_hash=hashed,
+        data=data,
+        target=target,
+        message=f"says {text}",
+        metadata_json='{"a":1}',
+        generation_config_json=config,
+        token_count=7,
+        token_source="tests",
+        seal=partial(
+            commit_hash, content_hash=hashed, content_type="dialogue", operation=operation
+        ),
+    )
+
+
+def edit(text: str, target: str | int) -> CommitDraft:
+    """Return the draft of an EDIT."""
+    return draft(text, operation="edit", target=target)
+
+
+def annotation(target: str | int, text: str = "skip") -> CommitDraft:
+    """Return the draft of an ANNOTATE."""
+    return draft(text, operation="annotate", target=target)
+
+
+def ticking(start: int = 1_000, step: int = 1_000) -> Callable[[], int]:
+    """Return a clock that starts at *start* and goes on by *step* microseconds at every look."""
+    times = iter(range(start, 2**62, step))
+    return partial(next, times)

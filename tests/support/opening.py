@@ -1,0 +1,46 @@
+"""Opening stores in tests, and what must not be left of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+
+import pytest
+
+from tract import (
+    NullTokenCounter,
+    StorageError,
+    TractStore,
+)
+
+COUNTER = NullTokenCounter()
+
+
+async def used(target: str | os.PathLike[str]) -> list[str]:
+    """Open *target*, commit to it, and return what tracts are there."""
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        await store.tract("agent").user("hello")
+        return await store.tract_ids()
+
+
+async def refused(target: str | os.PathLike[str]) -> StorageError:
+    """Return the error that opening and using *target* gives."""
+    with pytest.raises(StorageError) as refusal:
+        await used(target)
+    return refusal.value
+
+
+def threads_of_connections() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if "worker_thread" in thread.name}
+
+
+async def threads_left(before: set[threading.Thread]) -> set[threading.Thread]:
+    """Return the connections' threads that are more than *before*, after a moment to end."""
+    deadline = time.monotonic() + 5
+    left = threads_of_connections() - before
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(0.001)
+        left = threads_of_connections() - before
+    return left

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tract import Message, Priority, ToolCall
+from tract.engine.entries import CHUNK_SIZE, Entries, Entry
+
+BOUNDARIES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 200]
+
+
+def entry(number: int, text: str = "x", priority: Priority = Priority.NORMAL) -> Entry:
+    return Entry(f"h{number}", Message("user", text), 1, 4, None, priority)
+
+
+def sequence(size: int) -> Entries:
+    return Entries().extended([entry(number) for number in range(size)])
+
+
+@pytest.mark.parametrize("size", BOUNDARIES)
+def test_a_sequence_holds_its_entries_in_order(size: int) -> None:
+    entries = sequence(size)
+
+    assert len(entries) == size
+    assert [item.commit_hash for item in entries] == [f"h{number}" for number in range(size)]
+    assert [entries[number] for number in range(size)] == list(entries)
+
+
+@pytest.mark.parametrize("size", BOUNDARIES)
+def test_growing_one_by_one_gives_the_same_sequence(size: int) -> None:
+    entries = Entries()
+    for number in range(size):
+        entries = entries.extended([entry(number)])
+
+    assert list(entries) == list(sequence(size))
+    assert len(entries.full) == size // CHUNK_SIZE
+    assert len(entries.tail) == size % CHUNK_SIZE
+
+
+@pytest.mark.parametrize("size", BOUNDARIES)
+def test_every_entry_is_found_and_nothing_else(size: int) -> None:
+    entries = sequence(size)
+
+    assert [entries.find(f"h{number}") for number in range(size)] == list(range(size))
+    assert entries.find(f"h{size}") is None
+    assert entries.find("") is None
+
+
+@pytest.mark.parametrize("size", BOUNDARIES[1:])
+def test_replacing_changes_one_place(size: int) -> None:
+    entries = sequence(size)
+    for position in {0, size // 2, size - 1}:
+        new = entry(position, "new")
+        changed = entries.replaced(position, new)
+
+        wanted = list(entries)
+        wanted[position] = new
+        assert list(changed) == wanted
+        assert changed.find(f"h{position}") == position
+
+
+@given(st.lists(st.integers(0, 130), max_size=6), st.integers(0, 140))
+def test_older_versions_stay_as_they_were(growths: list[int], at: int) -> None:
+    versions = [Entries()]
+    for growth in growths:
+        size = len(versions[-1])
+        versions.append(versions[-1].extended([entry(size + number) for number in range(growth)]))
+        if size > at:
+            versions.append(versions[-1].replaced(at, entry(at, f"changed at {size}")))
+    before = [list(version) for version in versions]
+
+    versions[-1].extended([entry(9999)])
+    for version, items in zip(versions, before, strict=True):
+        assert list(version) == items
+
+
+def test_versions_share_what_they_have_in_common() -> None:
+    """An append copies at most the tail, a replacement one chunk."""
+    entries = sequence(3 * CHUNK_SIZE + 1)
+
+    assert entries.extended([entry(999)]).full is entries.full
+    changed = entries.replaced(CHUNK_SIZE, entry(CHUNK_SIZE, "new"))
+    assert [a is b for a, b in zip(changed.full, entries.full, strict=True)] == [True, False, True]
+    assert changed.tail is entries.tail
+
+
+@pytest.mark.parametrize("last", [0, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 3])
+def test_the_newest_visible_entry_is_found_across_chunks(last: int) -> None:
+    skipped = [entry(last + 1 + number, priority=Priority.SKIP) for number in range(70)]
+    entries = sequence(last + 1).extended(skipped)
+
+    assert entries.newest_visible() == entry(last)
+
+
+def test_a_history_of_skipped_entries_has_no_newest_visible_one() -> None:
+    assert Entries().newest_visible() is None
+    assert Entries().extended([entry(1, priority=Priority.SKIP)]).newest_visible() is None
+
+
+def test_a_larger_entry_weighs_more() -> None:
+    call = Message("assistant", None, None, (ToolCall("1", "f", "x" * 1000),))
+
+    assert entry(1, "x" * 1000).nbytes >= entry(1).nbytes + 999
+    assert Entry("h", call, 0, 0, None, Priority.NORMAL).nbytes > 1600
+    assert Entry("h", Message("user", ""), 0, 0, "c" * 1000, Priority.NORMAL).nbytes > 1600

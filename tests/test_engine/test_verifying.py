@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tract import AsyncTract, CommitInfo, CommitOperation, Priority, VerifyReport
+
+
+async def make_history(path: Path) -> list[CommitInfo]:
+    """Six commits of tract t, oldest first: three appends, an edit, an annotation, an append."""
+    async with AsyncTract.open(path, tract_id="t") as tract:
+        infos = [
+            await tract.user(text, message="m", metadata={"a": 1}, generation_config={"b": 2})
+            for text in ("one", "two", "three")
+        ]
+        await tract.user("two!", operation=CommitOperation.EDIT, edit_target=infos[1].commit_hash)
+        await tract.annotate(infos[0].commit_hash, Priority.SKIP)
+        await tract.user("four")
+        return list(reversed(await tract.log(None)))
+
+
+def damage(path: Path, statement: str, *parameters: object) -> None:
+    """Do to the file what no library would."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        changed = connection.execute(statement, parameters).rowcount
+    assert changed == 1
+
+
+async def verified(path: Path) -> VerifyReport:
+    async with AsyncTract.open(path, tract_id="t") as tract:
+        return await tract.verify()
+
+
+def digest(info: CommitInfo) -> bytes:
+    return bytes.fromhex(info.commit_hash)
+
+
+async def test_a_sound_store_has_no_faults(db_path: Path) -> None:
+    await make_history(db_path)
+
+    assert await verified(db_path) == VerifyReport(checked=6, faults=())
+
+
+async def test_an_empty_tract_has_no_faults(db_path: Path) -> None:
+    assert await verified(db_path) == VerifyReport(checked=0, faults=())
+
+
+@pytest.mark.parametrize("place", range(6))
+async def test_a_changed_content_is_named(db_path: Path, place: int) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE blobs SET data = CAST(data || ' ' AS BLOB) WHERE content_hash = ?",
+        bytes.fromhex(infos[place].content_hash),
+    )
+    report = await verified(db_path)
+
+    assert report.checked == 6
+    assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
+        (
+            infos[place].commit_hash,
+            f"its content does not have the hash {infos[place].content_hash}",
+        )
+    ]
+
+
+@pytest.mark.parametrize("place", range(6))
+async def test_a_missing_content_is_named(db_path: Path, place: int) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "DELETE FROM blobs WHERE content_hash = ?",
+        bytes.fromhex(infos[place].content_hash),
+    )
+    report = await verified(db_path)
+
+    assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
+        (infos[place].commit_hash, f"its content {infos[place].content_hash} is not in the store")
+    ]
+
+
+@pytest.mark.parametrize("place", [2, 5])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "content_type = 'output'",
+        "created_at = created_at + 1",
+        "created_at = created_at - 1",
+        "content_hash = (SELECT content_hash FROM blobs WHERE content_hash != commits.content_hash)",
+    ],
+)
+async def test_a_change_to_what_is_hashed_is_named(db_path: Path, change: str, place: int) -> None:
+    infos = await make_history(db_path)
+    damage(db_path, f"UPDATE commits SET {change} WHERE commit_hash = ?", digest(infos[place]))
+    report = await verified(db_path)
+
+    assert report.checked == 6
+    assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
+        (
+            infos[place].commit_hash,
+            "its parent, content, type, operation, time or target does not have its hash",
+        )
+    ]
+
+
+async def test_a_changed_operation_is_named(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE commits SET operation = 'edit' WHERE commit_hash = ?",
+        digest(infos[0]),
+    )
+    report = await verified(db_path)
+
+    problems = [fault.problem for fault in report.faults]
+    assert {fault.commit_hash for fault in report.faults} == {infos[0].commit_hash}
+    assert any("does not have its hash" in problem for problem in problems)
+    assert f"{infos[4].commit_hash} changes it, but it is no entry" in problems
+
+
+async def test_a_changed_target_is_named(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE commits SET edit_target = ? WHERE commit_hash = ?",
+        digest(infos[2]),
+        digest(infos[3]),
+    )
+    report = await verified(db_path)
+
+    assert [fault.commit_hash for fault in report.faults] == [infos[3].commit_hash]
+
+
+async def test_a_changed_parent_is_named(db_path: Path) -> None:
+    """What the wrong parent leads past is not reached; what it reaches is checked."""
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE commits SET parent_hash = ? WHERE commit_hash = ?",
+        digest(infos[1]),
+        digest(infos[5]),
+    )
+    report = await verified(db_path)
+
+    assert report.checked == 3
+    assert [fault.commit_hash for fault in report.faults] == [infos[5].commit_hash]
+
+
+async def test_a_missing_parent_is_named_by_its_child(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    damage(db_path, "DELETE FROM commits WHERE commit_hash = ?", digest(infos[2]))
+    report = await verified(db_path)
+
+    missing = f"its parent {infos[2].commit_hash} is not in the store"
+    assert (infos[3].commit_hash, missing) in [
+        (fault.commit_hash, fault.problem) for fault in report.faults
+    ]
+    assert {fault.commit_hash for fault in report.faults} == {
+        infos[3].commit_hash,  # its target, an ancestor, is out of reach as well
+        infos[4].commit_hash,
+    }
+
+
+@pytest.mark.parametrize("place", [0, 3])
+async def test_a_renamed_commit_is_missed(db_path: Path, place: int) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE commits SET commit_hash = ? WHERE commit_hash = ?",
+        b"\1" * 32,
+        digest(infos[place]),
+    )
+    report = await verified(db_path)
+
+    assert (
+        infos[place + 1].commit_hash,
+        f"its parent {infos[place].commit_hash} is not in the store",
+    ) in [(fault.commit_hash, fault.problem) for fault in report.faults]
+
+
+async def test_a_branch_that_points_nowhere_is_named(db_path: Path) -> None:
+    await make_history(db_path)
+    damage(db_path, "UPDATE refs SET commit_hash = ? WHERE tract_id = 't'", b"\1" * 32)
+    report = await verified(db_path)
+
+    assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
+        ("01" * 32, "a branch points to it, and it is not in the store")
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+async def test_a_time_after_its_child_is_a_fault_of_its_own_commit(
+    db_path: Path, place: int
+) -> None:
+    """However far a time was moved, the commit that has it is named."""
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        "UPDATE commits SET created_at = created_at + 60000000 WHERE commit_hash = ?",
+        digest(infos[place]),
+    )
+    report = await verified(db_path)
+
+    assert infos[place].commit_hash in {fault.commit_hash for fault in report.faults}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["message = 'other'", "metadata_json = '{}'", "generation_config_json = NULL"],
+)
+async def test_what_is_in_no_hash_is_no_fault(db_path: Path, change: str) -> None:
+    infos = await make_history(db_path)
+    damage(db_path, f"UPDATE commits SET {change} WHERE commit_hash = ?", digest(infos[1]))
+
+    assert await verified(db_path) == VerifyReport(checked=6, faults=())
+
+
+async def test_faults_stay_in_their_tract(db_path: Path) -> None:
+    """Promise 9."""
+    infos = await make_history(db_path)
+    async with AsyncTract.open(db_path, tract_id="other") as other:
+        await other.user("one more")
+    damage(db_path, "UPDATE commits SET content_type = 'x' WHERE commit_hash = ?", digest(infos[0]))
+
+    async with AsyncTract.open(db_path, tract_id="other") as other:
+        assert (await other.verify()).faults == ()
+
+
+async def test_all_faults_are_found_at_once(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    for info in (infos[0], infos[2]):
+        damage(db_path, "UPDATE commits SET content_type = 'x' WHERE commit_hash = ?", digest(info))
+    damage(
+        db_path,
+        "DELETE FROM blobs WHERE content_hash = ?",
+        bytes.fromhex(infos[5].content_hash),
+    )
+    report = await verified(db_path)
+
+    assert [fault.commit_hash for fault in report.faults] == [
+        infos[number].commit_hash for number in (5, 2, 0)
+    ]

@@ -1,0 +1,113 @@
+"""Errors: one tree, facts inside, texts that say what to do, and all of it through pickle."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from tract import exceptions
+from tract.exceptions import (
+    BlobNotFoundError,
+    BudgetExceededError,
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    HeadMovedError,
+    QueryError,
+    SchemaVersionError,
+    StorageError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreCorruptError,
+    StoreFullError,
+    TokenBudgetWarning,
+    TokenizerUnavailableError,
+    TractError,
+)
+
+CASES: list[tuple[TractError, dict[str, Any], str]] = [
+    (TractError("stop"), {}, "stop"),
+    (CommitNotFoundError("abc"), {"commit_hash": "abc"}, "`log()` lists this one's"),
+    (BlobNotFoundError("abc"), {"content_hash": "abc"}, "restore the file from a backup"),
+    (ContentValidationError("is bad", "a.b"), {"problem": "is bad", "path": "a.b"}, "a.b: is bad"),
+    (ContentValidationError("is bad"), {"path": ""}, "is bad"),
+    (EditTargetError("abc", "is an EDIT."), {"target": "abc"}, "The edit target 'abc' is an EDIT."),
+    (EditTargetError(None, "is missing."), {"target": None}, "The edit target is missing."),
+    (BudgetExceededError(12, 10), {"tokens": 12, "max_tokens": 10}, "annotate some as SKIP"),
+    (HeadMovedError(None, "abc"), {"expected": None, "actual": "abc"}, "retry from the new head"),
+    (QueryError("Unsupported operator: 'LIKE'."), {}, "Unsupported operator: 'LIKE'."),
+    (
+        TokenizerUnavailableError("o200k_base", "no network"),
+        {"encoding_name": "o200k_base", "reason": "no network"},
+        "TIKTOKEN_CACHE_DIR",
+    ),
+    (StorageError("failed", "a.db"), {"problem": "failed", "path": "a.db"}, "a.db: failed"),
+    (StorageError("failed"), {"path": ""}, "failed"),
+    (StoreClosedError("a.db"), {"path": "a.db"}, "a.db: the store is closed. Open it again"),
+    (StoreBusyError("locked", "a.db"), {"path": "a.db"}, "a.db: locked"),
+    (StoreFullError("full", "a.db"), {"path": "a.db"}, "a.db: full"),
+    (StoreCorruptError("damaged", "a.db"), {"path": "a.db"}, "a.db: damaged"),
+    (SchemaVersionError(9, 1, "a.db"), {"found": 9, "supported": 1}, "Upgrade asynctract"),
+]
+errors = pytest.mark.parametrize(
+    ("error", "facts", "told"), CASES, ids=lambda item: type(item).__name__
+)
+
+
+@errors
+def test_an_error_keeps_its_facts_and_says_what_to_do(
+    error: TractError, facts: dict[str, Any], told: str
+) -> None:
+    assert {name: getattr(error, name) for name in facts} == facts
+    assert told in str(error)
+
+
+@errors
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_survives_pickling(
+    error: TractError, facts: dict[str, Any], told: str, protocol: int
+) -> None:
+    again = pickle.loads(pickle.dumps(error, protocol))
+
+    assert type(again) is type(error)
+    assert vars(again) == vars(error)
+    assert (str(again), again.args) == (str(error), error.args)
+
+
+@errors
+def test_an_error_survives_copying(error: TractError, facts: dict[str, Any], told: str) -> None:
+    for again in (copy.copy(error), copy.deepcopy(error)):
+        assert (type(again), vars(again), str(again)) == (type(error), vars(error), str(error))
+
+
+def test_every_error_is_in_the_tree_and_in_these_tests() -> None:
+    named = {getattr(exceptions, name) for name in exceptions.__all__} - {TokenBudgetWarning}
+
+    assert all(issubclass(error, TractError) for error in named)
+    assert {type(error) for error, _, _ in CASES} == named
+
+
+def test_the_drawing_at_the_top_shows_every_name() -> None:
+    assert exceptions.__doc__ is not None
+    assert [name for name in exceptions.__all__ if name not in exceptions.__doc__] == []
+
+
+@pytest.mark.parametrize("error", [ContentValidationError, QueryError])
+def test_bad_values_are_value_errors_too(error: type[Exception]) -> None:
+    assert issubclass(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreClosedError, StoreBusyError, StoreFullError, StoreCorruptError, SchemaVersionError],
+)
+def test_what_the_database_cannot_do_is_a_storage_error(error: type[Exception]) -> None:
+    assert issubclass(error, StorageError)
+
+
+def test_the_budget_warning_is_no_error_of_the_tree() -> None:
+    assert issubclass(TokenBudgetWarning, UserWarning)
+    assert not issubclass(TokenBudgetWarning, TractError)

