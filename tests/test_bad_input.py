@@ -367,7 +367,7 @@ async def test_what_json_cannot_hold_is_named_by_its_path(
     error = await refused(world, call, ContentValidationError)
 
     assert error.path.startswith(where + path)
-    assert str(error).startswith(error.path)
+    assert str(error).startswith(error.path[:200])
 
 
 @pytest.mark.parametrize("name", BAD_VALUES)

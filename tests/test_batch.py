@@ -15,6 +15,7 @@ from tract import (
     Batch,
     BudgetAction,
     BudgetExceededError,
+    CommitNotFoundError,
     CommitOperation,
     ContentValidationError,
     DialogueContent,
@@ -325,7 +326,7 @@ async def test_a_batch_refuses_what_annotate_refuses(tract: AsyncTract) -> None:
     old = await tract.user("long ago")
     with pytest.raises(ContentValidationError, match="no priority"):
         await stage(batch := tract.batch(), lambda: batch.annotate(old.commit_hash, "high"))  # type: ignore[arg-type]
-    with pytest.raises(EditTargetError, match="no commit hash"):
+    with pytest.raises(CommitNotFoundError):
         await stage(other := tract.batch(), lambda: other.annotate(None, Priority.SKIP))  # type: ignore[arg-type]
 
     assert len(await tract.log()) == 1

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from tract.engine.drafts import Checked, Given, copied, is_heavy
 from tract.engine.infos import commit_info
-from tract.exceptions import EditTargetError, TractError
+from tract.exceptions import CommitNotFoundError, EditTargetError, TractError
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, CommitOperation
-from tract.protocols import UnsetType
+from tract.protocols import UNSET, UnsetType
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName, CommitDraft
 
@@ -102,11 +102,13 @@ class Batch:
         """Stage a priority for an entry; the arguments are those of `AsyncTract.annotate`.
 
         Raises:
-            EditTargetError: *target* is neither a hash nor a staged commit.
+            CommitNotFoundError: *target* is neither a hash nor a staged commit.
             ContentValidationError: *priority* or *reason* is none.
             TractError: called outside the block.
         """
         self._check_open()
+        if not isinstance(target, (str, StagedCommit)):
+            raise CommitNotFoundError(target)
         return self._stage(self._runtime.drafts.annotation(self._target(target), priority, reason))
 
     def _check_open(self) -> None:
@@ -137,7 +139,7 @@ class Batch:
         traceback: TracebackType | None,
     ) -> None:
         self._state = "left"
-        if exc_type is None and self._staged:
+        if exc_type is None and (self._staged or self._expected_head is not UNSET):
             with self._runtime.gate:
                 await self._land()
 

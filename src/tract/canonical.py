@@ -10,9 +10,9 @@ import json
 import math
 from typing import Any
 
-from tract.exceptions import ContentValidationError
+from tract.exceptions import ContentValidationError, StoreCorruptError
 
-__all__ = ["MAX_DEPTH", "canonical_bytes", "canonical_json"]
+__all__ = ["MAX_DEPTH", "canonical_bytes", "canonical_json", "stored_json", "unreadable"]
 
 MAX_DEPTH = 200
 """Levels of nesting that a stored value may have; also what ends a cycle."""
@@ -68,6 +68,26 @@ def canonical_json(value: Any, root: str = "") -> str:
     except RecursionError as error:
         raise ContentValidationError(f"JSON cannot hold this value: {error}", root) from error
     return text
+
+
+def stored_json(text: str | bytes, what: str) -> Any:
+    """Return the value of JSON text that came from the store; *what* names it in the error.
+
+    Raises:
+        StoreCorruptError: it is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise unreadable(what) from None
+
+
+def unreadable(what: str) -> StoreCorruptError:
+    """Return the error for something in the store that is not what was written."""
+    return StoreCorruptError(
+        f"{what} cannot be read: the store was damaged. Run `verify()` for all that is, and restore "
+        "the file from a backup."
+    )
 
 
 def canonical_bytes(value: Any, root: str = "") -> bytes:

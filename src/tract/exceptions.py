@@ -44,6 +44,9 @@ __all__ = [
 ]
 
 
+_SHOWN = 200  # characters of a path that a text shows: that of a cycle is as deep as we look
+
+
 class TractError(Exception):
     """Base of all errors of this library; raised itself where no closer one fits."""
 
@@ -85,7 +88,8 @@ class ContentValidationError(TractError, ValueError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}" if self.path else self.problem
+        path = self.path if len(self.path) <= _SHOWN else f"{self.path[:_SHOWN]}…"
+        return f"{path}: {self.problem}" if path else self.problem
 
 
 class EditTargetError(TractError):
@@ -97,7 +101,7 @@ class EditTargetError(TractError):
         self.reason = reason
 
     def __str__(self) -> str:
-        named = "The edit target" if self.target is None else f"The edit target {self.target!r}"
+        named = "The target" if self.target is None else f"The target {self.target!r}"
         return f"{named} {self.reason}"
 
 
@@ -166,14 +170,21 @@ class StorageError(TractError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}" if self.path else self.problem
+        if not self.path:
+            return self.problem
+        place = "the database in memory" if self.path == ":memory:" else self.path
+        return f"{place}: {self.problem}"
 
 
 class StoreClosedError(StorageError):
-    """The store, or the handle, was used after `aclose()`."""
+    """The store, or a handle on it, was used after `aclose()`."""
 
     def __init__(self, path: str = "") -> None:
-        super().__init__("the store is closed. Open it again with `open()`.", path)
+        super().__init__(
+            "the store, or this handle on it, is closed. Open it again with `open()`, or get "
+            "another handle.",
+            path,
+        )
         self.args: tuple[object, ...] = (path,)
 
 

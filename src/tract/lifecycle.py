@@ -93,7 +93,7 @@ class CallGate:
         self._loop = asyncio.get_running_loop()
         self._active = 0
         self._empty: asyncio.Future[None] | None = None
-        self.closed = False
+        self.closed: bool = False
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
@@ -104,10 +104,14 @@ class CallGate:
                 self._path,
             )
 
-    def __enter__(self) -> Self:
-        self.check_loop()
+    def check_open(self) -> None:
+        """Raise a StoreClosedError once closing has begun."""
         if self.closed:
             raise StoreClosedError(self._path)
+
+    def __enter__(self) -> Self:
+        self.check_open()
+        self.check_loop()
         self._active += 1
         return self
 

@@ -20,6 +20,12 @@ from tract.lifecycle import CallGate, to_the_end
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.storage.database import Database, now_microseconds, open_database, open_engine
+from tract.storage.repositories import (
+    BlobRepository,
+    CommitRepository,
+    RefRepository,
+    UsageRepository,
+)
 from tract.storage.sqlite import (
     SqliteBlobRepository,
     SqliteCommitRepository,
@@ -63,18 +69,22 @@ class Runtime:
     def __init__(self, database: Database, options: Options) -> None:
         config = options.config
         compiler = _default_compiler(options)
-        self.config = config
-        self.database = database
-        self.gate = CallGate(database.path)
-        self.registry = compiler.registry
-        self.cache = SnapshotCache(config.cache_max_bytes)
-        self.commits = SqliteCommitRepository(database)
-        self.blobs = SqliteBlobRepository(database)
-        self.refs = SqliteRefRepository(database)
-        self.usages = SqliteUsageRepository(database)
-        self.drafts = DraftMaker(self.registry, compiler, config.max_content_bytes)
-        self.reader = ContextReader(self.commits, self.cache, options.compiler or compiler)
-        self.writer = BudgetedCommits(self.commits, self.reader, config.token_budget)
+        self.config: TractConfig = config
+        self.database: Database = database
+        self.gate: CallGate = CallGate(database.path)
+        self.registry: ContentRegistry = compiler.registry
+        self.cache: SnapshotCache = SnapshotCache(config.cache_max_bytes)
+        self.commits: CommitRepository = SqliteCommitRepository(database)
+        self.blobs: BlobRepository = SqliteBlobRepository(database)
+        self.refs: RefRepository = SqliteRefRepository(database)
+        self.usages: UsageRepository = SqliteUsageRepository(database)
+        self.drafts: DraftMaker = DraftMaker(self.registry, compiler, config.max_content_bytes)
+        self.reader: ContextReader = ContextReader(
+            self.commits, self.cache, options.compiler or compiler
+        )
+        self.writer: BudgetedCommits = BudgetedCommits(
+            self.commits, self.reader, config.token_budget
+        )
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod

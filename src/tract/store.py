@@ -100,6 +100,7 @@ class TractStore:
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model*; see `AsyncTract.register_content_type`."""
+        self._runtime.gate.check_open()
         self._runtime.registry.register(name, model)
 
     async def aclose(self) -> None:

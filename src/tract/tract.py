@@ -18,8 +18,8 @@ from tract.engine.infos import annotation_of, commit_info, commit_infos, microse
 from tract.engine.reading import ViewOptions
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
-from tract.exceptions import CommitNotFoundError
-from tract.lifecycle import Opening
+from tract.exceptions import CommitNotFoundError, StoreClosedError
+from tract.lifecycle import CallGate, Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
 from tract.models.config import TractConfig
@@ -68,6 +68,7 @@ class AsyncTract:
         self._runtime = runtime
         self._branch = BranchName(tract_id, branch)
         self._owns_runtime = owns_runtime
+        self._closed = False
 
     @classmethod
     def open(
@@ -144,7 +145,7 @@ class AsyncTract:
         if edit_target is not None:
             check_target(edit_target)
         given = Given(content, operation, edit_target, message, metadata, generation_config)
-        with self._runtime.gate:
+        with self._gate():
             draft = await self._runtime.drafts.make(given)
             records = await self._runtime.writer.write(self._branch, [draft], expected_head)
         return commit_info(records[0])
@@ -182,6 +183,7 @@ class AsyncTract:
         Leaving the block may raise what `commit` raises; then nothing of it was written. Nothing is
         written either if the block itself raises.
         """
+        self._gate().check_open()
         return Batch(self._runtime, self._branch, expected_head)
 
     async def compile(
@@ -207,24 +209,22 @@ class AsyncTract:
         """
         if at_commit is not None and at_time is not None:
             raise ValueError("give at_commit or at_time, not both")
-        if at_time is not None and at_time.utcoffset() is None:
-            raise ValueError(
-                "at_time has no time zone; use datetime.now(UTC) or .astimezone() for an aware one"
-            )
+        if at_time is not None:
+            _check_time(at_time)
         _check_hash(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
-        with self._runtime.gate:
+        with self._gate():
             return await self._runtime.reader.compile(self._branch, position, options)
 
     async def head(self) -> str | None:
         """Return the hash of the newest commit, or None before the first; read from the store."""
-        with self._runtime.gate:
+        with self._gate():
             return await self._runtime.refs.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
         """Return a commit of this tract, or None if it has none of that hash."""
-        with self._runtime.gate:
+        with self._gate():
             record = await self._runtime.commits.get(self.tract_id, commit_hash)
         return None if record is None else commit_info(record)
 
@@ -237,7 +237,7 @@ class AsyncTract:
             ContentValidationError: its custom content type is not registered with this store.
         """
         _check_hash(commit_hash, may_be_none=False)
-        with self._runtime.gate:
+        with self._gate():
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
         return self._runtime.registry.load(record.content_type, data)
 
@@ -254,7 +254,7 @@ class AsyncTract:
         """
         limit = _checked_limit(limit)
         _check_hash(before)
-        with self._runtime.gate:
+        with self._gate():
             records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
             return await commit_infos(records)
 
@@ -270,7 +270,7 @@ class AsyncTract:
             BudgetExceededError: showing the entry again would exceed the budget.
         """
         _check_hash(target_hash, may_be_none=False)
-        with self._runtime.gate:
+        with self._gate():
             draft = self._runtime.drafts.annotation(target_hash, priority, reason)
             records = await self._runtime.writer.write(self._branch, [draft])
         return annotation_of(records[0], draft.data)
@@ -282,9 +282,9 @@ class AsyncTract:
             CommitNotFoundError: the tract has no commit *target_hash*.
         """
         _check_hash(target_hash, may_be_none=False)
-        with self._runtime.gate:
+        with self._gate():
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
-        return [annotation_of(item.record, item.data or b"") for item in stored]
+        return [annotation_of(record, data) for record, data in stored]
 
     async def query_by_config(
         self, field: ConfigField, operator: str, value: Any, *, limit: int | None = None
@@ -305,7 +305,7 @@ class AsyncTract:
             ValueError: *limit* is negative.
         """
         limit = _checked_limit(limit)
-        with self._runtime.gate:
+        with self._gate():
             records = await self._runtime.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
             )
@@ -326,7 +326,7 @@ class AsyncTract:
             TractError: the branch has no commit yet.
         """
         counts, raw_json = parse_usage(usage)
-        with self._runtime.gate:
+        with self._gate():
             head = await self._runtime.usages.record(
                 self._branch, counts, raw_json, head_hash=head_hash
             )
@@ -343,11 +343,12 @@ class AsyncTract:
         Raises:
             ValueError: the name is taken, or *model* is no pydantic model class.
         """
+        self._gate().check_open()
         self._runtime.registry.register(name, model)
 
     async def verify(self) -> VerifyReport:
         """Hash everything anew that this tract's branches reach; report every fault found."""
-        with self._runtime.gate:
+        with self._gate():
             heads = await self._runtime.refs.heads(self.tract_id)
             verifier = Verifier(heads)
             async for batch in self._runtime.commits.stored(self.tract_id, heads):
@@ -357,10 +358,17 @@ class AsyncTract:
     async def aclose(self) -> None:
         """Finish the calls under way, refuse new ones, and close the store.
 
-        A handle that a `TractStore` gave out leaves the store open.
+        A handle that a `TractStore` gave out is closed alone, and leaves the store open.
         """
         if self._owns_runtime:
             await self._runtime.aclose()
+        self._closed = True
+
+    def _gate(self) -> CallGate:
+        """Return what lets a call in, if this handle is open."""
+        if self._closed:
+            raise StoreClosedError(self._runtime.database.path)
+        return self._runtime.gate
 
     async def __aenter__(self) -> Self:
         return self
@@ -383,6 +391,13 @@ def _check_name(name: str, value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
         raise ValueError(f"{name} must be a string of 1 to {_MAX_NAME} characters, not {value!r}")
     canonical_json(value, name)
+
+
+def _check_time(moment: object) -> None:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise ValueError(
+            "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
+        )
 
 
 def _check_hash(value: object, *, may_be_none: bool = True) -> None:

@@ -85,6 +85,31 @@ class SnapshotCache:
             self._hits += 1
         return snapshot
 
+    async def extend(
+        self,
+        key: CacheKey,
+        base_key: CacheKey,
+        fold: Callable[[CompileSnapshot], CompileSnapshot | None],
+    ) -> CompileSnapshot | None:
+        """Return the snapshot of *key*, made on the spot from a cached one by a quick *fold*.
+
+        None where the base is not there, the compile is under way, or *fold* gives None; `make`
+        does all of these. A task of its own would cost more than what it does.
+        """
+        async with self._lock:
+            snapshot = self._snapshots.get(key)
+            if snapshot is not None:
+                self._hits += 1
+                return snapshot
+            base = self._snapshots.get(base_key)
+            if base is None or key in self._flights:
+                return None
+            snapshot = fold(base)
+            if snapshot is not None:
+                self._folds += 1
+                self._put(key, snapshot)
+            return snapshot
+
     async def make(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
     ) -> CompileSnapshot:
@@ -94,6 +119,10 @@ class SnapshotCache:
         the others.
         """
         async with self._lock:
+            snapshot = self._snapshots.get(key)
+            if snapshot is not None:  # another compile has landed since the caller looked
+                self._hits += 1
+                return snapshot
             flight = self._flights.get(key)
             if flight is None:
                 flight = asyncio.create_task(self._fly(key, compile_head))

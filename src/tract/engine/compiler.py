@@ -9,12 +9,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from tract.canonical import stored_json, unreadable
 from tract.engine.contents import ContentRegistry
 from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot, fold_steps
-from tract.engine.rendering import custom_text, joined, joins, marked, render
+from tract.engine.pages import joined_messages, openai_dicts
+from tract.engine.rendering import custom_text, marked, render
 from tract.engine.tally import BriefCounter, TooLongError, tokens_of, window_around
-from tract.engine.tokens import BaseTokenCounter, counter_source
+from tract.engine.tokens import UNTRUSTED, counter_source, is_a_sum
 from tract.exceptions import ContentValidationError
 from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import to_openai
@@ -43,10 +45,10 @@ class DefaultContextCompiler:
         registry: ContentRegistry | None = None,
         type_to_role: Mapping[str, str] | None = None,
     ) -> None:
-        self.counter = counter
-        self.source = counter_source(counter)
-        self._sums = counter if isinstance(counter, BaseTokenCounter) else None
-        self.registry = registry or ContentRegistry()
+        self.counter: TokenCounter = counter
+        self.source: str = counter_source(counter)
+        self._sums = counter if is_a_sum(counter) else None
+        self.registry: ContentRegistry = registry or ContentRegistry()
         self._roles = dict(type_to_role or {})
 
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
@@ -86,6 +88,8 @@ class DefaultContextCompiler:
         database may show the content otherwise, and has to count for itself.
         """
         if type(self).render is not DefaultContextCompiler.render:
+            return ""
+        if self.source.startswith(UNTRUSTED):
             return ""
         if content_type == "tool_io" and content_type in self._roles:
             return ""
@@ -152,7 +156,14 @@ class DefaultContextCompiler:
         return count
 
     def _entry(self, step: CommitStep) -> Entry:
-        message = self.render(step.content_type, json.loads(step.data))
+        what = f"the content of the commit {step.commit_hash}"
+        fields = stored_json(step.data, what)
+        try:
+            message = self.render(step.content_type, fields)
+        except (LookupError, TypeError, AttributeError):
+            if self.registry.custom(step.content_type) is not None:
+                raise  # an error of the model's own
+            raise unreadable(what) from None
         return self._made(message, step)
 
     def _made(self, message: Message, step: CommitStep) -> Entry:
@@ -227,7 +238,11 @@ class SnapshotContext(CompiledContext):
     @property
     def messages(self) -> list[Message]:
         if self._messages is None:
-            self._messages = tuple(_messages(self._shown(), joining=self._joining))
+            self._messages = tuple(
+                joined_messages(self._snapshot.entries)
+                if self._joining
+                else (entry.message for entry in self._shown())
+            )
         return list(self._messages)
 
     @property
@@ -245,7 +260,8 @@ class SnapshotContext(CompiledContext):
     @property
     def generation_configs(self) -> list[dict[str, Any]]:
         return [
-            json.loads(entry.config_json) if entry.config_json else {} for entry in self._shown()
+            stored_json(entry.config_json, "a generation config") if entry.config_json else {}
+            for entry in self._shown()
         ]
 
     @property
@@ -257,6 +273,8 @@ class SnapshotContext(CompiledContext):
         return self._snapshot.head_hash
 
     def to_openai(self) -> list[dict[str, Any]]:
+        if self._joining:
+            return openai_dicts(self._snapshot.entries)
         return to_openai(self.messages)
 
     def to_anthropic(self) -> dict[str, Any]:
@@ -264,17 +282,3 @@ class SnapshotContext(CompiledContext):
 
     def _shown(self) -> Iterator[Entry]:
         return (entry for entry in self._snapshot.entries if entry.visible)
-
-
-def _messages(shown: Iterator[Entry], *, joining: bool) -> Iterator[Message]:
-    if not joining:
-        yield from (entry.message for entry in shown)
-        return
-    group: list[Message] = []
-    for entry in shown:
-        if group and not joins(group[-1], entry.message):
-            yield joined(group)
-            group = []
-        group.append(entry.message)
-    if group:
-        yield joined(group)

@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from tract.canonical import canonical_bytes, stored_json
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import AnnotationContent
 from tract.models.content import (
@@ -54,9 +55,11 @@ class ContentRegistry:
         """
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(
+            model, RootModel
+        ):
             raise ValueError(
-                f"The model of content type {name!r} must be a pydantic BaseModel class"
+                f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
             )
         taken = _BUILT_IN.get(name) or self._custom.get(name, model)
         if name == "annotation" or taken is not model:
@@ -134,14 +137,15 @@ class ContentRegistry:
             values = _validated(
                 model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
             )
-        try:
-            dumped = values.model_dump(mode="json")
-            _refuse_lost_numbers(values.model_dump(), dumped, "")
-            return {**dumped, "content_type": name}
-        except ContentValidationError:
-            raise
-        except (PydanticSerializationError, ValueError) as error:
-            raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
+        fields = {**_dumped(values, name), "content_type": name}
+        loaded = self.load(name, canonical_bytes(fields, name))
+        for field in model.model_fields:
+            if getattr(loaded, field) != getattr(values, field):
+                raise ContentValidationError(
+                    "does not come back from JSON as it was; give it a type or serializer that does",
+                    field,
+                )
+        return fields
 
     def load(self, content_type: str, data: bytes) -> BaseModel:
         """Return the content model of a stored blob.
@@ -150,19 +154,33 @@ class ContentRegistry:
             ContentValidationError: its type is custom and not registered with this store, or the
                 registered model no longer admits it.
         """
-        fields = json.loads(data)
         if content_type == "annotation":
-            return AnnotationContent.model_validate(fields)
+            return _validated(AnnotationContent, data)
         model = self._model(content_type)
-        if content_type in _BUILT_IN:
-            return _validated(model, fields)
-        if "content_type" not in model.model_fields:
-            fields.pop("content_type", None)
+        if content_type in _BUILT_IN or "content_type" in model.model_fields:
+            return _validated(model, data)
+        fields = stored_json(data, f"a content of type {content_type!r}")
+        fields.pop("content_type", None)
         return _validated(model, json.dumps(fields))
 
 
 def _not_by_hand() -> ContentValidationError:
     return ContentValidationError("annotations are made by `annotate()`", "content_type")
+
+
+def _dumped(content: BaseModel, name: str) -> Fields:
+    """Return a custom content's fields as JSON values, as `load` takes them."""
+    try:
+        # checked anew when it is loaded: no need to warn of what does not fit its type
+        dumped = content.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+        _refuse_lost_numbers(
+            content.model_dump(by_alias=True, round_trip=True, warnings=False), dumped, ""
+        )
+    except ContentValidationError:
+        raise
+    except (PydanticSerializationError, ValueError) as error:
+        raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
+    return dict(dumped)
 
 
 def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
@@ -179,9 +197,11 @@ def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
             _refuse_lost_numbers(item, other, f"{path}[{index}]")
 
 
-def _validated(model: type[BaseModel], values: Mapping[str, Any] | str) -> BaseModel:
+def _validated(model: type[BaseModel], values: Mapping[str, Any] | str | bytes) -> BaseModel:
     try:
-        if isinstance(values, str):  # JSON has no datetimes or tuples: strict fields take text
+        if isinstance(
+            values, (str, bytes)
+        ):  # JSON has no datetimes or tuples: strict fields take text
             return model.model_validate_json(values)
         return model.model_validate(dict(values))
     except ValidationError as error:

@@ -114,7 +114,7 @@ class DraftMaker:
             raise ContentValidationError(
                 f"the content has {len(data)} bytes, more than max_content_bytes "
                 f"({self._max_content_bytes}). Split it, or raise TractConfig.max_content_bytes.",
-                name,
+                _longest(fields),
             )
         draft = _draft(
             name,
@@ -138,6 +138,12 @@ class DraftMaker:
                 self._tokens.clear()
             self._tokens[draft.content_hash] = count
         return draft._replace(token_count=count)
+
+
+def _longest(fields: Mapping[str, Any]) -> str:
+    """Return the field to blame for a content's size."""
+    named = [name for name in fields if name != "content_type"]
+    return max(named, key=lambda name: len(canonical_json(fields[name])), default="content_type")
 
 
 def _operation(given: Given) -> CommitOperation:

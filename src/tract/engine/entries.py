@@ -11,7 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+from tract.engine.rendering import joined_runs
+from tract.formats.openai import has_ids, message_to_openai
 from tract.models.annotations import Priority
 from tract.protocols import Message
 
@@ -60,6 +63,21 @@ class Chunk:
     def index(self) -> dict[str, int]:
         """Positions within the chunk by commit hash."""
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
+
+    @cached_property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages of its visible entries, consecutive ones of a role joined."""
+        return tuple(joined_runs(entry.message for entry in self.items if entry.visible))
+
+    @cached_property
+    def openai(self) -> tuple[dict[str, Any], ...] | None:
+        """The provider dicts of all messages but the first and the last, which may join others.
+
+        None where an id of a tool call or result is missing: what is made up depends on the rest.
+        """
+        if not all(map(has_ids, self.messages)):
+            return None
+        return tuple(map(message_to_openai, self.messages[1:-1]))
 
     @cached_property
     def nbytes(self) -> int:

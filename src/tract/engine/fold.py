@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from tract.canonical import stored_json, unreadable
 from tract.engine.entries import Entries, Entry
 from tract.engine.rendering import joins
 from tract.engine.tally import tokens_of, window_around
@@ -26,7 +26,8 @@ class Snapshot:
     """The entries at one head, with their token sums; immutable.
 
     `joined_tokens` counts the messages with joining, `plain_tokens` without, both without the
-    reply. `nbytes` is about what it holds in memory, shared parts included. `counts` remembers what a counter without sums said, with joining and without.
+    reply. `nbytes` is about what it holds in memory, shared parts included. `counts`
+    remembers what a counter without sums said, with joining and without.
     """
 
     head_hash: str | None = None
@@ -69,7 +70,12 @@ def _edited(entry: Entry, new: Entry) -> Entry:
 
 
 def _annotated(entry: Entry, step: CommitStep) -> Entry:
-    return replace(entry, priority=Priority(json.loads(step.data)["priority"]))
+    what = f"the content of the commit {step.commit_hash}"
+    try:
+        priority = Priority(stored_json(step.data, what)["priority"])
+    except (LookupError, TypeError, ValueError):
+        raise unreadable(what) from None
+    return replace(entry, priority=priority)
 
 
 class _State:

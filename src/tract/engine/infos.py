@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from anyio import to_thread
+from pydantic import ValidationError
 
+from tract.canonical import stored_json, unreadable
+from tract.exceptions import BlobNotFoundError
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation
 from tract.storage.repositories import CommitRecord
@@ -49,9 +51,19 @@ def _infos(records: Sequence[CommitRecord]) -> list[CommitInfo]:
     return [commit_info(record) for record in records]
 
 
-def annotation_of(record: CommitRecord, data: bytes) -> PriorityAnnotation:
-    """Return what an ANNOTATE commit set."""
-    content = AnnotationContent.model_validate_json(data)
+def annotation_of(record: CommitRecord, data: bytes | None) -> PriorityAnnotation:
+    """Return what an ANNOTATE commit set.
+
+    Raises:
+        BlobNotFoundError: its content is missing.
+        StoreCorruptError: its content is none.
+    """
+    if data is None:
+        raise BlobNotFoundError(record.content_hash)
+    try:
+        content = AnnotationContent.model_validate_json(data)
+    except ValidationError:
+        raise unreadable(f"the content of the commit {record.commit_hash}") from None
     return PriorityAnnotation(
         target_hash=record.edit_target or "",
         priority=Priority(content.priority),
@@ -71,4 +83,4 @@ def _moment(microseconds: int) -> datetime:
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else json.loads(text)
+    return None if text is None else stored_json(text, "a commit's metadata or config")

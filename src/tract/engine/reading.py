@@ -77,8 +77,23 @@ class ContextReader:
             if snapshot is not None:
                 return Found(snapshot, located.usage)
             located = located._replace(base_hash=None, steps=None)  # evicted since
-        snapshot = await self._cache.make(key, partial(self._make, key, located))
+        snapshot = await self._extended(key, located)
+        if snapshot is None:
+            snapshot = await self._cache.make(key, partial(self._make, key, located))
         return Found(snapshot, located.usage)
+
+    async def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
+        """Return the next snapshot after a cached one, where that is done at once; else None."""
+        compiler, steps, base_hash = self._compiler, located.steps, located.base_hash
+        if (
+            steps is None
+            or base_hash is None
+            or not isinstance(compiler, DefaultContextCompiler)
+            or not self._may_be_quick(steps)
+        ):
+            return None
+        base_key = CacheKey(key.tract_id, base_hash)
+        return await self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
 
     async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
         """Return what a model sees of a snapshot, counting off the event loop if that is long."""

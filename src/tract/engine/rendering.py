@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tract.canonical import canonical_json
 from tract.protocols import Message, ToolCall
 
-__all__ = ["EDITED_MARK", "JOINT", "custom_text", "joined", "joins", "marked", "render"]
+__all__ = [
+    "EDITED_MARK",
+    "JOINT",
+    "custom_text",
+    "joined",
+    "joined_runs",
+    "joins",
+    "marked",
+    "render",
+]
 
 JOINT = "\n\n"
 """What stands between the texts of joined messages: a blank line."""
@@ -106,6 +115,18 @@ def joined(group: Sequence[Message]) -> Message:
         content=JOINT.join(texts) if texts else None,
         tool_calls=tuple(call for message in group for call in message.tool_calls),
     )
+
+
+def joined_runs(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield *messages* with those joined that join the one before."""
+    group: list[Message] = []
+    for message in messages:
+        if group and not joins(group[-1], message):
+            yield joined(group)
+            group = []
+        group.append(message)
+    if group:
+        yield joined(group)
 
 
 def marked(message: Message) -> Message:

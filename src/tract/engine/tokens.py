@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import tiktoken
 
 from tract.engine.vocabulary import encoding_names, load_encoding, loaded_encoding
 from tract.protocols import Message, TokenCounter
 
-__all__ = ["BaseTokenCounter", "NullTokenCounter", "TiktokenCounter", "counter_source"]
+__all__ = [
+    "UNTRUSTED",
+    "BaseTokenCounter",
+    "NullTokenCounter",
+    "TiktokenCounter",
+    "counter_source",
+    "is_a_sum",
+]
+
+UNTRUSTED: Final = "counter:"
+"""How sources begin that are only a class's name: nothing tells whether it counts as it did."""
 
 DEFAULT_ENCODING: Final = "o200k_base"
 
@@ -43,7 +53,20 @@ class BaseTokenCounter(ABC):
     Per message: `tokens_per_message`, the role, the content, the name and `tokens_per_name`
     if it has one, and each tool call's name and arguments; for the list, `tokens_for_reply`.
     Counters may be called from several threads at a time.
+
+    A class that counts texts its own way starts anew: `joins_cleanly` promises nothing for it and
+    `source` is `counter:` and its name, unless it defines them too. Only a `source` of its own
+    lets a later opening trust the counts that were stored.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if own.keys() & {"count_text", "count_body", "_count_word"}:
+            if "joins_cleanly" not in own:
+                cls.joins_cleanly = BaseTokenCounter.joins_cleanly  # type: ignore[method-assign]
+            if "source" not in own:
+                cls.source = property(_name_of_class)  # type: ignore[method-assign,assignment]
 
     tokens_per_message: int = 3
     tokens_per_name: int = 1
@@ -220,7 +243,19 @@ class NullTokenCounter(BaseTokenCounter):
 def counter_source(counter: TokenCounter) -> str:
     """Return a counter's `source` if it has one that is a string, else a name from its class."""
     source = getattr(counter, "source", None)
-    return source if isinstance(source, str) else f"counter:{type(counter).__name__}"
+    return source if isinstance(source, str) else _name_of_class(counter)
+
+
+def is_a_sum(counter: TokenCounter) -> TypeGuard[BaseTokenCounter]:
+    """Tell whether a counter's count of a list is the sum that `BaseTokenCounter` says."""
+    return isinstance(counter, BaseTokenCounter) and not any(
+        getattr(type(counter), name) is not getattr(BaseTokenCounter, name)
+        for name in ("count_messages", "_count_message", "count_body")
+    )
+
+
+def _name_of_class(counter: object) -> str:
+    return f"{UNTRUSTED}{type(counter).__name__}"
 
 
 def _encoding_of(model: str) -> str:

@@ -42,7 +42,8 @@ def parse_usage(usage: object) -> tuple[TokenUsage, str]:
             "an OpenAI or Anthropic response.",
             "usage",
         )
-    total = _optional(report, "total_tokens") or prompt + completion
+    reported = report.get("total_tokens")
+    total = prompt + completion if reported is None else _count(report, "total_tokens")
     return TokenUsage(prompt, completion, total), raw_json
 
 
@@ -66,6 +67,12 @@ def _optional(report: Mapping[str, Any], key: str) -> int:
 
 def _count(report: Mapping[str, Any], key: str) -> int:
     value = report.get(key)
+    if value is None:
+        raise ContentValidationError(
+            "is missing. In a stream the parts of a report come apart: Anthropic's `message_start` "
+            "has the input, the last `message_delta` the output; give them together",
+            f"usage.{key}",
+        )
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
         raise ContentValidationError(f"{value!r} is no token count from 0 up", f"usage.{key}")
     return int(value)

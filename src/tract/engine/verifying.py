@@ -17,7 +17,7 @@ class Verifier:
     """Collects the faults of one tract's commits, given newest first in batches."""
 
     def __init__(self, heads: Iterable[str]) -> None:
-        self.checked = 0
+        self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
         self._parents: dict[str, CommitRecord] = {}

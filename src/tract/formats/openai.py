@@ -16,7 +16,7 @@ from tract.models.content import (
 )
 from tract.protocols import Message
 
-__all__ = ["from_openai", "to_openai"]
+__all__ = ["from_openai", "has_ids", "message_to_openai", "to_openai"]
 
 _HARMLESS_IF_NONE = {"annotations", "audio", "function_call", "name", "refusal", "tool_calls"}
 _HARMLESS_IF_EMPTY = {"annotations": [], "refusal": ""}
@@ -45,7 +45,15 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
     in one message. Ids are made up where missing: `call_1`, `call_2`, … A tool result's name
     is not sent.
     """
-    return [_to_dict(message) for message in _join_calls(fill_ids(messages))]
+    filled = messages if all(map(has_ids, messages)) else fill_ids(messages)
+    return [message_to_openai(message) for message in _join_calls(filled)]
+
+
+def has_ids(message: Message) -> bool:
+    """Tell whether every tool call or result of a message has its id."""
+    if message.tool_calls:
+        return all(call.id is not None for call in message.tool_calls)
+    return message.role != "tool" or message.tool_call_id is not None
 
 
 def _join_calls(messages: Sequence[Message]) -> list[Message]:
@@ -64,7 +72,13 @@ def _is_assistant(message: Message) -> bool:
     return message.role == "assistant" or bool(message.tool_calls)
 
 
-def _to_dict(message: Message) -> dict[str, Any]:
+def message_to_openai(message: Message) -> dict[str, Any]:
+    """Return one message, whose ids are all there, as a new dict."""
+    if not message.tool_calls and message.role in ("system", "user", "assistant"):
+        plain = {"role": message.role, "content": message.content or ""}
+        if message.name is not None:
+            plain["name"] = message.name
+        return plain
     if _is_assistant(message):
         message = replace(message, role="assistant", tool_call_id=None)
     elif message.role == "tool":

@@ -16,6 +16,7 @@ ConfigField = str | tuple[str | int, ...]
 """A dotted path of keys, or a tuple of exact keys and list indexes."""
 
 OPERATORS = ("=", "!=", ">", "<", ">=", "<=", "in", "not in")
+_LARGE = 2**53
 _ORDERING = frozenset({">", "<", ">=", "<="})
 
 
@@ -33,11 +34,17 @@ class OperandKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A value to compare with: its canonical JSON and, if it is a string, the string."""
+    """A value to compare with: its canonical JSON and, if it is a string, the string.
+
+    `exact` has the digits of a number too large for every integer near it to be a double, and
+    `is_double` tells whether it is one itself.
+    """
 
     kind: OperandKind
     json: str
     text: str = ""
+    exact: str | None = None
+    is_double: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +118,17 @@ def _operand(operator: str, value: Any) -> Operand:
             f"The operator {operator!r} compares numbers or strings, not {type(value).__name__}. "
             "Use '=', '!=', 'in' or 'not in'."
         )
+    if kind is OperandKind.NUMBER and abs(value) >= _LARGE:
+        return Operand(kind, text, "", str(int(value)), _is_double(value))
     # str() of an enum's member would be the member's name
     return Operand(kind, text, str.__str__(value) if isinstance(value, str) else "")
+
+
+def _is_double(value: int | float) -> bool:
+    try:
+        return float(value) == value
+    except OverflowError:
+        return False
 
 
 def _kind(value: Any) -> OperandKind:

@@ -36,7 +36,7 @@ from sqlalchemy.types import Text
 from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, Operand, OperandKind
 from tract.storage.schema import CommitRow
-from tract.storage.statements import RECORDS, Statement, compiled
+from tract.storage.statements import RECORDS, Statement
 
 __all__ = ["matching"]
 
@@ -53,17 +53,19 @@ class _Field(NamedTuple):
     """The expressions for one field, all of them free of NUL.
 
     `type` is its JSON type, NULL where the field is not there. `value` is for numbers and
-    strings; `nested` for lists and objects, the JSON text after `_REWRITES`.
+    strings; `nested` for lists and objects, the JSON text after `_REWRITES`; `text` is a number's
+    JSON text, twice in an array, which is how SQLite tells it unread; None where it cannot.
     """
 
     type: ColumnElement[Any]
     value: ColumnElement[Any]
     nested: ColumnElement[Any]
+    text: ColumnElement[Any] | None
 
 
 def matching(condition: ConfigCondition) -> Statement:
     """Return the query for the commits of a tract that meet *condition*, oldest first."""
-    return compiled(
+    return Statement(
         RECORDS.where(
             CommitRow.tract_id == bindparam("tract_id"),
             CommitRow.generation_config_json.is_not(None),
@@ -101,12 +103,31 @@ def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> Co
     if kind is OperandKind.LITERAL:  # JSON's literals are also what json_type calls them
         return _one_of(field.type, *dict.fromkeys(texts))
     if kind is OperandKind.NUMBER:
-        return _number(field, _is_in(field.value, texts))
+        small = [operand.json for operand in operands if operand.exact is None]
+        large = [_equals_large(field, operand) for operand in operands if operand.exact]
+        return or_(
+            false(), *large, *([_number(field, _is_in(field.value, small))] if small else ())
+        )
     if kind is OperandKind.TEXT:
         plain = [json.dumps(_nul_free(operand.text)) for operand in operands]
         return _typed(field, "text", _is_in(field.value, plain))
     nested = [json.dumps(_rewritten(text)) for text in texts]
     return _typed(field, kind.value, _is_in(field.nested, nested))
+
+
+def _equals_large(field: _Field, operand: Operand) -> ColumnElement[bool]:
+    """Compare by digits: beyond 64 bits SQLite reads integers as doubles."""
+    if field.text is None:
+        return _number(field, field.value == _parsed(operand.json))
+    as_integer = and_(
+        field.type == literal("integer"),
+        field.text == literal(f"[{operand.exact},{operand.exact}]"),
+    )
+    if not operand.is_double:
+        return as_integer
+    return or_(
+        as_integer, and_(field.type == literal("real"), field.value == _parsed(operand.json))
+    )
 
 
 def _is_in(value: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
@@ -166,6 +187,7 @@ def _field(path: tuple[str | int, ...]) -> _Field:
         func.json_type(nul_free, given),
         func.json_extract(nul_free, given),
         func.json_extract(_rewritten_config(), given),
+        func.json_extract(nul_free, given, given),
     )
 
 
@@ -201,7 +223,7 @@ def _walked(path: tuple[str | int, ...]) -> _Field:
         query.add_columns(expression).limit(1).scalar_subquery()
         for expression in (level.c.type, level.c.value)
     )
-    return _Field(kind, value, value)
+    return _Field(kind, value, value, None)
 
 
 def _container_at(

@@ -92,6 +92,8 @@ def database_url(target: str) -> URL:
     Raises:
         StorageError: the URL is malformed, or names a database that is not SQLite.
     """
+    if not target:
+        raise StorageError("The path is empty. Give a path, ':memory:' or 'sqlite:///path'.")
     if "://" not in target:
         return URL.create("sqlite+aiosqlite", database=target)
     try:

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
 from tract.storage.rows import record_of, step_of
 from tract.storage.transaction import ref_name
-from tract.storage.walk import find_place, walk
+from tract.storage.walk import find_place, lost, walk
 
 __all__ = ["Span", "locate", "log", "portion", "span"]
 
@@ -86,10 +86,7 @@ def span(
             break
         members.add(row[0])
     if base is None and row[1] is not None:
-        raise StoreCorruptError(
-            f"the commit {row[1].hex()} is missing from the history. Run `verify()` for all that "
-            "is missing, and restore the file from a backup."
-        )
+        raise lost(row[1])
     between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
     alone = between[0][0] == len(members)
     return Span(base, after, head.created_at, None if alone else frozenset(members))
@@ -126,7 +123,9 @@ def log(
         if before is None or row[0] != start.commit_hash:
             records.append(record_of(row))
         if limit is not None and len(records) == limit:
-            break
+            return records
+    if row[2] is not None:
+        raise lost(row[2])
     return records
 
 
@@ -142,6 +141,8 @@ def _find_head(
     row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         return None
+    if row[1] is None:
+        raise lost(row[0])
     if position.at_time is None or row[1] <= position.at_time:
         return _Head(row[0], row[1], _usage(row[3:]))
     return _head_at(connection, tract_id, row, position.at_time)

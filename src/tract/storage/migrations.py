@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from tract.exceptions import SchemaVersionError, StorageError
+from tract.exceptions import SchemaVersionError, StorageError, StoreCorruptError
 from tract.storage import statements as sql
 
 __all__ = ["MIGRATIONS", "Migration", "migrate", "version"]
@@ -73,7 +73,12 @@ def version(
             )
         return 0
     row = sql.META.one(connection, key=_VERSION)
-    found = int(row[0]) if row and row[0].isdecimal() else 0
+    if row is None or not row[0].isdecimal():
+        raise StoreCorruptError(
+            "its schema version is lost. Restore the file from a backup, or open another path.",
+            path,
+        )
+    found = int(row[0])
     if found > len(steps):
         raise SchemaVersionError(found, len(steps), path)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from tract.protocols import CommitStep
 from tract.storage.repositories import CommitRecord
 
-__all__ = ["record_of", "step_of"]
+__all__ = ["as_bytes", "record_of", "step_of"]
 
 
 def record_of(row: Sequence[Any]) -> CommitRecord:
@@ -43,6 +43,11 @@ def record_of(row: Sequence[Any]) -> CommitRecord:
     )
 
 
+def as_bytes(data: Any) -> Any:
+    """Return a blob that something else has stored as text in bytes; None stays None."""
+    return data.encode() if isinstance(data, str) else data
+
+
 def step_of(row: Sequence[Any]) -> CommitStep:
     """Return a row of the step statements: hash, parent, time, then the step's own columns."""
     commit_hash, _, _, operation, edit_target, content_type, data, count, source, config = row
@@ -51,7 +56,7 @@ def step_of(row: Sequence[Any]) -> CommitStep:
         operation,
         edit_target and edit_target.hex(),
         content_type,
-        data,
+        as_bytes(data),
         count,
         source,
         config,

@@ -94,7 +94,6 @@ class CommitRow(Base):
             "tract_id",
             "edit_target",
             sqlite_where=text("edit_target IS NOT NULL"),
-            postgresql_where=text("edit_target IS NOT NULL"),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tract.storage import statements as sql
 from tract.storage.repositories import StoredCommit
-from tract.storage.rows import record_of
+from tract.storage.rows import as_bytes, record_of
 
 __all__ = ["Search"]
 
@@ -54,4 +54,4 @@ class Search:
         self._seen.add(row[0])
         if row[2] is not None and row[2] not in self._seen:
             self.wanted.add(row[2])
-        return StoredCommit(record_of(row), row[-1])
+        return StoredCommit(record_of(row), as_bytes(row[-1]))

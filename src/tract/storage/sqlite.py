@@ -26,7 +26,7 @@ from tract.storage.repositories import (
     StoredCommit,
     UsageRepository,
 )
-from tract.storage.rows import record_of
+from tract.storage.rows import as_bytes, record_of
 from tract.storage.search import Search
 from tract.storage.transaction import ref_name
 from tract.storage.walk import digest, find_place, is_ancestor
@@ -135,7 +135,7 @@ class SqliteBlobRepository(BlobRepository):
         if row is None:
             raise CommitNotFoundError(commit_hash)
         record = record_of(row)
-        data: bytes | None = row[-1]
+        data: bytes | None = as_bytes(row[-1])
         if data is None:
             raise BlobNotFoundError(record.content_hash)
         return record, data
@@ -191,5 +191,5 @@ def _annotations(
         record = record_of(row)
         at = find_place(connection, tract_id, record.commit_hash)
         if at is not None and is_ancestor(connection, tract_id, at, head):
-            found.append(StoredCommit(record, row[len(record)]))
+            found.append(StoredCommit(record, as_bytes(row[len(record)])))
     return found

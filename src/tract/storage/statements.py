@@ -1,4 +1,4 @@
-"""The SQL of every trip, compiled once from the tables in `schema`.
+"""The SQL of every trip, compiled once from the tables in `schema`, when it is first needed.
 
 Parameters are bound by name; hashes go in and come out as bytes.
 """
@@ -6,33 +6,52 @@ Parameters are bound by name; hashes go in and come out as bytes.
 from __future__ import annotations
 
 import sqlite3
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Compiled
+from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
 from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, UsageRow
 
-__all__ = ["Statement", "compiled", "create_all"]
+__all__ = ["Statement", "create_all"]
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Statement:
-    """SQL text with the values that SQLAlchemy bound while it compiled (a constant, an OFFSET)."""
+    """A statement whose SQL text is made when it first runs: importing it costs nothing.
 
-    __slots__ = ("bound", "sql")
+    `bound` holds the values that SQLAlchemy binds while it compiles (a constant, an OFFSET);
+    parameters without a value are given when the statement runs.
+    """
 
-    def __init__(self, sql: str, bound: dict[str, Any]) -> None:
-        self.sql: str = sql
-        self.bound: dict[str, Any] = bound
+    def __init__(self, clause: ClauseElement) -> None:
+        self._clause = clause
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return self._clause.compile(dialect=_DIALECT)
+
+    @cached_property
+    def sql(self) -> str:
+        """The statement in SQLite's words."""
+        return str(self._compiled)
+
+    @cached_property
+    def bound(self) -> dict[str, Any]:
+        """Values of its own, by the names of their parameters."""
+        given = self._compiled.params or {}
+        return {name: value for name, value in given.items() if value is not None}
 
     def run(self, connection: sqlite3.Connection, **parameters: Any) -> None:
         """Execute a statement that gives no rows."""
-        connection.execute(self.sql, {**self.bound, **parameters})
+        connection.execute(self.sql, {**self.bound, **parameters} if self.bound else parameters)
 
     def all(self, connection: sqlite3.Connection, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return all rows; read to the end, so that no statement stays open."""
@@ -44,19 +63,12 @@ class Statement:
         return rows[0] if rows else None
 
 
-def compiled(statement: ClauseElement) -> Statement:
-    """Return the SQLite form of *statement*; parameters without a value are given when it runs."""
-    made = statement.compile(dialect=_DIALECT)
-    given = {name: value for name, value in (made.params or {}).items() if value is not None}
-    return Statement(str(made), given)
-
-
 def create_all() -> list[Statement]:
     """Return the statements that create every table and index of the newest schema."""
     made: list[Statement] = []
     for table in Base.metadata.sorted_tables:
-        made.append(compiled(CreateTable(table)))
-        made.extend(compiled(CreateIndex(index)) for index in sorted(table.indexes, key=str))
+        made.append(Statement(CreateTable(table)))
+        made.extend(Statement(CreateIndex(index)) for index in sorted(table.indexes, key=str))
     return made
 
 
@@ -92,7 +104,7 @@ _through = CommitRow.created_at <= bindparam("through")
 
 
 def _newest_first(statement: Select[*tuple[object, ...]]) -> Statement:
-    return compiled(
+    return Statement(
         statement.where(_tract, _through)
         .order_by(CommitRow.created_at.desc())
         .limit(bindparam("limit"))
@@ -104,19 +116,27 @@ TABLES = tuple(Base.metadata.tables)
 RECORDS = select(*_record)
 """Not compiled yet: queries add their conditions to it."""
 
-META = compiled(select(MetaRow.value).where(MetaRow.key == bindparam("key")))
-SET_META = compiled(
+META = Statement(select(MetaRow.value).where(MetaRow.key == bindparam("key")))
+SET_META = Statement(
     insert(MetaRow)
     .values(key=bindparam("key"), value=bindparam("value"))
     .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
 )
 
-BRANCH = compiled(
-    select(RefRow.commit_hash, RefRow.segment).where(
-        RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name")
-    )
+_last_time = (
+    select(CommitRow.created_at).where(_tract).order_by(CommitRow.created_at.desc()).limit(1)
 )
-HEAD = compiled(
+_ref = (RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name"))
+BRANCH = Statement(select(RefRow.commit_hash).where(*_ref))
+_head = aliased(CommitRow)
+TIP = Statement(
+    select(RefRow.commit_hash, RefRow.segment, _last_time.scalar_subquery(), _head.created_at)
+    .outerjoin(
+        _head, (_head.tract_id == RefRow.tract_id) & (_head.commit_hash == RefRow.commit_hash)
+    )
+    .where(*_ref)
+)
+HEAD = Statement(
     select(
         RefRow.commit_hash,
         CommitRow.created_at,
@@ -125,7 +145,7 @@ HEAD = compiled(
         UsageRow.completion_tokens,
         UsageRow.total_tokens,
     )
-    .join(
+    .outerjoin(
         CommitRow,
         (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
     )
@@ -133,34 +153,32 @@ HEAD = compiled(
         UsageRow,
         (UsageRow.tract_id == RefRow.tract_id) & (UsageRow.commit_hash == RefRow.commit_hash),
     )
-    .where(RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name"))
+    .where(*_ref)
 )
-USAGE = compiled(
+USAGE = Statement(
     select(UsageRow.prompt_tokens, UsageRow.completion_tokens, UsageRow.total_tokens).where(
         UsageRow.tract_id == bindparam("tract_id"), UsageRow.commit_hash == bindparam("hash")
     )
 )
-REF_HEADS = compiled(
+REF_HEADS = Statement(
     select(RefRow.commit_hash).where(RefRow.tract_id == bindparam("tract_id")).order_by(RefRow.name)
 )
-TRACT_IDS = compiled(select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
-NEXT_SEGMENT = compiled(select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract))
+TRACT_IDS = Statement(select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
+NEXT_SEGMENT = Statement(select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract))
 
-LAST_TIME = compiled(
-    select(CommitRow.created_at).where(_tract).order_by(CommitRow.created_at.desc()).limit(1)
-)
-PLACE = compiled(
+LAST_TIME = Statement(_last_time)
+PLACE = Statement(
     select(
         CommitRow.created_at, CommitRow.segment, CommitRow.operation, CommitRow.parent_hash
     ).where(_tract, CommitRow.commit_hash == bindparam("hash"))
 )
-COMMIT = compiled(select(*_record).where(_tract, CommitRow.commit_hash == bindparam("hash")))
-CONTENT = compiled(
+COMMIT = Statement(select(*_record).where(_tract, CommitRow.commit_hash == bindparam("hash")))
+CONTENT = Statement(
     select(*_record, BlobRow.data)
     .outerjoin(BlobRow, _blob)
     .where(_tract, CommitRow.commit_hash == bindparam("hash"))
 )
-NEWEST_IN_SEGMENT = compiled(
+NEWEST_IN_SEGMENT = Statement(
     select(CommitRow.commit_hash, CommitRow.created_at)
     .where(_tract, _through, CommitRow.segment == bindparam("segment"))
     .order_by(CommitRow.created_at.desc())
@@ -170,19 +188,19 @@ WALK = _newest_first(select(CommitRow.commit_hash, CommitRow.parent_hash, Commit
 WALK_RECORDS = _newest_first(select(*_record))
 WALK_STORED = _newest_first(select(*_record, BlobRow.data).outerjoin(BlobRow, _blob))
 WALK_STEPS = _newest_first(select(*_step).outerjoin(BlobRow, _blob))
-STEPS = compiled(
+STEPS = Statement(
     select(*_step)
     .outerjoin(BlobRow, _blob)
     .where(_tract, _through, CommitRow.created_at > bindparam("after"))
     .order_by(CommitRow.created_at)
     .limit(bindparam("limit"))
 )
-COUNT = compiled(
+COUNT = Statement(
     select(func.count())
     .select_from(CommitRow)
     .where(_tract, _through, CommitRow.created_at > bindparam("after"))
 )
-ANNOTATIONS = compiled(
+ANNOTATIONS = Statement(
     select(*_record, BlobRow.data, CommitRow.segment)
     .outerjoin(BlobRow, _blob)
     .where(
@@ -193,15 +211,15 @@ ANNOTATIONS = compiled(
     .order_by(CommitRow.created_at)
 )
 
-ADD_BLOB = compiled(
+ADD_BLOB = Statement(
     insert(BlobRow)
     .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
     .on_conflict_do_nothing()
 )
-ADD_COMMIT = compiled(
+ADD_COMMIT = Statement(
     insert(CommitRow).values({column: bindparam(column) for column in CommitRow.__table__.c.keys()})
 )
-SET_BRANCH = compiled(
+SET_BRANCH = Statement(
     insert(RefRow)
     .values({column: bindparam(column) for column in RefRow.__table__.c.keys()})
     .on_conflict_do_update(
@@ -209,7 +227,7 @@ SET_BRANCH = compiled(
         set_={"commit_hash": bindparam("commit_hash"), "segment": bindparam("segment")},
     )
 )
-SET_USAGE = compiled(
+SET_USAGE = Statement(
     insert(UsageRow)
     .values({column: bindparam(column) for column in UsageRow.__table__.c.keys()})
     .on_conflict_do_update(

@@ -14,7 +14,7 @@ from tract.exceptions import CommitNotFoundError, EditTargetError, HeadMovedErro
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage import statements as sql
 from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
-from tract.storage.walk import Place, digest, find_place, is_ancestor
+from tract.storage.walk import Place, find_place, is_ancestor, lost
 
 __all__ = ["WriteTransaction", "ref_name"]
 
@@ -101,12 +101,17 @@ class WriteTransaction:
     def _tip(self, branch: BranchName) -> _Tip:
         tip = self._tips.get(branch)
         if tip is None:
-            row = sql.BRANCH.one(
-                self._connection, tract_id=branch.tract_id, name=ref_name(branch.branch)
-            )
-            tip = _Tip(row[0].hex(), row[1]) if row else _Tip(None, self._new_segment(branch))
-            self._tips[branch] = tip
+            tip = self._tips[branch] = self._read_tip(branch)
         return tip
+
+    def _read_tip(self, branch: BranchName) -> _Tip:
+        row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
+        if row is None:
+            return _Tip(None, self._new_segment(branch))
+        if row[3] is None:
+            raise lost(row[0])
+        self._last_times.setdefault(branch.tract_id, row[2])
+        return _Tip(row[0].hex(), row[1])
 
     def _new_segment(self, branch: BranchName) -> int:
         rows = sql.NEXT_SEGMENT.all(self._connection, tract_id=branch.tract_id)
@@ -139,7 +144,7 @@ class WriteTransaction:
             return
         if isinstance(target, int):
             if not 0 <= target < index:
-                raise EditTargetError(str(target), "is not an earlier item of this batch.")
+                raise EditTargetError(f"item {target}", "is not an earlier item of this batch.")
             _check_is_entry(f"item {target} of the batch", drafts[target].operation)
             return
         place = find_place(self._connection, tract_id, target)
@@ -187,9 +192,9 @@ class WriteTransaction:
             **{
                 **record._asdict(),
                 "commit_hash": bytes.fromhex(commit_hash),
-                "parent_hash": digest(tip.head),
+                "parent_hash": tip.head and bytes.fromhex(tip.head),
                 "content_hash": content_hash,
-                "edit_target": digest(target),
+                "edit_target": target and bytes.fromhex(target),
                 "token_source": draft.token_source,
                 "segment": tip.segment,
             },

@@ -11,10 +11,11 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tract.exceptions import StoreCorruptError
 from tract.storage import statements as sql
 from tract.storage.statements import Statement
 
-__all__ = ["Place", "digest", "find_place", "is_ancestor", "walk"]
+__all__ = ["Place", "digest", "find_place", "is_ancestor", "lost", "walk"]
 
 _FIRST_READ = 4
 _LARGEST_READ = 2048
@@ -47,6 +48,14 @@ def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) 
         return None
     row = sql.PLACE.one(connection, tract_id=tract_id, hash=key)
     return Place(key, row[0], row[1], row[2]) if row else None
+
+
+def lost(commit_hash: bytes) -> StoreCorruptError:
+    """Return the error for a commit that a ref or a child names, and that is not there."""
+    return StoreCorruptError(
+        f"the commit {commit_hash.hex()} is missing from the history. Run `verify()` for all that "
+        "is missing, and restore the file from a backup."
+    )
 
 
 def is_ancestor(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from tract.exceptions import StorageError
 from tract.storage.errors import translate
 
 __all__ = ["Worker"]
@@ -68,6 +69,8 @@ class Worker:
         except sqlite3.Error as raw:
             error = translate(raw, self._path)
             error.__cause__ = raw
+        except StorageError as raw:  # where only the connection is known, nor is its path
+            error = raw if raw.path else type(raw)(raw.problem, self._path)
         except BaseException as raw:
             error = raw
         self._loop.call_soon_threadsafe(self._back, deliver, result, error)

@@ -1,8 +1,10 @@
 """Group commit: writes that arrive while a transaction runs share the next one.
 
-There is no background task. The first write asks the event loop to send the group off once
-everybody who is ready has put theirs in; whatever comes while it is away goes with the next.
-So nobody's cancellation can take another's write along.
+There is no background task. The first write is sent off, and whatever comes while it is away
+goes with the next transaction. Where the last one was shared, the next is sent off only once
+everybody who is ready has put theirs in; where it was not, waiting for others would be in
+vain. Callbacks of the event loop do all this, so that nobody's cancellation can take
+another's write along.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class GroupWriter:
         self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
         self._scheduled = False
         self._away = False
+        self._lonely = True
 
     async def write(self, job: Callable[[WriteTransaction], T]) -> T:
         """Run *job* in a transaction and return its result once that is committed.
@@ -56,13 +59,18 @@ class GroupWriter:
         return await future
 
     def _schedule(self) -> None:
-        if not self._scheduled and not self._away:
+        if self._scheduled or self._away:
+            return
+        if self._lonely:
+            self._dispatch()
+        else:
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         self._scheduled = False
         group = self._next_group()
+        self._lonely = len(group) < 2
         if group:
             self._away = True
             jobs = [job for job, _ in group]
