@@ -83,3 +83,10 @@ def demo(session: nox.Session) -> None:
     """Replay transcripts as concurrent agents; an argument names a file of them."""
     session.install(".", *_group("demo"))
     session.run("python", "docs/examples/demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against plain SQLite and the peers; `--quick` in CI, `--help` for the rest."""
+    session.install(".", *_group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})

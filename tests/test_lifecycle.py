@@ -248,17 +248,40 @@ async def test_an_opening_that_fails_tells_why_and_closes_nothing() -> None:
 
 async def test_closing_waits_for_the_calls_under_way_and_refuses_new_ones() -> None:
     gate = CallGate("x.db")
-    with gate:
-        with gate:
-            closing = asyncio.create_task(gate.close())
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+    go = asyncio.Event()
 
-        assert not closing.done()
-        with pytest.raises(StoreClosedError) as refusal, gate:
-            pytest.fail("a call came in")
-        assert refusal.value.path == "x.db"
-    await closing
+    async def work() -> None:
+        with gate.call():
+            await go.wait()
+            with gate.call():  # what a call itself calls is let in until that call is out
+                pass
+
+    calls = [asyncio.create_task(work()) for _ in range(2)]
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(gate.close())
+    await asyncio.sleep(0.01)
+
+    assert not closing.done()
+    with pytest.raises(StoreClosedError) as refusal, gate.call():
+        pytest.fail("a call came in")
+    assert refusal.value.path == "x.db"
+    go.set()
+    await asyncio.gather(*calls, closing)
+
+
+async def test_a_task_that_a_call_has_left_behind_is_no_longer_within_it() -> None:
+    """Tasks inherit the context of where they were started."""
+    gate = CallGate("x.db")
+    with gate.call():
+        with pytest.raises(StorageError, match="under way cannot close"):
+            gate.check_outside()
+        later = asyncio.create_task(_checked_later(gate))
+    await later
+
+
+async def _checked_later(gate: CallGate) -> None:
+    await asyncio.sleep(0.01)
+    gate.check_outside()
 
 
 async def test_closing_an_idle_gate_waits_for_nothing() -> None:
@@ -274,7 +297,7 @@ def test_another_event_loop_is_refused_with_what_to_do() -> None:
         return CallGate("x.db")
 
     async def use(gate: CallGate) -> None:
-        with gate:
+        with gate.call():
             pytest.fail("a call came in")
 
     gate = asyncio.run(make())

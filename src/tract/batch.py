@@ -8,14 +8,14 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from tract.engine.drafts import Checked, Given, copied, is_heavy
-from tract.engine.infos import commit_info
+from tract.engine.drafts import Given, Staged
+from tract.engine.infos import commit_infos
 from tract.exceptions import CommitNotFoundError, EditTargetError, TractError
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, CommitOperation
 from tract.protocols import UNSET, UnsetType
 from tract.runtime import Runtime
-from tract.storage.repositories import BranchName, CommitDraft
+from tract.storage.repositories import BranchName
 
 __all__ = ["Batch", "StagedCommit", "check_target"]
 
@@ -67,7 +67,7 @@ class Batch:
         self._runtime = runtime
         self._branch = branch
         self._expected_head = expected_head
-        self._staged: list[Given | Checked | CommitDraft] = []
+        self._staged: list[Staged] = []
         self._state = "new"
         self.commits: list[CommitInfo] = []
         """What landed, in the order of staging; empty until the block is left."""
@@ -94,7 +94,7 @@ class Batch:
         self._check_open()
         target = None if edit_target is None else self._target(edit_target)
         given = Given(content, operation, target, message, metadata, generation_config)
-        return self._stage(copied(given) if is_heavy(given) else self._runtime.drafts.check(given))
+        return self._stage(self._runtime.drafts.stage(given))
 
     def annotate(
         self, target: str | StagedCommit, priority: Priority, *, reason: str | None = None
@@ -109,7 +109,8 @@ class Batch:
         self._check_open()
         if not isinstance(target, (str, StagedCommit)):
             raise CommitNotFoundError(target)
-        return self._stage(self._runtime.drafts.annotation(self._target(target), priority, reason))
+        named = self._target(target)
+        return self._stage(self._runtime.drafts.stage_annotation(named, priority, reason))
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -121,14 +122,14 @@ class Batch:
         check_target(target)
         return target
 
-    def _stage(self, staged: Given | Checked | CommitDraft) -> StagedCommit:
+    def _stage(self, staged: Staged) -> StagedCommit:
         self._staged.append(staged)
         return StagedCommit(self, len(self._staged) - 1)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise TractError("A batch is used once; call `batch()` for another.")
-        with self._runtime.gate:  # a closed store is told before the body runs
+        with self._runtime.gate.call():  # a closed store is told before the body runs
             self._state = "open"
         return self
 
@@ -140,20 +141,14 @@ class Batch:
     ) -> None:
         self._state = "left"
         if exc_type is None and (self._staged or self._expected_head is not UNSET):
-            with self._runtime.gate:
+            with self._runtime.gate.call():
                 await self._land()
 
     async def _land(self) -> None:
-        drafts = [await self._draft(staged) for staged in self._staged]
-        records = await self._runtime.writer.write(self._branch, drafts, self._expected_head)
-        self.commits = [commit_info(record) for record in records]
-
-    async def _draft(self, staged: Given | Checked | CommitDraft) -> CommitDraft:
-        if isinstance(staged, CommitDraft):
-            return staged
-        if isinstance(staged, Checked):
-            return await self._runtime.drafts.counted(staged)
-        return await self._runtime.drafts.make(staged)
+        runtime = self._runtime
+        drafts = await runtime.drafts.finish(self._staged)
+        records = await runtime.writer.write(self._branch, drafts, self._expected_head)
+        self.commits = await commit_infos(runtime.threads, records)
 
     def __repr__(self) -> str:
         count = f"{len(self.commits)} landed" if self.commits else f"{len(self._staged)} staged"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
-from tract.exceptions import StorageError, StoreClosedError
+from tract.exceptions import StorageError, StoreClosedError, TractError
 
-__all__ = ["CallGate", "Opening", "to_the_end"]
+__all__ = ["CallGate", "Opening", "ended", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -30,13 +31,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     caller was cancelled, the work's own result or error is dropped.
     """
     task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):  # else anyio would cancel again at every step
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
+    cancelled = await ended(task)
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # seen, so that it is not reported as forgotten
@@ -44,11 +39,24 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
+    """Wait until *task* has ended; return what cancelled the caller meanwhile, for it to raise."""
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):  # else anyio would cancel again at every step
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return cancelled
+
+
 class Opening(Generic[C]):
     """Something to be opened: `await` it, or enter it to have it closed as well."""
 
     def __init__(self, open_it: Callable[[], Coroutine[Any, Any, C]]) -> None:
         self._open_it = open_it
+        self._entered = False
         self._opened: C | None = None
 
     def __await__(self) -> Generator[Any, Any, C]:
@@ -69,6 +77,9 @@ class Opening(Generic[C]):
         return opened[0]
 
     async def __aenter__(self) -> C:
+        if self._entered:
+            raise TractError("This was entered before; call `open()` for another.")
+        self._entered = True
         self._opened = await self._open()
         return self._opened
 
@@ -82,10 +93,45 @@ class Opening(Generic[C]):
             await self._opened.aclose()
 
 
+class _Call:
+    """A call under way."""
+
+    __slots__ = ("_gate", "_token", "active")
+
+    def __init__(self, gate: CallGate) -> None:
+        self._gate = gate
+        self._token: Token[_Call | None] | None = None
+        self.active: bool = False
+
+    def __enter__(self) -> None:
+        self._gate._enter()
+        self.active = True
+        self._token = _under_way.set(self)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.active = False
+        if self._token is not None:
+            _under_way.reset(self._token)
+        self._gate._leave()
+
+    def is_of(self, gate: CallGate) -> bool:
+        """Tell whether this call is under way on *gate*."""
+        return self.active and self._gate is gate
+
+
+_under_way: ContextVar[_Call | None] = ContextVar("tract_call_under_way", default=None)
+
+
 class CallGate:
     """Lets calls in while the store is open, and tells when the last one is out.
 
-    Used as `with gate:` around every call.
+    Used as `with gate.call():` around every call. What a call itself calls, such as a budget's
+    callback, is let in until that call is out.
     """
 
     def __init__(self, path: str) -> None:
@@ -94,6 +140,20 @@ class CallGate:
         self._active = 0
         self._empty: asyncio.Future[None] | None = None
         self.closed: bool = False
+
+    def call(self) -> _Call:
+        """Return what lets one call in.
+
+        Raises, on entering:
+            StoreClosedError: closing has begun.
+            StorageError: this is another event loop.
+        """
+        return _Call(self)
+
+    def check_open(self) -> None:
+        """Raise a StoreClosedError once closing has begun."""
+        if self.closed and not self._is_inside():
+            raise StoreClosedError(self._path)
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
@@ -104,23 +164,24 @@ class CallGate:
                 self._path,
             )
 
-    def check_open(self) -> None:
-        """Raise a StoreClosedError once closing has begun."""
-        if self.closed:
-            raise StoreClosedError(self._path)
+    def check_outside(self) -> None:
+        """Raise a StorageError if called from within a call, which closing would wait for."""
+        if self._is_inside():
+            raise StorageError(
+                "a call that is under way cannot close the store. Close it after the call.",
+                self._path,
+            )
 
-    def __enter__(self) -> Self:
+    def _is_inside(self) -> bool:
+        call = _under_way.get()
+        return call is not None and call.is_of(self)
+
+    def _enter(self) -> None:
         self.check_open()
         self.check_loop()
         self._active += 1
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self) -> None:
         self._active -= 1
         if not self._active and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)

@@ -15,8 +15,9 @@ from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.drafts import DraftMaker
 from tract.engine.reading import ContextReader
+from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
-from tract.lifecycle import CallGate, to_the_end
+from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.storage.database import Database, now_microseconds, open_database, open_engine
@@ -72,15 +73,18 @@ class Runtime:
         self.config: TractConfig = config
         self.database: Database = database
         self.gate: CallGate = CallGate(database.path)
+        self.threads: Threads = Threads()
         self.registry: ContentRegistry = compiler.registry
         self.cache: SnapshotCache = SnapshotCache(config.cache_max_bytes)
         self.commits: CommitRepository = SqliteCommitRepository(database)
         self.blobs: BlobRepository = SqliteBlobRepository(database)
         self.refs: RefRepository = SqliteRefRepository(database)
         self.usages: UsageRepository = SqliteUsageRepository(database)
-        self.drafts: DraftMaker = DraftMaker(self.registry, compiler, config.max_content_bytes)
+        self.drafts: DraftMaker = DraftMaker(
+            self.registry, compiler, self.threads, config.max_content_bytes
+        )
         self.reader: ContextReader = ContextReader(
-            self.commits, self.cache, options.compiler or compiler
+            self.commits, self.cache, options.compiler or compiler, self.threads
         )
         self.writer: BudgetedCommits = BudgetedCommits(
             self.commits, self.reader, config.token_budget
@@ -98,11 +102,23 @@ class Runtime:
         return cls(await open_engine(engine, options.config, options.clock), options)
 
     async def aclose(self) -> None:
-        """Finish the calls under way, refuse new ones, close; closing again waits for the first."""
+        """Finish the calls under way, refuse new ones, close; closing again waits for the first.
+
+        Raises:
+            StorageError: called from within a call, or on another event loop.
+        """
         self.gate.check_loop()
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await to_the_end(_joined(self._closing))
+        self.gate.check_outside()
+        cancelled: asyncio.CancelledError | None = None
+        while not self.database.closed:
+            if self._closing is None or self._closing.done():
+                self._closing = asyncio.create_task(self._close())
+            closing = self._closing
+            cancelled = await ended(closing) or cancelled
+            if not closing.cancelled():  # else by somebody who cancels every task: once more
+                closing.result()
+        if cancelled is not None:
+            raise cancelled
 
     async def _close(self) -> None:
         await self.gate.close()
@@ -110,20 +126,16 @@ class Runtime:
         await self.database.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_closing", self) is None:
-            self.database.abandon()  # first: the warning may be an error
+        database = getattr(self, "database", None)
+        if database is not None and not database.closed:
+            database.abandon()  # first: the warning may be an error
             warnings.warn(
-                f"the store {self.database.path} was dropped without being closed. "
+                f"the store {database.path} was dropped without being closed. "
                 "Use `async with`, or `await aclose()`.",
                 ResourceWarning,
                 source=self,
                 stacklevel=1,
             )
-
-
-async def _joined(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
-    task.result()
 
 
 def _default_compiler(options: Options) -> DefaultContextCompiler:

@@ -91,7 +91,7 @@ class TractStore:
 
     async def tract_ids(self) -> list[str]:
         """Return the ids of all tracts that have commits, sorted."""
-        with self._runtime.gate:
+        with self._runtime.gate.call():
             return await self._runtime.refs.tract_ids()
 
     def cache_info(self) -> CacheInfo:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -14,12 +15,13 @@ from pydantic import BaseModel
 from tract.batch import Batch, check_target
 from tract.canonical import canonical_json
 from tract.engine.drafts import Given
-from tract.engine.infos import annotation_of, commit_info, commit_infos, microseconds
+from tract.engine.infos import annotation_of, commit_infos, microseconds
 from tract.engine.reading import ViewOptions
+from tract.engine.threads import HEAVY
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
 from tract.exceptions import CommitNotFoundError, StoreClosedError
-from tract.lifecycle import CallGate, Opening
+from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
 from tract.models.config import TractConfig
@@ -36,6 +38,8 @@ from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import BranchName, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
+
+T = TypeVar("T")
 
 _MAX_NAME = 255
 _MOST = 2**62  # SQL counts in 64 bits
@@ -145,10 +149,11 @@ class AsyncTract:
         if edit_target is not None:
             check_target(edit_target)
         given = Given(content, operation, edit_target, message, metadata, generation_config)
-        with self._gate():
+        with self._call():
             draft = await self._runtime.drafts.make(given)
             records = await self._runtime.writer.write(self._branch, [draft], expected_head)
-        return commit_info(records[0])
+            (info,) = await commit_infos(self._runtime.threads, records)
+        return info
 
     async def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo:
         """Commit an instruction; see `commit` for the keywords and errors."""
@@ -183,7 +188,7 @@ class AsyncTract:
         Leaving the block may raise what `commit` raises; then nothing of it was written. Nothing is
         written either if the block itself raises.
         """
-        self._gate().check_open()
+        self._check_open()
         return Batch(self._runtime, self._branch, expected_head)
 
     async def compile(
@@ -214,19 +219,20 @@ class AsyncTract:
         _check_hash(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
-        with self._gate():
+        with self._call():
             return await self._runtime.reader.compile(self._branch, position, options)
 
     async def head(self) -> str | None:
         """Return the hash of the newest commit, or None before the first; read from the store."""
-        with self._gate():
+        with self._call():
             return await self._runtime.refs.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
         """Return a commit of this tract, or None if it has none of that hash."""
-        with self._gate():
+        with self._call():
             record = await self._runtime.commits.get(self.tract_id, commit_hash)
-        return None if record is None else commit_info(record)
+            found = await commit_infos(self._runtime.threads, [record] if record else [])
+        return found[0] if found else None
 
     async def get_content(self, commit_hash: str) -> BaseModel:
         """Return the content model of a commit.
@@ -237,9 +243,10 @@ class AsyncTract:
             ContentValidationError: its custom content type is not registered with this store.
         """
         _check_hash(commit_hash, may_be_none=False)
-        with self._gate():
+        with self._call():
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
-        return self._runtime.registry.load(record.content_type, data)
+            load = self._runtime.registry.load
+            return await self._quickly(load, len(data), record.content_type, data)
 
     async def log(self, limit: int | None = 10, *, before: str | None = None) -> list[CommitInfo]:
         """Return the newest commits of the branch, newest first.
@@ -254,9 +261,9 @@ class AsyncTract:
         """
         limit = _checked_limit(limit)
         _check_hash(before)
-        with self._gate():
+        with self._call():
             records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
-            return await commit_infos(records)
+            return await commit_infos(self._runtime.threads, records)
 
     async def annotate(
         self, target_hash: str, priority: Priority, *, reason: str | None = None
@@ -270,10 +277,10 @@ class AsyncTract:
             BudgetExceededError: showing the entry again would exceed the budget.
         """
         _check_hash(target_hash, may_be_none=False)
-        with self._gate():
-            draft = self._runtime.drafts.annotation(target_hash, priority, reason)
+        with self._call():
+            draft = await self._runtime.drafts.annotate(target_hash, priority, reason)
             records = await self._runtime.writer.write(self._branch, [draft])
-        return annotation_of(records[0], draft.data)
+            return await self._quickly(annotation_of, len(draft.data), records[0], draft.data)
 
     async def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]:
         """Return every priority that was set on an entry, oldest first; empty if none ever was.
@@ -282,7 +289,7 @@ class AsyncTract:
             CommitNotFoundError: the tract has no commit *target_hash*.
         """
         _check_hash(target_hash, may_be_none=False)
-        with self._gate():
+        with self._call():
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
         return [annotation_of(record, data) for record, data in stored]
 
@@ -305,11 +312,11 @@ class AsyncTract:
             ValueError: *limit* is negative.
         """
         limit = _checked_limit(limit)
-        with self._gate():
+        with self._call():
             records = await self._runtime.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
             )
-            return await commit_infos(records)
+            return await commit_infos(self._runtime.threads, records)
 
     async def record_usage(
         self, usage: TokenUsage | Mapping[str, Any] | BaseModel, *, head_hash: str | None = None
@@ -326,7 +333,7 @@ class AsyncTract:
             TractError: the branch has no commit yet.
         """
         counts, raw_json = parse_usage(usage)
-        with self._gate():
+        with self._call():
             head = await self._runtime.usages.record(
                 self._branch, counts, raw_json, head_hash=head_hash
             )
@@ -343,14 +350,14 @@ class AsyncTract:
         Raises:
             ValueError: the name is taken, or *model* is no pydantic model class.
         """
-        self._gate().check_open()
+        self._check_open()
         self._runtime.registry.register(name, model)
 
     async def verify(self) -> VerifyReport:
         """Hash everything anew that this tract's branches reach; report every fault found."""
-        with self._gate():
+        with self._call():
             heads = await self._runtime.refs.heads(self.tract_id)
-            verifier = Verifier(heads)
+            verifier = Verifier(self._runtime.threads, heads)
             async for batch in self._runtime.commits.stored(self.tract_id, heads):
                 await verifier.check(batch)
         return verifier.report()
@@ -364,11 +371,21 @@ class AsyncTract:
             await self._runtime.aclose()
         self._closed = True
 
-    def _gate(self) -> CallGate:
+    async def _quickly(self, read: Callable[..., T], size: int, *arguments: Any) -> T:
+        """Return what *read* gives, on a thread where *size*, in bytes, makes that long work."""
+        if size <= HEAVY:
+            return read(*arguments)
+        return await self._runtime.threads.run(read, *arguments)
+
+    def _call(self) -> AbstractContextManager[None]:
         """Return what lets a call in, if this handle is open."""
+        self._check_open()
+        return self._runtime.gate.call()
+
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError(self._runtime.database.path)
-        return self._runtime.gate
+        self._runtime.gate.check_open()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tract import Message, Priority, ToolCall
-from tract.engine.entries import CHUNK_SIZE, Entries, Entry
+from tract.engine.entries import CHUNK_SIZE, Entries, Entry, bytes_of
 
 BOUNDARIES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 200]
 
@@ -101,6 +103,21 @@ def test_a_history_of_skipped_entries_has_no_newest_visible_one() -> None:
 def test_a_larger_entry_weighs_more() -> None:
     call = Message("assistant", None, None, (ToolCall("1", "f", "x" * 1000),))
 
-    assert entry(1, "x" * 1000).nbytes >= entry(1).nbytes + 999
-    assert Entry("h", call, 0, 0, None, Priority.NORMAL).nbytes > 1600
-    assert Entry("h", Message("user", ""), 0, 0, "c" * 1000, Priority.NORMAL).nbytes > 1600
+    short, long = Message("user", "x"), Message("user", "x" * 1000)
+    assert bytes_of(long, None) == bytes_of(short, None) + 999
+    assert bytes_of(call, None) > 1600
+    assert bytes_of(short, "c" * 1000) > 1600
+    assert bytes_of(replace(short, name="n" * 1000), None) > 1600
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_the_neighbours_that_are_shown_are_found_across_any_gap(shown: list[bool]) -> None:
+    priorities = [Priority.NORMAL if show else Priority.SKIP for show in shown]
+    entries = Entries().extended([entry(at, priority=p) for at, p in enumerate(priorities)])
+    positions = [at for at, show in enumerate(shown) if show]
+
+    for position in range(len(shown) + 1):
+        before = [at for at in positions if at < position]
+        after = [at for at in positions if at > position]
+        assert entries.visible_before(position) == (before[-1] if before else None)
+        assert entries.visible_after(position) == (after[0] if after else None)

@@ -172,9 +172,12 @@ async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: in
         runtime = tract._runtime
         cache = SnapshotCache(100_000)
         compiler = DefaultContextCompiler(TiktokenCounter())
-        calm = ContextReader(runtime.commits, cache, compiler)
+        calm = ContextReader(runtime.commits, cache, compiler, runtime.threads)
         hasty = ContextReader(
-            LateCommits(runtime.database, cache, near=between < 64), cache, compiler
+            LateCommits(runtime.database, cache, near=between < 64),
+            cache,
+            compiler,
+            runtime.threads,
         )
         branch = BranchName("t", "main")
         await tract.user("first")

@@ -8,6 +8,7 @@ shared parts are counted once, by reference.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class SnapshotCache:
                 self._snapshots.move_to_end(key)
                 return snapshot
             flight = self._flights.get(key)
-        return None if flight is None else await asyncio.shield(flight)
+        return None if flight is None else await _landing(flight)
 
     async def hit(self, key: CacheKey) -> CompileSnapshot | None:
         """Return what `get` does, and count a hit where there is something."""
@@ -118,19 +119,28 @@ class SnapshotCache:
         The compile runs in a task of its own: whoever of the callers is cancelled, it goes on for
         the others.
         """
-        async with self._lock:
-            snapshot = self._snapshots.get(key)
-            if snapshot is not None:  # another compile has landed since the caller looked
-                self._hits += 1
+        while True:
+            async with self._lock:
+                snapshot = self._snapshots.get(key)
+                if snapshot is not None:  # another compile has landed since the caller looked
+                    self._hits += 1
+                    return snapshot
+                flight = self._flights.get(key)
+                if flight is None or flight.done():
+                    flight = self._start(key, compile_head)
+                else:
+                    self._hits += 1
+            snapshot = await _landing(flight)
+            if snapshot is not None:
                 return snapshot
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = asyncio.create_task(self._fly(key, compile_head))
-                self._flights[key] = flight
-                flight.add_done_callback(lambda done: self._landed(key, done))
-            else:
-                self._hits += 1
-        return await asyncio.shield(flight)
+
+    def _start(
+        self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
+    ) -> asyncio.Task[CompileSnapshot]:
+        flight = asyncio.create_task(self._fly(key, compile_head))
+        self._flights[key] = flight
+        flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
 
     async def _fly(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
@@ -141,7 +151,8 @@ class SnapshotCache:
         return snapshot
 
     def _landed(self, key: CacheKey, flight: asyncio.Task[CompileSnapshot]) -> None:
-        self._flights.pop(key, None)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # seen here, where every waiter may have been cancelled
 
@@ -179,6 +190,30 @@ class SnapshotCache:
             self._held.nbytes,
             self._max_bytes,
         )
+
+
+async def _landing(flight: asyncio.Task[CompileSnapshot]) -> CompileSnapshot | None:
+    """Return a compile's result, or raise its error anew for this waiter alone.
+
+    None where the compile was cancelled, as a shutdown does that cancels every task.
+    """
+    await asyncio.wait([flight])
+    if flight.cancelled():
+        return None
+    error = flight.exception()
+    if error is not None:
+        raise _own(error)
+    return flight.result()
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return a copy of *error*: a traceback and notes would be shared between tasks."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # an error of somebody's compiler, made from more than its arguments
+        return error
+    own.__cause__ = error.__cause__
+    return own
 
 
 def _bytes_alone(snapshot: CompileSnapshot) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 
 from tract.canonical import stored_json, unreadable
 from tract.engine.contents import ContentRegistry
-from tract.engine.entries import Entry
+from tract.engine.entries import Entry, bytes_of
 from tract.engine.fold import Snapshot, fold_steps
 from tract.engine.pages import joined_messages, openai_dicts
 from tract.engine.rendering import custom_text, marked, render
@@ -33,6 +32,9 @@ from tract.protocols import (
 __all__ = ["DefaultContextCompiler", "SnapshotContext"]
 
 
+_REMEMBERED = 64  # configs, each perhaps with a long prompt in it
+
+
 class DefaultContextCompiler:
     """Compiles a history as the design says; see `ContextCompiler` for the contract.
 
@@ -50,6 +52,7 @@ class DefaultContextCompiler:
         self._sums = counter if is_a_sum(counter) else None
         self.registry: ContentRegistry = registry or ContentRegistry()
         self._roles = dict(type_to_role or {})
+        self._configs: dict[str, str] = {}
 
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
         """Return the message of one content, given as the fields of its blob.
@@ -172,15 +175,24 @@ class DefaultContextCompiler:
             trusted = step.token_source == self.source_of(step.content_type) != ""
             body = step.token_count if trusted else self._sums.count_body(message)
             overhead = self._sums.count_overhead(message.role, message.name)
-        config = step.generation_config_json
+        config = self._shared(step.generation_config_json)
         return Entry(
             commit_hash=step.commit_hash,
             message=message,
             body_tokens=body,
             message_tokens=body + overhead,
-            config_json=sys.intern(config) if config is not None else None,
+            config_json=config,
             priority=default_priority(step.content_type),
+            nbytes=bytes_of(message, config),
         )
+
+    def _shared(self, config_json: str | None) -> str | None:
+        """Return one object for equal configs, which most commits of an agent have."""
+        if config_json is None:
+            return None
+        if len(self._configs) >= _REMEMBERED:
+            self._configs.clear()
+        return self._configs.setdefault(config_json, config_json)
 
     def _marked(self, snapshot: Snapshot) -> Snapshot:
         """Return *snapshot* with a mark on every edited text, counted anew where it stands."""

@@ -7,30 +7,26 @@ the caller may go on with the original, and the work is done on a thread.
 
 from __future__ import annotations
 
-import copy
 import json
-import marshal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from anyio import to_thread
 from pydantic import BaseModel
 
-from tract.canonical import MAX_DEPTH, canonical_bytes, canonical_json
+from tract.canonical import canonical_bytes, canonical_json
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.hashing import commit_hash, content_hash
+from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import ContentValidationError, EditTargetError
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
-from tract.models.content import ContentModel
 from tract.storage.repositories import CommitDraft
 
-__all__ = ["Checked", "DraftMaker", "Given", "copied", "is_heavy"]
+__all__ = ["DraftMaker", "Given", "Staged"]
 
-_HEAVY = 16_000  # characters and nodes, about a millisecond of work
-_NODE = 16
+_QUICK = 50  # small commits, about a millisecond of work
 _REMEMBERED = 4096
 
 
@@ -52,12 +48,21 @@ class Checked(NamedTuple):
     fields: Mapping[str, Any]
 
 
+Staged = CommitDraft | Checked | Callable[[], CommitDraft | Checked]
+"""A commit on its way to a draft: done, to be counted, or all to be done on a thread."""
+
+
 class DraftMaker:
     """Makes drafts for one store."""
 
     def __init__(
-        self, registry: ContentRegistry, compiler: DefaultContextCompiler, max_content_bytes: int
+        self,
+        registry: ContentRegistry,
+        compiler: DefaultContextCompiler,
+        threads: Threads,
+        max_content_bytes: int,
     ) -> None:
+        self._threads = threads
         self._registry = registry
         self._compiler = compiler
         self._max_content_bytes = max_content_bytes
@@ -70,37 +75,76 @@ class DraftMaker:
             ContentValidationError: content, message, metadata or config cannot be stored.
             EditTargetError: the operation and its target do not go together.
         """
-        if self._compiler.ready and not is_heavy(given):
-            return self.count(self.check(given))
-        given = copied(given)
-        return await to_thread.run_sync(
-            lambda: self.count(self.check(given)), abandon_on_cancel=True
-        )
+        (draft,) = await self.finish([self.stage(given, checking=False)])
+        return draft
 
-    async def counted(self, checked: Checked) -> CommitDraft:
-        """Return the draft of a small commit that was checked earlier."""
-        checked = checked._replace(fields=json.loads(checked.draft.data))  # theirs may have changed
-        if self._compiler.ready:
-            return self.count(checked)
-        return await to_thread.run_sync(self.count, checked, abandon_on_cancel=True)
-
-    def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
+    async def annotate(self, target: str, priority: Priority, reason: str | None) -> CommitDraft:
         """Return the draft of an ANNOTATE commit.
 
         Raises:
             ContentValidationError: *reason* is no text, or *priority* none.
         """
-        if reason is not None:
-            _check_text(reason, "reason")
+        (draft,) = await self.finish([self.stage_annotation(target, priority, reason)])
+        return draft
+
+    def stage(self, given: Given, *, checking: bool = True) -> Staged:
+        """Return what `finish` makes a draft of, with a copy of all that the caller may change.
+
+        A small commit is checked now; a large one is only taken down.
+        """
+        values = (given.content, given.metadata, given.generation_config)
+        if not is_heavy(given.message, *values) and (checking or self._compiler.ready):
+            return self.check(given)
+        return partial(self._thawed, given, freeze(values))
+
+    def stage_annotation(self, target: str | int, priority: Priority, reason: str | None) -> Staged:
+        """Return what `finish` makes the draft of an ANNOTATE commit of; see `stage`."""
         try:
-            content = AnnotationContent(priority=Priority(priority).value, reason=reason)
+            priority = Priority(priority)
         except ValueError:
             names = ", ".join(Priority)
             raise ContentValidationError(
                 f"{priority!r} is no priority. Use one of: {names}.", "priority"
             ) from None
-        data = canonical_bytes(content.model_dump())
+        if is_heavy(reason):
+            return partial(self._annotation, target, priority, reason)
+        return self._annotation(target, priority, reason)
+
+    async def finish(self, staged: Sequence[Staged]) -> list[CommitDraft]:
+        """Return the drafts of commits that were staged, made on a thread if that is long work."""
+        quick = len(staged) <= _QUICK and not any(map(callable, staged))
+        if quick and self._compiler.ready:
+            return self._finish(staged)
+        return await self._threads.run(self._finish, staged)
+
+    def _finish(self, staged: Sequence[Staged]) -> list[CommitDraft]:
+        drafts: list[CommitDraft] = []
+        for item in staged:
+            made = item() if callable(item) else item
+            drafts.append(self._count(made) if isinstance(made, Checked) else made)
+        return drafts
+
+    def _thawed(self, given: Given, thaw: Callable[[], Any]) -> Checked:
+        content, metadata, generation_config = thaw()
+        return self.check(
+            given._replace(content=content, metadata=metadata, generation_config=generation_config)
+        )
+
+    def _annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
+        if reason is not None:
+            _check_text(reason, "reason")
+        content = AnnotationContent(priority=priority.value, reason=reason)
+        data = self._bounded(canonical_bytes(content.model_dump()), "reason")
         return _draft("annotation", CommitOperation.ANNOTATE, data, target)
+
+    def _bounded(self, data: bytes, field: str) -> bytes:
+        if len(data) > self._max_content_bytes:
+            raise ContentValidationError(
+                f"the content has {len(data)} bytes, more than max_content_bytes "
+                f"({self._max_content_bytes}). Split it, or raise TractConfig.max_content_bytes.",
+                field,
+            )
+        return data
 
     def check(self, given: Given) -> Checked:
         """Return the draft of a commit whose tokens are still to be counted; see `make`."""
@@ -111,11 +155,7 @@ class DraftMaker:
         fields = self._registry.fields(model, name, values)
         data = canonical_bytes(fields)
         if len(data) > self._max_content_bytes:
-            raise ContentValidationError(
-                f"the content has {len(data)} bytes, more than max_content_bytes "
-                f"({self._max_content_bytes}). Split it, or raise TractConfig.max_content_bytes.",
-                _longest(fields),
-            )
+            self._bounded(data, _longest(fields))
         draft = _draft(
             name,
             operation,
@@ -126,9 +166,9 @@ class DraftMaker:
             generation_config_json=_object_json(given.generation_config, "generation_config"),
             token_source=self._compiler.source_of(name),
         )
-        return Checked(draft, fields)
+        return Checked(draft, json.loads(data) if _may_change(fields) else fields)
 
-    def count(self, checked: Checked) -> CommitDraft:
+    def _count(self, checked: Checked) -> CommitDraft:
         """Return the draft with its tokens; each content is counted once."""
         draft, fields = checked
         count = self._tokens.get(draft.content_hash)
@@ -138,6 +178,11 @@ class DraftMaker:
                 self._tokens.clear()
             self._tokens[draft.content_hash] = count
         return draft._replace(token_count=count)
+
+
+def _may_change(fields: Mapping[str, Any]) -> bool:
+    """Tell whether a caller still holds something of *fields* that can change."""
+    return any(isinstance(value, (dict, list)) for value in fields.values())
 
 
 def _longest(fields: Mapping[str, Any]) -> str:
@@ -216,64 +261,3 @@ def _check_text(value: object, path: str) -> None:
     if not isinstance(value, str):
         raise ContentValidationError(f"a {type(value).__name__} is no string", path)
     canonical_json(value, path)
-
-
-def is_heavy(given: Given) -> bool:
-    """Tell whether making the draft would keep the event loop for long."""
-    room = _HEAVY
-    for value in (given.content, given.metadata, given.generation_config):
-        room = _room_after(value, room, 0)
-    return room < 0
-
-
-def _room_after(value: object, room: int, depth: int) -> int:
-    """Return what is left of *room* after the size of *value*; below 0 as soon as it is used up."""
-    if isinstance(value, str):
-        return room - len(value)
-    if isinstance(value, BaseModel):
-        value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-    if isinstance(value, Mapping):
-        value = [*value, *value.values()]
-    if not isinstance(value, (list, tuple)) or depth > MAX_DEPTH:
-        return room - 1  # what is nested deeper is refused anyway
-    room -= _NODE * len(value)
-    for item in value:
-        if room < 0:
-            break
-        room = _room_after(item, room, depth + 1)
-    return room
-
-
-def copied(given: Given) -> Given:
-    """Return *given* with copies of all that the caller could still change, made fast."""
-    return given._replace(
-        content=_copy(given.content),
-        metadata=_copy(given.metadata),
-        generation_config=_copy(given.generation_config),
-    )
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, ContentModel) and value.__pydantic_extra__ is None:
-        clone = value.model_copy()
-        clone.__dict__.update(_copy(value.__dict__))
-        return clone
-    try:
-        return marshal.loads(marshal.dumps(value))
-    except ValueError:  # something else than plain dicts, lists, strings and numbers
-        pass
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # whatever that object objects to
-        return _copy_containers(value, 0)
-
-
-def _copy_containers(value: Any, depth: int) -> Any:
-    """Return *value* with its containers copied; anything else in it is refused later."""
-    if depth > MAX_DEPTH:
-        return value  # refused as well
-    if isinstance(value, Mapping):
-        return {key: _copy_containers(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copy_containers(item, depth + 1) for item in value]
-    return value

@@ -18,7 +18,7 @@ from tract.formats.openai import has_ids, message_to_openai
 from tract.models.annotations import Priority
 from tract.protocols import Message
 
-__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry"]
+__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "bytes_of"]
 
 CHUNK_SIZE = 64
 _ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
@@ -38,26 +38,30 @@ class Entry:
     config_json: str | None
     priority: Priority
     edited: bool = False
+    nbytes: int = 0
+    """About how much memory it holds."""
 
     @property
     def visible(self) -> bool:
         """Whether the compiled context shows this entry."""
         return self.priority is not Priority.SKIP
 
-    @property
-    def nbytes(self) -> int:
-        """About how much memory this entry holds."""
-        message = self.message
-        texts = [message.content or "", *(call.arguments for call in message.tool_calls)]
-        config = sys.getsizeof(self.config_json) if self.config_json else 0
-        return _ENTRY_OVERHEAD + config + sum(map(sys.getsizeof, texts))
+
+def bytes_of(message: Message, config_json: str | None) -> int:
+    """Return about how much memory an entry with this message and config holds."""
+    texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
+    for call in message.tool_calls:
+        texts += (call.id, call.name, call.arguments)
+    return _ENTRY_OVERHEAD + sum(sys.getsizeof(text) for text in texts if text is not None)
 
 
 class Chunk:
     """Up to `CHUNK_SIZE` entries, never changed."""
 
     def __init__(self, items: tuple[Entry, ...]) -> None:
-        self.items = items
+        self.items: tuple[Entry, ...] = items
+        self.visible: bool = any(entry.visible for entry in items)
+        self.nbytes: int = sum(entry.nbytes for entry in items)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -79,11 +83,6 @@ class Chunk:
             return None
         return tuple(map(message_to_openai, self.messages[1:-1]))
 
-    @cached_property
-    def nbytes(self) -> int:
-        """About how much memory its entries hold."""
-        return sum(entry.nbytes for entry in self.items)
-
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -104,13 +103,40 @@ class Entries:
             yield from chunk.items
         yield from self.tail
 
+    def visible_before(self, position: int) -> int | None:
+        """Return the last position before *position* whose entry is shown, or None."""
+        while position > 0:
+            number, offset = divmod(position - 1, CHUNK_SIZE)
+            if self._shows(number):
+                for found in range(offset, -1, -1):
+                    if self._items(number)[found].visible:
+                        return number * CHUNK_SIZE + found
+            position = number * CHUNK_SIZE
+        return None
+
+    def visible_after(self, position: int) -> int | None:
+        """Return the first position after *position* whose entry is shown, or None."""
+        position += 1
+        while position < len(self):
+            number, offset = divmod(position, CHUNK_SIZE)
+            if self._shows(number):
+                items = self._items(number)
+                for found in range(offset, len(items)):
+                    if items[found].visible:
+                        return number * CHUNK_SIZE + found
+            position = (number + 1) * CHUNK_SIZE
+        return None
+
     def newest_visible(self) -> Entry | None:
         """Return the last entry that the compiled context shows."""
-        for position in range(len(self) - 1, -1, -1):
-            entry = self[position]
-            if entry.visible:
-                return entry
-        return None
+        position = self.visible_before(len(self))
+        return None if position is None else self[position]
+
+    def _items(self, number: int) -> tuple[Entry, ...]:
+        return self.full[number].items if number < len(self.full) else self.tail
+
+    def _shows(self, number: int) -> bool:
+        return number >= len(self.full) or self.full[number].visible
 
     def find(self, commit_hash: str) -> int | None:
         """Return the position of an entry, or None; new entries are found soonest."""

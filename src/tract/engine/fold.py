@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tract.canonical import stored_json, unreadable
-from tract.engine.entries import Entries, Entry
+from tract.engine.entries import Entries, Entry, bytes_of
 from tract.engine.rendering import joins
 from tract.engine.tally import tokens_of, window_around
 from tract.engine.tokens import BaseTokenCounter
@@ -66,6 +66,7 @@ def _edited(entry: Entry, new: Entry) -> Entry:
         config_json=config,
         priority=entry.priority,
         edited=True,
+        nbytes=bytes_of(new.message, config),
     )
 
 

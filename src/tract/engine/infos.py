@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from anyio import to_thread
 from pydantic import ValidationError
 
 from tract.canonical import stored_json, unreadable
+from tract.engine.threads import Threads
 from tract.exceptions import BlobNotFoundError
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation
@@ -19,7 +19,8 @@ __all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_QUICK = 200  # records, about a millisecond of work
+_QUICK = 200  # records, about a millisecond of work, as this is:
+_QUICK_TEXT = 64_000  # characters of JSON
 
 
 def commit_info(record: CommitRecord) -> CommitInfo:
@@ -40,11 +41,12 @@ def commit_info(record: CommitRecord) -> CommitInfo:
     )
 
 
-async def commit_infos(records: Sequence[CommitRecord]) -> list[CommitInfo]:
-    """Return records as callers see them; many are converted on a thread."""
-    if len(records) <= _QUICK:
+async def commit_infos(threads: Threads, records: Sequence[CommitRecord]) -> list[CommitInfo]:
+    """Return records as callers see them, made on a thread if they are many or large."""
+    texts = sum(len(r.metadata_json or "") + len(r.generation_config_json or "") for r in records)
+    if len(records) <= _QUICK and texts <= _QUICK_TEXT:
         return _infos(records)
-    return await to_thread.run_sync(_infos, records, abandon_on_cancel=True)
+    return await threads.run(_infos, records)
 
 
 def _infos(records: Sequence[CommitRecord]) -> list[CommitInfo]:

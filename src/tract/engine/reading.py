@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from anyio import to_thread
-
 from tract.engine.cache import CacheKey, SnapshotCache
 from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.threads import Threads
 from tract.protocols import (
     CommitStep,
     CompiledContext,
@@ -48,8 +47,13 @@ class ContextReader:
     """Compiles contexts of one store."""
 
     def __init__(
-        self, commits: CommitRepository, cache: SnapshotCache, compiler: ContextCompiler
+        self,
+        commits: CommitRepository,
+        cache: SnapshotCache,
+        compiler: ContextCompiler,
+        threads: Threads,
     ) -> None:
+        self._threads = threads
         self._commits = commits
         self._cache = cache
         self._compiler = compiler
@@ -106,7 +110,7 @@ class ContextReader:
         )
         if self._view_is_quick(found, options):
             return view()
-        return await to_thread.run_sync(view, abandon_on_cancel=True)
+        return await self._threads.run(view)
 
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
         """Return the context that *steps* would make of a snapshot; nothing is stored or cached."""
@@ -154,7 +158,7 @@ class ContextReader:
             snapshot = self._compiler.fold_at_once(base, steps)
             if snapshot is not None:
                 return snapshot
-        return await to_thread.run_sync(self._compiler.fold, base, steps, abandon_on_cancel=True)
+        return await self._threads.run(self._compiler.fold, base, steps)
 
     def _may_be_quick(self, steps: Sequence[CommitStep]) -> bool:
         return (

@@ -57,10 +57,12 @@ class Window:
 
     def entries(self, entries: Entries) -> list[Entry]:
         """Return the visible entries of the window."""
-        shown = (
-            entries[position] for position in range(self.first, min(self.last + 1, len(entries)))
-        )
-        return [entry for entry in shown if entry.visible]
+        shown: list[Entry] = []
+        position = entries.visible_after(self.first - 1)
+        while position is not None and position <= self.last:
+            shown.append(entries[position])
+            position = entries.visible_after(position)
+        return shown
 
 
 def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
@@ -70,23 +72,23 @@ def window_around(entries: Entries, position: int, counter: BaseTokenCounter) ->
     the run of the visible entry after, and is the same before and after the change.
     """
     first, last = position, position
-    found = _visible_before(entries, position)
+    found = entries.visible_before(position)
     if found is not None:
         first = found
-        before = _visible_before(entries, first)
+        before = entries.visible_before(first)
         while before is not None and _continues_run(entries[before], entries[first], counter):
-            first, before = before, _visible_before(entries, before)
-    found = _visible_after(entries, position)
+            first, before = before, entries.visible_before(before)
+    found = entries.visible_after(position)
     if found is not None:
         last = found
-        after = _visible_after(entries, last)
+        after = entries.visible_after(last)
         while after is not None and _continues_run(entries[last], entries[after], counter):
-            last, after = after, _visible_after(entries, after)
+            last, after = after, entries.visible_after(after)
     return Window(
         first,
         last,
-        _entry(entries, _visible_before(entries, first)),
-        _entry(entries, _visible_after(entries, last)),
+        _entry(entries, entries.visible_before(first)),
+        _entry(entries, entries.visible_after(last)),
     )
 
 
@@ -131,11 +133,3 @@ def _continues_run(before: Entry, after: Entry, counter: BaseTokenCounter) -> bo
 
 def _entry(entries: Entries, position: int | None) -> Entry | None:
     return None if position is None else entries[position]
-
-
-def _visible_before(entries: Entries, position: int) -> int | None:
-    return next((at for at in range(position - 1, -1, -1) if entries[at].visible), None)
-
-
-def _visible_after(entries: Entries, position: int) -> int | None:
-    return next((at for at in range(position + 1, len(entries)) if entries[at].visible), None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from anyio import to_thread
-
 from tract.engine.hashing import commit_hash, content_hash
+from tract.engine.threads import Threads
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.storage.repositories import CommitRecord, StoredCommit
 
@@ -16,7 +15,8 @@ __all__ = ["Verifier"]
 class Verifier:
     """Collects the faults of one tract's commits, given newest first in batches."""
 
-    def __init__(self, heads: Iterable[str]) -> None:
+    def __init__(self, threads: Threads, heads: Iterable[str]) -> None:
+        self._threads = threads
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
@@ -25,7 +25,7 @@ class Verifier:
 
     async def check(self, batch: Sequence[StoredCommit]) -> None:
         """Check the commits of *batch* by themselves and against the ones before, on a thread."""
-        await to_thread.run_sync(self._check, batch, abandon_on_cancel=True)
+        await self._threads.run(self._check, batch)
 
     def _check(self, batch: Sequence[StoredCommit]) -> None:
         for stored in batch:

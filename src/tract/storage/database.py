@@ -48,6 +48,7 @@ class Database:
         self._workers = workers
         self._readers = workers[1:] or workers
         self._closers = closers
+        self.closed: bool = False
         self._writer = GroupWriter(workers[0], path, clock)
 
     @property
@@ -59,9 +60,9 @@ class Database:
         """Run *function* on the reader that has least to do; it must not write."""
         return await min(self._readers, key=_load).run(function)
 
-    async def write(self, job: Callable[[WriteTransaction], T]) -> T:
+    async def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> T:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
-        return await self._writer.write(job)
+        return await self._writer.write(job, size)
 
     async def aclose(self) -> None:
         """Close every connection; no call may be under way.
@@ -75,6 +76,7 @@ class Database:
         for failure in results:
             if isinstance(failure, BaseException):
                 raise translate(failure, self.path) from failure
+        self.closed = True
 
     def abandon(self) -> None:
         """Let go of everything without an event loop to wait on."""
@@ -155,8 +157,8 @@ async def open_database(
         connect_it = partial(_connect_or_stand_in, url, failures)
         connection = aiosqlite.Connection(connect_it, iter_chunk_size=64)
         connection._thread.daemon = True  # a forgotten store must not keep the interpreter alive
-        await connection
         opened.append(connection)
+        await connection
         if failures:
             raise failures[0]
         return Worker(connection, path)
@@ -198,7 +200,7 @@ async def open_engine(
             await held[-1].prepare(config, path, migrating=index == 0)
     except BaseException as error:
         await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
-        if isinstance(error, SQLAlchemyError):
+        if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
     return Database(path, [item.worker for item in held], [item.give_back for item in held], clock)
@@ -217,17 +219,18 @@ class _Held:
         connection = await engine.connect()
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
-        return cls(connection, Worker(driver, path))
+        return cls(connection, Worker(driver, path, borrowed=True))
 
     async def prepare(self, config: TractConfig, path: str, *, migrating: bool) -> None:
         self._found = await self.worker.run(_connection_options)
         await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
     async def give_back(self) -> None:
-        try:
-            await self.worker.run(lambda raw: _set_options(raw, self._found))
-        finally:
-            await self._connection.close()
+        if not self._connection.closed:
+            try:
+                await self.worker.run(lambda raw: _set_options(raw, self._found))
+            finally:
+                await self._connection.close()
 
 
 def _prepare(

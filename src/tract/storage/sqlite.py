@@ -56,7 +56,7 @@ class SqliteCommitRepository(CommitRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
         return await self._database.write(
-            lambda transaction: transaction.commit(branch, drafts, expected_head)
+            lambda transaction: transaction.commit(branch, drafts, expected_head), len(drafts)
         )
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
@@ -105,11 +105,10 @@ class SqliteCommitRepository(CommitRepository):
         *,
         limit: int | None = None,
     ) -> list[CommitRecord]:
-        statement = matching(config_condition(json_path, operator, value))
-        rows = await self._database.read(
-            partial(statement.all, tract_id=tract_id, limit=_ALL if limit is None else limit)
-        )
-        return [record_of(row) for row in rows]
+        if isinstance(value, list):
+            value = value.copy()  # theirs may change
+        find = partial(_matching, tract_id, json_path, operator, value, limit)
+        return await self._database.read(find)
 
     async def stored(
         self, tract_id: str, heads: Iterable[str]
@@ -173,6 +172,19 @@ class SqliteUsageRepository(UsageRepository):
         return await self._database.write(
             lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
         )
+
+
+def _matching(
+    tract_id: str,
+    json_path: ConfigField,
+    operator: str,
+    value: Any,
+    limit: int | None,
+    connection: sqlite3.Connection,
+) -> list[CommitRecord]:
+    statement = matching(config_condition(json_path, operator, value))
+    rows = statement.all(connection, tract_id=tract_id, limit=_ALL if limit is None else limit)
+    return [record_of(row) for row in rows]
 
 
 def _annotations(

@@ -27,8 +27,11 @@ T = TypeVar("T")
 class Worker:
     """Runs functions on a connection's thread, in the order in which they were given."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: str) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, path: str, *, borrowed: bool = False
+    ) -> None:
         self._connection = connection
+        self._borrowed = borrowed
         self._path = path
         self._loop = asyncio.get_running_loop()
         self.trips: int = 0
@@ -53,27 +56,24 @@ class Worker:
         """Run *function* over there, then *deliver* its result or its error on the event loop."""
         self.trips += 1
         self.waiting += 1
-        connection = self._connection._conn
-        self._connection._tx.put_nowait((None, partial(self._trip, connection, function, deliver)))
+        trip = _Trip(self, self._connection._conn, function, deliver)
+        self._connection._tx.put_nowait((None, trip))
 
-    def _trip(
-        self,
-        connection: sqlite3.Connection,
-        function: Callable[[sqlite3.Connection], Any],
-        deliver: Callable[[Any, BaseException | None], None],
+    def deliver(
+        self, result: Any, error: BaseException | None, deliver: Callable[[Any, Any], None]
     ) -> None:
-        result: Any = None
-        error: BaseException | None = None
-        try:
-            result = function(connection)
-        except sqlite3.Error as raw:
-            error = translate(raw, self._path)
-            error.__cause__ = raw
-        except StorageError as raw:  # where only the connection is known, nor is its path
-            error = raw if raw.path else type(raw)(raw.problem, self._path)
-        except BaseException as raw:
-            error = raw
+        """Hand the outcome of a trip to the event loop; called over there."""
         self._loop.call_soon_threadsafe(self._back, deliver, result, error)
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return *error* as callers get it, with the path of the database."""
+        if isinstance(error, sqlite3.Error):
+            explained = translate(error, self._path)
+            explained.__cause__ = error
+            return explained
+        if isinstance(error, StorageError) and not error.path:  # raised where none is known
+            return type(error)(error.problem, self._path)
+        return error
 
     def _back(
         self,
@@ -85,9 +85,43 @@ class Worker:
         deliver(result, error)
 
     def abandon(self) -> None:
-        """Close the connection once it has done what it was given, without waiting for it."""
+        """Close the connection once it has done what it was given, without waiting for it.
+
+        One that is borrowed is left to its owner.
+        """
+        if self._borrowed:
+            return
+        connection = self._connection
+        raw, connection._connection = connection._connection, None  # it has nothing to warn of
+        if raw is not None:
+            connection._tx.put_nowait((None, raw.close))
         # Called over there `stop` finds no event loop that it would tell, perhaps too late.
-        self._connection._tx.put_nowait((None, self._connection.stop))
+        connection._tx.put_nowait((None, connection.stop))
+
+
+class _Trip:
+    """A function on its way; it forgets everything once it is done.
+
+    aiosqlite's thread keeps the last function that it ran until it gets another.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        connection: sqlite3.Connection,
+        function: Callable[[sqlite3.Connection], Any],
+        deliver: Callable[[Any, Any], None],
+    ) -> None:
+        self._load = (worker, connection, function, deliver)
+
+    def __call__(self) -> None:
+        worker, connection, function, deliver = self._load
+        del self._load
+        try:
+            outcome: tuple[Any, BaseException | None] = (function(connection), None)
+        except BaseException as error:
+            outcome = (None, worker.explained(error))
+        worker.deliver(*outcome, deliver)
 
 
 def _settle(future: asyncio.Future[T], result: T | None, error: BaseException | None) -> None:

@@ -26,7 +26,13 @@ __all__ = ["GroupWriter"]
 T = TypeVar("T")
 Job = Callable[[WriteTransaction], Any]
 
-_MAX_GROUP = 512  # bounds how long one transaction keeps other processes waiting
+_MAX_GROUP = 512  # commits; bounds how long a transaction of many keeps other processes waiting
+
+
+class _Pending(NamedTuple):
+    job: Job
+    future: asyncio.Future[Any]
+    size: int
 
 
 class _Outcome(NamedTuple):
@@ -41,20 +47,20 @@ class GroupWriter:
         self._worker = worker
         self._run_group = partial(_run_group, path=path, clock=clock)
         self._loop = asyncio.get_running_loop()
-        self._pending: deque[tuple[Job, asyncio.Future[Any]]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._scheduled = False
         self._away = False
         self._lonely = True
 
-    async def write(self, job: Callable[[WriteTransaction], T]) -> T:
-        """Run *job* in a transaction and return its result once that is committed.
+    async def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> T:
+        """Run *job*, of *size* commits, in a transaction; return its result once that is committed.
 
         *job* must check before it writes: a `TractError` that it raises leaves its group intact.
         It may be run again, in a transaction of its own, if the group's transaction fails. A
         caller that is cancelled before its group left has written nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._pending.append((job, future))
+        self._pending.append(_Pending(job, future, size))
         self._schedule()
         return await future
 
@@ -73,16 +79,18 @@ class GroupWriter:
         self._lonely = len(group) < 2
         if group:
             self._away = True
-            jobs = [job for job, _ in group]
-            waiting = [future for _, future in group]
+            jobs = [item.job for item in group]
+            waiting = [item.future for item in group]
             self._worker.send(partial(self._run_group, jobs=jobs), partial(self._landed, waiting))
 
-    def _next_group(self) -> list[tuple[Job, asyncio.Future[Any]]]:
-        group: list[tuple[Job, asyncio.Future[Any]]] = []
-        while self._pending and len(group) < _MAX_GROUP:
+    def _next_group(self) -> list[_Pending]:
+        group: list[_Pending] = []
+        room = _MAX_GROUP
+        while self._pending and (room >= self._pending[0].size or not group):
             item = self._pending.popleft()
-            if not item[1].cancelled():
+            if not item.future.cancelled():
                 group.append(item)
+                room -= item.size
         return group
 
     def _landed(

@@ -1,0 +1,248 @@
+"""Every line of the table, and where it must stand on a machine with two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from benchmarks import commits, depth, fresh, queries, stalls, turns
+from benchmarks.backends import Backend
+from benchmarks.model import (
+    LIMIT,
+    OURS,
+    SQLALCHEMY_SESSION,
+    SQLITE_SAVER,
+    SQLITE_SESSION,
+    Bar,
+    Line,
+    Measure,
+    Row,
+)
+from benchmarks.ours import Ours
+from benchmarks.peers_langgraph import SaverBackend
+from benchmarks.peers_openai import AlchemyBackend, SqliteBackend
+from tract import TractConfig
+
+__all__ = ["LINES", "NOTES"]
+
+_OURS = Ours()
+_OURS_FULL = Ours(TractConfig(durability="full"))
+_SESSIONS: tuple[Backend, ...] = (SqliteBackend(), AlchemyBackend())
+_PEERS: tuple[Backend, ...] = (*_SESSIONS, SaverBackend())
+_CACHE_CONSTANT = 32
+
+NOTES = (
+    "The limit is plain sqlite3 doing the least that the same work needs; where a line says "
+    "otherwise, its note tells what stands there.",
+    "The peers keep messages and nothing else: no hashes, no token counts, no history of edits, no "
+    "generation config for each call. Where a peer has no figure it cannot do the work.",
+    "The peers run with what they set themselves: SQLite's default synchronous=FULL, which waits "
+    "for the disk at every commit. AsyncTract's default is NORMAL, as the limit's: a killed "
+    "process loses nothing, a power cut may take the newest commits. The row with "
+    "durability='full' compares like with like.",
+    "AsyncSqliteSaver keeps the whole list of messages in every checkpoint. It has no figure where "
+    "only commits are counted; one checkpoint a message is less than a running graph writes.",
+)
+
+
+def _for_all(
+    limit: Measure | None, measure: Callable[[Backend], Measure], peers: tuple[Backend, ...]
+) -> Mapping[str, Measure]:
+    measures: dict[str, Measure] = {LIMIT: limit} if limit is not None else {}
+    measures[OURS] = measure(_OURS)
+    measures.update((peer.name, measure(peer)) for peer in peers)
+    return measures
+
+
+def _of_limit(factor: float, *, at_least: bool = False) -> tuple[Bar, ...]:
+    return (Bar(factor, LIMIT, at_least=at_least),)
+
+
+_TURN_BARS = (
+    Bar(3, SQLITE_SESSION, at_least=True),
+    Bar(10, SQLALCHEMY_SESSION, at_least=True),
+    Bar(3, SQLITE_SAVER, at_least=True),
+)
+_WRITING = (
+    Line(
+        "commits.one_task",
+        (Row("commits.one_task", "commits, one task", "/s", _of_limit(0.2, at_least=True)),),
+        _for_all(commits.plain_singly, commits.one_task, _SESSIONS),
+        "Limit: one transaction at a time. The peers store a tenth as many; it takes them as long.",
+    ),
+    Line(
+        "commits.many_tracts",
+        (
+            Row(
+                "commits.many_tracts",
+                "commits, 64 tasks on 64 tracts",
+                "/s",
+                _of_limit(0.13, at_least=True),
+            ),
+        ),
+        _for_all(
+            commits.plain_batches("commits.many_tracts", one_tract=False),
+            commits.many_branches,
+            _SESSIONS,
+        ),
+        "Limit: batches of 64. The peers store a tenth as many.",
+    ),
+    Line(
+        "commits.one_branch",
+        (
+            Row(
+                "commits.one_branch",
+                "commits, 64 tasks on one branch",
+                "/s",
+                _of_limit(0.1, at_least=True),
+            ),
+        ),
+        _for_all(
+            commits.plain_batches("commits.one_branch", one_tract=True),
+            commits.one_branch,
+            _SESSIONS,
+        ),
+        "Limit: batches of 64. The peers store a tenth as many.",
+    ),
+)
+_TURNS = (
+    Line(
+        "turns.one_task",
+        (Row("turns.one_task", "turns, one task, history of 0 to 1,000", "/s", _TURN_BARS),),
+        _for_all(turns.plain_turns, turns.one_conversation, _PEERS),
+    ),
+    Line(
+        "turns.full",
+        (Row("turns.full", "the same with durability='full'", "/s"),),
+        {
+            OURS: turns.one_conversation(_OURS_FULL, "turns.full"),
+            SQLITE_SESSION: turns.one_conversation(_SESSIONS[0], "turns.full"),
+        },
+    ),
+    Line(
+        "turns.many_tasks",
+        (
+            Row(
+                "turns.many_tasks",
+                "turns, 32 tasks with 50 each, one database",
+                "/s",
+                (Bar(3, SQLITE_SESSION, at_least=True),),
+            ),
+        ),
+        _for_all(turns.plain_conversations, turns.many_conversations, _PEERS),
+        "Limit: one conversation after the other.",
+    ),
+    Line(
+        "replay",
+        (Row("replay", "replay of airline.jsonl, 100 agents at once", "messages/s"),),
+        _for_all(turns.plain_replay, turns.replay, _PEERS),
+        "Limit: one agent after the other.",
+    ),
+)
+_DEPTH = (
+    Line(
+        "compile.again",
+        (Row("compile.again", "compile again at a head of 10,000 commits", "µs", _of_limit(3)),),
+        _for_all(depth.awaited_select, depth.again, _PEERS),
+        "Limit: one awaited aiosqlite SELECT of one row.",
+    ),
+    Line(
+        "depth",
+        (
+            Row("depth.growth", "commit + compile at depth 20,000 by 200", "x", (Bar(2),)),
+            Row("depth.cost", "commit + compile at depth 20,000", "µs"),
+        ),
+        _for_all(depth.plain_growing, depth.growing, _PEERS),
+        "Limit: a commit, and reading the new row.",
+    ),
+    Line(
+        "edit",
+        (
+            Row(
+                "edit.growth",
+                "commit + compile after an early edit, depth 10,000, by that without",
+                "x",
+                (Bar(5),),
+            ),
+            Row("edit.cost", "commit + compile after an early edit, depth 10,000", "µs"),
+        ),
+        {OURS: depth.after_an_edit},
+        "The peers have no edits.",
+    ),
+    Line(
+        "compile.first",
+        (
+            Row(
+                "compile.first",
+                "first compile of 10,000 commits, fresh process",
+                "ms",
+                _of_limit(4),
+            ),
+            Row("read.first", "the same as provider messages", "ms"),
+        ),
+        _for_all(fresh.plain_first_load(_OURS), fresh.first_load, _PEERS),
+        "With opening the database, without imports. Limit: fetching the same rows and parsing "
+        "their JSON.",
+    ),
+)
+_QUERIES = (
+    Line(
+        "query.scan",
+        (Row("query.scan", "query_by_config, 50 of 50,000 commits", "ms", _of_limit(3)),),
+        {LIMIT: queries.plain_scan("query.scan"), OURS: queries.query},
+        "Limit: a scan of the same rows with json_extract. The peers keep no configs.",
+    ),
+    Line(
+        "query.indexed",
+        (Row("query.indexed", "the same with an index on the model", "ms", _of_limit(0.2)),),
+        {LIMIT: queries.plain_scan("query.indexed"), OURS: queries.indexed_query},
+        "Limit: the same scan, without an index.",
+    ),
+)
+_RESOURCES = (
+    Line(
+        "stall",
+        (
+            Row("stall.longest", "event loop, longest stall", "ms", (Bar(20),)),
+            Row("stall.p99", "event loop, 99th percentile", "ms", (Bar(5),)),
+        ),
+        _for_all(stalls.idle, stalls.stall, _PEERS),
+        "64 agents commit and compile, one commits a document of 2 MB. Limit: a loop with nothing "
+        "to do. The peers have a quarter of the rounds, which take them longer.",
+    ),
+    Line(
+        "memory.open",
+        (Row("memory.open", "memory, 100,000 commits compiled", "x text", (Bar(5),)),),
+        _for_all(fresh.plain_opened(_OURS), fresh.opened, _PEERS),
+        "Growth of the resident set at its peak. Limit: the same rows and their JSON, parsed.",
+    ),
+    Line(
+        "memory.crowd",
+        (
+            Row(
+                "memory.crowd",
+                "memory beyond cache_max_bytes, 1,000 tracts of 200 commits",
+                "MB",
+                (Bar(_CACHE_CONSTANT),),
+            ),
+            Row("memory.crowd_half", "the same after half of the tracts", "MB"),
+        ),
+        {OURS: fresh.crowd},
+        "The constant that the bound allows for is ours: threads, connections, page caches.",
+    ),
+    Line(
+        "disk",
+        (Row("disk", "disk per commit after a checkpoint", "bytes", (Bar(900),)),),
+        _for_all(commits.plain_bytes, commits.bytes_per_commit, _SESSIONS),
+    ),
+    Line(
+        "import",
+        (Row("import", "import", "ms", _of_limit(1.5)),),
+        {
+            LIMIT: fresh.import_time("sqlalchemy.ext.asyncio", "pydantic"),
+            OURS: fresh.import_time("tract"),
+            **{peer.name: fresh.import_time(peer.module) for peer in _PEERS},
+        },
+        "Limit: importing sqlalchemy.ext.asyncio and pydantic.",
+    ),
+)
+LINES: tuple[Line, ...] = (*_WRITING, *_TURNS, *_DEPTH, *_QUERIES, *_RESOURCES)

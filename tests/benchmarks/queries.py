@@ -1,0 +1,70 @@
+"""Lines about `query_by_config`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.limit import scan
+from benchmarks.model import Measure, NotThereError, Sample, Workspace
+from benchmarks.ours import Ours
+from benchmarks.stock import MAIN
+from benchmarks.timing import timed, timed_call
+from benchmarks.workload import RARE_CONFIG, Sizes
+from tract import TractStore
+
+__all__ = ["indexed_query", "plain_scan", "query"]
+
+_MODEL = RARE_CONFIG["model"]
+_MILLISECONDS = 1e3
+_CREATE_INDEX: Callable[[TractStore, str], Awaitable[None]] | None = getattr(
+    TractStore, "create_config_index", None
+)
+
+
+def query(workspace: Workspace) -> Sample:
+    """Ask for the few commits of another model, without an index."""
+    path = workspace.stock.queried()
+    return {"query.scan": asyncio.run(_query(path, workspace.sizes))}
+
+
+def indexed_query(workspace: Workspace) -> Sample:
+    """The same with an index on the model, in a copy of the store."""
+    if _CREATE_INDEX is None:
+        raise NotThereError("not there yet")
+    path = Path(shutil.copy(workspace.stock.queried(), workspace.folder))
+    return {"query.indexed": asyncio.run(_query(path, workspace.sizes, index=True))}
+
+
+async def _query(path: Path, sizes: Sizes, *, index: bool = False) -> float:
+    async with Ours().open(path) as opened:
+        if index and _CREATE_INDEX is not None:
+            await _CREATE_INDEX(opened.store, "model")
+        tract = opened.store.tract(MAIN)
+        found = await tract.query_by_config("model", "=", _MODEL)
+        assert len(found) == sizes.matches
+        times = [
+            await timed(tract.query_by_config("model", "=", _MODEL)) for _ in range(sizes.queries)
+        ]
+    return median(times) * _MILLISECONDS
+
+
+def plain_scan(key: str) -> Measure:
+    """Return the measurement of a scan with `json_extract` over the same rows."""
+
+    def measure(workspace: Workspace) -> Sample:
+        connection = sqlite3.connect(workspace.stock.queried())
+        found = scan(connection, MAIN, _MODEL)
+        assert len(found) == workspace.sizes.matches
+        times = [
+            timed_call(lambda: scan(connection, MAIN, _MODEL))
+            for _ in range(workspace.sizes.queries)
+        ]
+        connection.close()
+        return {key: median(times) * _MILLISECONDS}
+
+    return measure

@@ -1,0 +1,116 @@
+"""Measures the lines, everything in turn, and shows and keeps what came out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.lines import LINES
+from benchmarks.machine import describe
+from benchmarks.model import SUBJECTS, Line, NotThereError, Workspace
+from benchmarks.results import Report, RowResult
+from benchmarks.stock import Stock
+from benchmarks.table import markdown, show
+from benchmarks.timing import settle
+from benchmarks.workload import FULL, QUICK, Sizes
+
+__all__ = ["main"]
+
+_MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+"""What a run writes into a page of the documentation goes between these."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark as the command line says."""
+    options = _parser().parse_args(arguments)
+    sizes = QUICK if options.quick else FULL
+    if options.repetitions:
+        sizes = replace(sizes, repetitions=options.repetitions)
+    report = Report(describe(), "quick" if options.quick else "full", sizes.repetitions, [])
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        stock = Stock(Path(folder), sizes)
+        for line in LINES:
+            if not options.only or line.name in options.only:
+                report.rows.extend(_measured(line, stock, sizes))
+                _keep(report, options.json, options.markdown)  # a run that is stopped loses little
+    show(report)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, once, no judgement")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="measure N times, not 5")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="keep every sample here")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="PATH", help="write the table here, between its marks"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[line.name for line in LINES],
+        metavar="LINE",
+        help="measure this line; may be given several times. Lines: %(choices)s",
+    )
+    return parser
+
+
+def _measured(line: Line, stock: Stock, sizes: Sizes) -> list[RowResult]:
+    """Measure a line's subjects in turn, as often as asked for.
+
+    A first round with small sizes is not counted: it loads vocabularies and bytecode.
+    """
+    results = [RowResult(line, row) for row in line.rows]
+    if sizes.repetitions > 1:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            warm = [RowResult(line, row) for row in line.rows]
+            _repeat(
+                line, warm, Stock(Path(folder), QUICK), QUICK, f"{line.name} 0/{sizes.repetitions}"
+            )
+    for number in range(sizes.repetitions):
+        _repeat(line, results, stock, sizes, f"{line.name} {number + 1}/{sizes.repetitions}")
+    return results
+
+
+def _repeat(
+    line: Line, results: Sequence[RowResult], stock: Stock, sizes: Sizes, progress: str
+) -> None:
+    start = perf_counter()
+    for subject in SUBJECTS:
+        measure = line.measures.get(subject)
+        if measure is None:
+            continue
+        try:
+            with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+                settle()
+                sample = measure(Workspace(Path(folder), sizes, stock))
+        except NotThereError as error:
+            for result in results:
+                result.missing[subject] = str(error)
+            continue
+        for result in results:
+            result.samples.setdefault(subject, []).append(sample[result.row.key])
+    sys.stderr.write(f"{progress}: {perf_counter() - start:.1f} s\n")
+
+
+def _keep(report: Report, json_path: Path | None, markdown_path: Path | None) -> None:
+    if json_path is not None:
+        text = json.dumps(report.plain(), indent=2, ensure_ascii=False)
+        json_path.write_text(text + "\n", encoding="utf-8")
+    if markdown_path is not None:
+        _write_markdown(markdown_path, markdown(report))
+
+
+def _write_markdown(path: Path, text: str) -> None:
+    """Put *text* between the marks of a page that has them, else make it the whole page."""
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    if _MARKS[0] in page and _MARKS[1] in page:
+        before, rest = page.split(_MARKS[0], 1)
+        after = rest.split(_MARKS[1], 1)[1]
+        text = f"{before}{_MARKS[0]}\n\n{text}\n{_MARKS[1]}{after}"
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,85 @@
+"""The line about the event loop: how late a task gets its turn while agents are busy.
+
+A task in the same loop sleeps for a millisecond at a time; what it sleeps longer is how late
+it is. For the limit it does so on a loop with nothing else to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from statistics import quantiles
+from time import perf_counter
+from typing import Any
+
+from benchmarks.backends import Backend, Conversation
+from benchmarks.model import OURS, Measure, Sample, Workspace
+from benchmarks.workload import ChatMessage, document, messages
+
+__all__ = ["idle", "stall"]
+
+_TICK = 0.001
+_MILLISECONDS = 1e3
+_IDLE_SECONDS = 1.0
+
+
+def stall(backend: Backend) -> Measure:
+    """Return the measurement of agents that commit and load, one of them a large document."""
+
+    def measure(workspace: Workspace) -> Sample:
+        return _summary(asyncio.run(_stall(backend, workspace)))
+
+    return measure
+
+
+def idle(workspace: Workspace) -> Sample:
+    """Nothing but the ticking."""
+    return _summary(asyncio.run(_idle()))
+
+
+async def _stall(backend: Backend, workspace: Workspace) -> list[float]:
+    sizes = workspace.sizes
+    names = [f"agent-{number}" for number in range(sizes.tasks)]
+    rounds = sizes.stall_rounds if backend.name == OURS else sizes.peer_stall_rounds
+    shares = {name: messages(rounds, name) for name in names}
+    large = document(sizes.document)
+    async with backend.open(workspace.folder / "store.db") as opened:
+        writer = opened.conversation("writer")
+        conversations = {name: opened.conversation(name) for name in names}
+        for conversation in (writer, *conversations.values()):
+            await conversation.load()
+        agents = [_agent(conversations[name], said) for name, said in shares.items()]
+        return await _lateness(asyncio.gather(*agents, _write(writer, large)))
+
+
+async def _agent(conversation: Conversation, said: Sequence[ChatMessage]) -> None:
+    for message in said:
+        await conversation.append(message)
+        await conversation.load()
+
+
+async def _write(conversation: Conversation, large: ChatMessage) -> None:
+    await asyncio.sleep(10 * _TICK)  # the agents are at it by then
+    await conversation.append(large)
+    await conversation.load()
+
+
+async def _idle() -> list[float]:
+    return await _lateness(asyncio.ensure_future(asyncio.sleep(_IDLE_SECONDS)))
+
+
+async def _lateness(work: asyncio.Future[Any]) -> list[float]:
+    late: list[float] = []
+    while not work.done():
+        start = perf_counter()
+        await asyncio.sleep(_TICK)
+        late.append(perf_counter() - start - _TICK)
+    await work
+    return late
+
+
+def _summary(late: list[float]) -> Sample:
+    return {
+        "stall.longest": max(late) * _MILLISECONDS,
+        "stall.p99": quantiles(late, n=100, method="inclusive")[-1] * _MILLISECONDS,
+    }
