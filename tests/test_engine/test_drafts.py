@@ -26,7 +26,7 @@ from tract import (
     Priority,
     TractConfig,
 )
-from tract.engine.drafts import Given, is_heavy
+from tract.engine.threads import is_heavy
 
 HEAVY = 20_000
 FREEFORM = {"content_type": "freeform", "payload": 1}
@@ -346,7 +346,7 @@ def test_a_deep_value_is_weighed_without_running_out_of_stack() -> None:
     for _ in range(100_000):
         deep = [deep]
 
-    assert not is_heavy(Given({"content_type": "freeform", "payload": deep}))
+    assert not is_heavy({"content_type": "freeform", "payload": deep})
 
 
 async def test_a_content_is_counted_once(tract: AsyncTract) -> None:
