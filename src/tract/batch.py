@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from tract.arguments import check_target
 from tract.engine.drafts import Given, Staged
 from tract.engine.infos import commit_infos
 from tract.exceptions import CommitNotFoundError, EditTargetError, TractError
@@ -17,7 +18,7 @@ from tract.protocols import UNSET, UnsetType
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName
 
-__all__ = ["Batch", "StagedCommit", "check_target"]
+__all__ = ["Batch", "StagedCommit"]
 
 
 class StagedCommit:
@@ -153,15 +154,3 @@ class Batch:
     def __repr__(self) -> str:
         count = f"{len(self.commits)} landed" if self.commits else f"{len(self._staged)} staged"
         return f"<Batch of {self._branch.tract_id!r} on {self._branch.branch!r}: {count}>"
-
-
-def check_target(edit_target: object) -> None:
-    """Refuse an edit target that is no hash.
-
-    Raises:
-        EditTargetError: it is no string.
-    """
-    if not isinstance(edit_target, str):
-        raise EditTargetError(
-            repr(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
-        )

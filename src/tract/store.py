@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tract.engine.cache import CacheInfo
 from tract.lifecycle import Opening
 from tract.models.config import TractConfig
+from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
@@ -93,6 +94,23 @@ class TractStore:
         """Return the ids of all tracts that have commits, sorted."""
         with self._runtime.gate.call():
             return await self._runtime.refs.tract_ids()
+
+    async def create_config_index(self, field: ConfigField) -> None:
+        """Make `query_by_config` on a field quick in every tract of this database, from now on.
+
+        The index stays in the database and costs a little at each commit that has the field.
+        Conditions `!=` and `not in`, and on null, lists or objects, do not use it. Creating it
+        reads all commits once; doing so again costs nothing.
+
+        Args:
+            field: as `query_by_config` takes it.
+
+        Raises:
+            QueryError: the field is malformed, or has keys with quotes, backslashes or control
+                characters, which cannot be indexed.
+        """
+        with self._runtime.gate.call():
+            await self._runtime.commits.create_config_index(field)
 
     def cache_info(self) -> CacheInfo:
         """Return what the snapshot cache has done and holds."""

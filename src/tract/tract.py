@@ -12,15 +12,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tract.batch import Batch, check_target
-from tract.canonical import canonical_json
+from tract.arguments import check_hash, check_name, check_target, check_time, checked_limit
+from tract.batch import Batch
 from tract.engine.drafts import Given
 from tract.engine.infos import annotation_of, commit_infos, microseconds
 from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
-from tract.exceptions import CommitNotFoundError, StoreClosedError
+from tract.exceptions import StoreClosedError
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
@@ -40,9 +40,6 @@ from tract.storage.repositories import BranchName, Position
 __all__ = ["AsyncTract", "CommitOptions"]
 
 T = TypeVar("T")
-
-_MAX_NAME = 255
-_MOST = 2**62  # SQL counts in 64 bits
 
 
 class CommitOptions(TypedDict, total=False):
@@ -68,7 +65,7 @@ class AsyncTract:
         self, runtime: Runtime, tract_id: str, branch: str = "main", *, owns_runtime: bool = False
     ) -> None:
         for name, value in (("tract_id", tract_id), ("branch", branch)):
-            _check_name(name, value)
+            check_name(name, value)
         self._runtime = runtime
         self._branch = BranchName(tract_id, branch)
         self._owns_runtime = owns_runtime
@@ -99,7 +96,7 @@ class AsyncTract:
         """
         options = checked_options(config, tokenizer, compiler)
         chosen = uuid4().hex if tract_id is None else tract_id
-        _check_name("tract_id", chosen)
+        check_name("tract_id", chosen)
 
         async def open_it() -> AsyncTract:
             return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
@@ -215,8 +212,8 @@ class AsyncTract:
         if at_commit is not None and at_time is not None:
             raise ValueError("give at_commit or at_time, not both")
         if at_time is not None:
-            _check_time(at_time)
-        _check_hash(at_commit)
+            check_time(at_time)
+        check_hash(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._call():
@@ -242,7 +239,7 @@ class AsyncTract:
             BlobNotFoundError: the store has lost its content.
             ContentValidationError: its custom content type is not registered with this store.
         """
-        _check_hash(commit_hash, may_be_none=False)
+        check_hash(commit_hash, may_be_none=False)
         with self._call():
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
             load = self._runtime.registry.load
@@ -259,8 +256,8 @@ class AsyncTract:
             CommitNotFoundError: the tract has no commit *before*.
             ValueError: *limit* is negative.
         """
-        limit = _checked_limit(limit)
-        _check_hash(before)
+        limit = checked_limit(limit)
+        check_hash(before)
         with self._call():
             records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
             return await commit_infos(self._runtime.threads, records)
@@ -276,7 +273,7 @@ class AsyncTract:
             ContentValidationError: *priority* or *reason* is none.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
-        _check_hash(target_hash, may_be_none=False)
+        check_hash(target_hash, may_be_none=False)
         with self._call():
             draft = await self._runtime.drafts.annotate(target_hash, priority, reason)
             records = await self._runtime.writer.write(self._branch, [draft])
@@ -288,7 +285,7 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
         """
-        _check_hash(target_hash, may_be_none=False)
+        check_hash(target_hash, may_be_none=False)
         with self._call():
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
         return [annotation_of(record, data) for record, data in stored]
@@ -311,7 +308,7 @@ class AsyncTract:
             QueryError: operator, field or value cannot be used.
             ValueError: *limit* is negative.
         """
-        limit = _checked_limit(limit)
+        limit = checked_limit(limit)
         with self._call():
             records = await self._runtime.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
@@ -402,30 +399,3 @@ class AsyncTract:
         return (
             f"<AsyncTract {self.tract_id!r} on {self.branch!r} of {self._runtime.database.path!r}>"
         )
-
-
-def _check_name(name: str, value: object) -> None:
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
-        raise ValueError(f"{name} must be a string of 1 to {_MAX_NAME} characters, not {value!r}")
-    canonical_json(value, name)
-
-
-def _check_time(moment: object) -> None:
-    if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        raise ValueError(
-            "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
-        )
-
-
-def _check_hash(value: object, *, may_be_none: bool = True) -> None:
-    """Refuse what callers without a type checker may give, before it is taken for something."""
-    if not isinstance(value, str) and not (may_be_none and value is None):
-        raise CommitNotFoundError(value)  # type: ignore[arg-type]  # that is the point
-
-
-def _checked_limit(limit: int | None) -> int | None:
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(f"limit must be an integer from 0 up, or None, not {limit!r}")
-    return limit if limit < _MOST else None

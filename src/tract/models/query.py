@@ -10,10 +10,21 @@ from typing import Any
 from tract.canonical import canonical_json
 from tract.exceptions import ContentValidationError, QueryError
 
-__all__ = ["ConfigCondition", "ConfigField", "Operand", "OperandKind", "config_condition"]
+__all__ = [
+    "ConfigCondition",
+    "ConfigField",
+    "ConfigPath",
+    "Operand",
+    "OperandKind",
+    "config_condition",
+    "config_path",
+]
 
 ConfigField = str | tuple[str | int, ...]
 """A dotted path of keys, or a tuple of exact keys and list indexes."""
+
+ConfigPath = tuple[str | int, ...]
+"""A field as its keys and list indexes."""
 
 OPERATORS = ("=", "!=", ">", "<", ">=", "<=", "in", "not in")
 _LARGE = 2**53
@@ -51,7 +62,7 @@ class Operand:
 class ConfigCondition:
     """One condition; `operands` has one item except for `in` and `not in`."""
 
-    path: tuple[str | int, ...]
+    path: ConfigPath
     operator: str
     operands: tuple[Operand, ...]
 
@@ -65,7 +76,7 @@ def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCon
     """
     if operator not in OPERATORS:
         raise QueryError(f"Unsupported operator: {operator!r}. Use one of: {', '.join(OPERATORS)}.")
-    path = _path(field)
+    path = config_path(field)
     if operator not in ("in", "not in"):
         return ConfigCondition(path, operator, (_operand(operator, value),))
     if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, Sequence):
@@ -75,9 +86,14 @@ def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCon
     return ConfigCondition(path, operator, tuple(_operand(operator, item) for item in value))
 
 
-def _path(field: ConfigField) -> tuple[str | int, ...]:
+def config_path(field: ConfigField) -> ConfigPath:
+    """Return a field as a path.
+
+    Raises:
+        QueryError: it is malformed.
+    """
     if isinstance(field, str):
-        parts: tuple[str | int, ...] = tuple(field.split("."))
+        parts: ConfigPath = tuple(field.split("."))
         if "" in parts:
             raise QueryError(
                 f"Malformed field: {field!r} has an empty part. Write keys with dots between them, "

@@ -14,10 +14,11 @@ used here gives the same answers from 3.40 to 3.54:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     and_,
@@ -31,16 +32,16 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.types import Text
 
 from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, Operand, OperandKind
+from tract.storage.config_index import narrowed
+from tract.storage.json_paths import CONFIG, is_escaped, json_path
 from tract.storage.schema import CommitRow
 from tract.storage.statements import RECORDS, Statement
 
 __all__ = ["matching"]
 
-_CONFIG = type_coerce(CommitRow.generation_config_json, Text)
 _REWRITES = (("\\\\", "\\u005c"), ("\\u0001", "\\u0001\\u0002"), ("\\u0000", "\\u0001\\u0001"))
 """Applied to JSON text in this order; after the first, a backslash always begins an escape."""
 
@@ -63,15 +64,23 @@ class _Field(NamedTuple):
     text: ColumnElement[Any] | None
 
 
-def matching(condition: ConfigCondition) -> Statement:
-    """Return the query for the commits of a tract that meet *condition*, oldest first."""
+def matching(condition: ConfigCondition, *, indexed: bool = False) -> Statement:
+    """Return the query for the commits of a tract that meet *condition*, oldest first.
+
+    *indexed* tells that the condition's field has an index.
+    """
+    narrow = narrowed(condition) if indexed else None
+    order: ColumnElement[Any] = type_coerce(CommitRow.created_at, BigInteger)
+    if narrow is not None:
+        order = order + 0  # else SQLite may take the index on times, to save the sorting
     return Statement(
         RECORDS.where(
             CommitRow.tract_id == bindparam("tract_id"),
             CommitRow.generation_config_json.is_not(None),
+            *(() if narrow is None else (narrow,)),
             _holds(condition),
         )
-        .order_by(CommitRow.created_at)
+        .order_by(order)
         .limit(bindparam("limit"))
     )
 
@@ -169,20 +178,18 @@ def _rewritten(text: str) -> str:
 
 
 def _rewritten_config() -> ColumnElement[Any]:
-    text: ColumnElement[Any] = _CONFIG
+    text: ColumnElement[Any] = CONFIG
     for old, new in _REWRITES:
         text = func.replace(text, literal(old), literal(new))
     return text
 
 
 def _field(path: tuple[str | int, ...]) -> _Field:
-    if any(_is_escaped(part) for part in path):
+    if any(is_escaped(part) for part in path):
         return _walked(path)
-    given = literal(_json_path(path))
+    given = literal(json_path(path))
     # few configs have these characters, and the others are read as they are
-    nul_free = case(
-        (func.instr(_CONFIG, literal("\\u000")) > 0, _rewritten_config()), else_=_CONFIG
-    )
+    nul_free = case((func.instr(CONFIG, literal("\\u000")) > 0, _rewritten_config()), else_=CONFIG)
     return _Field(
         func.json_type(nul_free, given),
         func.json_extract(nul_free, given),
@@ -191,17 +198,9 @@ def _field(path: tuple[str | int, ...]) -> _Field:
     )
 
 
-def _is_escaped(part: str | int) -> bool:
-    return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
-
-
-def _json_path(parts: Iterable[str | int]) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in parts)
-
-
 def _walked(path: tuple[str | int, ...]) -> _Field:
     """Return the field by comparing keys where a key has no portable label."""
-    if sum(map(_is_escaped, path)) > _MAX_WALKED:
+    if sum(map(is_escaped, path)) > _MAX_WALKED:
         raise QueryError(
             f"Malformed field: more than {_MAX_WALKED} of its keys have quotes, backslashes or "
             "control characters, which is more than SQLite can search through."
@@ -210,7 +209,7 @@ def _walked(path: tuple[str | int, ...]) -> _Field:
     query: Select[Any] = select()
     plain: list[str | int] = []
     for depth, part in enumerate(path):
-        if not _is_escaped(part) and depth < len(path) - 1:
+        if not is_escaped(part) and depth < len(path) - 1:
             plain.append(part)
             continue
         items = func.json_each(*_container_at(container, plain))
@@ -232,7 +231,7 @@ def _container_at(
     """Return the arguments with which json_each gives the items at a path, none of a scalar."""
     if not plain:
         return (container,)
-    path = literal(_json_path(plain))
+    path = literal(json_path(plain))
     # of a scalar, json_each gives the scalar itself, since 3.45 with the path's last key
     nested = _is_nested(func.json_type(container, path))
     return case((nested, container), else_=literal("[]")), path

@@ -188,6 +188,14 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
+    async def create_config_index(self, json_path: ConfigField) -> None:
+        """Make `get_by_config` on a field quick for all tracts; nothing happens if it is already.
+
+        Raises:
+            QueryError: the field cannot be used, or not be indexed.
+        """
+
+    @abstractmethod
     def stored(self, tract_id: str, heads: Iterable[str]) -> AsyncIterator[Sequence[StoredCommit]]:
         """Yield *heads* and every commit that they reach, in batches, newest first.
 

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.models.query import ConfigField, config_condition
+from tract.models.query import ConfigField, config_condition, config_path
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage import history
 from tract.storage import statements as sql
 from tract.storage.conditions import matching
+from tract.storage.config_index import has_config_index
 from tract.storage.database import Database
 from tract.storage.repositories import (
     BlobRepository,
@@ -110,6 +111,10 @@ class SqliteCommitRepository(CommitRepository):
         find = partial(_matching, tract_id, json_path, operator, value, limit)
         return await self._database.read(find)
 
+    async def create_config_index(self, json_path: ConfigField) -> None:
+        path = config_path(json_path)
+        await self._database.write(lambda transaction: transaction.index_config(path))
+
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
@@ -182,7 +187,8 @@ def _matching(
     limit: int | None,
     connection: sqlite3.Connection,
 ) -> list[CommitRecord]:
-    statement = matching(config_condition(json_path, operator, value))
+    condition = config_condition(json_path, operator, value)
+    statement = matching(condition, indexed=has_config_index(connection, condition.path))
     rows = statement.all(connection, tract_id=tract_id, limit=_ALL if limit is None else limit)
     return [record_of(row) for row in rows]
 

@@ -9,7 +9,7 @@ import sqlite3
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, column, func, select, table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Compiled
@@ -66,9 +66,9 @@ class Statement:
 def create_all() -> list[Statement]:
     """Return the statements that create every table and index of the newest schema."""
     made: list[Statement] = []
-    for table in Base.metadata.sorted_tables:
-        made.append(Statement(CreateTable(table)))
-        made.extend(Statement(CreateIndex(index)) for index in sorted(table.indexes, key=str))
+    for made_of in Base.metadata.sorted_tables:
+        made.append(Statement(CreateTable(made_of)))
+        made.extend(Statement(CreateIndex(index)) for index in sorted(made_of.indexes, key=str))
     return made
 
 
@@ -162,6 +162,11 @@ USAGE = Statement(
 )
 REF_HEADS = Statement(
     select(RefRow.commit_hash).where(RefRow.tract_id == bindparam("tract_id")).order_by(RefRow.name)
+)
+HAS_INDEX = Statement(
+    select(column("name"))
+    .select_from(table("sqlite_schema"))
+    .where(column("type") == "index", column("name") == bindparam("name"))
 )
 TRACT_IDS = Statement(select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
 NEXT_SEGMENT = Statement(select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract))

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tract.exceptions import CommitNotFoundError, EditTargetError, HeadMovedError, TractError
+from tract.models.query import ConfigPath
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage import statements as sql
+from tract.storage.config_index import create_config_index
 from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
 from tract.storage.walk import Place, find_place, is_ancestor, lost
 
@@ -85,6 +87,10 @@ class WriteTransaction:
             created_at=self._clock(),
         )
         return head
+
+    def index_config(self, path: ConfigPath) -> None:
+        """Create the index of a config's field; see `CommitRepository.create_config_index`."""
+        create_config_index(self._connection, path)
 
     def finish(self) -> None:
         """Write the heads that moved; to be called before COMMIT."""

@@ -1,0 +1,26 @@
+"""SQLite's JSON paths: https://www.sqlite.org/json1.html#path_arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import type_coerce
+from sqlalchemy.types import Text
+
+from tract.storage.schema import CommitRow
+
+__all__ = ["CONFIG", "is_escaped", "json_path"]
+
+CONFIG = type_coerce(CommitRow.generation_config_json, Text)
+"""A generation config as JSON text."""
+
+
+def is_escaped(part: str | int) -> bool:
+    """Tell whether JSON writes a key with escapes, which releases read differently in labels."""
+    return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
+
+
+def json_path(parts: Iterable[str | int]) -> str:
+    """Return the path of keys without escapes, and of list indexes."""
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in parts)
