@@ -23,6 +23,7 @@ HEAVY = 16_000
 """Characters, or nodes times `_NODE`, that are about a millisecond of work."""
 
 _NODE = 16
+_SCALARS = frozenset({int, float, bool, type(None)})
 _AT_ONCE = 4  # more would only wait for the interpreter's lock
 
 
@@ -52,11 +53,17 @@ def is_heavy(*values: object) -> bool:
 
 def _room_after(value: object, room: int, depth: int) -> int:
     """Return what is left of *room* after the size of *value*; below 0 as soon as it is used up."""
+    kind = type(value)
+    if kind in _SCALARS:  # spares them the questions below
+        return room - 1
     if isinstance(value, str):
         return room - len(value)
-    if isinstance(value, BaseModel):
-        value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-    if isinstance(value, Mapping):
+    if kind is dict:
+        value = [*value, *value.values()]  # type: ignore[attr-defined, misc]  # a dict
+    elif isinstance(value, BaseModel):
+        fields = {**value.__dict__, **(value.__pydantic_extra__ or {})}
+        value = [*fields, *fields.values()]
+    elif kind is not list and isinstance(value, Mapping):
         value = [*value, *value.values()]
     if not isinstance(value, (list, tuple)) or depth > MAX_DEPTH:
         return room - 1  # what is nested deeper is refused anyway

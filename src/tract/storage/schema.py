@@ -45,10 +45,15 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
 
+_SMALL = {"sqlite_with_rowid": False}
+"""For tables of short rows: one tree to write, where a rowid would make it two."""
+
+
 class MetaRow(Base):
     """Facts about the database itself, such as its schema version."""
 
     __tablename__ = "_tract_meta"
+    __table_args__: Any = _SMALL
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
@@ -112,6 +117,7 @@ class RefRow(Base):
         ForeignKeyConstraint(
             ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
         ),
+        _SMALL,
     )
 
 
@@ -132,4 +138,5 @@ class UsageRow(Base):
         ForeignKeyConstraint(
             ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
         ),
+        _SMALL,
     )
