@@ -243,6 +243,11 @@ async def test_an_opening_that_fails_tells_why_and_closes_nothing() -> None:
             pytest.fail("the body ran")
 
 
+def test_a_forgotten_await_is_told() -> None:
+    with pytest.raises(AttributeError, match="`await` what `open\\(\\)` gave"):
+        AsyncTract.open().commit  # type: ignore[attr-defined]  # noqa: B018  (that is the point)
+
+
 # Calls under way
 
 

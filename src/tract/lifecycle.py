@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import anyio
 
@@ -61,6 +61,14 @@ class Opening(Generic[C]):
 
     def __await__(self) -> Generator[Any, Any, C]:
         return self._open().__await__()
+
+    if not TYPE_CHECKING:  # type checkers tell a forgotten `await` by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"{name!r} is not there before it is open: `await` what `open()` gave, or enter "
+                "it with `async with`"
+            )
 
     async def _open(self) -> C:
         opened: list[C] = []
