@@ -74,6 +74,11 @@ class Chunk:
         return tuple(joined_runs(entry.message for entry in self.items if entry.visible))
 
     @cached_property
+    def has_calls(self) -> bool:
+        """Whether a message of it has tool calls, so that its dict has dicts in it."""
+        return any(message.tool_calls for message in self.messages)
+
+    @cached_property
     def openai(self) -> tuple[dict[str, Any], ...] | None:
         """The provider dicts of all messages but the first and the last, which may join others.
 

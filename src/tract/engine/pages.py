@@ -7,7 +7,7 @@ joined, and the next look only joins what meets at the edges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tract.engine.entries import Chunk, Entries
@@ -21,7 +21,7 @@ __all__ = ["joined_messages", "openai_dicts"]
 def joined_messages(entries: Entries) -> list[Message]:
     """Return the messages of the visible entries, consecutive ones of a role joined."""
     shown: list[Message] = []
-    for edge, chunk in _edges(entries):
+    for edge, chunk in _edges(_chunks(entries)):
         if edge:
             shown.append(joined(edge))
         if chunk is not None:
@@ -31,14 +31,15 @@ def joined_messages(entries: Entries) -> list[Message]:
 
 def openai_dicts(entries: Entries) -> list[dict[str, Any]]:
     """Return what `to_openai` makes of `joined_messages`, as new dicts."""
-    if not all(chunk.openai is not None for chunk in _chunks(entries)):
+    chunks = _chunks(entries)
+    if not all(chunk.openai is not None for chunk in chunks):
         return to_openai(joined_messages(entries))
     dicts: list[dict[str, Any]] = []
-    for edge, chunk in _edges(entries):
+    for edge, chunk in _edges(chunks):
         if edge:
             dicts.append(message_to_openai(joined(edge)))
         if chunk is not None and chunk.openai is not None:
-            dicts.extend(map(_copy, chunk.openai))
+            dicts.extend(map(_copy if chunk.has_calls else dict.copy, chunk.openai))
     return dicts
 
 
@@ -51,16 +52,14 @@ def _copy(sent: dict[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def _chunks(entries: Entries) -> Iterator[Chunk]:
-    yield from entries.full
-    if entries.tail:
-        yield Chunk(entries.tail)
+def _chunks(entries: Entries) -> Sequence[Chunk]:
+    return (*entries.full, Chunk(entries.tail)) if entries.tail else entries.full
 
 
-def _edges(entries: Entries) -> Iterator[tuple[list[Message], Chunk | None]]:
+def _edges(chunks: Sequence[Chunk]) -> Iterator[tuple[list[Message], Chunk | None]]:
     """Yield what to join at each edge between chunks, and the chunk whose inside follows it."""
     edge: list[Message] = []
-    for chunk in _chunks(entries):
+    for chunk in chunks:
         messages = chunk.messages
         if not messages:
             continue
