@@ -144,7 +144,7 @@ async def test_a_close_cancelled_together_with_every_task_can_be_repeated(db_pat
 
     assert closing.done()
     assert again[0] is None
-    assert connection_threads() == before
+    assert connection_threads() <= before  # those of an earlier test may be ending
 
 
 async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path:
         await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.3)
 
-    assert connection_threads() == before
+    assert connection_threads() <= before  # those of an earlier test may be ending
 
 
 def test_forty_worker_threads_that_call_the_tract_do_not_starve_it() -> None:

@@ -21,7 +21,7 @@ from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.migrations import migrate, version
 from tract.storage.transaction import WriteTransaction
-from tract.storage.worker import Worker
+from tract.storage.worker import OwnConnection, Worker
 from tract.storage.writer import GroupWriter
 
 __all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
@@ -154,9 +154,7 @@ async def open_database(
 
     async def connect() -> Worker:
         failures: list[Exception] = []
-        connect_it = partial(_connect_or_stand_in, url, failures)
-        connection = aiosqlite.Connection(connect_it, iter_chunk_size=64)
-        connection._thread.daemon = True  # a forgotten store must not keep the interpreter alive
+        connection = OwnConnection(partial(_connect_or_stand_in, url, failures))
         opened.append(connection)
         await connection
         if failures:

@@ -19,9 +19,35 @@ import aiosqlite
 from tract.exceptions import StorageError
 from tract.storage.errors import translate
 
-__all__ = ["Worker"]
+__all__ = ["OwnConnection", "Worker"]
 
 T = TypeVar("T")
+
+
+class OwnConnection(aiosqlite.Connection):
+    """A connection that is closed even if nobody waited for it to be made.
+
+    A cancelled `connect` would leave it open: https://github.com/omnilib/aiosqlite/issues/389
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._make, iter_chunk_size=64)
+        self._connect_it = connect
+        self._made: list[sqlite3.Connection] = []
+        self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close the connection after what it was given, and end its thread."""
+        self._tx.put_nowait((None, self._close_made))
+        return super().stop()
+
+    def _make(self) -> sqlite3.Connection:
+        self._made.append(self._connect_it())
+        return self._made[0]
+
+    def _close_made(self) -> None:
+        for made in self._made:
+            made.close()
 
 
 class Worker:
