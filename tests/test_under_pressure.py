@@ -53,6 +53,15 @@ def connection_threads() -> int:
     return sum("_connection_worker_thread" in thread.name for thread in threading.enumerate())
 
 
+async def settled_threads() -> int:
+    """Return how many connections' threads are left once they have had time to end."""
+    for _ in range(100):
+        if not connection_threads():
+            break
+        await asyncio.sleep(0.02)
+    return connection_threads()
+
+
 async def cancel_everybody_else() -> None:
     """What many graceful shutdowns do."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -133,7 +142,7 @@ async def test_closing_lets_a_call_under_way_use_the_tract_to_finish() -> None:
 
 
 async def test_a_close_cancelled_together_with_every_task_can_be_repeated(db_path: Path) -> None:
-    before = connection_threads()
+    assert await settled_threads() == 0  # those of an earlier test may be ending
     store = await TractStore.open(db_path)
     closing = asyncio.create_task(store.aclose())
     await asyncio.sleep(0)
@@ -144,11 +153,11 @@ async def test_a_close_cancelled_together_with_every_task_can_be_repeated(db_pat
 
     assert closing.done()
     assert again[0] is None
-    assert connection_threads() <= before  # those of an earlier test may be ending
+    assert await settled_threads() == 0
 
 
 async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path: Path) -> None:
-    before = connection_threads()
+    assert await settled_threads() == 0  # those of an earlier test may be ending
 
     async def agent() -> None:
         async with AsyncTract.open(db_path, tract_id="a"):
@@ -161,7 +170,7 @@ async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path:
         await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.3)
 
-    assert connection_threads() <= before  # those of an earlier test may be ending
+    assert await settled_threads() == 0
 
 
 def test_forty_worker_threads_that_call_the_tract_do_not_starve_it() -> None:

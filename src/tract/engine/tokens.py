@@ -61,7 +61,7 @@ class BaseTokenCounter(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = vars(cls)
+        own = vars(cls)  # what it sets below are defaults for the class, hence the silenced checks
         if own.keys() & {"count_text", "count_body", "_count_word"}:
             if "joins_cleanly" not in own:
                 cls.joins_cleanly = BaseTokenCounter.joins_cleanly  # type: ignore[method-assign]

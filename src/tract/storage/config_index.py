@@ -24,7 +24,7 @@ from tract.storage.json_paths import CONFIG, is_escaped, json_path
 
 __all__ = ["create_config_index", "has_config_index", "narrowed"]
 
-_LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]
+_LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
 _NOT_STRICT = {"=": "=", ">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
 
 
