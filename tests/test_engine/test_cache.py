@@ -16,7 +16,7 @@ from tract.engine.fold import Snapshot
 from tract.runtime import Options, Runtime
 from tract.tract import AsyncTract
 
-OWN = 400
+OWN = 1600
 """What a cached snapshot weighs without its entries."""
 
 

@@ -161,7 +161,7 @@ class LateCommits(SqliteCommitRepository):
 
     async def _fill_cache(self) -> None:
         async def make() -> CompileSnapshot:
-            return Filler(None, self._cache.info().max_bytes - 400)
+            return Filler(None, self._cache.info().max_bytes - 1600)
 
         await self._cache.make(CacheKey("filler", uuid4().hex), make)
 

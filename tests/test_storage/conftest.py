@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from support.repositories import Repositories, opened
+from tract.protocols import UNSET, UnsetType
 from tract.storage.database import Database
+from tract.storage.recent import RecentCommits
+from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
 from tract.storage.sqlite import (
     SqliteBlobRepository,
     SqliteCommitRepository,
@@ -24,10 +27,25 @@ async def database(request: pytest.FixtureRequest, db_path: Path) -> AsyncIterat
         yield database
 
 
-@pytest.fixture
-def store(database: Database) -> Repositories:
+class ForgetfulCommits(SqliteCommitRepository):
+    """Reads everything anew, as another process would have to."""
+
+    async def write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        records = await super().write(branch, drafts, expected_head=expected_head)
+        self._recent = RecentCommits()
+        return records
+
+
+@pytest.fixture(params=[SqliteCommitRepository, ForgetfulCommits], ids=["remembering", "forgetful"])
+def store(request: pytest.FixtureRequest, database: Database) -> Repositories:
     return Repositories(
-        SqliteCommitRepository(database),
+        request.param(database),
         SqliteBlobRepository(database),
         SqliteRefRepository(database),
         SqliteUsageRepository(database),

@@ -13,6 +13,7 @@ from tract import CommitNotFoundError, StoreCorruptError
 from tract.storage import history
 from tract.storage.history import Span
 from tract.storage.migrations import migrate
+from tract.storage.recent import RecentCommits
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
 from tract.storage.transaction import WriteTransaction
 
@@ -118,7 +119,11 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
     connection.execute("DELETE FROM commits WHERE commit_hash = ?", [hole])
 
     located = history.locate(
-        connection, branch=MAIN, position=Position(), known=frozenset[str]().__contains__
+        connection,
+        branch=MAIN,
+        position=Position(),
+        known=frozenset[str]().__contains__,
+        recent=RecentCommits(),
     )
 
     assert located == Located(records[-1].commit_hash, None, None, None)
@@ -137,7 +142,9 @@ def test_what_the_caller_knows_is_asked_no_further_than_needed(
         asked.append(commit_hash)
         return commit_hash == records[7].commit_hash
 
-    located = history.locate(connection, branch=MAIN, position=Position(), known=known)
+    located = history.locate(
+        connection, branch=MAIN, position=Position(), known=known, recent=RecentCommits()
+    )
 
     assert located.base_hash == records[7].commit_hash
     assert asked == [record.commit_hash for record in records[:6:-1]]

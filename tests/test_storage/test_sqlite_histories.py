@@ -263,10 +263,11 @@ async def test_a_lost_blob_is_named_wherever_it_is_needed(
         connection.commit()
 
     await database._workers[0].run(lose)
+    reopened = SqliteCommitRepository(database)
 
     for needing in (
         store.blobs.get("agent", lost.commit_hash),
-        store.commits.locate(MAIN, Position(), none_known),
+        reopened.locate(MAIN, Position(), none_known),
         steps_to(store, kept.commit_hash),
     ):
         with pytest.raises(BlobNotFoundError) as missing:

@@ -12,7 +12,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import anyio
 
@@ -21,7 +21,7 @@ from tract.protocols import CompileSnapshot
 
 __all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
 
-_OVERHEAD = 400  # bytes of a cached snapshot itself, its entries aside
+_OVERHEAD = 1600  # bytes of a cached snapshot itself, its entries aside: half a chunk, mostly
 
 
 class CacheKey(NamedTuple):
@@ -222,44 +222,62 @@ def _bytes_alone(snapshot: CompileSnapshot) -> int:
     return nbytes + 8 * len(snapshot.entries.full) if isinstance(snapshot, Snapshot) else nbytes
 
 
+class _Held:
+    """A part that snapshots share, and what it weighs where the largest of them has it."""
+
+    __slots__ = ("nbytes", "snapshots")
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+        self.nbytes = 0
+
+
 class _Holdings:
     """What the cached snapshots hold together, each part counted once."""
 
     def __init__(self) -> None:
         self.nbytes = 0
-        self._references: dict[int, int] = {}
+        self._parts: dict[int, _Held] = {}
 
     def add(self, snapshot: CompileSnapshot) -> None:
         self.nbytes += _OVERHEAD
         if not isinstance(snapshot, Snapshot):
             self.nbytes += int(getattr(snapshot, "nbytes", 0))
             return
-        full = snapshot.entries.full
-        if full and self._first(full):
-            self.nbytes += 8 * len(full) + sum(c.nbytes for c in full if self._first(c))
-        self.nbytes += sum(e.nbytes for e in snapshot.entries.tail if self._first(e))
+        full, last = snapshot.entries.full, snapshot.entries.last
+        if full and self._share(id(full), 8 * len(full)):
+            for chunk in full:
+                self._share(id(chunk.growth), chunk.nbytes)
+        self._share(id(last.growth), last.nbytes)
 
     def remove(self, snapshot: CompileSnapshot) -> None:
         self.nbytes -= _OVERHEAD
         if not isinstance(snapshot, Snapshot):
             self.nbytes -= int(getattr(snapshot, "nbytes", 0))
             return
-        full = snapshot.entries.full
-        if full and self._last(full):
-            self.nbytes -= 8 * len(full) + sum(c.nbytes for c in full if self._last(c))
-        self.nbytes -= sum(e.nbytes for e in snapshot.entries.tail if self._last(e))
+        full, last = snapshot.entries.full, snapshot.entries.last
+        if full and self._leave(id(full)):
+            for chunk in full:
+                self._leave(id(chunk.growth))
+        self._leave(id(last.growth))
 
-    def _first(self, part: Any) -> bool:
-        """Count a reference and tell whether it is the first."""
-        count = self._references.get(id(part), 0)
-        self._references[id(part)] = count + 1
-        return count == 0
+    def _share(self, part: int, nbytes: int) -> bool:
+        """Count one more snapshot with a part and tell whether it is the first."""
+        held = self._parts.get(part)
+        if held is None:
+            held = self._parts[part] = _Held()
+        held.snapshots += 1
+        if nbytes > held.nbytes:
+            self.nbytes += nbytes - held.nbytes
+            held.nbytes = nbytes
+        return held.snapshots == 1
 
-    def _last(self, part: Any) -> bool:
-        """Take a reference back and tell whether it was the last."""
-        count = self._references[id(part)] - 1
-        if count:
-            self._references[id(part)] = count
+    def _leave(self, part: int) -> bool:
+        """Count one snapshot less and tell whether it was the last."""
+        held = self._parts[part]
+        held.snapshots -= 1
+        if held.snapshots:
             return False
-        del self._references[id(part)]
+        self.nbytes -= held.nbytes
+        del self._parts[part]
         return True

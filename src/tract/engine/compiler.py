@@ -251,7 +251,7 @@ class SnapshotContext(CompiledContext):
     def messages(self) -> list[Message]:
         if self._messages is None:
             self._messages = tuple(
-                joined_messages(self._snapshot.entries)
+                joined_messages(self._snapshot.entries.pages)
                 if self._joining
                 else (entry.message for entry in self._shown())
             )
@@ -286,7 +286,7 @@ class SnapshotContext(CompiledContext):
 
     def to_openai(self) -> list[dict[str, Any]]:
         if self._joining:
-            return openai_dicts(self._snapshot.entries)
+            return openai_dicts(self._snapshot.entries.pages)
         return to_openai(self.messages)
 
     def to_anthropic(self) -> dict[str, Any]:

@@ -8,17 +8,15 @@ entry copies one chunk, and everything else is shared.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from tract.engine.rendering import joined_runs
-from tract.formats.openai import has_ids, message_to_openai
+from tract.engine.pages import Page
 from tract.models.annotations import Priority
 from tract.protocols import Message
 
-__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "bytes_of"]
+__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
 
 CHUNK_SIZE = 64
 _ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
@@ -55,11 +53,24 @@ def bytes_of(message: Message, config_json: str | None) -> int:
     return _ENTRY_OVERHEAD + sum(sys.getsizeof(text) for text in texts if text is not None)
 
 
+class Growth:
+    """What chunks that grow out of each other have in common: each is a beginning of the next.
+
+    `size` is the number of entries that the longest of them has.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size: int = size
+
+
 class Chunk:
     """Up to `CHUNK_SIZE` entries, never changed."""
 
     def __init__(self, items: tuple[Entry, ...]) -> None:
         self.items: tuple[Entry, ...] = items
+        self.growth: Growth = Growth(len(items))
         self.visible: bool = any(entry.visible for entry in items)
         self.nbytes: int = sum(entry.nbytes for entry in items)
 
@@ -69,24 +80,36 @@ class Chunk:
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
 
     @cached_property
-    def messages(self) -> tuple[Message, ...]:
-        """The messages of its visible entries, consecutive ones of a role joined."""
-        return tuple(joined_runs(entry.message for entry in self.items if entry.visible))
+    def page(self) -> Page:
+        """What its visible entries show."""
+        return Page.of(_shown(self.items))
 
-    @cached_property
-    def has_calls(self) -> bool:
-        """Whether a message of it has tool calls, so that its dict has dicts in it."""
-        return any(message.tool_calls for message in self.messages)
+    def grown(self, entries: Sequence[Entry]) -> Chunk:
+        """Return the chunk with *entries* behind its own."""
+        if not entries:
+            return self
+        chunk = Chunk.__new__(Chunk)
+        chunk.items = (*self.items, *entries)
+        chunk.visible = self.visible or any(entry.visible for entry in entries)
+        chunk.nbytes = self.nbytes + sum(entry.nbytes for entry in entries)
+        alone = bool(self.items) and self.growth.size == len(self.items)  # or another has grown
+        chunk.growth = self.growth if alone else Growth(0)
+        chunk.growth.size = len(chunk.items)
+        page = self.__dict__.get("page")
+        if page is not None:  # who looked at this one will most likely look at the next
+            chunk.__dict__["page"] = page.grown(_shown(entries))
+        return chunk
 
-    @cached_property
-    def openai(self) -> tuple[dict[str, Any], ...] | None:
-        """The provider dicts of all messages but the first and the last, which may join others.
+    def replaced(self, offset: int, entry: Entry) -> Chunk:
+        """Return the chunk with *entry* in place of the one at *offset*."""
+        return Chunk((*self.items[:offset], entry, *self.items[offset + 1 :]))
 
-        None where an id of a tool call or result is missing: what is made up depends on the rest.
-        """
-        if not all(map(has_ids, self.messages)):
-            return None
-        return tuple(map(message_to_openai, self.messages[1:-1]))
+
+def _shown(entries: Iterable[Entry]) -> Iterator[Message]:
+    return (entry.message for entry in entries if entry.visible)
+
+
+_NOTHING = Chunk(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +117,19 @@ class Entries:
     """An immutable sequence of entries: full chunks, then a tail shorter than one."""
 
     full: tuple[Chunk, ...] = ()
-    tail: tuple[Entry, ...] = ()
+    last: Chunk = _NOTHING
+
+    @property
+    def tail(self) -> tuple[Entry, ...]:
+        """The entries of the last chunk, which is not full."""
+        return self.last.items
+
+    @property
+    def pages(self) -> list[Page]:
+        """What the entries show, page by page."""
+        pages = [chunk.page for chunk in self.full]
+        pages.append(self.last.page)
+        return pages
 
     def __len__(self) -> int:
         return len(self.full) * CHUNK_SIZE + len(self.tail)
@@ -141,7 +176,7 @@ class Entries:
         return self.full[number].items if number < len(self.full) else self.tail
 
     def _shows(self, number: int) -> bool:
-        return number >= len(self.full) or self.full[number].visible
+        return (self.full[number] if number < len(self.full) else self.last).visible
 
     def find(self, commit_hash: str) -> int | None:
         """Return the position of an entry, or None; new entries are found soonest."""
@@ -156,18 +191,19 @@ class Entries:
 
     def extended(self, entries: Sequence[Entry]) -> Entries:
         """Return the sequence with *entries* at its end."""
+        size = len(self.tail) + len(entries)
+        if size <= CHUNK_SIZE:
+            grown = self.last.grown(entries)
+            return Entries(self.full, grown) if size < CHUNK_SIZE else Entries((*self.full, grown))
         tail = (*self.tail, *entries)
-        if len(tail) < CHUNK_SIZE:
-            return Entries(self.full, tail)
-        whole = len(tail) - len(tail) % CHUNK_SIZE
+        whole = size - size % CHUNK_SIZE
         filled = [Chunk(tail[start : start + CHUNK_SIZE]) for start in range(0, whole, CHUNK_SIZE)]
-        return Entries((*self.full, *filled), tail[whole:])
+        return Entries((*self.full, *filled), Chunk(tail[whole:]))
 
     def replaced(self, position: int, entry: Entry) -> Entries:
         """Return the sequence with *entry* in place of the one at *position*."""
         number, offset = divmod(position, CHUNK_SIZE)
         if number == len(self.full):
-            return Entries(self.full, (*self.tail[:offset], entry, *self.tail[offset + 1 :]))
-        items = self.full[number].items
-        chunk = Chunk((*items[:offset], entry, *items[offset + 1 :]))
-        return Entries((*self.full[:number], chunk, *self.full[number + 1 :]), self.tail)
+            return Entries(self.full, self.last.replaced(offset, entry))
+        chunk = self.full[number].replaced(offset, entry)
+        return Entries((*self.full[:number], chunk, *self.full[number + 1 :]), self.last)

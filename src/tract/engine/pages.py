@@ -1,45 +1,95 @@
-"""What a sequence of entries shows: messages and provider dicts, made once per chunk.
+"""What a sequence of entries shows, page by page: messages and provider dicts, made once.
 
 Whoever compiles after every commit reads the whole context each time. Most of it was there
-the time before, in chunks that snapshots share; so each chunk keeps its messages, already
+the time before, in pages that snapshots share; so each page keeps its messages, already
 joined, and the next look only joins what meets at the edges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
-from tract.engine.entries import Chunk, Entries
-from tract.engine.rendering import joined, joins
-from tract.formats.openai import message_to_openai, to_openai
+from tract.engine.rendering import joined, joined_runs, joins
+from tract.formats.openai import has_ids, message_to_openai, to_openai
 from tract.protocols import Message
 
-__all__ = ["joined_messages", "openai_dicts"]
+__all__ = ["Page", "joined_messages", "openai_dicts"]
 
 
-def joined_messages(entries: Entries) -> list[Message]:
-    """Return the messages of the visible entries, consecutive ones of a role joined."""
+class Page:
+    """A part of a context, never changed: its messages, consecutive ones of a role joined."""
+
+    def __init__(self, messages: tuple[Message, ...]) -> None:
+        self.messages: tuple[Message, ...] = messages
+
+    @classmethod
+    def of(cls, messages: Iterable[Message]) -> Page:
+        """Return the page of *messages*."""
+        return cls(tuple(joined_runs(messages)))
+
+    @cached_property
+    def openai(self) -> tuple[dict[str, Any], ...] | None:
+        """The provider dict of each message.
+
+        None where an id of a tool call or result is missing: what is made up depends on the rest.
+        """
+        if not all(map(has_ids, self.messages)):
+            return None
+        return tuple(map(message_to_openai, self.messages))
+
+    @cached_property
+    def has_calls(self) -> bool:
+        """Whether a message of it has tool calls, so that its dict has dicts in it."""
+        return any(message.tool_calls for message in self.messages)
+
+    def grown(self, messages: Iterable[Message]) -> Page:
+        """Return the page with *messages* behind its own, and what has been made of these."""
+        shown = list(self.messages)
+        kept = len(shown)
+        for message in messages:
+            if shown and joins(shown[-1], message):
+                kept = min(kept, len(shown) - 1)
+                shown[-1] = joined((shown[-1], message))
+            else:
+                shown.append(message)
+        page = Page(tuple(shown))
+        made = self.__dict__.get("openai")
+        if made is not None and all(map(has_ids, shown[kept:])):
+            page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))
+        return page
+
+
+def joined_messages(pages: Iterable[Page]) -> list[Message]:
+    """Return the messages of all pages, consecutive ones of a role joined."""
     shown: list[Message] = []
-    for edge, chunk in _edges(_chunks(entries)):
-        if edge:
-            shown.append(joined(edge))
-        if chunk is not None:
-            shown.extend(chunk.messages[1:-1])
+    for page in pages:
+        messages = page.messages
+        if shown and messages and joins(shown[-1], messages[0]):
+            shown[-1] = joined((shown[-1], messages[0]))
+            messages = messages[1:]
+        shown.extend(messages)
     return shown
 
 
-def openai_dicts(entries: Entries) -> list[dict[str, Any]]:
+def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
     """Return what `to_openai` makes of `joined_messages`, as new dicts."""
-    chunks = _chunks(entries)
-    if not all(chunk.openai is not None for chunk in chunks):
-        return to_openai(joined_messages(entries))
     dicts: list[dict[str, Any]] = []
-    for edge, chunk in _edges(chunks):
-        if edge:
-            dicts.append(message_to_openai(joined(edge)))
-        if chunk is not None and chunk.openai is not None:
-            dicts.extend(map(_copy if chunk.has_calls else dict.copy, chunk.openai))
+    last: Message | None = None
+    for page in pages:
+        made = page.openai
+        if made is None:
+            return to_openai(joined_messages(pages))
+        if not made:
+            continue
+        dicts.extend(map(_copy if page.has_calls else dict.copy, made))
+        if last is not None and joins(last, page.messages[0]):
+            last = joined((last, page.messages[0]))
+            dicts[-len(made) - 1 : 1 - len(made) or None] = [message_to_openai(last)]
+            if len(made) == 1:
+                continue
+        last = page.messages[-1]
     return dicts
 
 
@@ -50,25 +100,3 @@ def _copy(sent: dict[str, Any]) -> dict[str, Any]:
             {**call, "function": call["function"].copy()} for call in copy["tool_calls"]
         ]
     return copy
-
-
-def _chunks(entries: Entries) -> Sequence[Chunk]:
-    return (*entries.full, Chunk(entries.tail)) if entries.tail else entries.full
-
-
-def _edges(chunks: Sequence[Chunk]) -> Iterator[tuple[list[Message], Chunk | None]]:
-    """Yield what to join at each edge between chunks, and the chunk whose inside follows it."""
-    edge: list[Message] = []
-    for chunk in chunks:
-        messages = chunk.messages
-        if not messages:
-            continue
-        if edge and not joins(edge[-1], messages[0]):
-            yield edge, None
-            edge = []
-        edge.append(messages[0])
-        if len(messages) > 1:
-            yield edge, chunk
-            edge = [messages[-1]]
-    if edge:
-        yield edge, None

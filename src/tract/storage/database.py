@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -20,13 +20,11 @@ from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.migrations import migrate, version
-from tract.storage.transaction import WriteTransaction
+from tract.storage.reader import GroupReader
 from tract.storage.worker import OwnConnection, Worker
 from tract.storage.writer import GroupWriter
 
 __all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
-
-T = TypeVar("T")
 
 
 def now_microseconds() -> int:
@@ -46,23 +44,18 @@ class Database:
     ) -> None:
         self.path = path
         self._workers = workers
-        self._readers = workers[1:] or workers
         self._closers = closers
         self.closed: bool = False
-        self._writer = GroupWriter(workers[0], path, clock)
+        writer = GroupWriter(workers[0], path, clock)
+        reader = GroupReader(workers[1:] or workers)
+        self.write = writer.write
+        self.read = reader.read
+        self.glance = reader.glance
 
     @property
     def trips(self) -> int:
         """Trips made so far to the connections' threads, the measure of what a verb costs."""
         return sum(worker.trips for worker in self._workers)
-
-    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *function* on the reader that has least to do; it must not write."""
-        return await min(self._readers, key=_load).run(function)
-
-    async def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> T:
-        """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
-        return await self._writer.write(job, size)
 
     async def aclose(self) -> None:
         """Close every connection; no call may be under way.
@@ -82,10 +75,6 @@ class Database:
         """Let go of everything without an event loop to wait on."""
         for worker in self._workers:
             worker.abandon()
-
-
-def _load(worker: Worker) -> int:
-    return worker.waiting
 
 
 def database_url(target: str) -> URL:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
+from tract.storage.recent import RecentCommits
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
 from tract.storage.rows import record_of, step_of
 from tract.storage.transaction import ref_name
@@ -44,6 +45,7 @@ def locate(
     branch: BranchName,
     position: Position,
     known: Callable[[str], bool],
+    recent: RecentCommits,
 ) -> Located:
     """See `CommitRepository.locate`."""
     head = _find_head(connection, branch, position)
@@ -52,6 +54,9 @@ def locate(
     head_hash = head.commit_hash.hex()
     if known(head_hash):
         return Located(head_hash, head.usage, head_hash, ())
+    remembered = _remembered(recent, branch.tract_id, head_hash, known)
+    if remembered is not None:
+        return Located(head_hash, head.usage, *remembered)
     rows: list[Sequence[Any]] = []
     found = walk(
         connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at, 1, 2
@@ -64,6 +69,21 @@ def locate(
         if len(rows) == _NEAR:
             break
     return Located(head_hash, head.usage, None, None)
+
+
+def _remembered(
+    recent: RecentCommits, tract_id: str, head_hash: str, known: Callable[[str], bool]
+) -> tuple[str | None, list[CommitStep]] | None:
+    """Return the base and the steps from there, where all of them were written just now."""
+    steps: list[CommitStep] = []
+    found = recent.step(tract_id, head_hash)
+    while found is not None and len(steps) < _NEAR:
+        step, parent = found
+        steps.append(step)
+        if parent is None or known(parent):
+            return parent, steps[::-1]
+        found = recent.step(tract_id, parent)
+    return None
 
 
 def span(

@@ -15,6 +15,7 @@ from tract.storage import statements as sql
 from tract.storage.conditions import matching
 from tract.storage.config_index import has_config_index
 from tract.storage.database import Database
+from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
     BlobRepository,
     BranchName,
@@ -48,6 +49,7 @@ class SqliteCommitRepository(CommitRepository):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._recent = RecentCommits()
 
     async def write(
         self,
@@ -56,22 +58,30 @@ class SqliteCommitRepository(CommitRepository):
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
-        return await self._database.write(
+        records = await self._database.write(
             lambda transaction: transaction.commit(branch, drafts, expected_head), len(drafts)
         )
+        self._recent.add(records, drafts)
+        return records
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
         key = digest(commit_hash)
         if key is None:
             return None
-        row = await self._database.read(partial(sql.COMMIT.one, tract_id=tract_id, hash=key))
+        row = await self._database.glance(partial(sql.COMMIT.one, tract_id=tract_id, hash=key))
         return record_of(row) if row else None
 
     async def locate(
         self, branch: BranchName, position: Position, known: Callable[[str], bool]
     ) -> Located:
-        return await self._database.read(
-            partial(history.locate, branch=branch, position=position, known=known)
+        return await self._database.glance(
+            partial(
+                history.locate,
+                branch=branch,
+                position=position,
+                known=known,
+                recent=self._recent,
+            )
         )
 
     async def history(
@@ -135,7 +145,7 @@ class SqliteBlobRepository(BlobRepository):
         key = digest(commit_hash)
         if key is None:
             raise CommitNotFoundError(commit_hash)
-        row = await self._database.read(partial(sql.CONTENT.one, tract_id=tract_id, hash=key))
+        row = await self._database.glance(partial(sql.CONTENT.one, tract_id=tract_id, hash=key))
         if row is None:
             raise CommitNotFoundError(commit_hash)
         record = record_of(row)
@@ -152,7 +162,7 @@ class SqliteRefRepository(RefRepository):
         self._database = database
 
     async def head(self, branch: BranchName) -> str | None:
-        row = await self._database.read(
+        row = await self._database.glance(
             partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
         )
         return row[0].hex() if row else None

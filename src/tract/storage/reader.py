@@ -1,0 +1,69 @@
+"""Reads of a store: quick ones share a trip as writes do, the others go by themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from tract.storage.groups import Deliver, Groups, Outcome
+from tract.storage.worker import Worker
+
+__all__ = ["GroupReader"]
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], Any]
+
+_MAX_GROUP = 64  # reads; bounds how long the first waits for the last
+
+
+class GroupReader:
+    """The ways in for reads of a store."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers = workers
+        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *function* on the connection that has least to do; it must not write."""
+        return await self._idlest().run(function)
+
+    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Do what `read` does for a *function* of a few rows, together with others of its kind.
+
+        What it sees was in the database when this was called, or has been written since.
+        """
+        return self._groups.run(function)
+
+    def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+        worker = self._idlest()
+        worker.send(partial(_run_group, worker=worker, jobs=jobs), deliver)
+
+    def _idlest(self) -> Worker:
+        return min(self._workers, key=_load)
+
+
+def _load(worker: Worker) -> int:
+    return worker.waiting
+
+
+def _run_group(
+    connection: sqlite3.Connection, *, worker: Worker, jobs: Sequence[Job]
+) -> list[Outcome]:
+    """Run *jobs* on one state of the database: looking whether it has changed is done once."""
+    if len(jobs) == 1:
+        return [_attempt(jobs[0], connection, worker)]
+    connection.execute("BEGIN")
+    try:
+        return [_attempt(job, connection, worker) for job in jobs]
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+def _attempt(job: Job, connection: sqlite3.Connection, worker: Worker) -> Outcome:
+    try:
+        return Outcome(job(connection), None)
+    except Exception as error:
+        return Outcome(None, worker.explained(error))

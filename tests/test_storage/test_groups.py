@@ -1,0 +1,172 @@
+"""Groups of reads, and how callers of a group are woken."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.drafts import MAIN, draft, ticking
+from tract import StorageError, TractConfig
+from tract.storage.database import Database, open_database
+from tract.storage.groups import Deliver, Groups, Outcome
+from tract.storage.sqlite import SqliteCommitRepository, SqliteRefRepository
+
+
+async def opened(path: Path) -> Database:
+    return await open_database(str(path), TractConfig(readers=2), ticking())
+
+
+async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None:
+    database = await opened(db_path)
+    refs = SqliteRefRepository(database)
+    [commit] = await SqliteCommitRepository(database).write(MAIN, [draft()])
+    before = database.trips
+    heads = await asyncio.gather(*(refs.head(MAIN) for _ in range(65)))
+
+    assert heads == [commit.commit_hash] * 65
+    assert database.trips - before == 2  # the first leaves at once, having been alone before
+    await database.aclose()
+
+
+async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: Path) -> None:
+    """Whatever group it went with."""
+    database = await opened(db_path)
+    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+
+    async def check(number: int) -> None:
+        branch = MAIN._replace(branch=f"b{number % 7}")
+        for turn in range(10):
+            [commit] = await commits.write(branch, [draft(f"{number} {turn}")])
+            head = await refs.head(branch)
+            log = await commits.log(branch, limit=None, before=None)
+
+            assert head is not None
+            assert commit.commit_hash in [item.commit_hash for item in log]
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(check(number) for number in range(30)))
+    await database.aclose()
+
+
+async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: Path) -> None:
+    database = await opened(db_path)
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM no_such_table")
+
+    def count(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+
+    reads = [database.glance(broken if number % 5 == 0 else count) for number in range(20)]
+    results = await asyncio.gather(*reads, return_exceptions=True)
+
+    assert results[1::5] == [0] * 4
+    for failed in results[::5]:
+        assert isinstance(failed, StorageError)
+        assert failed.path == str(db_path)
+    for worker in database._workers:
+        assert not await worker.run(lambda connection: connection.in_transaction)
+    await database.aclose()
+
+
+async def test_a_cancelled_read_takes_no_other_along(db_path: Path) -> None:
+    database = await opened(db_path)
+    refs = SqliteRefRepository(database)
+    [commit] = await SqliteCommitRepository(database).write(MAIN, [draft()])
+    tasks = [asyncio.create_task(refs.head(MAIN)) for _ in range(40)]
+    await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [
+        number % 3 == 0 for number in range(40)
+    ]
+    assert {result for number, result in enumerate(results) if number % 3} == {commit.commit_hash}
+    await database.aclose()
+
+
+class Post:
+    """Takes groups away and gives them back when told."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[list[int], Deliver]] = []
+
+    def send(self, jobs: object, deliver: Deliver) -> None:
+        assert isinstance(jobs, list)
+        self.groups.append((jobs, deliver))
+
+    def give_back(self, number: int) -> None:
+        jobs, deliver = self.groups[number]
+        deliver([Outcome(job * 10, None) for job in jobs], None)
+
+
+@pytest.mark.parametrize("callers", [1, 8, 9, 64, 100])
+async def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
+    """So that everything else in the process gets its turn between them."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    first = asyncio.create_task(groups.run(0))
+    await asyncio.sleep(0)
+    woken: list[int] = []
+
+    async def call(number: int) -> None:
+        woken.append(await groups.run(number))
+
+    tasks = [asyncio.create_task(call(number)) for number in range(callers)]
+    await asyncio.sleep(0)
+    post.give_back(0)
+    assert await first == 0
+    await asyncio.sleep(0)
+    post.give_back(1)
+    turns: list[int] = []
+    while len(woken) < callers:
+        before = len(woken)
+        await asyncio.sleep(0)
+        turns.append(len(woken) - before)
+
+    assert woken == [number * 10 for number in range(callers)]
+    assert max(turns) <= 8
+    assert turns.count(0) <= 1
+    await asyncio.gather(*tasks)
+
+
+async def test_the_next_group_leaves_once_all_callers_of_the_last_are_woken() -> None:
+    """They are about to put in their next jobs, which then go together."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+
+    async def call() -> None:
+        for turn in range(3):
+            await groups.run(turn)
+
+    tasks = [asyncio.create_task(call()) for _ in range(30)]
+    await asyncio.sleep(0)
+    sizes: list[int] = []
+    while len(post.groups) > len(sizes):
+        sizes.append(len(post.groups[-1][0]))
+        post.give_back(len(post.groups) - 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+
+    assert sum(sizes) == 90
+    assert len(sizes) <= 5
+
+
+async def test_an_error_of_the_whole_group_reaches_every_caller() -> None:
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    tasks = [asyncio.create_task(groups.run(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    failure = StorageError("gone")
+    while post.groups:
+        _, deliver = post.groups.pop()
+        deliver(None, failure)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [failure] * 20
