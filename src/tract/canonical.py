@@ -10,6 +10,8 @@ import json
 import math
 from typing import Any
 
+from pydantic_core import from_json
+
 from tract.exceptions import ContentValidationError, StoreCorruptError
 
 __all__ = ["MAX_DEPTH", "canonical_bytes", "canonical_json", "stored_json", "unreadable"]
@@ -76,6 +78,10 @@ def stored_json(text: str | bytes, what: str) -> Any:
     Raises:
         StoreCorruptError: it is no JSON.
     """
+    try:
+        return from_json(text)  # several times as fast as `json`, and stricter than it
+    except ValueError:
+        pass
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -71,7 +71,10 @@ def _room_after(value: object, room: int, depth: int) -> int:
     for item in value:
         if room < 0:
             break
-        room = _room_after(item, room, depth + 1)
+        if type(item) is str:  # the most of all; spares them a call
+            room -= len(item)
+        else:
+            room = _room_after(item, room, depth + 1)
     return room
 
 

@@ -15,13 +15,10 @@ import tempfile
 import threading
 import time
 import types
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +56,7 @@ Fetch = Callable[[str, float], bytes]
 ReadPackaged = Callable[[str], bytes]
 """Returns the vocabulary file of a name, such as `o200k_base.tiktoken`."""
 
-_SOURCE_ERRORS = (OSError, EOFError, ImportError, ValueError, zlib.error, HTTPException)
+_SOURCE_ERRORS = (OSError, EOFError, ImportError, ValueError, zlib.error)
 
 
 class EncodingStore:
@@ -151,51 +148,15 @@ def fetch_url(url: str, timeout: float) -> bytes:
 
     def work() -> None:
         try:
-            fetched.set_result(_download(url, timeout))
+            # seldom needed, and it would be a good part of importing this package
+            from tract.engine.download import download  # noqa: PLC0415
+
+            fetched.set_result(download(url, timeout, MAX_FETCHED_BYTES))
         except BaseException as error:
             fetched.set_exception(error)
 
     threading.Thread(target=work, name="tract-vocabulary", daemon=True).start()
     return fetched.result(timeout)
-
-
-def _download(url: str, timeout: float) -> bytes:
-    deadline = time.monotonic() + timeout
-    chunks: list[bytes] = []
-    size = 0
-    with _open(url, timeout) as response:
-        while chunk := response.read1(1 << 16):
-            chunks.append(chunk)
-            size += len(chunk)
-            if time.monotonic() > deadline:
-                raise TimeoutError("timed out")
-            if size > MAX_FETCHED_BYTES:
-                raise OSError(f"more than {MAX_FETCHED_BYTES} bytes")
-    return b"".join(chunks)
-
-
-def _open(url: str, timeout: float) -> Any:
-    try:
-        return _opener().open(url, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise OSError(f"HTTP status {error.code}, {error.reason}") from None
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that cannot be redirected to a file or to FTP."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.UnknownHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    return opener
 
 
 def load_encoding(

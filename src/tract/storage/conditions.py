@@ -74,14 +74,16 @@ def matching(condition: ConfigCondition, *, indexed: bool = False) -> Statement:
     if narrow is not None:
         order = order + 0  # else SQLite may take the index on times, to save the sorting
     return Statement(
-        RECORDS.where(
-            CommitRow.tract_id == bindparam("tract_id"),
-            CommitRow.generation_config_json.is_not(None),
-            *(() if narrow is None else (narrow,)),
-            _holds(condition),
+        lambda: (
+            RECORDS.where(
+                CommitRow.tract_id == bindparam("tract_id"),
+                CommitRow.generation_config_json.is_not(None),
+                *(() if narrow is None else (narrow,)),
+                _holds(condition),
+            )
+            .order_by(order)
+            .limit(bindparam("limit"))
         )
-        .order_by(order)
-        .limit(bindparam("limit"))
     )
 
 

@@ -6,7 +6,8 @@ Parameters are bound by name; hashes go in and come out as bytes.
 from __future__ import annotations
 
 import sqlite3
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 from sqlalchemy import Select, bindparam, column, func, select, table
@@ -25,18 +26,18 @@ _DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Statement:
-    """A statement whose SQL text is made when it first runs: importing it costs nothing.
+    """A statement that is built, and its SQL text made, when it first runs.
 
     `bound` holds the values that SQLAlchemy binds while it compiles (a constant, an OFFSET);
     parameters without a value are given when the statement runs.
     """
 
-    def __init__(self, clause: ClauseElement) -> None:
+    def __init__(self, clause: Callable[[], ClauseElement]) -> None:
         self._clause = clause
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return self._clause.compile(dialect=_DIALECT)
+        return self._clause().compile(dialect=_DIALECT)
 
     @cached_property
     def sql(self) -> str:
@@ -67,8 +68,9 @@ def create_all() -> list[Statement]:
     """Return the statements that create every table and index of the newest schema."""
     made: list[Statement] = []
     for made_of in Base.metadata.sorted_tables:
-        made.append(Statement(CreateTable(made_of)))
-        made.extend(Statement(CreateIndex(index)) for index in sorted(made_of.indexes, key=str))
+        made.append(Statement(partial(CreateTable, made_of)))
+        indexes = sorted(made_of.indexes, key=str)
+        made.extend(Statement(partial(CreateIndex, index)) for index in indexes)
     return made
 
 
@@ -103,11 +105,14 @@ _blob = CommitRow.content_hash == BlobRow.content_hash
 _through = CommitRow.created_at <= bindparam("through")
 
 
-def _newest_first(statement: Select[*tuple[object, ...]]) -> Statement:
+def _newest_first(statement: Callable[[], Select[*tuple[object, ...]]]) -> Statement:
     return Statement(
-        statement.where(_tract, _through)
-        .order_by(CommitRow.created_at.desc())
-        .limit(bindparam("limit"))
+        lambda: (
+            statement()
+            .where(_tract, _through)
+            .order_by(CommitRow.created_at.desc())
+            .limit(bindparam("limit"))
+        )
     )
 
 
@@ -116,136 +121,179 @@ TABLES = tuple(Base.metadata.tables)
 RECORDS = select(*_record)
 """Not compiled yet: queries add their conditions to it."""
 
-META = Statement(select(MetaRow.value).where(MetaRow.key == bindparam("key")))
+META = Statement(lambda: select(MetaRow.value).where(MetaRow.key == bindparam("key")))
 SET_META = Statement(
-    insert(MetaRow)
-    .values(key=bindparam("key"), value=bindparam("value"))
-    .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
+    lambda: (
+        insert(MetaRow)
+        .values(key=bindparam("key"), value=bindparam("value"))
+        .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
+    )
 )
 
-_last_time = (
-    select(CommitRow.created_at).where(_tract).order_by(CommitRow.created_at.desc()).limit(1)
-)
+
+def _last_time() -> Select[int]:
+    return select(CommitRow.created_at).where(_tract).order_by(CommitRow.created_at.desc()).limit(1)
+
+
 _ref = (RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name"))
-BRANCH = Statement(select(RefRow.commit_hash).where(*_ref))
-_head = aliased(CommitRow)
-TIP = Statement(
-    select(RefRow.commit_hash, RefRow.segment, _last_time.scalar_subquery(), _head.created_at)
-    .outerjoin(
-        _head, (_head.tract_id == RefRow.tract_id) & (_head.commit_hash == RefRow.commit_hash)
+BRANCH = Statement(lambda: select(RefRow.commit_hash).where(*_ref))
+
+
+def _tip() -> Select[bytes, int, int, int]:
+    head = aliased(CommitRow)
+    last_time = _last_time().scalar_subquery()
+    return (
+        select(RefRow.commit_hash, RefRow.segment, last_time, head.created_at)
+        .outerjoin(
+            head, (head.tract_id == RefRow.tract_id) & (head.commit_hash == RefRow.commit_hash)
+        )
+        .where(*_ref)
     )
-    .where(*_ref)
-)
+
+
+TIP = Statement(_tip)
 HEAD = Statement(
-    select(
-        RefRow.commit_hash,
-        CommitRow.created_at,
-        RefRow.segment,
-        UsageRow.prompt_tokens,
-        UsageRow.completion_tokens,
-        UsageRow.total_tokens,
+    lambda: (
+        select(
+            RefRow.commit_hash,
+            CommitRow.created_at,
+            RefRow.segment,
+            UsageRow.prompt_tokens,
+            UsageRow.completion_tokens,
+            UsageRow.total_tokens,
+        )
+        .outerjoin(
+            CommitRow,
+            (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
+        )
+        .outerjoin(
+            UsageRow,
+            (UsageRow.tract_id == RefRow.tract_id) & (UsageRow.commit_hash == RefRow.commit_hash),
+        )
+        .where(*_ref)
     )
-    .outerjoin(
-        CommitRow,
-        (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
-    )
-    .outerjoin(
-        UsageRow,
-        (UsageRow.tract_id == RefRow.tract_id) & (UsageRow.commit_hash == RefRow.commit_hash),
-    )
-    .where(*_ref)
 )
 USAGE = Statement(
-    select(UsageRow.prompt_tokens, UsageRow.completion_tokens, UsageRow.total_tokens).where(
+    lambda: select(UsageRow.prompt_tokens, UsageRow.completion_tokens, UsageRow.total_tokens).where(
         UsageRow.tract_id == bindparam("tract_id"), UsageRow.commit_hash == bindparam("hash")
     )
 )
 REF_HEADS = Statement(
-    select(RefRow.commit_hash).where(RefRow.tract_id == bindparam("tract_id")).order_by(RefRow.name)
+    lambda: (
+        select(RefRow.commit_hash)
+        .where(RefRow.tract_id == bindparam("tract_id"))
+        .order_by(RefRow.name)
+    )
 )
 HAS_INDEX = Statement(
-    select(column("name"))
-    .select_from(table("sqlite_schema"))
-    .where(column("type") == "index", column("name") == bindparam("name"))
+    lambda: (
+        select(column("name"))
+        .select_from(table("sqlite_schema"))
+        .where(column("type") == "index", column("name") == bindparam("name"))
+    )
 )
-TRACT_IDS = Statement(select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
-NEXT_SEGMENT = Statement(select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract))
+TRACT_IDS = Statement(lambda: select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
+NEXT_SEGMENT = Statement(
+    lambda: select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract)
+)
 
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
-    select(
+    lambda: select(
         CommitRow.created_at, CommitRow.segment, CommitRow.operation, CommitRow.parent_hash
     ).where(_tract, CommitRow.commit_hash == bindparam("hash"))
 )
-COMMIT = Statement(select(*_record).where(_tract, CommitRow.commit_hash == bindparam("hash")))
+COMMIT = Statement(
+    lambda: select(*_record).where(_tract, CommitRow.commit_hash == bindparam("hash"))
+)
 CONTENT = Statement(
-    select(*_record, BlobRow.data)
-    .outerjoin(BlobRow, _blob)
-    .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+    lambda: (
+        select(*_record, BlobRow.data)
+        .outerjoin(BlobRow, _blob)
+        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+    )
 )
 NEWEST_IN_SEGMENT = Statement(
-    select(CommitRow.commit_hash, CommitRow.created_at)
-    .where(_tract, _through, CommitRow.segment == bindparam("segment"))
-    .order_by(CommitRow.created_at.desc())
-    .limit(1)
+    lambda: (
+        select(CommitRow.commit_hash, CommitRow.created_at)
+        .where(_tract, _through, CommitRow.segment == bindparam("segment"))
+        .order_by(CommitRow.created_at.desc())
+        .limit(1)
+    )
 )
-WALK = _newest_first(select(CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at))
-WALK_RECORDS = _newest_first(select(*_record))
-WALK_STORED = _newest_first(select(*_record, BlobRow.data).outerjoin(BlobRow, _blob))
-WALK_STEPS = _newest_first(select(*_step).outerjoin(BlobRow, _blob))
+WALK = _newest_first(
+    lambda: select(CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at)
+)
+WALK_RECORDS = _newest_first(lambda: select(*_record))
+WALK_STORED = _newest_first(lambda: select(*_record, BlobRow.data).outerjoin(BlobRow, _blob))
+WALK_STEPS = _newest_first(lambda: select(*_step).outerjoin(BlobRow, _blob))
 STEPS = Statement(
-    select(*_step)
-    .outerjoin(BlobRow, _blob)
-    .where(_tract, _through, CommitRow.created_at > bindparam("after"))
-    .order_by(CommitRow.created_at)
-    .limit(bindparam("limit"))
+    lambda: (
+        select(*_step)
+        .outerjoin(BlobRow, _blob)
+        .where(_tract, _through, CommitRow.created_at > bindparam("after"))
+        .order_by(CommitRow.created_at)
+        .limit(bindparam("limit"))
+    )
 )
 COUNT = Statement(
-    select(func.count())
-    .select_from(CommitRow)
-    .where(_tract, _through, CommitRow.created_at > bindparam("after"))
+    lambda: (
+        select(func.count())
+        .select_from(CommitRow)
+        .where(_tract, _through, CommitRow.created_at > bindparam("after"))
+    )
 )
 ANNOTATIONS = Statement(
-    select(*_record, BlobRow.data, CommitRow.segment)
-    .outerjoin(BlobRow, _blob)
-    .where(
-        _tract,
-        CommitRow.edit_target == bindparam("hash"),
-        CommitRow.operation == "annotate",
+    lambda: (
+        select(*_record, BlobRow.data, CommitRow.segment)
+        .outerjoin(BlobRow, _blob)
+        .where(
+            _tract,
+            CommitRow.edit_target == bindparam("hash"),
+            CommitRow.operation == "annotate",
+        )
+        .order_by(CommitRow.created_at)
     )
-    .order_by(CommitRow.created_at)
 )
 
 ADD_BLOB = Statement(
-    insert(BlobRow)
-    .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
-    .on_conflict_do_nothing()
+    lambda: (
+        insert(BlobRow)
+        .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
+        .on_conflict_do_nothing()
+    )
 )
 ADD_COMMIT = Statement(
-    insert(CommitRow).values({column: bindparam(column) for column in CommitRow.__table__.c.keys()})
+    lambda: insert(CommitRow).values(
+        {column: bindparam(column) for column in CommitRow.__table__.c.keys()}
+    )
 )
 SET_BRANCH = Statement(
-    insert(RefRow)
-    .values({column: bindparam(column) for column in RefRow.__table__.c.keys()})
-    .on_conflict_do_update(
-        index_elements=["tract_id", "name"],
-        set_={"commit_hash": bindparam("commit_hash"), "segment": bindparam("segment")},
+    lambda: (
+        insert(RefRow)
+        .values({column: bindparam(column) for column in RefRow.__table__.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "name"],
+            set_={"commit_hash": bindparam("commit_hash"), "segment": bindparam("segment")},
+        )
     )
 )
 SET_USAGE = Statement(
-    insert(UsageRow)
-    .values({column: bindparam(column) for column in UsageRow.__table__.c.keys()})
-    .on_conflict_do_update(
-        index_elements=["tract_id", "commit_hash"],
-        set_={
-            column: bindparam(column)
-            for column in (
-                "prompt_tokens",
-                "completion_tokens",
-                "total_tokens",
-                "raw_json",
-                "created_at",
-            )
-        },
+    lambda: (
+        insert(UsageRow)
+        .values({column: bindparam(column) for column in UsageRow.__table__.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "commit_hash"],
+            set_={
+                column: bindparam(column)
+                for column in (
+                    "prompt_tokens",
+                    "completion_tokens",
+                    "total_tokens",
+                    "raw_json",
+                    "created_at",
+                )
+            },
+        )
     )
 )
