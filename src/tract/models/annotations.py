@@ -39,7 +39,7 @@ class AnnotationContent(ContentModel):
 class PriorityAnnotation(BaseModel):
     """One priority that was set on an entry, by the commit `commit_hash`."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     target_hash: str
     priority: Priority

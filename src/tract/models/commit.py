@@ -29,7 +29,7 @@ class CommitInfo(BaseModel):
     `created_at` is in UTC with microseconds and strictly increases within a tract.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     commit_hash: str
     tract_id: str
@@ -48,7 +48,7 @@ class CommitInfo(BaseModel):
 class VerifyFault(BaseModel):
     """One thing that `verify()` found wrong; `commit_hash` is the commit it belongs to."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     commit_hash: str
     problem: str
@@ -57,7 +57,7 @@ class VerifyFault(BaseModel):
 class VerifyReport(BaseModel):
     """What `verify()` did: commits checked, and every fault found (none means sound)."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     checked: int
     faults: tuple[VerifyFault, ...]

@@ -29,7 +29,7 @@ class BudgetAction(StrEnum):
 class TokenBudgetConfig(BaseModel):
     """A limit on the compiled context, checked as it would be after each commit."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_tokens: Annotated[int, Field(gt=0)]
     action: BudgetAction = BudgetAction.WARN
@@ -55,7 +55,7 @@ class TractConfig(BaseModel):
         readers: connections that serve reads of a file, each with a thread of its own.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     type_to_role: dict[str, Literal["system", "user", "assistant"]] = Field(default_factory=dict)
     max_content_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024

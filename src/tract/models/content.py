@@ -27,7 +27,9 @@ __all__ = [
 class ContentModel(BaseModel):
     """Base of the built-in content types: frozen, strict, no unknown fields."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", strict=True
+    )
 
 
 class InstructionContent(ContentModel):

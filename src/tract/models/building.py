@@ -1,0 +1,45 @@
+"""The models' validators, which are made when they are needed, not when they are imported."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from tract.models.annotations import AnnotationContent, PriorityAnnotation
+from tract.models.commit import CommitInfo, VerifyFault, VerifyReport
+from tract.models.content import (
+    ArtifactContent,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    OutputContent,
+    ReasoningContent,
+    ToolIOContent,
+)
+
+__all__ = ["are_built", "build_models"]
+
+_MODELS: tuple[type[BaseModel], ...] = (
+    AnnotationContent,
+    ArtifactContent,
+    CommitInfo,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    OutputContent,
+    PriorityAnnotation,
+    ReasoningContent,
+    ToolIOContent,
+    VerifyFault,
+    VerifyReport,
+)
+
+
+def are_built() -> bool:
+    """Tell whether no model's first use would take milliseconds."""
+    return all(model.__pydantic_complete__ for model in _MODELS)
+
+
+def build_models() -> None:
+    """Build what is not built yet; call it off the event loop."""
+    for model in _MODELS:
+        model.model_rebuild()

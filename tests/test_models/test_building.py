@@ -1,0 +1,53 @@
+"""Importing builds no validator; opening a store builds them all, off the event loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tract.models import building
+
+CHECK = """
+import asyncio, tract
+from pydantic import BaseModel
+from tract.models.building import are_built
+
+def models(base):
+    for model in base.__subclasses__():
+        yield model
+        yield from models(model)
+
+found = {m for m in models(BaseModel) if not m.__subclasses__()}
+ours = {m for m in found if m.__module__.startswith("tract.")}
+options = {tract.TractConfig, tract.TokenBudgetConfig}
+assert len(ours) > 10
+assert not any(model.__pydantic_complete__ for model in ours)
+assert not are_built()
+
+async def main():
+    async with tract.AsyncTract.open():
+        assert are_built()
+        left = {m.__name__ for m in ours - options if not m.__pydantic_complete__}
+        assert not left, left
+
+asyncio.run(main())
+"""
+
+
+def test_models_are_built_by_opening_and_not_before() -> None:
+    """In a fresh interpreter, for every model that the package defines."""
+    run = subprocess.run(
+        [sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert run.stderr == ""
+    assert run.returncode == 0
+
+
+def test_building_again_changes_nothing() -> None:
+    building.build_models()
+    before = [model.__pydantic_validator__ for model in building._MODELS]
+    building.build_models()
+
+    assert building.are_built()
+    assert [model.__pydantic_validator__ for model in building._MODELS] == before
