@@ -90,3 +90,10 @@ def bench(session: nox.Session) -> None:
     """Measure against plain SQLite and the peers; `--quick` in CI, `--help` for the rest."""
     session.install(".", *_group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest."""
+    session.install(".", *_group("tests"))
+    session.run("python", "-m", "torture", *session.posargs, env={"PYTHONPATH": "tests"})

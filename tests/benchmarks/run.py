@@ -19,11 +19,9 @@ from benchmarks.stock import Stock
 from benchmarks.table import markdown, show
 from benchmarks.timing import settle
 from benchmarks.workload import FULL, QUICK, Sizes
+from support.markdown import write_measured
 
 __all__ = ["main"]
-
-_MARKS = ("<!-- measured -->", "<!-- end of measured -->")
-"""What a run writes into a page of the documentation goes between these."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,14 +101,4 @@ def _keep(report: Report, json_path: Path | None, markdown_path: Path | None) ->
         text = json.dumps(report.plain(), indent=2, ensure_ascii=False)
         json_path.write_text(text + "\n", encoding="utf-8")
     if markdown_path is not None:
-        _write_markdown(markdown_path, markdown(report))
-
-
-def _write_markdown(path: Path, text: str) -> None:
-    """Put *text* between the marks of a page that has them, else make it the whole page."""
-    page = path.read_text(encoding="utf-8") if path.exists() else ""
-    if _MARKS[0] in page and _MARKS[1] in page:
-        before, rest = page.split(_MARKS[0], 1)
-        after = rest.split(_MARKS[1], 1)[1]
-        text = f"{before}{_MARKS[0]}\n\n{text}\n{_MARKS[1]}{after}"
-    path.write_text(text, encoding="utf-8")
+        write_measured(markdown_path, markdown(report))

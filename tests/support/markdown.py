@@ -1,4 +1,4 @@
-"""Reading Markdown pages: their Python blocks, links, headings and reference directives."""
+"""Markdown pages: their Python blocks, links, headings, directives; the part that a run fills in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _CODE_SPAN = re.compile(r"(?P<ticks>`+).+?(?P=ticks)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _HEADING = re.compile(r"^#{1,6}\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^::: (?P<name>\S+)$", re.MULTILINE)
+
+_MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 
 
 class Block(NamedTuple):
@@ -43,6 +45,16 @@ def broken_links(path: Path) -> list[str]:
 def directives(page: str) -> list[str]:
     """Return the dotted names that the page has documented from their docstrings, in order."""
     return [match["name"] for match in _DIRECTIVE.finditer(page)]
+
+
+def write_measured(path: Path, text: str) -> None:
+    """Put *text* between the marks of a page that has them, else make it the whole page."""
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    if _MARKS[0] in page and _MARKS[1] in page:
+        before, rest = page.split(_MARKS[0], 1)
+        after = rest.split(_MARKS[1], 1)[1]
+        text = f"{before}{_MARKS[0]}\n\n{text}\n{_MARKS[1]}{after}"
+    path.write_text(text, encoding="utf-8")
 
 
 def _prose(path: Path) -> str:

@@ -1,0 +1,12 @@
+"""All faults, in the order in which they run. Who adds a module adds a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torture import kills
+from torture.model import Fault
+
+__all__ = ["FAULTS"]
+
+FAULTS: tuple[Fault[Any], ...] = (*kills.FAULTS,)
