@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -210,51 +209,6 @@ async def test_promise_3_no_call_changes_a_config(db_path: Path) -> None:
 
 
 # 4
-
-COMMITTING = """
-import asyncio, sys
-from tract import AsyncTract
-async def worker(tract, name):
-    n = 0
-    while True:
-        n += 1
-        info = await tract.user(f"{name} {n}", generation_config={"n": n})
-        sys.stdout.write(info.commit_hash + "\\n")
-        sys.stdout.flush()
-async def main():
-    async with AsyncTract.open(sys.argv[1], tract_id="t") as tract:
-        await asyncio.gather(*(worker(tract, name) for name in range(4)))
-asyncio.run(main())
-"""
-
-
-def test_promise_4_a_killed_process_loses_no_acknowledged_commit(db_path: Path) -> None:
-    acknowledged: list[str] = []
-    for kill in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", COMMITTING, str(db_path)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        acknowledged += [child.stdout.readline().strip() for _ in range(20 + 17 * kill)]
-        child.send_signal(signal.SIGKILL)
-        rest = child.stdout.read()
-        child.wait()
-        child.stdout.close()
-        acknowledged += [line for line in rest.split("\n")[:-1] if line]
-
-    async def survivors() -> tuple[set[str], int, bool]:
-        async with AsyncTract.open(db_path, tract_id="t") as tract:
-            log = await tract.log(None)
-            await tract.user("goes on")
-            report = await tract.verify()
-            return {info.commit_hash for info in log}, report.checked, report.faults == ()
-
-    found, checked, sound = asyncio.run(survivors())
-
-    assert len(acknowledged) > 100
-    assert set(acknowledged) <= found
-    assert sound
-    assert checked == len(found) + 1
 
 
 async def test_promise_4_a_failed_commit_leaves_neither_commit_nor_blob_nor_head(

@@ -45,13 +45,14 @@ def check_chain(report: Report, newest_first: list[CommitInfo]) -> None:
 async def check_tract(report: Report, tract: AsyncTract) -> None:
     """Check that a tract verifies clean, compiles, and takes another commit on top."""
     try:
-        head = await tract.head()
+        log = await tract.log(None)
         verified = await tract.verify()
         info = await tract.user("goes on")
         context = await tract.compile()
-        sound = (verified.faults, info.parent_hash, context.head_hash)
-        usable = sound == ((), head, info.commit_hash)
-        report.check_usable(usable, f"{tract!r}: {verified.faults[:5]}")
+        head = log[0].commit_hash if log else None
+        sound = (len(log), (), head, info.commit_hash)
+        found = (verified.checked, verified.faults, info.parent_hash, context.head_hash)
+        report.check_usable(found == sound, f"{tract!r}: {found}, not {sound}")
     except TractError as error:
         report.check_usable(False, f"{tract!r}: {error!r}")
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["child", "exit_in_peace"]
+__all__ = ["child"]
 
 _LINE = 1 << 20  # bytes; a process may tell all that it has read in one line
+_PATIENCE = 60.0  # seconds to end in
 
 
 @asynccontextmanager
 async def child(module: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `torture.module` with *arguments*, input and output piped; kill it on leaving."""
+    """Run `torture.module` with *arguments*, input and output piped.
+
+    On leaving its input ends, and it must end too, with status 0 unless it was killed.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -28,16 +33,11 @@ async def child(module: str, *arguments: object) -> AsyncIterator[asyncio.subpro
     )
     try:
         yield process
+        async with asyncio.timeout(_PATIENCE):
+            await process.communicate(b"")
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
-
-
-async def exit_in_peace(process: asyncio.subprocess.Process, seconds: float = 120) -> list[str]:
-    """Wait for a process to end by itself; return the lines that it has written since."""
-    async with asyncio.timeout(seconds):
-        out, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"a process ended with {process.returncode}")
-    return out.decode().splitlines()
+            await process.wait()
+    if process.returncode not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"torture.{module} ended with {process.returncode}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture import kills
+from torture import kills, many_processes
 from torture.model import Fault
 
 __all__ = ["FAULTS"]
 
-FAULTS: tuple[Fault[Any], ...] = (*kills.FAULTS,)
+FAULTS: tuple[Fault[Any], ...] = (
+    *kills.FAULTS,
+    *many_processes.FAULTS,
+)
