@@ -1,0 +1,391 @@
+"""Every public asynchronous call, ready to be cancelled, and what must hold of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from support.opening import threads_left, threads_of_connections
+from torture.cancellers import Call, Outcome
+from torture.checks import COUNTER
+from tract import (
+    AsyncTract,
+    Batch,
+    CommitInfo,
+    CommitOperation,
+    DialogueContent,
+    Priority,
+    StoreClosedError,
+    TokenUsage,
+    TractStore,
+)
+
+__all__ = ["ENGINE", "FILE", "MEMORY", "VICTIMS", "WORK", "Scene", "Victim", "public_calls"]
+
+WORK = "work"
+FILE, ENGINE, MEMORY = "file", "engine", "memory"
+_LARGE = 2000  # times that a text is repeated to be work for a thread, not for the loop
+_Settle = Callable[[Outcome], Awaitable[list[str]]]
+
+
+@dataclass(slots=True)
+class Scene:
+    """Where a call is cancelled: a store that others use, and places to open more of them."""
+
+    kind: str
+    store: TractStore
+    places: dict[str, Path]
+    """Files by kind of store, this one's among them unless it is in memory."""
+    engine: AsyncEngine
+    """Of the file of its kind, with connections to spare."""
+    acknowledged: dict[str, dict[str, list[str]]]
+    """Commits that somebody was told of, by kind of store and by tract."""
+    rng: Random
+    entries: list[str] = field(default_factory=list)
+    """Entries of the tract that all work on, to edit and annotate."""
+
+    @property
+    def work(self) -> AsyncTract:
+        """The branch that all work on."""
+        return self.store.tract(WORK)
+
+    @property
+    def checked_out(self) -> int:
+        """Connections that the engine's pool has lent."""
+        checked_out: int = self.engine.pool.checkedout()  # type: ignore[attr-defined]  # a queue's
+        return checked_out
+
+    def entry(self) -> str:
+        """Return some entry of the work."""
+        return self.rng.choice(self.entries)
+
+    def told(self, tract_id: str, hashes: list[str], kind: str = "") -> None:
+        """Take down commits that must be there from now on."""
+        ledger = self.acknowledged.setdefault(kind or self.kind, {})
+        ledger.setdefault(tract_id, []).extend(hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A call to be cancelled; `settle` then returns what is wrong with what it left."""
+
+    call: Call
+    settle: _Settle
+
+
+Prepare = Callable[[Scene, str], Awaitable[Victim]]
+
+
+def public_calls() -> set[str]:
+    """Return the names of all public asynchronous calls, as `Class.method`."""
+    return {
+        f"{cls.__name__}.{name}"
+        for cls in (AsyncTract, TractStore, Batch)
+        for name, member in vars(cls).items()
+        if _is_call(name, member)
+    }
+
+
+def _is_call(name: str, member: object) -> bool:
+    function = member.__func__ if isinstance(member, classmethod) else member
+    if not inspect.isfunction(function) or (name.startswith("_") and not name.endswith("__")):
+        return False
+    returned = inspect.get_annotations(function).get("return", "")
+    return inspect.iscoroutinefunction(function) or returned.startswith("Opening")
+
+
+# Writes
+
+
+def _say(text: str, *, large: bool = False) -> DialogueContent:
+    return DialogueContent(role="user", text=f"{text} " * (_LARGE if large else 1))
+
+
+def _commits(size: int, call: Callable[[Scene, str], Awaitable[list[CommitInfo]]]) -> Prepare:
+    """Return the victim of *call*, which makes *size* commits with its mark in their metadata."""
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        async def settle(outcome: Outcome) -> list[str]:
+            log = await scene.work.log(200)
+            made = [info for info in reversed(log) if (info.metadata or {}).get("mark") == mark]
+            hashes = [info.commit_hash for info in made]
+            scene.told(WORK, hashes)
+            if outcome.finished and outcome.value != made:
+                return [f"it returned {outcome.value}, and {made} is there"]
+            follow = [info.parent_hash for info in made[1:]] == hashes[:-1]
+            return [] if len(made) in (0, size) and follow else [f"half of it is there: {made}"]
+
+        return Victim(lambda: call(scene, mark), settle)
+
+    return prepare
+
+
+def _marked(mark: str) -> dict[str, Any]:
+    return {"metadata": {"mark": mark}, "generation_config": {"mark": mark}}
+
+
+async def _commit(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.commit(_say(mark), **_marked(mark))]
+
+
+async def _commit_large(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.commit(_say(mark, large=True), **_marked(mark))]
+
+
+async def _edit(scene: Scene, mark: str) -> list[CommitInfo]:
+    edit, target = CommitOperation.EDIT, scene.entry()
+    return [
+        await scene.work.commit(_say(mark), operation=edit, edit_target=target, **_marked(mark))
+    ]
+
+
+async def _system(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.system(mark, metadata={"mark": mark})]
+
+
+async def _user(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.user(mark, metadata={"mark": mark})]
+
+
+async def _assistant(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.assistant(mark, metadata={"mark": mark})]
+
+
+async def _batch(scene: Scene, mark: str) -> list[CommitInfo]:
+    async with scene.work.batch() as batch:
+        first = batch.commit(_say(mark), **_marked(mark))
+        await asyncio.sleep(0)
+        edit = CommitOperation.EDIT
+        batch.commit(_say(mark), operation=edit, edit_target=first, metadata={"mark": mark})
+        batch.commit(_say(mark), metadata={"mark": mark})
+    return batch.commits
+
+
+async def _batch_large(scene: Scene, mark: str) -> list[CommitInfo]:
+    async with scene.work.batch() as batch:
+        batch.commit(_say(mark), metadata={"mark": mark})
+        batch.commit(_say(mark, large=True), metadata={"mark": mark})
+    return batch.commits
+
+
+async def _annotate(scene: Scene, mark: str) -> Victim:
+    target = scene.entry()
+    priority = scene.rng.choice([*Priority])
+
+    async def settle(outcome: Outcome) -> list[str]:
+        there = [item for item in await scene.work.get_annotations(target) if item.reason == mark]
+        scene.told(WORK, [item.commit_hash for item in there])
+        wrong = there != [outcome.value] if outcome.finished else len(there) > 1
+        return [f"it returned {outcome.value}, and {there} is there"] if wrong else []
+
+    return Victim(lambda: scene.work.annotate(target, priority, reason=mark), settle)
+
+
+async def _record_usage(scene: Scene, mark: str) -> Victim:
+    tract = scene.store.tract(f"usage {scene.rng.randrange(5)}")  # nobody else moves its head
+    head = (await tract.user(mark)).commit_hash
+    before = (await tract.compile()).token_source
+    counts = TokenUsage(scene.rng.randrange(10**6), 7)
+
+    async def settle(outcome: Outcome) -> list[str]:
+        context = await tract.compile()
+        reported = f"api:{counts.prompt_tokens}+7"
+        allowed = {reported} if outcome.finished else {reported, before}
+        scene.told(tract.tract_id, [head])
+        right = context.token_source in allowed and context.head_hash == head
+        return [] if right else [f"the usage is {context.token_source}, not of {allowed}"]
+
+    return Victim(lambda: tract.record_usage(counts, head_hash=head), settle)
+
+
+async def _create_config_index(scene: Scene, mark: str) -> Victim:
+    name = f"field-{scene.rng.randrange(8)}"
+
+    async def settle(outcome: Outcome) -> list[str]:
+        await scene.store.create_config_index((name, mark) if outcome.finished else name)
+        found = await scene.work.query_by_config(name, "=", 1)
+        return [f"{name} finds {found}"] if found else []
+
+    return Victim(lambda: scene.store.create_config_index(name), settle)
+
+
+# Reads
+
+
+def _read(call: Callable[[Scene, str], Awaitable[Any]]) -> Prepare:
+    """Return the victim of a *call* on an entry that changes nothing, and works afterwards."""
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        entry = scene.entry()
+
+        async def settle(outcome: Outcome) -> list[str]:
+            found = await call(scene, entry)
+            return [f"then it gave {found!r}"] if not found else []
+
+        return Victim(lambda: call(scene, entry), settle)
+
+    return prepare
+
+
+async def _verify(scene: Scene, _: str) -> bool:
+    return not (await scene.work.verify()).faults
+
+
+async def _query(scene: Scene, entry: str) -> bool:
+    return not await scene.work.query_by_config("nothing", "=", entry)
+
+
+async def _annotations(scene: Scene, entry: str) -> bool:
+    return isinstance(await scene.work.get_annotations(entry), list)
+
+
+# Opening and closing
+
+
+def _opens(opening: Callable[[Scene, str], Awaitable[Any]], kind: str, commits: int) -> Prepare:
+    """Return the victim of *opening*, which makes so many *commits* and leaves nothing open."""
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        threads = threads_of_connections()
+
+        async def settle(outcome: Outcome) -> list[str]:
+            if outcome.finished and not commits:
+                await outcome.value.aclose()
+            wrong = await _left(threads)
+            if kind in scene.places:
+                path = scene.places[kind]
+                async with AsyncTract.open(path, tract_id=mark, tokenizer=COUNTER) as tract:
+                    log = await tract.log()
+                scene.told(mark, [info.commit_hash for info in log], kind)
+                allowed = {commits} if outcome.finished else {0, commits}
+                wrong += [] if len(log) in allowed else [f"{len(log)} commits are there"]
+            return wrong
+
+        return Victim(lambda: opening(scene, mark), settle)
+
+    return prepare
+
+
+async def _left(threads: set[threading.Thread]) -> list[str]:
+    """Return what is left of a store that is closed; an engine has all its threads beforehand."""
+    left = await threads_left(threads)
+    return [f"threads are left: {left}"] if left else []
+
+
+async def _open_tract(scene: Scene, mark: str) -> AsyncTract:
+    return await AsyncTract.open(scene.places[FILE], tract_id=mark, tokenizer=COUNTER)
+
+
+async def _open_store(scene: Scene, mark: str) -> TractStore:
+    return await TractStore.open(scene.places[FILE], tokenizer=COUNTER)
+
+
+async def _open_memory(scene: Scene, mark: str) -> TractStore:
+    return await TractStore.open(tokenizer=COUNTER)
+
+
+async def _from_engine(scene: Scene, mark: str) -> TractStore:
+    return await TractStore.from_engine(scene.engine, tokenizer=COUNTER)
+
+
+async def _enter_tract(scene: Scene, mark: str) -> CommitInfo:
+    async with AsyncTract.open(scene.places[FILE], tract_id=mark, tokenizer=COUNTER) as tract:
+        return await tract.user(mark)
+
+
+async def _enter_store(scene: Scene, mark: str) -> CommitInfo:
+    async with TractStore.open(scene.places[FILE], tokenizer=COUNTER) as store:
+        return await store.tract(mark).user(mark)
+
+
+async def _enter_engine(scene: Scene, mark: str) -> CommitInfo:
+    async with TractStore.from_engine(scene.engine, tokenizer=COUNTER) as store:
+        return await store.tract(mark).user(mark)
+
+
+def _closes(opening: Callable[[Scene, str], Awaitable[Any]], kind: str) -> Prepare:
+    """Return the victim of closing what *opening* gives, with calls of others under way."""
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        threads = threads_of_connections()
+        opened = await opening(scene, mark)
+        tract: AsyncTract = opened if isinstance(opened, AsyncTract) else opened.tract(mark)
+        others = [asyncio.create_task(tract.user(f"{mark} {number}")) for number in range(5)]
+        for _ in range(scene.rng.randrange(3)):
+            await asyncio.sleep(0)
+
+        async def settle(outcome: Outcome) -> list[str]:
+            ended = await asyncio.gather(*others, return_exceptions=True)
+            if not outcome.finished:
+                await opened.aclose()
+            wrong = [repr(item) for item in ended if not isinstance(item, _ENDED)]
+            made = [item.commit_hash for item in ended if isinstance(item, CommitInfo)]
+            scene.told(mark, made, kind)
+            [closed] = await asyncio.gather(tract.head(), return_exceptions=True)
+            if not isinstance(closed, StoreClosedError):
+                wrong.append(f"after closing, a call gave {closed!r}")
+            return wrong + await _left(threads)
+
+        return Victim(opened.aclose, settle)
+
+    return prepare
+
+
+_ENDED = (CommitInfo, StoreClosedError)
+
+
+async def _close_handle(scene: Scene, mark: str) -> Victim:
+    handle = scene.store.tract(WORK)
+
+    async def settle(outcome: Outcome) -> list[str]:
+        return [] if await scene.work.head() else ["the store is closed with a handle"]
+
+    return Victim(handle.aclose, settle)
+
+
+VICTIMS: dict[str, tuple[Prepare, ...]] = {
+    "AsyncTract.open": (_opens(_open_tract, FILE, 0),),
+    "AsyncTract.commit": (_commits(1, _commit), _commits(1, _commit_large), _commits(1, _edit)),
+    "AsyncTract.system": (_commits(1, _system),),
+    "AsyncTract.user": (_commits(1, _user),),
+    "AsyncTract.assistant": (_commits(1, _assistant),),
+    "AsyncTract.compile": (
+        _read(lambda scene, entry: scene.work.compile()),
+        _read(lambda scene, entry: scene.work.compile(at_commit=entry)),
+        _read(lambda scene, entry: scene.work.compile(include_edit_annotations=True)),
+    ),
+    "AsyncTract.head": (_read(lambda scene, entry: scene.work.head()),),
+    "AsyncTract.get_commit": (_read(lambda scene, entry: scene.work.get_commit(entry)),),
+    "AsyncTract.get_content": (_read(lambda scene, entry: scene.work.get_content(entry)),),
+    "AsyncTract.log": (_read(lambda scene, entry: scene.work.log(None)),),
+    "AsyncTract.annotate": (_annotate,),
+    "AsyncTract.get_annotations": (_read(_annotations),),
+    "AsyncTract.query_by_config": (_read(_query),),
+    "AsyncTract.record_usage": (_record_usage,),
+    "AsyncTract.verify": (_read(_verify),),
+    "AsyncTract.aclose": (_close_handle, _closes(_open_tract, FILE)),
+    "AsyncTract.__aenter__": (_opens(_enter_tract, FILE, 1),),
+    "AsyncTract.__aexit__": (_opens(_enter_tract, FILE, 1),),
+    "TractStore.open": (_opens(_open_store, FILE, 0), _opens(_open_memory, MEMORY, 0)),
+    "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
+    "TractStore.tract_ids": (_read(lambda scene, entry: scene.store.tract_ids()),),
+    "TractStore.create_config_index": (_create_config_index,),
+    "TractStore.aclose": (
+        _closes(_open_store, FILE),
+        _closes(_from_engine, ENGINE),
+        _closes(_open_memory, MEMORY),
+    ),
+    "TractStore.__aenter__": (_opens(_enter_store, FILE, 1),),
+    "TractStore.__aexit__": (_opens(_enter_engine, ENGINE, 1),),
+    "Batch.__aenter__": (_commits(3, _batch),),
+    "Batch.__aexit__": (_commits(3, _batch), _commits(2, _batch_large)),
+}
+"""By the names of the calls; each in several ways where it has several."""
