@@ -16,7 +16,7 @@ COUNTER = NullTokenCounter()
 
 
 async def is_kept(tract: AsyncTract, commit_hash: str) -> bool:
-    """Tell whether a commit is there and its content can be read."""
+    """Tell whether the tract has a commit, and its content can be read."""
     try:
         info = await tract.get_commit(commit_hash)
         await tract.get_content(commit_hash)
@@ -26,10 +26,11 @@ async def is_kept(tract: AsyncTract, commit_hash: str) -> bool:
 
 
 async def check_commits(report: Report, tract: AsyncTract, hashes: Iterable[str]) -> None:
-    """Look for acknowledged commits; those that are gone or unreadable are lost."""
+    """Look for acknowledged commits; those gone from the branch, or unreadable, are lost."""
     hashes = list(hashes)
     report.acknowledged += len(hashes)
-    missing = [item for item in hashes if not await is_kept(tract, item)]
+    there = {info.commit_hash for info in await tract.log(None)}
+    missing = [item for item in hashes if item not in there or not await is_kept(tract, item)]
     report.check_kept(len(missing), f"of {tract!r}: {missing[:5]}")
 
 

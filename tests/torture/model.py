@@ -33,6 +33,8 @@ class Report:
     folder: Path
     tell: Callable[[str], None] = _silently
     """Told, as often as the fault likes, how far it is."""
+    warn: Callable[[str], None] = _silently
+    """Told each finding at once: a store that hangs may keep the fault from ending."""
     faults: int = 0
     """Faults injected."""
     acknowledged: int = 0
@@ -58,6 +60,7 @@ class Report:
             self.failed += 1
             if len(self.findings) < _KEPT:
                 self.findings.append(otherwise)
+                self.warn(otherwise)
         return holds
 
     def check_kept(self, missing: int, otherwise: str) -> bool:

@@ -67,7 +67,7 @@ def _is_chosen(fault: Fault[Any], only: Sequence[str] | None) -> bool:
 def _injected(fault: Fault[Any], *, quick: bool, seed: int) -> Report:
     """Inject a fault on an event loop of its own; where it finds anything, its folder is kept."""
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{fault.name}-"))
-    report = Report(folder, _progress(fault.name))
+    report = Report(folder, _progress(fault.name), _warning(fault.name))
     faulthandler.dump_traceback_later(fault.limit + _GRACE, exit=True)
     try:
         asyncio.run(inject(fault, report, quick=quick, seed=seed))
@@ -91,6 +91,10 @@ def _progress(name: str) -> Callable[[str], None]:
             sys.stderr.write(f"{name}: {text}\n")
 
     return tell
+
+
+def _warning(name: str) -> Callable[[str], None]:
+    return lambda text: print(f"{name}: NOT SOUND: {text}", file=sys.stderr)
 
 
 def _keep(outcome: Outcome, json_path: Path | None, markdown_path: Path | None) -> None:
