@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 _CHOICES = [(name, prepare) for name, ways in VICTIMS.items() for prepare in ways]
 _BUDGET = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
-_AT_MOST = 6  # others at a time
+_OTHERS = [0, 2, 5, 16]  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ class _Injection:
         victim = await prepare(scene, self.mark)
         way = scene.rng.choice(list(CANCELLERS))
         moment = Moment.chosen(scene.rng)
-        turns = [scene.rng.randrange(2) for _ in range(scene.rng.randrange(_AT_MOST + 1))]
+        after = scene.rng.random()
+        turns = [int(scene.rng.random() < after) for _ in range(scene.rng.choice(_OTHERS))]
         others = [self._other(number, late) for number, late in enumerate(turns)]
         outcome = await CANCELLERS[way](victim.call, moment)
         wrong = [outcome.problem] if outcome.problem else []
@@ -168,7 +169,7 @@ class _Injection:
     def _other(self, number: int, late: int) -> asyncio.Task[list[CommitInfo]]:
         """Start another's call, *late* by a turn of the loop, so after the victim's, or before."""
         call = self.scene.rng.choices(
-            [self._commit, self._batch, self._aside, self._read], [4, 1, 1, 2]
+            [self._commit, self._batch, self._aside, self._read], [7, 1, 1, 2]
         )
         return asyncio.create_task(self._called(call[0], f"{self.mark} beside {number}", late))
 

@@ -29,9 +29,12 @@ class Moment:
 
     @classmethod
     def chosen(cls, rng: Random) -> Moment:
-        """Choose: often so early that the call has hardly begun, sometimes late."""
+        """Choose: often so early that the call has hardly begun, sometimes late.
+
+        A transaction is away for about half a millisecond.
+        """
         turns = rng.choice([0, rng.randrange(4), rng.randrange(16)])
-        seconds = rng.choice([0.0, rng.uniform(0, 0.0015), rng.uniform(0, 0.006)])
+        seconds = rng.choice([0.0, rng.uniform(0, 0.0008), rng.uniform(0, 0.004)])
         return cls(turns, seconds, rng.randrange(4))
 
     async def come(self) -> None:
