@@ -1,0 +1,111 @@
+"""The frame of the long form: what a fault finds is counted, shown, and decides the exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from torture.model import Fault, Report, inject
+from torture.register import FAULTS
+from torture.results import Outcome, markdown, summary
+from torture.run import main
+
+MACHINE = dict.fromkeys(("processor", "cores", "system", "date", "python", "sqlite"), "some")
+
+
+async def nothing(report: Report, sizes: int, rng: Random) -> None:
+    report.faults += sizes
+    report.acknowledged += rng.randrange(10**9)
+
+
+async def losing(report: Report, sizes: int, rng: Random) -> None:
+    report.faults += sizes
+    report.check_kept(2, "two are gone")
+
+
+async def wrecking(report: Report, sizes: int, rng: Random) -> None:
+    report.faults += sizes
+    report.check_usable(False, "it is broken")
+
+
+async def raising(report: Report, sizes: int, rng: Random) -> None:
+    report.faults += sizes
+    raise KeyError("what it raises itself")
+
+
+async def idle(report: Report, sizes: int, rng: Random) -> None:
+    pass
+
+
+def fault(run: Any) -> Fault[int]:
+    return Fault(run.__name__, "a fault", run, full=1000, quick=10)
+
+
+async def outcome(folder: Path, *runs: Any) -> Outcome:
+    """Return the outcome of faults with these *runs*, in the short form."""
+    reports = [
+        (fault(run), await inject(fault(run), Report(folder), quick=True, seed=1)) for run in runs
+    ]
+    return Outcome(MACHINE, "quick", 1, reports)
+
+
+async def test_a_run_that_finds_nothing_is_sound(tmp_path: Path) -> None:
+    found = await outcome(tmp_path, nothing)
+
+    assert found.sound
+    assert "seed 1: nothing lost, nothing unusable" in summary(found)
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (losing, "2 acknowledged commits lost: two are gone"),
+        (wrecking, "store unusable: it is broken"),
+        (raising, "KeyError: 'what it raises itself'"),
+    ],
+)
+async def test_whatever_is_found_makes_the_run_unsound(run: Any, told: str, tmp_path: Path) -> None:
+    found = await outcome(tmp_path, nothing, run)
+
+    assert not found.sound
+    assert told in summary(found)
+    assert "NOT SOUND" in summary(found)
+
+
+async def test_a_fault_that_injected_nothing_is_not_sound(tmp_path: Path) -> None:
+    assert not (await outcome(tmp_path, idle)).sound
+    assert not Outcome(MACHINE, "quick", 1, []).sound
+
+
+async def test_the_table_adds_up(tmp_path: Path) -> None:
+    found = await outcome(tmp_path, losing, wrecking)
+    [total] = [line for line in markdown(found).splitlines() if line.startswith("| in total")]
+
+    assert [cell.strip() for cell in total.split("|")[2:7]] == ["20", "0", "2", "1", "2"]
+    assert found.plain()["total"]["lost"] == 2
+
+
+async def test_the_same_seed_makes_the_same_choices(tmp_path: Path) -> None:
+    reports = [
+        await inject(fault(nothing), Report(tmp_path), quick=True, seed=seed) for seed in (1, 1, 2)
+    ]
+    first, again, other = (report.acknowledged for report in reports)
+
+    assert first == again != other
+
+
+def test_each_fault_has_a_name_of_its_own() -> None:
+    names = [fault.name for fault in FAULTS]
+
+    assert len(names) == len(set(names))
+
+
+def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        main(["--only", "no such fault"])
+
+    assert refusal.value.code == 2
+    assert "kills.full" in capsys.readouterr().err
