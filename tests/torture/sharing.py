@@ -41,6 +41,7 @@ def _tell(value: object) -> None:
 
 
 async def _told() -> str:
+    """Return the next line; none where the process that tells has gone."""
     line: str = await asyncio.to_thread(sys.stdin.readline)
     return line.strip()
 
@@ -53,7 +54,8 @@ async def _compile(tract: AsyncTract) -> tuple[int, str]:
 
 async def _write(path: Path, name: str, commits: str, tasks: str) -> None:
     _tell("ready")
-    await _told()
+    if not await _told():
+        return
     async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
 
         async def commit(task: int) -> list[str]:
@@ -68,7 +70,8 @@ async def _write(path: Path, name: str, commits: str, tasks: str) -> None:
 
 async def _read(path: Path) -> None:
     _tell("ready")
-    await _told()
+    if not await _told():
+        return
     async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
         stop = asyncio.create_task(_told())
         seen: list[tuple[int, str]] = []
