@@ -610,7 +610,19 @@ async def test_a_path_with_a_null_character(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://host/db", "x://", "://"])
+async def test_a_path_with_a_lone_surrogate(tmp_path: Path) -> None:
+    for error in await open_both(f"{tmp_path}/a\ud800b", StorageError):
+        assert "another path" in str(error)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql://host/db", "sqlite://host/db", "x://", "://"),
+        "sqlite:///a.db?timeout=1&timeout=2",
+    ],
+)
 async def test_a_url_of_something_else(url: str) -> None:
     for error in await open_both(url, StorageError):
         assert "sqlite:///path" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -108,8 +109,12 @@ def _connect(url: URL) -> sqlite3.Connection:
     if "\0" in (url.database or ""):
         raise StorageError("A path cannot contain a null character. Give another path.")
     try:
+        os.fsencode(url.database or "")
+    except UnicodeEncodeError:
+        raise StorageError("A path cannot contain a lone surrogate. Give another path.") from None
+    try:
         [file], given = SQLiteDialect_aiosqlite().create_connect_args(url)
-    except (ArgumentError, ValueError):  # a host or a password; an option of the wrong type
+    except (ArgumentError, TypeError, ValueError):  # a host or a password; an option mistyped
         raise _no_url() from None
     options: dict[str, Any] = {**given, "check_same_thread": True}
     try:
