@@ -156,7 +156,7 @@ WRONG: list[tuple[Any, str]] = [
     ({1: 2}, "the key 1 is no string"),
     ({None: 2}, "the key None is no string"),
     ({True: 2}, "the key True is no string"),
-    ({(1, "a"): 2}, "the key (1, 'a') is no string"),
+    ({(1, "a"): 2}, "the key (a tuple) is no string"),
     ({b"k": 2}, "the key b'k' is no string"),
     ({HUGE: 2}, "the key (a int) is no string"),
     ("a\ud800", "lone surrogate"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Container
 from typing import Any
 
 from pydantic_core import from_json
 
-from tract.exceptions import ContentValidationError, StoreCorruptError
+from tract.exceptions import ContentValidationError, StoreCorruptError, shown
+from tract.redaction import REDACTED, Redactor
 
 __all__ = ["MAX_DEPTH", "canonical_bytes", "canonical_json", "stored_json", "unreadable"]
 
@@ -39,17 +41,18 @@ class _Unstorable(Exception):
             if isinstance(part, int):
                 path += f"[{part}]"
             else:
-                shown = part.encode("utf-8", "backslashreplace").decode("utf-8")
-                path += f".{shown}" if path else shown
+                name = part.encode("utf-8", "backslashreplace").decode("utf-8")
+                path += f".{name}" if path else name
         return ContentValidationError(self.problem, path)
 
 
-def canonical_json(value: Any, root: str = "") -> str:
+def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None) -> str:
     """Return the canonical JSON of *value*; tuples become lists.
 
     Args:
         value: dicts with string keys, lists, tuples, strings, numbers, booleans and None.
         root: what errors call the value itself, the start of their path.
+        redactor: tells the keys whose values are written as `REDACTED`, whatever they are.
 
     Raises:
         ContentValidationError: NaN, an infinity, bytes, a datetime or another foreign type, a key
@@ -57,7 +60,9 @@ def canonical_json(value: Any, root: str = "") -> str:
     """
     try:
         if type(value) not in _PLAIN:
-            _check(value, 0)
+            harmless = None if redactor is None else redactor.harmless
+            if not _is_plain(value, 0, harmless):
+                value = _plain(value, 0, redactor)
         text = _encode(value)
         if not text.isascii():
             text.encode("utf-8")
@@ -101,42 +106,94 @@ def canonical_bytes(value: Any, root: str = "") -> bytes:
     return canonical_json(value, root).encode("utf-8")
 
 
-def _check(value: Any, depth: int) -> None:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise _Unstorable(f"{value} is no JSON number; leave the key out or use None")
-    elif isinstance(value, (dict, list, tuple)):
-        if depth >= MAX_DEPTH:
-            raise _Unstorable(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        _check_items(items, depth, keyed=isinstance(value, dict))
-    elif not isinstance(value, (str, int, type(None))):
+def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
+    """Tell whether *value* can be written as it is; it runs no code but Python's own.
+
+    That is: it is made of JSON's types and no subclasses of them, and its keys are all known to
+    be harmless, where that is asked.
+    """
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or (harmless is not None and key not in harmless):
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return kind in _PLAIN
+    if depth >= MAX_DEPTH:
+        return False
+    for item in value:
+        if type(item) not in _PLAIN and not _is_plain(item, depth + 1, harmless):
+            return False
+    return True
+
+
+def _plain(value: Any, depth: int, redactor: Redactor | None) -> Any:
+    """Return a copy of *value* in JSON's own types, with what is secret redacted."""
+    kind = type(value)  # `isinstance` would ask the value itself, which may be anything
+    if kind in _PLAIN:
+        return value
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return int.__index__(value)
+    if issubclass(kind, float):
+        return _finite(float.__float__(value))
+    if not issubclass(kind, (dict, list, tuple)):
         raise _Unstorable(
-            f"a {type(value).__name__} is no JSON value; convert it to a string, number, list or "
+            f"a {kind.__name__} is no JSON value; convert it to a string, number, list or "
             "object first"
         )
+    if depth >= MAX_DEPTH:
+        raise _Unstorable(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if issubclass(kind, dict):
+        return _plain_dict(value, depth, redactor)
+    items = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
+    return [_plain_item(index, item, depth, redactor) for index, item in enumerate(items)]
 
 
-def _check_items(items: Any, depth: int, *, keyed: bool) -> None:
-    for key, item in items:
-        if keyed and not isinstance(key, str):
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise _Unstorable(f"{number} is no JSON number; leave the key out or use None")
+    return number
+
+
+def _plain_dict(value: Any, depth: int, redactor: Redactor | None) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for given, item in _pairs(value):
+        if not issubclass(type(given), str):
             raise _Unstorable(
-                f"the key {_shown(key)} is no string; JSON objects have string keys only"
+                f"the key {_named(given)} is no string; JSON objects have string keys only"
             )
-        if type(item) in _PLAIN:
-            continue
-        try:
-            _check(item, depth + 1)
-        except _Unstorable as problem:
-            problem.parts.append(key)
-            raise
+        key = str.__str__(given)
+        hidden = redactor is not None and redactor.hides(key)
+        plain[key] = REDACTED if hidden else _plain_item(key, item, depth, redactor)
+    return plain
 
 
-def _shown(key: object) -> str:
+def _named(key: object) -> str:
+    """Return what a text shows of a key; never what a tuple, say, may hold besides names."""
+    simple = type(key) in (int, float, bool, bytes, type(None))
+    return shown(key) if simple else f"(a {type(key).__name__})"
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]]:
     try:
-        return repr(key)
-    except ValueError:  # an integer of too many digits
-        return f"(a {type(key).__name__})"
+        return [(key, item) for key, item in value.items()]
+    except Exception as error:  # whatever a foreign class raises
+        raise _Unstorable(
+            f"the {type(value).__name__} could not be read ({type(error).__name__}); give a dict"
+        ) from error
+
+
+def _plain_item(key: str | int, item: Any, depth: int, redactor: Redactor | None) -> Any:
+    try:
+        return _plain(item, depth + 1, redactor)
+    except _Unstorable as problem:
+        problem.parts.append(key)
+        raise
 
 
 def _find_flaw(value: Any, problem: _Unstorable) -> bool:

@@ -44,7 +44,16 @@ __all__ = [
 ]
 
 
-_SHOWN = 200  # characters of a path that a text shows: that of a cycle is as deep as we look
+_SHOWN = 200  # characters of a path or a value that a text shows
+
+
+def shown(value: object) -> str:
+    """Return what a text shows of a value that a caller gave, whatever that is."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of too many digits, or a foreign class
+        return f"(a {type(value).__name__})"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 class TractError(Exception):
@@ -60,7 +69,7 @@ class CommitNotFoundError(TractError):
 
     def __str__(self) -> str:
         return (
-            f"No commit {self.commit_hash!r} in this tract. "
+            f"No commit {shown(self.commit_hash)} in this tract. "
             "Hashes are only valid in the tract that made them; `log()` lists this one's."
         )
 
@@ -101,7 +110,7 @@ class EditTargetError(TractError):
         self.reason = reason
 
     def __str__(self) -> str:
-        named = "The target" if self.target is None else f"The target {self.target!r}"
+        named = "The target" if self.target is None else f"The target {shown(self.target)}"
         return f"{named} {self.reason}"
 
 

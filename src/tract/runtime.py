@@ -21,6 +21,7 @@ from tract.lifecycle import CallGate, ended
 from tract.models.building import are_built, build_models
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
+from tract.redaction import Redactor
 from tract.storage.database import Database, now_microseconds, open_database, open_engine
 from tract.storage.repositories import (
     BlobRepository,
@@ -81,8 +82,9 @@ class Runtime:
         self.blobs: BlobRepository = SqliteBlobRepository(database)
         self.refs: RefRepository = SqliteRefRepository(database)
         self.usages: UsageRepository = SqliteUsageRepository(database)
+        self.redactor: Redactor = Redactor(config.redact_keys)
         self.drafts: DraftMaker = DraftMaker(
-            self.registry, compiler, self.threads, config.max_content_bytes
+            self.registry, compiler, self.threads, config.max_content_bytes, self.redactor
         )
         self.reader: ContextReader = ContextReader(
             self.commits, self.cache, options.compiler or compiler, self.threads

@@ -329,7 +329,7 @@ class AsyncTract:
             ContentValidationError: *usage* has an unknown shape, or a count that is none.
             TractError: the branch has no commit yet.
         """
-        counts, raw_json = parse_usage(usage)
+        counts, raw_json = parse_usage(usage, self._runtime.redactor)
         with self._call():
             head = await self._runtime.usages.record(
                 self._branch, counts, raw_json, head_hash=head_hash

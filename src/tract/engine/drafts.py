@@ -22,6 +22,7 @@ from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import ContentValidationError, EditTargetError
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
+from tract.redaction import Redactor
 from tract.storage.repositories import CommitDraft
 
 __all__ = ["DraftMaker", "Given", "Staged"]
@@ -61,7 +62,9 @@ class DraftMaker:
         compiler: DefaultContextCompiler,
         threads: Threads,
         max_content_bytes: int,
+        redactor: Redactor | None = None,
     ) -> None:
+        self._redactor = redactor
         self._threads = threads
         self._registry = registry
         self._compiler = compiler
@@ -162,11 +165,21 @@ class DraftMaker:
             data,
             given.edit_target,
             message=given.message,
-            metadata_json=_object_json(given.metadata, "metadata"),
-            generation_config_json=_object_json(given.generation_config, "generation_config"),
+            metadata_json=self._object(given.metadata, "metadata"),
+            generation_config_json=self._object(given.generation_config, "generation_config"),
             token_source=self._compiler.source_of(name),
         )
         return Checked(draft, json.loads(data) if _may_change(fields) else fields)
+
+    def _object(self, value: object, path: str) -> str | None:
+        """Return a config or metadata as JSON text without secrets."""
+        if value is None:
+            return None
+        if not issubclass(type(value), dict):
+            raise ContentValidationError(
+                f"a {type(value).__name__} is no JSON object; give a dict", path
+            )
+        return canonical_json(value, path, self._redactor)
 
     def _count(self, checked: Checked) -> CommitDraft:
         """Return the draft with its tokens; each content is counted once."""
@@ -245,16 +258,6 @@ def _draft(
             operation=operation.value,
         ),
     )
-
-
-def _object_json(value: object, path: str) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise ContentValidationError(
-            f"a {type(value).__name__} is no JSON object; give a dict", path
-        )
-    return canonical_json(value, path)
 
 
 def _check_text(value: object, path: str) -> None:

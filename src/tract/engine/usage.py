@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from tract.canonical import canonical_json
-from tract.exceptions import ContentValidationError
+from tract.exceptions import ContentValidationError, shown
 from tract.protocols import TokenUsage
+from tract.redaction import Redactor
 
 __all__ = ["parse_usage"]
 
@@ -18,8 +19,8 @@ _MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any c
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-def parse_usage(usage: object) -> tuple[TokenUsage, str]:
-    """Return the counts of a usage report and the report as canonical JSON.
+def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenUsage, str]:
+    """Return the counts of a usage report and the report as canonical JSON, without secrets.
 
     Accepted are `TokenUsage`, and as mappings or as pydantic objects: OpenAI's chat shape
     (`prompt_tokens`, `completion_tokens`) and the shape of Anthropic and of OpenAI Responses
@@ -29,7 +30,7 @@ def parse_usage(usage: object) -> tuple[TokenUsage, str]:
         ContentValidationError: another shape, or a count that is no integer from 0 up.
     """
     report = _as_dict(usage)
-    raw_json = canonical_json(report, "usage")
+    raw_json = canonical_json(report, "usage", redactor)
     if "prompt_tokens" in report:
         prompt = _count(report, "prompt_tokens")
         completion = _count(report, "completion_tokens")
@@ -74,5 +75,6 @@ def _count(report: Mapping[str, Any], key: str) -> int:
             f"usage.{key}",
         )
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
-        raise ContentValidationError(f"{value!r} is no token count from 0 up", f"usage.{key}")
+        given = shown(value) if type(value) in (int, float, bool) else f"a {type(value).__name__}"
+        raise ContentValidationError(f"{given} is no token count from 0 up", f"usage.{key}")
     return int(value)

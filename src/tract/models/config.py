@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tract.redaction import DEFAULT_REDACT_KEYS, folded
 
 __all__ = ["BudgetAction", "TokenBudgetConfig", "TractConfig"]
 
@@ -53,6 +55,10 @@ class TractConfig(BaseModel):
         durability: `normal` survives a killed process, `full` also a power cut at each commit.
         busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
         readers: connections that serve reads of a file, each with a thread of its own.
+        redact_keys: keys that name credentials: what stands at one of them, at any depth of a
+            generation config, metadata or a usage report, is stored as `"[redacted]"`. Whole keys
+            are compared, without case, dashes, underscores and spaces. A set that is given
+            replaces the default one; an empty one turns this off.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
@@ -64,3 +70,15 @@ class TractConfig(BaseModel):
     durability: Literal["normal", "full"] = "normal"
     busy_timeout: Annotated[float, Field(ge=0)] = 30.0
     readers: Annotated[int, Field(ge=1, le=16)] = 2
+    redact_keys: frozenset[Annotated[str, Field(strict=True)]] = DEFAULT_REDACT_KEYS
+
+    @field_validator("redact_keys")
+    @classmethod
+    def _keys_that_name_something(cls, keys: frozenset[str]) -> frozenset[str]:
+        for key in keys:
+            if not folded(key):
+                raise ValueError(
+                    f"{key!r} names no key: dashes, underscores and spaces are not compared. "
+                    "To turn redaction off, give an empty set"
+                )
+        return keys

@@ -1,0 +1,370 @@
+"""Secrets stay out: what stands at a key that names a credential never reaches the store."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import sqlite3
+import traceback
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from tract import (
+    AsyncTract,
+    CommitInfo,
+    CommitOperation,
+    ContentValidationError,
+    NullTokenCounter,
+    StorageError,
+    TokenUsage,
+    TractConfig,
+    TractStore,
+)
+from tract.redaction import DEFAULT_REDACT_KEYS, REDACTED, Redactor, folded
+
+EDIT = CommitOperation.EDIT
+COUNTER = NullTokenCounter()
+SECRET = "sk-9f8e7d6c5b4a"
+LARGE = ["padding"] * 5_000
+SAID = {"content_type": "dialogue", "role": "assistant", "text": "hi"}
+
+CREDENTIALS = [
+    *("api_key", "apiKey", "apikey", "API-KEY", "Api Key", "x-api-key", "X_API_KEY", "api-key"),
+    *("authorization", "Authorization", "proxy-authorization", "auth", "bearer", "Bearer Token"),
+    *("access_token", "accessToken", "refresh_token", "id_token", "auth_token", "session-token"),
+    *("password", "PASSWD", "passphrase", "secret", "client_secret", "private_key", "secretKey"),
+    *("credentials", "cookie", "Set-Cookie", "aws_secret_access_key", "aws_session_token"),
+    *("aws_access_key", "aws_secret_key", "azure_ad_token", "azure_ad_token_provider"),
+    *("x-goog-api-key", "Ocp-Apim-Subscription-Key", "x-amz-security-token", "webhook_secret"),
+    *("openai_api_key", "ANTHROPIC_API_KEY", "_api__key_", "service_account_info", "hf_token"),
+]
+HARMLESS = [
+    *("max_tokens", "token_count", "logit_bias", "presence_penalty", "prompt_tokens", "token"),
+    *("tokens", "max_completion_tokens", "budget_tokens", "stop_token_ids", "key", "keys", "model"),
+    *("user", "session_id", "authority", "author", "secretary", "api_key_count", "has_password"),
+    *("prompt_cache_key", "safety_identifier", "seed", "bearing", "credit", "api.key", "", "-"),
+]
+
+
+class Header(StrEnum):
+    KEY = "api-key"
+
+
+@pytest_asyncio.fixture
+async def tract(db_path: Path) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(db_path, tokenizer=COUNTER, tract_id="agent") as opened:
+        yield opened
+
+
+def on_disk(path: Path) -> bytes:
+    """Return every byte of the database's files, the write-ahead log's among them."""
+    files = sorted(path.parent.glob(f"{path.name}*"))
+
+    assert files
+    return b"".join(file.read_bytes() for file in files)
+
+
+def with_secrets(*, large: bool = False) -> dict[str, Any]:
+    """Return arguments as a client takes them, with secrets at every depth."""
+    return {
+        "model": "gpt-4o",
+        "api_key": SECRET,
+        "max_tokens": 100,
+        "extra_headers": {"Authorization": f"Bearer {SECRET}", "X-Trace": "7"},
+        "tools": [
+            {"name": "search", "auth": {"user": "me", "password": SECRET}},
+            [{"jwt": SECRET}],
+        ],
+        "credentials": {"nested": {"list": [SECRET]}},
+        "padding": LARGE if large else [],
+    }
+
+
+def without(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **config,
+        "api_key": REDACTED,
+        "extra_headers": {"Authorization": REDACTED, "X-Trace": "7"},
+        "tools": [{"name": "search", "auth": REDACTED}, [{"jwt": REDACTED}]],
+        "credentials": REDACTED,
+    }
+
+
+async def committed(tract: AsyncTract, way: str, options: dict[str, Any]) -> CommitInfo:
+    if way == "commit":
+        return await tract.commit(SAID, **options)
+    if way == "edit":
+        target = (await tract.user("first")).commit_hash
+        return await tract.commit(SAID, operation=EDIT, edit_target=target, **options)
+    async with tract.batch() as batch:
+        staged = batch.commit(SAID, **options)
+    return staged.info
+
+
+# what is stored
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("field", ["generation_config", "metadata"])
+@pytest.mark.parametrize("way", ["commit", "edit", "batch"])
+async def test_a_secret_reaches_neither_the_disk_nor_the_result(
+    tract: AsyncTract, db_path: Path, way: str, field: str, large: bool
+) -> None:
+    given = with_secrets(large=large)
+    info = await committed(tract, way, {field: given})
+    configs = (await tract.compile()).generation_configs
+    open_files = on_disk(db_path)
+    await tract.aclose()
+
+    assert getattr(info, field) == without(given)
+    assert configs[-1] == (without(given) if field == "generation_config" else {})
+    assert REDACTED.encode() in open_files
+    assert SECRET.encode() not in open_files + on_disk(db_path)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+async def test_the_callers_own_dict_keeps_its_secrets(tract: AsyncTract, large: bool) -> None:
+    given = with_secrets(large=large)
+    before = copy.deepcopy(given)
+    await tract.commit(SAID, generation_config=given, metadata=given)
+
+    assert given == before
+
+
+class Report(BaseModel):
+    """A usage as a provider's SDK gives it, with a field that nobody knew of."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@pytest.mark.parametrize("kind", [dict, Report])
+async def test_a_secret_in_a_usage_report_is_not_kept(
+    tract: AsyncTract, db_path: Path, kind: type[Any]
+) -> None:
+    await tract.user("hi")
+    report = kind(prompt_tokens=3, completion_tokens=4, request={"headers": {"X-Api-Key": SECRET}})
+    context = await tract.record_usage(report)
+    stored = sqlite3.connect(db_path).execute("SELECT raw_json FROM usage").fetchone()[0]
+
+    assert context.token_source == "api:3+4"
+    assert json.loads(stored)["request"] == {"headers": {"X-Api-Key": REDACTED}}
+    assert SECRET.encode() not in on_disk(db_path)
+
+
+async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted() -> None:
+    config = TractConfig(redact_keys=frozenset({"prompt tokens"}))
+    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+        await tract.user("hi")
+
+        assert (await tract.record_usage(TokenUsage(3, 4))).token_source == "api:3+4"
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", 5, SecretStr(SECRET), lambda: SECRET, math.nan, [object()]], ids=repr
+)
+async def test_whatever_stands_at_such_a_key_is_redacted(tract: AsyncTract, value: Any) -> None:
+    """Values that JSON cannot hold among them: clients wrap their keys, or take functions."""
+    info = await tract.commit(SAID, generation_config={"api_key": value})
+
+    assert info.generation_config == {"api_key": REDACTED}
+
+
+async def test_a_key_of_another_string_class_is_the_string_that_it_is(tract: AsyncTract) -> None:
+    info = await tract.commit(SAID, generation_config={Header.KEY: SECRET})
+
+    assert info.generation_config == {"api-key": REDACTED}
+
+
+async def test_a_query_finds_what_was_redacted_by_its_stand_in(tract: AsyncTract) -> None:
+    info = await tract.commit(SAID, generation_config={"extra": {"api_key": SECRET}})
+
+    assert await tract.query_by_config("extra.api_key", "=", REDACTED) == [info]
+    assert await tract.query_by_config("extra.api_key", "=", SECRET) == []
+
+
+async def test_content_is_not_redacted(tract: AsyncTract) -> None:
+    """It is what the model sees, and what the hash names."""
+    payload = {"api_key": SECRET}
+    info = await tract.commit({"content_type": "freeform", "payload": payload})
+    content: Any = await tract.get_content(info.commit_hash)
+
+    assert content.payload == payload
+
+
+# which keys
+
+
+@pytest.mark.parametrize("key", CREDENTIALS)
+async def test_a_key_that_names_a_credential_is_one(tract: AsyncTract, key: str) -> None:
+    info = await tract.commit(SAID, metadata={"a": [{key: SECRET}]})
+
+    assert info.metadata == {"a": [{key: REDACTED}]}
+
+
+async def test_harmless_keys_keep_their_values(tract: AsyncTract) -> None:
+    given = {key: f"value {number}" for number, key in enumerate(HARMLESS)}
+    for _ in range(2):  # at first sight, and once they are known
+        info = await tract.commit(SAID, generation_config=given, metadata=given)
+
+        assert info.generation_config == given
+        assert info.metadata == given
+
+
+def test_every_default_name_is_told_in_every_spelling() -> None:
+    redactor = Redactor()
+    for name in DEFAULT_REDACT_KEYS:
+        for spelt in (name, name.upper(), name.replace("_", "-"), name.replace("_", "").title()):
+            assert redactor.hides(spelt), spelt
+
+
+async def test_a_set_of_ones_own_replaces_the_default_one() -> None:
+    config = TractConfig(redact_keys=frozenset({"Tenant-Id"}))
+    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+        info = await tract.commit(SAID, metadata={"tenant_id": "t", "api_key": "k"})
+
+    assert info.metadata == {"tenant_id": REDACTED, "api_key": "k"}
+
+
+async def test_the_default_set_can_be_added_to() -> None:
+    config = TractConfig(redact_keys=TractConfig().redact_keys | {"tenant"})
+    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+        info = await tract.commit(SAID, metadata={"tenant": "t", "api_key": "k"})
+
+    assert info.metadata == {"tenant": REDACTED, "api_key": REDACTED}
+
+
+async def test_an_empty_set_switches_it_off() -> None:
+    config = TractConfig(redact_keys=frozenset())
+    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+        info = await tract.commit(SAID, metadata=with_secrets())
+
+    assert info.metadata == with_secrets()
+
+
+async def test_stores_redact_each_by_its_own_set() -> None:
+    """Nothing of what one has learnt of a key is believed by another."""
+    key = {"tenant": "t"}
+    async with AsyncTract.open(tokenizer=COUNTER) as open_minded:
+        before = await open_minded.commit(SAID, metadata=key)
+        config = TractConfig(redact_keys=frozenset({"tenant"}))
+        async with AsyncTract.open(config=config, tokenizer=COUNTER) as strict:
+            info = await strict.commit(SAID, metadata=key)
+        after = await open_minded.commit(SAID, metadata=key)
+
+    assert (before.metadata, info.metadata, after.metadata) == (key, {"tenant": REDACTED}, key)
+
+
+def test_what_is_remembered_of_keys_is_bounded() -> None:
+    redactor = Redactor()
+    for number in range(20_000):
+        redactor.hides(f"key {number}")
+    redactor.hides("k" * 1_000)
+
+    assert len(redactor.harmless) <= 4_096
+    assert max(map(len, redactor.harmless)) < 100
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ("a", "b"), {"a", "b"}])
+def test_the_set_may_be_given_as_any_collection(names: Any) -> None:
+    assert TractConfig(redact_keys=names).redact_keys == {"a", "b"}
+
+
+@pytest.mark.parametrize("names", ["api_key", ["a", 5], [b"a"], None, [""], ["- _"], {"a": 1}])
+def test_a_set_that_is_none_is_refused_by_name(names: Any) -> None:
+    with pytest.raises(ValidationError, match="redact_keys"):
+        TractConfig(redact_keys=names)
+
+
+def test_a_name_of_nothing_is_told_what_to_do() -> None:
+    with pytest.raises(ValidationError, match="give an empty set"):
+        TractConfig(redact_keys=frozenset({"--"}))
+
+
+def test_names_are_folded_as_the_docs_say() -> None:
+    assert folded("X-Api_Key ") == "xapikey"
+
+
+# errors
+
+
+UNSTORABLE: dict[str, Any] = {
+    "NaN": math.nan,
+    "bytes": b"x",
+    "object": object(),
+    "surrogate": "\ud800",
+    "key": {5: 1},
+    "tuple as key": {(SECRET, "a"): 1},
+    "digits": 10**5000,
+    "function": lambda: SECRET,
+}
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("name", UNSTORABLE)
+async def test_an_error_tells_no_value_that_stands_beside(
+    tract: AsyncTract, db_path: Path, name: str, large: bool
+) -> None:
+    given = {"a": SECRET, **with_secrets(large=large), "bad": [SECRET, {"b": UNSTORABLE[name]}]}
+    for options in ({"generation_config": given}, {"metadata": given}):
+        with pytest.raises(ContentValidationError) as caught:
+            await tract.commit(SAID, **options)  # type: ignore[arg-type]
+
+        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert SECRET not in told
+    assert SECRET.encode() not in on_disk(db_path)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": {"api_key": SECRET}, "completion_tokens": 1},
+        {"prompt_tokens": 1, "completion_tokens": 1, "api_key": SECRET, "cost": math.nan},
+        {"api_key": SECRET},
+        SECRET,
+    ],
+)
+async def test_an_error_of_a_usage_tells_no_value(tract: AsyncTract, usage: Any) -> None:
+    await tract.user("hi")
+    with pytest.raises(ContentValidationError) as caught:
+        await tract.record_usage(usage)
+
+    assert SECRET not in f"{caught.value}{caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:{}@host/db",
+        "postgresql+asyncpg://user:{}@host/db?password={}",
+        "sqlite://user:{}@/a.db",
+        "sqlite://:{}@host/a.db",
+        "sqlite+nothing://user:{}@host/a.db",
+        "sqlite:///{folder}/missing/a.db?password={}",
+        "sqlite:///file:{folder}/missing/a.db?mode=rw&uri=true&key={}",
+        "sqlite:///{folder}/a.db?timeout={}",
+        "sqlite:///{folder}/a.db?timeout={}&timeout=1",
+        "x://user:{}@host",
+        "://user:{}@host",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Query string argument")  # SQLAlchemy names the key alone
+async def test_an_error_tells_no_password_of_a_url(url: str, tmp_path: Path) -> None:
+    target = url.replace("{folder}", str(tmp_path)).replace("{}", SECRET)
+    for opening in (AsyncTract.open(target), TractStore.open(target)):
+        with pytest.raises(StorageError) as caught:
+            await opening
+
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert SECRET not in f"{error}{error!r}{vars(error)}"
+            error = error.__cause__
