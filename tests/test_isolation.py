@@ -1,0 +1,577 @@
+"""Two tracts in one store: no call on one reaches anything of the other, whatever it is given.
+
+Every public call is here, and every parameter that it takes; one that is added later fails
+these tests until it is here too.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import sqlite3
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from tract import (
+    AsyncTract,
+    Batch,
+    BudgetAction,
+    CommitNotFoundError,
+    CommitOperation,
+    EditTargetError,
+    FreeformContent,
+    HeadMovedError,
+    NullTokenCounter,
+    Priority,
+    StagedCommit,
+    TokenBudgetConfig,
+    TokenUsage,
+    TractConfig,
+    TractStore,
+)
+from tract.runtime import Options, Runtime
+
+EDIT = CommitOperation.EDIT
+COUNTER = NullTokenCounter()
+MARK = "of the other tract"
+SAID = {"content_type": "dialogue", "role": "user", "text": "mine"}
+KINDS = ("entry", "edit", "annotation", "head", "side")
+BRANCHES = ("main", "side", "new")
+
+Call = Callable[["World", str], Awaitable[Any]]
+
+
+class World(NamedTuple):
+    """A store with two tracts: a handle on mine, and what hashes name in the other."""
+
+    store: TractStore
+    path: Path
+    mine: AsyncTract
+    foreign: dict[str, str]
+
+
+class Refused(NamedTuple):
+    """A call that is to fail, and how."""
+
+    error: type[Exception]
+    call: Call
+
+
+async def fill(tract: AsyncTract, word: str) -> dict[str, str]:
+    """Commit everything that there is to commit; return its hashes by kind."""
+    noted: dict[str, Any] = {
+        "message": word,
+        "metadata": {"by": word},
+        "generation_config": {"model": word, "temperature": 0.5},
+    }
+    entry = await tract.user(word, **noted)
+    edit = await tract.user(word, operation=EDIT, edit_target=entry.commit_hash, **noted)
+    annotation = await tract.annotate(entry.commit_hash, Priority.PINNED, reason=word)
+    head = await tract.assistant(word, **noted)
+    await tract.record_usage(TokenUsage(len(word), 5))
+    return {
+        "entry": entry.commit_hash,
+        "edit": edit.commit_hash,
+        "annotation": annotation.commit_hash,
+        "head": head.commit_hash,
+    }
+
+
+@pytest_asyncio.fixture(params=BRANCHES)
+async def world(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """The handle is on a branch of each kind: the main one, a second one, one without commits."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await fill(store.tract("mine"), "of mine")
+        await fill(store.tract("mine", branch="side"), "of mine")
+        foreign = await fill(store.tract("other"), MARK)
+        foreign["side"] = (await fill(store.tract("other", branch="side"), MARK))["entry"]
+        yield World(store, db_path, store.tract("mine", branch=request.param), foreign)
+
+
+def rows(path: Path, tract_id: str) -> list[tuple[Any, ...]]:
+    """Return every row that the store has of a tract, the contents' among them."""
+    connection = sqlite3.connect(path)
+    found = [
+        row
+        for statement in (
+            "SELECT * FROM commits JOIN blobs USING (content_hash) WHERE tract_id = ?",
+            "SELECT * FROM refs WHERE tract_id = ?",
+            "SELECT * FROM usage WHERE tract_id = ?",
+        )
+        for row in connection.execute(statement, (tract_id,))
+    ]
+    connection.close()
+    return found
+
+
+# each call, given a hash of the other tract wherever it takes one
+
+
+async def in_batch(world: World, stage: Callable[[Batch], Any], **options: Any) -> Any:
+    async with world.mine.batch(**options) as batch:
+        stage(batch)
+    return batch.commits
+
+
+async def committed_in_batch(world: World, name: str) -> Any:
+    async with world.mine.batch() as batch:
+        staged = batch.commit(SAID, metadata={"given": name})
+    return [staged.info, batch.commits]
+
+
+async def listed(world: World, name: str) -> Any:
+    """Read and page through everything that a handle lists."""
+    first = await world.mine.log(None)
+    return [await world.mine.log(1, before=info.commit_hash) for info in first]
+
+
+async def indexed(world: World, name: str) -> Any:
+    await world.store.create_config_index("model")
+    return await world.mine.query_by_config("model", "in", [MARK, "of mine"])
+
+
+class Custom(FreeformContent):
+    """A type that the whole store knows once any tract has registered it."""
+
+
+async def registered(world: World, name: str) -> Any:
+    world.mine.register_content_type("custom", Custom)
+    world.store.register_content_type("custom", Custom)
+    return await world.mine.log(None)
+
+
+async def closed(world: World, name: str) -> Any:
+    """A handle that is closed leaves the other tract's open."""
+    await world.mine.aclose()
+    await world.store.tract("other").head()
+
+
+async def closed_store(world: World, name: str) -> Any:
+    await world.store.aclose()
+
+
+async def queried(world: World, name: str) -> Any:
+    found = [
+        await world.mine.query_by_config("model", operator, value)
+        for operator, value in [
+            *(("=", MARK), ("!=", "x"), (">", ""), ("<=", MARK), ("in", [MARK]), ("not in", [])),
+        ]
+    ]
+    return [*found, await world.mine.query_by_config("temperature", ">", 0, limit=10**6)]
+
+
+async def compiled(world: World, name: str) -> Any:
+    contexts = [
+        await world.mine.compile(),
+        await world.mine.compile(at_time=datetime.now(UTC)),
+        await world.mine.compile(include_edit_annotations=True, aggregate_same_role=False),
+    ]
+    return [
+        (c.to_dicts(), c.commit_hashes, c.generation_configs, c.token_source, c.head_hash)
+        for c in contexts
+    ]
+
+
+async def checked(world: World, name: str) -> Any:
+    report = await world.mine.verify()
+    connection = sqlite3.connect(world.path)
+    counting = "SELECT count(*) FROM commits WHERE tract_id = 'mine'"
+    [commits] = connection.execute(counting).fetchone()
+    connection.close()
+
+    assert (report.checked, report.faults) == (commits, ())
+    return report
+
+
+async def recorded(world: World, name: str) -> Any:
+    await world.mine.user("mine")
+    return (await world.mine.record_usage(TokenUsage(1, 1))).token_source
+
+
+async def fresh_handles(world: World, name: str) -> Any:
+    """A hash for a name makes a tract or a branch of that name, with nothing in it."""
+    handles = [world.store.tract(name), world.store.tract("mine", branch=name)]
+    return [(await handle.compile()).to_dicts() for handle in handles]
+
+
+async def opened(world: World, name: str) -> Any:
+    for kind in (AsyncTract, TractStore):
+        async with kind.open(world.path, tokenizer=COUNTER) as another:
+            handle = another.tract("mine") if isinstance(another, TractStore) else another
+            assert await handle.get_commit(name) is None
+
+
+CALLS: dict[str, list[Call | Refused]] = {
+    "AsyncTract.aclose": [closed],
+    "AsyncTract.annotate": [
+        Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.SKIP)),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.NORMAL)),
+    ],
+    "AsyncTract.assistant": [
+        lambda w, name: w.mine.assistant(name, name=name, message=name, metadata={name: name}),
+        Refused(
+            EditTargetError,
+            lambda w, name: w.mine.assistant("x", operation=EDIT, edit_target=name),
+        ),
+        Refused(HeadMovedError, lambda w, name: w.mine.assistant("x", expected_head=name)),
+    ],
+    "AsyncTract.batch": [
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.commit(SAID), expected_head=name),
+        ),
+        Refused(HeadMovedError, lambda w, name: in_batch(w, bool, expected_head=name)),
+    ],
+    "AsyncTract.branch": [],
+    "AsyncTract.commit": [
+        lambda w, name: w.mine.commit(SAID, generation_config={"model": name}),
+        Refused(
+            EditTargetError, lambda w, name: w.mine.commit(SAID, operation=EDIT, edit_target=name)
+        ),
+        Refused(HeadMovedError, lambda w, name: w.mine.commit(SAID, expected_head=name)),
+    ],
+    "AsyncTract.compile": [
+        compiled,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.compile(at_commit=name)),
+    ],
+    "AsyncTract.get_annotations": [
+        Refused(CommitNotFoundError, lambda w, name: w.mine.get_annotations(name))
+    ],
+    "AsyncTract.get_commit": [lambda w, name: w.mine.get_commit(name)],
+    "AsyncTract.get_content": [
+        Refused(CommitNotFoundError, lambda w, name: w.mine.get_content(name))
+    ],
+    "AsyncTract.head": [lambda w, name: w.mine.head()],
+    "AsyncTract.log": [
+        listed,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
+    ],
+    "AsyncTract.open": [opened],
+    "AsyncTract.query_by_config": [queried],
+    "AsyncTract.record_usage": [
+        recorded,
+        Refused(HeadMovedError, lambda w, name: w.mine.record_usage(TokenUsage(1), head_hash=name)),
+    ],
+    "AsyncTract.register_content_type": [registered],
+    "AsyncTract.system": [
+        lambda w, name: w.mine.system(name),
+        Refused(
+            EditTargetError, lambda w, name: w.mine.system("x", operation=EDIT, edit_target=name)
+        ),
+        Refused(HeadMovedError, lambda w, name: w.mine.system("x", expected_head=name)),
+    ],
+    "AsyncTract.tract_id": [],
+    "AsyncTract.user": [
+        lambda w, name: w.mine.user(name),
+        Refused(
+            EditTargetError, lambda w, name: w.mine.user("x", operation=EDIT, edit_target=name)
+        ),
+        Refused(HeadMovedError, lambda w, name: w.mine.user("x", expected_head=name)),
+    ],
+    "AsyncTract.verify": [checked],
+    "Batch.annotate": [
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: in_batch(w, lambda batch: batch.annotate(name, Priority.SKIP)),
+        )
+    ],
+    "Batch.commit": [
+        committed_in_batch,
+        Refused(
+            EditTargetError,
+            lambda w, name: in_batch(
+                w, lambda batch: batch.commit(SAID, operation=EDIT, edit_target=name)
+            ),
+        ),
+    ],
+    "StagedCommit.info": [committed_in_batch],
+    "StagedCommit.target_in": [],  # a test of its own: it takes a batch, not a hash
+    "TractStore.aclose": [closed_store],
+    "TractStore.cache_info": [],  # what all tracts together use of the cache, in numbers
+    "TractStore.create_config_index": [indexed],
+    "TractStore.from_engine": [],  # gives a store, whose calls are here
+    "TractStore.open": [opened],
+    "TractStore.register_content_type": [registered],
+    "TractStore.tract": [fresh_handles],
+    "TractStore.tract_ids": [],  # tells the names of tracts, and nothing in them
+}
+
+HARMLESS = {
+    # what is committed, and how
+    *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
+    *("priority", "usage", "options"),
+    # what is looked for, and how it is shown; no value of these names a commit
+    *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
+    "value",
+    # stores themselves
+    *("target", "config", "tokenizer", "compiler", "engine", "model", "batch"),
+}
+NAMES = {"tract_id", "branch"}
+HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {
+    "target_hash"
+}
+
+
+def public_calls() -> dict[str, Any]:
+    """Return every public method and property of the facades."""
+    return {
+        f"{kind.__name__}.{name}": inspect.getattr_static(kind, name)
+        for kind in (AsyncTract, Batch, StagedCommit, TractStore)
+        for name in dir(kind)
+        if not name.startswith("_")
+    }
+
+
+def parameters(call: Any) -> set[str]:
+    function = call.__func__ if isinstance(call, (classmethod, staticmethod)) else call
+    if isinstance(call, property):
+        return set()
+    return set(inspect.signature(function).parameters) - {"self", "cls"}
+
+
+def test_every_public_call_is_here() -> None:
+    assert sorted(CALLS) == sorted(public_calls())
+
+
+def test_every_parameter_of_a_public_call_is_known_for_what_it_takes() -> None:
+    """`target` of a batch's annotation is a hash by another name."""
+    known = HARMLESS | NAMES | HASHES
+    unknown = {
+        f"{name}({parameter})"
+        for name, call in public_calls().items()
+        for parameter in parameters(call) - known
+    }
+
+    assert unknown == set()
+
+
+def test_every_parameter_that_takes_a_hash_is_given_a_foreign_one() -> None:
+    taking = {
+        name
+        for name, call in public_calls().items()
+        if parameters(call) & HASHES or "options" in parameters(call)
+    }
+    given = {name for name, calls in CALLS.items() if calls}
+
+    assert taking - given == set()
+    for name in taking - {"AsyncTract.get_commit"}:
+        takes = parameters(public_calls()[name]) & HASHES
+        if "options" in parameters(public_calls()[name]):
+            takes |= {"edit_target", "expected_head"}
+        refusals = [call for call in CALLS[name] if isinstance(call, Refused)]
+        assert len(refusals) >= len(takes), name
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+async def test_no_call_reaches_the_other_tract(world: World, name: str) -> None:
+    kinds = KINDS[:1] if name.endswith("aclose") else KINDS
+    for call, kind in itertools.product(CALLS[name], kinds):
+        given = world.foreign[kind]
+        others, mine = rows(world.path, "other"), rows(world.path, "mine")
+        if isinstance(call, Refused):
+            with pytest.raises(call.error) as caught:
+                await call.call(world, given)
+            told = str(caught.value)
+
+            assert rows(world.path, "mine") == mine
+        else:
+            told = repr(await call(world, given))
+        told = told.replace(given, "")  # what it was given itself
+
+        assert rows(world.path, "other") == others
+        assert MARK not in told
+        assert [digest for digest in world.foreign.values() if digest in told] == []
+
+
+async def test_the_other_tract_compiles_as_before_after_all_of_it(world: World) -> None:
+    other = world.store.tract("other")
+    before, log = await other.compile(), await other.log(None)
+    for name, calls in CALLS.items():
+        for call in calls:
+            if "close" in name:
+                continue
+            try:
+                await (call.call if isinstance(call, Refused) else call)(
+                    world, world.foreign["entry"]
+                )
+            except (CommitNotFoundError, EditTargetError, HeadMovedError):
+                pass
+
+    assert await other.compile() == before
+    assert await other.log(None) == log
+    assert (await other.verify()).faults == ()
+
+
+async def test_a_commit_staged_for_one_tract_is_no_target_in_another(world: World) -> None:
+    other = world.store.tract("other")
+    async with other.batch() as theirs:
+        staged = theirs.commit(SAID)
+    before = rows(world.path, "mine")
+    with pytest.raises(EditTargetError):
+        async with world.mine.batch() as batch:
+            batch.commit(SAID, operation=EDIT, edit_target=staged)
+    with pytest.raises(CommitNotFoundError):
+        async with world.mine.batch() as batch:
+            batch.annotate(staged, Priority.SKIP)
+    async with other.batch() as unlanded:
+        waiting = unlanded.commit(SAID)
+        with pytest.raises(EditTargetError):
+            async with world.mine.batch() as batch:
+                batch.commit(SAID, operation=EDIT, edit_target=waiting)
+
+    assert rows(world.path, "mine") == before
+
+
+async def test_tract_ids_name_tracts_and_the_cache_tells_numbers(world: World) -> None:
+    assert await world.store.tract_ids() == ["mine", "other"]
+    assert MARK not in repr(world.store.cache_info())
+    assert MARK not in repr([world.mine, world.mine.tract_id, world.mine.branch])
+
+
+async def test_a_budget_counts_its_own_tract_alone() -> None:
+    budget = TokenBudgetConfig(max_tokens=20, action=BudgetAction.REJECT)
+    config = TractConfig(token_budget=budget)
+    async with TractStore.open(config=config, tokenizer=_Words()) as store:
+        for number in range(30):
+            await store.tract(f"tract {number}").user("a word or two")
+
+        assert len(await store.tract_ids()) == 30
+
+
+class _Words(NullTokenCounter):
+    """Counts words, so that budgets have something to count."""
+
+    def count_text(self, text: str) -> int:
+        return len(text.split())
+
+    def count_messages(self, messages: Any) -> int:
+        return sum(self.count_text(message["content"]) for message in messages)
+
+
+# tracts whose commits have the very same hashes
+
+
+@pytest_asyncio.fixture
+async def twins(db_path: Path) -> AsyncIterator[tuple[AsyncTract, AsyncTract, str]]:
+    """Two tracts with one commit each, of one hash: they say the same at the same time."""
+    options = Options(TractConfig(), COUNTER, None, clock=lambda: 1_700_000_000_000_000)
+    store = TractStore(await Runtime.open(str(db_path), options))
+    async with store:
+        one, two = store.tract("one"), store.tract("two")
+        first = await one.user("same", message="one", generation_config={"of": "one"})
+        second = await two.user("same", message="two", generation_config={"of": "two"})
+
+        assert first.commit_hash == second.commit_hash
+        yield one, two, first.commit_hash
+
+
+async def seen(tract: AsyncTract, name: str) -> Any:
+    """Return all that a tract shows of a commit and its history."""
+    context = await tract.compile()
+    return (
+        await tract.get_commit(name),
+        await tract.get_content(name),
+        await tract.get_annotations(name),
+        await tract.log(None),
+        await tract.query_by_config("of", "!=", None),
+        (context.to_dicts(), context.token_source, context.generation_configs),
+        await tract.compile(at_commit=name),
+        await tract.verify(),
+    )
+
+
+async def test_one_hash_in_two_tracts_is_two_commits(
+    twins: tuple[AsyncTract, AsyncTract, str],
+) -> None:
+    one, two, name = twins
+    first, second = await one.get_commit(name), await two.get_commit(name)
+
+    assert first is not None
+    assert second is not None
+    assert (first.message, first.generation_config) == ("one", {"of": "one"})
+    assert (second.message, second.generation_config) == ("two", {"of": "two"})
+
+
+CHANGES: dict[str, Callable[[AsyncTract, str], Awaitable[Any]]] = {
+    "annotate": lambda tract, name: tract.annotate(name, Priority.SKIP, reason="r"),
+    "edit": lambda tract, name: tract.user(
+        "edited", operation=EDIT, edit_target=name, generation_config={"of": "edit"}
+    ),
+    "usage": lambda tract, name: tract.record_usage(TokenUsage(1, 2), head_hash=name),
+    "commit": lambda tract, name: tract.user("more", expected_head=name),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_what_is_done_to_a_hash_is_done_in_its_own_tract(
+    twins: tuple[AsyncTract, AsyncTract, str], change: str
+) -> None:
+    one, two, name = twins
+    before, own = await seen(one, name), await seen(two, name)
+    await CHANGES[change](two, name)
+
+    assert await seen(one, name) == before
+    assert await seen(two, name) != own
+
+
+# names that are nearly the same
+
+
+LOOKALIKES = [
+    *(("a", "main"), ("A", "main"), ("a ", "main"), (" a", "main"), ("a", "Main"), ("a", "main ")),
+    *(("a/b", "c"), ("a", "b/c"), ("a", "heads/main"), ("a", "refs/heads/main"), ("a", "../a")),
+    *(("a%", "main"), ("a_", "main"), ("ab", "main"), ("'a'", "main"), ("a\0", "main")),
+    *(("a\0b", "main"), ("", "main"), ("a", "*"), ("a*", "main"), ("1", "main"), ("01", "main")),
+    ("1.0", "main"),
+    (unicodedata.normalize("NFC", "é"), "main"),
+    (unicodedata.normalize("NFD", "é"), "main"),
+]
+
+
+async def test_names_that_look_alike_are_different_tracts_and_branches(db_path: Path) -> None:
+    named = [pair for pair in LOOKALIKES if all(pair)]
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        for number, (tract_id, branch) in enumerate(named):
+            await store.tract(tract_id, branch=branch).user(f"said {number}")
+        heads = [await store.tract(t, branch=b).head() for t, b in named]
+        said = [await store.tract(t, branch=b).compile() for t, b in named]
+        ids = await store.tract_ids()
+
+    assert len(set(heads)) == len(named)
+    assert [context.to_dicts() for context in said] == [
+        [{"role": "user", "content": f"said {number}"}] for number in range(len(named))
+    ]
+    assert ids == sorted({tract_id for tract_id, _ in named})
+
+
+async def test_branches_of_one_tract_share_commits_and_change_none_of_each_other(
+    db_path: Path,
+) -> None:
+    """A hash of another branch can be read here, and neither edited nor annotated."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        branches = [store.tract("t", branch=name) for name in ("main", "side")]
+        hashes = [await fill(branch, branch.branch) for branch in branches]
+        before = [await branch.compile() for branch in branches]
+        for (here, _), (_, there) in itertools.permutations(zip(branches, hashes, strict=True), 2):
+            for call in (
+                here.user("x", operation=EDIT, edit_target=there["entry"]),
+                here.annotate(there["entry"], Priority.SKIP),
+            ):
+                with pytest.raises(EditTargetError):
+                    await call
+            with pytest.raises(HeadMovedError):
+                await here.user("x", expected_head=there["head"])
+            with pytest.raises(HeadMovedError):
+                await here.record_usage(TokenUsage(1), head_hash=there["head"])
+
+            assert await here.get_commit(there["entry"]) is not None
+            assert await here.get_annotations(there["entry"]) == []
+            assert there["entry"] not in {info.commit_hash for info in await here.log(None)}
+
+        assert [await branch.compile() for branch in branches] == before
