@@ -1,27 +1,45 @@
-"""Checks of what callers pass, before it is taken for something that it is not."""
+"""What callers pass, taken for what it is; `isinstance` would ask the value itself."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 from tract.canonical import canonical_json
-from tract.exceptions import CommitNotFoundError, EditTargetError
+from tract.exceptions import (
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    shown,
+)
+from tract.protocols import UNSET, UnsetType
 
-__all__ = ["check_hash", "check_name", "check_target", "check_time", "checked_limit"]
+__all__ = [
+    "check_time",
+    "checked_hash",
+    "checked_head",
+    "checked_limit",
+    "checked_name",
+    "checked_target",
+]
 
 _MAX_NAME = 255
 _MOST = 2**62  # SQL counts in 64 bits
 
 
-def check_name(name: str, value: object) -> None:
-    """Refuse what is no name for a tract or a branch.
+def checked_name(name: str, value: object) -> str:
+    """Return the name of a tract or a branch.
 
     Raises:
         ValueError: it is no string of 1 to 255 characters that UTF-8 can hold.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
-        raise ValueError(f"{name} must be a string of 1 to {_MAX_NAME} characters, not {value!r}")
-    canonical_json(value, name)
+    text = _text(value)
+    if text is None or not 0 < len(text) <= _MAX_NAME:
+        raise ValueError(
+            f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
+        )
+    canonical_json(text, name)
+    return text
 
 
 def check_time(moment: object) -> None:
@@ -30,23 +48,42 @@ def check_time(moment: object) -> None:
     Raises:
         ValueError: it is no datetime, or a naive one.
     """
-    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+    if not issubclass(type(moment), datetime) or _is_naive(moment):
         raise ValueError(
             "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
         )
 
 
-def check_hash(value: object, *, may_be_none: bool = True) -> None:
-    """Refuse what callers without a type checker may give, before it is taken for something.
+def checked_hash(value: object) -> str:
+    """Return a hash that callers without a type checker may have got wrong.
 
     Raises:
         CommitNotFoundError: it is no string.
     """
-    if not isinstance(value, str) and not (may_be_none and value is None):
-        raise CommitNotFoundError(value)  # type: ignore[arg-type]  # that is the point
+    text = _text(value)
+    if text is None:
+        raise CommitNotFoundError(shown(value))
+    return text
 
 
-def checked_limit(limit: int | None) -> int | None:
+def checked_head(name: str, value: object) -> str | UnsetType | None:
+    """Return the head that a caller expects; None and UNSET are themselves.
+
+    Raises:
+        ContentValidationError: it is no string.
+    """
+    if value is None or value is UNSET:
+        return value
+    text = _text(value)
+    if text is None:
+        raise ContentValidationError(
+            f"{shown(value)} is no commit hash. Give a string, such as `info.commit_hash`, or None",
+            name,
+        )
+    return text
+
+
+def checked_limit(limit: object) -> int | None:
     """Return a limit that SQL can count to.
 
     Raises:
@@ -54,18 +91,36 @@ def checked_limit(limit: int | None) -> int | None:
     """
     if limit is None:
         return None
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise ValueError(f"limit must be an integer from 0 up, or None, not {limit!r}")
-    return limit if limit < _MOST else None
+    kind = type(limit)
+    count = -1
+    if issubclass(kind, int) and kind is not bool:
+        count = int.__index__(cast(int, limit))
+    if count < 0:
+        raise ValueError(f"limit must be an integer from 0 up, or None, not {shown(limit)}")
+    return count if count < _MOST else None
 
 
-def check_target(edit_target: object) -> None:
-    """Refuse an edit target that is no hash.
+def checked_target(edit_target: object) -> str:
+    """Return the target of an edit.
 
     Raises:
         EditTargetError: it is no string.
     """
-    if not isinstance(edit_target, str):
+    text = _text(edit_target)
+    if text is None:
         raise EditTargetError(
-            repr(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
+            shown(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
         )
+    return text
+
+
+def _text(value: object) -> str | None:
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
+def _is_naive(moment: object) -> bool:
+    assert isinstance(moment, datetime)
+    try:
+        return moment.utcoffset() is None
+    except Exception:  # of a time zone of somebody's own
+        return True

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from tract.arguments import check_target
+from tract.arguments import checked_target
 from tract.engine.drafts import Given, Staged
 from tract.engine.infos import commit_infos
-from tract.exceptions import CommitNotFoundError, EditTargetError, TractError
+from tract.exceptions import CommitNotFoundError, EditTargetError, TractError, shown
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, CommitOperation
 from tract.protocols import UNSET, UnsetType
@@ -108,8 +108,8 @@ class Batch:
             TractError: called outside the block.
         """
         self._check_open()
-        if not isinstance(target, (str, StagedCommit)):
-            raise CommitNotFoundError(target)
+        if not issubclass(type(target), (str, StagedCommit)):
+            raise CommitNotFoundError(shown(target))
         named = self._target(target)
         return self._stage(self._runtime.drafts.stage_annotation(named, priority, reason))
 
@@ -118,10 +118,9 @@ class Batch:
             raise TractError("Stage commits inside the batch's `async with` block.")
 
     def _target(self, target: str | StagedCommit) -> str | int:
-        if isinstance(target, StagedCommit):
+        if type(target) is StagedCommit:
             return target.target_in(self)
-        check_target(target)
-        return target
+        return checked_target(target)
 
     def _stage(self, staged: Staged) -> StagedCommit:
         self._staged.append(staged)

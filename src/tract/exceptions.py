@@ -56,6 +56,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def _bare(name: str | None) -> str:
+    """Return what a text shows of a hash: without quotes, if it may be one."""
+    return name if name is not None and name.isalnum() and len(name) <= _SHOWN else shown(name)
+
+
 class TractError(Exception):
     """Base of all errors of this library; raised itself where no closer one fits."""
 
@@ -140,7 +145,7 @@ class HeadMovedError(TractError):
 
     def __str__(self) -> str:
         return (
-            f"The head is {self.actual}, not {self.expected} as expected. Nothing was written. "
+            f"The head is {self.actual}, not {_bare(self.expected)} as expected. Nothing was written. "
             "Compile again, decide whether the change still holds, and retry from the new head."
         )
 

@@ -12,7 +12,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tract.arguments import check_hash, check_name, check_target, check_time, checked_limit
+from tract.arguments import (
+    check_time,
+    checked_hash,
+    checked_head,
+    checked_limit,
+    checked_name,
+    checked_target,
+)
 from tract.batch import Batch
 from tract.engine.drafts import Given
 from tract.engine.infos import annotation_of, commit_infos, microseconds
@@ -64,10 +71,10 @@ class AsyncTract:
     def __init__(
         self, runtime: Runtime, tract_id: str, branch: str = "main", *, owns_runtime: bool = False
     ) -> None:
-        for name, value in (("tract_id", tract_id), ("branch", branch)):
-            check_name(name, value)
         self._runtime = runtime
-        self._branch = BranchName(tract_id, branch)
+        self._branch = BranchName(
+            checked_name("tract_id", tract_id), checked_name("branch", branch)
+        )
         self._owns_runtime = owns_runtime
         self._closed = False
 
@@ -96,7 +103,7 @@ class AsyncTract:
         """
         options = checked_options(config, tokenizer, compiler)
         chosen = uuid4().hex if tract_id is None else tract_id
-        check_name("tract_id", chosen)
+        checked_name("tract_id", chosen)
 
         async def open_it() -> AsyncTract:
             return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
@@ -144,7 +151,8 @@ class AsyncTract:
             TokenizerUnavailableError: the vocabulary of the tokenizer cannot be had.
         """
         if edit_target is not None:
-            check_target(edit_target)
+            edit_target = checked_target(edit_target)
+        expected_head = checked_head("expected_head", expected_head)
         given = Given(content, operation, edit_target, message, metadata, generation_config)
         with self._call():
             draft = await self._runtime.drafts.make(given)
@@ -186,7 +194,7 @@ class AsyncTract:
         written either if the block itself raises.
         """
         self._check_open()
-        return Batch(self._runtime, self._branch, expected_head)
+        return Batch(self._runtime, self._branch, checked_head("expected_head", expected_head))
 
     async def compile(
         self,
@@ -213,7 +221,8 @@ class AsyncTract:
             raise ValueError("give at_commit or at_time, not both")
         if at_time is not None:
             check_time(at_time)
-        check_hash(at_commit)
+        if at_commit is not None:
+            at_commit = checked_hash(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._call():
@@ -239,7 +248,7 @@ class AsyncTract:
             BlobNotFoundError: the store has lost its content.
             ContentValidationError: its custom content type is not registered with this store.
         """
-        check_hash(commit_hash, may_be_none=False)
+        commit_hash = checked_hash(commit_hash)
         with self._call():
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
             load = self._runtime.registry.load
@@ -257,7 +266,8 @@ class AsyncTract:
             ValueError: *limit* is negative.
         """
         limit = checked_limit(limit)
-        check_hash(before)
+        if before is not None:
+            before = checked_hash(before)
         with self._call():
             records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
             return await commit_infos(self._runtime.threads, records)
@@ -273,7 +283,7 @@ class AsyncTract:
             ContentValidationError: *priority* or *reason* is none.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
-        check_hash(target_hash, may_be_none=False)
+        target_hash = checked_hash(target_hash)
         with self._call():
             draft = await self._runtime.drafts.annotate(target_hash, priority, reason)
             records = await self._runtime.writer.write(self._branch, [draft])
@@ -285,7 +295,7 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
         """
-        check_hash(target_hash, may_be_none=False)
+        target_hash = checked_hash(target_hash)
         with self._call():
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
         return [annotation_of(record, data) for record, data in stored]
@@ -326,13 +336,14 @@ class AsyncTract:
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
-            ContentValidationError: *usage* has an unknown shape, or a count that is none.
+            ContentValidationError: *head_hash* is no string; *usage* has an unknown shape, or a count that is none.
             TractError: the branch has no commit yet.
         """
+        expected = checked_head("head_hash", head_hash)
         counts, raw_json = parse_usage(usage, self._runtime.redactor)
         with self._call():
             head = await self._runtime.usages.record(
-                self._branch, counts, raw_json, head_hash=head_hash
+                self._branch, counts, raw_json, head_hash=None if expected is UNSET else expected
             )
             return await self._runtime.reader.compile(
                 self._branch, Position(commit_hash=head), ViewOptions()

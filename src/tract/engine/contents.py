@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tract.canonical import canonical_bytes, stored_json
-from tract.exceptions import ContentValidationError
+from tract.exceptions import ContentValidationError, TractError, shown
 from tract.models.annotations import AnnotationContent
 from tract.models.content import (
     ArtifactContent,
@@ -74,6 +74,23 @@ class ContentRegistry:
         """Tell whether contents of this type can be compiled."""
         return content_type in _BUILT_IN or content_type in self._custom
 
+    def read(self, content: object) -> tuple[str, Fields]:
+        """Return the type and the validated fields of a content that a caller gave.
+
+        Raises:
+            ContentValidationError: it is none, or none that this store knows.
+        """
+        try:
+            model, name, values = self.given(content)
+            return name, self.fields(model, name, values)
+        except TractError:
+            raise
+        except Exception as error:  # whatever a foreign mapping, value or validator raises
+            raise ContentValidationError(
+                f"the {type(content).__name__} could not be read ({type(error).__name__}). "
+                "Give a content model, or a dict of plain values",
+            ) from error
+
     def given(self, content: object) -> tuple[type[BaseModel], str, Mapping[str, Any] | BaseModel]:
         """Return the model, its name and the values of a content that a caller gave.
 
@@ -81,23 +98,26 @@ class ContentRegistry:
             ContentValidationError: it is neither a dict with a known `content_type` nor an
                 instance of a known model.
         """
-        if isinstance(content, AnnotationContent):
-            raise _not_by_hand()
-        if isinstance(content, BaseModel):
-            return self._given_model(content)
-        if not isinstance(content, Mapping):
+        kind = type(content)
+        if kind is not dict and issubclass(kind, BaseModel):
+            return self._given_model(cast(BaseModel, content))
+        if kind is not dict and not issubclass(kind, Mapping):
             raise ContentValidationError(
                 f"a {type(content).__name__} is no content. Give a content model such as "
                 "DialogueContent(...), or a dict with 'content_type'.",
             )
-        name = content.get("content_type")
-        if not isinstance(name, str):
+        content = dict(cast(Mapping[str, Any], content))
+        named = content.get("content_type")
+        if not issubclass(type(named), str):
             raise ContentValidationError(
                 f"is missing or no string. Use one of: {self._names()}.", "content_type"
             )
+        name = str.__str__(named)
         return self._model(name), name, content
 
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
+        if isinstance(content, AnnotationContent):
+            raise _not_by_hand()
         for name, model in (*_BUILT_IN.items(), *self._custom.items()):
             if type(content) is model:
                 return model, name, content
@@ -112,7 +132,7 @@ class ContentRegistry:
         model = _BUILT_IN.get(name) or self._custom.get(name)
         if model is None:
             raise ContentValidationError(
-                f"{name!r} is not known to this store. Use one of: {self._names()}; or register it "
+                f"{shown(name)} is not known to this store. Use one of: {self._names()}; or register it "
                 "with `register_content_type(name, model)`.",
                 "content_type",
             )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,7 +20,7 @@ from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.hashing import commit_hash, content_hash
 from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import ContentValidationError, EditTargetError
+from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
 from tract.redaction import Redactor
@@ -29,6 +30,9 @@ __all__ = ["DraftMaker", "Given", "Staged"]
 
 _QUICK = 50  # small commits, about a millisecond of work
 _REMEMBERED = 4096
+_UNCHANGING = frozenset({str, int, float, bool, type(None)})
+
+E = TypeVar("E", bound=StrEnum)
 
 
 class Given(NamedTuple):
@@ -102,16 +106,15 @@ class DraftMaker:
 
     def stage_annotation(self, target: str | int, priority: Priority, reason: str | None) -> Staged:
         """Return what `finish` makes the draft of an ANNOTATE commit of; see `stage`."""
-        try:
-            priority = Priority(priority)
-        except ValueError:
+        chosen = _member(Priority, priority)
+        if chosen is None:
             names = ", ".join(Priority)
             raise ContentValidationError(
-                f"{priority!r} is no priority. Use one of: {names}.", "priority"
-            ) from None
+                f"{shown(priority)} is no priority. Use one of: {names}.", "priority"
+            )
         if is_heavy(reason):
-            return partial(self._annotation, target, priority, reason)
-        return self._annotation(target, priority, reason)
+            return partial(self._annotation, target, chosen, reason)
+        return self._annotation(target, chosen, reason)
 
     async def finish(self, staged: Sequence[Staged]) -> list[CommitDraft]:
         """Return the drafts of commits that were staged, made on a thread if that is long work."""
@@ -134,9 +137,7 @@ class DraftMaker:
         )
 
     def _annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
-        if reason is not None:
-            _check_text(reason, "reason")
-        content = AnnotationContent(priority=priority.value, reason=reason)
+        content = AnnotationContent(priority=priority.value, reason=_text(reason, "reason"))
         data = self._bounded(canonical_bytes(content.model_dump()), "reason")
         return _draft("annotation", CommitOperation.ANNOTATE, data, target)
 
@@ -152,10 +153,8 @@ class DraftMaker:
     def check(self, given: Given) -> Checked:
         """Return the draft of a commit whose tokens are still to be counted; see `make`."""
         operation = _operation(given)
-        if given.message is not None:
-            _check_text(given.message, "message")
-        model, name, values = self._registry.given(given.content)
-        fields = self._registry.fields(model, name, values)
+        message = _text(given.message, "message")
+        name, fields = self._registry.read(given.content)
         data = canonical_bytes(fields)
         if len(data) > self._max_content_bytes:
             self._bounded(data, _longest(fields))
@@ -164,7 +163,7 @@ class DraftMaker:
             operation,
             data,
             given.edit_target,
-            message=given.message,
+            message=message,
             metadata_json=self._object(given.metadata, "metadata"),
             generation_config_json=self._object(given.generation_config, "generation_config"),
             token_source=self._compiler.source_of(name),
@@ -194,8 +193,8 @@ class DraftMaker:
 
 
 def _may_change(fields: Mapping[str, Any]) -> bool:
-    """Tell whether a caller still holds something of *fields* that can change."""
-    return any(isinstance(value, (dict, list)) for value in fields.values())
+    """Tell whether *fields* have more than plain values: what a caller may change, or foreign."""
+    return not all(type(value) in _UNCHANGING for value in fields.values())
 
 
 def _longest(fields: Mapping[str, Any]) -> str:
@@ -205,12 +204,11 @@ def _longest(fields: Mapping[str, Any]) -> str:
 
 
 def _operation(given: Given) -> CommitOperation:
-    try:
-        operation = CommitOperation(given.operation)
-    except ValueError:
+    operation = _member(CommitOperation, given.operation)
+    if operation is None:
         raise ContentValidationError(
-            f"{given.operation!r} is no operation. Use APPEND or EDIT.", "operation"
-        ) from None
+            f"{shown(given.operation)} is no operation. Use APPEND or EDIT.", "operation"
+        )
     if operation is CommitOperation.ANNOTATE:
         raise ContentValidationError("annotations are made by `annotate()`", "operation")
     target = given.edit_target
@@ -224,7 +222,7 @@ def _operation(given: Given) -> CommitOperation:
             "was given with an APPEND. Pass `operation=CommitOperation.EDIT` to edit it.",
         )
     if target is not None and not isinstance(target, (str, int)):
-        raise EditTargetError(repr(target), "is no commit hash.")
+        raise EditTargetError(shown(target), "is no commit hash.")
     return operation
 
 
@@ -260,7 +258,19 @@ def _draft(
     )
 
 
-def _check_text(value: object, path: str) -> None:
-    if not isinstance(value, str):
+def _text(value: object, path: str) -> str | None:
+    if value is None:
+        return None
+    if not issubclass(type(value), str):
         raise ContentValidationError(f"a {type(value).__name__} is no string", path)
-    canonical_json(value, path)
+    text = str.__str__(value)
+    canonical_json(text, path)
+    return text
+
+
+def _member(enum: type[E], value: object) -> E | None:
+    """Return the member that *value* is or names, or None."""
+    try:
+        return enum(str.__str__(value))
+    except (TypeError, ValueError):
+        return None

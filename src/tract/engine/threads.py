@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import marshal
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel
@@ -56,19 +56,13 @@ def _room_after(value: object, room: int, depth: int) -> int:
     kind = type(value)
     if kind in _SCALARS:  # spares them the questions below
         return room - 1
-    if isinstance(value, str):
-        return room - len(value)
-    if kind is dict:
-        value = [*value, *value.values()]  # type: ignore[attr-defined, misc]  # a dict
-    elif isinstance(value, BaseModel):
-        fields = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        value = [*fields, *fields.values()]
-    elif kind is not list and isinstance(value, Mapping):
-        value = [*value, *value.values()]
-    if not isinstance(value, (list, tuple)) or depth > MAX_DEPTH:
+    if issubclass(kind, str):
+        return room - str.__len__(value)  # type: ignore[arg-type]  # a string of some class
+    if depth > MAX_DEPTH:
         return room - 1  # what is nested deeper is refused anyway
-    room -= _NODE * len(value)
-    for item in value:
+    parts = _parts(value, kind)
+    room -= _NODE * len(parts) or 1
+    for item in parts:
         if room < 0:
             break
         if type(item) is str:  # the most of all; spares them a call
@@ -76,6 +70,24 @@ def _room_after(value: object, room: int, depth: int) -> int:
         else:
             room = _room_after(item, room, depth + 1)
     return room
+
+
+def _parts(value: Any, kind: type) -> Sequence[Any]:
+    """Return what *value* is made of; nothing where it cannot be read, and so will be refused."""
+    if kind is list or kind is tuple:
+        return cast(Sequence[Any], value)
+    if kind is dict:
+        return [*value, *value.values()]
+    try:
+        if issubclass(kind, BaseModel):
+            value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
+        if issubclass(kind, (BaseModel, Mapping)):
+            return [*value, *value.values()]
+    except Exception:  # whatever a foreign class raises
+        return ()
+    if issubclass(kind, list):
+        return [*list.__iter__(value)]
+    return [*tuple.__iter__(value)] if issubclass(kind, tuple) else ()
 
 
 def freeze(value: Any) -> Callable[[], Any]:
@@ -115,8 +127,12 @@ def _copy_containers(value: Any, depth: int) -> Any:
     """Return *value* with its containers copied; anything else in it is refused later."""
     if depth > MAX_DEPTH:
         return value  # refused as well
-    if isinstance(value, Mapping):
-        return {key: _copy_containers(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copy_containers(item, depth + 1) for item in value]
+    kind = type(value)
+    try:
+        if issubclass(kind, Mapping):
+            return {key: _copy_containers(item, depth + 1) for key, item in value.items()}
+        if issubclass(kind, (list, tuple)):
+            return [_copy_containers(item, depth + 1) for item in value]
+    except Exception:  # whatever a foreign class raises
+        pass
     return value

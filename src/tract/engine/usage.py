@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -29,7 +29,14 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
     Raises:
         ContentValidationError: another shape, or a count that is no integer from 0 up.
     """
-    report = _as_dict(usage)
+    try:
+        report = _as_dict(usage)
+    except ContentValidationError:
+        raise
+    except Exception as error:  # whatever a foreign class raises
+        raise ContentValidationError(
+            f"could not be read ({type(error).__name__}). Give a dict", "usage"
+        ) from error
     raw_json = canonical_json(report, "usage", redactor)
     if "prompt_tokens" in report:
         prompt = _count(report, "prompt_tokens")
@@ -49,17 +56,25 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
 
 
 def _as_dict(usage: object) -> dict[str, Any]:
-    if isinstance(usage, TokenUsage):
-        return asdict(usage)
-    if isinstance(usage, BaseModel):
-        return usage.model_dump(mode="json")
-    if isinstance(usage, Mapping):
-        return dict(usage)
+    kind = type(usage)
+    if issubclass(kind, TokenUsage):
+        return asdict(cast(TokenUsage, usage))
+    if issubclass(kind, BaseModel):
+        return cast(BaseModel, usage).model_dump(mode="json")
+    if issubclass(kind, Mapping):
+        return _with_plain_keys(dict(cast(Mapping[str, Any], usage)))
     raise ContentValidationError(
         f"a {type(usage).__name__} is no usage report. Give a TokenUsage, or the `usage` of an "
         "OpenAI or Anthropic response.",
         "usage",
     )
+
+
+def _with_plain_keys(report: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        str.__str__(key) if issubclass(type(key), str) else key: value
+        for key, value in report.items()
+    }
 
 
 def _optional(report: Mapping[str, Any], key: str) -> int:
@@ -74,7 +89,9 @@ def _count(report: Mapping[str, Any], key: str) -> int:
             "has the input, the last `message_delta` the output; give them together",
             f"usage.{key}",
         )
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
-        given = shown(value) if type(value) in (int, float, bool) else f"a {type(value).__name__}"
+    kind = type(value)
+    count = int.__index__(value) if issubclass(kind, int) and kind is not bool else -1
+    if not 0 <= count <= _MAX_COUNT:
+        given = shown(value) if kind in (int, float, bool) else f"a {kind.__name__}"
         raise ContentValidationError(f"{given} is no token count from 0 up", f"usage.{key}")
-    return int(value)
+    return count

@@ -249,7 +249,7 @@ def _refuse_other_keys(plain: dict[str, Any], path: str, known: set[str], what: 
 
 def _content(plain: dict[str, Any], path: str) -> str:
     content = plain.get("content")
-    if isinstance(content, (list, tuple)):
+    if issubclass(type(content), (list, tuple)):
         raise ContentValidationError(
             "content of several parts cannot be kept. Join the text parts into one string",
             f"{path}.content",

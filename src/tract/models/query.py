@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from tract.canonical import canonical_json
-from tract.exceptions import ContentValidationError, QueryError
+from tract.exceptions import ContentValidationError, QueryError, shown
 
 __all__ = [
     "ConfigCondition",
@@ -74,16 +75,16 @@ def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCon
         QueryError: the operator is unknown, the field malformed, the value not JSON, or not of a
             type that the operator can compare.
     """
-    if operator not in OPERATORS:
-        raise QueryError(f"Unsupported operator: {operator!r}. Use one of: {', '.join(OPERATORS)}.")
-    path = config_path(field)
-    if operator not in ("in", "not in"):
-        return ConfigCondition(path, operator, (_operand(operator, value),))
-    if isinstance(value, (str, bytes, bytearray, memoryview)) or not isinstance(value, Sequence):
+    named = str.__str__(operator) if issubclass(type(operator), str) else ""
+    if named not in OPERATORS:
         raise QueryError(
-            f"The operator {operator!r} takes a list or tuple of values, not {type(value).__name__}."
+            f"Unsupported operator: {shown(operator)}. Use one of: {', '.join(OPERATORS)}."
         )
-    return ConfigCondition(path, operator, tuple(_operand(operator, item) for item in value))
+    path = config_path(field)
+    if named not in ("in", "not in"):
+        return ConfigCondition(path, named, (_operand(named, value),))
+    items = _items(named, value)
+    return ConfigCondition(path, named, tuple(_operand(named, item) for item in items))
 
 
 def config_path(field: ConfigField) -> ConfigPath:
@@ -92,35 +93,55 @@ def config_path(field: ConfigField) -> ConfigPath:
     Raises:
         QueryError: it is malformed.
     """
-    if isinstance(field, str):
-        parts: ConfigPath = tuple(field.split("."))
+    kind = type(field)  # `isinstance` would ask the value itself, which may be anything
+    parts: tuple[object, ...] = ()
+    if issubclass(kind, str):
+        parts = tuple(str.__str__(field).split("."))
         if "" in parts:
             raise QueryError(
-                f"Malformed field: {field!r} has an empty part. Write keys with dots between them, "
-                "or give a tuple of exact keys."
+                f"Malformed field: {shown(field)} has an empty part. Write keys with dots between "
+                "them, or give a tuple of exact keys."
             )
-    elif isinstance(field, tuple) and field:
-        parts = field
-    else:
+    elif issubclass(kind, tuple):
+        parts = tuple(tuple.__iter__(cast(tuple[object, ...], field)))
+    if not parts:
         raise QueryError(
-            f"Malformed field: {field!r}. Give a dotted path such as 'response_format.type', "
+            f"Malformed field: {shown(field)}. Give a dotted path such as 'response_format.type', "
             "or a tuple of exact keys and list indexes."
         )
-    for part in parts:
-        _check_part(field, part)
-    return parts
+    return tuple(_checked_part(field, part) for part in parts)
 
 
-def _check_part(field: ConfigField, part: object) -> None:
-    if isinstance(part, str):
+def _checked_part(field: ConfigField, part: object) -> str | int:
+    kind = type(part)
+    if issubclass(kind, str):
+        key = str.__str__(part)
         try:
-            canonical_json(part)
+            canonical_json(key)
         except ContentValidationError as error:
-            raise QueryError(f"Malformed field: {field!r}: {error}") from error
-    elif isinstance(part, bool) or not isinstance(part, int) or not 0 <= part < 2**31:
+            raise QueryError(f"Malformed field: {shown(field)}: {error}") from error
+        return key
+    index = int.__index__(cast(int, part)) if issubclass(kind, int) and kind is not bool else -1
+    if not 0 <= index < 2**31:
         raise QueryError(
-            f"Malformed field: {field!r}: {part!r} is neither a key nor a list index from 0 up."
+            f"Malformed field: {shown(field)}: {shown(part)} is neither a key nor a list index "
+            "from 0 up."
         )
+    return index
+
+
+def _items(operator: str, value: Any) -> list[Any]:
+    kind = type(value)
+    if not issubclass(kind, Sequence) or issubclass(kind, (str, bytes, bytearray, memoryview)):
+        raise QueryError(
+            f"The operator {operator!r} takes a list or tuple of values, not {kind.__name__}."
+        )
+    try:
+        return list(value)
+    except Exception as error:  # whatever a foreign class raises
+        raise QueryError(
+            f"The {kind.__name__} could not be read ({type(error).__name__}). Give a list."
+        ) from error
 
 
 def _operand(operator: str, value: Any) -> Operand:
@@ -128,16 +149,16 @@ def _operand(operator: str, value: Any) -> Operand:
         text = canonical_json(value, "value")
     except ContentValidationError as error:
         raise QueryError(f"The value cannot be compared: {error}") from error
+    given, value = value, json.loads(text)  # in Python's own types
     kind = _kind(value)
     if operator in _ORDERING and kind not in (OperandKind.NUMBER, OperandKind.TEXT):
         raise QueryError(
-            f"The operator {operator!r} compares numbers or strings, not {type(value).__name__}. "
+            f"The operator {operator!r} compares numbers or strings, not {type(given).__name__}. "
             "Use '=', '!=', 'in' or 'not in'."
         )
     if kind is OperandKind.NUMBER and abs(value) >= _LARGE:
         return Operand(kind, text, "", str(int(value)), _is_double(value))
-    # str() of an enum's member would be the member's name
-    return Operand(kind, text, str.__str__(value) if isinstance(value, str) else "")
+    return Operand(kind, text, value if kind is OperandKind.TEXT else "")
 
 
 def _is_double(value: int | float) -> bool:

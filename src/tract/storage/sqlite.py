@@ -116,8 +116,8 @@ class SqliteCommitRepository(CommitRepository):
         *,
         limit: int | None = None,
     ) -> list[CommitRecord]:
-        if isinstance(value, list):
-            value = value.copy()  # theirs may change
+        if issubclass(type(value), list):
+            value = list.copy(value)  # theirs may change
         find = partial(_matching, tract_id, json_path, operator, value, limit)
         return await self._database.read(find)
 

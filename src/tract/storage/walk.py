@@ -32,13 +32,16 @@ class Place(NamedTuple):
 
 def digest(commit_hash: object) -> bytes | None:
     """Return the bytes of a hash; None for None, and for what is no hash at all."""
-    if not isinstance(commit_hash, str) or len(commit_hash) != 64:
+    if not issubclass(type(commit_hash), str):
+        return None
+    name = str.__str__(commit_hash)
+    if len(name) != 64:
         return None
     try:
-        key = bytes.fromhex(commit_hash)
+        key = bytes.fromhex(name)
     except ValueError:
         return None
-    return key if key.hex() == commit_hash else None  # capitals and spaces name nothing
+    return key if key.hex() == name else None  # capitals and spaces name nothing
 
 
 def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> Place | None:
