@@ -498,6 +498,30 @@ async def test_one_hash_in_two_tracts_is_two_commits(
     assert (second.message, second.generation_config) == ("two", {"of": "two"})
 
 
+async def test_one_head_in_two_tracts_is_two_contexts(
+    twins: tuple[AsyncTract, AsyncTract, str],
+) -> None:
+    """Not even the cache takes one for the other."""
+    for _ in range(2):
+        for tract in twins[:2]:
+            contexts = [await tract.compile(), await tract.compile(at_commit=twins[2])]
+
+            assert [c.generation_configs for c in contexts] == [[{"of": tract.tract_id}]] * 2
+
+
+async def test_the_same_change_in_two_tracts_is_one_in_each(
+    twins: tuple[AsyncTract, AsyncTract, str],
+) -> None:
+    one, two, name = twins
+    first = await one.annotate(name, Priority.SKIP, reason="r")
+    second = await two.annotate(name, Priority.SKIP, reason="r")
+
+    assert first == second
+    assert await one.get_annotations(name) == [first]
+    assert await two.get_annotations(name) == [second]
+    assert len(await one.log(None)) == len(await two.log(None)) == 2
+
+
 CHANGES: dict[str, Callable[[AsyncTract, str], Awaitable[Any]]] = {
     "annotate": lambda tract, name: tract.annotate(name, Priority.SKIP, reason="r"),
     "edit": lambda tract, name: tract.user(
