@@ -95,5 +95,5 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def torture(session: nox.Session) -> None:
     """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest."""
-    session.install(".", *_group("tests"))
+    session.install(".", *_group("torture"))
     session.run("python", "-m", "torture", *session.posargs, env={"PYTHONPATH": "tests"})
