@@ -183,6 +183,12 @@ class StorageError(TractError):
         self.problem = problem
         self.path = path
 
+    def locate(self, path: str) -> None:
+        """Name the database at *path*, where it was not known when the error was raised."""
+        if not self.path:
+            self.path = path
+            self.args = (*self.args[:-1], path)
+
     def __str__(self) -> str:
         if not self.path:
             return self.problem

@@ -123,6 +123,8 @@ class _Call:
         traceback: TracebackType | None,
     ) -> None:
         self.active = False
+        if isinstance(exc, StorageError):
+            exc.locate(self._gate.path)
         if self._token is not None:
             _under_way.reset(self._token)
         self._gate._leave()
@@ -143,7 +145,7 @@ class CallGate:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._loop = asyncio.get_running_loop()
         self._active = 0
         self._empty: asyncio.Future[None] | None = None
@@ -161,7 +163,7 @@ class CallGate:
     def check_open(self) -> None:
         """Raise a StoreClosedError once closing has begun."""
         if self.closed and not self._is_inside():
-            raise StoreClosedError(self._path)
+            raise StoreClosedError(self.path)
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
@@ -169,7 +171,7 @@ class CallGate:
             raise StorageError(
                 "the store belongs to another event loop. Open one in each loop; they may share "
                 "the file.",
-                self._path,
+                self.path,
             )
 
     def check_outside(self) -> None:
@@ -177,7 +179,7 @@ class CallGate:
         if self._is_inside():
             raise StorageError(
                 "a call that is under way cannot close the store. Close it after the call.",
-                self._path,
+                self.path,
             )
 
     def _is_inside(self) -> bool:

@@ -298,7 +298,7 @@ class AsyncTract:
         target_hash = checked_hash(target_hash)
         with self._call():
             stored = await self._runtime.commits.annotations(self._branch, target_hash)
-        return [annotation_of(record, data) for record, data in stored]
+            return [annotation_of(item.record, item.data) for item in stored]
 
     async def query_by_config(
         self, field: ConfigField, operator: str, value: Any, *, limit: int | None = None
@@ -365,7 +365,7 @@ class AsyncTract:
         """Hash everything anew that this tract's branches reach; report every fault found."""
         with self._call():
             heads = await self._runtime.refs.heads(self.tract_id)
-            verifier = Verifier(self._runtime.threads, heads)
+            verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
             async for batch in self._runtime.commits.stored(self.tract_id, heads):
                 await verifier.check(batch)
         return verifier.report()

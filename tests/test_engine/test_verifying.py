@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tract import AsyncTract, CommitInfo, CommitOperation, Priority, VerifyReport
+from tract import (
+    AsyncTract,
+    CommitInfo,
+    CommitOperation,
+    Priority,
+    StoreCorruptError,
+    TractStore,
+    VerifyReport,
+)
+from tract.storage.schema import BlobRow, CommitRow
 
 
 async def make_history(path: Path) -> list[CommitInfo]:
@@ -216,6 +225,151 @@ async def test_what_is_in_no_hash_is_no_fault(db_path: Path, change: str) -> Non
     damage(db_path, f"UPDATE commits SET {change} WHERE commit_hash = ?", digest(infos[1]))
 
     assert await verified(db_path) == VerifyReport(checked=6, faults=())
+
+
+_BLANK = {"message", "metadata_json", "generation_config_json"}
+"""What is in no hash: found where it cannot be read any more."""
+_TOLD_ANEW = {"token_source"}
+"""Where it is unknown, tokens are counted again; nothing is wrong then."""
+
+
+def flipped(value: object) -> object:
+    """Return a value of the same type with one bit changed."""
+    if isinstance(value, int):
+        return value ^ 1
+    if isinstance(value, str):
+        return chr(ord(value[0]) ^ 1) + value[1:]
+    assert isinstance(value, bytes)
+    return bytes([value[0] ^ 1]) + value[1:]
+
+
+def column_of(path: Path, column: str, info: CommitInfo) -> object:
+    with closing(sqlite3.connect(path)) as connection:
+        [found] = connection.execute(
+            f"SELECT {column} FROM commits WHERE commit_hash = ?", [digest(info)]
+        )
+    return found[0]
+
+
+def set_column(path: Path, column: str, info: CommitInfo, value: object) -> None:
+    damage(path, f"UPDATE commits SET {column} = ? WHERE commit_hash = ?", value, digest(info))
+
+
+def names(report: VerifyReport, info: CommitInfo) -> bool:
+    """Tell whether *report* names a commit, as the faulty one or as the one that is missed."""
+    return any(
+        info.commit_hash in (fault.commit_hash, *fault.problem.split()) for fault in report.faults
+    )
+
+
+HASHED = sorted(set(CommitRow.__table__.c.keys()) - _BLANK - _TOLD_ANEW)
+
+
+@pytest.mark.parametrize("place", [1, 3])
+@pytest.mark.parametrize("column", HASHED)
+async def test_a_flipped_bit_is_named_whatever_column_it_is_in(
+    db_path: Path, column: str, place: int
+) -> None:
+    """Every column but those that no hash holds; a new one is in this test by itself."""
+    infos = await make_history(db_path)
+    before = column_of(db_path, column, infos[place])
+    value = flipped(before) if before is not None else b"\1" * 32  # a target where none was
+    set_column(db_path, column, infos[place], value)
+
+    assert names(await verified(db_path), infos[place])
+
+
+@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("at", [0, 20, -1])
+async def test_a_flipped_bit_of_a_content_is_named(db_path: Path, at: int, bit: int) -> None:
+    infos = await make_history(db_path)
+    key = bytes.fromhex(infos[2].content_hash)
+    with closing(sqlite3.connect(db_path)) as connection:
+        [[data]] = connection.execute("SELECT data FROM blobs WHERE content_hash = ?", [key])
+    changed = bytearray(data)
+    changed[at] ^= 1 << bit
+    damage(db_path, "UPDATE blobs SET data = ? WHERE content_hash = ?", bytes(changed), key)
+
+    assert {fault.commit_hash for fault in (await verified(db_path)).faults} == {
+        infos[2].commit_hash
+    }
+
+
+async def test_a_renamed_content_is_missed(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    assert BlobRow.__table__.c.keys() == ["content_hash", "data"]
+    key = bytes.fromhex(infos[2].content_hash)
+    damage(db_path, "UPDATE blobs SET content_hash = ? WHERE content_hash = ?", flipped(key), key)
+
+    assert names(await verified(db_path), infos[2])
+
+
+UNREADABLE = [
+    *((column, "CAST(x'ff00' AS TEXT)") for column in ("message", "content_type", "operation")),
+    *((column, "'text'") for column in ("parent_hash", "content_hash", "edit_target")),
+    *((column, "CAST(x'c3' AS TEXT)") for column in ("metadata_json", "generation_config_json")),
+    *((column, "x'00'") for column in ("message", "operation", "content_type", "metadata_json")),
+    *((column, "'1.5x'") for column in ("token_count", "created_at")),
+    *((column, "'{\"a\":'") for column in ("metadata_json", "generation_config_json")),
+    *((column, "'[1]'") for column in ("metadata_json", "generation_config_json")),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), UNREADABLE)
+async def test_what_cannot_be_read_is_named_and_hides_no_other_fault(
+    db_path: Path, column: str, value: str
+) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        f"UPDATE commits SET {column} = {value} WHERE commit_hash = ?",
+        digest(infos[2]),
+    )
+    set_column(db_path, "content_type", infos[4], "other")
+    report = await verified(db_path)
+
+    assert f"its {column.removesuffix('_json')}" in " ".join(
+        fault.problem for fault in report.faults if fault.commit_hash == infos[2].commit_hash
+    )
+    assert names(report, infos[4])
+
+
+@pytest.mark.parametrize(("column", "value"), UNREADABLE)
+async def test_what_cannot_be_read_is_told_to_readers_with_the_path(
+    db_path: Path, column: str, value: str
+) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        f"UPDATE commits SET {column} = {value} WHERE commit_hash = ?",
+        digest(infos[2]),
+    )
+
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        with pytest.raises(StoreCorruptError) as told:
+            await tract.log(None)
+    assert told.value.path == str(db_path)
+    assert str(told.value).startswith(f"{db_path}: ")
+
+
+async def test_a_commit_taken_out_of_its_branch_is_named_and_a_fork_is_not(db_path: Path) -> None:
+    """A segment is one run of commits: what time travel looks up."""
+    infos = await make_history(db_path)
+    async with TractStore.open(db_path) as store:
+        for text in "ab":
+            await store.tract("t", branch="side").user(text)
+    with closing(sqlite3.connect(db_path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO refs SELECT tract_id, 'refs/heads/fork', ?, 7 FROM refs LIMIT 1",
+            [digest(infos[3])],
+        )
+    async with TractStore.open(db_path) as store:
+        await store.tract("t", branch="fork").user("c")
+        assert (await store.tract("t").verify()).faults == ()
+    set_column(db_path, "segment", infos[2], 1)
+
+    report = await verified(db_path)
+    assert [fault.commit_hash for fault in report.faults] == [infos[2].commit_hash]
 
 
 async def test_faults_stay_in_their_tract(db_path: Path) -> None:

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tract.canonical import canonical_bytes, canonical_json
+from tract.canonical import canonical_bytes, canonical_json, stored_json
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.hashing import commit_hash, content_hash
 from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import ContentValidationError, EditTargetError, shown
+from tract.exceptions import ContentValidationError, EditTargetError, TractError, shown
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
 from tract.redaction import Redactor
-from tract.storage.repositories import CommitDraft
+from tract.storage.repositories import CommitDraft, StoredCommit
 
 __all__ = ["DraftMaker", "Given", "Staged"]
 
@@ -190,6 +190,23 @@ class DraftMaker:
                 self._tokens.clear()
             self._tokens[draft.content_hash] = count
         return draft._replace(token_count=count)
+
+    def recount(self, stored: StoredCommit) -> int | None:
+        """Return the tokens of a commit whose content is sound; None where nobody here can tell.
+
+        That is where another counter or rendering was at work, or the vocabulary cannot be had.
+        """
+        record = stored.record
+        if record.operation == CommitOperation.ANNOTATE:
+            return 0
+        known = stored.token_source == self._compiler.source_of(record.content_type) != ""
+        if not known or stored.data is None:
+            return None
+        try:
+            fields = stored_json(stored.data, "")
+            return self._compiler.body_tokens(self._compiler.render(record.content_type, fields))
+        except (TractError, LookupError, TypeError, AttributeError):
+            return None
 
 
 def _may_change(fields: Mapping[str, Any]) -> bool:

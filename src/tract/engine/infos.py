@@ -24,21 +24,30 @@ _QUICK_TEXT = 64_000  # characters of JSON
 
 
 def commit_info(record: CommitRecord) -> CommitInfo:
-    """Return a record as callers see it."""
-    return CommitInfo(
-        commit_hash=record.commit_hash,
-        tract_id=record.tract_id,
-        parent_hash=record.parent_hash,
-        content_hash=record.content_hash,
-        content_type=record.content_type,
-        operation=CommitOperation(record.operation),
-        edit_target=record.edit_target,
-        message=record.message,
-        token_count=record.token_count,
-        metadata=_parsed(record.metadata_json),
-        generation_config=_parsed(record.generation_config_json),
-        created_at=_moment(record.created_at),
-    )
+    """Return a record as callers see it.
+
+    Raises:
+        StoreCorruptError: it holds what no commit can.
+    """
+    metadata = _parsed(record.metadata_json)
+    generation_config = _parsed(record.generation_config_json)
+    try:
+        return CommitInfo(
+            commit_hash=record.commit_hash,
+            tract_id=record.tract_id,
+            parent_hash=record.parent_hash,
+            content_hash=record.content_hash,
+            content_type=record.content_type,
+            operation=CommitOperation(record.operation),
+            edit_target=record.edit_target,
+            message=record.message,
+            token_count=record.token_count,
+            metadata=metadata,
+            generation_config=generation_config,
+            created_at=_moment(record.created_at),
+        )
+    except (ValueError, OverflowError):
+        raise unreadable(f"the row of the commit {record.commit_hash}") from None
 
 
 async def commit_infos(threads: Threads, records: Sequence[CommitRecord]) -> list[CommitInfo]:

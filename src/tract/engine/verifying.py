@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from tract.canonical import stored_json
 from tract.engine.hashing import commit_hash, content_hash
 from tract.engine.threads import Threads
+from tract.exceptions import StoreCorruptError
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.storage.repositories import CommitRecord, StoredCommit
 
 __all__ = ["Verifier"]
 
 
-class Verifier:
-    """Collects the faults of one tract's commits, given newest first in batches."""
+class _Link(NamedTuple):
+    """What joins a commit to its line."""
 
-    def __init__(self, threads: Threads, heads: Iterable[str]) -> None:
+    parent_hash: str | None
+    segment: int
+
+
+class Verifier:
+    """Collects the faults of one tract's commits, given newest first in batches.
+
+    *recount* gives the tokens that a sound commit should have, or None where nobody can tell.
+    """
+
+    def __init__(
+        self,
+        threads: Threads,
+        heads: Iterable[str],
+        recount: Callable[[StoredCommit], int | None],
+    ) -> None:
         self._threads = threads
+        self._recount = recount
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
         self._parents: dict[str, CommitRecord] = {}
         self._targets: dict[str, CommitRecord] = {}
+        self._links: dict[str, _Link] = {}
 
     async def check(self, batch: Sequence[StoredCommit]) -> None:
         """Check the commits of *batch* by themselves and against the ones before, on a thread."""
@@ -32,31 +52,28 @@ class Verifier:
             record = stored.record
             self.checked += 1
             self._heads.discard(record.commit_hash)
-            self.faults.extend(
-                VerifyFault(commit_hash=record.commit_hash, problem=problem)
-                for problem in (*_own_faults(stored), *self._faults_of_place(record))
-            )
+            for problem in (*self._own_faults(stored), *self._faults_of_place(record)):
+                self._fault(record.commit_hash, problem)
             if record.parent_hash is not None:
                 self._parents.setdefault(record.parent_hash, record)
             if record.edit_target is not None:
                 self._targets.setdefault(record.edit_target, record)
+            self._links[record.commit_hash] = _Link(record.parent_hash, stored.segment)
 
     def report(self) -> VerifyReport:
         """Return the report, with the faults that only the whole history tells."""
         for missing, child in self._parents.items():
-            self._fault(child, f"its parent {missing} is not in the store")
+            self._fault(child.commit_hash, f"its parent {missing} is not in the store")
         for missing, user in self._targets.items():
-            self._fault(user, f"its target {missing} is not an entry of its history")
-        self.faults.extend(
-            VerifyFault(
-                commit_hash=head, problem="a branch points to it, and it is not in the store"
-            )
-            for head in sorted(self._heads)
-        )
+            self._fault(user.commit_hash, f"its target {missing} is not an entry of its history")
+        for misplaced in _misplaced(self._links):
+            self._fault(misplaced, "its segment is not that of the commits around it")
+        for head in sorted(self._heads):
+            self._fault(head, "a branch points to it, and it is not in the store")
         return VerifyReport(checked=self.checked, faults=tuple(self.faults))
 
-    def _fault(self, record: CommitRecord, problem: str) -> None:
-        self.faults.append(VerifyFault(commit_hash=record.commit_hash, problem=problem))
+    def _fault(self, commit_hash: str, problem: str) -> None:
+        self.faults.append(VerifyFault(commit_hash=commit_hash, problem=problem))
 
     def _faults_of_place(self, record: CommitRecord) -> Iterator[str]:
         child = self._parents.pop(record.commit_hash, None)
@@ -66,9 +83,21 @@ class Verifier:
         if user is not None and record.operation != "append":
             yield f"{user.commit_hash} changes it, but it is no entry"
 
+    def _own_faults(self, stored: StoredCommit) -> Iterator[str]:
+        if stored.unreadable:
+            yield f"its {', '.join(stored.unreadable)} cannot be read"
+            return  # it has no hash to compare
+        yield from _faults_of_hashes(stored)
+        yield from _faults_of_json(stored.record)
+        if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
+            return  # told already, and not to be counted
+        tokens = self._recount(stored)
+        if tokens is not None and tokens != stored.record.token_count:
+            yield f"its token_count is {stored.record.token_count}, and its content has {tokens}"
 
-def _own_faults(stored: StoredCommit) -> Iterator[str]:
-    record, data = stored
+
+def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
+    record, data = stored.record, stored.data
     if data is None:
         yield f"its content {record.content_hash} is not in the store"
     elif content_hash(data) != record.content_hash:
@@ -83,3 +112,45 @@ def _own_faults(stored: StoredCommit) -> Iterator[str]:
     )
     if expected != record.commit_hash:
         yield "its parent, content, type, operation, time or target does not have its hash"
+
+
+def _faults_of_json(record: CommitRecord) -> Iterator[str]:
+    """Tell what is in no hash, but would keep the commit from being read."""
+    for name, text in (
+        ("metadata", record.metadata_json),
+        ("generation_config", record.generation_config_json),
+    ):
+        try:
+            readable = text is None or isinstance(stored_json(text, name), dict)
+        except StoreCorruptError:
+            readable = False
+        if not readable:
+            yield f"its {name} cannot be read"
+
+
+def _misplaced(links: dict[str, _Link]) -> Iterator[str]:
+    """Yield the commits whose segment others of their line contradict; *links* is newest first.
+
+    A segment is one run of commits: it is not interrupted, and begins once.
+    """
+    interrupting = {link.parent_hash for link in links.values() if _is_interrupted(link, links)}
+    yield from filter(None, interrupting)
+    begun: set[int] = set()
+    for name, link in reversed(links.items()):
+        if name in interrupting or link.parent_hash in interrupting:
+            continue
+        parent = links.get(link.parent_hash or "")
+        if parent is not None and parent.segment == link.segment:
+            continue
+        if link.segment in begun:
+            yield name
+        begun.add(link.segment)
+
+
+def _is_interrupted(link: _Link, links: dict[str, _Link]) -> bool:
+    """Tell whether the segment of a commit goes on behind its parent, but not in it."""
+    parent = links.get(link.parent_hash or "")
+    if parent is None:
+        return False
+    before = links.get(parent.parent_hash or "")
+    return before is not None and before.segment == link.segment != parent.segment

@@ -39,7 +39,7 @@ def translate(error: BaseException, path: str) -> TractError:
             f"there is no room left ({told}). Nothing was written; free some space and try again.",
             path,
         )
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _is_no_text(error):
         return StoreCorruptError(
             f"the file is damaged or is no SQLite database ({told}). Restore it from a backup, "
             "or open another path.",
@@ -54,6 +54,11 @@ def translate(error: BaseException, path: str) -> TractError:
     if primary == sqlite3.SQLITE_CANTOPEN:
         return StorageError(_cannot_open(told, path), path)
     return StorageError(f"the database failed: {told}", path)
+
+
+def _is_no_text(error: BaseException) -> bool:
+    """Tell whether a text, or what SQLite quoted of one in its message, is not in UTF-8."""
+    return isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to")
 
 
 def _cannot_open(told: str, path: str) -> str:

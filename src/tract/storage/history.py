@@ -11,7 +11,7 @@ from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
-from tract.storage.rows import record_of, step_of
+from tract.storage.rows import check_types, record_of, step_of
 from tract.storage.transaction import ref_name
 from tract.storage.walk import find_place, lost, walk
 
@@ -100,13 +100,15 @@ def span(
     members: set[bytes] = set()
     base: str | None = None
     after = 0
+    parent: bytes | None = head.commit_hash
     for row in walk(connection, sql.WALK, tract_id, head.commit_hash, head.created_at, 1, 2):
         if row[0] != head.commit_hash and known(row[0].hex()):
             base, after = row[0].hex(), row[2]
             break
         members.add(row[0])
-    if base is None and row[1] is not None:
-        raise lost(row[1])
+        parent = row[1]
+    if base is None and parent is not None:
+        raise lost(parent)
     between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
     alone = between[0][0] == len(members)
     return Span(base, after, head.created_at, None if alone else frozenset(members))
@@ -137,6 +139,7 @@ def log(
     if start is None or limit == 0:
         return []
     records: list[CommitRecord] = []
+    parent: bytes | None = start.commit_hash
     for row in walk(
         connection, sql.WALK_RECORDS, branch.tract_id, start.commit_hash, start.created_at, 2, 11
     ):
@@ -144,8 +147,9 @@ def log(
             records.append(record_of(row))
         if limit is not None and len(records) == limit:
             return records
-    if row[2] is not None:
-        raise lost(row[2])
+        parent = row[2]
+    if parent is not None:
+        raise lost(parent)
     return records
 
 
@@ -163,6 +167,7 @@ def _find_head(
         return None
     if row[1] is None:
         raise lost(row[0])
+    check_types(row[0], row[:3], bytes, int, int)
     if position.at_time is None or row[1] <= position.at_time:
         return _Head(row[0], row[1], _usage(row[3:]))
     return _head_at(connection, tract_id, row, position.at_time)

@@ -77,10 +77,16 @@ class CommitRecord(NamedTuple):
 
 
 class StoredCommit(NamedTuple):
-    """A commit and its blob as they lie in the database, for checking; None: no such blob."""
+    """A commit and its blob as they lie in the database, for checking; None: no such blob.
+
+    Columns that hold what cannot have been stored are blank, and named in `unreadable`.
+    """
 
     record: CommitRecord
     data: bytes | None
+    token_source: str = ""
+    segment: int = 0
+    unreadable: tuple[str, ...] = ()
 
 
 class Position(NamedTuple):

@@ -1,46 +1,110 @@
-"""Rows of the SQLite driver as the values of `repositories`."""
+"""Rows of the SQLite driver as the values of `repositories`.
+
+SQLite keeps whatever type it finds, so a damaged row can hold anything. Each is looked at before
+it is used: where a value cannot be what was stored, a reader is told that the store is damaged,
+and `verify()` goes on and names it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import product
+from typing import Any, NoReturn
 
+from tract.exceptions import StoreCorruptError
 from tract.protocols import CommitStep
-from tract.storage.repositories import CommitRecord
+from tract.storage.repositories import CommitRecord, StoredCommit
 
-__all__ = ["as_bytes", "record_of", "step_of"]
+__all__ = [
+    "as_bytes",
+    "check_types",
+    "hash_of",
+    "lenient_text",
+    "record_of",
+    "step_of",
+    "stored_of",
+]
+
+_NONE = type(None)
+_RECORD: dict[str, tuple[type, ...]] = {
+    "commit_hash": (bytes,),
+    "tract_id": (str,),
+    "parent_hash": (bytes, _NONE),
+    "content_hash": (bytes,),
+    "content_type": (str,),
+    "operation": (str,),
+    "edit_target": (bytes, _NONE),
+    "message": (str, _NONE),
+    "token_count": (int,),
+    "metadata_json": (str, _NONE),
+    "generation_config_json": (str, _NONE),
+    "created_at": (int,),
+}
+_STORED = {**_RECORD, "token_source": (str,), "segment": (int,), "data": (bytes, str, _NONE)}
+_STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config
+    *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
+    *((int,), (str,), (str, _NONE)),
+)
+# Every admissible combination: one look-up for a row is all that a sound one costs.
+_RECORD_ROWS = frozenset(product(*_RECORD.values()))
+_STEP_ROWS = frozenset(product(*_STEP))
+_BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
 
 
 def record_of(row: Sequence[Any]) -> CommitRecord:
-    """Return a row of `statements.RECORDS`, which may have further columns, as a record."""
-    (
-        commit_hash,
-        tract_id,
-        parent_hash,
-        content_hash,
-        content_type,
-        operation,
-        edit_target,
-        message,
-        token_count,
-        metadata_json,
-        generation_config_json,
-        created_at,
-    ) = row[:12]
+    """Return a row of `statements.RECORDS`, which may have further columns, as a record.
+
+    Raises:
+        StoreCorruptError: a value is of a type that was never stored.
+    """
+    row = row[:12]
+    if tuple(map(type, row)) not in _RECORD_ROWS:
+        _refuse(row[0])
+    return _record(*row)
+
+
+def _record(
+    commit_hash: bytes,
+    tract_id: str,
+    parent_hash: bytes | None,
+    content_hash: bytes,
+    content_type: str,
+    operation: str,
+    edit_target: bytes | None,
+    *rest: Any,
+) -> CommitRecord:
     return CommitRecord(
         commit_hash.hex(),
         tract_id,
-        parent_hash and parent_hash.hex(),
+        None if parent_hash is None else parent_hash.hex(),
         content_hash.hex(),
         content_type,
         operation,
-        edit_target and edit_target.hex(),
-        message,
-        token_count,
-        metadata_json,
-        generation_config_json,
-        created_at,
+        None if edit_target is None else edit_target.hex(),
+        *rest,
     )
+
+
+def stored_of(row: Sequence[Any]) -> StoredCommit:
+    """Return a row of `statements.WALK_STORED` for checking, whatever it holds.
+
+    Read with `lenient_text`. What cannot be read is left blank, and named in `unreadable`.
+    """
+    values = dict(zip(_STORED, row, strict=True))
+    unreadable = [name for name, kinds in _STORED.items() if type(values[name]) not in kinds]
+    for name in unreadable:
+        kinds = _STORED[name]
+        values[name] = None if _NONE in kinds else _BLANKS[kinds[0]]
+    *columns, token_source, segment, data = values.values()
+    return StoredCommit(_record(*columns), as_bytes(data), token_source, segment, tuple(unreadable))
+
+
+def lenient_text(data: bytes) -> str | bytes:
+    """Return text, or the bytes of what is none; a `text_factory` for `stored_of`."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def as_bytes(data: Any) -> Any:
@@ -48,8 +112,25 @@ def as_bytes(data: Any) -> Any:
     return data.encode() if isinstance(data, str) else data
 
 
+def hash_of(value: Any) -> str:
+    """Return the hexadecimal form of a stored hash.
+
+    Raises:
+        StoreCorruptError: it is none.
+    """
+    if not isinstance(value, bytes):
+        _refuse(value)
+    return value.hex()
+
+
 def step_of(row: Sequence[Any]) -> CommitStep:
-    """Return a row of the step statements: hash, parent, time, then the step's own columns."""
+    """Return a row of the step statements: hash, parent, time, then the step's own columns.
+
+    Raises:
+        StoreCorruptError: a value is of a type that was never stored.
+    """
+    if tuple(map(type, row)) not in _STEP_ROWS:
+        _refuse(row[0])
     commit_hash, _, _, operation, edit_target, content_type, data, count, source, config = row
     return CommitStep(
         commit_hash.hex(),
@@ -60,4 +141,18 @@ def step_of(row: Sequence[Any]) -> CommitStep:
         count,
         source,
         config,
+    )
+
+
+def check_types(key: Any, values: Sequence[Any], *kinds: type) -> None:
+    """Raise a StoreCorruptError for the commit *key* unless *values* are of *kinds*."""
+    if tuple(map(type, values)) != kinds:
+        _refuse(key)
+
+
+def _refuse(key: Any) -> NoReturn:
+    name = key.hex() if isinstance(key, bytes) else repr(key)
+    raise StoreCorruptError(
+        f"the row of the commit {name} cannot be read: the store was damaged. Run `verify()` for "
+        "all that is, and restore the file from a backup."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from tract.storage import statements as sql
 from tract.storage.repositories import StoredCommit
-from tract.storage.rows import as_bytes, record_of
+from tract.storage.rows import lenient_text, stored_of
 
 __all__ = ["Search"]
 
@@ -29,9 +29,14 @@ class Search:
 
     def next_batch(self, connection: sqlite3.Connection, *, tract_id: str) -> list[StoredCommit]:
         """Return the next commits; empty where none of those looked for was found."""
-        if self._through is None:
-            return self._by_hash(connection, tract_id)
-        return self._by_time(connection, tract_id, self._through)
+        usual = connection.text_factory
+        connection.text_factory = lenient_text  # else one damaged text would hide all the others
+        try:
+            if self._through is None:
+                return self._by_hash(connection, tract_id)
+            return self._by_time(connection, tract_id, self._through)
+        finally:
+            connection.text_factory = usual
 
     def _by_time(
         self, connection: sqlite3.Connection, tract_id: str, through: int
@@ -44,7 +49,7 @@ class Search:
         batch: list[StoredCommit] = []
         while self.wanted and len(batch) < _BATCH:
             key = self.wanted.pop()
-            row = sql.CONTENT.one(connection, tract_id=tract_id, hash=key)
+            row = sql.STORED.one(connection, tract_id=tract_id, hash=key)
             if row is not None:
                 batch.append(self._found(row))
         return batch
@@ -54,4 +59,4 @@ class Search:
         self._seen.add(row[0])
         if row[2] is not None and row[2] not in self._seen:
             self.wanted.add(row[2])
-        return StoredCommit(record_of(row), as_bytes(row[-1]))
+        return stored_of(row)

@@ -28,7 +28,7 @@ from tract.storage.repositories import (
     StoredCommit,
     UsageRepository,
 )
-from tract.storage.rows import as_bytes, record_of
+from tract.storage.rows import as_bytes, hash_of, record_of
 from tract.storage.search import Search
 from tract.storage.transaction import ref_name
 from tract.storage.walk import digest, find_place, is_ancestor
@@ -165,11 +165,11 @@ class SqliteRefRepository(RefRepository):
         row = await self._database.glance(
             partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
         )
-        return row[0].hex() if row else None
+        return hash_of(row[0]) if row else None
 
     async def heads(self, tract_id: str) -> list[str]:
         rows = await self._database.read(partial(sql.REF_HEADS.all, tract_id=tract_id))
-        return [row[0].hex() for row in rows]
+        return [hash_of(row[0]) for row in rows]
 
     async def tract_ids(self) -> list[str]:
         return [row[0] for row in await self._database.read(sql.TRACT_IDS.all)]
@@ -211,7 +211,7 @@ def _annotations(
     if place is None:
         raise CommitNotFoundError(target)
     row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
-    head = find_place(connection, tract_id, row[0].hex()) if row else None
+    head = find_place(connection, tract_id, hash_of(row[0])) if row else None
     if head is None:
         return []
     found: list[StoredCommit] = []

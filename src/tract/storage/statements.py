@@ -221,12 +221,20 @@ NEWEST_IN_SEGMENT = Statement(
         .limit(1)
     )
 )
+_stored = (*_record, CommitRow.token_source, CommitRow.segment, BlobRow.data)
 WALK = _newest_first(
     lambda: select(CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at)
 )
 WALK_RECORDS = _newest_first(lambda: select(*_record))
-WALK_STORED = _newest_first(lambda: select(*_record, BlobRow.data).outerjoin(BlobRow, _blob))
+WALK_STORED = _newest_first(lambda: select(*_stored).outerjoin(BlobRow, _blob))
 WALK_STEPS = _newest_first(lambda: select(*_step).outerjoin(BlobRow, _blob))
+STORED = Statement(
+    lambda: (
+        select(*_stored)
+        .outerjoin(BlobRow, _blob)
+        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+    )
+)
 STEPS = Statement(
     lambda: (
         select(*_step)

@@ -16,6 +16,7 @@ from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage import statements as sql
 from tract.storage.config_index import create_config_index
 from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
+from tract.storage.rows import check_types, hash_of
 from tract.storage.walk import Place, find_place, is_ancestor, lost
 
 __all__ = ["WriteTransaction", "ref_name"]
@@ -116,8 +117,9 @@ class WriteTransaction:
             return _Tip(None, self._new_segment(branch))
         if row[3] is None:
             raise lost(row[0])
+        check_types(row[0], row[1:3], int, int)
         self._last_times.setdefault(branch.tract_id, row[2])
-        return _Tip(row[0].hex(), row[1])
+        return _Tip(hash_of(row[0]), row[1])
 
     def _new_segment(self, branch: BranchName) -> int:
         rows = sql.NEXT_SEGMENT.all(self._connection, tract_id=branch.tract_id)

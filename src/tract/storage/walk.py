@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import StoreCorruptError
 from tract.storage import statements as sql
+from tract.storage.rows import check_types
 from tract.storage.statements import Statement
 
 __all__ = ["Place", "digest", "find_place", "is_ancestor", "lost", "walk"]
@@ -50,7 +51,10 @@ def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) 
     if key is None:
         return None
     row = sql.PLACE.one(connection, tract_id=tract_id, hash=key)
-    return Place(key, row[0], row[1], row[2]) if row else None
+    if row is None:
+        return None
+    check_types(key, row[:3], int, int, str)
+    return Place(key, row[0], row[1], row[2])
 
 
 def lost(commit_hash: bytes) -> StoreCorruptError:

@@ -93,12 +93,12 @@ class Worker:
 
     def explained(self, error: BaseException) -> BaseException:
         """Return *error* as callers get it, with the path of the database."""
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             explained = translate(error, self._path)
             explained.__cause__ = error
             return explained
-        if isinstance(error, StorageError) and not error.path:  # raised where none is known
-            return type(error)(error.problem, self._path)
+        if isinstance(error, StorageError):
+            error.locate(self._path)
         return error
 
     def _back(
