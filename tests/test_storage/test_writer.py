@@ -23,6 +23,7 @@ from tract import (
     TractConfig,
 )
 from tract.storage.database import Database, open_database
+from tract.storage.place import DatabaseFile
 from tract.storage.repositories import BranchName, CommitRecord
 from tract.storage.sqlite import SqliteCommitRepository
 from tract.storage.transaction import WriteTransaction
@@ -405,9 +406,10 @@ def test_writes_tried_singly_wait_for_a_locked_database_once_not_each(db_path: P
         closing(sqlite3.connect(db_path, isolation_level=None, timeout=0.05)) as ours,
         another_program(db_path) as other,
     ):
+        file = DatabaseFile(ours)
         ours.set_trace_callback(begins.append)
         other.execute("BEGIN IMMEDIATE")
-        outcomes = _run_singly(ours, [saying("one"), saying("two"), saying("three")], "p", time_ns)
+        outcomes = _run_singly(ours, [saying(text) for text in "abc"], file, "p", time_ns)
 
     assert begins == ["BEGIN IMMEDIATE"]
     assert [type(outcome.error) for outcome in outcomes] == [StoreBusyError] * 3

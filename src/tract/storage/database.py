@@ -21,6 +21,7 @@ from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.migrations import migrate, version
+from tract.storage.place import DatabaseFile
 from tract.storage.reader import GroupReader
 from tract.storage.worker import OwnConnection, Worker
 from tract.storage.writer import GroupWriter
@@ -39,6 +40,7 @@ class Database:
     def __init__(
         self,
         path: str,
+        file: DatabaseFile,
         workers: Sequence[Worker],
         closers: Sequence[Callable[[], Awaitable[None]]],
         clock: Callable[[], int],
@@ -47,7 +49,7 @@ class Database:
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
-        writer = GroupWriter(workers[0], path, clock)
+        writer = GroupWriter(workers[0], file, path, clock)
         reader = GroupReader(workers[1:] or workers)
         self.write = writer.write
         self.read = reader.read
@@ -144,7 +146,7 @@ async def open_database(
     url = database_url(target)
     in_memory = not SQLiteDialect_aiosqlite._is_url_file_db(url)
     path = url.database or ":memory:"
-    opened: list[aiosqlite.Connection] = []
+    opened: list[OwnConnection] = []
 
     async def connect() -> Worker:
         failures: list[Exception] = []
@@ -158,13 +160,15 @@ async def open_database(
     try:
         workers = [await connect()]
         await workers[0].run(lambda raw: _prepare(raw, config, path, migrating=True))
+        file = await workers[0].run(DatabaseFile)
+        opened[0].before_closing = file.release
         for _ in range(0 if in_memory else config.readers):
             workers.append(await connect())
             await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
     except BaseException:
         await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
         raise
-    return Database(path, workers, [connection.close for connection in opened], clock)
+    return Database(path, file, workers, [connection.close for connection in opened], clock)
 
 
 async def open_engine(
@@ -190,12 +194,15 @@ async def open_engine(
         for index in range(count):
             held.append(await _Held.take(engine, path))
             await held[-1].prepare(config, path, migrating=index == 0)
+        file = await held[0].worker.run(DatabaseFile)
+        held[0].file = file
     except BaseException as error:
         await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
         if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
-    return Database(path, [item.worker for item in held], [item.give_back for item in held], clock)
+    workers = [item.worker for item in held]
+    return Database(path, file, workers, [item.give_back for item in held], clock)
 
 
 class _Held:
@@ -205,6 +212,8 @@ class _Held:
         self._connection = connection
         self.worker = worker
         self._found: dict[str, Any] = {}
+        self.file: DatabaseFile | None = None
+        """Where this connection writes, if it is the one that does."""
 
     @classmethod
     async def take(cls, engine: AsyncEngine, path: str) -> _Held:
@@ -220,6 +229,9 @@ class _Held:
     async def give_back(self) -> None:
         if not self._connection.closed:
             try:
+                if self.file is not None:
+                    file = self.file
+                    await self.worker.run(lambda _: file.release())
                 await self.worker.run(lambda raw: _set_options(raw, self._found))
             finally:
                 await self._connection.close()

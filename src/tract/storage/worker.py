@@ -35,6 +35,14 @@ class OwnConnection(aiosqlite.Connection):
         self._connect_it = connect
         self._made: list[sqlite3.Connection] = []
         self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
+        self.before_closing: Callable[[], None] | None = None
+        """Run on the connection's thread when it is closed in good order."""
+
+    async def close(self) -> None:
+        """Close the connection after what it was given; closing again does nothing."""
+        if self._connection is not None and self.before_closing is not None:
+            await self._execute(self.before_closing)  # type: ignore[no-untyped-call]
+        await super().close()
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Close the connection after what it was given, and end its thread."""

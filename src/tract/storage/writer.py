@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tract.exceptions import StoreBusyError, TractError
 from tract.storage.errors import translate
 from tract.storage.groups import Deliver, Groups, Outcome
+from tract.storage.place import DatabaseFile
 from tract.storage.transaction import WriteTransaction
 from tract.storage.worker import Worker
 
@@ -24,9 +25,11 @@ _MAX_GROUP = 512  # commits; bounds how long a transaction of many keeps other p
 class GroupWriter:
     """The one way in for writes of a store."""
 
-    def __init__(self, worker: Worker, path: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, worker: Worker, file: DatabaseFile, path: str, clock: Callable[[], int]
+    ) -> None:
         self._worker = worker
-        self._run_group = partial(_run_group, path=path, clock=clock)
+        self._run_group = partial(_run_group, file=file, path=path, clock=clock)
         self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
@@ -43,7 +46,12 @@ class GroupWriter:
 
 
 def _run_group(
-    connection: sqlite3.Connection, *, jobs: Sequence[Job], path: str, clock: Callable[[], int]
+    connection: sqlite3.Connection,
+    *,
+    jobs: Sequence[Job],
+    file: DatabaseFile,
+    path: str,
+    clock: Callable[[], int],
 ) -> list[Outcome]:
     """Run *jobs* in one transaction; where that fails as a whole, each in its own."""
     try:
@@ -54,17 +62,25 @@ def _run_group(
         transaction = WriteTransaction(connection, clock)
         outcomes = [_attempt(job, transaction) for job in jobs]
         transaction.finish()
+        fault = file.fault()
+        if fault is not None:
+            _roll_back(connection)
+            return [Outcome(None, type(fault)(fault.problem, path)) for _ in jobs]
         connection.execute("COMMIT")
     except BaseException as error:  # whatever it was, it must not outlive its transaction
         _roll_back(connection)
         if len(jobs) == 1:
             return [Outcome(None, _explained(error, path))]
-        return _run_singly(connection, jobs, path, clock)
+        return _run_singly(connection, jobs, file, path, clock)
     return outcomes
 
 
 def _run_singly(
-    connection: sqlite3.Connection, jobs: Sequence[Job], path: str, clock: Callable[[], int]
+    connection: sqlite3.Connection,
+    jobs: Sequence[Job],
+    file: DatabaseFile,
+    path: str,
+    clock: Callable[[], int],
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for job in jobs:
@@ -72,7 +88,7 @@ def _run_singly(
         if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
             outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
         else:
-            outcomes += _run_group(connection, jobs=[job], path=path, clock=clock)
+            outcomes += _run_group(connection, jobs=[job], file=file, path=path, clock=clock)
     return outcomes
 
 

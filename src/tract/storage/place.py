@@ -1,0 +1,97 @@
+"""The file that a connection writes to, and whether its path still names it.
+
+SQLite does not notice that its file was deleted or replaced: it goes on writing to the one that it
+opened, which nobody can open again. So every transaction looks before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+
+from tract.exceptions import StorageError, StoreCorruptError
+
+__all__ = ["DatabaseFile"]
+
+
+class DatabaseFile:
+    """What was opened at a path; to be used on its connection's thread.
+
+    Raises:
+        StorageError: it is gone already.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        listed = connection.execute("PRAGMA database_list").fetchall()
+        self._path: str = next(row[2] for row in listed if row[1] == "main")  # empty in memory
+        self._version = self._others_version()
+        self._opened: os.stat_result | None = None
+        self._opened = self._look()
+        self._size = 0
+
+    def fault(self) -> StorageError | None:
+        """Return why the transaction under way must not be committed, or None.
+
+        Damage of other kinds is left to SQLite, which tells it where it meets it.
+        """
+        try:
+            found = self._look()
+        except StorageError as moved:
+            return moved
+        if found is not None:
+            if found.st_size < self._size and not self._is_whole():
+                return StoreCorruptError(
+                    "the file was truncated while it was open. Nothing was written. Close the "
+                    "store and restore the file from a backup."
+                )
+            self._size = found.st_size
+            self._version = self._others_version()
+        return None
+
+    def release(self) -> None:
+        """Empty the write-ahead log if another file has our path; to be called before closing.
+
+        The log stays behind where it is, and who opens the other file would find it laid over
+        that. Unless somebody else wrote last: it may then be the other file's own.
+        """
+        try:
+            self._look()
+        except StorageError:
+            with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
+                if self._others_version() == self._version:
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _look(self) -> os.stat_result | None:
+        """Return what the path names now; None where there is none, or it cannot be looked at."""
+        if not self._path:
+            return None
+        try:
+            found = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise StorageError(
+                "the file was deleted while it was open. Nothing was written. What was committed "
+                "before can be read until the store is closed, and is gone then."
+            ) from None
+        except OSError:  # we may have given up the rights that we opened it with
+            return None
+        if self._opened is not None and not os.path.samestat(found, self._opened):
+            raise StorageError(
+                "the file was replaced by another while it was open. Nothing was written. Close "
+                "the store and open it again."
+            )
+        return found
+
+    def _others_version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _is_whole(self) -> bool:
+        """Tell whether a file that has become shorter was cut off, and not vacuumed."""
+        try:
+            self._connection.execute("PRAGMA shrink_memory").fetchall()  # look, not remember
+            [[told]] = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.Error:
+            return False
+        return bool(told == "ok")
