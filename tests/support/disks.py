@@ -1,0 +1,108 @@
+"""Disks that fill up, and files that cannot be written: real ones, where the system permits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = [
+    "Unavailable",
+    "content_of",
+    "cut",
+    "fill",
+    "immutable",
+    "move",
+    "put",
+    "remove",
+    "size_of",
+    "small_disk",
+]
+
+_PAGE = 4096
+
+
+class Unavailable(Exception):
+    """This system does not let us make that fault; the text says why."""
+
+
+def _run(*command: str | Path) -> None:
+    if shutil.which(str(command[0])) is None:
+        raise Unavailable(f"there is no {command[0]} here")
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise Unavailable(f"{command[0]}: {done.stderr.strip()}")
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """Mount a disk of *size* bytes in *folder*, and give the path of its root.
+
+    Raises:
+        Unavailable: we may not mount anything.
+    """
+    place = folder / "disk"
+    place.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place)
+    try:
+        yield place
+    finally:
+        _run("umount", "--lazy", place)  # a failing test may still have files open there
+
+
+def fill(disk: Path, *, leaving: int) -> Path:
+    """Fill *disk* with a file until only *leaving* bytes are free, and return that file."""
+    filler = disk / "filler"
+    free = os.statvfs(disk)
+    size = max(0, free.f_bavail * free.f_frsize - leaving) // _PAGE * _PAGE
+    filler.write_bytes(bytes(size))
+    return filler
+
+
+@contextmanager
+def immutable(*paths: Path) -> Iterator[None]:
+    """Let nobody write to files, not even through what is open already.
+
+    Raises:
+        Unavailable: we may not, or the file system cannot.
+    """
+    there = [path for path in paths if path.exists()]
+    try:
+        _run("chattr", "+i", *there)
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *map(str, there)], capture_output=True, timeout=30)
+
+
+def move(path: Path, to: Path) -> None:
+    """Give a file another path, in place of what may be there."""
+    path.replace(to)
+
+
+def remove(*paths: Path) -> None:
+    """Delete files."""
+    for path in paths:
+        path.unlink()
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file from its beginning, in place of what was in it."""
+    path.write_bytes(data)
+
+
+def content_of(path: Path) -> bytes:
+    """Return all bytes of a file."""
+    return path.read_bytes()
+
+
+def cut(path: Path, size: int) -> None:
+    """Truncate a file."""
+    os.truncate(path, size)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file."""
+    return path.stat().st_size

@@ -1,0 +1,51 @@
+"""What tests of faults do to a store, and what they ask of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from support.opening import COUNTER
+from tract import AsyncTract, CommitInfo, StorageError, TractConfig
+from tract.lifecycle import Opening
+
+__all__ = ["check_kept", "commit_all", "opening"]
+
+_PATIENCE = TractConfig(busy_timeout=0.2)
+
+
+def opening(path: Path | str) -> Opening[AsyncTract]:
+    """Open the one tract of a test, which does not wait long for others."""
+    return AsyncTract.open(path, tract_id="t", tokenizer=COUNTER, config=_PATIENCE)
+
+
+async def commit_all(
+    tract: AsyncTract, texts: Iterable[str]
+) -> tuple[list[CommitInfo], list[StorageError]]:
+    """Commit *texts* at once; return what was acknowledged and what was refused, none hanging.
+
+    Every refusal names the path, as attribute and in its text.
+    """
+    async with asyncio.timeout(30):
+        results = await asyncio.gather(*map(tract.user, texts), return_exceptions=True)
+    made = [item for item in results if isinstance(item, CommitInfo)]
+    refused = [item for item in results if isinstance(item, StorageError)]
+
+    assert len(made) + len(refused) == len(results), results
+    for error in refused:
+        assert error.path
+        assert str(error).startswith(f"{error.path}: ")
+        assert len({id(other) for other in refused}) == len(refused)
+    return made, refused
+
+
+async def check_kept(path: Path, acknowledged: Iterable[CommitInfo]) -> None:
+    """Assert that a database holds exactly what was acknowledged, is sound, and can be used."""
+    async with opening(path) as tract:
+        log = await tract.log(None)
+        assert {info.commit_hash for info in log} == {info.commit_hash for info in acknowledged}
+        assert [info.parent_hash for info in log] == [*(i.commit_hash for i in log), None][1:]
+        report = await tract.verify()
+        assert (report.checked, report.faults) == (len(log), ())
+        assert await tract.user("goes on") in await tract.log(1)
