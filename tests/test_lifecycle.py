@@ -391,18 +391,6 @@ async def _open(path: Path) -> AsyncTract:
     return await AsyncTract.open(path, tract_id="agent", tokenizer=COUNTER)
 
 
-def test_a_store_can_be_opened_in_one_event_loop_after_the_other(db_path: Path) -> None:
-    async def commit(text: str) -> int:
-        async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
-            await tract.user(text)
-            return len(await tract.log(None))
-
-    before = threading.active_count()
-
-    assert [asyncio.run(commit(str(number))) for number in range(20)] == list(range(1, 21))
-    assert threading.active_count() <= before + 3
-
-
 # Dropped open: in a process of its own, for what is told at its end
 
 _DROPPING = """
