@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import suppress
 
 from tract.exceptions import StorageError, StoreCorruptError
+from tract.storage.log import WriteAheadLog
 
 __all__ = ["DatabaseFile"]
 
@@ -26,6 +27,7 @@ class DatabaseFile:
         self._connection = connection
         listed = connection.execute("PRAGMA database_list").fetchall()
         self._path: str = next(row[2] for row in listed if row[1] == "main")  # empty in memory
+        self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
         self._opened: os.stat_result | None = None
         self._opened = self._look()

@@ -29,6 +29,7 @@ class GroupWriter:
         self, worker: Worker, file: DatabaseFile, path: str, clock: Callable[[], int]
     ) -> None:
         self._worker = worker
+        self._log = file.log
         self._run_group = partial(_run_group, file=file, path=path, clock=clock)
         self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
 
@@ -43,6 +44,8 @@ class GroupWriter:
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
         self._worker.send(partial(self._run_group, jobs=jobs), deliver)
+        if self._log.is_long:  # after this group, which does not wait for it
+            self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
 
 
 def _run_group(
@@ -72,6 +75,7 @@ def _run_group(
         if len(jobs) == 1:
             return [Outcome(None, _explained(error, path))]
         return _run_singly(connection, jobs, file, path, clock)
+    file.log.look()
     return outcomes
 
 
