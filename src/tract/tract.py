@@ -362,7 +362,11 @@ class AsyncTract:
         self._runtime.registry.register(name, model)
 
     async def verify(self) -> VerifyReport:
-        """Hash everything anew that this tract's branches reach; report every fault found."""
+        """Hash everything anew that this tract's branches reach; report every fault found.
+
+        Tokens are counted anew as well. The text of messages, metadata and configs is in no hash:
+        of these, a fault is only what cannot be read.
+        """
         with self._call():
             heads = await self._runtime.refs.heads(self.tract_id)
             verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
