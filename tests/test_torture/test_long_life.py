@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.torture import short_form
-
 from torture import long_life
 
 

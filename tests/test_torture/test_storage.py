@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.torture import short_form
-from torture.model import Fault
 
+from support.torture import short_form
 from torture import storage
+from torture.model import Fault
 
 
 @pytest.mark.parametrize("fault", storage.FAULTS, ids=lambda fault: fault.name)

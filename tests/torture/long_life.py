@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from support.disks import size_of
 from torture.checks import COUNTER, check_chain, check_tract
 from torture.model import Fault, Report
-
-from support.disks import size_of
 from tract import AsyncTract, CommitOperation, Priority, TractConfig, TractStore
 
 __all__ = ["FAULTS"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture import cancellation, fuzz, kills, many_processes
+from torture import cancellation, fuzz, kills, long_life, many_processes, storage
 from torture.model import Fault
 
 __all__ = ["FAULTS"]
@@ -13,5 +13,7 @@ FAULTS: tuple[Fault[Any], ...] = (
     *kills.FAULTS,
     *many_processes.FAULTS,
     *cancellation.FAULTS,
+    *storage.FAULTS,
+    *long_life.FAULTS,
     *fuzz.FAULTS,
 )

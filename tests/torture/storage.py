@@ -24,9 +24,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from torture.checks import COUNTER, check_usable
-from torture.model import Fault, Report
-
 from support.disks import (
     Unavailable,
     content_of,
@@ -38,6 +35,8 @@ from support.disks import (
     size_of,
     small_disk,
 )
+from torture.checks import COUNTER, check_usable
+from torture.model import Fault, Report
 from tract import StorageError, TractConfig, TractError, TractStore
 
 __all__ = ["FAULTS"]
