@@ -28,7 +28,9 @@ _BEYOND = 64 * 1024 * 1024
 """Bytes that memory may have grown by beyond the cache: SQLite's page caches, an arena's gaps."""
 _LOG = 32 * 1024 * 1024  # bytes that the write-ahead log may have, ever
 _TASKS = 16
-_TRACTS = 20
+_ALIVE = 4
+"""Tracts that are worked on at a time, as an agent server has sessions."""
+_SESSION = 1_000  # commits of a tract, about
 _DIGEST = 32  # bytes
 _PROC = Path("/proc/self")
 
@@ -86,10 +88,11 @@ class _Life:
     """By tract, as bytes: strings would be memory of our own."""
 
     async def work(self, task: int, rng: Random) -> None:
-        """Commit to a few tracts and compile them, until the goal is reached."""
+        """Commit to tracts and compile them, on to others in time, until the goal is reached."""
         while self.commits < self.goal:
             self.commits += 1
-            tract = self.store.tract(str(rng.randrange(_TRACTS)))
+            session = self.commits // (_ALIVE * _SESSION) * _ALIVE + rng.randrange(_ALIVE)
+            tract = self.store.tract(str(session))
             await self._commit(tract, rng)
             context = await tract.compile()
             assert len(context.commit_hashes) == context.commit_count
