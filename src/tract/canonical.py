@@ -84,7 +84,9 @@ def stored_json(text: str | bytes, what: str) -> Any:
         StoreCorruptError: it is no JSON.
     """
     try:
-        return from_json(text)  # several times as fast as `json`, and stricter than it
+        # Several times as fast as `json`, and stricter. Bytes, because a string that it is given
+        # keeps its UTF-8 from then on.
+        return from_json(text.encode() if isinstance(text, str) else text)
     except ValueError:
         pass
     try:

@@ -58,7 +58,7 @@ class WriteAheadLog:
         self.is_long = False
         [[usual]] = self._connection.execute("PRAGMA busy_timeout").fetchall()
         try:
-            self._connection.execute(f"PRAGMA busy_timeout = {self._patience}").fetchall()
+            self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience)}").fetchall()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error:
             pass  # who writes next will be told, if there is anything to tell
