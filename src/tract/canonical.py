@@ -85,8 +85,9 @@ def stored_json(text: str | bytes, what: str) -> Any:
     """
     try:
         # Several times as fast as `json`, and stricter. Bytes, because a string that it is given
-        # keeps its UTF-8 from then on.
-        return from_json(text.encode() if isinstance(text, str) else text)
+        # keeps its UTF-8 from then on; and no strings shared between contents.
+        data = text.encode() if isinstance(text, str) else text
+        return from_json(data, cache_strings="keys")
     except ValueError:
         pass
     try:
