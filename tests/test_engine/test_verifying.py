@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,15 @@ from tract import (
     CommitInfo,
     CommitOperation,
     Priority,
+    StorageError,
     StoreCorruptError,
+    TractError,
     TractStore,
     VerifyReport,
 )
 from tract.storage.schema import BlobRow, CommitRow
+
+EDIT = CommitOperation.EDIT
 
 
 async def make_history(path: Path) -> list[CommitInfo]:
@@ -350,6 +357,77 @@ async def test_what_cannot_be_read_is_told_to_readers_with_the_path(
             await tract.log(None)
     assert told.value.path == str(db_path)
     assert str(told.value).startswith(f"{db_path}: ")
+
+
+Call = Callable[[AsyncTract, CommitInfo], Awaitable[object]]
+EVERY_WAY: list[Call] = [
+    lambda t, info: t.head(),
+    lambda t, info: t.log(None),
+    lambda t, info: t.log(before=info.commit_hash),
+    lambda t, info: t.get_commit(info.commit_hash),
+    lambda t, info: t.get_content(info.commit_hash),
+    lambda t, info: t.get_annotations(info.commit_hash),
+    lambda t, info: t.query_by_config("b", "=", 2),
+    lambda t, info: t.compile(),
+    lambda t, info: t.compile(at_commit=info.commit_hash),
+    lambda t, info: t.compile(at_time=info.created_at),
+    lambda t, info: t.compile(at_time=info.created_at + timedelta(microseconds=1)),
+    lambda t, info: t.user("x", operation=EDIT, edit_target=info.commit_hash),
+    lambda t, info: t.annotate(info.commit_hash, Priority.PINNED),
+    lambda t, info: t.record_usage({"prompt_tokens": 1, "completion_tokens": 1}),
+    lambda t, info: t.user("x"),
+]
+"""Every way to meet a commit."""
+
+
+@pytest.mark.parametrize("place", [1, 5], ids=["within", "head"])
+@pytest.mark.parametrize(
+    ("column", "value"), [*UNREADABLE, ("segment", "'1.5x'"), ("token_source", "x'00'")]
+)
+async def test_no_call_meets_what_cannot_be_read_with_an_error_that_is_not_ours(
+    db_path: Path, column: str, value: str, place: int
+) -> None:
+    infos = await make_history(db_path)
+    damage(
+        db_path,
+        f"UPDATE commits SET {column} = {value} WHERE commit_hash = ?",
+        digest(infos[place]),
+    )
+
+    await check_errors(db_path, infos[place])
+
+
+async def test_an_annotation_whose_time_cannot_be_read_is_told_to_who_asks_for_it(
+    db_path: Path,
+) -> None:
+    infos = await make_history(db_path)
+    set_column(db_path, "created_at", infos[4], "soon")
+
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        with pytest.raises(StoreCorruptError, match=infos[4].commit_hash) as told:
+            await tract.get_annotations(infos[0].commit_hash)
+    assert told.value.path == str(db_path)
+
+
+@pytest.mark.parametrize("column", ["commit_hash", "segment"])
+async def test_no_call_meets_a_branch_that_cannot_be_read_with_an_error_that_is_not_ours(
+    db_path: Path, column: str
+) -> None:
+    infos = await make_history(db_path)
+    damage(db_path, f"UPDATE refs SET {column} = 'text' WHERE tract_id = 't'")
+
+    await check_errors(db_path, infos[5])
+
+
+async def check_errors(path: Path, info: CommitInfo) -> None:
+    """Assert that every call works or raises an error of ours; a StorageError names the path."""
+    async with AsyncTract.open(path, tract_id="t") as tract:
+        for call in EVERY_WAY:
+            [outcome] = await asyncio.gather(call(tract, info), return_exceptions=True)
+            if isinstance(outcome, BaseException):
+                assert isinstance(outcome, TractError), repr(outcome)
+            if isinstance(outcome, StorageError):
+                assert outcome.path == str(path)
 
 
 async def test_a_commit_taken_out_of_its_branch_is_named_and_a_fork_is_not(db_path: Path) -> None:

@@ -388,6 +388,22 @@ async def test_a_truncated_file_takes_no_commit_until_it_is_restored(
     await check_kept(db_path, before)
 
 
+async def test_a_truncated_file_is_noticed_though_all_of_it_is_still_remembered(
+    db_path: Path,
+) -> None:
+    """The pages that were read or written last stay in memory, and hide what is gone."""
+    async with opening(db_path) as tract:
+        for number in range(500):  # few pages, written often enough to be moved into the file
+            await tract.user(str(number))
+        assert size_of(db_path) > 100_000
+        cut(db_path, size_of(db_path) // 2 // 4096 * 4096)
+        made, refused = await commit_all(tract, "def")
+
+    assert made == []
+    assert {type(error) for error in refused} == {StoreCorruptError}
+    assert "truncated" in str(refused[0])
+
+
 async def sound_database(path: Path) -> tuple[bytes, Facts]:
     """Return a database as the bytes of its file and as what is read from it."""
     async with opening(path) as tract:

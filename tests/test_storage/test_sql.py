@@ -33,14 +33,11 @@ class Place(NamedTuple):
 
 
 ALLOWED = {
-    Place("storage/database.py", "_connection_options", "execute"): (
+    Place("storage/options.py", "options_of", "execute"): (
         "PRAGMA takes no parameters; the names stand beside it"
     ),
-    Place("storage/database.py", "_set_options", "execute"): (
+    Place("storage/options.py", "set_options", "execute"): (
         "PRAGMA takes no parameters; the names are ours and the values made integers there"
-    ),
-    Place("storage/log.py", "shorten", "execute"): (
-        "PRAGMA takes no parameters; the values are made integers beside it"
     ),
     Place("storage/config_index.py", "create_config_index", "execute"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path an SQL literal made "

@@ -21,6 +21,7 @@ from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.migrations import migrate, version
+from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
 from tract.storage.reader import GroupReader
 from tract.storage.worker import OwnConnection, Worker
@@ -211,7 +212,7 @@ class _Held:
     def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
         self._connection = connection
         self.worker = worker
-        self._found: dict[str, Any] = {}
+        self._found: dict[str, int] = {}
         self.file: DatabaseFile | None = None
         """Where this connection writes, if it is the one that does."""
 
@@ -223,7 +224,7 @@ class _Held:
         return cls(connection, Worker(driver, path, borrowed=True))
 
     async def prepare(self, config: TractConfig, path: str, *, migrating: bool) -> None:
-        self._found = await self.worker.run(_connection_options)
+        self._found = await self.worker.run(options_of)
         await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
     async def give_back(self) -> None:
@@ -232,7 +233,7 @@ class _Held:
                 if self.file is not None:
                     file = self.file
                     await self.worker.run(lambda _: file.release())
-                await self.worker.run(lambda raw: _set_options(raw, self._found))
+                await self.worker.run(lambda raw: set_options(raw, self._found))
             finally:
                 await self._connection.close()
 
@@ -241,7 +242,7 @@ def _prepare(
     connection: sqlite3.Connection, config: TractConfig, path: str, *, migrating: bool
 ) -> None:
     """Set a connection's options and, on the first one, bring the schema up to date."""
-    _set_options(
+    set_options(
         connection,
         {
             "busy_timeout": round(config.busy_timeout * 1000),
@@ -268,16 +269,3 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def _connection_options(connection: sqlite3.Connection) -> dict[str, Any]:
-    return {
-        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("busy_timeout", "foreign_keys", "synchronous")
-    }
-
-
-def _set_options(connection: sqlite3.Connection, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        # PRAGMA takes no bound parameters; the names are ours and the values integers.
-        connection.execute(f"PRAGMA {name} = {int(value)}").fetchall()

@@ -11,7 +11,7 @@ from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
-from tract.storage.rows import check_types, record_of, step_of
+from tract.storage.rows import check_types, hash_of, name_of, record_of, step_of
 from tract.storage.transaction import ref_name
 from tract.storage.walk import find_place, lost, walk
 
@@ -63,7 +63,7 @@ def locate(
     )
     for row in found:
         rows.append(row)
-        parent = row[1] and row[1].hex()
+        parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or known(parent):
             return Located(head_hash, head.usage, parent, _steps(connection, branch, rows))
         if len(rows) == _NEAR:
@@ -207,5 +207,5 @@ def _step(connection: sqlite3.Connection, tract_id: str, row: Sequence[Any]) -> 
     step = step_of(row)
     if step.data is None:
         lost = sql.COMMIT.one(connection, tract_id=tract_id, hash=row[0])
-        raise BlobNotFoundError(lost[3].hex() if lost else "")
+        raise BlobNotFoundError(name_of(lost[3]) if lost else "")
     return step

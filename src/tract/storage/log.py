@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from tract.storage.options import options_of, set_options
+
 __all__ = ["WriteAheadLog"]
 
 _LONG = 16 * 1024 * 1024
@@ -56,14 +58,14 @@ class WriteAheadLog:
         long: a reader that has stopped must not keep all writers waiting again and again.
         """
         self.is_long = False
-        [[usual]] = self._connection.execute("PRAGMA busy_timeout").fetchall()
+        usual = options_of(self._connection)
         try:
-            self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience)}").fetchall()
+            set_options(self._connection, {"busy_timeout": self._patience})
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error:
             pass  # who writes next will be told, if there is anything to tell
         finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {int(usual)}").fetchall()
+            set_options(self._connection, usual)
         self._limit = max(self._least_limit, 2 * self._size())
 
     def _size(self) -> int:

@@ -20,6 +20,7 @@ __all__ = [
     "check_types",
     "hash_of",
     "lenient_text",
+    "name_of",
     "record_of",
     "step_of",
     "stored_of",
@@ -112,14 +113,14 @@ def as_bytes(data: Any) -> Any:
     return data.encode() if isinstance(data, str) else data
 
 
-def hash_of(value: Any) -> str:
-    """Return the hexadecimal form of a stored hash.
+def hash_of(value: Any, of: Any = None) -> str:
+    """Return the hexadecimal form of a hash that is stored with the commit *of*.
 
     Raises:
         StoreCorruptError: it is none.
     """
     if not isinstance(value, bytes):
-        _refuse(value)
+        _refuse(value if of is None else of)
     return value.hex()
 
 
@@ -150,9 +151,13 @@ def check_types(key: Any, values: Sequence[Any], *kinds: type) -> None:
         _refuse(key)
 
 
+def name_of(key: object) -> str:
+    """Return what to call a commit in an error, whatever is stored as its hash."""
+    return key.hex() if isinstance(key, bytes) else repr(key)
+
+
 def _refuse(key: Any) -> NoReturn:
-    name = key.hex() if isinstance(key, bytes) else repr(key)
     raise StoreCorruptError(
-        f"the row of the commit {name} cannot be read: the store was damaged. Run `verify()` for "
+        f"the row of the commit {name_of(key)} cannot be read: the store was damaged. Run `verify()` for "
         "all that is, and restore the file from a backup."
     )

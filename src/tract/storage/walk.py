@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import StoreCorruptError
 from tract.storage import statements as sql
-from tract.storage.rows import check_types
+from tract.storage.rows import check_types, name_of
 from tract.storage.statements import Statement
 
 __all__ = ["Place", "digest", "find_place", "is_ancestor", "lost", "walk"]
@@ -57,10 +57,10 @@ def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) 
     return Place(key, row[0], row[1], row[2])
 
 
-def lost(commit_hash: bytes) -> StoreCorruptError:
+def lost(commit_hash: object) -> StoreCorruptError:
     """Return the error for a commit that a ref or a child names, and that is not there."""
     return StoreCorruptError(
-        f"the commit {commit_hash.hex()} is missing from the history. Run `verify()` for all that "
+        f"the commit {name_of(commit_hash)} is missing from the history. Run `verify()` for all that "
         "is missing, and restore the file from a backup."
     )
 

@@ -1,0 +1,23 @@
+"""The options of a connection that SQLite takes as PRAGMAs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+__all__ = ["options_of", "set_options"]
+
+
+def options_of(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the options that we set, as they are now."""
+    return {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("busy_timeout", "foreign_keys", "synchronous")
+    }
+
+
+def set_options(connection: sqlite3.Connection, options: Mapping[str, int]) -> None:
+    """Set options by their names, which must be constants of ours."""
+    for name, value in options.items():
+        # PRAGMA takes no bound parameters; the names are ours and the values integers.
+        connection.execute(f"PRAGMA {name} = {int(value)}").fetchall()
