@@ -397,14 +397,15 @@ async def test_no_call_meets_what_cannot_be_read_with_an_error_that_is_not_ours(
     await check_errors(db_path, infos[place])
 
 
-async def test_an_annotation_whose_time_cannot_be_read_is_told_to_who_asks_for_it(
-    db_path: Path,
+@pytest.mark.parametrize("place", [4, 5], ids=["annotation", "head"])
+async def test_a_time_that_cannot_be_read_is_told_to_who_asks_for_annotations(
+    db_path: Path, place: int
 ) -> None:
     infos = await make_history(db_path)
-    set_column(db_path, "created_at", infos[4], "soon")
+    set_column(db_path, "created_at", infos[place], "soon")
 
     async with AsyncTract.open(db_path, tract_id="t") as tract:
-        with pytest.raises(StoreCorruptError, match=infos[4].commit_hash) as told:
+        with pytest.raises(StoreCorruptError, match=infos[place].commit_hash) as told:
             await tract.get_annotations(infos[0].commit_hash)
     assert told.value.path == str(db_path)
 
