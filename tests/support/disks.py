@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _PAGE = 4096
+_CHUNK = 256 * _PAGE
 
 
 class Unavailable(Exception):
@@ -54,12 +56,25 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, leaving: int) -> Path:
-    """Fill *disk* with a file until only *leaving* bytes are free, and return that file."""
+    """Fill *disk* with a file until only *leaving* bytes are free, and return that file.
+
+    Others may be writing to it meanwhile.
+    """
     filler = disk / "filler"
-    free = os.statvfs(disk)
-    size = max(0, free.f_bavail * free.f_frsize - leaving) // _PAGE * _PAGE
-    filler.write_bytes(bytes(size))
+    with filler.open("wb", buffering=0) as file:
+        while (free := _free(disk) - leaving) >= _PAGE:
+            try:
+                file.write(bytes(min(free, _CHUNK) // _PAGE * _PAGE))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                break
     return filler
+
+
+def _free(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
 
 
 @contextmanager
