@@ -7,7 +7,7 @@ Nothing is kept between calls, and nothing is shared with the package: histories
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,30 @@ def shown(deeds: Sequence[Deed]) -> list[dict[str, Any]]:
     return [entry for entry in entries(deeds) if not entry["skipped"]]
 
 
+def rendered(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the message of one content."""
+    kind = content["content_type"]
+    if kind == "tool_io":
+        return _tool_message(content)
+    role = {"instruction": "system", "dialogue": content.get("role")}.get(kind, "assistant")
+    text = content.get("text", content.get("content", content.get("payload")))
+    message = {"role": role, "content": as_text(text)}
+    if content.get("name") is not None:
+        message["name"] = content["name"]
+    return message
+
+
 def messages(
-    deeds: Sequence[Deed], *, include_edit_annotations: bool, aggregate_same_role: bool
+    deeds: Sequence[Deed],
+    *,
+    include_edit_annotations: bool,
+    aggregate_same_role: bool,
+    render: Callable[[dict[str, Any]], dict[str, Any]] = rendered,
 ) -> list[dict[str, Any]]:
     """Return what `CompiledContext.to_dicts()` has to give."""
     out: list[dict[str, Any]] = []
     for entry in shown(deeds):
-        message = rendered(entry["content"])
+        message = render(entry["content"])
         if include_edit_annotations and entry["edited"] and message["content"] is not None:
             message["content"] += " [edited]"
         if aggregate_same_role and out and _join(out[-1], message):
@@ -69,22 +86,8 @@ def messages(
     return out
 
 
-def rendered(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the message of one content."""
-    kind = content["content_type"]
-    if kind == "tool_io":
-        return _tool_message(content)
-    role = {"instruction": "system", "dialogue": content.get("role")}.get(kind, "assistant")
-    text = content.get("text", content.get("content", content.get("payload")))
-    message = {"role": role, "content": text if isinstance(text, str) else _json(text)}
-    if content.get("name") is not None:
-        message["name"] = content["name"]
-    return message
-
-
 def _tool_message(content: dict[str, Any]) -> dict[str, Any]:
-    payload = content["payload"]
-    text = payload if isinstance(payload, str) else _json(payload)
+    text = as_text(content["payload"])
     call_id = content.get("call_id")
     if content["direction"] == "call":
         function = {"name": content["tool_name"], "arguments": text}
@@ -107,5 +110,11 @@ def _join(last: dict[str, Any], message: dict[str, Any]) -> bool:
     return True
 
 
-def _json(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a string as it is, and anything else as canonical JSON."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+def canonical(value: Any) -> str:
+    """Return canonical JSON as the design words it."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture import cancellation, fuzz, kills, long_life, many_processes, storage
+from torture import cancellation, comparison, fuzz, kills, long_life, many_processes, storage
 from torture.model import Fault
 
 __all__ = ["FAULTS"]
@@ -15,5 +15,6 @@ FAULTS: tuple[Fault[Any], ...] = (
     *cancellation.FAULTS,
     *storage.FAULTS,
     *long_life.FAULTS,
+    *comparison.FAULTS,
     *fuzz.FAULTS,
 )

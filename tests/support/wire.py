@@ -1,0 +1,103 @@
+"""What providers are sent of a context: worked out naively, and held against official types."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count, pairwise
+from typing import Any
+
+from anthropic.types import MessageParam
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import TypeAdapter
+
+from tract import Message
+
+OPENAI = TypeAdapter(list[ChatCompletionMessageParam])
+ANTHROPIC = TypeAdapter(list[MessageParam])
+
+
+def openai_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return what `to_openai()` has to give."""
+    sent: list[dict[str, Any]] = []
+    for plain, message in zip(_with_ids(messages), messages, strict=True):
+        joins = message.content is None and bool(sent) and sent[-1]["role"] == "assistant"
+        if joins:
+            sent[-1].setdefault("tool_calls", []).extend(plain["tool_calls"])
+        else:
+            sent.append(plain)
+    return sent
+
+
+def _with_ids(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return messages as dicts whose tool calls and results all have ids, made up if need be."""
+    dicts = [message.to_dict() for message in messages]
+    calls = [call for plain in dicts for call in plain.get("tool_calls", [])]
+    taken = {call["id"] for call in calls} | {plain.get("tool_call_id") for plain in dicts}
+    fresh = (f"call_{number}" for number in count(1) if f"call_{number}" not in taken)
+    open_calls: list[tuple[str, str]] = []
+    for plain, message in zip(dicts, messages, strict=True):
+        for call in plain.get("tool_calls", []):
+            if call["id"] is None:
+                made_up = next(fresh)
+                call["id"] = made_up
+                open_calls.append((made_up, call["function"]["name"]))
+        if plain["role"] == "tool" and "tool_call_id" not in plain:
+            of_tool = [item for item in open_calls if item[1] == message.tool_name]
+            answered = [*of_tool, *open_calls, ("", "")][0]
+            if open_calls:
+                open_calls.remove(answered)
+            plain["tool_call_id"] = answered[0] or next(fresh)
+    return dicts
+
+
+def check_openai(sent: list[dict[str, Any]]) -> None:
+    """Hold a message list against the official types; their iterables validate when read."""
+    for message in OPENAI.validate_python(sent, strict=True):
+        if message["role"] == "assistant":
+            list(message.get("tool_calls", ()))
+
+
+def check_anthropic(sent: dict[str, Any], messages: Sequence[Message]) -> None:
+    """Hold arguments against the official types, and see that nothing of *messages* is lost."""
+    for message in ANTHROPIC.validate_python(sent["messages"]):
+        list(message["content"])
+    roles = [message["role"] for message in sent["messages"]]
+    blocks = [block for message in sent["messages"] for block in _blocks(message["content"])]
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    results = [block for block in blocks if block["type"] == "tool_result"]
+    told = [m for m in messages if m.role != "system"]
+    texts = [m.content for m in told if m.role != "tool" and (m.content or "").strip()]
+    system = [m.content for m in messages if m.role == "system" and (m.content or "").strip()]
+    all_calls = [call for message in messages for call in message.tool_calls]
+
+    _same("sides in turn", [pair for pair in pairwise(roles) if pair[0] == pair[1]], [])
+    _same("system", sent.get("system"), "\n\n".join(map(str, system)) or None)
+    _same(
+        "texts",
+        Counter(block["text"] for block in blocks if block["type"] == "text"),
+        Counter(texts),
+    )
+    _same("calls", [block["name"] for block in calls], [call.name for call in all_calls])
+    _same("ids of calls", len({block["id"] for block in calls}), len(calls))
+    _same("inputs", [block["input"] for block in calls], [_input(c.arguments) for c in all_calls])
+    wanted = [(m.content, m.is_error) for m in told if m.role == "tool"]
+    _same("results", [(r["content"], r.get("is_error", False)) for r in results], wanted)
+
+
+def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _input(arguments: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        parsed = {} if not arguments.strip() else None
+    return parsed if isinstance(parsed, dict) else {"arguments": arguments}
+
+
+def _same(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise AssertionError(f"{what}: {found!r} is not {wanted!r}")
