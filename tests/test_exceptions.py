@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
-from tract import exceptions
+from tract import InstructionContent, Priority, exceptions
 from tract.exceptions import (
     BlobNotFoundError,
+    BranchExistsError,
+    BranchNotFoundError,
+    BranchNotMergedError,
     BudgetExceededError,
     CommitNotFoundError,
     ContentValidationError,
     EditTargetError,
     HeadMovedError,
+    MergeConflictError,
     QueryError,
+    RefNameError,
     SchemaVersionError,
     StorageError,
     StoreBusyError,
@@ -26,6 +31,24 @@ from tract.exceptions import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+)
+from tract.models.refs import ConflictKind, MergeConflict
+
+CONFLICTS = (
+    MergeConflict(
+        target_hash="abc",
+        kind=ConflictKind.CONTENT,
+        base=None,
+        ours=InstructionContent(text="Be brief."),
+        theirs=InstructionContent(text="Be thorough."),
+    ),
+    MergeConflict(
+        target_hash="def",
+        kind=ConflictKind.PRIORITY,
+        base=Priority.NORMAL,
+        ours=Priority.SKIP,
+        theirs=Priority.PINNED,
+    ),
 )
 
 CASES: list[tuple[TractError, dict[str, Any], str]] = [
@@ -38,6 +61,21 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (EditTargetError(None, "is missing."), {"target": None}, "The target is missing."),
     (BudgetExceededError(12, 10), {"tokens": 12, "max_tokens": 10}, "annotate some as SKIP"),
     (HeadMovedError(None, "abc"), {"expected": None, "actual": "abc"}, "retry from the new head"),
+    (RefNameError("a b", "it holds a space."), {"name": "a b"}, "'a b' is no name for a branch"),
+    (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is no name"),
+    (BranchExistsError("main"), {"name": "main"}, "Take another name"),
+    (BranchNotFoundError("main"), {"name": "main"}, "`branches()` lists those"),
+    (
+        BranchNotMergedError("side", "abc"),
+        {"name": "side", "head_hash": "abc"},
+        "`delete_branch(name, force=True)`",
+    ),
+    (
+        MergeConflictError(CONFLICTS),
+        {"conflicts": CONFLICTS},
+        "content of abc, priority of def. Nothing was written",
+    ),
+    (MergeConflictError(CONFLICTS * 4), {}, "content of abc, and 3 more."),
     (QueryError("Unsupported operator: 'LIKE'."), {}, "Unsupported operator: 'LIKE'."),
     (
         TokenizerUnavailableError("o200k_base", "no network"),
@@ -99,7 +137,7 @@ def test_the_drawing_at_the_top_shows_every_name() -> None:
     assert [name for name in exceptions.__all__ if name not in exceptions.__doc__] == []
 
 
-@pytest.mark.parametrize("error", [ContentValidationError, QueryError])
+@pytest.mark.parametrize("error", [ContentValidationError, QueryError, RefNameError])
 def test_bad_values_are_value_errors_too(error: type[Exception]) -> None:
     assert issubclass(error, ValueError)
 

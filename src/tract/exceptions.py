@@ -7,6 +7,11 @@ TractError
 ├── EditTargetError            the commit that an edit or annotation names cannot be its target
 ├── BudgetExceededError        the commit would take the context over its token budget
 ├── HeadMovedError             the branch is not where the caller expected it
+├── RefNameError               no name for a branch or a tag (a ValueError)
+├── BranchExistsError          the branch is there already
+├── BranchNotFoundError        no such branch in this tract
+├── BranchNotMergedError       the branch has commits that would be left without a name
+├── MergeConflictError         both sides of a merge changed the same entries
 ├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
 ├── TokenizerUnavailableError  the tokenizer's vocabulary cannot be had
 └── StorageError               the database
@@ -24,14 +29,22 @@ errors survive pickling and read the same wherever they are raised.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 __all__ = [
     "BlobNotFoundError",
+    "BranchExistsError",
+    "BranchNotFoundError",
+    "BranchNotMergedError",
     "BudgetExceededError",
     "CommitNotFoundError",
     "ContentValidationError",
     "EditTargetError",
     "HeadMovedError",
+    "MergeConflictError",
     "QueryError",
+    "RefNameError",
     "SchemaVersionError",
     "StorageError",
     "StoreBusyError",
@@ -45,6 +58,7 @@ __all__ = [
 
 
 _SHOWN = 200  # characters of a path or a value that a text shows
+_LISTED = 5  # conflicts that a text lists
 
 
 def shown(value: object) -> str:
@@ -147,6 +161,82 @@ class HeadMovedError(TractError):
         return (
             f"The head is {self.actual}, not {_bare(self.expected)} as expected. Nothing was written. "
             "Compile again, decide whether the change still holds, and retry from the new head."
+        )
+
+
+class RefNameError(TractError, ValueError):
+    """A branch or tag cannot have that name; `problem` says which rule is in its way."""
+
+    def __init__(self, name: object, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{shown(self.name)} is no name for a branch or a tag: {self.problem}"
+
+
+class BranchExistsError(TractError):
+    """This tract has a branch of that name already; nothing was written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"There is a branch {self.name!r} in this tract already. Take another name, get a "
+            "handle on that branch with `on(name)`, or delete it first with `delete_branch(name)`."
+        )
+
+
+class BranchNotFoundError(TractError):
+    """This tract has no branch of that name; another tract's branches do not count."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"No branch {self.name!r} in this tract. `branches()` lists those that there are; "
+            "`fork(name)` makes one."
+        )
+
+
+class BranchNotMergedError(TractError):
+    """A branch was not deleted, because commits up to `head_hash` are on it alone."""
+
+    def __init__(self, name: str, head_hash: str) -> None:
+        super().__init__(name, head_hash)
+        self.name = name
+        self.head_hash = head_hash
+
+    def __str__(self) -> str:
+        return (
+            f"The branch {self.name!r} has commits that no other branch has, up to "
+            f"{self.head_hash}. Nothing was deleted. Merge it first with `merge(name)`, or give "
+            "them up with `delete_branch(name, force=True)`."
+        )
+
+
+class MergeConflictError(TractError):
+    """Both sides of a merge changed the same entries differently; nothing was written.
+
+    `conflicts` has a `MergeConflict` for each, in the order of the context.
+    """
+
+    def __init__(self, conflicts: Iterable[Any]) -> None:
+        self.conflicts: tuple[Any, ...] = tuple(conflicts)
+        super().__init__(self.conflicts)
+
+    def __str__(self) -> str:
+        listed = [f"{item.kind} of {item.target_hash}" for item in self.conflicts[:_LISTED]]
+        more = len(self.conflicts) - len(listed)
+        named = ", ".join(listed) + (f", and {more} more" if more else "")
+        return (
+            f"Both sides changed the same entries differently: {named}. Nothing was written. "
+            'Merge with `on_conflict="ours"` or `"theirs"`, or give a function that decides each.'
         )
 
 

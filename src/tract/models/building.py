@@ -15,19 +15,41 @@ from tract.models.content import (
     ReasoningContent,
     ToolIOContent,
 )
+from tract.models.refs import (
+    BranchComparison,
+    BranchInfo,
+    BranchStats,
+    ContextDiff,
+    EntryDiff,
+    MergeConflict,
+    MergeResult,
+    Origin,
+    ReflogEntry,
+    TagInfo,
+)
 
 __all__ = ["are_built", "build_models"]
 
 _MODELS: tuple[type[BaseModel], ...] = (
     AnnotationContent,
     ArtifactContent,
+    BranchComparison,
+    BranchInfo,
+    BranchStats,
     CommitInfo,
+    ContextDiff,
     DialogueContent,
+    EntryDiff,
     FreeformContent,
     InstructionContent,
+    MergeConflict,
+    MergeResult,
+    Origin,
     OutputContent,
     PriorityAnnotation,
     ReasoningContent,
+    ReflogEntry,
+    TagInfo,
     ToolIOContent,
     VerifyFault,
     VerifyReport,
