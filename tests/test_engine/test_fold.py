@@ -63,6 +63,13 @@ def test_an_edit_keeps_hash_place_priority_and_an_unnamed_config(
     assert (entry.config_json, entry.priority, entry.edited) == ('{"a":1}', Priority.PINNED, True)
 
 
+def test_an_entry_tells_whose_content_it_shows(compiler: DefaultContextCompiler) -> None:
+    snapshot = folded(compiler, append(0), append(1), edit(2, 0, "new"), edit(3, 0, "newer"))
+
+    assert [entry.edited_by for entry in snapshot.entries] == ["h3", None]
+    assert [entry.source_hash for entry in snapshot.entries] == ["h3", "h1"]
+
+
 @pytest.mark.parametrize("config", ["{}", '{"b":2}'])
 def test_an_edit_with_a_config_replaces_it(compiler: DefaultContextCompiler, config: str) -> None:
     first = append(0)._replace(generation_config_json='{"a":1}')

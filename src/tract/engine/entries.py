@@ -35,9 +35,20 @@ class Entry:
     message_tokens: int
     config_json: str | None
     priority: Priority
-    edited: bool = False
+    edited_by: str | None = None
+    """The EDIT commit whose content the message shows, if there is one."""
     nbytes: int = 0
     """About how much memory it holds."""
+
+    @property
+    def edited(self) -> bool:
+        """Whether the message is that of an EDIT."""
+        return self.edited_by is not None
+
+    @property
+    def source_hash(self) -> str:
+        """The commit whose content the message shows."""
+        return self.edited_by or self.commit_hash
 
     @property
     def visible(self) -> bool:

@@ -65,7 +65,7 @@ def _edited(entry: Entry, new: Entry) -> Entry:
         commit_hash=entry.commit_hash,
         config_json=config,
         priority=entry.priority,
-        edited=True,
+        edited_by=new.commit_hash,
         nbytes=bytes_of(new.message, config),
     )
 
