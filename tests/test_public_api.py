@@ -68,12 +68,17 @@ PROTOCOLS_AND_COUNTERS = {
 }
 ERRORS = {
     "BlobNotFoundError",
+    "BranchExistsError",
+    "BranchNotFoundError",
+    "BranchNotMergedError",
     "BudgetExceededError",
     "CommitNotFoundError",
     "ContentValidationError",
     "EditTargetError",
     "HeadMovedError",
+    "MergeConflictError",
     "QueryError",
+    "RefNameError",
     "SchemaVersionError",
     "StorageError",
     "StoreBusyError",
