@@ -21,6 +21,7 @@ __all__ = [
     "checked_limit",
     "checked_name",
     "checked_target",
+    "checked_text",
 ]
 
 _MAX_NAME = 255
@@ -38,6 +39,19 @@ def checked_name(name: str, value: object) -> str:
         raise ValueError(
             f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
         )
+    canonical_json(text, name)
+    return text
+
+
+def checked_text(name: str, value: object) -> str:
+    """Return a text.
+
+    Raises:
+        ContentValidationError: it is no string that UTF-8 can hold.
+    """
+    text = _text(value)
+    if text is None:
+        raise ContentValidationError(f"a {type(value).__name__} is no string", name)
     canonical_json(text, name)
     return text
 

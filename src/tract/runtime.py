@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.budget import BudgetedCommits
 from tract.engine.cache import SnapshotCache
+from tract.engine.comparing import Comparer
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.drafts import DraftMaker
+from tract.engine.merging import Merger
 from tract.engine.reading import ContextReader
 from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
@@ -92,6 +94,16 @@ class Runtime:
         self.writer: BudgetedCommits = BudgetedCommits(
             self.commits, self.reader, config.token_budget
         )
+        self.merger: Merger = Merger(
+            self.commits,
+            self.refs,
+            self.blobs,
+            self.reader,
+            self.drafts,
+            self.writer,
+            self.registry,
+        )
+        self.comparer: Comparer = Comparer(self.commits, self.reader, self.threads)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike, fspath
 from types import TracebackType
@@ -21,13 +20,13 @@ from tract.arguments import (
     checked_target,
 )
 from tract.batch import Batch
+from tract.branches import BranchCalls
 from tract.engine.drafts import Given
 from tract.engine.infos import annotation_of, commit_infos, microseconds
 from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
-from tract.exceptions import StoreClosedError
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
@@ -42,7 +41,7 @@ from tract.protocols import (
     UnsetType,
 )
 from tract.runtime import Runtime, checked_options
-from tract.storage.repositories import BranchName, Position
+from tract.storage.repositories import Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
 
@@ -60,23 +59,13 @@ class CommitOptions(TypedDict, total=False):
     expected_head: str | UnsetType | None
 
 
-class AsyncTract:
+class AsyncTract(BranchCalls):
     """One agent's or one project's versioned context: a handle on one branch of a tract.
 
     Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
     opened in and may be used by any number of tasks there. Every call may raise a
     `StorageError`; a cancelled call has done all of its work or none.
     """
-
-    def __init__(
-        self, runtime: Runtime, tract_id: str, branch: str = "main", *, owns_runtime: bool = False
-    ) -> None:
-        self._runtime = runtime
-        self._branch = BranchName(
-            checked_name("tract_id", tract_id), checked_name("branch", branch)
-        )
-        self._owns_runtime = owns_runtime
-        self._closed = False
 
     @classmethod
     def open(
@@ -109,16 +98,6 @@ class AsyncTract:
             return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
 
         return Opening(open_it)
-
-    @property
-    def tract_id(self) -> str:
-        """The tract's id."""
-        return self._branch.tract_id
-
-    @property
-    def branch(self) -> str:
-        """The name of the branch that this handle commits to."""
-        return self._branch.branch
 
     async def commit(
         self,
@@ -389,16 +368,6 @@ class AsyncTract:
             return read(*arguments)
         return await self._runtime.threads.run(read, *arguments)
 
-    def _call(self) -> AbstractContextManager[None]:
-        """Return what lets a call in, if this handle is open."""
-        self._check_open()
-        return self._runtime.gate.call()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosedError(self._runtime.database.path)
-        self._runtime.gate.check_open()
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -409,8 +378,3 @@ class AsyncTract:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return (
-            f"<AsyncTract {self.tract_id!r} on {self.branch!r} of {self._runtime.database.path!r}>"
-        )

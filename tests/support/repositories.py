@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,17 +62,8 @@ async def say(store: Repositories, branch: BranchName, *texts: str) -> list[str]
 
 
 async def fork(database: Database, source: str) -> None:
-    """Point the other branch at a commit of the main one, as a fork does, with a new segment."""
-
-    def job(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "INSERT INTO refs (tract_id, name, commit_hash, segment) VALUES (?, ?, ?, "
-            "(SELECT max(segment) + 1 FROM commits))",
-            (OTHER_BRANCH.tract_id, "refs/heads/other", bytes.fromhex(source)),
-        )
-        connection.commit()
-
-    await database._workers[0].run(job)
+    """Point the other branch at a commit of the main one."""
+    await database.write(lambda transaction: transaction.fork(MAIN, OTHER_BRANCH.branch, source))
 
 
 async def steps_to(

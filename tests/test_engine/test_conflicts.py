@@ -14,7 +14,7 @@ from support.steps import annotate, append, edit
 from tract import CommitStep, DefaultContextCompiler, Priority
 from tract.engine.conflicts import EntryConflict, Outcome, SideChanges, settle, unmet
 from tract.engine.fold import Snapshot
-from tract.engine.graph import brought, is_ancestor, linearise, merge_bases
+from tract.graph import brought, is_ancestor, linearise, merge_bases
 from tract.models.refs import ConflictKind
 
 COMPILER = DefaultContextCompiler(WordCounter())

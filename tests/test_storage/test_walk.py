@@ -9,11 +9,13 @@ from contextlib import closing
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
+from tract import StoreCorruptError
 from tract.storage import statements as sql
 from tract.storage.migrations import migrate
+from tract.storage.names import digest
 from tract.storage.repositories import BranchName
 from tract.storage.transaction import WriteTransaction
-from tract.storage.walk import Place, digest, find_place, is_ancestor, walk
+from tract.storage.walk import Place, find_place, is_ancestor, lineage, walk_all
 
 HASH = "0123456789abcdef" * 4
 
@@ -42,9 +44,19 @@ def place(connection: sqlite3.Connection, commit_hash: str) -> Place:
 
 
 def walked(connection: sqlite3.Connection, head: str) -> list[str]:
+    """Return what both walks give, which is the same where there are no merges."""
     at = place(connection, head)
-    rows = walk(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at, 1, 2)
-    return [row[0].hex() for row in rows]
+    rows = lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at)
+    line = [row[0].hex() for row in rows]
+    assert [row[0].hex() for row in walk_all(connection, sql.WALK, MAIN.tract_id, [at])] == line
+    return line
+
+
+def merged(transaction: WriteTransaction, into: BranchName, head: str) -> str:
+    """Commit a merge of *head* and return its hash."""
+    made = draft("merge", operation="merge")._replace(merge_parent=head)
+    [record] = transaction.commit(into, [made])
+    return record.commit_hash
 
 
 def test_a_hash_is_64_small_hexadecimal_digits() -> None:
@@ -92,13 +104,64 @@ def test_a_walk_passes_over_the_commits_of_other_branches(
     assert walked(connection, other[-1]) == other[::-1]
 
 
-def test_a_walk_ends_where_a_parent_is_missing(
+def test_a_walk_tells_of_a_parent_that_is_missing(
     connection: sqlite3.Connection, transaction: WriteTransaction
 ) -> None:
     hashes = say(transaction, MAIN, 10)
     connection.execute("DELETE FROM commits WHERE commit_hash = ?", [bytes.fromhex(hashes[3])])
+    at = place(connection, hashes[-1])
 
-    assert walked(connection, hashes[-1]) == hashes[:3:-1]
+    for rows in (
+        lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at),
+        walk_all(connection, sql.WALK, MAIN.tract_id, [at]),
+    ):
+        found: list[str] = []
+        with pytest.raises(StoreCorruptError, match=hashes[3]):
+            found.extend(row[0].hex() for row in rows)
+        assert found == []  # `extend` keeps nothing of what fails
+
+
+def test_a_walk_follows_both_parents_and_a_lineage_the_first(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    mine = say(transaction, MAIN, 3)
+    other = say(transaction, OTHER_BRANCH, 3)
+    mine += say(transaction, MAIN, 1)
+    top = merged(transaction, MAIN, other[1])
+    at = place(connection, top)
+
+    rows = walk_all(connection, sql.WALK, MAIN.tract_id, [at])
+    assert [row[0].hex() for row in rows] == [top, mine[3], other[1], other[0], *mine[2::-1]]
+    line = lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at)
+    assert [row[0].hex() for row in line] == [top, *mine[::-1]]
+
+
+def test_a_walk_from_several_heads_meets_each_commit_once(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    mine = say(transaction, MAIN, 3)
+    transaction.fork(MAIN, "other", mine[1])
+    other = say(transaction, OTHER_BRANCH, 2)
+    heads = [place(connection, mine[-1]), place(connection, other[-1])]
+
+    rows = walk_all(connection, sql.WALK, MAIN.tract_id, heads)
+    assert [row[0].hex() for row in rows] == [*other[::-1], *mine[::-1]]
+    assert list(walk_all(connection, sql.WALK, MAIN.tract_id, [])) == []
+
+
+def test_what_a_merge_brought_is_an_ancestor_of_what_follows(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    say(transaction, MAIN, 3)
+    other = say(transaction, OTHER_BRANCH, 3)
+    before = place(connection, say(transaction, MAIN)[0])
+    merged(transaction, MAIN, other[1])
+    after = place(connection, say(transaction, MAIN)[0])
+
+    for hash_, brought in zip(other, (True, True, False), strict=True):
+        at = place(connection, hash_)
+        assert is_ancestor(connection, MAIN.tract_id, at, after) is brought
+        assert not is_ancestor(connection, MAIN.tract_id, at, before)
 
 
 def test_ancestry_holds_along_a_line_and_nowhere_else(

@@ -47,12 +47,18 @@ class BudgetedCommits:
         self._commits = commits
         self._reader = reader
         self._budget = budget
-        self._turns: WeakValueDictionary[BranchName, anyio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     async def write(
-        self, branch: BranchName, drafts: Sequence[CommitDraft], expected_head: Expected = UNSET
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected_head: Expected = UNSET,
+        brought: Sequence[CommitStep] = (),
     ) -> list[CommitRecord]:
         """Commit *drafts*; see `CommitRepository.write`.
+
+        *brought* are the steps that a merge among them adds to the history before them.
 
         Raises:
             BudgetExceededError: the action is `reject` and the context would be over the budget.
@@ -60,10 +66,10 @@ class BudgetedCommits:
         budget = self._budget
         if budget is None:
             return await self._commits.write(branch, drafts, expected_head=expected_head)
-        turn = self._turns.setdefault(branch, anyio.Lock(fast_acquire=True))
+        turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
         try:
             async with turn:
-                return await self._write_within(budget, branch, drafts, expected_head)
+                return await self._write_within(budget, branch, drafts, expected_head, brought)
         except _OverBudget as over:
             tokens = over.tokens
         await _act(budget, tokens)
@@ -75,12 +81,13 @@ class BudgetedCommits:
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected_head: Expected,
+        brought: Sequence[CommitStep],
     ) -> list[CommitRecord]:
         while True:
             found = await self._reader.snapshot(branch)
             head = found.snapshot.head_hash
             if expected_head is UNSET or expected_head == head:
-                await self._check(budget, found, drafts)
+                await self._check(budget, found, drafts, brought)
             expected = head if expected_head is UNSET else expected_head
             try:
                 return await self._commits.write(branch, drafts, expected_head=expected)
@@ -90,23 +97,28 @@ class BudgetedCommits:
                 # another process was faster: check against its head
 
     async def _check(
-        self, budget: TokenBudgetConfig, found: Found, drafts: Sequence[CommitDraft]
+        self,
+        budget: TokenBudgetConfig,
+        found: Found,
+        drafts: Sequence[CommitDraft],
+        brought: Sequence[CommitStep],
     ) -> None:
         """Raise `_OverBudget` if *drafts* take the context over the budget, or further over it.
 
         A commit that adds no tokens is always let in: it is how a context gets shorter.
         """
-        tokens = await self._tokens_after(found, drafts)
+        steps = [*brought, *(_step(*item) for item in enumerate(drafts))]
+        tokens = await self._tokens_after(found, steps)
         if tokens is None or tokens <= budget.max_tokens:
             return
         now = await self._reader.view(Found(found.snapshot, None), ViewOptions())
         if tokens > now.token_count:
             raise _OverBudget(tokens)
 
-    async def _tokens_after(self, found: Found, drafts: Sequence[CommitDraft]) -> int | None:
+    async def _tokens_after(self, found: Found, steps: Sequence[CommitStep]) -> int | None:
         """Return the tokens afterwards; None where the drafts are wrong, which writing will tell."""
         try:
-            context = await self._reader.after(found, [_step(*item) for item in enumerate(drafts)])
+            context = await self._reader.after(found, steps)
         except TractError:
             return None
         return context.token_count

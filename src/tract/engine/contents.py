@@ -23,6 +23,7 @@ from tract.models.content import (
     ReasoningContent,
     ToolIOContent,
 )
+from tract.models.merging import MergeContent
 
 __all__ = ["ContentRegistry", "Fields"]
 
@@ -38,6 +39,12 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
     "reasoning": ReasoningContent,
     "tool_io": ToolIOContent,
 }
+_OF_VERBS: dict[str, type[ContentModel]] = {
+    "annotation": AnnotationContent,
+    "merge": MergeContent,
+}
+"""Contents that a verb of their own makes, not `commit()`."""
+
 _MAX_NAME = 255
 
 
@@ -62,7 +69,7 @@ class ContentRegistry:
                 f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
             )
         taken = _BUILT_IN.get(name) or self._custom.get(name, model)
-        if name == "annotation" or taken is not model:
+        if name in _OF_VERBS or taken is not model:
             raise ValueError(f"The content type {name!r} exists already; choose another name")
         self._custom[name] = model
 
@@ -116,8 +123,8 @@ class ContentRegistry:
         return self._model(name), name, content
 
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
-        if isinstance(content, AnnotationContent):
-            raise _not_by_hand()
+        if isinstance(content, (AnnotationContent, MergeContent)):
+            raise _not_by_hand(content.content_type)
         for name, model in (*_BUILT_IN.items(), *self._custom.items()):
             if type(content) is model:
                 return model, name, content
@@ -127,8 +134,8 @@ class ContentRegistry:
         )
 
     def _model(self, name: str) -> type[BaseModel]:
-        if name == "annotation":
-            raise _not_by_hand()
+        if name in _OF_VERBS:
+            raise _not_by_hand(name)
         model = _BUILT_IN.get(name) or self._custom.get(name)
         if model is None:
             raise ContentValidationError(
@@ -174,8 +181,8 @@ class ContentRegistry:
             ContentValidationError: its type is custom and not registered with this store, or the
                 registered model no longer admits it.
         """
-        if content_type == "annotation":
-            return _validated(AnnotationContent, data)
+        if content_type in _OF_VERBS:
+            return _validated(_OF_VERBS[content_type], data)
         model = self._model(content_type)
         if content_type in _BUILT_IN or "content_type" in model.model_fields:
             return _validated(model, data)
@@ -184,8 +191,9 @@ class ContentRegistry:
         return _validated(model, json.dumps(fields))
 
 
-def _not_by_hand() -> ContentValidationError:
-    return ContentValidationError("annotations are made by `annotate()`", "content_type")
+def _not_by_hand(name: str) -> ContentValidationError:
+    verb = {"annotation": "annotate", "merge": "merge"}[name]
+    return ContentValidationError(f"{name}s are made by `{verb}()`", "content_type")
 
 
 def _dumped(content: BaseModel, name: str) -> Fields:

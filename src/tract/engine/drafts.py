@@ -23,6 +23,7 @@ from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import ContentValidationError, EditTargetError, TractError, shown
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
+from tract.models.merging import MergeContent
 from tract.redaction import Redactor
 from tract.storage.repositories import CommitDraft, StoredCommit
 
@@ -93,6 +94,13 @@ class DraftMaker:
         """
         (draft,) = await self.finish([self.stage_annotation(target, priority, reason)])
         return draft
+
+    def merge(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
+        """Return the draft of the commit that merges a branch with that head."""
+        note = _text(message, "message") or f"Merge branch '{branch}'"
+        data = canonical_bytes(MergeContent(branch=branch).model_dump())
+        draft = _draft("merge", CommitOperation.MERGE, data, None, message=note)
+        return draft._replace(merge_parent=merged_head)
 
     def stage(self, given: Given, *, checking: bool = True) -> Staged:
         """Return what `finish` makes a draft of, with a copy of all that the caller may change.
@@ -228,6 +236,8 @@ def _operation(given: Given) -> CommitOperation:
         )
     if operation is CommitOperation.ANNOTATE:
         raise ContentValidationError("annotations are made by `annotate()`", "operation")
+    if operation is CommitOperation.MERGE:
+        raise ContentValidationError("merges are made by `merge()`", "operation")
     target = given.edit_target
     if operation is CommitOperation.EDIT and target is None:
         raise EditTargetError(

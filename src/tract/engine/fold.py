@@ -52,7 +52,7 @@ def fold_steps(
             state.append(make_entry(step))
         elif step.operation == "edit":
             state.change(step, partial(_edited, new=make_entry(step)))
-        else:
+        elif step.operation == "annotate":
             state.change(step, partial(_annotated, step=step))
     return state.snapshot(steps[-1].commit_hash if steps else snapshot.head_hash)
 

@@ -15,7 +15,7 @@ from tract.models.annotations import AnnotationContent, Priority, PriorityAnnota
 from tract.models.commit import CommitInfo, CommitOperation
 from tract.storage.repositories import CommitRecord
 
-__all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds"]
+__all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -44,7 +44,8 @@ def commit_info(record: CommitRecord) -> CommitInfo:
             token_count=record.token_count,
             metadata=metadata,
             generation_config=generation_config,
-            created_at=_moment(record.created_at),
+            created_at=moment(record.created_at),
+            merge_parent=record.merge_parent,
         )
     except (ValueError, OverflowError):
         raise unreadable(f"the row of the commit {record.commit_hash}") from None
@@ -80,7 +81,7 @@ def annotation_of(record: CommitRecord, data: bytes | None) -> PriorityAnnotatio
         priority=Priority(content.priority),
         reason=content.reason,
         commit_hash=record.commit_hash,
-        created_at=_moment(record.created_at),
+        created_at=moment(record.created_at),
     )
 
 
@@ -89,7 +90,8 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _moment(microseconds: int) -> datetime:
+def moment(microseconds: int) -> datetime:
+    """Return a time in microseconds since 1970-01-01 UTC as an aware datetime."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -112,6 +112,12 @@ class ContextReader:
             return view()
         return await self._threads.run(view)
 
+    async def folded(
+        self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
+    ) -> CompileSnapshot:
+        """Return the snapshot after *steps*; nothing is stored or cached."""
+        return await self._fold(snapshot, steps)
+
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
         """Return the context that *steps* would make of a snapshot; nothing is stored or cached."""
         snapshot = await self._fold(found.snapshot, steps)

@@ -54,8 +54,9 @@ class Verifier:
             self._heads.discard(record.commit_hash)
             for problem in (*self._own_faults(stored), *self._faults_of_place(record)):
                 self._fault(record.commit_hash, problem)
-            if record.parent_hash is not None:
-                self._parents.setdefault(record.parent_hash, record)
+            for parent in (record.parent_hash, record.merge_parent):
+                if parent is not None:
+                    self._parents.setdefault(parent, record)
             if record.edit_target is not None:
                 self._targets.setdefault(record.edit_target, record)
             self._links[record.commit_hash] = _Link(record.parent_hash, stored.segment)
@@ -109,9 +110,10 @@ def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
         operation=record.operation,
         timestamp=record.created_at,
         target=record.edit_target,
+        merge_parent=record.merge_parent,
     )
     if expected != record.commit_hash:
-        yield "its parent, content, type, operation, time or target does not have its hash"
+        yield "its parents, content, type, operation, time or target do not have its hash"
 
 
 def _faults_of_json(record: CommitRecord) -> Iterator[str]:

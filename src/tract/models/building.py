@@ -15,6 +15,7 @@ from tract.models.content import (
     ReasoningContent,
     ToolIOContent,
 )
+from tract.models.merging import MergeContent
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -43,6 +44,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     FreeformContent,
     InstructionContent,
     MergeConflict,
+    MergeContent,
     MergeResult,
     Origin,
     OutputContent,

@@ -20,6 +20,8 @@ class CommitOperation(StrEnum):
     """Replaces the content of an earlier entry."""
     ANNOTATE = "annotate"
     """Sets the priority of an earlier entry."""
+    MERGE = "merge"
+    """Brings in the commits of another branch; made by `merge()`."""
 
 
 class CommitInfo(BaseModel):
@@ -27,6 +29,7 @@ class CommitInfo(BaseModel):
 
     `token_count` counts the rendered content alone, without the overhead of a message.
     `created_at` is in UTC with microseconds and strictly increases within a tract.
+    `merge_parent` is the head that a MERGE brought in.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
@@ -43,6 +46,7 @@ class CommitInfo(BaseModel):
     metadata: dict[str, Any] | None
     generation_config: dict[str, Any] | None
     created_at: datetime
+    merge_parent: str | None = None
 
 
 class VerifyFault(BaseModel):

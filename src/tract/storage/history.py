@@ -7,16 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
+from tract.graph import linearise
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
+from tract.storage.names import missing_branch, ref_name
 from tract.storage.recent import RecentCommits
-from tract.storage.repositories import BranchName, CommitRecord, Located, Position
+from tract.storage.repositories import (
+    BranchName,
+    CommitRecord,
+    Located,
+    Position,
+)
 from tract.storage.rows import check_types, hash_of, name_of, record_of, step_of
-from tract.storage.transaction import ref_name
-from tract.storage.walk import find_place, lost, walk
+from tract.storage.walk import Place, find_place, is_reached, lineage, lost, walk_all
 
-__all__ = ["Span", "locate", "log", "portion", "span"]
+__all__ = ["Span", "find_head_place", "locate", "log", "parents_of", "portion", "span", "step_at"]
 
+_MERGED = 10
 _NEAR = 64
 """Steps that a single trip brings along with the head."""
 
@@ -31,12 +38,15 @@ class Span(NamedTuple):
     """The way to a head: after the time of its base, through its own time.
 
     `members` names the commits on the way where others lie between them, else it is None.
+    `order` has their order where there are merges among them, else it is None; portions are
+    then counted by places in it, not by times.
     """
 
     base_hash: str | None
     after: int
     through: int
     members: frozenset[bytes] | None
+    order: Sequence[bytes] | None = None
 
 
 def locate(
@@ -58,10 +68,10 @@ def locate(
     if remembered is not None:
         return Located(head_hash, head.usage, *remembered)
     rows: list[Sequence[Any]] = []
-    found = walk(
-        connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at, 1, 2
-    )
+    found = lineage(connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at)
     for row in found:
+        if row[_MERGED] is not None:
+            break  # what it brought takes more than this line
         rows.append(row)
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or known(parent):
@@ -98,26 +108,39 @@ def span(
     if head is None:
         raise CommitNotFoundError(head_hash)
     members: set[bytes] = set()
-    base: str | None = None
+    base: bytes | None = None
     after = 0
-    parent: bytes | None = head.commit_hash
-    for row in walk(connection, sql.WALK, tract_id, head.commit_hash, head.created_at, 1, 2):
+    merged = False
+    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
         if row[0] != head.commit_hash and known(row[0].hex()):
-            base, after = row[0].hex(), row[2]
+            base, after = row[0], row[2]
             break
         members.add(row[0])
-        parent = row[1]
-    if base is None and parent is not None:
-        raise lost(parent)
+        merged = merged or row[3] is not None
+    base_hash = None if base is None else base.hex()
+    if merged:
+        order = linearise(parents_of(connection, tract_id, [head]), head.commit_hash, base)
+        return Span(base_hash, 0, len(order), None, order)
     between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
     alone = between[0][0] == len(members)
-    return Span(base, after, head.created_at, None if alone else frozenset(members))
+    return Span(base_hash, after, head.created_at, None if alone else frozenset(members))
+
+
+def parents_of(
+    connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place]
+) -> dict[bytes, tuple[bytes | None, bytes | None]]:
+    """Return the two parents of every commit that *heads* reach."""
+    rows = walk_all(connection, sql.WALK, tract_id, heads)
+    return {row[0]: (row[1], row[3]) for row in rows}
 
 
 def portion(
     connection: sqlite3.Connection, *, tract_id: str, span: Span, after: int, limit: int
 ) -> tuple[list[CommitStep], int]:
     """Return the next steps of a span, and the time to go on after; its end when all are read."""
+    if span.order is not None:
+        keys = span.order[after : after + limit]
+        return [step_at(connection, tract_id, key) for key in keys], after + len(keys)
     rows = sql.STEPS.all(
         connection, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
@@ -125,6 +148,14 @@ def portion(
     if span.members is not None:
         rows = [row for row in rows if row[0] in span.members]
     return [_step(connection, tract_id, row) for row in rows], reached
+
+
+def step_at(connection: sqlite3.Connection, tract_id: str, key: bytes) -> CommitStep:
+    """Return a commit as the fold reads it."""
+    row = sql.STEP.one(connection, tract_id=tract_id, hash=key)
+    if row is None:
+        raise lost(key)
+    return _step(connection, tract_id, row)
 
 
 def log(
@@ -135,22 +166,44 @@ def log(
     before: str | None,
 ) -> list[CommitRecord]:
     """See `CommitRepository.log`."""
-    start = _find_head(connection, branch, Position(commit_hash=before))
-    if start is None or limit == 0:
+    head = find_head_place(connection, branch, None)
+    after = None if before is None else find_head_place(connection, branch, before)
+    if limit == 0 or (after or head) is None:
         return []
+    start = _start(connection, branch.tract_id, head, after)
     records: list[CommitRecord] = []
-    parent: bytes | None = start.commit_hash
-    for row in walk(
-        connection, sql.WALK_RECORDS, branch.tract_id, start.commit_hash, start.created_at, 2, 11
+    for row in walk_all(
+        connection, sql.WALK_RECORDS, branch.tract_id, [start], columns=(2, 11, 12)
     ):
-        if before is None or row[0] != start.commit_hash:
+        if after is None or row[11] < after.created_at:
             records.append(record_of(row))
         if limit is not None and len(records) == limit:
-            return records
-        parent = row[2]
-    if parent is not None:
-        raise lost(parent)
+            break
     return records
+
+
+def find_head_place(
+    connection: sqlite3.Connection, branch: BranchName, before: str | None = None
+) -> Place | None:
+    """Return where the commit *before*, or the branch's head, stands; None before the first."""
+    found = _find_head(connection, branch, Position(commit_hash=before))
+    return None if found is None else Place(found.commit_hash, found.created_at, -1, "")
+
+
+def _start(
+    connection: sqlite3.Connection, tract_id: str, head: Place | None, after: Place | None
+) -> Place:
+    """Return where to begin a page of the log that follows *after*.
+
+    What follows a commit in a line are its ancestors. Where a merge came later, what it brought
+    lies among them by time, and only the head reaches it all.
+    """
+    if after is None or head is None:
+        found = after or head
+        assert found is not None
+        return found
+    merged = sql.MERGED_SINCE.all(connection, tract_id=tract_id, since=after.created_at)
+    return head if merged and is_reached(connection, tract_id, after, [head]) else after
 
 
 def _find_head(
@@ -164,6 +217,7 @@ def _find_head(
         return _with_usage(connection, tract_id, place.commit_hash, place.created_at)
     row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
+        missing_branch(branch)
         return None
     if row[1] is None:
         raise lost(row[0])
@@ -180,7 +234,7 @@ def _head_at(
     row = sql.NEWEST_IN_SEGMENT.one(connection, tract_id=tract_id, through=time, segment=head[2])
     if row is not None:
         return _with_usage(connection, tract_id, row[0], row[1])
-    for step in walk(connection, sql.WALK, tract_id, head[0], head[1], 1, 2):
+    for step in lineage(connection, sql.WALK, tract_id, head[0], head[1]):
         if step[2] <= time:
             return _with_usage(connection, tract_id, step[0], step[2])
     return None

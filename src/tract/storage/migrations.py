@@ -19,13 +19,39 @@ Migration = Callable[[sqlite3.Connection], None]
 _VERSION = "schema_version"
 
 
+_BRANCHES = (
+    "ALTER TABLE commits ADD COLUMN merge_parent BLOB",
+    "CREATE INDEX ix_commits_merge_parent ON commits (tract_id, created_at, merge_parent) "
+    "WHERE merge_parent IS NOT NULL",
+    "ALTER TABLE refs ADD COLUMN created_at BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE refs ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE refs ADD COLUMN started_at BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE refs ADD COLUMN start_hash BLOB",
+    "ALTER TABLE refs ADD COLUMN action VARCHAR(16) NOT NULL DEFAULT 'create'",
+    "ALTER TABLE refs ADD COLUMN note TEXT",
+    "UPDATE refs SET updated_at = (SELECT created_at FROM commits WHERE "
+    "commits.tract_id = refs.tract_id AND commits.commit_hash = refs.commit_hash)",
+    "UPDATE refs SET started_at = coalesce((SELECT min(created_at) FROM commits WHERE "
+    "commits.tract_id = refs.tract_id AND commits.segment = refs.segment), updated_at)",
+    "UPDATE refs SET created_at = started_at",
+)
+
+
 def _create_tables(connection: sqlite3.Connection) -> None:
     for statement in sql.create_all():
         statement.run(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables,)
-"""Step n leads from version n to version n + 1; an empty database has version 0."""
+def _add_branches(connection: sqlite3.Connection) -> None:
+    for text in _BRANCHES:
+        connection.execute(text)
+    for statement in sql.create_tables("runs", "origins"):
+        statement.run(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _add_branches)
+"""Step n leads from version n to version n + 1. The first makes the newest tables at once: an
+empty database, of version 0, takes no other."""
 
 
 def migrate(
@@ -41,7 +67,8 @@ def migrate(
         return  # no write lock for the common case, so that many processes can open at once
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for step in steps[version(connection, path, steps) :]:
+        found = version(connection, path, steps)
+        for step in steps[found:] if found else steps[:1]:
             step(connection)
         sql.SET_META.run(connection, key=_VERSION, value=str(len(steps)))
         connection.execute("COMMIT")

@@ -36,7 +36,7 @@ class RecentCommits:
         """Keep what was written; the oldest are dropped to make room."""
         for record, draft in zip(records, drafts, strict=True):
             nbytes = _bytes_of(draft)
-            if nbytes <= _MAX_BYTES_EACH:
+            if nbytes <= _MAX_BYTES_EACH and record.merge_parent is None:
                 self._commits[record.tract_id, record.commit_hash] = _Commit(record, draft)
                 self._nbytes += nbytes
         while self._nbytes > _MAX_BYTES:

@@ -9,7 +9,7 @@ Any method may raise a `StorageError`. JSON travels as text, times as microsecon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tract.models.query import ConfigField
@@ -22,29 +22,53 @@ __all__ = [
     "CommitRecord",
     "CommitRepository",
     "Located",
+    "Move",
+    "Origin",
     "Position",
+    "RefRecord",
     "RefRepository",
+    "Relation",
     "Seal",
+    "Sizes",
     "StoredCommit",
+    "Survey",
     "UsageRepository",
 ]
 
 
 class BranchName(NamedTuple):
-    """A branch of a tract."""
+    """A branch of a tract; one that `must_exist` is not made by its first commit."""
 
     tract_id: str
     branch: str
+    must_exist: bool = False
 
 
 class Seal(Protocol):
     """Names a commit once its place in the history is known; see `engine.hashing`."""
 
-    def __call__(self, *, parent: str | None, timestamp: int, target: str | None) -> str: ...
+    def __call__(
+        self,
+        *,
+        parent: str | None,
+        timestamp: int,
+        target: str | None,
+        merge_parent: str | None = None,
+    ) -> str: ...
+
+
+class Origin(NamedTuple):
+    """Where a commit's content came from: `kind` is `squash` or `cherry-pick`."""
+
+    kind: str
+    source_hash: str
 
 
 class CommitDraft(NamedTuple):
-    """A commit that has no place yet; `target` may be an earlier draft's index in the same call."""
+    """A commit that has no place yet; `target` may be an earlier draft's index in the same call.
+
+    `merge_parent` is the head that a merge brings in.
+    """
 
     content_type: str
     operation: str
@@ -57,6 +81,8 @@ class CommitDraft(NamedTuple):
     token_count: int
     token_source: str
     seal: Seal
+    merge_parent: str | None = None
+    origins: tuple[Origin, ...] = ()
 
 
 class CommitRecord(NamedTuple):
@@ -74,6 +100,7 @@ class CommitRecord(NamedTuple):
     metadata_json: str | None
     generation_config_json: str | None
     created_at: int
+    merge_parent: str | None = None
 
 
 class StoredCommit(NamedTuple):
@@ -87,6 +114,60 @@ class StoredCommit(NamedTuple):
     token_source: str = ""
     segment: int = 0
     unreadable: tuple[str, ...] = ()
+
+
+class RefRecord(NamedTuple):
+    """A branch or a tag, by its short name."""
+
+    name: str
+    commit_hash: str
+    created_at: int
+    updated_at: int
+
+
+class Move(NamedTuple):
+    """A branch pointed to *old_hash* (None: it was not there) and then to *new_hash*."""
+
+    branch: str
+    old_hash: str | None
+    new_hash: str | None
+    action: str
+    note: str | None
+    created_at: int
+
+
+class Relation(NamedTuple):
+    """How two heads of a tract stand to each other.
+
+    `parents` has the two parents of every commit that either reaches. `changes` tells of every
+    EDIT and ANNOTATE among them its operation and its target.
+    """
+
+    ours: str | None
+    theirs: str
+    parents: Mapping[str, tuple[str | None, str | None]]
+    changes: Mapping[str, tuple[str, str]]
+
+
+class Sizes(NamedTuple):
+    """What a head reaches: commits, the blobs that these have, and the blobs' bytes."""
+
+    commits: int
+    blobs: int
+    nbytes: int
+
+
+class Survey(NamedTuple):
+    """What happened on a branch, in all and since the commits that other branches share.
+
+    `usage` and `usage_since` are what was reported, `configs_since` the configs as JSON, oldest
+    commit first.
+    """
+
+    head_hash: str
+    usage: Sequence[TokenUsage]
+    usage_since: Sequence[TokenUsage]
+    configs_since: Sequence[str]
 
 
 class Position(NamedTuple):
@@ -170,6 +251,34 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
+    async def relation(self, branch: BranchName, other: BranchName) -> Relation:
+        """Return how two branches of a tract stand to each other.
+
+        Raises:
+            BranchNotFoundError: *other* has no commit.
+        """
+
+    @abstractmethod
+    async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
+        """Return how much a head reaches."""
+
+    @abstractmethod
+    async def survey(self, tract_id: str, branches: Sequence[str]) -> list[Survey]:
+        """Return what happened on branches, all seen at one moment.
+
+        Raises:
+            BranchNotFoundError: there is no such branch, or it has no commit.
+        """
+
+    @abstractmethod
+    async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
+        """Return commits of the tract as the fold reads them."""
+
+    @abstractmethod
+    async def origins(self, tract_id: str) -> list[tuple[str, Origin]]:
+        """Return what the tract's commits came from, oldest commit first."""
+
+    @abstractmethod
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
         """Return the ANNOTATE commits of *target* in the branch's history, oldest first.
 
@@ -223,7 +332,77 @@ class BlobRepository(ABC):
 
 
 class RefRepository(ABC):
-    """Branches."""
+    """Branches and tags, by their short names."""
+
+    @abstractmethod
+    async def fork(self, branch: BranchName, name: str, at: str | None) -> None:
+        """Make the branch *name*, at a commit of the tract or where *branch* points.
+
+        Raises:
+            BranchExistsError: there is one of that name.
+            CommitNotFoundError: the tract has no commit *at*.
+            TractError: *branch* has no commit yet.
+        """
+
+    @abstractmethod
+    async def move(
+        self,
+        branch: BranchName,
+        to: str,
+        *,
+        action: str,
+        note: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        """Point a branch to another commit.
+
+        *action* is `reset`, for a commit of its history, or `fast-forward`.
+
+        Raises:
+            BranchNotFoundError: there is no such branch.
+            CommitNotFoundError: the tract has no commit *to*.
+            HeadMovedError: the head is not *expected_head*.
+            TractError: *to* is not in the branch's history.
+        """
+
+    @abstractmethod
+    async def delete(self, branch: BranchName, *, force: bool) -> None:
+        """Take a branch away.
+
+        Raises:
+            BranchNotFoundError: there is no such branch.
+            BranchNotMergedError: no other branch or tag reaches its head.
+        """
+
+    @abstractmethod
+    async def branches(self, tract_id: str) -> list[RefRecord]:
+        """Return the tract's branches, by name."""
+
+    @abstractmethod
+    async def moves(self, tract_id: str) -> list[Move]:
+        """Return where the tract's branches have pointed, oldest first."""
+
+    @abstractmethod
+    async def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
+        """Name a commit, or where *branch* points.
+
+        Raises:
+            BranchExistsError: there is a tag of that name.
+            CommitNotFoundError: the tract has no commit *target*.
+            TractError: *branch* has no commit yet.
+        """
+
+    @abstractmethod
+    async def untag(self, tract_id: str, name: str) -> None:
+        """Take a tag away.
+
+        Raises:
+            BranchNotFoundError: there is no such tag.
+        """
+
+    @abstractmethod
+    async def tags(self, tract_id: str) -> list[RefRecord]:
+        """Return the tract's tags, by name."""
 
     @abstractmethod
     async def head(self, branch: BranchName) -> str | None:

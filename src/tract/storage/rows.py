@@ -40,11 +40,12 @@ _RECORD: dict[str, tuple[type, ...]] = {
     "metadata_json": (str, _NONE),
     "generation_config_json": (str, _NONE),
     "created_at": (int,),
+    "merge_parent": (bytes, _NONE),
 }
 _STORED = {**_RECORD, "token_source": (str,), "segment": (int,), "data": (bytes, str, _NONE)}
-_STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config
+_STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config, merged
     *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
-    *((int,), (str,), (str, _NONE)),
+    *((int,), (str,), (str, _NONE), (bytes, _NONE)),
 )
 # Every admissible combination: one look-up for a row is all that a sound one costs.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
@@ -58,7 +59,7 @@ def record_of(row: Sequence[Any]) -> CommitRecord:
     Raises:
         StoreCorruptError: a value is of a type that was never stored.
     """
-    row = row[:12]
+    row = row[:13]
     if tuple(map(type, row)) not in _RECORD_ROWS:
         _refuse(row[0])
     return _record(*row)
@@ -72,7 +73,12 @@ def _record(
     content_type: str,
     operation: str,
     edit_target: bytes | None,
-    *rest: Any,
+    message: str | None,
+    token_count: int,
+    metadata_json: str | None,
+    generation_config_json: str | None,
+    created_at: int,
+    merge_parent: bytes | None,
 ) -> CommitRecord:
     return CommitRecord(
         commit_hash.hex(),
@@ -82,7 +88,12 @@ def _record(
         content_type,
         operation,
         None if edit_target is None else edit_target.hex(),
-        *rest,
+        message,
+        token_count,
+        metadata_json,
+        generation_config_json,
+        created_at,
+        None if merge_parent is None else merge_parent.hex(),
     )
 
 
@@ -132,7 +143,7 @@ def step_of(row: Sequence[Any]) -> CommitStep:
     """
     if tuple(map(type, row)) not in _STEP_ROWS:
         _refuse(row[0])
-    commit_hash, _, _, operation, edit_target, content_type, data, count, source, config = row
+    commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _ = row
     return CommitStep(
         commit_hash.hex(),
         operation,

@@ -23,7 +23,17 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Base", "BlobRow", "CommitRow", "HashType", "MetaRow", "RefRow", "UsageRow"]
+__all__ = [
+    "Base",
+    "BlobRow",
+    "CommitRow",
+    "HashType",
+    "MetaRow",
+    "OriginRow",
+    "RefRow",
+    "RunRow",
+    "UsageRow",
+]
 
 
 class HashType(TypeDecorator[str]):
@@ -91,6 +101,7 @@ class CommitRow(Base):
     token_source: Mapped[str] = mapped_column(String(255))
     segment: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
+    merge_parent: Mapped[str | None] = mapped_column(HashType)
 
     __table_args__: Any = (
         Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
@@ -100,11 +111,23 @@ class CommitRow(Base):
             "edit_target",
             sqlite_where=text("edit_target IS NOT NULL"),
         ),
+        Index(
+            "ix_commits_merge_parent",
+            "tract_id",
+            "created_at",
+            "merge_parent",
+            sqlite_where=text("merge_parent IS NOT NULL"),
+        ),
     )
 
 
 class RefRow(Base):
-    """A named pointer to a commit, such as `refs/heads/main`."""
+    """A named pointer to a commit: a branch, `refs/heads/main`, or a tag, `refs/tags/v1`.
+
+    A branch's row also tells how its present run began: at `start_hash` (None: with its first
+    commit), by which `action` and why. What runs came before is in `RunRow`. A tag has the
+    segment -1.
+    """
 
     __tablename__ = "refs"
 
@@ -112,6 +135,49 @@ class RefRow(Base):
     name: Mapped[str] = mapped_column(String(255), primary_key=True)
     commit_hash: Mapped[str] = mapped_column(HashType)
     segment: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    start_hash: Mapped[str | None] = mapped_column(HashType)
+    action: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__: Any = (
+        ForeignKeyConstraint(
+            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
+        ),
+        _SMALL,
+    )
+
+
+class RunRow(Base):
+    """A run of a branch that has ended: where it was moved from, when and by what."""
+
+    __tablename__ = "runs"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    segment: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    start_hash: Mapped[str | None] = mapped_column(HashType)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    action: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str | None] = mapped_column(Text)
+    end_hash: Mapped[str] = mapped_column(HashType)
+    ended_at: Mapped[int] = mapped_column(BigInteger)
+    ended_by: Mapped[str] = mapped_column(String(16))
+
+    __table_args__: Any = _SMALL
+
+
+class OriginRow(Base):
+    """Where a commit's content came from: a squashed branch's head, or a commit picked."""
+
+    __tablename__ = "origins"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
+    source_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
 
     __table_args__: Any = (
         ForeignKeyConstraint(

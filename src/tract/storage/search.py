@@ -57,6 +57,6 @@ class Search:
     def _found(self, row: tuple[Any, ...]) -> StoredCommit:
         self.wanted.discard(row[0])
         self._seen.add(row[0])
-        if row[2] is not None and row[2] not in self._seen:
-            self.wanted.add(row[2])
+        parents = {key for key in (row[2], row[12]) if key is not None}
+        self.wanted |= parents - self._seen
         return stored_of(row)

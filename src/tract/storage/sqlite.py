@@ -10,11 +10,13 @@ from typing import Any
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.models.query import ConfigField, config_condition, config_path
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
-from tract.storage import history
+from tract.storage import branching, history, relations
+from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.conditions import matching
 from tract.storage.config_index import has_config_index
 from tract.storage.database import Database
+from tract.storage.names import BRANCHES, TAGS, key_of, missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
     BlobRepository,
@@ -23,15 +25,21 @@ from tract.storage.repositories import (
     CommitRecord,
     CommitRepository,
     Located,
+    Move,
+    Origin,
     Position,
+    RefRecord,
     RefRepository,
+    Relation,
+    Sizes,
     StoredCommit,
+    Survey,
     UsageRepository,
 )
 from tract.storage.rows import as_bytes, hash_of, record_of
 from tract.storage.search import Search
-from tract.storage.transaction import ref_name
-from tract.storage.walk import digest, find_place, is_ancestor
+from tract.storage.statements import Statement
+from tract.storage.walk import find_place, is_ancestor
 
 __all__ = [
     "SqliteBlobRepository",
@@ -65,10 +73,9 @@ class SqliteCommitRepository(CommitRepository):
         return records
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
-        key = digest(commit_hash)
-        if key is None:
-            return None
-        row = await self._database.glance(partial(sql.COMMIT.one, tract_id=tract_id, hash=key))
+        row = await self._database.glance(
+            partial(_named, statement=sql.COMMIT, tract_id=tract_id, named=commit_hash)
+        )
         return record_of(row) if row else None
 
     async def locate(
@@ -104,6 +111,25 @@ class SqliteCommitRepository(CommitRepository):
             partial(history.log, branch=branch, limit=limit, before=before)
         )
 
+    async def relation(self, branch: BranchName, other: BranchName) -> Relation:
+        return await self._database.read(partial(relations.relation, branch=branch, other=other))
+
+    async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
+        measure = partial(relations.sizes, tract_id=tract_id, head_hash=head_hash)
+        return await self._database.read(measure)
+
+    async def survey(self, tract_id: str, branches: Sequence[str]) -> list[Survey]:
+        look = partial(relations.survey, tract_id=tract_id, branches=branches)
+        return await self._database.read(look)
+
+    async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
+        read = partial(relations.steps, tract_id=tract_id, hashes=hashes)
+        return await self._database.read(read)
+
+    async def origins(self, tract_id: str) -> list[tuple[str, Origin]]:
+        rows = await self._database.read(partial(refs.ORIGINS.all, tract_id=tract_id))
+        return [(row[2].hex(), Origin(row[0], row[1].hex())) for row in rows]
+
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
         return await self._database.read(partial(_annotations, branch=branch, target=target))
 
@@ -128,7 +154,7 @@ class SqliteCommitRepository(CommitRepository):
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
-        search = Search({key for key in map(digest, heads) if key is not None})
+        search = Search({bytes.fromhex(head) for head in heads})
         while search.wanted:
             batch = await self._database.read(partial(search.next_batch, tract_id=tract_id))
             if batch:
@@ -142,10 +168,9 @@ class SqliteBlobRepository(BlobRepository):
         self._database = database
 
     async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRecord, bytes]:
-        key = digest(commit_hash)
-        if key is None:
-            raise CommitNotFoundError(commit_hash)
-        row = await self._database.glance(partial(sql.CONTENT.one, tract_id=tract_id, hash=key))
+        row = await self._database.glance(
+            partial(_named, statement=sql.CONTENT, tract_id=tract_id, named=commit_hash)
+        )
         if row is None:
             raise CommitNotFoundError(commit_hash)
         record = record_of(row)
@@ -165,7 +190,49 @@ class SqliteRefRepository(RefRepository):
         row = await self._database.glance(
             partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
         )
+        if row is None:
+            missing_branch(branch)
         return hash_of(row[0]) if row else None
+
+    async def fork(self, branch: BranchName, name: str, at: str | None) -> None:
+        await self._database.write(lambda transaction: transaction.fork(branch, name, at))
+
+    async def move(
+        self,
+        branch: BranchName,
+        to: str,
+        *,
+        action: str,
+        note: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        return await self._database.write(
+            lambda transaction: transaction.move(
+                branch, to, action=action, note=note, expected_head=expected_head
+            )
+        )
+
+    async def delete(self, branch: BranchName, *, force: bool) -> None:
+        await self._database.write(
+            lambda transaction: transaction.delete_branch(branch, force=force)
+        )
+
+    async def branches(self, tract_id: str) -> list[RefRecord]:
+        listed = partial(branching.list_refs, tract_id=tract_id, prefix=BRANCHES)
+        return await self._database.read(listed)
+
+    async def moves(self, tract_id: str) -> list[Move]:
+        return await self._database.read(partial(branching.moves, tract_id=tract_id))
+
+    async def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
+        return await self._database.write(lambda transaction: transaction.tag(branch, name, target))
+
+    async def untag(self, tract_id: str, name: str) -> None:
+        await self._database.write(lambda transaction: transaction.untag(tract_id, name))
+
+    async def tags(self, tract_id: str) -> list[RefRecord]:
+        listed = partial(branching.list_refs, tract_id=tract_id, prefix=TAGS)
+        return await self._database.read(listed)
 
     async def heads(self, tract_id: str) -> list[str]:
         rows = await self._database.read(partial(sql.REF_HEADS.all, tract_id=tract_id))
@@ -203,6 +270,14 @@ def _matching(
     return [record_of(row) for row in rows]
 
 
+def _named(
+    connection: sqlite3.Connection, *, statement: Statement, tract_id: str, named: str
+) -> tuple[Any, ...] | None:
+    """Return the row of a commit, given by its hash or by the name of a ref."""
+    key = key_of(connection, tract_id, named)
+    return None if key is None else statement.one(connection, tract_id=tract_id, hash=key)
+
+
 def _annotations(
     connection: sqlite3.Connection, *, branch: BranchName, target: str
 ) -> list[StoredCommit]:
@@ -213,6 +288,7 @@ def _annotations(
     row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
     head = find_place(connection, tract_id, hash_of(row[0])) if row else None
     if head is None:
+        missing_branch(branch)
         return []
     found: list[StoredCommit] = []
     for row in sql.ANNOTATIONS.all(connection, tract_id=tract_id, hash=place.commit_hash):

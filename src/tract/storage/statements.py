@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from sqlalchemy import Select, bindparam, column, func, select, table
+from sqlalchemy import Select, Table, bindparam, column, func, select, table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Compiled
@@ -20,7 +20,7 @@ from sqlalchemy.sql import ClauseElement
 
 from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, UsageRow
 
-__all__ = ["Statement", "create_all"]
+__all__ = ["Statement", "create_all", "create_tables"]
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 
@@ -64,14 +64,27 @@ class Statement:
         return rows[0] if rows else None
 
 
+def create_tables(*names: str) -> list[Statement]:
+    """Return the statements that create some tables and their indexes."""
+    return [
+        statement
+        for table_of_it in Base.metadata.sorted_tables
+        if table_of_it.name in names
+        for statement in _creating(table_of_it)
+    ]
+
+
+def _creating(made_of: Table) -> list[Statement]:
+    indexes = sorted(made_of.indexes, key=str)
+    return [
+        Statement(partial(CreateTable, made_of)),
+        *(Statement(partial(CreateIndex, index)) for index in indexes),
+    ]
+
+
 def create_all() -> list[Statement]:
     """Return the statements that create every table and index of the newest schema."""
-    made: list[Statement] = []
-    for made_of in Base.metadata.sorted_tables:
-        made.append(Statement(partial(CreateTable, made_of)))
-        indexes = sorted(made_of.indexes, key=str)
-        made.extend(Statement(partial(CreateIndex, index)) for index in indexes)
-    return made
+    return create_tables(*Base.metadata.tables)
 
 
 _tract = CommitRow.tract_id == bindparam("tract_id")
@@ -88,6 +101,7 @@ _record = (
     CommitRow.metadata_json,
     CommitRow.generation_config_json,
     CommitRow.created_at,
+    CommitRow.merge_parent,
 )
 _step = (
     CommitRow.commit_hash,
@@ -100,6 +114,7 @@ _step = (
     CommitRow.token_count,
     CommitRow.token_source,
     CommitRow.generation_config_json,
+    CommitRow.merge_parent,
 )
 _blob = CommitRow.content_hash == BlobRow.content_hash
 _through = CommitRow.created_at <= bindparam("through")
@@ -193,10 +208,6 @@ HAS_INDEX = Statement(
     )
 )
 TRACT_IDS = Statement(lambda: select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
-NEXT_SEGMENT = Statement(
-    lambda: select(func.coalesce(func.max(CommitRow.segment), -1) + 1).where(_tract)
-)
-
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(
@@ -223,7 +234,47 @@ NEWEST_IN_SEGMENT = Statement(
 )
 _stored = (*_record, CommitRow.token_source, CommitRow.segment, BlobRow.data)
 WALK = _newest_first(
-    lambda: select(CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at)
+    lambda: select(
+        CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at, CommitRow.merge_parent
+    )
+)
+WALK_CHANGES = _newest_first(
+    lambda: select(
+        CommitRow.commit_hash,
+        CommitRow.parent_hash,
+        CommitRow.created_at,
+        CommitRow.merge_parent,
+        CommitRow.operation,
+        CommitRow.edit_target,
+    )
+)
+WALK_SIZES = _newest_first(
+    lambda: select(
+        CommitRow.commit_hash,
+        CommitRow.parent_hash,
+        CommitRow.created_at,
+        CommitRow.merge_parent,
+        CommitRow.content_hash,
+        func.length(BlobRow.data),
+    ).outerjoin(BlobRow, _blob)
+)
+WALK_CONFIGS = _newest_first(
+    lambda: select(
+        CommitRow.commit_hash,
+        CommitRow.parent_hash,
+        CommitRow.created_at,
+        CommitRow.merge_parent,
+        CommitRow.generation_config_json,
+    )
+)
+MERGED_SINCE = Statement(
+    lambda: (
+        select(CommitRow.commit_hash)
+        .where(
+            _tract, CommitRow.created_at >= bindparam("since"), CommitRow.merge_parent.is_not(None)
+        )
+        .limit(1)
+    )
 )
 WALK_RECORDS = _newest_first(lambda: select(*_record))
 WALK_STORED = _newest_first(lambda: select(*_stored).outerjoin(BlobRow, _blob))
@@ -242,6 +293,13 @@ STEPS = Statement(
         .where(_tract, _through, CommitRow.created_at > bindparam("after"))
         .order_by(CommitRow.created_at)
         .limit(bindparam("limit"))
+    )
+)
+STEP = Statement(
+    lambda: (
+        select(*_step)
+        .outerjoin(BlobRow, _blob)
+        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
     )
 )
 COUNT = Statement(
@@ -282,7 +340,10 @@ SET_BRANCH = Statement(
         .values({column: bindparam(column) for column in RefRow.__table__.c.keys()})
         .on_conflict_do_update(
             index_elements=["tract_id", "name"],
-            set_={"commit_hash": bindparam("commit_hash"), "segment": bindparam("segment")},
+            set_={
+                "commit_hash": bindparam("commit_hash"),
+                "updated_at": bindparam("updated_at"),
+            },
         )
     )
 )

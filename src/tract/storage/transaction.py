@@ -8,42 +8,37 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from tract.exceptions import CommitNotFoundError, EditTargetError, HeadMovedError, TractError
+from tract.exceptions import (
+    BranchExistsError,
+    BranchNotFoundError,
+    BranchNotMergedError,
+    CommitNotFoundError,
+    EditTargetError,
+    HeadMovedError,
+    TractError,
+)
 from tract.models.query import ConfigPath
 from tract.protocols import UNSET, TokenUsage, UnsetType
+from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
+from tract.storage.branching import is_kept
 from tract.storage.config_index import create_config_index
-from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
-from tract.storage.rows import check_types, hash_of
-from tract.storage.walk import Place, find_place, is_ancestor, lost
+from tract.storage.names import digest, key_of, tag_name
+from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, RefRecord
+from tract.storage.tips import Tip, Tips
+from tract.storage.walk import Place, find_place, is_ancestor
 
-__all__ = ["WriteTransaction", "ref_name"]
-
-
-def ref_name(branch: str) -> str:
-    """Return the name of a branch's ref."""
-    return f"refs/heads/{branch}"
-
-
-@dataclass(slots=True)
-class _Tip:
-    """A branch as this transaction sees it, its own writes included."""
-
-    head: str | None
-    segment: int
-    moved: bool = False
+__all__ = ["WriteTransaction"]
 
 
 class WriteTransaction:
-    """Writes of one transaction; branches are read once and their heads written at the end."""
+    """Writes of one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
         self._connection = connection
         self._clock = clock
-        self._tips: dict[BranchName, _Tip] = {}
-        self._last_times: dict[str, int] = {}
+        self._tips = Tips(connection)
 
     def commit(
         self,
@@ -52,26 +47,133 @@ class WriteTransaction:
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
         """Commit *drafts* in order; see `CommitRepository.write`."""
-        tip = self._tip(branch)
-        if expected_head is not UNSET and expected_head != tip.head:
-            raise HeadMovedError(expected_head, tip.head)
-        for index, draft in enumerate(drafts):
-            self._check_target(branch.tract_id, tip, drafts, index, draft)
+        tip = self._tips.of(branch)
+        self._check_head(branch, tip, expected_head)
+        targets = [
+            self._checked_target(branch.tract_id, tip, drafts, index, draft)
+            for index, draft in enumerate(drafts)
+        ]
         records: list[CommitRecord] = []
-        for draft in drafts:
-            target = draft.target
+        for draft, target in zip(drafts, targets, strict=True):
             if isinstance(target, int):
                 target = records[target].commit_hash
             records.append(self._add(branch.tract_id, tip, draft, target))
         return records
 
+    def _check_head(
+        self, branch: BranchName, tip: Tip, expected_head: str | UnsetType | None
+    ) -> None:
+        if expected_head is UNSET or expected_head == tip.head:
+            return
+        if self._resolved(branch.tract_id, expected_head) != tip.head:
+            raise HeadMovedError(expected_head, tip.head)
+
+    def _resolved(self, tract_id: str, named: object) -> str | None:
+        """Return the hash that a hash or a name stands for."""
+        if digest(named) is None:
+            self._tips.finish()  # a name may be that of a branch
+        key = key_of(self._connection, tract_id, named)
+        return None if key is None else key.hex()
+
+    def fork(self, branch: BranchName, name: str, at: str | None) -> None:
+        """Make the branch *name*; see `RefRepository.fork`."""
+        head = self._tips.of(branch).head if at is None else self._place(branch.tract_id, at)
+        if head is None:
+            raise TractError(
+                f"The branch {branch.branch!r} has no commit yet to fork from. Commit first."
+            )
+        note = f"from {branch.branch}" if at is None else f"from {at}"
+        new = BranchName(branch.tract_id, name)
+        self._tips.start(new, head, action="fork", note=note, now=self._now(branch.tract_id))
+
+    def move(
+        self,
+        branch: BranchName,
+        to: str,
+        *,
+        action: str,
+        note: str | None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        """Point a branch elsewhere; see `RefRepository.move`."""
+        tip = self._tips.of(branch)
+        self._check_head(branch, tip, expected_head)
+        target = self._place(branch.tract_id, to)
+        if action == "reset" and not self._reaches_hash(branch, tip, target):
+            raise TractError(
+                f"{to!r} is not in the history of the branch {branch.branch!r}. Reset moves a "
+                "branch back; to work on from another commit use `fork(name, at_commit=...)`."
+            )
+        now = self._now(branch.tract_id)
+        return self._tips.move(branch, target, action=action, note=note, now=now)
+
+    def delete_branch(self, branch: BranchName, *, force: bool) -> None:
+        """Take a branch away; see `RefRepository.delete`."""
+        head = self._tips.of(branch).head
+        if head is None:
+            raise BranchNotFoundError(branch.branch)
+        self._tips.finish()
+        if not force and not is_kept(self._connection, branch, head):
+            raise BranchNotMergedError(branch.branch, head)
+        self._tips.delete(branch, now=self._now(branch.tract_id))
+
+    def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
+        """Name a commit; see `RefRepository.tag`."""
+        tract_id = branch.tract_id
+        head = self._tips.of(branch).head if target is None else self._place(tract_id, target)
+        if head is None:
+            raise TractError("There is no commit yet to tag. Commit first.")
+        if sql.BRANCH.one(self._connection, tract_id=tract_id, name=tag_name(name)):
+            raise BranchExistsError(name)
+        now, key = self._now(tract_id), bytes.fromhex(head)
+        refs.ADD_REF.run(
+            self._connection,
+            tract_id=tract_id,
+            name=tag_name(name),
+            commit_hash=key,
+            segment=-1,
+            created_at=now,
+            updated_at=now,
+            started_at=now,
+            start_hash=key,
+            action="tag",
+            note=None,
+        )
+        return RefRecord(name, head, now, now)
+
+    def untag(self, tract_id: str, name: str) -> None:
+        """Take a tag away; see `RefRepository.untag`."""
+        ref = tag_name(name)
+        if sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref) is None:
+            raise BranchNotFoundError(name)
+        refs.DELETE_REF.run(self._connection, tract_id=tract_id, name=ref)
+
+    def _place(self, tract_id: str, named: str) -> str:
+        """Return the hash of a commit that is there.
+
+        Raises:
+            CommitNotFoundError: it is not.
+        """
+        found = self._resolved(tract_id, named)
+        if found is None or find_place(self._connection, tract_id, found) is None:
+            raise CommitNotFoundError(named)
+        return found
+
+    def _reaches_hash(self, branch: BranchName, tip: Tip, target: str) -> bool:
+        place = find_place(self._connection, branch.tract_id, target)
+        return place is not None and self._reaches(branch.tract_id, tip, place)
+
+    def _now(self, tract_id: str) -> int:
+        """Return a time that no commit of the tract is later than."""
+        return max(self._clock(), self._last_time(tract_id))
+
     def record_usage(
         self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str | None
     ) -> str:
         """Keep *usage* for the head; see `UsageRepository.record`."""
-        head = self._tip(branch).head
-        if head_hash is not None and head_hash != head:
-            raise HeadMovedError(head_hash, head)
+        tip = self._tips.of(branch)
+        self._check_head(branch, tip, UNSET if head_hash is None else head_hash)
+        head = tip.head
         if head is None:
             raise TractError(
                 "There is no commit yet that usage could belong to. Commit the context that was "
@@ -95,67 +197,38 @@ class WriteTransaction:
 
     def finish(self) -> None:
         """Write the heads that moved; to be called before COMMIT."""
-        for branch, tip in self._tips.items():
-            if tip.moved and tip.head is not None:
-                sql.SET_BRANCH.run(
-                    self._connection,
-                    tract_id=branch.tract_id,
-                    name=ref_name(branch.branch),
-                    commit_hash=bytes.fromhex(tip.head),
-                    segment=tip.segment,
-                )
-
-    def _tip(self, branch: BranchName) -> _Tip:
-        tip = self._tips.get(branch)
-        if tip is None:
-            tip = self._tips[branch] = self._read_tip(branch)
-        return tip
-
-    def _read_tip(self, branch: BranchName) -> _Tip:
-        row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
-        if row is None:
-            return _Tip(None, self._new_segment(branch))
-        if row[3] is None:
-            raise lost(row[0])
-        check_types(row[0], row[1:3], int, int)
-        self._last_times.setdefault(branch.tract_id, row[2])
-        return _Tip(hash_of(row[0]), row[1])
-
-    def _new_segment(self, branch: BranchName) -> int:
-        rows = sql.NEXT_SEGMENT.all(self._connection, tract_id=branch.tract_id)
-        unwritten = (
-            tip.segment + 1
-            for other, tip in self._tips.items()
-            if other.tract_id == branch.tract_id
-        )
-        return max(int(rows[0][0]), *unwritten, 0)
+        self._tips.finish()
 
     def _next_time(self, tract_id: str) -> int:
-        last = self._last_times.get(tract_id)
-        if last is None:
-            row = sql.LAST_TIME.one(self._connection, tract_id=tract_id)
-            last = row[0] if row else 0
-        now = max(self._clock(), last + 1)
-        self._last_times[tract_id] = now
+        now = max(self._clock(), self._last_time(tract_id) + 1)
+        self._tips.last_times[tract_id] = now
         return now
 
-    def _check_target(
+    def _last_time(self, tract_id: str) -> int:
+        last = self._tips.last_times.get(tract_id)
+        if last is None:
+            row = sql.LAST_TIME.one(self._connection, tract_id=tract_id)
+            last = self._tips.last_times[tract_id] = row[0] if row else 0
+        return last
+
+    def _checked_target(
         self,
         tract_id: str,
-        tip: _Tip,
+        tip: Tip,
         drafts: Sequence[CommitDraft],
         index: int,
         draft: CommitDraft,
-    ) -> None:
+    ) -> str | int | None:
         target = draft.target
         if target is None:
-            return
+            return None
         if isinstance(target, int):
             if not 0 <= target < index:
                 raise EditTargetError(f"item {target}", "is not an earlier item of this batch.")
             _check_is_entry(f"item {target} of the batch", drafts[target].operation)
-            return
-        place = find_place(self._connection, tract_id, target)
+            return target
+        named = self._resolved(tract_id, target)
+        place = find_place(self._connection, tract_id, named)
         if place is None:
             if draft.operation == "annotate":
                 raise CommitNotFoundError(target)
@@ -165,8 +238,9 @@ class WriteTransaction:
             raise EditTargetError(
                 target, "is not in this branch's history; commit its content here instead."
             )
+        return place.commit_hash.hex()
 
-    def _reaches(self, tract_id: str, tip: _Tip, place: Place) -> bool:
+    def _reaches(self, tract_id: str, tip: Tip, place: Place) -> bool:
         if tip.head is None:
             return False
         if place.segment == tip.segment and tip.moved:
@@ -174,11 +248,14 @@ class WriteTransaction:
         head = find_place(self._connection, tract_id, tip.head)
         return head is not None and is_ancestor(self._connection, tract_id, place, head)
 
-    def _add(
-        self, tract_id: str, tip: _Tip, draft: CommitDraft, target: str | None
-    ) -> CommitRecord:
+    def _add(self, tract_id: str, tip: Tip, draft: CommitDraft, target: str | None) -> CommitRecord:
         created_at = self._next_time(tract_id)
-        commit_hash = draft.seal(parent=tip.head, timestamp=created_at, target=target)
+        commit_hash = draft.seal(
+            parent=tip.head,
+            timestamp=created_at,
+            target=target,
+            merge_parent=draft.merge_parent,
+        )
         record = CommitRecord(
             commit_hash=commit_hash,
             tract_id=tract_id,
@@ -192,6 +269,7 @@ class WriteTransaction:
             metadata_json=draft.metadata_json,
             generation_config_json=draft.generation_config_json,
             created_at=created_at,
+            merge_parent=draft.merge_parent,
         )
         content_hash = bytes.fromhex(draft.content_hash)
         sql.ADD_BLOB.run(self._connection, content_hash=content_hash, data=draft.data)
@@ -203,12 +281,20 @@ class WriteTransaction:
                 "parent_hash": tip.head and bytes.fromhex(tip.head),
                 "content_hash": content_hash,
                 "edit_target": target and bytes.fromhex(target),
+                "merge_parent": draft.merge_parent and bytes.fromhex(draft.merge_parent),
                 "token_source": draft.token_source,
                 "segment": tip.segment,
             },
         )
-        tip.head = commit_hash
-        tip.moved = True
+        for origin in draft.origins:
+            refs.ADD_ORIGIN.run(
+                self._connection,
+                tract_id=tract_id,
+                commit_hash=bytes.fromhex(commit_hash),
+                source_hash=bytes.fromhex(origin.source_hash),
+                kind=origin.kind,
+            )
+        self._tips.advance(tip, commit_hash, created_at)
         return record
 
 

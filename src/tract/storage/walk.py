@@ -1,22 +1,24 @@
 """Walking a history on the connection's thread.
 
 Time strictly increases within a tract, so a parent always lies before its child: one scan
-of the tract's commits, newest first, meets every ancestor in order. Commits of other
-branches are passed over. Where a branch is the whole tract, nothing is read in vain.
+of the tract's commits, newest first, meets every ancestor in order, by whichever parent.
+Commits of other branches are passed over. Where a branch is the whole tract, nothing is read
+in vain.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tract.exceptions import StoreCorruptError
 from tract.storage import statements as sql
+from tract.storage.names import key_of
 from tract.storage.rows import check_types, name_of
 from tract.storage.statements import Statement
 
-__all__ = ["Place", "digest", "find_place", "is_ancestor", "lost", "walk"]
+__all__ = ["Place", "find_place", "is_ancestor", "is_reached", "lineage", "lost", "walk_all"]
 
 _FIRST_READ = 4
 _LARGEST_READ = 2048
@@ -31,23 +33,11 @@ class Place(NamedTuple):
     operation: str
 
 
-def digest(commit_hash: object) -> bytes | None:
-    """Return the bytes of a hash; None for None, and for what is no hash at all."""
-    if not issubclass(type(commit_hash), str):
-        return None
-    name = str.__str__(commit_hash)
-    if len(name) != 64:
-        return None
-    try:
-        key = bytes.fromhex(name)
-    except ValueError:
-        return None
-    return key if key.hex() == name else None  # capitals and spaces name nothing
-
-
-def find_place(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> Place | None:
-    """Return where a commit stands, or None if the tract has none of that name."""
-    key = digest(commit_hash)
+def find_place(
+    connection: sqlite3.Connection, tract_id: str, commit_hash: str | None
+) -> Place | None:
+    """Return where a commit stands, given by its hash or by the name of a ref, or None."""
+    key = key_of(connection, tract_id, commit_hash)
     if key is None:
         return None
     row = sql.PLACE.one(connection, tract_id=tract_id, hash=key)
@@ -67,39 +57,88 @@ def lost(commit_hash: object) -> StoreCorruptError:
 
 def is_ancestor(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
     """Tell whether *place* is *head* or one of its ancestors."""
-    if place.created_at > head.created_at:
-        return False
-    if place.segment == head.segment:
+    if place.created_at <= head.created_at and place.segment == head.segment:
         return True
-    for row in walk(connection, sql.WALK, tract_id, head.commit_hash, head.created_at, 1, 2):
+    return is_reached(connection, tract_id, place, [head])
+
+
+def is_reached(
+    connection: sqlite3.Connection, tract_id: str, place: Place, heads: Sequence[Place]
+) -> bool:
+    """Tell whether *place* is one of *heads* or one of their ancestors; a single walk."""
+    later = [head for head in heads if head.created_at >= place.created_at]
+    if not later:
+        return False
+    for row in walk_all(connection, sql.WALK, tract_id, later):
         if row[2] <= place.created_at:
             return bool(row[0] == place.commit_hash)
     return False
 
 
-def walk(
+def lineage(
     connection: sqlite3.Connection,
     statement: Statement,
     tract_id: str,
     head: bytes,
     through: int,
-    parent: int,
-    time: int,
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of *head* and its ancestors, newest first, read in growing portions.
+    """Yield the rows of *head*, its parent, that one's parent and so on.
 
-    *through* is the head's time. *statement* gives the commit's hash in its first column, the
-    parent's in column *parent* and the time in column *time*. The walk ends at a commit without
-    parent, or where a parent is missing.
+    *through* is the head's time. *statement* gives the commit's hash, its parent's and its time
+    first. What a merge brought is passed over.
+
+    Raises:
+        StoreCorruptError: a parent is missing.
     """
     wanted: bytes | None = head
+    for row in _newest_first(connection, statement, tract_id, through, 2):
+        if row[0] == wanted:
+            yield row
+            wanted = row[1]
+            if wanted is None:
+                return
+    if wanted is not None:
+        raise lost(wanted)
+
+
+def walk_all(
+    connection: sqlite3.Connection,
+    statement: Statement,
+    tract_id: str,
+    heads: Sequence[Place],
+    *,
+    columns: tuple[int, int, int] = (1, 2, 3),
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of *heads* and of all their ancestors, newest first.
+
+    *statement* gives the commit's hash first; *columns* are those of its parent's hash, its time,
+    and the hash of the head that it merged.
+
+    Raises:
+        StoreCorruptError: a parent is missing.
+    """
+    parent, time, merged = columns
+    wanted = {head.commit_hash for head in heads}
+    through = max((head.created_at for head in heads), default=0)
+    for row in _newest_first(connection, statement, tract_id, through, time) if wanted else ():
+        if row[0] in wanted:
+            wanted.discard(row[0])
+            yield row
+            wanted.update(key for key in (row[parent], row[merged]) if key is not None)
+            if not wanted:
+                return
+    for missing in sorted(wanted):
+        raise lost(missing)
+
+
+def _newest_first(
+    connection: sqlite3.Connection, statement: Statement, tract_id: str, through: int, time: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a tract up to a time, newest first, read in growing portions."""
     limit = _FIRST_READ
-    while wanted is not None:
+    while True:
         rows = statement.all(connection, tract_id=tract_id, through=through, limit=limit)
-        for row in rows:
-            if row[0] == wanted:
-                yield row
-                wanted = row[parent]
+        yield from rows
         if len(rows) < limit:
             return
         through = rows[-1][time] - 1

@@ -1,0 +1,247 @@
+"""Calls of a handle that concern branches, tags, and what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from tract.arguments import checked_hash, checked_text
+from tract.engine.comparing import branch_info, reflog_entry, tag_info
+from tract.engine.infos import commit_infos
+from tract.engine.merging import Asked, OnConflict
+from tract.exceptions import TractError
+from tract.handle import Handle
+from tract.models.commit import CommitInfo
+from tract.models.ref_names import check_ref_name
+from tract.models.refs import (
+    BranchComparison,
+    BranchInfo,
+    BranchStats,
+    ContextDiff,
+    MergeResult,
+    Origin,
+    OriginKind,
+    ReflogEntry,
+    TagInfo,
+)
+from tract.storage.repositories import Position
+
+__all__ = ["BranchCalls"]
+
+
+class BranchCalls(Handle):
+    """Branches of a tract: each handle is on one of them, for good."""
+
+    async def fork(self, name: str, *, at_commit: str | None = None) -> Self:
+        """Make a branch and return a handle on it: one row, however long the history.
+
+        Args:
+            name: the new branch, by git's rules for names.
+            at_commit: where it starts, a hash or a tag; this branch's head if left out.
+
+        Raises:
+            RefNameError: *name* is no name for a branch.
+            BranchExistsError: there is a branch of that name.
+            CommitNotFoundError: the tract has no commit *at_commit*.
+            TractError: this branch has no commit yet.
+        """
+        check_ref_name(name)
+        at = None if at_commit is None else checked_hash(at_commit)
+        with self._call():
+            await self._runtime.refs.fork(self._branch, name, at)
+        return self._other(name)
+
+    def on(self, name: str) -> Self:
+        """Return a handle on an existing branch; cheap, and without I/O until it is used.
+
+        Its calls raise a `BranchNotFoundError` while there is no such branch; `main` is always
+        there.
+
+        Raises:
+            RefNameError: *name* is no name for a branch.
+        """
+        check_ref_name(name)
+        self._check_open()
+        return self._other(name)
+
+    async def branches(self) -> list[BranchInfo]:
+        """Return the tract's branches that have commits, by name."""
+        with self._call():
+            return [branch_info(ref) for ref in await self._runtime.refs.branches(self.tract_id)]
+
+    async def delete_branch(self, name: str, *, force: bool = False) -> None:
+        """Delete a branch; its commits stay readable by their hashes.
+
+        Raises:
+            BranchNotFoundError: there is no such branch.
+            BranchNotMergedError: it has work that no other branch or tag reaches and that was
+                squashed nowhere; `force=True` deletes it all the same.
+            TractError: it is this handle's own branch.
+        """
+        check_ref_name(name)
+        if name == self.branch:
+            raise TractError(
+                f"A handle cannot delete its own branch {name!r}. Call it on a handle of another "
+                "branch, such as `tract.on('main')`."
+            )
+        with self._call():
+            await self._runtime.refs.delete(self._branch._replace(branch=name), force=force)
+
+    async def reset(self, to_hash: str, *, reason: str | None = None) -> BranchInfo:
+        """Move this branch back to a commit of its history, given by hash or tag.
+
+        What it leaves stays readable by hash, and `reflog()` tells where the branch pointed.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            TractError: the commit is not in this branch's history.
+        """
+        target = checked_hash(to_hash)
+        note = None if reason is None else checked_text("reason", reason)
+        with self._call():
+            ref = await self._runtime.refs.move(self._branch, target, action="reset", note=note)
+        return branch_info(ref)
+
+    async def reflog(self, branch: str | None = None) -> list[ReflogEntry]:
+        """Return where the tract's branches, or one of them, have pointed, newest first.
+
+        Branches that were deleted are in it.
+        """
+        with self._call():
+            moves = await self._runtime.refs.moves(self.tract_id)
+        return [reflog_entry(move) for move in reversed(moves) if branch in (None, move.branch)]
+
+    async def tag(self, name: str, target_hash: str | None = None) -> TagInfo:
+        """Name a commit, this branch's head if none is given.
+
+        The name can be used wherever a hash is asked for.
+
+        Raises:
+            RefNameError: *name* is no name for a tag.
+            BranchExistsError: there is a tag of that name; delete it first.
+            CommitNotFoundError: the tract has no commit *target_hash*.
+            TractError: this branch has no commit yet.
+        """
+        check_ref_name(name)
+        target = None if target_hash is None else checked_hash(target_hash)
+        with self._call():
+            return tag_info(await self._runtime.refs.tag(self._branch, name, target))
+
+    async def tags(self) -> list[TagInfo]:
+        """Return the tract's tags, by name."""
+        with self._call():
+            return [tag_info(ref) for ref in await self._runtime.refs.tags(self.tract_id)]
+
+    async def delete_tag(self, name: str) -> None:
+        """Delete a tag; the commit stays.
+
+        Raises:
+            BranchNotFoundError: there is no such tag.
+        """
+        check_ref_name(name)
+        with self._call():
+            await self._runtime.refs.untag(self.tract_id, name)
+
+    async def diff(self, a: str, b: str) -> ContextDiff:
+        """Return how the context at *b* differs from that at *a*, entry by entry.
+
+        Args:
+            a: a hash, a tag or a branch.
+            b: another.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+        """
+        before, after = Position(checked_hash(a)), Position(checked_hash(b))
+        with self._call():
+            return await self._runtime.comparer.diff(self._branch, before, after)
+
+    async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
+        """Return what branches have come to since they parted, in the order of *names*.
+
+        Raises:
+            BranchNotFoundError: there is no such branch, or it has no commit.
+            RefNameError: a name is no name for a branch.
+        """
+        branches = [*names]
+        for name in branches:
+            check_ref_name(name)
+        with self._call():
+            return await self._runtime.comparer.compare(self.tract_id, branches)
+
+    async def stats(self) -> BranchStats:
+        """Return the size of this branch: what its history holds and what its context has."""
+        with self._call():
+            return await self._runtime.comparer.stats(self._branch)
+
+    async def merge(
+        self,
+        branch: str,
+        *,
+        on_conflict: OnConflict = "raise",
+        fast_forward: bool = True,
+        squash: BaseModel | Mapping[str, Any] | None = None,
+        message: str | None = None,
+    ) -> MergeResult:
+        """Bring the commits of another branch into this one.
+
+        Where this branch has nothing of its own, it moves to the other's head. Else a commit with
+        two parents is made: in the context the other's entries follow ours, in their order, and
+        its edits and annotations of shared entries hold. Nothing is locked meanwhile; if this
+        branch moves, the merge is computed anew.
+
+        Args:
+            branch: the other branch.
+            on_conflict: what to do where both sides edited an entry to different contents, or gave
+                it different priorities: `raise`, keep `ours`, take `theirs`, or an async function
+                that is given each `MergeConflict` and returns the content, or the priority. It may
+                be asked again where the branch moved, but never the same question twice.
+            fast_forward: False makes a merge commit where moving the branch would do.
+            squash: a content to commit in place of the other's commits, which are then not brought
+                in; `origins()` tells where it came from.
+            message: the note on the merge commit, or on the squashed one.
+
+        Raises:
+            MergeConflictError: there are conflicts, all of which it names; nothing was written.
+            BranchNotFoundError: there is no such branch.
+            ContentValidationError: *squash*, or a resolution, is no content.
+            BudgetExceededError: the merged context would exceed the budget.
+        """
+        check_ref_name(branch)
+        other = self._branch._replace(branch=branch, must_exist=True)
+        with self._call():
+            return await self._runtime.merger.merge(
+                self._branch, other, Asked(on_conflict, fast_forward, squash, message)
+            )
+
+    async def cherry_pick(self, *hashes: str) -> list[CommitInfo]:
+        """Commit the contents of other commits of this tract here, all in one transaction.
+
+        Each takes content, message, metadata and generation config from the commit that it names;
+        `origins()` tells where they came from.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            EditTargetError: a commit has no content of its own, being an annotation or a merge.
+        """
+        picked = [checked_hash(each) for each in hashes]
+        with self._call():
+            records = await self._runtime.merger.cherry_pick(self._branch, picked)
+            return await commit_infos(self._runtime.threads, records)
+
+    async def origins(self, commit_hash: str | None = None) -> list[Origin]:
+        """Return where the tract's squashed and picked commits came from, oldest first.
+
+        Args:
+            commit_hash: only those of this commit.
+        """
+        of = None if commit_hash is None else checked_hash(commit_hash)
+        with self._call():
+            found = await self._runtime.commits.origins(self.tract_id)
+        return [
+            Origin(kind=OriginKind(kind), source_hash=source, commit_hash=commit)
+            for commit, (kind, source) in found
+            if of in (None, commit)
+        ]

@@ -1,0 +1,77 @@
+"""What is known of a tract's branches, on the connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from tract.storage import ref_statements as refs
+from tract.storage.names import BRANCHES, TAGS, ref_name
+from tract.storage.repositories import BranchName, Move, RefRecord
+from tract.storage.walk import find_place, is_reached
+
+__all__ = ["is_kept", "list_refs", "moves"]
+
+
+def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
+    """Return a tract's branches or tags, by their names without *prefix*."""
+    low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = refs.REFS.all(connection, tract_id=tract_id, low=low, high=high)
+    return [RefRecord(row[0][len(prefix) :], row[1].hex(), row[2], row[3]) for row in rows]
+
+
+def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bool:
+    """Tell whether a branch's commits stay within reach without it.
+
+    They do if another branch or a tag reaches its head, or a commit that it was squashed into.
+    """
+    tract_id = branch.tract_id
+    others = [
+        place
+        for prefix in (BRANCHES, TAGS)
+        for ref in list_refs(connection, tract_id=tract_id, prefix=prefix)
+        if prefix + ref.name != ref_name(branch.branch)
+        and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
+    ]
+    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=bytes.fromhex(head))
+    keys = [head, *(row[0].hex() for row in squashed)]
+    return any(
+        is_reached(connection, tract_id, place, others)
+        for key in keys
+        if (place := find_place(connection, tract_id, key)) is not None
+    )
+
+
+def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
+    """Return where the branches of a tract have pointed, oldest first."""
+    found: list[tuple[int, int, Move]] = []
+    names: dict[int, str] = {}
+    ended: dict[str, bytes] = {}
+    for row in refs.RUNS.all(connection, tract_id=tract_id):
+        name = row[0].removeprefix(BRANCHES)
+        names[row[1]] = name
+        found += _start(name, row, ended)
+        ended[name] = row[6]
+        if row[8] == "delete":
+            found.append((row[7], 2, Move(name, row[6].hex(), None, "delete", None, row[7])))
+            del ended[name]
+    for row in refs.OPEN_RUNS.all(connection, tract_id=tract_id):
+        name = row[0].removeprefix(BRANCHES)
+        names[row[1]] = name
+        found += _start(name, row, ended)
+    for segment, parent, commit_hash, operation, message, at in refs.MOVES.all(
+        connection, tract_id=tract_id
+    ):
+        if segment in names:
+            old = parent and parent.hex()
+            move = Move(names[segment], old, commit_hash.hex(), operation, message, at)
+            found.append((at, 1, move))
+    return [move for _, _, move in sorted(found, key=lambda item: item[:2])]
+
+
+def _start(name: str, row: tuple[Any, ...], ended: dict[str, bytes]) -> list[tuple[int, int, Move]]:
+    start, at, action, note = row[2:6]
+    if start is None:
+        return []  # it began with its first commit, which is a move of its own
+    old = ended[name].hex() if name in ended else None
+    return [(at, 0, Move(name, old, start.hex(), action, note, at))]

@@ -1,0 +1,157 @@
+"""The SQL of refs, of the runs that branches have had, and of where commits came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, select, union_all, update
+from sqlalchemy.dialects.sqlite import insert
+
+from tract.storage.schema import CommitRow, OriginRow, RefRow, RunRow, UsageRow
+from tract.storage.statements import Statement
+
+_MOVED = (
+    "commit_hash",
+    "segment",
+    "updated_at",
+    "started_at",
+    "start_hash",
+    "action",
+    "note",
+)
+_run = (
+    RunRow.name,
+    RunRow.segment,
+    RunRow.start_hash,
+    RunRow.started_at,
+    RunRow.action,
+    RunRow.note,
+)
+_open_run = (
+    RefRow.name,
+    RefRow.segment,
+    RefRow.start_hash,
+    RefRow.started_at,
+    RefRow.action,
+    RefRow.note,
+)
+
+
+def _named(row: type[RefRow] | type[RunRow]) -> tuple[Any, ...]:
+    return (row.tract_id == bindparam("tract_id"), row.name == bindparam("name"))
+
+
+def _next_segment() -> Select[int]:
+    segments = union_all(
+        select(RefRow.segment).where(RefRow.tract_id == bindparam("tract_id")),
+        select(RunRow.segment).where(RunRow.tract_id == bindparam("tract_id")),
+    ).subquery()
+    return select(func.coalesce(func.max(segments.c.segment), -1) + 1)
+
+
+NEXT_SEGMENT = Statement(_next_segment)
+"""Every segment that a tract has had is that of a ref or of a run that has ended."""
+
+REF = Statement(
+    lambda: select(*_open_run, RefRow.commit_hash, RefRow.created_at, RefRow.updated_at).where(
+        *_named(RefRow)
+    )
+)
+REFS = Statement(
+    lambda: (
+        select(RefRow.name, RefRow.commit_hash, RefRow.created_at, RefRow.updated_at)
+        .where(
+            RefRow.tract_id == bindparam("tract_id"),
+            RefRow.name >= bindparam("low"),
+            RefRow.name < bindparam("high"),
+        )
+        .order_by(RefRow.name)
+    )
+)
+ADD_REF = Statement(
+    lambda: insert(RefRow).values(
+        {column: bindparam(column) for column in RefRow.__table__.c.keys()}
+    )
+)
+MOVE_REF = Statement(
+    lambda: (
+        update(RefRow)
+        .where(
+            RefRow.tract_id == bindparam("of_tract"),
+            RefRow.name == bindparam("of_name"),
+        )
+        .values({column: bindparam(f"new_{column}") for column in _MOVED})
+    )
+)
+DELETE_REF = Statement(lambda: delete(RefRow).where(*_named(RefRow)))
+ADD_RUN = Statement(
+    lambda: insert(RunRow).values(
+        {column: bindparam(column) for column in RunRow.__table__.c.keys()}
+    )
+)
+RUNS = Statement(
+    lambda: (
+        select(*_run, RunRow.end_hash, RunRow.ended_at, RunRow.ended_by)
+        .where(RunRow.tract_id == bindparam("tract_id"))
+        .order_by(RunRow.started_at)
+    )
+)
+OPEN_RUNS = Statement(
+    lambda: (
+        select(*_open_run)
+        .where(
+            RefRow.tract_id == bindparam("tract_id"),
+            RefRow.name >= "refs/heads/",
+            RefRow.name < "refs/heads0",
+        )
+        .order_by(RefRow.started_at)
+    )
+)
+MOVES = Statement(
+    lambda: (
+        select(
+            CommitRow.segment,
+            CommitRow.parent_hash,
+            CommitRow.commit_hash,
+            CommitRow.operation,
+            CommitRow.message,
+            CommitRow.created_at,
+        )
+        .where(CommitRow.tract_id == bindparam("tract_id"))
+        .order_by(CommitRow.created_at)
+    )
+)
+ADD_ORIGIN = Statement(
+    lambda: (
+        insert(OriginRow)
+        .values({column: bindparam(column) for column in OriginRow.__table__.c.keys()})
+        .on_conflict_do_nothing()
+    )
+)
+ORIGINS = Statement(
+    lambda: (
+        select(OriginRow.kind, OriginRow.source_hash, OriginRow.commit_hash)
+        .join(
+            CommitRow,
+            (CommitRow.tract_id == OriginRow.tract_id)
+            & (CommitRow.commit_hash == OriginRow.commit_hash),
+        )
+        .where(OriginRow.tract_id == bindparam("tract_id"))
+        .order_by(CommitRow.created_at, OriginRow.source_hash)
+    )
+)
+SQUASHED = Statement(
+    lambda: select(OriginRow.commit_hash).where(
+        OriginRow.tract_id == bindparam("tract_id"),
+        OriginRow.source_hash == bindparam("source"),
+        OriginRow.kind == "squash",
+    )
+)
+USAGES = Statement(
+    lambda: select(
+        UsageRow.commit_hash,
+        UsageRow.prompt_tokens,
+        UsageRow.completion_tokens,
+        UsageRow.total_tokens,
+    ).where(UsageRow.tract_id == bindparam("tract_id"))
+)

@@ -1,0 +1,85 @@
+"""How branches stand to each other, and how much they hold, on the connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from tract.exceptions import BranchNotFoundError
+from tract.protocols import CommitStep, TokenUsage
+from tract.storage import ref_statements as refs
+from tract.storage import statements as sql
+from tract.storage.history import find_head_place, step_at
+from tract.storage.repositories import BranchName, Relation, Sizes, Survey
+from tract.storage.walk import Place, find_place, walk_all
+
+__all__ = ["relation", "sizes", "steps", "survey"]
+
+
+def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
+    """See `CommitRepository.relation`."""
+    ours = find_head_place(connection, branch)
+    theirs = _head(connection, other)
+    heads = [theirs] if ours is None else [ours, theirs]
+    parents: dict[str, tuple[str | None, str | None]] = {}
+    changes: dict[str, tuple[str, str]] = {}
+    for row in walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads):
+        key = row[0].hex()
+        parents[key] = (row[1] and row[1].hex(), row[3] and row[3].hex())
+        if row[5] is not None:
+            changes[key] = (row[4], row[5].hex())
+    ours_hash = None if ours is None else ours.commit_hash.hex()
+    return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes)
+
+
+def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
+    """See `CommitRepository.sizes`."""
+    head = find_place(connection, tract_id, head_hash)
+    blobs: dict[bytes, int] = {}
+    commits = 0
+    for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
+        commits += 1
+        blobs[row[4]] = row[5] or 0
+    return Sizes(commits, len(blobs), sum(blobs.values()))
+
+
+def survey(
+    connection: sqlite3.Connection, *, tract_id: str, branches: Sequence[str]
+) -> list[Survey]:
+    """See `CommitRepository.survey`."""
+    heads = [_head(connection, BranchName(tract_id, name)) for name in branches]
+    usages = {
+        row[0]: TokenUsage(*row[1:]) for row in refs.USAGES.all(connection, tract_id=tract_id)
+    }
+    reached = [
+        {row[0]: row[4] for row in walk_all(connection, sql.WALK_CONFIGS, tract_id, [head])}
+        for head in heads
+    ]
+    shared = set.intersection(*map(set, reached)) if reached else set()
+    return [
+        Survey(
+            head.commit_hash.hex(),
+            [usages[key] for key in commits if key in usages],
+            [usages[key] for key in commits if key in usages and key not in shared],
+            [
+                config
+                for key, config in reversed(commits.items())
+                if config is not None and key not in shared
+            ],
+        )
+        for head, commits in zip(heads, reached, strict=True)
+    ]
+
+
+def steps(
+    connection: sqlite3.Connection, *, tract_id: str, hashes: Sequence[str]
+) -> list[CommitStep]:
+    """See `CommitRepository.steps`."""
+    return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
+
+
+def _head(connection: sqlite3.Connection, branch: BranchName) -> Place:
+    head = find_head_place(connection, branch._replace(must_exist=False))
+    if head is None:
+        raise BranchNotFoundError(branch.branch)
+    return head

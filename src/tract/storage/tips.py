@@ -1,0 +1,208 @@
+"""Where branches point within a transaction, and how they are moved.
+
+A branch is read once per transaction, and one that only got commits is written once, at its
+end. Everything else that happens to a branch ends its run and begins another, with a segment
+of its own: so an earlier commit of a segment is always an ancestor of a later one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from tract.exceptions import BranchExistsError, BranchNotFoundError
+from tract.storage import ref_statements as refs
+from tract.storage import statements as sql
+from tract.storage.names import missing_branch, ref_name
+from tract.storage.repositories import BranchName, RefRecord
+from tract.storage.rows import check_types, hash_of
+from tract.storage.walk import lost
+
+__all__ = ["Tip", "Tips"]
+
+
+@dataclass(slots=True)
+class Tip:
+    """A branch as this transaction sees it, its own writes included.
+
+    `born` is the time of a first commit that has yet to make the branch's row.
+    """
+
+    head: str | None
+    segment: int
+    moved: bool = False
+    updated_at: int = 0
+    born: int = 0
+
+
+class Tips:
+    """The branches that a transaction has looked at."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._tips: dict[tuple[str, str], Tip] = {}
+        self.last_times: dict[str, int] = {}
+        """The newest time of each tract that is known."""
+
+    def of(self, branch: BranchName) -> Tip:
+        """Return where a branch points.
+
+        Raises:
+            BranchNotFoundError: it has to be there and is not.
+        """
+        key = branch.tract_id, branch.branch
+        tip = self._tips.get(key)
+        if tip is None:
+            tip = self._tips[key] = self._read(branch)
+        if tip.head is None:
+            missing_branch(branch)
+        return tip
+
+    def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
+        """Let a branch point to a new commit on its head."""
+        if tip.head is None:
+            tip.born = created_at
+        tip.head = commit_hash
+        tip.updated_at = created_at
+        tip.moved = True
+
+    def start(
+        self, branch: BranchName, at: str, *, action: str, note: str | None, now: int
+    ) -> None:
+        """Make a branch that points to a commit.
+
+        Raises:
+            BranchExistsError: there is one of that name.
+        """
+        if self.of(branch._replace(must_exist=False)).head is not None:
+            raise BranchExistsError(branch.branch)
+        segment = self._next_segment(branch.tract_id)
+        self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
+        self._tips[branch.tract_id, branch.branch] = Tip(at, segment)
+
+    def move(
+        self, branch: BranchName, to: str, *, action: str, note: str | None, now: int
+    ) -> RefRecord:
+        """Let a branch point elsewhere: what it did before becomes a run that has ended."""
+        self._settle(branch)
+        created_at = self._end_run(branch, action, now)
+        segment = self._next_segment(branch.tract_id)
+        moved = {
+            "commit_hash": bytes.fromhex(to),
+            "segment": segment,
+            "updated_at": now,
+            "started_at": now,
+            "start_hash": bytes.fromhex(to),
+            "action": action,
+            "note": note,
+        }
+        refs.MOVE_REF.run(
+            self._connection,
+            of_tract=branch.tract_id,
+            of_name=ref_name(branch.branch),
+            **{f"new_{column}": value for column, value in moved.items()},
+        )
+        self._tips[branch.tract_id, branch.branch] = Tip(to, segment)
+        return RefRecord(branch.branch, to, created_at, now)
+
+    def delete(self, branch: BranchName, *, now: int) -> None:
+        """Take a branch away; its commits stay."""
+        self._settle(branch)
+        self._end_run(branch, "delete", now)
+        name = ref_name(branch.branch)
+        refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
+        del self._tips[branch.tract_id, branch.branch]
+
+    def finish(self) -> None:
+        """Write the branches that got commits."""
+        for (tract_id, branch), tip in self._tips.items():
+            self._write(BranchName(tract_id, branch), tip)
+
+    def _settle(self, branch: BranchName) -> None:
+        """Have the row of a branch say what the transaction knows."""
+        tip = self.of(branch)
+        if tip.head is None:
+            raise BranchNotFoundError(branch.branch)
+        self._write(branch, tip)
+
+    def _write(self, branch: BranchName, tip: Tip) -> None:
+        if not tip.moved or tip.head is None:
+            return
+        tip.moved = False
+        sql.SET_BRANCH.run(
+            self._connection,
+            tract_id=branch.tract_id,
+            name=ref_name(branch.branch),
+            commit_hash=bytes.fromhex(tip.head),
+            segment=tip.segment,
+            created_at=tip.born,
+            updated_at=tip.updated_at,
+            started_at=tip.born,
+            start_hash=None,
+            action="create",
+            note=None,
+        )
+
+    def _add_row(
+        self,
+        branch: BranchName,
+        at: str,
+        segment: int,
+        *,
+        action: str,
+        note: str | None,
+        start: str,
+        now: int,
+    ) -> None:
+        refs.ADD_REF.run(
+            self._connection,
+            tract_id=branch.tract_id,
+            name=ref_name(branch.branch),
+            commit_hash=bytes.fromhex(at),
+            segment=segment,
+            created_at=now,
+            updated_at=now,
+            started_at=now,
+            start_hash=bytes.fromhex(start),
+            action=action,
+            note=note,
+        )
+
+    def _end_run(self, branch: BranchName, by: str, now: int) -> int:
+        """Keep how the branch's run went, and return since when there is the branch."""
+        name = ref_name(branch.branch)
+        row = refs.REF.one(self._connection, tract_id=branch.tract_id, name=name)
+        assert row is not None
+        _, segment, start_hash, started_at, action, note = row[:6]
+        ended: dict[str, Any] = {
+            "tract_id": branch.tract_id,
+            "segment": segment,
+            "name": name,
+            "start_hash": start_hash,
+            "started_at": started_at,
+            "action": action,
+            "note": note,
+            "end_hash": row[6],
+            "ended_at": now,
+            "ended_by": by,
+        }
+        refs.ADD_RUN.run(self._connection, **ended)
+        created_at: int = row[7]
+        return created_at
+
+    def _read(self, branch: BranchName) -> Tip:
+        name = ref_name(branch.branch)
+        row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=name)
+        if row is None:
+            return Tip(None, self._next_segment(branch.tract_id))
+        if row[3] is None:
+            raise lost(row[0])
+        check_types(row[0], row[1:3], int, int)
+        self.last_times.setdefault(branch.tract_id, row[2])
+        return Tip(hash_of(row[0]), row[1])
+
+    def _next_segment(self, tract_id: str) -> int:
+        rows = refs.NEXT_SEGMENT.all(self._connection, tract_id=tract_id)
+        taken = (tip.segment + 1 for (other, _), tip in self._tips.items() if other == tract_id)
+        return max(int(rows[0][0]), *taken, 0)
