@@ -25,7 +25,16 @@ from tract import (
     TractStore,
 )
 
-FACADES = {"AsyncTract", "TractStore", "Batch", "StagedCommit", "CacheInfo"}
+FACADES = {
+    "AsyncTract",
+    "Batch",
+    "CacheInfo",
+    "LeftStream",
+    "Recording",
+    "StagedCommit",
+    "Stream",
+    "TractStore",
+}
 CONTENTS = {
     "ArtifactContent",
     "Content",
@@ -115,6 +124,17 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (AsyncTract.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS, EXPECTED_HEAD]),
     (AsyncTract.batch, [EXPECTED_HEAD]),
     (
+        AsyncTract.stream,
+        [
+            ("role", KEYWORD, "assistant"),
+            ("name", KEYWORD, None),
+            ("generation_config", KEYWORD, None),
+            ("metadata", KEYWORD, None),
+            ("message", KEYWORD, None),
+            ("on_interrupt", KEYWORD, "keep"),
+        ],
+    ),
+    (
         AsyncTract.compile,
         [
             ("at_commit", KEYWORD, None),
@@ -156,6 +176,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (TractStore.from_engine, [("engine", POSITIONAL, REQUIRED), *STORE_OPTIONS]),
     (TractStore.tract, [("tract_id", POSITIONAL, REQUIRED), ("branch", KEYWORD, "main")]),
     (TractStore.tract_ids, []),
+    (TractStore.recover_streams, []),
     (TractStore.cache_info, []),
     (TractStore.aclose, []),
     (tract.Batch.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS]),

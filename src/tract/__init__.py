@@ -59,7 +59,9 @@ from tract.protocols import (
     TokenUsage,
     ToolCall,
 )
+from tract.recovery import LeftStream
 from tract.store import TractStore
+from tract.stream import Recording, Stream
 from tract.tract import AsyncTract
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "FreeformContent",
     "HeadMovedError",
     "InstructionContent",
+    "LeftStream",
     "MergeConflictError",
     "Message",
     "NullTokenCounter",
@@ -100,6 +103,7 @@ __all__ = [
     "PriorityAnnotation",
     "QueryError",
     "ReasoningContent",
+    "Recording",
     "RefNameError",
     "SchemaVersionError",
     "StagedCommit",
@@ -108,6 +112,7 @@ __all__ = [
     "StoreClosedError",
     "StoreCorruptError",
     "StoreFullError",
+    "Stream",
     "TiktokenCounter",
     "TokenBudgetConfig",
     "TokenBudgetWarning",

@@ -15,8 +15,10 @@ from tract.engine.comparing import Comparer
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.drafts import DraftMaker
+from tract.engine.landing import StreamLander
 from tract.engine.merging import Merger
 from tract.engine.reading import ContextReader
+from tract.engine.spool import Spooler
 from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
 from tract.lifecycle import CallGate, ended
@@ -29,12 +31,14 @@ from tract.storage.repositories import (
     BlobRepository,
     CommitRepository,
     RefRepository,
+    SpoolRepository,
     UsageRepository,
 )
 from tract.storage.sqlite import (
     SqliteBlobRepository,
     SqliteCommitRepository,
     SqliteRefRepository,
+    SqliteSpoolRepository,
     SqliteUsageRepository,
 )
 
@@ -104,6 +108,11 @@ class Runtime:
             self.registry,
         )
         self.comparer: Comparer = Comparer(self.commits, self.reader, self.threads)
+        self.spools: SpoolRepository = SqliteSpoolRepository(database)
+        self.spooler: Spooler = Spooler(self.spools, database.path)
+        self.lander: StreamLander = StreamLander(self.drafts, self.writer)
+        self.leaving: set[asyncio.Task[None]] = set()
+        """Streams that nobody waits for any more, on their way to their commits."""
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -138,7 +147,10 @@ class Runtime:
             raise cancelled
 
     async def _close(self) -> None:
+        while self.leaving:
+            await asyncio.wait(self.leaving)
         await self.gate.close()
+        await self.spooler.aclose()
         await self.cache.drain()
         await self.database.aclose()
 

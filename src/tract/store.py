@@ -14,6 +14,7 @@ from tract.lifecycle import Opening
 from tract.models.config import TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
+from tract.recovery import LeftStream, left_streams
 from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 
@@ -94,6 +95,16 @@ class TractStore:
         """Return the ids of all tracts that have commits, sorted."""
         with self._runtime.gate.call():
             return await self._runtime.refs.tract_ids()
+
+    async def recover_streams(self) -> list[LeftStream]:
+        """Return the streams of all tracts that nobody is writing any more, oldest sign first.
+
+        That is what killed processes left, and what could not be committed. A stream that a living
+        process of this machine still writes is never among them; where that cannot be known, as
+        across containers, one that gave no sign for 60 seconds is. Commit or drop each.
+        """
+        with self._runtime.gate.call():
+            return await left_streams(self._runtime)
 
     async def create_config_index(self, field: ConfigField) -> None:
         """Make `query_by_config` on a field quick in every tract of this database, from now on.

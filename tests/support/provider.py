@@ -21,8 +21,8 @@ class _Refused(Exception):
 def provider_api() -> Iterator[str]:
     """Serve Chat Completions (`/v1/chat/completions`) and Messages (`/v1/messages`).
 
-    Every call is answered with `REPLY` and its usage, a token a word; requests that the
-    providers refuse for their messages get status 400. Streaming is not offered.
+    Every call is answered with `REPLY` and its usage, a token a word, at once or as a stream;
+    requests that the providers refuse for their messages get status 400.
 
     Yields:
         The server's URL, without a slash at the end.
@@ -46,11 +46,14 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = 404, _error(f"no such endpoint or argument: {missing}")
         except _Refused as refusal:
             status, answer = 400, _error(str(refusal))
-        self._send(status, json.dumps(answer).encode())
+        if status == 200 and request.get("stream"):
+            self._send(status, _STREAMS[self.path](answer).encode(), "text/event-stream")
+        else:
+            self._send(status, json.dumps(answer).encode(), "application/json")
 
-    def _send(self, status: int, data: bytes) -> None:
+    def _send(self, status: int, data: bytes, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -120,4 +123,39 @@ def _message(request: Body) -> Body:
 _ENDPOINTS: dict[str, Callable[[Body], Body]] = {
     "/v1/chat/completions": _chat_completion,
     "/v1/messages": _message,
+}
+
+
+def _chat_chunks(answer: Body) -> str:
+    words = [{"content": word} for word in REPLY.replace(" ", " |").split("|")]
+    choices: list[list[Body]] = [
+        [{"index": 0, "delta": delta, "finish_reason": None}] for delta in words
+    ]
+    choices += [[{"index": 0, "delta": {}, "finish_reason": "stop"}], []]
+    common = {**answer, "object": "chat.completion.chunk", "usage": None}
+    chunks: list[Body] = [{**common, "choices": choice} for choice in choices]
+    chunks[-1]["usage"] = answer["usage"]
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+
+
+def _message_events(answer: Body) -> str:
+    begun: Body = {**answer, "content": [], "stop_reason": None}
+    end: Body = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
+    words = REPLY.replace(" ", " |").split("|")
+    usage: Body = {"output_tokens": len(words)}
+    deltas = [{"type": "text_delta", "text": word} for word in words]
+    events: list[Body] = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *[{"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas],
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": end, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+
+
+_STREAMS: dict[str, Callable[[Body], str]] = {
+    "/v1/chat/completions": _chat_chunks,
+    "/v1/messages": _message_events,
 }

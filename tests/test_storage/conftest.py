@@ -12,7 +12,7 @@ from support.repositories import Repositories, opened
 from tract.protocols import UNSET, UnsetType
 from tract.storage.database import Database
 from tract.storage.recent import RecentCommits
-from tract.storage.repositories import BranchName, CommitDraft, CommitRecord
+from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, StreamEnd
 from tract.storage.sqlite import (
     SqliteBlobRepository,
     SqliteCommitRepository,
@@ -36,8 +36,9 @@ class ForgetfulCommits(SqliteCommitRepository):
         drafts: Sequence[CommitDraft],
         *,
         expected_head: str | UnsetType | None = UNSET,
+        ending: StreamEnd | None = None,
     ) -> list[CommitRecord]:
-        records = await super().write(branch, drafts, expected_head=expected_head)
+        records = await super().write(branch, drafts, expected_head=expected_head, ending=ending)
         self._recent = RecentCommits()
         return records
 

@@ -44,7 +44,7 @@ def test_a_new_database_gets_every_table_and_its_version(connection: sqlite3.Con
     migrate(connection, PATH)
 
     assert tables(connection) == set(Base.metadata.tables)
-    assert tables(connection) == {"_tract_meta", "blobs", "commits", "refs", "usage"}
+    assert tables(connection) == {"_tract_meta", "blobs", "commits", "refs", "spool", "usage"}
     assert version(connection, PATH) == len(MIGRATIONS)
 
 
@@ -106,7 +106,7 @@ def test_a_newer_database_is_refused_by_its_version(connection: sqlite3.Connecti
     assert PATH in str(error)
 
 
-@pytest.mark.parametrize("name", ["commits", "blobs", "refs", "usage"])
+@pytest.mark.parametrize("name", ["commits", "blobs", "refs", "spool", "usage"])
 def test_another_programs_tables_of_our_names_are_left_alone(
     connection: sqlite3.Connection, name: str
 ) -> None:

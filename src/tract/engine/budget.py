@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import anyio
@@ -19,7 +19,13 @@ from tract.exceptions import (
 )
 from tract.models.config import BudgetAction, TokenBudgetConfig
 from tract.protocols import UNSET, CommitStep, UnsetType
-from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, CommitRepository
+from tract.storage.repositories import (
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    CommitRepository,
+    StreamEnd,
+)
 
 __all__ = ["BudgetedCommits"]
 
@@ -32,6 +38,19 @@ class _OverBudget(Exception):
     def __init__(self, tokens: int) -> None:
         super().__init__(tokens)
         self.tokens = tokens
+
+
+class _Work(NamedTuple):
+    """What is to be written, once it has been checked; see `BudgetedCommits.write`."""
+
+    drafts: Sequence[CommitDraft]
+    expected_head: Expected
+    brought: Sequence[CommitStep]
+    ending: StreamEnd | None
+
+    def steps(self) -> list[CommitStep]:
+        """Return what it adds to the history."""
+        return [*self.brought, *(_step(*item) for item in enumerate(self.drafts))]
 
 
 class BudgetedCommits:
@@ -55,59 +74,61 @@ class BudgetedCommits:
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
         brought: Sequence[CommitStep] = (),
+        ending: StreamEnd | None = None,
     ) -> list[CommitRecord]:
         """Commit *drafts*; see `CommitRepository.write`.
 
-        *brought* are the steps that a merge among them adds to the history before them.
+        *brought* are the steps that a merge among them adds to the history before them; *ending* is
+        the stream that they end.
 
         Raises:
             BudgetExceededError: the action is `reject` and the context would be over the budget.
         """
         budget = self._budget
         if budget is None:
-            return await self._commits.write(branch, drafts, expected_head=expected_head)
+            return await self._commits.write(
+                branch, drafts, expected_head=expected_head, ending=ending
+            )
+        work = _Work(drafts, expected_head, brought, ending)
         turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
         try:
             async with turn:
-                return await self._write_within(budget, branch, drafts, expected_head, brought)
+                return await self._write_within(budget, branch, work)
         except _OverBudget as over:
             tokens = over.tokens
         await _act(budget, tokens)
-        return await self._commits.write(branch, drafts, expected_head=expected_head)
+        return await self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
 
     async def _write_within(
         self,
         budget: TokenBudgetConfig,
         branch: BranchName,
-        drafts: Sequence[CommitDraft],
-        expected_head: Expected,
-        brought: Sequence[CommitStep],
+        work: _Work,
     ) -> list[CommitRecord]:
         while True:
             found = await self._reader.snapshot(branch)
-            head = found.snapshot.head_hash
-            if expected_head is UNSET or expected_head == head:
-                await self._check(budget, found, drafts, brought)
-            expected = head if expected_head is UNSET else expected_head
+            expected, head = work.expected_head, found.snapshot.head_hash
+            if expected is UNSET or expected == head:
+                await self._check(budget, found, work.steps())
             try:
-                return await self._commits.write(branch, drafts, expected_head=expected)
+                return await self._commits.write(
+                    branch,
+                    work.drafts,
+                    expected_head=head if expected is UNSET else expected,
+                    ending=work.ending,
+                )
             except HeadMovedError:
-                if expected_head is not UNSET:
+                if expected is not UNSET:
                     raise
                 # another process was faster: check against its head
 
     async def _check(
-        self,
-        budget: TokenBudgetConfig,
-        found: Found,
-        drafts: Sequence[CommitDraft],
-        brought: Sequence[CommitStep],
+        self, budget: TokenBudgetConfig, found: Found, steps: Sequence[CommitStep]
     ) -> None:
-        """Raise `_OverBudget` if *drafts* take the context over the budget, or further over it.
+        """Raise `_OverBudget` if *steps* take the context over the budget, or further over it.
 
         A commit that adds no tokens is always let in: it is how a context gets shorter.
         """
-        steps = [*brought, *(_step(*item) for item in enumerate(drafts))]
         tokens = await self._tokens_after(found, steps)
         if tokens is None or tokens <= budget.max_tokens:
             return

@@ -45,7 +45,7 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 def _add_branches(connection: sqlite3.Connection) -> None:
     for text in _BRANCHES:
         connection.execute(text)
-    for statement in sql.create_tables("runs", "origins"):
+    for statement in sql.create_tables("runs", "origins", "spool"):
         statement.run(connection)
 
 

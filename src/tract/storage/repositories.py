@@ -30,7 +30,12 @@ __all__ = [
     "Relation",
     "Seal",
     "Sizes",
+    "SpoolPart",
+    "SpoolRepository",
+    "SpooledStream",
     "StoredCommit",
+    "StreamEnd",
+    "StreamName",
     "Survey",
     "UsageRepository",
 ]
@@ -42,6 +47,42 @@ class BranchName(NamedTuple):
     tract_id: str
     branch: str
     must_exist: bool = False
+
+
+class StreamName(NamedTuple):
+    """A stream of a branch; `stream_id` is unique in the store."""
+
+    branch: BranchName
+    stream_id: str
+
+
+class SpoolPart(NamedTuple):
+    """What came of a stream since its part before; numbers start at 0, fragments are JSON values."""
+
+    stream: StreamName
+    number: int
+    fragments: Sequence[Any]
+
+
+class SpooledStream(NamedTuple):
+    """A stream of which parts are stored; `updated_at` is when its owner last gave a sign."""
+
+    stream: StreamName
+    owner: str
+    updated_at: int
+
+
+class StreamEnd(NamedTuple):
+    """What happens in the same transaction as a stream's commits: its parts are dropped.
+
+    With `claim` the commits are made only if somebody's parts are still there. `usage` is kept for
+    the commit `head_hash`, as counts and as the report itself.
+    """
+
+    stream: StreamName
+    claim: bool = False
+    head_hash: str | None = None
+    usage: tuple[TokenUsage, str] | None = None
 
 
 class Seal(Protocol):
@@ -204,10 +245,12 @@ class CommitRepository(ABC):
         drafts: Sequence[CommitDraft],
         *,
         expected_head: str | UnsetType | None = UNSET,
+        ending: StreamEnd | None = None,
     ) -> list[CommitRecord]:
         """Commit *drafts* in order on the branch's head at that moment, and move the head.
 
-        Times strictly increase within the tract.
+        Times strictly increase within the tract. *ending* ends a stream with them; nothing is
+        written and the result empty where it claims what another was faster to take.
 
         Raises:
             HeadMovedError: the head is not *expected_head*.
@@ -430,3 +473,31 @@ class UsageRepository(ABC):
             HeadMovedError: the head is not *head_hash*, where one is given.
             TractError: the branch has no commit yet.
         """
+
+
+class SpoolRepository(ABC):
+    """Streams that are still open, part by part."""
+
+    @abstractmethod
+    async def save(
+        self,
+        owner: Callable[[], str],
+        parts: Sequence[SpoolPart],
+        touched: Sequence[StreamName] = (),
+    ) -> None:
+        """Add *parts*, and note of the streams *touched* that they are still being written.
+
+        *owner* is called on another thread; it gives the process's name.
+        """
+
+    @abstractmethod
+    async def spooled(self) -> list[SpooledStream]:
+        """Return every stream of the store of which something is stored, oldest sign first."""
+
+    @abstractmethod
+    async def fragments(self, stream: StreamName) -> list[Any]:
+        """Return what is stored of a stream, in order; empty if it is none any more."""
+
+    @abstractmethod
+    async def drop(self, stream: StreamName) -> None:
+        """Forget a stream; nothing happens if it is none any more."""

@@ -32,6 +32,7 @@ __all__ = [
     "OriginRow",
     "RefRow",
     "RunRow",
+    "SpoolRow",
     "UsageRow",
 ]
 
@@ -206,3 +207,21 @@ class UsageRow(Base):
         ),
         _SMALL,
     )
+
+
+class SpoolRow(Base):
+    """A part of a stream that is still open, so that a killed process loses little of it.
+
+    `data` is a list of fragments, `owner` names the process that writes the stream. The rows go
+    in the transaction that commits what the stream became.
+    """
+
+    __tablename__ = "spool"
+
+    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    stream_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    branch: Mapped[str] = mapped_column(String(255))
+    owner: Mapped[str] = mapped_column(Text)
+    data: Mapped[Any] = mapped_column(JSON)
+    updated_at: Mapped[int] = mapped_column(BigInteger)

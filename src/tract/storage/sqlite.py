@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from tract.canonical import stored_json
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.models.query import ConfigField, config_condition, config_path
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
@@ -32,19 +33,26 @@ from tract.storage.repositories import (
     RefRepository,
     Relation,
     Sizes,
+    SpooledStream,
+    SpoolPart,
+    SpoolRepository,
     StoredCommit,
+    StreamEnd,
+    StreamName,
     Survey,
     UsageRepository,
 )
 from tract.storage.rows import as_bytes, hash_of, record_of
 from tract.storage.search import Search
 from tract.storage.statements import Statement
+from tract.storage.transaction import WriteTransaction
 from tract.storage.walk import find_place, is_ancestor
 
 __all__ = [
     "SqliteBlobRepository",
     "SqliteCommitRepository",
     "SqliteRefRepository",
+    "SqliteSpoolRepository",
     "SqliteUsageRepository",
 ]
 
@@ -65,10 +73,16 @@ class SqliteCommitRepository(CommitRepository):
         drafts: Sequence[CommitDraft],
         *,
         expected_head: str | UnsetType | None = UNSET,
+        ending: StreamEnd | None = None,
     ) -> list[CommitRecord]:
-        records = await self._database.write(
-            lambda transaction: transaction.commit(branch, drafts, expected_head), len(drafts)
-        )
+        def job(transaction: WriteTransaction) -> list[CommitRecord]:
+            if ending is None:
+                return transaction.commit(branch, drafts, expected_head)
+            return transaction.end_stream(branch, drafts, expected_head, ending)
+
+        records = await self._database.write(job, len(drafts))
+        if not records:
+            return records
         self._recent.add(records, drafts)
         return records
 
@@ -254,6 +268,44 @@ class SqliteUsageRepository(UsageRepository):
         return await self._database.write(
             lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
         )
+
+
+class SqliteSpoolRepository(SpoolRepository):
+    """Open streams in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(
+        self,
+        owner: Callable[[], str],
+        parts: Sequence[SpoolPart],
+        touched: Sequence[StreamName] = (),
+    ) -> None:
+        def job(transaction: WriteTransaction) -> None:
+            transaction.spool(owner(), parts)
+            transaction.touch(touched)
+
+        await self._database.write(job, len(parts) + len(touched))
+
+    async def spooled(self) -> list[SpooledStream]:
+        return [
+            SpooledStream(StreamName(BranchName(tract_id, branch), stream_id), owner, updated_at)
+            for tract_id, branch, stream_id, owner, updated_at in await self._database.read(
+                sql.SPOOLED.all
+            )
+        ]
+
+    async def fragments(self, stream: StreamName) -> list[Any]:
+        return await self._database.read(partial(_fragments, stream=stream))
+
+    async def drop(self, stream: StreamName) -> None:
+        await self._database.write(lambda transaction: transaction.unspool(stream))
+
+
+def _fragments(connection: sqlite3.Connection, *, stream: StreamName) -> list[Any]:
+    rows = sql.SPOOL.all(connection, tract_id=stream.branch.tract_id, stream_id=stream.stream_id)
+    return [item for row in rows for item in stored_json(row[0], "what was left of a stream")]
 
 
 def _matching(

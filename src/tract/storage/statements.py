@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, column, func, select, table
+from sqlalchemy import Select, Table, bindparam, column, delete, func, select, table, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Compiled
@@ -18,7 +18,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
-from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, UsageRow
+from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, SpoolRow, UsageRow
 
 __all__ = ["Statement", "create_all", "create_tables"]
 
@@ -364,5 +364,42 @@ SET_USAGE = Statement(
                 )
             },
         )
+    )
+)
+
+_stream = (
+    SpoolRow.tract_id == bindparam("tract_id"),
+    SpoolRow.stream_id == bindparam("stream_id"),
+)
+ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more in it
+    lambda: (
+        insert(SpoolRow)
+        .values({column: bindparam(column) for column in SpoolRow.__table__.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "stream_id", "number"],
+            set_={column: bindparam(column) for column in ("data", "updated_at")},
+        )
+    )
+)
+TOUCH_SPOOL = Statement(
+    lambda: (
+        update(SpoolRow).where(*_stream, SpoolRow.number == 0).values(updated_at=bindparam("now"))
+    )
+)
+DROP_SPOOL = Statement(lambda: delete(SpoolRow).where(*_stream))
+SPOOL = Statement(
+    lambda: select(SpoolRow.data, SpoolRow.owner).where(*_stream).order_by(SpoolRow.number)
+)
+SPOOLED = Statement(
+    lambda: (
+        select(
+            SpoolRow.tract_id,
+            SpoolRow.branch,
+            SpoolRow.stream_id,
+            SpoolRow.owner,
+            func.max(SpoolRow.updated_at),
+        )
+        .group_by(SpoolRow.tract_id, SpoolRow.branch, SpoolRow.stream_id, SpoolRow.owner)
+        .order_by(func.min(SpoolRow.updated_at))
     )
 )

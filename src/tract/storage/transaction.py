@@ -25,19 +25,25 @@ from tract.storage import statements as sql
 from tract.storage.branching import is_kept
 from tract.storage.config_index import create_config_index
 from tract.storage.names import digest, key_of, tag_name
-from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, RefRecord
+from tract.storage.repositories import (
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    RefRecord,
+    StreamEnd,
+)
+from tract.storage.spooling import SpoolWrites
 from tract.storage.tips import Tip, Tips
 from tract.storage.walk import Place, find_place, is_ancestor
 
 __all__ = ["WriteTransaction"]
 
 
-class WriteTransaction:
+class WriteTransaction(SpoolWrites):
     """Writes of one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
-        self._connection = connection
-        self._clock = clock
+        super().__init__(connection, clock)
         self._tips = Tips(connection)
 
     def commit(
@@ -58,6 +64,22 @@ class WriteTransaction:
             if isinstance(target, int):
                 target = records[target].commit_hash
             records.append(self._add(branch.tract_id, tip, draft, target))
+        return records
+
+    def end_stream(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected_head: str | UnsetType | None,
+        ending: StreamEnd,
+    ) -> list[CommitRecord]:
+        """Commit what a stream became and drop its parts; see `CommitRepository.write`."""
+        if ending.claim and not self._is_spooled(ending.stream):
+            return []
+        records = self.commit(branch, drafts, expected_head)
+        if ending.usage is not None and ending.head_hash is not None:
+            self._set_usage(branch.tract_id, ending.head_hash, *ending.usage)
+        self.unspool(ending.stream)
         return records
 
     def _check_head(
@@ -179,17 +201,20 @@ class WriteTransaction:
                 "There is no commit yet that usage could belong to. Commit the context that was "
                 "sent first, then record what the API reported for it."
             )
+        self._set_usage(branch.tract_id, head, usage, raw_json)
+        return head
+
+    def _set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
         sql.SET_USAGE.run(
             self._connection,
-            tract_id=branch.tract_id,
-            commit_hash=bytes.fromhex(head),
+            tract_id=tract_id,
+            commit_hash=bytes.fromhex(commit_hash),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             total_tokens=usage.total_tokens,
             raw_json=raw_json,
             created_at=self._clock(),
         )
-        return head
 
     def index_config(self, path: ConfigPath) -> None:
         """Create the index of a config's field; see `CommitRepository.create_config_index`."""

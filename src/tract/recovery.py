@@ -1,0 +1,110 @@
+"""What is left of streams whose process was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from tract.engine.infos import commit_infos, moment
+from tract.engine.owners import current_owner, is_gone
+from tract.engine.spool import is_open_here
+from tract.formats.assembly import Assembly
+from tract.lifecycle import to_the_end
+from tract.models.commit import CommitInfo
+from tract.protocols import ToolCall
+from tract.runtime import Runtime
+from tract.storage.database import now_microseconds
+from tract.storage.repositories import SpooledStream
+
+__all__ = ["LeftStream", "left_streams"]
+
+_REASON = "the process that wrote the stream ended before it did"
+
+
+class LeftStream:
+    """A stream that nobody writes any more, as far as it had reached the disk.
+
+    Get them from `TractStore.recover_streams()`. Of several who commit one stream at once only one
+    does.
+    """
+
+    def __init__(self, runtime: Runtime, spooled: SpooledStream, fragments: Sequence[Any]) -> None:
+        self._runtime = runtime
+        self._name = spooled.stream
+        self._assembly = Assembly(fragments)
+        self.tract_id: str = spooled.stream.branch.tract_id
+        """The tract that it was written to."""
+        self.branch: str = spooled.stream.branch.branch
+        """The branch that it was written to."""
+        self.touched_at: datetime = moment(spooled.updated_at)
+        """When its process last gave a sign, in UTC."""
+        started = self._assembly.opening.get("started_at", spooled.updated_at)
+        self.started_at: datetime = moment(started)
+        """When it began, in UTC."""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self._assembly.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls that are whole."""
+        return self._assembly.calls
+
+    async def commit(self) -> list[CommitInfo]:
+        """Commit what was left on its branch, marked as interrupted, and forget the stream.
+
+        Returns:
+            The commits; none if the stream was committed or dropped before, by whomever.
+
+        Raises:
+            BudgetExceededError: the context would exceed a budget; the stream is kept.
+        """
+        with self._runtime.gate.call():
+            made: list[CommitInfo] = []
+            await to_the_end(self._commit(made))
+        return made
+
+    async def _commit(self, made: list[CommitInfo]) -> None:
+        runtime, assembly = self._runtime, self._assembly
+        records = await runtime.lander.land(
+            self._name, assembly, assembly.opening, _REASON, claim=True
+        )
+        made += await commit_infos(runtime.threads, records)
+
+    async def drop(self) -> None:
+        """Forget the stream; what was left of it is gone."""
+        with self._runtime.gate.call():
+            await self._runtime.spools.drop(self._name)
+
+    def __repr__(self) -> str:
+        return (
+            f"<LeftStream of {self.tract_id!r} on {self.branch!r}: "
+            f"{len(self.text)} characters, {len(self.tool_calls)} tool calls>"
+        )
+
+
+async def left_streams(runtime: Runtime) -> list[LeftStream]:
+    """Return the streams in a store that nobody writes any more."""
+    spooled = await runtime.spools.spooled()
+    if not spooled:
+        return []
+    left: list[LeftStream] = []
+    for stream in await runtime.threads.run(partial(_left_of, spooled, now_microseconds())):
+        fragments = await runtime.spools.fragments(stream.stream)
+        if fragments:
+            left.append(LeftStream(runtime, stream, fragments))
+    return left
+
+
+def _left_of(spooled: Sequence[SpooledStream], now: int) -> list[SpooledStream]:
+    return [item for item in spooled if _is_left(item, now)]
+
+
+def _is_left(spooled: SpooledStream, now: int) -> bool:
+    if spooled.owner == current_owner():
+        return not is_open_here(spooled.stream.stream_id)
+    return is_gone(spooled.owner, now - spooled.updated_at)
