@@ -34,6 +34,7 @@ FACADES = {
     "StagedCommit",
     "Stream",
     "TractStore",
+    "Watch",
 }
 CONTENTS = {
     "ArtifactContent",
@@ -48,9 +49,12 @@ CONTENTS = {
 }
 MODELS = {
     "AnnotationContent",
+    "BranchReset",
     "CommitInfo",
     "CompileSnapshot",
     "CompiledContext",
+    "ConfigCondition",
+    "ConfigTerm",
     "Message",
     "PriorityAnnotation",
     "TokenUsage",
@@ -99,8 +103,9 @@ ERRORS = {
     "TractError",
 }
 FORMATS = {"from_openai", "to_anthropic", "to_openai"}
+FUNCTIONS = FORMATS | {"config"}
 EXPORTED = (
-    FACADES | CONTENTS | MODELS | ENUMS_AND_CONFIG | PROTOCOLS_AND_COUNTERS | ERRORS | FORMATS
+    FACADES | CONTENTS | MODELS | ENUMS_AND_CONFIG | PROTOCOLS_AND_COUNTERS | ERRORS | FUNCTIONS
 )
 
 POSITIONAL, KEYWORD = "positional", "keyword"
@@ -165,12 +170,21 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("limit", KEYWORD, None),
         ],
     ),
+    (
+        AsyncTract.query,
+        [
+            ("conditions", POSITIONAL, REQUIRED),
+            ("branch_only", KEYWORD, False),
+            ("limit", KEYWORD, None),
+        ],
+    ),
     (AsyncTract.record_usage, [("usage", POSITIONAL, REQUIRED), ("head_hash", KEYWORD, None)]),
     (
         AsyncTract.register_content_type,
         [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],
     ),
     (AsyncTract.verify, []),
+    (AsyncTract.watch, [("after", POSITIONAL, None)]),
     (AsyncTract.aclose, []),
     (TractStore.open, [TARGET, *STORE_OPTIONS]),
     (TractStore.from_engine, [("engine", POSITIONAL, REQUIRED), *STORE_OPTIONS]),
@@ -326,7 +340,7 @@ def test_every_public_class_has_a_docstring_of_its_own() -> None:
 
 
 def test_every_public_function_has_a_docstring() -> None:
-    functions = [getattr(tract, name) for name in FORMATS]
+    functions = [getattr(tract, name) for name in FUNCTIONS]
 
     assert [f.__name__ for f in functions if not inspect.getdoc(f)] == []
 

@@ -9,6 +9,7 @@ from tract.batch import Batch, StagedCommit
 from tract.engine.cache import CacheInfo
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
+from tract.engine.watching import Watch
 from tract.exceptions import (
     BlobNotFoundError,
     BranchExistsError,
@@ -36,6 +37,7 @@ from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import from_openai, to_openai
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyFault, VerifyReport
+from tract.models.conditions import ConfigTerm, config
 from tract.models.config import BudgetAction, TokenBudgetConfig, TractConfig
 from tract.models.content import (
     ArtifactContent,
@@ -48,6 +50,8 @@ from tract.models.content import (
     ReasoningContent,
     ToolIOContent,
 )
+from tract.models.query import ConfigCondition
+from tract.models.watching import BranchReset
 from tract.protocols import (
     UNSET,
     CommitStep,
@@ -75,6 +79,7 @@ __all__ = [
     "BranchExistsError",
     "BranchNotFoundError",
     "BranchNotMergedError",
+    "BranchReset",
     "BudgetAction",
     "BudgetExceededError",
     "CacheInfo",
@@ -84,6 +89,8 @@ __all__ = [
     "CommitStep",
     "CompileSnapshot",
     "CompiledContext",
+    "ConfigCondition",
+    "ConfigTerm",
     "Content",
     "ContentModel",
     "ContentValidationError",
@@ -126,6 +133,8 @@ __all__ = [
     "TractStore",
     "VerifyFault",
     "VerifyReport",
+    "Watch",
+    "config",
     "from_openai",
     "to_anthropic",
     "to_openai",

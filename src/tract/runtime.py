@@ -21,6 +21,7 @@ from tract.engine.reading import ContextReader
 from tract.engine.spool import Spooler
 from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
+from tract.engine.watching import WatchHub
 from tract.lifecycle import CallGate, ended
 from tract.models.building import are_built, build_models
 from tract.models.config import TractConfig
@@ -35,6 +36,7 @@ from tract.storage.repositories import (
     UsageRepository,
 )
 from tract.storage.sqlite import (
+    SqliteArrivalRepository,
     SqliteBlobRepository,
     SqliteCommitRepository,
     SqliteRefRepository,
@@ -113,6 +115,9 @@ class Runtime:
         self.lander: StreamLander = StreamLander(self.drafts, self.writer)
         self.leaving: set[asyncio.Task[None]] = set()
         """Streams that nobody waits for any more, on their way to their commits."""
+        self.watching: WatchHub = WatchHub(
+            SqliteArrivalRepository(database), self.commits, self.refs, self.threads, self.gate
+        )
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -147,6 +152,7 @@ class Runtime:
             raise cancelled
 
     async def _close(self) -> None:
+        self.watching.close()
         while self.leaving:
             await asyncio.wait(self.leaving)
         await self.gate.close()

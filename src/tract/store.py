@@ -107,10 +107,10 @@ class TractStore:
             return await left_streams(self._runtime)
 
     async def create_config_index(self, field: ConfigField) -> None:
-        """Make `query_by_config` on a field quick in every tract of this database, from now on.
+        """Make queries on a field quick in every tract of this database, from now on.
 
         The index stays in the database and costs a little at each commit that has the field.
-        Conditions `!=` and `not in`, and on null, lists or objects, do not use it. Creating it
+        Conditions `!=`, `not in` and `exists`, and on null, lists or objects, do not use it. Creating it
         reads all commits once; doing so again costs nothing.
 
         Args:

@@ -27,13 +27,15 @@ from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
+from tract.engine.watching import Watch
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
+from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
-from tract.models.query import ConfigField
+from tract.models.query import ConfigCondition, ConfigField
 from tract.protocols import (
     UNSET,
     CompiledContext,
@@ -358,6 +360,8 @@ class AsyncTract(BranchCalls):
     ) -> list[CommitInfo]:
         """Return this tract's commits whose generation config meets a condition, oldest first.
 
+        It is `query` with one condition, whose parts may be data.
+
         Args:
             field: a dotted path (`"response_format.type"`), or a tuple of exact keys and list
                 indexes (`("logit_bias", "50256")`).
@@ -375,6 +379,28 @@ class AsyncTract(BranchCalls):
         with self._call():
             records = await self._runtime.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
+            )
+            return await commit_infos(self._runtime.threads, records)
+
+    async def query(
+        self, *conditions: ConfigCondition, branch_only: bool = False, limit: int | None = None
+    ) -> list[CommitInfo]:
+        """Return the commits whose generation config meets all *conditions*, oldest first.
+
+        Args:
+            *conditions: such as `config("temperature") > 0.5`; without any, all commits are found.
+            branch_only: search this branch's history; else all branches of the tract.
+            limit: how many at most; None for all.
+
+        Raises:
+            QueryError: something else than a condition is among them, or more than 200 are.
+            ValueError: *limit* is negative.
+        """
+        checked = checked_conditions(conditions)
+        limit = checked_limit(limit)
+        with self._call():
+            records = await self._runtime.commits.query(
+                self._branch, checked, branch_only=branch_only, limit=limit
             )
             return await commit_infos(self._runtime.threads, records)
 
@@ -401,6 +427,30 @@ class AsyncTract(BranchCalls):
             return await self._runtime.reader.compile(
                 self._branch, Position(commit_hash=head), ViewOptions()
             )
+
+    def watch(self, after: str | None = None) -> Watch:
+        """Return what yields every commit of this branch, once and in order, until it is left.
+
+        ```python
+        async for commit in tract.watch(after="head"):
+            ...
+        ```
+
+        What this process commits comes at once, what others commit within 100 ms. Nobody waits
+        for who watches, however slow, and nothing is lost on it. When the branch is moved so that
+        it no longer has a commit that was yielded, a `BranchReset` tells where it was taken back
+        to, and its commits go on from there. Closing the store or this handle ends the loop.
+
+        Args:
+            after: None for all commits from the first; a hash for those that are not in its
+                history; `"head"` for those that come from now on.
+
+        Raises:
+            CommitNotFoundError: on the first step, the tract has no commit *after*.
+        """
+        after = None if after is None else checked_hash(after)
+        self._check_open()
+        return Watch(self._runtime.watching, self._branch, after, lambda: not self._closed)
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.
@@ -435,6 +485,7 @@ class AsyncTract(BranchCalls):
         if self._owns_runtime:
             await self._runtime.aclose()
         self._closed = True
+        self._runtime.watching.recheck(self._branch)
 
     async def _quickly(self, read: Callable[..., T], size: int, *arguments: Any) -> T:
         """Return what *read* gives, on a thread where *size*, in bytes, makes that long work."""

@@ -71,7 +71,7 @@ async def test_every_pair_of_scalars_compares_the_same_by_index(operator: str) -
 async def test_the_index_is_used(db_path: Path, operator: str, value: Any) -> None:
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store.create_config_index("model")
-    statement = matching(config_condition("model", operator, value), indexed=True)
+    statement = matching(config_condition("model", operator, value), indexed={("model",)})
     with closing(sqlite3.connect(db_path)) as connection:
         given = {**statement.bound, "tract_id": "t", "limit": 10}
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", given).fetchall()

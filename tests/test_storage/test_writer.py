@@ -409,7 +409,7 @@ def test_writes_tried_singly_wait_for_a_locked_database_once_not_each(db_path: P
         file = DatabaseFile(ours)
         ours.set_trace_callback(begins.append)
         other.execute("BEGIN IMMEDIATE")
-        outcomes = _run_singly(ours, [saying(text) for text in "abc"], file, "p", time_ns)
+        outcomes = _run_singly(ours, [saying(text) for text in "abc"], file, "p", time_ns, set())
 
     assert begins == ["BEGIN IMMEDIATE"]
     assert [type(outcome.error) for outcome in outcomes] == [StoreBusyError] * 3

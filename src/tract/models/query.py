@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from tract.canonical import canonical_json
 from tract.exceptions import ContentValidationError, QueryError, shown
@@ -19,6 +19,7 @@ __all__ = [
     "OperandKind",
     "config_condition",
     "config_path",
+    "field_repr",
 ]
 
 ConfigField = str | tuple[str | int, ...]
@@ -29,6 +30,8 @@ ConfigPath = tuple[str | int, ...]
 
 OPERATORS = ("=", "!=", ">", "<", ">=", "<=", "in", "not in")
 _LARGE = 2**53
+_METHODS = {"in": "in_", "not in": "not_in"}
+_SHOWN = 200  # characters of a value that a repr shows
 _ORDERING = frozenset({">", "<", ">=", "<="})
 
 
@@ -59,13 +62,46 @@ class Operand:
     is_double: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConfigCondition:
-    """One condition; `operands` has one item except for `in` and `not in`."""
+    """One condition on generation configs, as `config(field)` makes it for `AsyncTract.query`.
+
+    It has taken down the value as it was, and is neither true nor false: asking for that, as `if`
+    and `and` do, is a `TypeError`. `operands` has one item, except for `in` and `not in`, and
+    none for `exists`.
+    """
 
     path: ConfigPath
     operator: str
     operands: tuple[Operand, ...]
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is a condition for query(), neither true nor false. Separate several with "
+            "commas, query(a, b), and do not join them with `and`, `or` or a chain of comparisons."
+        )
+
+    def __repr__(self) -> str:
+        term = f"config({field_repr(self.path)})"
+        if self.operator == "exists":
+            return f"{term}.exists()"
+        values = [operand.json for operand in self.operands]
+        if self.operator in _METHODS:
+            listed = _shown("[" + ",".join(values) + "]")
+            return f"{term}.{_METHODS[self.operator]}({listed})"
+        sign = "==" if self.operator == "=" else self.operator
+        return f"{term} {sign} {_shown(values[0])}"
+
+
+def field_repr(path: ConfigPath) -> str:
+    """Return a path as it may be written: dotted where that says the same."""
+    dotted = ".".join(map(str, path))
+    return repr(dotted if tuple(dotted.split(".")) == path and "" not in path else path)
+
+
+def _shown(text: str) -> str:
+    """Return JSON as Python writes it, or its beginning where it is long."""
+    return repr(json.loads(text)) if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCondition:

@@ -14,7 +14,7 @@ used here gives the same answers from 3.40 to 3.54:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from tract.exceptions import QueryError
-from tract.models.query import ConfigCondition, Operand, OperandKind
+from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.config_index import narrowed
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
 from tract.storage.schema import CommitRow
@@ -64,22 +64,26 @@ class _Field(NamedTuple):
     text: ColumnElement[Any] | None
 
 
-def matching(condition: ConfigCondition, *, indexed: bool = False) -> Statement:
-    """Return the query for the commits of a tract that meet *condition*, oldest first.
+def matching(
+    *conditions: ConfigCondition, indexed: Collection[ConfigPath] = frozenset()
+) -> Statement:
+    """Return the query for the commits of a tract that meet all *conditions*, oldest first.
 
-    *indexed* tells that the condition's field has an index.
+    *indexed* has the fields that have an index.
     """
-    narrow = narrowed(condition) if indexed else None
+    on_indexed = (narrowed(condition) for condition in conditions if condition.path in indexed)
+    narrow = [expression for expression in on_indexed if expression is not None]
     order: ColumnElement[Any] = type_coerce(CommitRow.created_at, BigInteger)
-    if narrow is not None:
+    if narrow:
         order = order + 0  # else SQLite may take the index on times, to save the sorting
+    with_config = (CommitRow.generation_config_json.is_not(None),) if conditions else ()
     return Statement(
         lambda: (
             RECORDS.where(
                 CommitRow.tract_id == bindparam("tract_id"),
-                CommitRow.generation_config_json.is_not(None),
-                *(() if narrow is None else (narrow,)),
-                _holds(condition),
+                *with_config,
+                *narrow,
+                *map(_holds, conditions),
             )
             .order_by(order)
             .limit(bindparam("limit"))
@@ -90,6 +94,8 @@ def matching(condition: ConfigCondition, *, indexed: bool = False) -> Statement:
 def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
     field = _field(condition.path)
     operator = condition.operator
+    if operator == "exists":
+        return field.type.is_not(None)
     if operator in ("=", "in"):
         return _equals_any(field, condition.operands)
     if operator in ("!=", "not in"):

@@ -53,6 +53,7 @@ class Database:
         writer = GroupWriter(workers[0], file, path, clock)
         reader = GroupReader(workers[1:] or workers)
         self.write = writer.write
+        self.on_move = writer.on_move
         self.read = reader.read
         self.glance = reader.glance
 

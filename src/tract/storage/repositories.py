@@ -12,15 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from tract.models.query import ConfigField
+from tract.models.query import ConfigCondition, ConfigField
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
 __all__ = [
+    "ArrivalRepository",
+    "Arrivals",
     "BlobRepository",
     "BranchName",
     "CommitDraft",
     "CommitRecord",
     "CommitRepository",
+    "Cursor",
     "Located",
     "Move",
     "Origin",
@@ -235,6 +238,43 @@ class Located(NamedTuple):
     steps: Sequence[CommitStep] | None
 
 
+class Cursor(NamedTuple):
+    """How far someone has read a branch; `Cursor(commit_hash)` stands behind a commit.
+
+    It has read what `base` contains, and the first `skip` commits of what `target` has beyond
+    that; without a target it goes on to wherever the branch points. `ahead` names what comes
+    next, and `then` is where it stands behind that.
+    """
+
+    base: str | None
+    skip: int = 0
+    target: str | None = None
+    ahead: tuple[str, ...] = ()
+    then: Cursor | None = None
+
+    @property
+    def place(self) -> tuple[str | None, int, str | None, int]:
+        """What tells this cursor from others of its branch."""
+        return self.base, self.skip, self.target, len(self.ahead)
+
+    @property
+    def is_at_head(self) -> bool:
+        """Whether it had read all of the branch."""
+        return self.target is None and not self.ahead
+
+
+class Arrivals(NamedTuple):
+    """The next commits of a branch behind a cursor, and the cursor behind them.
+
+    `moved` is where the branch was taken back to, if it no longer contains what was read; the
+    records follow on that.
+    """
+
+    moved: Cursor | None
+    records: Sequence[CommitRecord]
+    cursor: Cursor
+
+
 class CommitRepository(ABC):
     """Commits: written on a branch's head, read by hash, in order, and by config."""
 
@@ -330,6 +370,23 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[ConfigCondition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+    ) -> list[CommitRecord]:
+        """Return the commits of the tract that meet all *conditions*, oldest first.
+
+        With *branch_only*, only those in the branch's history. Without conditions, all of them.
+
+        Raises:
+            QueryError: a field has more awkward keys than the database can search through.
+        """
+
+    @abstractmethod
     async def get_by_config(
         self,
         tract_id: str,
@@ -339,7 +396,7 @@ class CommitRepository(ABC):
         *,
         limit: int | None = None,
     ) -> list[CommitRecord]:
-        """Return the tract's commits whose generation config meets a condition, oldest first.
+        """Do what `query` does for one condition that is yet to be checked.
 
         Raises:
             QueryError: the field, the operator or the value cannot be used.
@@ -347,7 +404,7 @@ class CommitRepository(ABC):
 
     @abstractmethod
     async def create_config_index(self, json_path: ConfigField) -> None:
-        """Make `get_by_config` on a field quick for all tracts; nothing happens if it is already.
+        """Make queries on a field quick for all tracts; nothing happens if it is already.
 
         Raises:
             QueryError: the field cannot be used, or not be indexed.
@@ -458,6 +515,31 @@ class RefRepository(ABC):
     @abstractmethod
     async def tract_ids(self) -> list[str]:
         """Return the ids of all tracts that have commits, sorted."""
+
+
+class ArrivalRepository(ABC):
+    """What comes to branches, for those who wait for it."""
+
+    @abstractmethod
+    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
+        """Return some of what the branch has behind *cursor*, in order; nothing if that is all.
+
+        *near* tells that it is probably little.
+
+        Raises:
+            CommitNotFoundError: the cursor names a commit that the tract does not have.
+        """
+
+    @abstractmethod
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
+        """Return where branches point; None if nothing was written since this was asked before."""
+
+    @abstractmethod
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """Have *callback* told, on the event loop, of the branches that this process has moved.
+
+        It is called once for each transaction, after it and before those who wrote are told.
+        """
 
 
 class UsageRepository(ABC):

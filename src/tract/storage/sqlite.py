@@ -9,22 +9,24 @@ from typing import Any
 
 from tract.canonical import stored_json
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.models.query import ConfigField, config_condition, config_path
+from tract.models.query import ConfigCondition, ConfigField, config_condition, config_path
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
-from tract.storage import branching, history, relations
+from tract.storage import branching, history, querying, relations
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
-from tract.storage.conditions import matching
-from tract.storage.config_index import has_config_index
+from tract.storage.arrivals import HeadWatch, arrivals
 from tract.storage.database import Database
 from tract.storage.names import BRANCHES, TAGS, key_of, missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
+    ArrivalRepository,
+    Arrivals,
     BlobRepository,
     BranchName,
     CommitDraft,
     CommitRecord,
     CommitRepository,
+    Cursor,
     Located,
     Move,
     Origin,
@@ -49,6 +51,7 @@ from tract.storage.transaction import WriteTransaction
 from tract.storage.walk import find_place, is_ancestor
 
 __all__ = [
+    "SqliteArrivalRepository",
     "SqliteBlobRepository",
     "SqliteCommitRepository",
     "SqliteRefRepository",
@@ -57,7 +60,6 @@ __all__ = [
 ]
 
 _BATCH = 1000
-_ALL = 2**62
 
 
 class SqliteCommitRepository(CommitRepository):
@@ -158,7 +160,26 @@ class SqliteCommitRepository(CommitRepository):
     ) -> list[CommitRecord]:
         if issubclass(type(value), list):
             value = list.copy(value)  # theirs may change
-        find = partial(_matching, tract_id, json_path, operator, value, limit)
+        return await self._database.read(
+            lambda connection: querying.matches(
+                connection, tract_id, [config_condition(json_path, operator, value)], limit
+            )
+        )
+
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[ConfigCondition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+    ) -> list[CommitRecord]:
+        if branch_only:
+            find = partial(querying.matches_on, branch=branch, conditions=conditions, limit=limit)
+        else:
+            find = partial(
+                querying.matches, tract_id=branch.tract_id, conditions=conditions, limit=limit
+            )
         return await self._database.read(find)
 
     async def create_config_index(self, json_path: ConfigField) -> None:
@@ -256,6 +277,24 @@ class SqliteRefRepository(RefRepository):
         return [row[0] for row in await self._database.read(sql.TRACT_IDS.all)]
 
 
+class SqliteArrivalRepository(ArrivalRepository):
+    """What comes to branches in SQLite, from this process and from others."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watch = HeadWatch()
+
+    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
+        read = self._database.glance if near else self._database.read
+        return await read(partial(arrivals, branch=branch, cursor=cursor))
+
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
+        return await self._database.read(partial(self._watch.look, branches=branches))
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        self._database.on_move(callback)
+
+
 class SqliteUsageRepository(UsageRepository):
     """Usage reports in SQLite."""
 
@@ -306,20 +345,6 @@ class SqliteSpoolRepository(SpoolRepository):
 def _fragments(connection: sqlite3.Connection, *, stream: StreamName) -> list[Any]:
     rows = sql.SPOOL.all(connection, tract_id=stream.branch.tract_id, stream_id=stream.stream_id)
     return [item for row in rows for item in stored_json(row[0], "what was left of a stream")]
-
-
-def _matching(
-    tract_id: str,
-    json_path: ConfigField,
-    operator: str,
-    value: Any,
-    limit: int | None,
-    connection: sqlite3.Connection,
-) -> list[CommitRecord]:
-    condition = config_condition(json_path, operator, value)
-    statement = matching(condition, indexed=has_config_index(connection, condition.path))
-    rows = statement.all(connection, tract_id=tract_id, limit=_ALL if limit is None else limit)
-    return [record_of(row) for row in rows]
 
 
 def _named(

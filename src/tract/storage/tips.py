@@ -44,6 +44,8 @@ class Tips:
         self._tips: dict[tuple[str, str], Tip] = {}
         self.last_times: dict[str, int] = {}
         """The newest time of each tract that is known."""
+        self.changed: set[BranchName] = set()
+        """Branches that were written."""
 
     def of(self, branch: BranchName) -> Tip:
         """Return where a branch points.
@@ -79,6 +81,7 @@ class Tips:
             raise BranchExistsError(branch.branch)
         segment = self._next_segment(branch.tract_id)
         self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
+        self.changed.add(_plain(branch))
         self._tips[branch.tract_id, branch.branch] = Tip(at, segment)
 
     def move(
@@ -86,6 +89,7 @@ class Tips:
     ) -> RefRecord:
         """Let a branch point elsewhere: what it did before becomes a run that has ended."""
         self._settle(branch)
+        self.changed.add(_plain(branch))
         created_at = self._end_run(branch, action, now)
         segment = self._next_segment(branch.tract_id)
         moved = {
@@ -109,6 +113,7 @@ class Tips:
     def delete(self, branch: BranchName, *, now: int) -> None:
         """Take a branch away; its commits stay."""
         self._settle(branch)
+        self.changed.add(_plain(branch))
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
         refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
@@ -130,6 +135,7 @@ class Tips:
         if not tip.moved or tip.head is None:
             return
         tip.moved = False
+        self.changed.add(_plain(branch))
         sql.SET_BRANCH.run(
             self._connection,
             tract_id=branch.tract_id,
@@ -206,3 +212,8 @@ class Tips:
         rows = refs.NEXT_SEGMENT.all(self._connection, tract_id=tract_id)
         taken = (tip.segment + 1 for (other, _), tip in self._tips.items() if other == tract_id)
         return max(int(rows[0][0]), *taken, 0)
+
+
+def _plain(branch: BranchName) -> BranchName:
+    """Return a branch as whoever watches it names it."""
+    return branch._replace(must_exist=False)

@@ -220,6 +220,11 @@ class WriteTransaction(SpoolWrites):
         """Create the index of a config's field; see `CommitRepository.create_config_index`."""
         create_config_index(self._connection, path)
 
+    @property
+    def moved(self) -> set[BranchName]:
+        """Branches that point elsewhere than before, once this is finished."""
+        return self._tips.changed
+
     def finish(self) -> None:
         """Write the heads that moved; to be called before COMMIT."""
         self._tips.finish()

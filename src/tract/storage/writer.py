@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from tract.exceptions import StoreBusyError, TractError
 from tract.storage.errors import translate
 from tract.storage.groups import Deliver, Groups, Outcome
 from tract.storage.place import DatabaseFile
+from tract.storage.repositories import BranchName
 from tract.storage.transaction import WriteTransaction
 from tract.storage.worker import Worker
 
@@ -32,6 +33,11 @@ class GroupWriter:
         self._log = file.log
         self._run_group = partial(_run_group, file=file, path=path, clock=clock)
         self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
+        self._moved: Callable[[Iterable[BranchName]], None] | None = None
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        self._moved = callback
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
         """Run *job*, of *size* commits, in a transaction; give its result once that is committed.
@@ -43,9 +49,22 @@ class GroupWriter:
         return self._groups.run(job, size)
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        self._worker.send(partial(self._run_group, jobs=jobs), deliver)
+        moved: set[BranchName] = set()
+        run = partial(self._run_group, jobs=jobs, moved=moved)
+        self._worker.send(run, partial(self._back, moved, deliver))
         if self._log.is_long:  # after this group, which does not wait for it
             self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
+
+    def _back(
+        self,
+        moved: set[BranchName],
+        deliver: Deliver,
+        outcomes: Sequence[Outcome] | None,
+        error: BaseException | None,
+    ) -> None:
+        if moved and self._moved is not None:
+            self._moved(moved)
+        deliver(outcomes, error)
 
 
 def _run_group(
@@ -55,8 +74,12 @@ def _run_group(
     file: DatabaseFile,
     path: str,
     clock: Callable[[], int],
+    moved: set[BranchName],
 ) -> list[Outcome]:
-    """Run *jobs* in one transaction; where that fails as a whole, each in its own."""
+    """Run *jobs* in one transaction; where that fails as a whole, each in its own.
+
+    What they have moved is added to *moved*.
+    """
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
@@ -74,7 +97,8 @@ def _run_group(
         _roll_back(connection)
         if len(jobs) == 1:
             return [Outcome(None, _explained(error, path))]
-        return _run_singly(connection, jobs, file, path, clock)
+        return _run_singly(connection, jobs, file, path, clock, moved)
+    moved.update(transaction.moved)
     file.log.look()
     return outcomes
 
@@ -85,6 +109,7 @@ def _run_singly(
     file: DatabaseFile,
     path: str,
     clock: Callable[[], int],
+    moved: set[BranchName],
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for job in jobs:
@@ -92,7 +117,9 @@ def _run_singly(
         if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
             outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
         else:
-            outcomes += _run_group(connection, jobs=[job], file=file, path=path, clock=clock)
+            outcomes += _run_group(
+                connection, jobs=[job], file=file, path=path, clock=clock, moved=moved
+            )
     return outcomes
 
 

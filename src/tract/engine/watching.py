@@ -1,0 +1,402 @@
+"""Watching branches: who waits is woken by this process's commits, and looks for others'.
+
+A watcher holds nothing but its place in the history, and reads on from there when it likes to.
+Only while it waits does the hub know of it. So leaving the loop, however it is left, leaves
+nothing behind, and a slow watcher is no concern of anybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tract.engine.infos import commit_infos
+from tract.engine.threads import Threads
+from tract.exceptions import CommitNotFoundError, StoreClosedError, TractError
+from tract.lifecycle import CallGate
+from tract.models.commit import CommitInfo
+from tract.models.watching import BranchReset
+from tract.protocols import UNSET, UnsetType
+from tract.storage.repositories import (
+    ArrivalRepository,
+    BranchName,
+    CommitRecord,
+    CommitRepository,
+    Cursor,
+    RefRepository,
+)
+
+__all__ = ["Watch", "WatchHub"]
+
+_INTERVAL = 0.05  # seconds between two looks for the commits of other processes
+_AT_ONCE = 8  # watchers that one turn of the loop wakes, as `storage.groups` does with writers
+_REST = 12  # times what waking took, for writers who are faster than that
+_LONGEST_REST = 0.05  # seconds
+
+Place = tuple[str | None, int, str | None, int]
+
+
+class _Page(NamedTuple):
+    """The next commits behind a cursor; `infos` only where all watchers may share them."""
+
+    moved: Cursor | None
+    records: Sequence[CommitRecord]
+    infos: Sequence[CommitInfo] | None
+    cursor: Cursor
+
+
+_Told = _Page | Exception | None
+"""What a watcher is woken with; None: to ask whether it should wait on."""
+
+_Future = asyncio.Future[_Told]
+
+
+class _Topic:
+    """A branch that is watched."""
+
+    def __init__(self, branch: BranchName) -> None:
+        self.branch = branch
+        self.waiters: dict[str | None, set[_Future]] = {}
+        """Who waits for more, by the head that they know."""
+        self.head: str | UnsetType | None = UNSET
+        """The head, where it is known that nothing has changed it."""
+        self.last_head: str | UnsetType | None = UNSET
+        self.version = 0
+        """Counts what may have changed the head."""
+        self.serving = False
+        self.ticks_alone = 0
+        self.kept: tuple[Place, _Page] | None = None
+        """What those who lag behind have read last, for others who do."""
+        self.reading: dict[Place, list[_Future]] = {}
+
+    def is_stale(self) -> bool:
+        """Tell whether somebody waits who may have something to read."""
+        return any(self.head is UNSET or base != self.head for base in self.waiters)
+
+
+class WatchHub:
+    """Where the watchers of one store wait. It does nothing while there are none."""
+
+    def __init__(
+        self,
+        arrivals: ArrivalRepository,
+        commits: CommitRepository,
+        refs: RefRepository,
+        threads: Threads,
+        gate: CallGate,
+    ) -> None:
+        self._arrivals = arrivals
+        self._commits = commits
+        self._refs = refs
+        self._threads = threads
+        self._gate = gate
+        self._loop = asyncio.get_running_loop()
+        self._topics: dict[BranchName, _Topic] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed: bool = False
+        arrivals.on_move(self._moved)
+
+    async def begin(self, branch: BranchName, after: str | None) -> Cursor:
+        """Return the place behind *after*; see `AsyncTract.watch`.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+        """
+        with self._gate.call():
+            head = await self._refs.head(branch)
+            if after == "head":
+                return Cursor(head)
+            if after is None:
+                return Cursor(None, target=head)
+            record = await self._commits.get(branch.tract_id, after)
+        if record is None:
+            raise CommitNotFoundError(after)
+        base = record.commit_hash  # a tag was given, perhaps
+        return Cursor(base, target=None if head == base else head)
+
+    async def next_page(self, branch: BranchName, cursor: Cursor) -> _Page | None:
+        """Return what the branch has behind *cursor*, once there is something.
+
+        None where it is time to ask whether to wait on.
+        """
+        branch = branch._replace(must_exist=False)  # whether it must, `begin` has asked
+        topic = self._topics.get(branch) or self._add_topic(branch)
+        told = await (self._wait if cursor.is_at_head else self._read)(topic, cursor)
+        if isinstance(told, Exception):
+            raise told.with_traceback(None)  # it is raised by others, too
+        return told
+
+    async def infos(self, page: _Page) -> Sequence[CommitInfo]:
+        """Return the commits of a page for one watcher, dicts that are its own included."""
+        if page.infos is not None:
+            return page.infos
+        return await commit_infos(self._threads, page.records)
+
+    def recheck(self, branch: BranchName) -> None:
+        """Have everybody who waits for a branch ask whether they still should."""
+        topic = self._topics.get(branch._replace(must_exist=False))
+        if topic is not None:
+            for waiters in topic.waiters.values():
+                _tell(waiters, None)
+
+    def close(self) -> None:
+        """End the waiting; what is being read is within calls, for which closing waits."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for branch in [*self._topics]:
+            self.recheck(branch)
+
+    def _add_topic(self, branch: BranchName) -> _Topic:
+        topic = self._topics[branch] = _Topic(branch)
+        if self._timer is None and not self.closed:
+            self._timer = self._loop.call_later(_INTERVAL, self._tick)
+        return topic
+
+    async def _wait(self, topic: _Topic, cursor: Cursor) -> _Told:
+        """Wait for more than the head that is known, together with all who do."""
+        future: _Future = self._loop.create_future()
+        topic.waiters.setdefault(cursor.base, set()).add(future)
+        topic.ticks_alone = 0
+        self._see_to(topic)
+        try:
+            return await future
+        finally:
+            waiters = topic.waiters.get(cursor.base)
+            if waiters is not None:
+                waiters.discard(future)
+                if not waiters:
+                    del topic.waiters[cursor.base]
+
+    async def _read(self, topic: _Topic, cursor: Cursor) -> _Told:
+        """Return the next page of what is known to be there, together with others who ask.
+
+        It is the same whatever becomes of the branch meanwhile.
+        """
+        place = cursor.place
+        if topic.kept is not None and topic.kept[0] == place:
+            return topic.kept[1]
+        others = topic.reading.get(place)
+        if others is not None:
+            future: _Future = self._loop.create_future()
+            others.append(future)
+            return await future
+        others = topic.reading[place] = []
+        page: _Page | None = None
+        try:
+            page = await self._load(topic.branch, cursor)
+            topic.kept = place, page
+        finally:  # where this one is cancelled or fails, another of them reads
+            del topic.reading[place]
+            _tell(others, page)
+        return page
+
+    async def _load(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> _Page:
+        with self._gate.call():
+            moved, records, behind = await self._arrivals.read(branch, cursor, near=near)
+            infos = None
+            if not any(item.metadata_json or item.generation_config_json for item in records):
+                infos = await commit_infos(self._threads, records)
+        return _Page(moved, records, infos, behind)
+
+    def _moved(self, branches: Iterable[BranchName]) -> None:
+        if self._topics:
+            for branch in branches:
+                topic = self._topics.get(branch)
+                if topic is not None:
+                    self._touch(topic)
+
+    def _touch(self, topic: _Topic) -> None:
+        topic.version += 1
+        topic.head = UNSET
+        self._see_to(topic)
+
+    def _see_to(self, topic: _Topic, rest: float = 0.0) -> None:
+        """Have those served who may have something to read, together with all who come by then."""
+        if topic.serving or self.closed or not topic.is_stale():
+            return
+        topic.serving = True
+        if rest > 0:
+            self._loop.call_later(rest, self._start, topic)
+        else:
+            self._loop.call_soon(self._start, topic)
+
+    def _start(self, topic: _Topic) -> None:
+        if self.closed:
+            return
+        woken: list[tuple[_Future, _Told]] = []
+        began = self._loop.time()
+        self._spawn(self._serve(topic, woken), partial(self._wake, topic, woken, began))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], then: Callable[[], None]) -> None:
+        """Run *work* in a task, and *then* go on, even if somebody has cancelled every task."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            then()
+
+        task.add_done_callback(ended)
+
+    async def _serve(self, topic: _Topic, woken: list[tuple[_Future, _Told]]) -> None:
+        """Read once for all who know the same head, and add them to *woken* if there is more."""
+        for base in [*topic.waiters]:
+            told = await self._news(topic, base)
+            if not isinstance(told, _Page) or told.records or told.moved:
+                woken += [(future, told) for future in topic.waiters.pop(base, ())]
+
+    async def _news(self, topic: _Topic, base: str | None) -> _Told:
+        version = topic.version
+        try:
+            page = await self._load(topic.branch, Cursor(base), near=base == topic.last_head)
+        except StoreClosedError:
+            return None
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            return error
+        if page.cursor.is_at_head and topic.version == version:
+            topic.head = topic.last_head = page.cursor.base
+        return page
+
+    def _wake(self, topic: _Topic, woken: Sequence[tuple[_Future, _Told]], began: float) -> None:
+        """Wake some, and the others in the next turns of the loop; then let writers write."""
+        for future, told in woken[:_AT_ONCE]:
+            _tell([future], told)
+        if woken:
+            self._loop.call_soon(self._wake, topic, woken[_AT_ONCE:], began)
+            return
+        topic.serving = False
+        took = self._loop.time() - began
+        # What came in the meantime came from somebody who does not wait for those who watch.
+        self._see_to(topic, min(_REST * took, _LONGEST_REST))
+
+    def _tick(self) -> None:
+        for topic in [*self._topics.values()]:
+            busy = topic.waiters or topic.serving or topic.reading
+            topic.ticks_alone = 0 if busy else topic.ticks_alone + 1
+            if topic.ticks_alone > 1:
+                del self._topics[topic.branch]
+        self._timer = None
+        if self._topics and not self.closed:
+            self._spawn(self._look(), self._look_again)
+
+    def _look_again(self) -> None:
+        if not self.closed:
+            self._timer = self._loop.call_later(_INTERVAL, self._tick)
+
+    async def _look(self) -> None:
+        """See whether others have moved a branch that is watched."""
+        topics = [*self._topics.values()]
+        try:
+            with self._gate.call():
+                heads = await self._arrivals.heads([topic.branch for topic in topics])
+        except Exception:
+            self._moved([topic.branch for topic in topics])  # who waits will meet it
+            return
+        for topic, head in zip(topics, heads or (), strict=heads is not None):
+            if topic.head is not UNSET and topic.head != head:
+                self._touch(topic)
+
+
+def _tell(waiters: Iterable[_Future], told: _Told) -> None:
+    for future in waiters:
+        if not future.done():
+            future.set_result(told)
+
+
+class Watch:
+    """The commits of a branch as they come; get one from `AsyncTract.watch`.
+
+    Iterate over it: `async for item in tract.watch()`. Each item is a `CommitInfo`, or a
+    `BranchReset`. It holds nothing that would have to be given back, so the loop may be left in any
+    way. Entering it (`async with tract.watch(after="head") as commits`) fixes where it begins
+    before anything else happens. A step that is cancelled, by a timeout for instance, loses
+    nothing: iterate on.
+    """
+
+    def __init__(
+        self,
+        hub: WatchHub,
+        branch: BranchName,
+        after: str | None,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self._hub = hub
+        self._branch = branch
+        self._after = after
+        self._is_wanted = is_wanted
+        self._cursor: Cursor | None = None
+        self._items: deque[CommitInfo | BranchReset] = deque()
+        self._busy = False
+        self._left = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> CommitInfo | BranchReset:
+        if not self._items:
+            await self._step(self._fill)
+        return self._items.popleft()
+
+    async def aclose(self) -> None:
+        """End the loop, in whichever task it runs."""
+        self._left = True
+        self._items.clear()
+        self._hub.recheck(self._branch)
+
+    async def __aenter__(self) -> Self:
+        await self._step(self._begin)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _step(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._busy:
+            raise TractError("Another task waits for this watch. Call `watch()` once for each.")
+        self._busy = True
+        try:
+            await step()
+        finally:
+            self._busy = False
+
+    async def _begin(self) -> None:
+        if self._cursor is None:
+            self._cursor = await self._hub.begin(self._branch, self._after)
+
+    async def _fill(self) -> None:
+        if not self._left:
+            await self._begin()
+        while not self._items:
+            if self._left or self._hub.closed or not self._is_wanted():
+                raise StopAsyncIteration
+            assert self._cursor is not None
+            page = await self._hub.next_page(self._branch, self._cursor)
+            if page is not None:
+                await self._take(self._cursor, page)
+
+    async def _take(self, cursor: Cursor, page: _Page) -> None:
+        infos = await self._hub.infos(page)
+        if self._left:
+            return
+        if page.moved is not None:
+            reset = BranchReset(
+                self._branch.branch, cursor.base, page.moved.base, datetime.now(UTC)
+            )
+            self._items.append(reset)
+        self._items.extend(infos)
+        self._cursor = page.cursor
+
+    def __repr__(self) -> str:
+        return f"<Watch of {self._branch.tract_id!r} on {self._branch.branch!r}>"

@@ -1,0 +1,115 @@
+"""Conditions as callers write them: `config("temperature") > 0.5`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+from tract.exceptions import QueryError
+from tract.models.query import (
+    ConfigCondition,
+    ConfigField,
+    ConfigPath,
+    config_condition,
+    config_path,
+    field_repr,
+)
+
+__all__ = ["ConfigTerm", "checked_conditions", "config"]
+
+_MOST = 200
+"""SQLite takes expressions that are nested a thousand deep, and each AND is one level."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConfigTerm:
+    """A field of generation configs, to be compared; get one from `config`.
+
+    Every comparison gives a `ConfigCondition` for `AsyncTract.query`, whose operators mean what
+    those of `AsyncTract.query_by_config` mean: only values of one JSON type are equal or ordered,
+    and a commit that lacks the field meets no condition.
+
+    Raises:
+        QueryError: from each of them, the value cannot be compared so.
+    """
+
+    path: ConfigPath
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # it is equal to nothing
+
+    def __eq__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # that is the point
+        return config_condition(self.path, "=", value)
+
+    def __ne__(self, value: Any) -> ConfigCondition:  # type: ignore[override]
+        return config_condition(self.path, "!=", value)
+
+    def __lt__(self, value: Any) -> ConfigCondition:
+        return config_condition(self.path, "<", value)
+
+    def __le__(self, value: Any) -> ConfigCondition:
+        return config_condition(self.path, "<=", value)
+
+    def __gt__(self, value: Any) -> ConfigCondition:
+        return config_condition(self.path, ">", value)
+
+    def __ge__(self, value: Any) -> ConfigCondition:
+        return config_condition(self.path, ">=", value)
+
+    def in_(self, values: Sequence[Any]) -> ConfigCondition:
+        """Return the condition that the field equals one of *values*."""
+        return config_condition(self.path, "in", values)
+
+    def not_in(self, values: Sequence[Any]) -> ConfigCondition:
+        """Return the condition that the field is there and equals none of *values*."""
+        return config_condition(self.path, "not in", values)
+
+    def exists(self) -> ConfigCondition:
+        """Return the condition that the field is there, with whatever value; null is one."""
+        return ConfigCondition(self.path, "exists", ())
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is neither true nor false. Compare it, or call exists(), and give the "
+            "condition to query()."
+        )
+
+    def __repr__(self) -> str:
+        return f"config({field_repr(self.path)})"
+
+
+def config(field: ConfigField) -> ConfigTerm:
+    """Return a field of generation configs, to be compared in the conditions of a query.
+
+    ```python
+    await tract.query(config("model") == "gpt-4o", config("temperature") > 0.5)
+    ```
+
+    Args:
+        field: a dotted path (`"response_format.type"`), or a tuple of exact keys and list
+            indexes (`("logit_bias", "50256")`).
+
+    Raises:
+        QueryError: *field* is malformed.
+    """
+    return ConfigTerm(config_path(field))
+
+
+def checked_conditions(given: Sequence[object]) -> tuple[ConfigCondition, ...]:
+    """Return what callers pass as conditions.
+
+    Raises:
+        QueryError: one of them is none, or they are too many for one statement.
+    """
+    if len(given) > _MOST:
+        raise QueryError(f"{len(given)} conditions are too many. Give at most {_MOST}.")
+    return tuple(map(_checked, given))
+
+
+def _checked(given: object) -> ConfigCondition:
+    if isinstance(given, ConfigCondition):
+        return given
+    raise QueryError(
+        f"Not a condition: a {type(given).__name__}. Write one like "
+        "config('temperature') > 0.5, and separate several with commas."
+    )
