@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import commits, depth, fresh, queries, stalls, turns
+from benchmarks import branches, commits, depth, fresh, queries, stalls, turns
 from benchmarks.backends import Backend
 from benchmarks.model import (
     LIMIT,
@@ -245,4 +245,49 @@ _RESOURCES = (
         "Limit: importing sqlalchemy.ext.asyncio and pydantic.",
     ),
 )
-LINES: tuple[Line, ...] = (*_WRITING, *_TURNS, *_DEPTH, *_QUERIES, *_RESOURCES)
+_BRANCHES = (
+    Line(
+        "fork",
+        (
+            Row("fork.growth", "fork at depth 10,000, by a commit", "x", (Bar(2),)),
+            Row("fork.cost", "fork at depth 10,000", "µs"),
+        ),
+        {OURS: branches.fork},
+        "The peers have no branches.",
+    ),
+    Line(
+        "merge",
+        (Row("merge", "merge of 10 commits into 10 others, depth 10,000", "ms"),),
+        {OURS: branches.merge},
+    ),
+    Line(
+        "stream",
+        (
+            Row(
+                "stream.growth",
+                "stream of 1,000 deltas, less 2 µs a delta, by a commit",
+                "x",
+                (Bar(3),),
+            ),
+            Row("stream.cost", "stream of 1,000 deltas", "µs"),
+        ),
+        {OURS: branches.stream},
+        "The commit is of the same text at once. The peers have no streams.",
+    ),
+    Line(
+        "watch",
+        (
+            Row(
+                "watch.beside",
+                "speed of a writer that keeps to itself, with 200 watchers, by that without",
+                "x",
+                (Bar(0.9, at_least=True),),
+            ),
+            Row("watch.upon", "the same with all of them watching its branch", "x"),
+        ),
+        {OURS: branches.watch},
+        "The watchers run in the same event loop, and 200 of them get every commit. The peers "
+        "cannot be watched.",
+    ),
+)
+LINES: tuple[Line, ...] = (*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_RESOURCES)
