@@ -28,6 +28,10 @@ from tract import (
     TractStore,
     Watch,
 )
+from tract.engine.watching import WatchHub
+from tract.storage.database import Database
+from tract.storage.repositories import Arrivals, BranchName, Cursor
+from tract.storage.sqlite import SqliteArrivalRepository
 
 LEFT_BY = {
     "break": type(None),
@@ -204,6 +208,37 @@ async def test_many_watchers_of_a_branch_get_everything_with_few_reads(store: Tr
 
     assert all(task.result() == made for task in tasks)
     assert store._runtime.database.trips - before < 300 * 4
+
+
+class LateArrivals(SqliteArrivalRepository):
+    """Reads at once, and tells of it when it is let."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.has_read = asyncio.Event()
+        self.may_tell = asyncio.Event()
+
+    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
+        page = await super().read(branch, cursor, near=near)
+        self.has_read.set()
+        await self.may_tell.wait()
+        return page
+
+
+async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
+    """In memory, where no look for other processes would make up for it."""
+    async with TractStore.open(tokenizer=COUNTER) as store:
+        runtime = store._runtime
+        late = LateArrivals(runtime.database)
+        hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        watch = Watch(hub, BranchName("agent", "main"), None, lambda: True)
+        step = asyncio.create_task(commits_from(watch, 1))
+        await late.has_read.wait()
+        made = await say(store.tract("agent"), "a")
+        late.may_tell.set()
+
+        assert await step == made
+        hub.close()
 
 
 async def test_watchers_cost_no_trip_while_nothing_comes(store: TractStore) -> None:
