@@ -230,6 +230,7 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
     async with TractStore.open(tokenizer=COUNTER) as store:
         runtime = store._runtime
         late = LateArrivals(runtime.database)
+        await late.heads([])  # the first look tells of everything
         hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
         watch = Watch(hub, BranchName("agent", "main"), None, lambda: True)
         step = asyncio.create_task(commits_from(watch, 1))
