@@ -34,6 +34,7 @@ from tract import (
     TokenUsage,
     TractConfig,
     TractStore,
+    config,
 )
 from tract.runtime import Options, Runtime
 
@@ -166,6 +167,23 @@ async def queried(world: World, name: str) -> Any:
     return [*found, await world.mine.query_by_config("temperature", ">", 0, limit=10**6)]
 
 
+async def asked(world: World, name: str) -> Any:
+    model = config("model")
+    return [
+        await world.mine.query(),
+        await world.mine.query(model == MARK),
+        await world.mine.query(model.in_([MARK, "of mine"]), model.exists(), branch_only=True),
+    ]
+
+
+async def watched(world: World, name: str) -> Any:
+    found = []
+    async with world.mine.watch() as watch:
+        for _ in await world.mine.log(None):
+            found.append(await anext(watch))  # noqa: PERF401 - as it comes
+    return found
+
+
 async def compiled(world: World, name: str) -> Any:
     contexts = [
         await world.mine.compile(),
@@ -253,6 +271,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
     ],
     "AsyncTract.open": [opened],
+    "AsyncTract.query": [asked],
     "AsyncTract.query_by_config": [queried],
     "AsyncTract.record_usage": [
         recorded,
@@ -275,6 +294,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(HeadMovedError, lambda w, name: w.mine.user("x", expected_head=name)),
     ],
     "AsyncTract.verify": [checked],
+    "AsyncTract.watch": [
+        watched,
+        Refused(CommitNotFoundError, lambda w, name: anext(w.mine.watch(name))),
+    ],
     "Batch.annotate": [
         Refused(
             CommitNotFoundError,
@@ -310,12 +333,28 @@ HARMLESS = {
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
     "value",
     # stores themselves
-    *("target", "config", "tokenizer", "compiler", "engine", "model", "batch"),
+    *(
+        "target",
+        "config",
+        "conditions",
+        "branch_only",
+        "tokenizer",
+        "compiler",
+        "engine",
+        "model",
+        "batch",
+    ),
 }
 NAMES = {"tract_id", "branch"}
-HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {
-    "target_hash"
-}
+HASHES = {
+    "after",
+    "at_commit",
+    "before",
+    "commit_hash",
+    "edit_target",
+    "expected_head",
+    "head_hash",
+} | {"target_hash"}
 
 
 def public_calls() -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tract import (
     StoreClosedError,
     TokenUsage,
     TractStore,
+    config,
 )
 
 __all__ = ["ENGINE", "FILE", "MEMORY", "VICTIMS", "WORK", "Scene", "Victim", "public_calls"]
@@ -243,6 +244,11 @@ async def _query(scene: Scene, entry: str) -> bool:
     return not await scene.work.query_by_config("nothing", "=", entry)
 
 
+async def _query_conditions(scene: Scene, entry: str) -> bool:
+    nothing = config("nothing")
+    return not await scene.work.query(nothing == entry, nothing.exists())
+
+
 async def _annotations(scene: Scene, entry: str) -> bool:
     return isinstance(await scene.work.get_annotations(entry), list)
 
@@ -368,6 +374,10 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.log": (_read(lambda scene, entry: scene.work.log(None)),),
     "AsyncTract.annotate": (_annotate,),
     "AsyncTract.get_annotations": (_read(_annotations),),
+    "AsyncTract.query": (
+        _read(_query_conditions),
+        _read(lambda scene, entry: scene.work.query(branch_only=True)),
+    ),
     "AsyncTract.query_by_config": (_read(_query),),
     "AsyncTract.record_usage": (_record_usage,),
     "AsyncTract.verify": (_read(_verify),),

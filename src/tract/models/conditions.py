@@ -107,7 +107,7 @@ def checked_conditions(given: Sequence[object]) -> tuple[ConfigCondition, ...]:
 
 
 def _checked(given: object) -> ConfigCondition:
-    if isinstance(given, ConfigCondition):
+    if type(given) is ConfigCondition:  # `isinstance` would ask the value itself
         return given
     raise QueryError(
         f"Not a condition: a {type(given).__name__}. Write one like "
