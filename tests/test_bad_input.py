@@ -27,6 +27,7 @@ from tract import (
     EditTargetError,
     FreeformContent,
     HeadMovedError,
+    MergeContent,
     Priority,
     QueryError,
     SchemaVersionError,
@@ -198,7 +199,14 @@ async def test_annotations_cannot_be_committed_by_hand(world: World) -> None:
     assert "annotate()" in str(await refused(world, by_content, ContentValidationError))
 
 
-@pytest.mark.parametrize("operation", ["merge", "APPEND", None, 1])
+async def test_merges_cannot_be_committed_by_hand(world: World) -> None:
+    by_operation = world.tract.commit(say(), operation=CommitOperation.MERGE)
+    assert "merge()" in str(await refused(world, by_operation, ContentValidationError))
+    by_content = world.tract.commit(MergeContent(branch="side"))
+    assert "merge()" in str(await refused(world, by_content, ContentValidationError))
+
+
+@pytest.mark.parametrize("operation", ["squash", "APPEND", None, 1])
 async def test_an_unknown_operation(world: World, operation: Any) -> None:
     error = await refused(
         world, world.tract.commit(say(), operation=operation), ContentValidationError

@@ -43,6 +43,7 @@ CONTENTS = {
     "DialogueContent",
     "FreeformContent",
     "InstructionContent",
+    "MergeContent",
     "OutputContent",
     "ReasoningContent",
     "ToolIOContent",
@@ -55,8 +56,18 @@ MODELS = {
     "CompiledContext",
     "ConfigCondition",
     "ConfigTerm",
+    "BranchComparison",
+    "BranchInfo",
+    "BranchStats",
+    "ContextDiff",
+    "EntryDiff",
+    "MergeConflict",
+    "MergeResult",
     "Message",
+    "Origin",
     "PriorityAnnotation",
+    "ReflogEntry",
+    "TagInfo",
     "TokenUsage",
     "ToolCall",
     "VerifyFault",
@@ -65,6 +76,10 @@ MODELS = {
 ENUMS_AND_CONFIG = {
     "BudgetAction",
     "CommitOperation",
+    "ConflictKind",
+    "EntryChange",
+    "MergeKind",
+    "OriginKind",
     "Priority",
     "TokenBudgetConfig",
     "TractConfig",
@@ -124,6 +139,7 @@ STORE_OPTIONS = [
     ("compiler", KEYWORD, None),
 ]
 TARGET = ("target", POSITIONAL, ":memory:")
+NAME = ("name", POSITIONAL, REQUIRED)
 SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (AsyncTract.open, [TARGET, ("tract_id", KEYWORD, None), *STORE_OPTIONS]),
     (AsyncTract.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS, EXPECTED_HEAD]),
@@ -185,6 +201,30 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (AsyncTract.verify, []),
     (AsyncTract.watch, [("after", POSITIONAL, None)]),
+    (AsyncTract.fork, [NAME, ("at_commit", KEYWORD, None)]),
+    (AsyncTract.on, [NAME]),
+    (AsyncTract.branches, []),
+    (AsyncTract.delete_branch, [NAME, ("force", KEYWORD, False)]),
+    (AsyncTract.reset, [("to_hash", POSITIONAL, REQUIRED), ("reason", KEYWORD, None)]),
+    (AsyncTract.reflog, [("branch", POSITIONAL, None)]),
+    (AsyncTract.tag, [NAME, ("target_hash", POSITIONAL, None)]),
+    (AsyncTract.tags, []),
+    (AsyncTract.delete_tag, [NAME]),
+    (AsyncTract.diff, [("a", POSITIONAL, REQUIRED), ("b", POSITIONAL, REQUIRED)]),
+    (AsyncTract.compare, [("names", POSITIONAL, REQUIRED)]),
+    (AsyncTract.stats, []),
+    (
+        AsyncTract.merge,
+        [
+            ("branch", POSITIONAL, REQUIRED),
+            ("on_conflict", KEYWORD, "raise"),
+            ("fast_forward", KEYWORD, True),
+            ("squash", KEYWORD, None),
+            ("message", KEYWORD, None),
+        ],
+    ),
+    (AsyncTract.cherry_pick, [("hashes", POSITIONAL, REQUIRED)]),
+    (AsyncTract.origins, [("commit_hash", POSITIONAL, None)]),
     (AsyncTract.aclose, []),
     (TractStore.open, [TARGET, *STORE_OPTIONS]),
     (TractStore.from_engine, [("engine", POSITIONAL, REQUIRED), *STORE_OPTIONS]),
@@ -303,7 +343,7 @@ def test_commit_info_has_the_documented_fields_and_is_frozen() -> None:
         list(CommitInfo.model_fields)
         == (
             "commit_hash tract_id parent_hash content_hash content_type operation edit_target message "
-            "token_count metadata generation_config created_at"
+            "token_count metadata generation_config created_at merge_parent"
         ).split()
     )
     assert CommitInfo.model_config.get("frozen")
@@ -320,7 +360,13 @@ def test_compiled_context_has_the_documented_attributes() -> None:
 
 def test_enums_have_the_documented_values() -> None:
     assert [*tract.Priority] == ["skip", "normal", "pinned"]
-    assert [*CommitOperation] == ["append", "edit", "annotate"]
+    assert [*CommitOperation] == ["append", "edit", "annotate", "merge"]
+    assert [*tract.MergeKind] == ["up-to-date", "fast-forward", "merge", "squash"]
+    assert [*tract.ConflictKind] == ["content", "priority"]
+    assert [*tract.OriginKind] == ["squash", "cherry-pick"]
+    assert [*tract.EntryChange] == [
+        *("added", "removed", "edited", "reprioritised", "config_changed")
+    ]
     assert [*tract.BudgetAction] == ["warn", "reject", "callback"]
 
 

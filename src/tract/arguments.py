@@ -10,8 +10,10 @@ from tract.exceptions import (
     CommitNotFoundError,
     ContentValidationError,
     EditTargetError,
+    RefNameError,
     shown,
 )
+from tract.models.ref_names import check_storable
 from tract.protocols import UNSET, UnsetType
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "checked_head",
     "checked_limit",
     "checked_name",
+    "checked_ref",
     "checked_target",
     "checked_text",
 ]
@@ -40,6 +43,21 @@ def checked_name(name: str, value: object) -> str:
             f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
         )
     canonical_json(text, name)
+    return text
+
+
+def checked_ref(value: object) -> str:
+    """Return the name of a branch or a tag, which may be one that was stored before.
+
+    The rest of the rules for names is for new ones.
+
+    Raises:
+        RefNameError: it is no string, or none that was ever stored.
+    """
+    text = _text(value)
+    if text is None:
+        raise RefNameError(value, f"a {type(value).__name__} is no string. Give a string.")
+    check_storable(text)
     return text
 
 

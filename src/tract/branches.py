@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from tract.arguments import checked_hash, checked_text
+from tract.arguments import checked_hash, checked_ref, checked_text
 from tract.engine.comparing import branch_info, reflog_entry, tag_info
 from tract.engine.infos import commit_infos
-from tract.engine.merging import Asked, OnConflict
-from tract.exceptions import TractError
+from tract.engine.merging import Asked, OnConflict, checked_way
+from tract.exceptions import RefNameError, TractError
 from tract.handle import Handle
 from tract.models.commit import CommitInfo
 from tract.models.ref_names import check_ref_name
@@ -47,7 +47,7 @@ class BranchCalls(Handle):
             CommitNotFoundError: the tract has no commit *at_commit*.
             TractError: this branch has no commit yet.
         """
-        check_ref_name(name)
+        name = _new_name(name)
         at = None if at_commit is None else checked_hash(at_commit)
         with self._call():
             await self._runtime.refs.fork(self._branch, name, at)
@@ -62,7 +62,7 @@ class BranchCalls(Handle):
         Raises:
             RefNameError: *name* is no name for a branch.
         """
-        check_ref_name(name)
+        name = _new_name(name)
         self._check_open()
         return self._other(name)
 
@@ -80,7 +80,7 @@ class BranchCalls(Handle):
                 squashed nowhere; `force=True` deletes it all the same.
             TractError: it is this handle's own branch.
         """
-        check_ref_name(name)
+        name = checked_ref(name)
         if name == self.branch:
             raise TractError(
                 f"A handle cannot delete its own branch {name!r}. Call it on a handle of another "
@@ -124,7 +124,7 @@ class BranchCalls(Handle):
             CommitNotFoundError: the tract has no commit *target_hash*.
             TractError: this branch has no commit yet.
         """
-        check_ref_name(name)
+        name = _new_name(name)
         target = None if target_hash is None else checked_hash(target_hash)
         with self._call():
             return tag_info(await self._runtime.refs.tag(self._branch, name, target))
@@ -140,7 +140,7 @@ class BranchCalls(Handle):
         Raises:
             BranchNotFoundError: there is no such tag.
         """
-        check_ref_name(name)
+        name = _new_name(name)
         with self._call():
             await self._runtime.refs.untag(self.tract_id, name)
 
@@ -165,9 +165,11 @@ class BranchCalls(Handle):
             BranchNotFoundError: there is no such branch, or it has no commit.
             RefNameError: a name is no name for a branch.
         """
-        branches = [*names]
-        for name in branches:
-            check_ref_name(name)
+        if isinstance(names, str):
+            raise RefNameError(
+                names, "it is a string, where several names are compared. Give a list."
+            )
+        branches = [checked_ref(name) for name in names]
         with self._call():
             return await self._runtime.comparer.compare(self.tract_id, branches)
 
@@ -205,16 +207,16 @@ class BranchCalls(Handle):
 
         Raises:
             MergeConflictError: there are conflicts, all of which it names; nothing was written.
-            BranchNotFoundError: there is no such branch.
-            ContentValidationError: *squash*, or a resolution, is no content.
+            BranchNotFoundError: there is no such branch, or it has no commit.
+            ContentValidationError: *squash*, *message* or a resolution cannot be stored.
+            ValueError: *on_conflict* is none of these.
             BudgetExceededError: the merged context would exceed the budget.
         """
-        check_ref_name(branch)
-        other = self._branch._replace(branch=branch, must_exist=True)
+        other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
+        note = None if message is None else checked_text("message", message)
+        asked = Asked(checked_way(on_conflict), fast_forward, squash, note)
         with self._call():
-            return await self._runtime.merger.merge(
-                self._branch, other, Asked(on_conflict, fast_forward, squash, message)
-            )
+            return await self._runtime.merger.merge(self._branch, other, asked)
 
     async def cherry_pick(self, *hashes: str) -> list[CommitInfo]:
         """Commit the contents of other commits of this tract here, all in one transaction.
@@ -245,3 +247,14 @@ class BranchCalls(Handle):
             for commit, (kind, source) in found
             if of in (None, commit)
         ]
+
+
+def _new_name(value: object) -> str:
+    """Return the name of a branch or tag that may be made.
+
+    Raises:
+        RefNameError: it breaks a rule.
+    """
+    name = checked_ref(value)
+    check_ref_name(name)
+    return name

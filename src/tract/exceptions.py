@@ -8,8 +8,8 @@ TractError
 ├── BudgetExceededError        the commit would take the context over its token budget
 ├── HeadMovedError             the branch is not where the caller expected it
 ├── RefNameError               no name for a branch or a tag (a ValueError)
-├── BranchExistsError          the branch is there already
-├── BranchNotFoundError        no such branch in this tract
+├── BranchExistsError          the branch or tag is there already
+├── BranchNotFoundError        no such branch or tag in this tract
 ├── BranchNotMergedError       the branch has commits that would be left without a name
 ├── MergeConflictError         both sides of a merge changed the same entries
 ├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
@@ -177,13 +177,19 @@ class RefNameError(TractError, ValueError):
 
 
 class BranchExistsError(TractError):
-    """This tract has a branch of that name already; nothing was written."""
+    """This tract has a branch, or a tag, of that name already; nothing was written."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, kind: str = "branch") -> None:
+        super().__init__(name, kind)
         self.name = name
+        self.kind = kind
 
     def __str__(self) -> str:
+        if self.kind == "tag":
+            return (
+                f"There is a tag {self.name!r} in this tract already. Take another name, or delete "
+                "it first with `delete_tag(name)`."
+            )
         return (
             f"There is a branch {self.name!r} in this tract already. Take another name, get a "
             "handle on that branch with `on(name)`, or delete it first with `delete_branch(name)`."
@@ -191,13 +197,16 @@ class BranchExistsError(TractError):
 
 
 class BranchNotFoundError(TractError):
-    """This tract has no branch of that name; another tract's branches do not count."""
+    """This tract has no branch, or tag, of that name; another tract's do not count."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, kind: str = "branch") -> None:
+        super().__init__(name, kind)
         self.name = name
+        self.kind = kind
 
     def __str__(self) -> str:
+        if self.kind == "tag":
+            return f"No tag {self.name!r} in this tract. `tags()` lists those that there are."
         return (
             f"No branch {self.name!r} in this tract. `branches()` lists those that there are; "
             "`fork(name)` makes one."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Self
 
-from tract.arguments import checked_name
+from tract.arguments import checked_name, checked_ref
 from tract.exceptions import StoreClosedError
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName
@@ -27,7 +27,7 @@ class Handle:
     ) -> None:
         self._runtime = runtime
         self._branch = BranchName(
-            checked_name("tract_id", tract_id), checked_name("branch", branch), must_exist
+            checked_name("tract_id", tract_id), checked_ref(branch), must_exist
         )
         self._owns_runtime = owns_runtime
         self._closed = False

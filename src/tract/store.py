@@ -86,8 +86,11 @@ class TractStore:
     def tract(self, tract_id: str, *, branch: str = "main") -> AsyncTract:
         """Return a handle on a branch of a tract; cheap, and without I/O until it is used.
 
+        The branch is made by its first commit, which raises a `RefNameError` if it cannot have that
+        name. So branches that older releases have stored under such names stay within reach.
+
         Raises:
-            ValueError: a name is empty or too long.
+            ValueError: a name is empty or too long; of a branch it is a `RefNameError`.
         """
         return AsyncTract(self._runtime, tract_id, branch)
 

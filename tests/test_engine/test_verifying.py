@@ -117,7 +117,7 @@ async def test_a_change_to_what_is_hashed_is_named(db_path: Path, change: str, p
     assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
         (
             infos[place].commit_hash,
-            "its parent, content, type, operation, time or target does not have its hash",
+            "its parents, content, type, operation, time or target do not have its hash",
         )
     ]
 
@@ -133,7 +133,7 @@ async def test_a_changed_operation_is_named(db_path: Path) -> None:
 
     problems = [fault.problem for fault in report.faults]
     assert {fault.commit_hash for fault in report.faults} == {infos[0].commit_hash}
-    assert any("does not have its hash" in problem for problem in problems)
+    assert any("do not have its hash" in problem for problem in problems)
     assert f"{infos[4].commit_hash} changes it, but it is no entry" in problems
 
 
@@ -437,13 +437,8 @@ async def test_a_commit_taken_out_of_its_branch_is_named_and_a_fork_is_not(db_pa
     async with TractStore.open(db_path) as store:
         for text in "ab":
             await store.tract("t", branch="side").user(text)
-    with closing(sqlite3.connect(db_path)) as connection, connection:
-        connection.execute(
-            "INSERT INTO refs SELECT tract_id, 'refs/heads/fork', ?, 7 FROM refs LIMIT 1",
-            [digest(infos[3])],
-        )
-    async with TractStore.open(db_path) as store:
-        await store.tract("t", branch="fork").user("c")
+        fork = await store.tract("t").fork("fork", at_commit=infos[3].commit_hash)
+        await fork.user("c")
         assert (await store.tract("t").verify()).faults == ()
     set_column(db_path, "segment", infos[2], 1)
 

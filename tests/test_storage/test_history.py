@@ -118,15 +118,18 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
     hole = bytes.fromhex(records[2].commit_hash)
     connection.execute("DELETE FROM commits WHERE commit_hash = ?", [hole])
 
-    located = history.locate(
-        connection,
-        branch=MAIN,
-        position=Position(),
-        known=frozenset[str]().__contains__,
-        recent=RecentCommits(),
-    )
+    def locate() -> Located:
+        known = frozenset[str]().__contains__
+        position = Position()
+        return history.locate(
+            connection, branch=MAIN, position=position, known=known, recent=RecentCommits()
+        )
 
-    assert located == Located(records[-1].commit_hash, None, None, None)
+    if length < 64:
+        with pytest.raises(StoreCorruptError, match=records[2].commit_hash):
+            locate()
+    else:
+        assert locate() == Located(records[-1].commit_hash, None, None, None)
     with pytest.raises(StoreCorruptError, match=records[2].commit_hash):
         span(connection, records[-1])
     assert span(connection, records[-1], records[3]).base_hash == records[3].commit_hash

@@ -44,7 +44,9 @@ def test_a_new_database_gets_every_table_and_its_version(connection: sqlite3.Con
     migrate(connection, PATH)
 
     assert tables(connection) == set(Base.metadata.tables)
-    assert tables(connection) == {"_tract_meta", "blobs", "commits", "refs", "spool", "usage"}
+    assert tables(connection) == {
+        *("_tract_meta", "blobs", "commits", "refs", "usage", "runs", "origins", "spool")
+    }
     assert version(connection, PATH) == len(MIGRATIONS)
 
 
@@ -87,8 +89,18 @@ def test_a_failing_step_leaves_the_old_version_with_nothing_of_the_others(
 
 
 def test_a_step_that_fails_in_sql_is_rolled_back_too(connection: sqlite3.Connection) -> None:
+    migrate(connection, PATH)
     with pytest.raises(sqlite3.OperationalError):
-        migrate(connection, PATH, [*MIGRATIONS, adds("commits")])
+        migrate(connection, PATH, [*MIGRATIONS, adds("extra"), adds("commits")])
+
+    assert tables(connection) == set(Base.metadata.tables)
+    assert version(connection, PATH) == len(MIGRATIONS)
+
+
+def test_a_new_database_that_cannot_be_made_stays_empty(connection: sqlite3.Connection) -> None:
+    """It is made by the first step alone, which makes the newest tables."""
+    with pytest.raises(RuntimeError, match="this step fails"):
+        migrate(connection, PATH, [fails, *MIGRATIONS])
 
     assert tables(connection) == set()
 
@@ -106,7 +118,7 @@ def test_a_newer_database_is_refused_by_its_version(connection: sqlite3.Connecti
     assert PATH in str(error)
 
 
-@pytest.mark.parametrize("name", ["commits", "blobs", "refs", "spool", "usage"])
+@pytest.mark.parametrize("name", sorted(Base.metadata.tables.keys() - {"_tract_meta"}))
 def test_another_programs_tables_of_our_names_are_left_alone(
     connection: sqlite3.Connection, name: str
 ) -> None:

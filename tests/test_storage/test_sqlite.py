@@ -282,7 +282,7 @@ async def test_heads_and_tracts_are_listed_sorted(store: Repositories) -> None:
     [main] = await say(store, MAIN, "c")
 
     assert await store.refs.tract_ids() == ["agent", "rival"]
-    assert await store.refs.heads("agent") == [main, other]
+    assert await store.refs.heads("agent") == sorted([main, other])
     assert await store.refs.heads("rival") == [theirs]
     assert await store.refs.heads("nobody") == []
 

@@ -199,12 +199,12 @@ async def test_a_time_before_a_fork_finds_the_commits_of_its_origin(
 ) -> None:
     a, b = await say(store, MAIN, "a", "b")  # at 1000, 2000
     await fork(database, b)
-    await say(store, MAIN, "c")  # at 3000
+    await say(store, MAIN, "c")  # at 4000, the fork at 3000
     unmoved = await store.commits.locate(OTHER_BRANCH, Position(at_time=1500), none_known)
-    [own] = await say(store, OTHER_BRANCH, "d")  # at 4000
+    [own] = await say(store, OTHER_BRANCH, "d")  # at 5000
 
     found = []
-    for time in (999, 1500, 2000, 3500, 4000):
+    for time in (999, 1500, 2000, 4500, 5000):
         located = await store.commits.locate(OTHER_BRANCH, Position(at_time=time), none_known)
         found.append(located.head_hash)
     assert unmoved.head_hash == a

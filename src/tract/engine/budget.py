@@ -24,12 +24,14 @@ from tract.storage.repositories import (
     CommitDraft,
     CommitRecord,
     CommitRepository,
+    Position,
     StreamEnd,
 )
 
 __all__ = ["BudgetedCommits"]
 
 Expected = str | None | UnsetType
+_HASH_LENGTH = 64
 
 
 class _OverBudget(Exception):
@@ -47,10 +49,6 @@ class _Work(NamedTuple):
     expected_head: Expected
     brought: Sequence[CommitStep]
     ending: StreamEnd | None
-
-    def steps(self) -> list[CommitStep]:
-        """Return what it adds to the history."""
-        return [*self.brought, *(_step(*item) for item in enumerate(self.drafts))]
 
 
 class BudgetedCommits:
@@ -99,23 +97,41 @@ class BudgetedCommits:
         await _act(budget, tokens)
         return await self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
 
+    async def admit(self, branch: BranchName, to: str) -> None:
+        """Act as the budget says where moving *branch* to the commit *to* takes it over.
+
+        Raises:
+            BudgetExceededError: the action is `reject`.
+        """
+        if self._budget is None:
+            return
+        now = await self._tokens(branch, Position())
+        tokens = await self._tokens(branch, Position(to))
+        if tokens > max(now, self._budget.max_tokens):
+            await _act(self._budget, tokens)
+
+    async def _tokens(self, branch: BranchName, position: Position) -> int:
+        found = await self._reader.snapshot(branch, position)
+        context = await self._reader.view(Found(found.snapshot, None), ViewOptions())
+        return context.token_count
+
     async def _write_within(
         self,
         budget: TokenBudgetConfig,
         branch: BranchName,
         work: _Work,
     ) -> list[CommitRecord]:
+        made = [await self._step(branch, *item) for item in enumerate(work.drafts)]
+        steps = [*work.brought, *made]
         while True:
             found = await self._reader.snapshot(branch)
             expected, head = work.expected_head, found.snapshot.head_hash
-            if expected is UNSET or expected == head:
-                await self._check(budget, found, work.steps())
+            if expected is not UNSET and not await self._is_head(branch, expected, head):
+                raise HeadMovedError(expected, head)
+            await self._check(budget, found, steps)
             try:
                 return await self._commits.write(
-                    branch,
-                    work.drafts,
-                    expected_head=head if expected is UNSET else expected,
-                    ending=work.ending,
+                    branch, work.drafts, expected_head=head, ending=work.ending
                 )
             except HeadMovedError:
                 if expected is not UNSET:
@@ -144,9 +160,25 @@ class BudgetedCommits:
             return None
         return context.token_count
 
+    async def _is_head(self, branch: BranchName, named: str | None, head: str | None) -> bool:
+        """Tell whether a hash or a name stands for the head; None for that of an empty branch."""
+        if named is None or named == head:
+            return named == head
+        record = await self._commits.get(branch.tract_id, named)
+        return record is not None and record.commit_hash == head
 
-def _step(index: int, draft: CommitDraft) -> CommitStep:
-    target = f"#{draft.target}" if isinstance(draft.target, int) else draft.target
+    async def _step(self, branch: BranchName, index: int, draft: CommitDraft) -> CommitStep:
+        """Return the step that a draft will be, its target named as the fold knows it."""
+        target = draft.target
+        if isinstance(target, int):
+            target = f"#{target}"
+        elif target is not None and len(target) != _HASH_LENGTH:
+            record = await self._commits.get(branch.tract_id, target)
+            target = target if record is None else record.commit_hash
+        return _step(index, draft, target)
+
+
+def _step(index: int, draft: CommitDraft, target: str | None) -> CommitStep:
     return CommitStep(
         commit_hash=f"#{index}",
         operation=draft.operation,

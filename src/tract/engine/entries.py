@@ -7,7 +7,6 @@ entry copies one chunk, and everything else is shared.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ __all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
 
 CHUNK_SIZE = 64
 _ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
+_TEXT_OVERHEAD = 49
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,12 @@ def bytes_of(message: Message, config_json: str | None) -> int:
     texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
     for call in message.tool_calls:
         texts += (call.id, call.name, call.arguments)
-    return _ENTRY_OVERHEAD + sum(sys.getsizeof(text) for text in texts if text is not None)
+    return _ENTRY_OVERHEAD + sum(_size(text) for text in texts if text is not None)
+
+
+def _size(text: str) -> int:
+    """Return about what a text takes; the same always, while `sys.getsizeof` grows with its use."""
+    return _TEXT_OVERHEAD + len(text) * (1 if text.isascii() else 4)
 
 
 class Growth:

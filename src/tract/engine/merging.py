@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -33,11 +33,13 @@ from tract.exceptions import (
     HeadMovedError,
     MergeConflictError,
     TractError,
+    shown,
 )
 from tract.graph import brought, is_ancestor, merge_bases
 from tract.models.annotations import Priority
 from tract.models.commit import CommitOperation
 from tract.models.refs import ConflictKind, MergeConflict, MergeKind, MergeResult
+from tract.protocols import CommitStep
 from tract.storage.repositories import (
     BlobRepository,
     BranchName,
@@ -50,7 +52,7 @@ from tract.storage.repositories import (
     Relation,
 )
 
-__all__ = ["Merger", "OnConflict", "Resolution"]
+__all__ = ["Asked", "Merger", "OnConflict", "Resolution", "checked_way"]
 
 Resolution = BaseModel | Mapping[str, Any] | Priority
 """What a function decides for a conflict: a content, or a priority."""
@@ -80,6 +82,31 @@ class _Sides(NamedTuple):
     brought: list[str]
 
 
+class _MovedMeanwhile(Exception):
+    """The branch is not any more where the merge was computed for; nothing was written.
+
+    No `HeadMovedError`, which might be one of a caller's function, raised for its own reasons.
+    """
+
+
+def checked_way(on_conflict: object) -> OnConflict:
+    """Return what to do about conflicts.
+
+    Raises:
+        ValueError: it is neither one of the words nor a function.
+    """
+    if issubclass(type(on_conflict), str):
+        word = str.__str__(on_conflict)
+        if word in ("raise", "ours", "theirs"):
+            return cast(OnConflict, word)
+    elif callable(on_conflict):
+        return on_conflict
+    raise ValueError(
+        "on_conflict must be 'raise', 'ours', 'theirs' or a function that decides, "
+        f"not {shown(on_conflict)}"
+    )
+
+
 class Merger:
     """Merges branches of one store."""
 
@@ -103,20 +130,12 @@ class Merger:
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
-        if isinstance(asked.on_conflict, str):
-            if asked.on_conflict not in ("raise", "ours", "theirs"):
-                raise ValueError(
-                    f"on_conflict must be 'raise', 'ours', 'theirs' or a function, "
-                    f"not {asked.on_conflict!r}"
-                )
-        elif not callable(asked.on_conflict):
-            raise ValueError("on_conflict must be 'raise', 'ours', 'theirs' or a function")
         decided = _Decided(asked.on_conflict)
         while True:
             relation = await self._commits.relation(branch, other)
             try:
                 return await self._attempt(branch, other, relation, asked, decided)
-            except HeadMovedError:
+            except _MovedMeanwhile:
                 continue  # nothing was written: compute the merge anew
 
     async def cherry_pick(self, branch: BranchName, hashes: Sequence[str]) -> list[CommitRecord]:
@@ -157,22 +176,20 @@ class Merger:
         message = asked.message or f"Squash branch '{other.branch}'"
         draft = await self._drafts.make(Given(asked.squash, message=message))
         draft = draft._replace(origins=(Origin("squash", theirs),))
-        (record,) = await self._writer.write(branch, [draft], ours)
+        (record,) = await self._write(branch, [draft], ours)
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
 
     async def _fast_forward(
         self, branch: BranchName, other: BranchName, ours: str | None, theirs: str
     ) -> None:
-        if ours is None:
-            await self._refs.fork(other, branch.branch, theirs)
-        else:
+        await self._writer.admit(branch, theirs)
+        note = f"to {other.branch}"
+        try:
             await self._refs.move(
-                branch,
-                theirs,
-                action="fast-forward",
-                note=f"to {other.branch}",
-                expected_head=ours,
+                branch, theirs, action="fast-forward", note=note, expected_head=ours
             )
+        except HeadMovedError:
+            raise _MovedMeanwhile from None
 
     async def _merge(
         self,
@@ -200,15 +217,26 @@ class Merger:
         assert isinstance(merged, Snapshot)
         restated = [await self._restated(branch, item) for item in unmet(merged, outcomes)]
         merge = self._drafts.merge(other.branch, sides.theirs, asked.message)
-        records = await self._writer.write(
-            branch, [merge, *restated, *drafts], sides.ours, brought=steps
-        )
+        records = await self._write(branch, [merge, *restated, *drafts], sides.ours, steps)
         return MergeResult(
             kind=MergeKind.MERGE,
             head_hash=records[-1].commit_hash,
             merged=tuple(sides.brought),
             conflicts=tuple(conflicts),
         )
+
+    async def _write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        ours: str | None,
+        brought: Sequence[CommitStep] = (),
+    ) -> list[CommitRecord]:
+        """Write on the head that a merge was computed for, or tell that it has moved."""
+        try:
+            return await self._writer.write(branch, drafts, ours, brought)
+        except HeadMovedError:
+            raise _MovedMeanwhile from None
 
     async def _settle(self, branch: BranchName, sides: _Sides, ours: Snapshot) -> Settlement:
         relation = sides.relation

@@ -6,7 +6,7 @@ import re
 
 from tract.exceptions import RefNameError
 
-__all__ = ["MAX_REF_NAME", "check_ref_name"]
+__all__ = ["MAX_REF_NAME", "check_ref_name", "check_storable"]
 
 MAX_REF_NAME = 255
 """The most characters of a name."""
@@ -43,12 +43,21 @@ def check_ref_name(name: object) -> None:
     """
     if not isinstance(name, str):
         raise RefNameError(name, f"a {type(name).__name__} is no string. Give a string.")
+    check_storable(name)
+    for rule, problem in _RULES:
+        if rule.search(name):
+            raise RefNameError(name, problem)
+
+
+def check_storable(name: str) -> None:
+    """Refuse what could not even be stored.
+
+    Raises:
+        RefNameError: it is empty, longer than `MAX_REF_NAME`, or nothing that UTF-8 can hold.
+    """
     if not 0 < len(name) <= MAX_REF_NAME:
         raise RefNameError(
             name, f"it has {len(name)} characters. Take from 1 to {MAX_REF_NAME} of them."
         )
     if re.search(r"[\ud800-\udfff]", name):
         raise RefNameError(name, "it holds half a surrogate pair. Leave that out.")
-    for rule, problem in _RULES:
-        if rule.search(name):
-            raise RefNameError(name, problem)

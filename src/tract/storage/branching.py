@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from tract.storage import ref_statements as refs
 from tract.storage.names import BRANCHES, TAGS, ref_name
@@ -11,6 +11,15 @@ from tract.storage.repositories import BranchName, Move, RefRecord
 from tract.storage.walk import find_place, is_reached
 
 __all__ = ["is_kept", "list_refs", "moves"]
+
+
+class _At(NamedTuple):
+    """A move and its place among the others, also among those of the same microsecond."""
+
+    time: int
+    segment: int
+    order: int
+    move: Move
 
 
 def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
@@ -44,7 +53,7 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
 
 def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
     """Return where the branches of a tract have pointed, oldest first."""
-    found: list[tuple[int, int, Move]] = []
+    found: list[_At] = []
     names: dict[int, str] = {}
     ended: dict[str, bytes] = {}
     for row in refs.RUNS.all(connection, tract_id=tract_id):
@@ -53,7 +62,9 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
         found += _start(name, row, ended)
         ended[name] = row[6]
         if row[8] == "delete":
-            found.append((row[7], 2, Move(name, row[6].hex(), None, "delete", None, row[7])))
+            found.append(
+                _At(row[7], row[1], 2, Move(name, row[6].hex(), None, "delete", None, row[7]))
+            )
             del ended[name]
     for row in refs.OPEN_RUNS.all(connection, tract_id=tract_id):
         name = row[0].removeprefix(BRANCHES)
@@ -65,13 +76,13 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
         if segment in names:
             old = parent and parent.hex()
             move = Move(names[segment], old, commit_hash.hex(), operation, message, at)
-            found.append((at, 1, move))
-    return [move for _, _, move in sorted(found, key=lambda item: item[:2])]
+            found.append(_At(at, segment, 1, move))
+    return [item.move for item in sorted(found, key=lambda item: item[:3])]
 
 
-def _start(name: str, row: tuple[Any, ...], ended: dict[str, bytes]) -> list[tuple[int, int, Move]]:
-    start, at, action, note = row[2:6]
+def _start(name: str, row: tuple[Any, ...], ended: dict[str, bytes]) -> list[_At]:
+    segment, start, at, action, note = row[1:6]
     if start is None:
         return []  # it began with its first commit, which is a move of its own
     old = ended[name].hex() if name in ended else None
-    return [(at, 0, Move(name, old, start.hex(), action, note, at))]
+    return [_At(at, segment, 0, Move(name, old, start.hex(), action, note, at))]

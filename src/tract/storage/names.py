@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import NoReturn
 
 from tract.exceptions import BranchNotFoundError
+from tract.models.ref_names import check_ref_name
 from tract.storage import statements as sql
 from tract.storage.repositories import BranchName
 
-__all__ = ["BRANCHES", "TAGS", "digest", "key_of", "missing_branch", "ref_name", "tag_name"]
+__all__ = [
+    "BRANCHES",
+    "TAGS",
+    "digest",
+    "key_of",
+    "missing_branch",
+    "no_branch",
+    "ref_name",
+    "tag_name",
+]
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
@@ -47,6 +58,8 @@ def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> byte
     if key is not None or not issubclass(type(named), str):
         return key
     name = str.__str__(named)
+    if not _is_utf8(name):
+        return None
     for ref in (tag_name(name), ref_name(name)):
         row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref)
         if row is not None:
@@ -58,4 +71,25 @@ def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> byte
 def missing_branch(branch: BranchName) -> None:
     """Raise where a branch that is not there has to be; an empty `main` is there."""
     if branch.must_exist:
-        raise BranchNotFoundError(branch.branch)
+        no_branch(branch.branch)
+
+
+def no_branch(name: str) -> NoReturn:
+    """Raise for a branch that is not there.
+
+    Names are checked no sooner: those of branches that older releases stored may break the rules.
+
+    Raises:
+        RefNameError: nor can there be one of that name.
+        BranchNotFoundError: there could be.
+    """
+    check_ref_name(name)
+    raise BranchNotFoundError(name)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, select, union_all, update
+from sqlalchemy import Select, bindparam, delete, func, select, union, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import CommitRow, OriginRow, RefRow, RunRow, UsageRow
@@ -68,6 +68,14 @@ REFS = Statement(
         .order_by(RefRow.name)
     )
 )
+HEADS = Statement(
+    lambda: union(
+        select(RefRow.commit_hash).where(RefRow.tract_id == bindparam("tract_id")),
+        select(RunRow.end_hash).where(RunRow.tract_id == bindparam("tract_id")),
+    )
+)
+"""All that refs point to, and all that branches pointed to before they were moved: together
+they reach every commit of a tract."""
 ADD_REF = Statement(
     lambda: insert(RefRow).values(
         {column: bindparam(column) for column in RefRow.__table__.c.keys()}
@@ -93,7 +101,7 @@ RUNS = Statement(
     lambda: (
         select(*_run, RunRow.end_hash, RunRow.ended_at, RunRow.ended_by)
         .where(RunRow.tract_id == bindparam("tract_id"))
-        .order_by(RunRow.started_at)
+        .order_by(RunRow.segment)
     )
 )
 OPEN_RUNS = Statement(
@@ -104,7 +112,7 @@ OPEN_RUNS = Statement(
             RefRow.name >= "refs/heads/",
             RefRow.name < "refs/heads0",
         )
-        .order_by(RefRow.started_at)
+        .order_by(RefRow.segment)
     )
 )
 MOVES = Statement(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from tract.exceptions import BranchNotFoundError
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.history import find_head_place, step_at
+from tract.storage.names import no_branch
 from tract.storage.repositories import BranchName, Relation, Sizes, Survey
 from tract.storage.walk import Place, find_place, walk_all
 
@@ -81,5 +81,5 @@ def steps(
 def _head(connection: sqlite3.Connection, branch: BranchName) -> Place:
     head = find_head_place(connection, branch._replace(must_exist=False))
     if head is None:
-        raise BranchNotFoundError(branch.branch)
+        no_branch(branch.branch)
     return head

@@ -510,7 +510,10 @@ class RefRepository(ABC):
 
     @abstractmethod
     async def heads(self, tract_id: str) -> list[str]:
-        """Return where the refs of a tract point, whether those commits are there or not."""
+        """Return where the refs of a tract point or pointed, whether those commits are there or not.
+
+        Together they reach all its commits.
+        """
 
     @abstractmethod
     async def tract_ids(self) -> list[str]:

@@ -16,7 +16,7 @@ from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.arrivals import HeadWatch, arrivals
 from tract.storage.database import Database
-from tract.storage.names import BRANCHES, TAGS, key_of, missing_branch, ref_name
+from tract.storage.names import BRANCHES, TAGS, digest, key_of, missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
     ArrivalRepository,
@@ -189,7 +189,7 @@ class SqliteCommitRepository(CommitRepository):
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
-        search = Search({bytes.fromhex(head) for head in heads})
+        search = Search({key for head in heads if (key := digest(head)) is not None})
         while search.wanted:
             batch = await self._database.read(partial(search.next_batch, tract_id=tract_id))
             if batch:
@@ -270,7 +270,7 @@ class SqliteRefRepository(RefRepository):
         return await self._database.read(listed)
 
     async def heads(self, tract_id: str) -> list[str]:
-        rows = await self._database.read(partial(sql.REF_HEADS.all, tract_id=tract_id))
+        rows = await self._database.read(partial(refs.HEADS.all, tract_id=tract_id))
         return [hash_of(row[0]) for row in rows]
 
     async def tract_ids(self) -> list[str]:

@@ -154,11 +154,11 @@ _ref = (RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name
 BRANCH = Statement(lambda: select(RefRow.commit_hash).where(*_ref))
 
 
-def _tip() -> Select[bytes, int, int, int]:
+def _tip() -> Select[bytes, int, int, int, int]:
     head = aliased(CommitRow)
     last_time = _last_time().scalar_subquery()
     return (
-        select(RefRow.commit_hash, RefRow.segment, last_time, head.created_at)
+        select(RefRow.commit_hash, RefRow.segment, last_time, head.created_at, RefRow.updated_at)
         .outerjoin(
             head, (head.tract_id == RefRow.tract_id) & (head.commit_hash == RefRow.commit_hash)
         )
@@ -191,13 +191,6 @@ HEAD = Statement(
 USAGE = Statement(
     lambda: select(UsageRow.prompt_tokens, UsageRow.completion_tokens, UsageRow.total_tokens).where(
         UsageRow.tract_id == bindparam("tract_id"), UsageRow.commit_hash == bindparam("hash")
-    )
-)
-REF_HEADS = Statement(
-    lambda: (
-        select(RefRow.commit_hash)
-        .where(RefRow.tract_id == bindparam("tract_id"))
-        .order_by(RefRow.name)
     )
 )
 HAS_INDEX = Statement(

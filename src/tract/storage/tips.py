@@ -11,10 +11,11 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from tract.exceptions import BranchExistsError, BranchNotFoundError
+from tract.exceptions import BranchExistsError
+from tract.models.ref_names import check_ref_name
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
-from tract.storage.names import missing_branch, ref_name
+from tract.storage.names import missing_branch, no_branch, ref_name
 from tract.storage.repositories import BranchName, RefRecord
 from tract.storage.rows import check_types, hash_of
 from tract.storage.walk import lost
@@ -77,6 +78,7 @@ class Tips:
         Raises:
             BranchExistsError: there is one of that name.
         """
+        check_ref_name(branch.branch)
         if self.of(branch._replace(must_exist=False)).head is not None:
             raise BranchExistsError(branch.branch)
         segment = self._next_segment(branch.tract_id)
@@ -128,7 +130,7 @@ class Tips:
         """Have the row of a branch say what the transaction knows."""
         tip = self.of(branch)
         if tip.head is None:
-            raise BranchNotFoundError(branch.branch)
+            no_branch(branch.branch)
         self._write(branch, tip)
 
     def _write(self, branch: BranchName, tip: Tip) -> None:
@@ -204,8 +206,9 @@ class Tips:
             return Tip(None, self._next_segment(branch.tract_id))
         if row[3] is None:
             raise lost(row[0])
-        check_types(row[0], row[1:3], int, int)
-        self.last_times.setdefault(branch.tract_id, row[2])
+        check_types(row[0], (*row[1:3], row[4]), int, int, int)
+        last = self.last_times.get(branch.tract_id, 0)  # a move is no commit, but has its time
+        self.last_times[branch.tract_id] = max(last, row[2], row[4])
         return Tip(hash_of(row[0]), row[1])
 
     def _next_segment(self, tract_id: str) -> int:

@@ -19,12 +19,13 @@ from tract.exceptions import (
     TractError,
 )
 from tract.models.query import ConfigPath
+from tract.models.ref_names import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.branching import is_kept
 from tract.storage.config_index import create_config_index
-from tract.storage.names import digest, key_of, tag_name
+from tract.storage.names import digest, key_of, no_branch, tag_name
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
@@ -55,6 +56,8 @@ class WriteTransaction(SpoolWrites):
         """Commit *drafts* in order; see `CommitRepository.write`."""
         tip = self._tips.of(branch)
         self._check_head(branch, tip, expected_head)
+        if tip.head is None and drafts:
+            check_ref_name(branch.branch)
         targets = [
             self._checked_target(branch.tract_id, tip, drafts, index, draft)
             for index, draft in enumerate(drafts)
@@ -87,7 +90,8 @@ class WriteTransaction(SpoolWrites):
     ) -> None:
         if expected_head is UNSET or expected_head == tip.head:
             return
-        if self._resolved(branch.tract_id, expected_head) != tip.head:
+        named = self._resolved(branch.tract_id, expected_head)
+        if named is None or named != tip.head:
             raise HeadMovedError(expected_head, tip.head)
 
     def _resolved(self, tract_id: str, named: object) -> str | None:
@@ -106,7 +110,7 @@ class WriteTransaction(SpoolWrites):
             )
         note = f"from {branch.branch}" if at is None else f"from {at}"
         new = BranchName(branch.tract_id, name)
-        self._tips.start(new, head, action="fork", note=note, now=self._now(branch.tract_id))
+        self._tips.start(new, head, action="fork", note=note, now=self._next_time(branch.tract_id))
 
     def move(
         self,
@@ -126,18 +130,21 @@ class WriteTransaction(SpoolWrites):
                 f"{to!r} is not in the history of the branch {branch.branch!r}. Reset moves a "
                 "branch back; to work on from another commit use `fork(name, at_commit=...)`."
             )
-        now = self._now(branch.tract_id)
+        now = self._next_time(branch.tract_id)
+        if tip.head is None:
+            self._tips.start(branch, target, action=action, note=note, now=now)
+            return RefRecord(branch.branch, target, now, now)
         return self._tips.move(branch, target, action=action, note=note, now=now)
 
     def delete_branch(self, branch: BranchName, *, force: bool) -> None:
         """Take a branch away; see `RefRepository.delete`."""
         head = self._tips.of(branch).head
         if head is None:
-            raise BranchNotFoundError(branch.branch)
+            no_branch(branch.branch)
         self._tips.finish()
         if not force and not is_kept(self._connection, branch, head):
             raise BranchNotMergedError(branch.branch, head)
-        self._tips.delete(branch, now=self._now(branch.tract_id))
+        self._tips.delete(branch, now=self._next_time(branch.tract_id))
 
     def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
         """Name a commit; see `RefRepository.tag`."""
@@ -146,8 +153,8 @@ class WriteTransaction(SpoolWrites):
         if head is None:
             raise TractError("There is no commit yet to tag. Commit first.")
         if sql.BRANCH.one(self._connection, tract_id=tract_id, name=tag_name(name)):
-            raise BranchExistsError(name)
-        now, key = self._now(tract_id), bytes.fromhex(head)
+            raise BranchExistsError(name, "tag")
+        now, key = self._next_time(tract_id), bytes.fromhex(head)
         refs.ADD_REF.run(
             self._connection,
             tract_id=tract_id,
@@ -167,7 +174,7 @@ class WriteTransaction(SpoolWrites):
         """Take a tag away; see `RefRepository.untag`."""
         ref = tag_name(name)
         if sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref) is None:
-            raise BranchNotFoundError(name)
+            raise BranchNotFoundError(name, "tag")
         refs.DELETE_REF.run(self._connection, tract_id=tract_id, name=ref)
 
     def _place(self, tract_id: str, named: str) -> str:
@@ -184,10 +191,6 @@ class WriteTransaction(SpoolWrites):
     def _reaches_hash(self, branch: BranchName, tip: Tip, target: str) -> bool:
         place = find_place(self._connection, branch.tract_id, target)
         return place is not None and self._reaches(branch.tract_id, tip, place)
-
-    def _now(self, tract_id: str) -> int:
-        """Return a time that no commit of the tract is later than."""
-        return max(self._clock(), self._last_time(tract_id))
 
     def record_usage(
         self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str | None
