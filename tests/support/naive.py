@@ -26,22 +26,23 @@ class Deed:
 
 
 def entries(deeds: Sequence[Deed]) -> list[dict[str, Any]]:
-    """Return every entry after *deeds*: `at` (its deed's number), content, config, skipped, edited."""
+    """Return every entry after *deeds*: `at` (its deed's number), content, config, priority, edited."""
     found: dict[int, dict[str, Any]] = {}
     for number, deed in enumerate(deeds):
         if deed.kind == "append":
+            kind = deed.content["content_type"]
             found[number] = {
                 "at": number,
                 "content": deed.content,
                 "config": deed.config or {},
-                "skipped": False,
+                "priority": "pinned" if kind == "instruction" else "normal",
                 "edited": False,
             }
             continue
         assert deed.target is not None
         entry = found[deed.target]
         if deed.kind == "annotate":
-            entry["skipped"] = deed.content == "skip"
+            entry["priority"] = deed.content
         else:
             entry.update(content=deed.content, edited=True)
             if deed.config is not None:
@@ -51,7 +52,7 @@ def entries(deeds: Sequence[Deed]) -> list[dict[str, Any]]:
 
 def shown(deeds: Sequence[Deed]) -> list[dict[str, Any]]:
     """Return the entries that are not SKIP."""
-    return [entry for entry in entries(deeds) if not entry["skipped"]]
+    return [entry for entry in entries(deeds) if entry["priority"] != "skip"]
 
 
 def rendered(content: dict[str, Any]) -> dict[str, Any]:

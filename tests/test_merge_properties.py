@@ -1,0 +1,164 @@
+"""Promise 1, for any graph of branches and merges: a head names one context, on every path."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+
+from support.branched import Branched
+from support.doing import Doing
+from support.drafts import ticking
+from support.naive import messages, shown
+from support.plans import Plan, plans
+from tract import AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
+from tract.runtime import Options, Runtime
+
+VIEWS: list[dict[str, Any]] = [
+    {"include_edit_annotations": marks, "aggregate_same_role": joined}
+    for marks, joined in product([False, True], repeat=2)
+]
+COUNTER = TiktokenCounter()
+UNCACHED = TractConfig(cache_max_bytes=0)
+
+
+async def opened(path: Path, config: TractConfig | None = None) -> TractStore:
+    """Open a store whose clock ticks, so that two stores can make the same hashes."""
+    options = Options(config or TractConfig(), COUNTER, None, ticking())
+    return TractStore(await Runtime.open(str(path), options))
+
+
+def fields_of(context: CompiledContext) -> dict[str, Any]:
+    """Every field of a context, in plain values."""
+    return {
+        "dicts": context.to_dicts(),
+        "token_count": context.token_count,
+        "token_source": context.token_source,
+        "commit_count": context.commit_count,
+        "configs": context.generation_configs,
+        "hashes": context.commit_hashes,
+        "head": context.head_hash,
+    }
+
+
+def expected(model: Branched, hashes: Sequence[str], head: int | None) -> list[dict[str, Any]]:
+    """Every field in all views, as the model has it."""
+    numbers = model.changing(model.history(head))
+    deeds = model.deeds(numbers)
+    entries = shown(deeds)
+    found = []
+    for view in VIEWS:
+        plain = messages(deeds, **view)
+        found.append(
+            {
+                "dicts": plain,
+                "token_count": COUNTER.count_messages(plain),
+                "token_source": "tiktoken:o200k_base",
+                "commit_count": len(entries),
+                "configs": [entry["config"] for entry in entries],
+                "hashes": [hashes[numbers[entry["at"]]] for entry in entries],
+                "head": None if head is None else hashes[head],
+            }
+        )
+    return found
+
+
+async def compiled(tract: AsyncTract, head: str | None = None) -> list[dict[str, Any]]:
+    """The context at a head in all views."""
+    return [fields_of(await tract.compile(at_commit=head, **view)) for view in VIEWS]
+
+
+async def check_everywhere(doing: Doing, *, backwards: bool) -> None:
+    """Compare every branch and every commit with the model, in an order that shares no steps."""
+    model, hashes = doing.model, doing.hashes
+    numbers = range(len(hashes))
+    for number in reversed(numbers) if backwards else numbers:
+        tract = doing.tract("main")
+        assert await compiled(tract, hashes[number]) == expected(model, hashes, number)
+    for name, head in model.heads.items():
+        assert await compiled(doing.tract(name)) == expected(model, hashes, head)
+
+
+async def check_lists(doing: Doing) -> None:
+    """Compare what lists commits and branches with the model."""
+    model, hashes = doing.model, doing.hashes
+    for name, head in model.heads.items():
+        tract = doing.tract(name)
+        newest_first = [hashes[n] for n in sorted(model.ancestors(head), reverse=True)]
+        assert [info.commit_hash for info in await tract.log(None)] == newest_first
+        paged: list[str] = []
+        while page := await tract.log(3, before=paged[-1] if paged else None):
+            paged += [info.commit_hash for info in page]
+        assert paged == newest_first
+        assert await tract.head() == (None if head is None else hashes[head])
+    branches = await doing.tract("main").branches()
+    there = {name: hashes[head] for name, head in model.heads.items() if head is not None}
+    assert {branch.name: branch.head_hash for branch in branches} == there
+    report = await doing.tract("main").verify()
+    assert (report.checked, report.faults) == (len(hashes), ())
+
+
+async def check_reflog(doing: Doing) -> None:
+    """Each branch's moves are one chain in time, which ends where the branch points."""
+    moves = (await doing.tract("main").reflog())[::-1]
+    assert [move.created_at for move in moves] == sorted(move.created_at for move in moves)
+    at: dict[str, str | None] = {}
+    for move in moves:
+        assert move.old_hash == at.get(move.branch)
+        at[move.branch] = move.new_hash
+    model = doing.model
+    heads = {name: doing.hashes[n] for name, n in model.heads.items() if n is not None}
+    assert {name: head for name, head in at.items() if head is not None} == heads
+
+
+async def everything(store: TractStore) -> list[Any]:
+    """Return all that a store tells of its tract, the hashes included."""
+    main = store.tract("t")
+    branches = await main.branches()
+    handles = [store.tract("t", branch=branch.name) for branch in branches]
+    return [
+        branches,
+        await main.reflog(),
+        await main.origins(),
+        [await handle.log(None) for handle in handles],
+        [await handle.compile() for handle in handles],
+    ]
+
+
+async def run(folder: Path, todo: Sequence[Plan]) -> None:
+    store = await opened(folder / "one.db")
+    async with store:
+        doing = Doing(store)
+        for plan in todo:
+            branch = await doing.do(plan)
+            head = doing.model.heads.get(branch)
+            wanted = expected(doing.model, doing.hashes, head)
+            assert await compiled(doing.tract(branch)) == wanted, "step by step"
+        await check_everywhere(doing, backwards=False)
+        await check_lists(doing)
+        await check_reflog(doing)
+        told = await everything(store)
+    for config, backwards in ((None, True), (UNCACHED, False)):
+        async with await opened(folder / "one.db", config) as again:
+            doing.store = again
+            await check_everywhere(doing, backwards=backwards)
+            assert await everything(again) == told
+    async with await opened(folder / "two.db", UNCACHED) as twin:
+        same = Doing(twin)
+        for plan in todo:
+            await same.do(plan)
+        assert (same.hashes, same.said) == (doing.hashes, doing.said)
+        assert await everything(twin) == told
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans)
+def test_a_head_names_one_context_in_any_graph(todo: list[Plan]) -> None:
+    """Step by step, cached, in time travel, reopened, uncached, and in a second store alike."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(Path(folder), todo))
