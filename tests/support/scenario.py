@@ -40,6 +40,8 @@ def run(loop: str, work: Coroutine[Any, Any, None]) -> None:
     """Run *work* on a new event loop; every task must have ended by then."""
 
     async def checked() -> None:
+        # Development mode tells of every slow step, and on a busy machine each is slow now and then.
+        asyncio.get_running_loop().slow_callback_duration = 10
         before = asyncio.all_tasks()
         await work
         assert asyncio.all_tasks() == before, "a task was left running"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from support.drafts import MAIN, OTHER_BRANCH, draft
 from tract.exceptions import EditTargetError
 from tract.protocols import TokenUsage
 from tract.storage.database import Database
-from tract.storage.migrations import MIGRATIONS, migrate, version
 from tract.storage.repositories import BranchName, SpoolPart, StreamEnd, StreamName
 from tract.storage.sqlite import SqliteCommitRepository, SqliteSpoolRepository
 
@@ -135,16 +132,3 @@ async def test_of_many_claims_at_once_one_is_granted(
 
 def columns(connection: sqlite3.Connection) -> list[Any]:
     return connection.execute("PRAGMA table_info(spool)").fetchall()
-
-
-def test_a_file_without_a_spool_gets_the_same_as_a_new_one(db_path: Path) -> None:
-    with closing(sqlite3.connect(":memory:")) as new, closing(sqlite3.connect(db_path)) as old:
-        migrate(new, "new")
-        migrate(old, "old", MIGRATIONS[:1])
-        old.execute("DROP TABLE spool")
-        old.commit()
-
-        migrate(old, "old")
-
-        assert version(old, "old") == len(MIGRATIONS)
-        assert columns(old) == columns(new) != []

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tract.storage import ref_statements as refs
 from tract.storage.names import BRANCHES, TAGS, ref_name
 from tract.storage.repositories import BranchName, Move, RefRecord
+from tract.storage.rows import sound
 from tract.storage.walk import find_place, is_reached
 
 __all__ = ["is_kept", "list_refs", "moves"]
+
+
+_RUN = (str, int, bytes | None, int, str, str | None)
+_MOVE = (int, bytes | None, bytes, str, str | None, int)
 
 
 class _At(NamedTuple):
@@ -26,7 +32,10 @@ def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> 
     """Return a tract's branches or tags, by their names without *prefix*."""
     low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = refs.REFS.all(connection, tract_id=tract_id, low=low, high=high)
-    return [RefRecord(row[0][len(prefix) :], row[1].hex(), row[2], row[3]) for row in rows]
+    return [
+        RefRecord(row[0][len(prefix) :], row[1].hex(), row[2], row[3])
+        for row in sound(rows, str, bytes, int, int)
+    ]
 
 
 def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bool:
@@ -56,7 +65,8 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
     found: list[_At] = []
     names: dict[int, str] = {}
     ended: dict[str, bytes] = {}
-    for row in refs.RUNS.all(connection, tract_id=tract_id):
+    runs = refs.RUNS.all(connection, tract_id=tract_id)
+    for row in sound(runs, *_RUN, bytes, int, str):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
         found += _start(name, row, ended)
@@ -66,13 +76,12 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
                 _At(row[7], row[1], 2, Move(name, row[6].hex(), None, "delete", None, row[7]))
             )
             del ended[name]
-    for row in refs.OPEN_RUNS.all(connection, tract_id=tract_id):
+    for row in sound(refs.OPEN_RUNS.all(connection, tract_id=tract_id), *_RUN):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
         found += _start(name, row, ended)
-    for segment, parent, commit_hash, operation, message, at in refs.MOVES.all(
-        connection, tract_id=tract_id
-    ):
+    commits = refs.MOVES.all(connection, tract_id=tract_id)
+    for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
             old = parent and parent.hex()
             move = Move(names[segment], old, commit_hash.hex(), operation, message, at)
@@ -80,7 +89,7 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
     return [item.move for item in sorted(found, key=lambda item: item[:3])]
 
 
-def _start(name: str, row: tuple[Any, ...], ended: dict[str, bytes]) -> list[_At]:
+def _start(name: str, row: Sequence[Any], ended: dict[str, bytes]) -> list[_At]:
     segment, start, at, action, note = row[1:6]
     if start is None:
         return []  # it began with its first commit, which is a move of its own

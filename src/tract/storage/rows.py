@@ -7,8 +7,9 @@ and `verify()` goes on and names it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from types import UnionType
 from typing import Any, NoReturn
 
 from tract.exceptions import StoreCorruptError
@@ -22,6 +23,7 @@ __all__ = [
     "lenient_text",
     "name_of",
     "record_of",
+    "sound",
     "step_of",
     "stored_of",
 ]
@@ -165,6 +167,21 @@ def check_types(key: Any, values: Sequence[Any], *kinds: type) -> None:
 def name_of(key: object) -> str:
     """Return what to call a commit in an error, whatever is stored as its hash."""
     return key.hex() if isinstance(key, bytes) else repr(key)
+
+
+def sound(rows: Iterable[Sequence[Any]], *kinds: type | UnionType) -> Iterator[Sequence[Any]]:
+    """Yield rows whose values are of *kinds*.
+
+    Raises:
+        StoreCorruptError: a value is of a type that was never stored.
+    """
+    for row in rows:
+        if not all(map(isinstance, row, kinds)):
+            raise StoreCorruptError(
+                "a row of a branch cannot be read: the store was damaged. Restore the file from a "
+                "backup."
+            )
+        yield row
 
 
 def _refuse(key: Any) -> NoReturn:

@@ -44,7 +44,7 @@ from tract.storage.repositories import (
     Survey,
     UsageRepository,
 )
-from tract.storage.rows import as_bytes, hash_of, record_of
+from tract.storage.rows import as_bytes, hash_of, record_of, sound
 from tract.storage.search import Search
 from tract.storage.statements import Statement
 from tract.storage.transaction import WriteTransaction
@@ -144,7 +144,9 @@ class SqliteCommitRepository(CommitRepository):
 
     async def origins(self, tract_id: str) -> list[tuple[str, Origin]]:
         rows = await self._database.read(partial(refs.ORIGINS.all, tract_id=tract_id))
-        return [(row[2].hex(), Origin(row[0], row[1].hex())) for row in rows]
+        return [
+            (row[2].hex(), Origin(row[0], row[1].hex())) for row in sound(rows, str, bytes, bytes)
+        ]
 
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
         return await self._database.read(partial(_annotations, branch=branch, target=target))
