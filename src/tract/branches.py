@@ -238,14 +238,16 @@ class BranchCalls(Handle):
 
         Args:
             commit_hash: only those of this commit.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
         """
         of = None if commit_hash is None else checked_hash(commit_hash)
         with self._call():
-            found = await self._runtime.commits.origins(self.tract_id)
+            found = await self._runtime.commits.origins(self.tract_id, of)
         return [
             Origin(kind=OriginKind(kind), source_hash=source, commit_hash=commit)
             for commit, (kind, source) in found
-            if of in (None, commit)
         ]
 
 

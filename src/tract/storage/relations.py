@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from tract.exceptions import CommitNotFoundError
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.history import find_head_place, step_at
 from tract.storage.names import no_branch
-from tract.storage.repositories import BranchName, Relation, Sizes, Survey
+from tract.storage.repositories import BranchName, Origin, Relation, Sizes, Survey
 from tract.storage.walk import Place, find_place, walk_all
 
-__all__ = ["relation", "sizes", "steps", "survey"]
+__all__ = ["origins", "relation", "sizes", "steps", "survey"]
 
 
 def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
@@ -76,6 +77,21 @@ def steps(
 ) -> list[CommitStep]:
     """See `CommitRepository.steps`."""
     return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
+
+
+def origins(
+    connection: sqlite3.Connection, *, tract_id: str, commit: str | None
+) -> list[tuple[str, Origin]]:
+    """See `CommitRepository.origins`."""
+    place = find_place(connection, tract_id, commit)
+    if commit is not None and place is None:
+        raise CommitNotFoundError(commit)
+    rows = refs.ORIGINS.all(connection, tract_id=tract_id)
+    return [
+        (row[2].hex(), Origin(row[0], row[1].hex()))
+        for row in rows
+        if place is None or row[2] == place.commit_hash
+    ]
 
 
 def _head(connection: sqlite3.Connection, branch: BranchName) -> Place:

@@ -358,8 +358,12 @@ class CommitRepository(ABC):
         """Return commits of the tract as the fold reads them."""
 
     @abstractmethod
-    async def origins(self, tract_id: str) -> list[tuple[str, Origin]]:
-        """Return what the tract's commits came from, oldest commit first."""
+    async def origins(self, tract_id: str, commit: str | None) -> list[tuple[str, Origin]]:
+        """Return what one of the tract's commits, or all of them, came from, oldest first.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *commit*.
+        """
 
     @abstractmethod
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:

@@ -44,7 +44,7 @@ from tract.storage.repositories import (
     Survey,
     UsageRepository,
 )
-from tract.storage.rows import as_bytes, hash_of, record_of, sound
+from tract.storage.rows import as_bytes, hash_of, record_of
 from tract.storage.search import Search
 from tract.storage.statements import Statement
 from tract.storage.transaction import WriteTransaction
@@ -142,11 +142,9 @@ class SqliteCommitRepository(CommitRepository):
         read = partial(relations.steps, tract_id=tract_id, hashes=hashes)
         return await self._database.read(read)
 
-    async def origins(self, tract_id: str) -> list[tuple[str, Origin]]:
-        rows = await self._database.read(partial(refs.ORIGINS.all, tract_id=tract_id))
-        return [
-            (row[2].hex(), Origin(row[0], row[1].hex())) for row in sound(rows, str, bytes, bytes)
-        ]
+    async def origins(self, tract_id: str, commit: str | None) -> list[tuple[str, Origin]]:
+        read = partial(relations.origins, tract_id=tract_id, commit=commit)
+        return await self._database.read(read)
 
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
         return await self._database.read(partial(_annotations, branch=branch, target=target))

@@ -1,0 +1,371 @@
+"""Tags: names for commits, taken by every call that takes a hash."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from support.rows import row_counts
+from tract import (
+    AsyncTract,
+    Batch,
+    BranchExistsError,
+    BranchNotFoundError,
+    BudgetAction,
+    BudgetExceededError,
+    CommitNotFoundError,
+    CommitOperation,
+    EditTargetError,
+    HeadMovedError,
+    NullTokenCounter,
+    Priority,
+    TokenBudgetConfig,
+    TokenUsage,
+    TractConfig,
+    TractError,
+    TractStore,
+)
+
+COUNTER = NullTokenCounter()
+EDIT = CommitOperation.EDIT
+SAID = {"content_type": "freeform", "payload": 1}
+
+
+@pytest_asyncio.fixture(params=["cached", "budgeted"])
+async def main(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncTract]:
+    budget = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
+    config = TractConfig(token_budget=budget if request.param == "budgeted" else None)
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER, config=config) as tract:
+        yield tract
+
+
+# making, listing, deleting
+
+
+async def test_a_tag_names_the_head_or_any_commit(main: AsyncTract) -> None:
+    a = await main.user("a")
+    b = await main.user("b")
+    at_head, at_a = await main.tag("v1"), await main.tag("v0", a.commit_hash)
+
+    assert (at_head.name, at_head.target_hash) == ("v1", b.commit_hash)
+    assert (at_a.name, at_a.target_hash) == ("v0", a.commit_hash)
+    assert await main.tags() == [at_a, at_head]
+    assert at_a.created_at > b.created_at
+
+
+async def test_a_tag_stays_where_it_is_when_branches_move(main: AsyncTract) -> None:
+    a = await main.user("a")
+    await main.tag("v1")
+    await main.user("b")
+    await main.reset("v1")
+    await main.user("c")
+
+    [tag] = await main.tags()
+    assert tag.target_hash == a.commit_hash
+    assert (await main.compile(at_commit="v1")).commit_hashes == [a.commit_hash]
+
+
+async def test_a_tag_is_one_row_and_no_commit(main: AsyncTract, db_path: Path) -> None:
+    a = await main.user("a")
+    before = row_counts(db_path)
+    await main.tag("v1")
+
+    assert row_counts(db_path) == {**before, "refs": before["refs"] + 1}
+    assert await main.head() == a.commit_hash
+    assert [branch.name for branch in await main.branches()] == ["main"]
+    assert {entry.action for entry in await main.reflog()} == {"append"}
+
+
+async def test_a_name_that_is_taken_stays_with_its_commit(main: AsyncTract) -> None:
+    a = await main.user("a")
+    await main.tag("v1")
+    await main.user("b")
+
+    with pytest.raises(BranchExistsError, match="delete_tag") as told:
+        await main.tag("v1")
+    assert (told.value.name, told.value.kind) == ("v1", "tag")
+    assert [tag.target_hash for tag in await main.tags()] == [a.commit_hash]
+
+
+async def test_a_deleted_tag_is_no_name_any_more(main: AsyncTract) -> None:
+    a = await main.user("a")
+    await main.tag("v1")
+    await main.delete_tag("v1")
+
+    assert await main.tags() == []
+    assert await main.get_commit("v1") is None
+    assert await main.get_commit(a.commit_hash) == a
+    with pytest.raises(BranchNotFoundError, match="No tag") as told:
+        await main.delete_tag("v1")
+    assert (told.value.name, told.value.kind) == ("v1", "tag")
+    await main.tag("v1")
+
+
+async def test_what_is_not_there_cannot_be_tagged(main: AsyncTract) -> None:
+    with pytest.raises(TractError, match="no commit yet"):
+        await main.tag("v1")
+    await main.user("a")
+    for unknown in ("0" * 64, "nothing", "", "\ud800", "x" * 5000):
+        with pytest.raises(CommitNotFoundError):
+            await main.tag("v1", unknown)
+
+    assert await main.tags() == []
+
+
+async def test_tags_of_other_tracts_are_others(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        one, other = store.tract("one"), store.tract("other")
+        await one.user("a")
+        await other.user("b")
+        await one.tag("v1")
+
+        assert await other.tags() == []
+        assert await other.get_commit("v1") is None
+        with pytest.raises(BranchNotFoundError):
+            await other.delete_tag("v1")
+        await other.tag("v1")
+        assert (await one.compile(at_commit="v1")).to_dicts()[0]["content"] == "a"
+
+
+async def test_tags_are_there_after_reopening(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        await tract.user("a")
+        tag = await tract.tag("release/1.0-é")
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
+        assert await again.tags() == [tag]
+        assert (await again.get_content("release/1.0-é")).model_dump()["text"] == "a"
+
+
+# a name wherever a hash is taken
+
+
+async def batched(tract: AsyncTract, stage: Callable[[Batch], Any]) -> Any:
+    async with tract.batch() as batch:
+        stage(batch)
+    return batch.commits
+
+
+async def expecting(tract: AsyncTract, name: str) -> Any:
+    async with tract.batch(expected_head=name) as batch:
+        batch.commit(SAID)
+    return batch.commits
+
+
+Call = Callable[[AsyncTract, str], Awaitable[Any]]
+ENTRY: dict[tuple[str, str], Call] = {
+    ("annotate", "target_hash"): lambda t, name: t.annotate(name, Priority.PINNED),
+    ("assistant", "edit_target"): lambda t, name: t.assistant(
+        "x", operation=EDIT, edit_target=name
+    ),
+    ("user", "edit_target"): lambda t, name: t.user("x", operation=EDIT, edit_target=name),
+    ("system", "edit_target"): lambda t, name: t.system("x", operation=EDIT, edit_target=name),
+    ("commit", "edit_target"): lambda t, name: t.commit(SAID, operation=EDIT, edit_target=name),
+    ("Batch.commit", "edit_target"): lambda t, name: batched(
+        t, lambda batch: batch.commit(SAID, operation=EDIT, edit_target=name)
+    ),
+    ("Batch.annotate", "target"): lambda t, name: batched(
+        t, lambda batch: batch.annotate(name, Priority.SKIP)
+    ),
+    ("compile", "at_commit"): lambda t, name: t.compile(at_commit=name),
+    ("cherry_pick", "hashes"): lambda t, name: t.cherry_pick(name, name),
+    ("diff", "a"): lambda t, name: t.diff(name, "main"),
+    ("diff", "b"): lambda t, name: t.diff("main", name),
+    ("fork", "at_commit"): lambda t, name: t.fork("new", at_commit=name),
+    ("get_annotations", "target_hash"): lambda t, name: t.get_annotations(name),
+    ("get_commit", "commit_hash"): lambda t, name: t.get_commit(name),
+    ("get_content", "commit_hash"): lambda t, name: t.get_content(name),
+    ("log", "before"): lambda t, name: t.log(before=name),
+    ("origins", "commit_hash"): lambda t, name: t.origins(name),
+    ("reset", "to_hash"): lambda t, name: t.reset(name),
+    ("tag", "target_hash"): lambda t, name: t.tag("new", name),
+}
+"""Calls that take the hash of any entry, by parameter."""
+HEAD: dict[tuple[str, str], Call] = {
+    ("assistant", "expected_head"): lambda t, name: t.assistant("x", expected_head=name),
+    ("user", "expected_head"): lambda t, name: t.user("x", expected_head=name),
+    ("system", "expected_head"): lambda t, name: t.system("x", expected_head=name),
+    ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
+    ("batch", "expected_head"): expecting,
+    ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
+}
+"""Calls that take the hash of the head."""
+NO_HASH = {
+    *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
+    *("priority", "usage", "at_time", "include_edit_annotations", "aggregate_same_role", "limit"),
+    *("field", "operator", "value", "tract_id", "config", "tokenizer", "compiler"),
+    *(
+        "model",
+        "branch",
+        "names",
+        "force",
+        "on_conflict",
+        "fast_forward",
+        "squash",
+        "self",
+        "batch",
+    ),
+}
+
+
+def parameters() -> set[tuple[str, str]]:
+    """Return every parameter of the public calls that is not known to be something else."""
+    found = set()
+    for kind, prefix in ((AsyncTract, ""), (Batch, "Batch.")):
+        for name in dir(kind):
+            call = getattr(kind, name)
+            if name.startswith("_") or not inspect.isroutine(call):
+                continue
+            there = set(inspect.signature(call).parameters)
+            if "options" in there:
+                there = there - {"options"} | {"edit_target", "expected_head"}
+            found |= {(prefix + name, parameter) for parameter in there - NO_HASH}
+    return found - {("open", "target")}
+
+
+def test_every_parameter_that_takes_a_hash_is_given_a_tag() -> None:
+    assert parameters() == ENTRY.keys() | HEAD.keys()
+
+
+async def picked(tract: AsyncTract) -> str:
+    """Pick a commit, and return a tag of what came of it."""
+    await tract.cherry_pick("v1")
+    return (await tract.tag("picked")).name
+
+
+@pytest.mark.parametrize("call", ENTRY, ids="-".join)
+async def test_a_tag_stands_for_an_entry(main: AsyncTract, call: tuple[str, str]) -> None:
+    a = await main.user("a")
+    await main.annotate(a.commit_hash, Priority.PINNED)
+    await main.user("b")
+    await main.tag("v1", a.commit_hash)
+    trips = main._runtime.database.trips
+    by_name = await ENTRY[call](main, "v1")
+    cost = main._runtime.database.trips - trips
+
+    made = by_name if isinstance(by_name, list) else [by_name]
+    for info in made:
+        assert getattr(info, "edit_target", None) in (None, a.commit_hash)
+        assert getattr(info, "target_hash", a.commit_hash) == a.commit_hash
+    head = await main.head()
+    if call[0] == "reset":
+        assert head == a.commit_hash
+    elif call[0] in ("fork", "tag"):
+        assert await main.get_commit("new") == a
+    elif call == ("compile", "at_commit"):
+        assert by_name.commit_hashes == [a.commit_hash]
+    elif call[0] == "get_commit":
+        assert by_name == a
+    elif call[0] == "origins":
+        assert by_name == []
+        assert len(await main.origins(await picked(main))) == 1
+    elif call[0] == "get_annotations":
+        assert len(by_name) == 1
+    elif call[0] == "log":
+        assert by_name == []
+    elif call[0] == "diff":
+        assert len(by_name.entries) == 2  # b, and the priority of a
+    assert cost >= 1
+    assert (await main.verify()).faults == ()
+
+
+ONE_TRIP = {
+    *("annotate", "user", "commit", "compile", "fork", "get_annotations", "get_commit"),
+    *("get_content", "log", "reset", "tag"),
+}
+
+
+async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as main:
+        a = await main.user("a")
+        await main.tag("v1")
+        await main.compile()
+        costs = {}
+        for call, run in (ENTRY | HEAD).items():
+            if call[0] in ONE_TRIP:
+                trips = main._runtime.database.trips
+                await run(main, "v1" if call in ENTRY else "main")
+                costs[call] = main._runtime.database.trips - trips
+            if call[0] in ("fork", "tag"):
+                await (main.delete_tag("new") if call[0] == "tag" else main.delete_branch("new"))
+
+    assert costs == dict.fromkeys(costs, 1)
+    assert len(costs) >= len(ONE_TRIP)
+    assert a.commit_hash
+
+
+@pytest.mark.parametrize("call", HEAD, ids="-".join)
+async def test_a_tag_stands_for_the_head_while_it_is_there(
+    main: AsyncTract, call: tuple[str, str]
+) -> None:
+    await main.user("a")
+    await main.tag("v1")
+    await HEAD[call](main, "v1")
+    await main.user("b")
+    head = await main.head()
+
+    with pytest.raises(HeadMovedError) as told:
+        await HEAD[call](main, "v1")
+    assert told.value.actual == head
+    assert await main.head() == head
+    with pytest.raises(HeadMovedError):
+        await HEAD[call](main, "nothing")
+
+
+async def test_a_name_of_nothing_is_not_the_head_of_an_empty_branch(main: AsyncTract) -> None:
+    for unknown in ("nothing", "", "0" * 64):
+        with pytest.raises(HeadMovedError):
+            await main.user("a", expected_head=unknown)
+
+    assert await main.head() is None
+
+
+async def test_a_tag_goes_before_a_branch_and_a_hash_before_both(main: AsyncTract) -> None:
+    a = await main.user("a")
+    b = await main.user("b")
+    await main.fork("x")
+    assert await main.get_commit("x") == b
+
+    await main.tag("x", a.commit_hash)
+    assert await main.get_commit("x") == a
+    assert await main.get_commit(b.commit_hash) == b
+    await main.delete_tag("x")
+    assert await main.get_commit("x") == b
+
+
+async def test_a_tag_of_what_is_no_entry_is_no_target(main: AsyncTract) -> None:
+    a = await main.user("a")
+    await main.annotate(a.commit_hash, Priority.PINNED)
+    await main.tag("v1")
+
+    with pytest.raises(EditTargetError, match="v1"):
+        await main.user("x", operation=EDIT, edit_target="v1")
+    with pytest.raises(EditTargetError, match="v1"):
+        await main.annotate("v1", Priority.SKIP)
+
+
+class Letters(NullTokenCounter):
+    """Counts letters."""
+
+    def count_text(self, text: str) -> int:
+        return len(text)
+
+
+@pytest.mark.parametrize("way", ["edit", "expected"])
+async def test_a_name_is_no_way_around_a_budget(db_path: Path, way: str) -> None:
+    budget = TokenBudgetConfig(max_tokens=50, action=BudgetAction.REJECT)
+    config = TractConfig(token_budget=budget)
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=Letters(), config=config) as tract:
+        await tract.user("a")
+        await tract.tag("v1")
+        options: dict[str, Any] = {"expected_head": "v1"}
+        if way == "edit":
+            options = {"operation": EDIT, "edit_target": "v1"}
+
+        with pytest.raises(BudgetExceededError):
+            await tract.user("a" * 100, **options)
+        await tract.user("b", **options)
