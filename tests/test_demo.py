@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "docs" / "examples" / "demo.py"
 TRANSCRIPT = DEMO.with_name("transcript.jsonl")
+SHIPPED = len(TRANSCRIPT.read_text(encoding="utf-8").splitlines())
 AIRLINE = ROOT.parent / "shared" / "data" / "airline.jsonl"
 
 USER = {"role": "user", "content": "Wo bleibt der Zug nach Tromsø? 🚆"}
@@ -58,13 +59,13 @@ def test_the_shipped_transcript_comes_back_identical(
     rows = table(shipped.stdout)
 
     assert (shipped.returncode, shipped.stderr) == (0, "")
-    assert rows["conversations identical"] == "3 of 3"
+    assert rows["conversations identical"] == f"{SHIPPED} of {SHIPPED}"
     assert rows["faults found by verify()"] == "0"
 
 
 def test_it_tells_how_far_it_is(shipped: subprocess.CompletedProcess[str]) -> None:
-    assert "recording: 1 of 3 conversations\n" in shipped.stdout
-    assert "comparing after reopening: 3 of 3 conversations\n" in shipped.stdout
+    assert f"recording: 1 of {SHIPPED} conversations\n" in shipped.stdout
+    assert f"comparing after reopening: {SHIPPED} of {SHIPPED} conversations\n" in shipped.stdout
 
 
 def test_shared_contents_are_stored_once(shipped: subprocess.CompletedProcess[str]) -> None:
@@ -76,7 +77,7 @@ def test_shared_contents_are_stored_once(shipped: subprocess.CompletedProcess[st
 def test_the_query_finds_the_assistants_commits_alone(
     shipped: subprocess.CompletedProcess[str],
 ) -> None:
-    """Three agents of a model each; a turn is its text, if any, and its calls."""
+    """Each agent is of one model; a turn is its text, if any, and its calls."""
     lines = TRANSCRIPT.read_text(encoding="utf-8").splitlines()
     messages = [m for line in lines for m in json.loads(line)["messages"]]
     said = sum(m["role"] == "assistant" and m["content"] is not None for m in messages)

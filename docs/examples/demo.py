@@ -10,7 +10,6 @@ Before an assistant's turn the agent compiles its context, which must equal the 
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import sys
 import tempfile
@@ -25,18 +24,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tract import AsyncTract, ContentValidationError, TiktokenCounter, TractStore, from_openai
+from tract import AsyncTract, TiktokenCounter, TractStore, from_openai
+from transcripts import SHIPPED, BadTranscript, Message, first_difference, load
 
-SHIPPED = Path(__file__).with_name("transcript.jsonl")
 MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-5-5")
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 
-Message = dict[str, Any]
 Advance = Callable[[], None]
-
-
-class BadTranscript(Exception):
-    """The file is missing, empty or malformed; the text says what and where."""
 
 
 @dataclass(frozen=True)
@@ -133,71 +127,12 @@ async def query(path: Path, conversations: Sequence[Conversation]) -> list[tuple
     return rows
 
 
-# Comparing messages.
-
-
-def first_difference(expected: Sequence[Message], compiled: Sequence[Message]) -> str | None:
-    """Return where two message lists differ first, or None if they are the same."""
-    for index, (wanted, got) in enumerate(zip(expected, compiled, strict=False)):
-        if comparable(wanted) != comparable(got):
-            return f"message {index} should be {comparable(wanted)!a}, but is {comparable(got)!a}"
-    if len(expected) != len(compiled):
-        return f"there should be {len(expected)} messages, but there are {len(compiled)}"
-    return None
-
-
-def comparable(message: Message) -> Message:
-    """Return what a message says: without empty keys and a tool message's redundant name."""
-    redundant = {"name"} if message["role"] == "tool" else set()
-    return {
-        key: value
-        for key, value in message.items()
-        if key not in redundant and value is not None and value != []
-    }
-
-
-# Reading the file.
-
-
-def load(path: Path) -> list[Conversation]:
-    """Return the conversations of a file; raise BadTranscript if it has something else."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise BadTranscript(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadTranscript(f"{path} is no text in UTF-8: {error}") from error
-    conversations: dict[str, Conversation] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            conversation = parse(line, len(conversations), where)
-            if conversation.id in conversations:
-                raise BadTranscript(f"{where}: the id {conversation.id!a} was there before")
-            conversations[conversation.id] = conversation
-    if not conversations:
-        raise BadTranscript(f"{path} holds no conversations")
-    return list(conversations.values())
-
-
-def parse(line: str, index: int, where: str) -> Conversation:
-    """Return the conversation of one line; its messages are known to convert."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadTranscript(f"{where} is no JSON: {error}") from error
-    if not isinstance(record, dict) or not {"id", "messages"} <= record.keys():
-        raise BadTranscript(f"{where} is no object with 'id' and 'messages'")
-    name, messages = record["id"], record["messages"]
-    if not (isinstance(name, str) and name.isprintable() and 0 < len(name) <= 255):
-        raise BadTranscript(f"{where}: the id {name!a} is no printable string of 1 to 255")
-    try:
-        contents = from_openai(messages)
-    except ContentValidationError as error:
-        raise BadTranscript(f"{where}: {error}") from error
-    if not contents:
-        raise BadTranscript(f"{where} has no messages")
-    return Conversation(name, messages, config_of(index))
+def conversations_of(path: Path) -> list[Conversation]:
+    """Return the conversations of a file, each with the config of its agent."""
+    return [
+        Conversation(transcript.id, transcript.messages, config_of(index))
+        for index, transcript in enumerate(load(path))
+    ]
 
 
 def config_of(index: int) -> dict[str, Any]:
@@ -305,7 +240,7 @@ def main(arguments: Sequence[str]) -> int:
         print("Give one file at most: demo.py [PATH.jsonl]", file=sys.stderr)
         return 2
     try:
-        conversations = load(Path(arguments[0]) if arguments else SHIPPED)
+        conversations = conversations_of(Path(arguments[0]) if arguments else SHIPPED)
     except BadTranscript as error:
         print(error, file=sys.stderr)
         return 2
