@@ -80,9 +80,16 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Replay transcripts as concurrent agents; an argument names a file of them."""
+    """Replay transcripts as concurrent agents; an argument names a file of them.
+
+    With `orchestrator` as the first argument, have the agents try tasks on branches; the other
+    arguments go to that.
+    """
     session.install(".", *_group("demo"))
-    session.run("python", "docs/examples/demo.py", *session.posargs)
+    name, arguments = "demo", session.posargs
+    if arguments[:1] == ["orchestrator"]:
+        name, *arguments = arguments
+    session.run("python", f"docs/examples/{name}.py", *arguments)
 
 
 @nox.session
