@@ -211,8 +211,8 @@ class Doing:
         )
         shown = model.entries(model.history(model.heads[branch]))
         assert {key: value(key[0], shown[key[1]]) for key in wanted} == wanted
-        for (kind, entry), answer in answers.items():
-            now = value(kind, shown[entry])
+        for (kind, position), answer in answers.items():
+            now = value(kind, shown[position])
             assert (rendered(answer) == now[0]) if kind == "content" else (answer == now)
         assert result.head_hash == made[-1].commit_hash
         assert shown.keys() == folded.keys()

@@ -11,7 +11,7 @@ from support.histories import CONTENTS
 
 __all__ = ["Plan", "plans"]
 
-_WORDS = [
+_WORDS: list[dict[str, Any]] = [
     *({"content_type": "dialogue", "role": "user", "text": text} for text in ("a", "b", "a b")),
     {"content_type": "instruction", "text": "a"},
     {"content_type": "freeform", "payload": {"a": [1, 0.5]}},

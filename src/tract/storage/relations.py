@@ -12,6 +12,7 @@ from tract.storage import statements as sql
 from tract.storage.history import find_head_place, step_at
 from tract.storage.names import no_branch
 from tract.storage.repositories import BranchName, Origin, Relation, Sizes, Survey
+from tract.storage.rows import sound
 from tract.storage.walk import Place, find_place, walk_all
 
 __all__ = ["origins", "relation", "sizes", "steps", "survey"]
@@ -89,7 +90,7 @@ def origins(
     rows = refs.ORIGINS.all(connection, tract_id=tract_id)
     return [
         (row[2].hex(), Origin(row[0], row[1].hex()))
-        for row in rows
+        for row in sound(rows, str, bytes, bytes)
         if place is None or row[2] == place.commit_hash
     ]
 
