@@ -144,3 +144,22 @@ async def test_an_engine_of_another_dialect_is_refused() -> None:
     with pytest.raises(StorageError, match=r"postgresql\+asyncpg") as refusal:
         await TractStore.from_engine(engine, tokenizer=COUNTER)
     assert "secret" not in str(refusal.value)
+
+
+async def test_an_engine_disposed_of_under_a_store_is_told_to_everybody_and_hangs_nobody() -> None:
+    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+    store = await TractStore.from_engine(engine, tokenizer=COUNTER)
+    tract = store.tract("agent")
+    await tract.user("hello")
+    await engine.dispose()
+
+    calls = (tract.user, tract.head, tract.log, store.tract_ids)
+    for _ in range(2):
+        for call in calls:
+            async with asyncio.timeout(5):
+                with pytest.raises(StorageError, match="dispose of an engine after") as refusal:
+                    await (call("more") if call == tract.user else call())  # type: ignore[operator]
+            assert refusal.value.path == ":memory:"
+    async with asyncio.timeout(5):
+        await store.aclose()
+    await engine.dispose()

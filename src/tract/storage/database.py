@@ -229,7 +229,9 @@ class _Held:
         await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
     async def give_back(self) -> None:
-        if not self._connection.closed:
+        if self.worker.is_gone:  # there is nothing to leave as it was
+            await self._connection.close()
+        elif not self._connection.closed:
             try:
                 if self.file is not None:
                     file = self.file

@@ -73,6 +73,18 @@ class Worker:
         self.waiting: int = 0
         """Functions sent over that have not come back."""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection was closed, so that nothing can be sent there."""
+        return self._connection._connection is None or not self._connection._running
+
+    def _closed_by_its_owner(self) -> StorageError:
+        return StorageError(
+            "the engine's connection was closed while the store had it. Close the store and open "
+            "it anew; dispose of an engine after closing its stores.",
+            self._path,
+        )
+
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Return what *function* returns; SQLite's errors come as ours.
 
@@ -90,6 +102,9 @@ class Worker:
         """Run *function* over there, then *deliver* its result or its error on the event loop."""
         self.trips += 1
         self.waiting += 1
+        if self.is_gone:
+            self._loop.call_soon(self._back, deliver, None, self._closed_by_its_owner())
+            return
         trip = _Trip(self, self._connection._conn, function, deliver)
         self._connection._tx.put_nowait((None, trip))
 
