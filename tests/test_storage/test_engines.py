@@ -163,3 +163,20 @@ async def test_an_engine_disposed_of_under_a_store_is_told_to_everybody_and_hang
     async with asyncio.timeout(5):
         await store.aclose()
     await engine.dispose()
+
+
+async def test_reads_share_a_trip_also_while_the_engines_owner_has_a_transaction() -> None:
+    """In memory there is one connection, and what its owner has begun is not ours to end."""
+    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+    async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
+        tract = store.tract("agent")
+        made = await tract.user("hello")
+        async with engine.connect() as theirs:
+            await theirs.execute(text("CREATE TABLE theirs (x)"))
+            await theirs.execute(text("INSERT INTO theirs VALUES (1)"))
+            heads = await asyncio.gather(*(tract.head() for _ in range(8)))
+            await theirs.rollback()
+
+        assert heads == [made.commit_hash] * 8
+        assert await answer(engine, "SELECT count(*) FROM theirs") == 0
+    await engine.dispose()

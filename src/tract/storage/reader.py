@@ -52,8 +52,8 @@ def _run_group(
     connection: sqlite3.Connection, *, worker: Worker, jobs: Sequence[Job]
 ) -> list[Outcome]:
     """Run *jobs* on one state of the database: looking whether it has changed is done once."""
-    if len(jobs) == 1:
-        return [_attempt(jobs[0], connection, worker)]
+    if len(jobs) == 1 or connection.in_transaction:  # that of a shared connection's owner
+        return [_attempt(job, connection, worker) for job in jobs]
     connection.execute("BEGIN")
     try:
         return [_attempt(job, connection, worker) for job in jobs]
