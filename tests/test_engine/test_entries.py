@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -121,3 +122,29 @@ def test_the_neighbours_that_are_shown_are_found_across_any_gap(shown: list[bool
         after = [at for at in positions if at > position]
         assert entries.visible_before(position) == (before[-1] if before else None)
         assert entries.visible_after(position) == (after[0] if after else None)
+
+
+def test_sequences_that_grow_out_of_each_other_keep_one_page_for_all() -> None:
+    """Joined texts are copies: a page for each length would hold many times the entries' texts."""
+    grown = [Entries()]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(CHUNK_SIZE - 1):
+            grown.append(grown[-1].extended([entry(number, "x" * 20_000 + str(number))]))
+            assert grown[-1].last.page.messages[0].content
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert held < 3 * CHUNK_SIZE * 20_000
+
+
+def test_a_page_shows_its_own_entries_whichever_was_looked_at_before() -> None:
+    base = sequence(3)
+    branches = [base.extended([entry(number, f"text {number}")]) for number in (3, 4, 5)]
+    grown = [*branches, base, *(branch.extended([entry(9, "last")]) for branch in branches)]
+    for looked in (grown, grown[::-1], grown):
+        for each in looked:
+            wanted = "\n\n".join(item.message.content or "" for item in each)
+            assert [shown.content for shown in each.last.page.messages] == [wanted]

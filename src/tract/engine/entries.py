@@ -72,13 +72,17 @@ def _size(text: str) -> int:
 class Growth:
     """What chunks that grow out of each other have in common: each is a beginning of the next.
 
-    `size` is the number of entries that the longest of them has.
+    `size` is the number of entries that the longest of them has, and `page` what that one shows,
+    once somebody has looked. The others make theirs anew: joined texts are copies, and one for
+    each length would take many times what the entries do.
     """
 
-    __slots__ = ("size",)
+    __slots__ = ("page", "size")
 
     def __init__(self, size: int) -> None:
         self.size: int = size
+        self.page: tuple[tuple[Entry, ...], Page] | None = None
+        """With the very entries that it shows: threads may grow one chunk twice at once."""
 
 
 class Chunk:
@@ -95,10 +99,16 @@ class Chunk:
         """Positions within the chunk by commit hash."""
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
 
-    @cached_property
+    @property
     def page(self) -> Page:
         """What its visible entries show."""
-        return Page.of(_shown(self.items))
+        kept = self.growth.page
+        if kept is not None and kept[0] is self.items:
+            return kept[1]
+        page = Page.of(_shown(self.items))
+        if self.growth.size == len(self.items):
+            self.growth.page = (self.items, page)
+        return page
 
     def grown(self, entries: Sequence[Entry]) -> Chunk:
         """Return the chunk with *entries* behind its own."""
@@ -109,11 +119,12 @@ class Chunk:
         chunk.visible = self.visible or any(entry.visible for entry in entries)
         chunk.nbytes = self.nbytes + sum(entry.nbytes for entry in entries)
         alone = bool(self.items) and self.growth.size == len(self.items)  # or another has grown
+        kept = self.growth.page
         chunk.growth = self.growth if alone else Growth(0)
         chunk.growth.size = len(chunk.items)
-        page = self.__dict__.get("page")
-        if page is not None:  # who looked at this one will most likely look at the next
-            chunk.__dict__["page"] = page.grown(_shown(entries))
+        if kept is not None and kept[0] is self.items:
+            # who looked at this one will most likely look at the next
+            chunk.growth.page = (chunk.items, kept[1].grown(_shown(entries)))
         return chunk
 
     def replaced(self, offset: int, entry: Entry) -> Chunk:
