@@ -8,8 +8,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import time_ns
+from time import sleep, time_ns
 
+import aiosqlite
 import pytest
 import pytest_asyncio
 
@@ -23,11 +24,13 @@ from tract import (
     TractConfig,
 )
 from tract.storage.database import Database, open_database
+from tract.storage.log import WriteAheadLog
 from tract.storage.place import DatabaseFile
 from tract.storage.repositories import BranchName, CommitRecord
 from tract.storage.sqlite import SqliteCommitRepository
 from tract.storage.transaction import WriteTransaction
-from tract.storage.writer import _run_singly
+from tract.storage.worker import Worker
+from tract.storage.writer import GroupWriter, _run_singly
 
 PATIENCE = TractConfig(busy_timeout=0.05)
 
@@ -424,3 +427,32 @@ async def test_once_writes_have_come_together_the_next_ones_wait_for_each_other(
     await landed(database, *(saying(str(number)) for number in range(200)))
 
     assert database.trips - before == 1
+
+
+class _LateLog(WriteAheadLog):
+    """Lets others have a turn between being asked and beginning, as a busy machine does."""
+
+    def shorten(self) -> None:
+        sleep(0.02)
+        super().shorten()
+
+
+async def test_a_long_log_is_shortened_once_though_writes_come_meanwhile(
+    database: Database, db_path: Path
+) -> None:
+    """Each try may keep all writers waiting, for a reader that has stopped."""
+    await landed(database, saying("first"))
+    async with aiosqlite.connect(db_path, isolation_level=None) as connection:
+        worker = Worker(connection, str(db_path))
+        file = await worker.run(DatabaseFile)
+        file.log = _LateLog(connection._conn, str(db_path), limit=100_000, patience=0.2)
+        writer = GroupWriter(worker, file, str(db_path), time_ns)
+        with another_program(db_path) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM commits").fetchall()
+            before = worker.trips
+            for number in range(32):
+                await writer.write(saying(f"{number} " * 2_000))
+            reader.execute("COMMIT")
+
+        assert worker.trips - before == 32 + 1

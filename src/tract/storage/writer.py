@@ -53,6 +53,7 @@ class GroupWriter:
         run = partial(self._run_group, jobs=jobs, moved=moved)
         self._worker.send(run, partial(self._back, moved, deliver))
         if self._log.is_long:  # after this group, which does not wait for it
+            self._log.is_long = False  # else groups that come before it is done would ask again
             self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
 
     def _back(
