@@ -105,6 +105,32 @@ async def test_a_comparison_sees_what_a_merge_brought(main: AsyncTract) -> None:
     assert alone.head_hash == await fork.head()
 
 
+async def test_a_branch_alone_is_seen_since_it_parted_from_the_one_that_asks(
+    main: AsyncTract,
+) -> None:
+    await main.user("shared", generation_config={"n": 0})
+    side = await main.fork("side")
+    await side.user("own", generation_config={"n": 1})
+
+    [seen_from_main] = await main.compare(["side"])
+    assert seen_from_main.generation_configs == ({"n": 1},)
+    [seen_from_itself] = await side.compare(["side"])
+    assert {"n": 0} in seen_from_itself.generation_configs
+    assert {"n": 1} in seen_from_itself.generation_configs
+
+
+async def test_compared_branches_are_counted_alike_whatever_an_api_reported(
+    main: AsyncTract,
+) -> None:
+    side = await main.fork("side")
+    await side.user("a few words")
+    counted = (await side.compile()).token_count
+    await side.record_usage(TokenUsage(100_000, 1))
+
+    assert (await side.compile()).token_count == 100_000
+    assert [one.token_count for one in await main.compare(["side", "side"])] == [counted] * 2
+
+
 async def test_nothing_and_what_is_not_there_are_compared(
     store: TractStore, main: AsyncTract
 ) -> None:

@@ -163,7 +163,7 @@ async def check(branch: AsyncTract, turns: Sequence[Turn], board: Board) -> None
 async def choose(run: Run) -> None:
     """Compare the branches, and squash the one with the reward into `main`, if there is one."""
     trials = {trial.branch: trial for trial in run.task.trials}
-    since = ["main"] if run.task.given else []  # so that what is compared is what came after it
+    since = ["main"] if run.task.given else []  # what is compared came after it
     compared = (await run.main.compare([*since, *trials]))[len(since) :]
     ranked = [(trials[one.branch].reward or 0, -one.token_count, one.branch) for one in compared]
     best, _, picked = max(ranked, key=lambda rank: rank[:2])

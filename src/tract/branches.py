@@ -161,6 +161,9 @@ class BranchCalls(Handle):
     async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
         """Return what branches have come to since they parted, in the order of *names*.
 
+        One branch alone is seen since it parted from this handle's. Tokens are counted, not those
+        that an API reported, so that they can be compared.
+
         Raises:
             BranchNotFoundError: there is no such branch, or it has no commit.
             RefNameError: a name is no name for a branch.
@@ -171,7 +174,7 @@ class BranchCalls(Handle):
             )
         branches = [checked_ref(name) for name in names]
         with self._call():
-            return await self._runtime.comparer.compare(self.tract_id, branches)
+            return await self._runtime.comparer.compare(self._branch, branches)
 
     async def stats(self) -> BranchStats:
         """Return the size of this branch: what its history holds and what its context has."""

@@ -69,15 +69,15 @@ class Comparer:
         self._commits = commits
         self._reader = reader
 
-    async def compare(self, tract_id: str, names: Sequence[str]) -> list[BranchComparison]:
+    async def compare(self, branch: BranchName, names: Sequence[str]) -> list[BranchComparison]:
         """Return branches side by side.
 
         Raises:
             BranchNotFoundError: there is no such branch, or it has no commit.
         """
-        surveys = await self._commits.survey(tract_id, names)
+        surveys = await self._commits.survey(branch, names)
         return [
-            await self._comparison(tract_id, name, survey)
+            await self._comparison(branch._replace(branch=name), survey)
             for name, survey in zip(names, surveys, strict=True)
         ]
 
@@ -115,13 +115,13 @@ class Comparer:
         )
         return await self._threads.run(compare)
 
-    async def _comparison(self, tract_id: str, name: str, survey: Survey) -> BranchComparison:
-        branch = BranchName(tract_id, name)
-        position = Position(survey.head_hash)
-        context = await self._reader.compile(branch, position, ViewOptions())
+    async def _comparison(self, branch: BranchName, survey: Survey) -> BranchComparison:
+        found = await self._reader.snapshot(branch, Position(survey.head_hash))
+        # counted here for all of them, even where an API has reported for some
+        context = await self._reader.view(Found(found.snapshot, None), ViewOptions())
         messages = context.messages
         return BranchComparison(
-            branch=name,
+            branch=branch.branch,
             head_hash=survey.head_hash,
             entries=context.commit_count,
             token_count=context.token_count,

@@ -46,18 +46,18 @@ def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | Non
 
 
 def survey(
-    connection: sqlite3.Connection, *, tract_id: str, branches: Sequence[str]
+    connection: sqlite3.Connection, *, branch: BranchName, names: Sequence[str]
 ) -> list[Survey]:
     """See `CommitRepository.survey`."""
-    heads = [_head(connection, BranchName(tract_id, name)) for name in branches]
-    usages = {
-        row[0]: TokenUsage(*row[1:]) for row in refs.USAGES.all(connection, tract_id=tract_id)
-    }
-    reached = [
-        {row[0]: row[4] for row in walk_all(connection, sql.WALK_CONFIGS, tract_id, [head])}
-        for head in heads
-    ]
+    tract_id = branch.tract_id
+    heads = [_head(connection, BranchName(tract_id, name)) for name in names]
+    rows = refs.USAGES.all(connection, tract_id=tract_id)
+    usages = {row[0]: TokenUsage(*row[1:]) for row in sound(rows, bytes, int, int, int)}
+    reached = [_configs(connection, tract_id, head) for head in heads]
     shared = set.intersection(*map(set, reached)) if reached else set()
+    if len({*names}) == 1:  # one by itself has parted from the branch that asks, or from none
+        own = None if branch.branch in names else find_head_place(connection, branch)
+        shared = set() if own is None else shared & _configs(connection, tract_id, own).keys()
     return [
         Survey(
             head.commit_hash.hex(),
@@ -71,6 +71,12 @@ def survey(
         )
         for head, commits in zip(heads, reached, strict=True)
     ]
+
+
+def _configs(connection: sqlite3.Connection, tract_id: str, head: Place) -> dict[bytes, str | None]:
+    """Return the configs of all commits that a head reaches, newest first."""
+    rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head])
+    return {row[0]: row[4] for row in rows}
 
 
 def steps(

@@ -346,8 +346,10 @@ class CommitRepository(ABC):
         """Return how much a head reaches."""
 
     @abstractmethod
-    async def survey(self, tract_id: str, branches: Sequence[str]) -> list[Survey]:
-        """Return what happened on branches, all seen at one moment.
+    async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:
+        """Return what happened on branches of the tract, all seen at one moment.
+
+        One alone is seen beside *branch*, unless that is the one.
 
         Raises:
             BranchNotFoundError: there is no such branch, or it has no commit.

@@ -134,8 +134,8 @@ class SqliteCommitRepository(CommitRepository):
         measure = partial(relations.sizes, tract_id=tract_id, head_hash=head_hash)
         return await self._database.read(measure)
 
-    async def survey(self, tract_id: str, branches: Sequence[str]) -> list[Survey]:
-        look = partial(relations.survey, tract_id=tract_id, branches=branches)
+    async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:
+        look = partial(relations.survey, branch=branch, names=names)
         return await self._database.read(look)
 
     async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
