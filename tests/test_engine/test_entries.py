@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +14,9 @@ from hypothesis import strategies as st
 
 from tract import Message, Priority, ToolCall
 from tract.engine.entries import CHUNK_SIZE, Entries, Entry, bytes_of
+from tract.engine.pages import Page, joined_messages, openai_dicts
+from tract.engine.rendering import joined, joined_runs
+from tract.formats.openai import to_openai
 
 BOUNDARIES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 200]
 
@@ -148,3 +156,38 @@ def test_a_page_shows_its_own_entries_whichever_was_looked_at_before() -> None:
         for each in looked:
             wanted = "\n\n".join(item.message.content or "" for item in each)
             assert [shown.content for shown in each.last.page.messages] == [wanted]
+
+
+@pytest.mark.parametrize("show", [joined_messages, openai_dicts])
+def test_a_run_of_one_role_through_many_pages_is_joined_once(show: Callable[..., Any]) -> None:
+    """Not once more at each page: that would copy its texts again and again."""
+    pages = sequence(50 * CHUNK_SIZE).pages
+    show(pages)
+    joins: list[str] = []
+
+    def note(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code is joined.__code__:
+            joins.append(event)
+
+    sys.setprofile(note)
+    try:
+        shown = show(pages)
+    finally:
+        sys.setprofile(None)
+
+    assert len(shown) == 1
+    assert len(joins) == 1
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["user", "assistant", "call", "tool"]), max_size=4)),
+)
+def test_pages_show_what_their_messages_do_together(parts: list[list[str]]) -> None:
+    call = Message("assistant", tool_calls=(ToolCall("1", "f", "{}"),))
+    made = {"call": call, "tool": Message("tool", "r", tool_call_id="1", tool_name="f")}
+    messages = [[made.get(role, Message(role, role)) for role in part] for part in parts]
+    pages = [Page.of(part) for part in messages]
+    together = list(joined_runs(chain.from_iterable(messages)))
+
+    assert joined_messages(pages) == together
+    assert openai_dicts(pages) == to_openai(together)

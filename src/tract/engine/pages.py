@@ -64,18 +64,27 @@ class Page:
 def joined_messages(pages: Iterable[Page]) -> list[Message]:
     """Return the messages of all pages, consecutive ones of a role joined."""
     shown: list[Message] = []
+    run: list[Message] = []  # what the last one shown is to be joined of; once, or it is quadratic
     for page in pages:
         messages = page.messages
         if shown and messages and joins(shown[-1], messages[0]):
-            shown[-1] = joined((shown[-1], messages[0]))
+            run = run or [shown[-1]]
+            run.append(messages[0])
+            shown[-1] = messages[0]
             messages = messages[1:]
+        if run and messages:
+            shown[-1] = joined(run)
+            run = []
         shown.extend(messages)
+    if run:
+        shown[-1] = joined(run)
     return shown
 
 
 def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
     """Return what `to_openai` makes of `joined_messages`, as new dicts."""
     dicts: list[dict[str, Any]] = []
+    run: list[Message] = []
     last: Message | None = None
     for page in pages:
         made = page.openai
@@ -83,13 +92,17 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
             return to_openai(joined_messages(pages))
         if not made:
             continue
-        dicts.extend(map(_copy if page.has_calls else dict.copy, made))
         if last is not None and joins(last, page.messages[0]):
-            last = joined((last, page.messages[0]))
-            dicts[-len(made) - 1 : 1 - len(made) or None] = [message_to_openai(last)]
-            if len(made) == 1:
-                continue
+            run = run or [last]
+            run.append(page.messages[0])
+            made = made[1:]
+        if run and made:
+            dicts[-1] = message_to_openai(joined(run))
+            run = []
+        dicts.extend(map(_copy if page.has_calls else dict.copy, made))
         last = page.messages[-1]
+    if run:
+        dicts[-1] = message_to_openai(joined(run))
     return dicts
 
 
