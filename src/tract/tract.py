@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from os import PathLike, fspath
 from types import TracebackType
@@ -27,9 +27,6 @@ from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
 from tract.engine.usage import parse_usage
 from tract.engine.verifying import Verifier
-from tract.engine.watching import Watch
-from tract.formats.anthropic_stream import AnthropicEvents
-from tract.formats.openai_stream import OpenAIChunks
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
@@ -46,9 +43,9 @@ from tract.protocols import (
 )
 from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import Position
-from tract.stream import OnInterrupt, Recording, Stream, StreamOptions
+from tract.streaming import StreamCalls
 
-__all__ = ["AsyncTract", "CommitOptions", "RecordOptions"]
+__all__ = ["AsyncTract", "CommitOptions"]
 
 T = TypeVar("T")
 
@@ -64,17 +61,7 @@ class CommitOptions(TypedDict, total=False):
     expected_head: str | UnsetType | None
 
 
-class RecordOptions(TypedDict, total=False):
-    """The keywords of `AsyncTract.record_openai` and `AsyncTract.record_anthropic`."""
-
-    generation_config: dict[str, Any] | None
-    metadata: dict[str, Any] | None
-    message: str | None
-    on_interrupt: OnInterrupt
-    head_hash: str | None
-
-
-class AsyncTract(BranchCalls):
+class AsyncTract(BranchCalls, StreamCalls):
     """One agent's or one project's versioned context: a handle on one branch of a tract.
 
     Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
@@ -189,67 +176,6 @@ class AsyncTract(BranchCalls):
         """
         self._check_open()
         return Batch(self._runtime, self._branch, checked_head("expected_head", expected_head))
-
-    def stream(
-        self,
-        *,
-        role: Literal["system", "user", "assistant"] = "assistant",
-        name: str | None = None,
-        generation_config: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-        message: str | None = None,
-        on_interrupt: OnInterrupt = "keep",
-    ) -> Stream:
-        """Return a stream: `async with tract.stream() as stream:` makes one message of its writes.
-
-        Args:
-            role: who speaks.
-            name: the speaker's name.
-            generation_config: as `commit` takes it, and so are *metadata* and *message*.
-            metadata: marked `{"interrupted": true, "reason": …}` where the block was left by an
-                exception or a cancellation.
-            message: a note on the commit.
-            on_interrupt: `keep` commits what had come in that case, `discard` nothing.
-        """
-        self._check_open()
-        options = StreamOptions(role, name, generation_config, metadata, message, on_interrupt)
-        return Stream(self._runtime, self._branch, options)
-
-    def record_openai(
-        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
-    ) -> Recording[T]:
-        """Return an iterator over *response*, a Chat Completions stream, that commits its reply.
-
-        Each chunk is passed through, unchanged. At the end text, tool calls and usage are kept in
-        one transaction, with what the response names in the metadata: `model`, `response_id`,
-        `finish_reason`. What is cut off is kept as `stream` does it; a tool call that was cut off
-        is no tool call, but in the metadata, under `unfinished_tool_calls`.
-
-        Args:
-            response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
-            options: `generation_config`, `metadata`, `message`, `on_interrupt` as for `stream`;
-                `head_hash`, the head that was compiled for the call, to which the usage belongs
-                (that of the first chunk's time if left out).
-
-        Raises, on iterating:
-            CommitNotFoundError: the tract has no commit *head_hash*.
-            ContentValidationError: config, metadata or message cannot be stored.
-        """
-        self._check_open()
-        given = StreamOptions(**options)
-        return Recording(self._runtime, self._branch, given, response, OpenAIChunks())
-
-    def record_anthropic(
-        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
-    ) -> Recording[T]:
-        """Return an iterator over *response*, a Messages stream, that commits its reply.
-
-        See `record_openai`; *response* is that of `messages.create(stream=True)` or of
-        `messages.stream()`.
-        """
-        self._check_open()
-        given = StreamOptions(**options)
-        return Recording(self._runtime, self._branch, given, response, AnthropicEvents())
 
     async def compile(
         self,
@@ -427,30 +353,6 @@ class AsyncTract(BranchCalls):
             return await self._runtime.reader.compile(
                 self._branch, Position(commit_hash=head), ViewOptions()
             )
-
-    def watch(self, after: str | None = None) -> Watch:
-        """Return what yields every commit of this branch, once and in order, until it is left.
-
-        ```python
-        async for commit in tract.watch(after="head"):
-            ...
-        ```
-
-        What this process commits comes at once, what others commit within 100 ms. Nobody waits
-        for who watches, however slow, and nothing is lost on it. When the branch is moved so that
-        it no longer has a commit that was yielded, a `BranchReset` tells where it was taken back
-        to, and its commits go on from there. Closing the store or this handle ends the loop.
-
-        Args:
-            after: None for all commits from the first; a hash for those that are not in its
-                history; `"head"` for those that come from now on.
-
-        Raises:
-            CommitNotFoundError: on the first step, the tract has no commit *after*.
-        """
-        after = None if after is None else checked_hash(after)
-        self._check_open()
-        return Watch(self._runtime.watching, self._branch, after, lambda: not self._closed)
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.

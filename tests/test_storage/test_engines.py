@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,12 +153,17 @@ async def test_an_engine_disposed_of_under_a_store_is_told_to_everybody_and_hang
     await tract.user("hello")
     await engine.dispose()
 
-    calls = (tract.user, tract.head, tract.log, store.tract_ids)
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: tract.user("more"),
+        tract.head,
+        tract.log,
+        store.tract_ids,
+    )
     for _ in range(2):
         for call in calls:
             async with asyncio.timeout(5):
                 with pytest.raises(StorageError, match="dispose of an engine after") as refusal:
-                    await (call("more") if call == tract.user else call())  # type: ignore[operator]
+                    await call()
             assert refusal.value.path == ":memory:"
     async with asyncio.timeout(5):
         await store.aclose()

@@ -9,11 +9,32 @@ Any method may raise a `StorageError`. JSON travels as text, times as microsecon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
 
 from tract.models.query import ConfigCondition, ConfigField
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
+from tract.storage.values import (
+    Arrivals,
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    Cursor,
+    Located,
+    Move,
+    Origin,
+    Position,
+    RefRecord,
+    Relation,
+    Seal,
+    Sizes,
+    SpooledStream,
+    SpoolPart,
+    StoredCommit,
+    StreamEnd,
+    StreamName,
+    Survey,
+)
 
 __all__ = [
     "ArrivalRepository",
@@ -42,237 +63,6 @@ __all__ = [
     "Survey",
     "UsageRepository",
 ]
-
-
-class BranchName(NamedTuple):
-    """A branch of a tract; one that `must_exist` is not made by its first commit."""
-
-    tract_id: str
-    branch: str
-    must_exist: bool = False
-
-
-class StreamName(NamedTuple):
-    """A stream of a branch; `stream_id` is unique in the store."""
-
-    branch: BranchName
-    stream_id: str
-
-
-class SpoolPart(NamedTuple):
-    """What came of a stream since its part before; numbers start at 0, fragments are JSON values."""
-
-    stream: StreamName
-    number: int
-    fragments: Sequence[Any]
-
-
-class SpooledStream(NamedTuple):
-    """A stream of which parts are stored; `updated_at` is when its owner last gave a sign."""
-
-    stream: StreamName
-    owner: str
-    updated_at: int
-
-
-class StreamEnd(NamedTuple):
-    """What happens in the same transaction as a stream's commits: its parts are dropped.
-
-    With `claim` the commits are made only if somebody's parts are still there. `usage` is kept for
-    the commit `head_hash`, as counts and as the report itself.
-    """
-
-    stream: StreamName
-    claim: bool = False
-    head_hash: str | None = None
-    usage: tuple[TokenUsage, str] | None = None
-
-
-class Seal(Protocol):
-    """Names a commit once its place in the history is known; see `engine.hashing`."""
-
-    def __call__(
-        self,
-        *,
-        parent: str | None,
-        timestamp: int,
-        target: str | None,
-        merge_parent: str | None = None,
-    ) -> str: ...
-
-
-class Origin(NamedTuple):
-    """Where a commit's content came from: `kind` is `squash` or `cherry-pick`."""
-
-    kind: str
-    source_hash: str
-
-
-class CommitDraft(NamedTuple):
-    """A commit that has no place yet; `target` may be an earlier draft's index in the same call.
-
-    `merge_parent` is the head that a merge brings in.
-    """
-
-    content_type: str
-    operation: str
-    content_hash: str
-    data: bytes
-    target: str | int | None
-    message: str | None
-    metadata_json: str | None
-    generation_config_json: str | None
-    token_count: int
-    token_source: str
-    seal: Seal
-    merge_parent: str | None = None
-    origins: tuple[Origin, ...] = ()
-
-
-class CommitRecord(NamedTuple):
-    """A commit as it is stored."""
-
-    commit_hash: str
-    tract_id: str
-    parent_hash: str | None
-    content_hash: str
-    content_type: str
-    operation: str
-    edit_target: str | None
-    message: str | None
-    token_count: int
-    metadata_json: str | None
-    generation_config_json: str | None
-    created_at: int
-    merge_parent: str | None = None
-
-
-class StoredCommit(NamedTuple):
-    """A commit and its blob as they lie in the database, for checking; None: no such blob.
-
-    Columns that hold what cannot have been stored are blank, and named in `unreadable`.
-    """
-
-    record: CommitRecord
-    data: bytes | None
-    token_source: str = ""
-    segment: int = 0
-    unreadable: tuple[str, ...] = ()
-
-
-class RefRecord(NamedTuple):
-    """A branch or a tag, by its short name."""
-
-    name: str
-    commit_hash: str
-    created_at: int
-    updated_at: int
-
-
-class Move(NamedTuple):
-    """A branch pointed to *old_hash* (None: it was not there) and then to *new_hash*."""
-
-    branch: str
-    old_hash: str | None
-    new_hash: str | None
-    action: str
-    note: str | None
-    created_at: int
-
-
-class Relation(NamedTuple):
-    """How two heads of a tract stand to each other.
-
-    `parents` has the two parents of every commit that either reaches. `changes` tells of every
-    EDIT and ANNOTATE among them its operation and its target.
-    """
-
-    ours: str | None
-    theirs: str
-    parents: Mapping[str, tuple[str | None, str | None]]
-    changes: Mapping[str, tuple[str, str]]
-
-
-class Sizes(NamedTuple):
-    """What a head reaches: commits, the blobs that these have, and the blobs' bytes."""
-
-    commits: int
-    blobs: int
-    nbytes: int
-
-
-class Survey(NamedTuple):
-    """What happened on a branch, in all and since the commits that other branches share.
-
-    `usage` and `usage_since` are what was reported, `configs_since` the configs as JSON, oldest
-    commit first.
-    """
-
-    head_hash: str
-    usage: Sequence[TokenUsage]
-    usage_since: Sequence[TokenUsage]
-    configs_since: Sequence[str]
-
-
-class Position(NamedTuple):
-    """Where to look in a history: a commit, or a branch's newest commit at or before a time.
-
-    With both None it is the branch's head.
-    """
-
-    commit_hash: str | None = None
-    at_time: int | None = None
-
-
-class Located(NamedTuple):
-    """A head and how to reach it.
-
-    `head_hash` is None where the history is empty there. `steps` lead from `base_hash` (known to
-    the caller, or None for the beginning) to the head; None where they were too many to read
-    at once, and empty where the head itself is known.
-    """
-
-    head_hash: str | None
-    usage: TokenUsage | None
-    base_hash: str | None
-    steps: Sequence[CommitStep] | None
-
-
-class Cursor(NamedTuple):
-    """How far someone has read a branch; `Cursor(commit_hash)` stands behind a commit.
-
-    It has read what `base` contains, and the first `skip` commits of what `target` has beyond
-    that; without a target it goes on to wherever the branch points. `ahead` names what comes
-    next, and `then` is where it stands behind that.
-    """
-
-    base: str | None
-    skip: int = 0
-    target: str | None = None
-    ahead: tuple[str, ...] = ()
-    then: Cursor | None = None
-
-    @property
-    def place(self) -> tuple[str | None, int, str | None, int]:
-        """What tells this cursor from others of its branch."""
-        return self.base, self.skip, self.target, len(self.ahead)
-
-    @property
-    def is_at_head(self) -> bool:
-        """Whether it had read all of the branch."""
-        return self.target is None and not self.ahead
-
-
-class Arrivals(NamedTuple):
-    """The next commits of a branch behind a cursor, and the cursor behind them.
-
-    `moved` is where the branch was taken back to, if it no longer contains what was read; the
-    records follow on that.
-    """
-
-    moved: Cursor | None
-    records: Sequence[CommitRecord]
-    cursor: Cursor
 
 
 class CommitRepository(ABC):
