@@ -20,6 +20,7 @@ from tract import (
     ToolCall,
     TractConfig,
 )
+from tract.engine.entries import CHUNK_SIZE
 
 COUNTER = TiktokenCounter()
 CALL = {
@@ -183,3 +184,23 @@ async def test_a_repr_tells_head_size_and_source() -> None:
             f"<SnapshotContext head={info.commit_hash[:12]} entries=1 tokens=8 "
             "(tiktoken:o200k_base)>"
         )
+
+
+@pytest.mark.parametrize("before", range(CHUNK_SIZE - 3, CHUNK_SIZE + 2))
+async def test_texts_and_a_call_that_follows_join_wherever_they_stand(before: int) -> None:
+    """Entries are kept in chunks, each with its messages joined; what meets at an edge joins too."""
+    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+        async with tract.batch() as batch:
+            for number in range(before):
+                batch.commit({"content_type": "freeform", "payload": number})
+            for text in ("a plan", "a reason"):
+                batch.commit({"content_type": "reasoning", "text": text})
+            call = {"tool_name": "f", "direction": "call", "payload": "{}", "call_id": "c"}
+            batch.commit({"content_type": "tool_io", **call})
+        context = await tract.compile()
+
+    assert [(message.role, len(message.tool_calls)) for message in context.messages] == [
+        ("assistant", 1)
+    ]
+    assert len(context.to_openai()) == 1
+    assert context.token_count == COUNTER.count_messages(context.to_dicts())

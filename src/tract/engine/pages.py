@@ -19,15 +19,25 @@ __all__ = ["Page", "joined_messages", "openai_dicts"]
 
 
 class Page:
-    """A part of a context, never changed: its messages, consecutive ones of a role joined."""
+    """A part of a context, never changed: its messages, consecutive ones of a role joined.
 
-    def __init__(self, messages: tuple[Message, ...]) -> None:
+    `first` is the first of them before it was joined with others, which decides whether they join
+    what comes before: a text does, where that text with tool calls would not.
+    """
+
+    def __init__(self, messages: tuple[Message, ...], first: Message | None) -> None:
         self.messages: tuple[Message, ...] = messages
+        self.first: Message | None = first
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Page:
         """Return the page of *messages*."""
-        return cls(tuple(joined_runs(messages)))
+        messages = tuple(messages)
+        return cls(tuple(joined_runs(messages)), messages[0] if messages else None)
+
+    def follows(self, last: Message) -> bool:
+        """Tell whether its first message joins the page whose last one is *last*."""
+        return self.first is not None and joins(last, self.first)
 
     @cached_property
     def openai(self) -> tuple[dict[str, Any], ...] | None:
@@ -47,14 +57,16 @@ class Page:
     def grown(self, messages: Iterable[Message]) -> Page:
         """Return the page with *messages* behind its own, and what has been made of these."""
         shown = list(self.messages)
+        first = self.first
         kept = len(shown)
         for message in messages:
+            first = first or message
             if shown and joins(shown[-1], message):
                 kept = min(kept, len(shown) - 1)
                 shown[-1] = joined((shown[-1], message))
             else:
                 shown.append(message)
-        page = Page(tuple(shown))
+        page = Page(tuple(shown), first)
         made = self.__dict__.get("openai")
         if made is not None and all(map(has_ids, shown[kept:])):
             page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))
@@ -67,7 +79,7 @@ def joined_messages(pages: Iterable[Page]) -> list[Message]:
     run: list[Message] = []  # what the last one shown is to be joined of; once, or it is quadratic
     for page in pages:
         messages = page.messages
-        if shown and messages and joins(shown[-1], messages[0]):
+        if shown and page.follows(shown[-1]):
             run = run or [shown[-1]]
             run.append(messages[0])
             shown[-1] = messages[0]
@@ -92,7 +104,7 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
             return to_openai(joined_messages(pages))
         if not made:
             continue
-        if last is not None and joins(last, page.messages[0]):
+        if last is not None and page.follows(last):
             run = run or [last]
             run.append(page.messages[0])
             made = made[1:]
