@@ -270,3 +270,16 @@ async def test_a_wrong_target_is_told_as_without_a_budget() -> None:
 def test_a_budget_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TokenBudgetConfig(**wrong)
+
+
+async def test_a_budget_leaves_what_snapshots_share_and_what_is_counted_of_it_as_it_is() -> None:
+    """Checking a commit makes a context that is thrown away; the commit's own is to grow on."""
+
+    async def held(config: TractConfig) -> int:
+        async with TractStore.open(config=config, tokenizer=WordCounter()) as store:
+            for number in range(60):
+                await store.tract("t").user(f"{number} " * 500)
+                await store.tract("t").compile()
+            return store.cache_info().bytes
+
+    assert await held(reject(10**9)) == await held(TractConfig())

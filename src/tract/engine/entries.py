@@ -216,6 +216,10 @@ class Entries:
                 return number * CHUNK_SIZE + found
         return None
 
+    def apart(self) -> Entries:
+        """Return the sequence with a last chunk that nothing has grown out of."""
+        return Entries(self.full, Chunk(self.last.items))
+
     def extended(self, entries: Sequence[Entry]) -> Entries:
         """Return the sequence with *entries* at its end."""
         size = len(self.tail) + len(entries)

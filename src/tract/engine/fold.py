@@ -38,6 +38,13 @@ class Snapshot:
     nbytes: int = 0
     counts: dict[bool, int] = field(default_factory=dict, compare=False)
 
+    def apart(self) -> Snapshot:
+        """Return this snapshot for growing what will not be kept.
+
+        Only one that grows out of a chunk shares it; that is to be the next commit's.
+        """
+        return replace(self, entries=self.entries.apart())
+
 
 def fold_steps(
     snapshot: Snapshot,

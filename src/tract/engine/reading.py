@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tract.engine.cache import CacheKey, SnapshotCache
 from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.fold import Snapshot
 from tract.engine.threads import Threads
 from tract.protocols import (
     CommitStep,
@@ -120,7 +121,10 @@ class ContextReader:
 
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
         """Return the context that *steps* would make of a snapshot; nothing is stored or cached."""
-        snapshot = await self._fold(found.snapshot, steps)
+        base = found.snapshot
+        if isinstance(base, Snapshot):
+            base = base.apart()
+        snapshot = await self._fold(base, steps)
         return await self.view(Found(snapshot, None), ViewOptions())
 
     def _known(self, tract_id: str, commit_hash: str) -> bool:
