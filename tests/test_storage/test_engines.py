@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -185,3 +187,28 @@ async def test_reads_share_a_trip_also_while_the_engines_owner_has_a_transaction
         assert heads == [made.commit_hash] * 8
         assert await answer(engine, "SELECT count(*) FROM theirs") == 0
     await engine.dispose()
+
+
+@pytest.mark.parametrize("factories", [(sqlite3.Row, str), (None, bytes)], ids=["rows", "texts"])
+async def test_connections_that_read_rows_their_own_way_are_used_and_go_back_so(
+    db_path: Path, factories: tuple[Any, Any]
+) -> None:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(db_path)
+        connection.row_factory, connection.text_factory = factories
+        return connection
+
+    async def made() -> aiosqlite.Connection:
+        return await aiosqlite.Connection(connect, iter_chunk_size=64)
+
+    options = {"poolclass": StaticPool, "async_creator": made}
+    async with asyncio.timeout(10), engine_of(db_path, **options) as engine:
+        async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
+            tract = store.tract("agent")
+            info = await tract.user("hello", generation_config={"model": "m"})
+            assert await tract.query_by_config("model", "=", "m") == [info]
+            assert (await tract.verify()).faults == ()
+
+        async with engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            assert (raw.row_factory, raw.text_factory) == factories

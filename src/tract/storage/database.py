@@ -214,6 +214,7 @@ class _Held:
         self._connection = connection
         self.worker = worker
         self._found: dict[str, int] = {}
+        self._factories: tuple[Any, Any] = (None, str)
         self.file: DatabaseFile | None = None
         """Where this connection writes, if it is the one that does."""
 
@@ -225,6 +226,7 @@ class _Held:
         return cls(connection, Worker(driver, path, borrowed=True))
 
     async def prepare(self, config: TractConfig, path: str, *, migrating: bool) -> None:
+        self._factories = await self.worker.run(lambda raw: _set_factories(raw, (None, str)))
         self._found = await self.worker.run(options_of)
         await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
@@ -237,8 +239,16 @@ class _Held:
                     file = self.file
                     await self.worker.run(lambda _: file.release())
                 await self.worker.run(lambda raw: set_options(raw, self._found))
+                await self.worker.run(lambda raw: _set_factories(raw, self._factories))
             finally:
                 await self._connection.close()
+
+
+def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Set what rows and texts are read as, and return what they were read as before."""
+    found = connection.row_factory, connection.text_factory
+    connection.row_factory, connection.text_factory = factories
+    return found
 
 
 def _prepare(
