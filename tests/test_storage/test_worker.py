@@ -113,3 +113,11 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
 
     assert not connection._thread.is_alive()
     assert ran == [True, True]
+
+
+async def test_an_iterator_that_ends_over_there_keeps_nobody_waiting(worker: Worker) -> None:
+    """No future takes a StopIteration."""
+    nothing = iter(())
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await worker.run(lambda _: next(nothing))

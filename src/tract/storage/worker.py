@@ -120,6 +120,12 @@ class Worker:
             explained = translate(error, self._path)
             explained.__cause__ = error
             return explained
+        if isinstance(
+            error, StopIteration
+        ):  # which no future takes: its caller would wait for ever
+            stopped = RuntimeError("a StopIteration was raised on a connection's thread")
+            stopped.__cause__ = error
+            return stopped
         if isinstance(error, StorageError):
             error.locate(self._path)
         return error
