@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import subprocess
 import sys
@@ -287,6 +288,22 @@ async def test_a_task_that_a_call_has_left_behind_is_no_longer_within_it() -> No
 async def _checked_later(gate: CallGate) -> None:
     await asyncio.sleep(0.01)
     gate.check_outside()
+
+
+async def test_a_call_closed_from_outside_its_task_is_over_and_says_nothing() -> None:
+    """As the interpreter does with what is left of a loop that ended in the middle of it."""
+    gate = CallGate("p")
+
+    async def call() -> None:
+        with gate.call():
+            await asyncio.sleep(10)
+
+    left = call()
+    contextvars.Context().run(left.send, None)
+    left.close()
+
+    async with asyncio.timeout(5):
+        await gate.close()
 
 
 async def test_closing_an_idle_gate_waits_for_nothing() -> None:

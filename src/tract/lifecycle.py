@@ -125,9 +125,11 @@ class _Call:
         self.active = False
         if isinstance(exc, StorageError):
             exc.locate(self._gate.path)
-        if self._token is not None:
-            _under_way.reset(self._token)
         self._gate._leave()
+        if (
+            self._token is not None and _under_way.get() is self
+        ):  # else closed from outside its task
+            _under_way.reset(self._token)
 
     def is_of(self, gate: CallGate) -> bool:
         """Tell whether this call is under way on *gate*."""
