@@ -48,7 +48,7 @@ CREDENTIALS = [
 HARMLESS = [
     *("max_tokens", "token_count", "logit_bias", "presence_penalty", "prompt_tokens", "token"),
     *("tokens", "max_completion_tokens", "budget_tokens", "stop_token_ids", "key", "keys", "model"),
-    *("user", "session_id", "authority", "author", "secretary", "api_key_count", "has_password"),
+    *("user", "session_id", "authority", "author", "secretary", "api_key_count"),
     *("prompt_cache_key", "safety_identifier", "seed", "bearing", "credit", "api.key", "", "-"),
 ]
 
@@ -368,3 +368,30 @@ async def test_an_error_tells_no_password_of_a_url(url: str, tmp_path: Path) -> 
         while error is not None:
             assert SECRET not in f"{error}{error!r}{vars(error)}"
             error = error.__cause__
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("tavily_api_key", "SERPAPI-API-KEY", "my api key", "db_password", "appSecret"),
+        *("vertex_credentials", "x-forwarded-authorization", "api_keys", "basic_auth", "bot_token"),
+        *("api_key\n", "api\u2011key", "api\u00a0key", "\uff41\uff50\uff49_key", "api\u200bkey"),
+    ],
+)
+async def test_a_credential_is_known_by_its_end_and_in_any_dress(
+    tract: AsyncTract, key: str
+) -> None:
+    """Of whichever service it is, and with whichever spaces, dashes and widths of letters."""
+    given = {"model": "m", "nested": [{key: "s3cret"}]}
+    info = await tract.commit(SAID, generation_config=given, metadata=given)
+
+    assert info.generation_config == {"model": "m", "nested": [{key: "[redacted]"}]}
+    assert info.metadata == info.generation_config
+
+
+async def test_a_short_name_counts_whole_only() -> None:
+    config = TractConfig(redact_keys=frozenset({"key"}))
+    async with AsyncTract.open(config=config) as tract:
+        info = await tract.commit(SAID, generation_config={"key": "a", "monkey": "b"})
+
+    assert info.generation_config == {"key": "[redacted]", "monkey": "b"}

@@ -377,6 +377,8 @@ class AsyncTract(BranchCalls, StreamCalls):
             verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
             async for batch in self._runtime.commits.stored(self.tract_id, heads):
                 await verifier.check(batch)
+            for branch in await self._runtime.refs.misplaced(self.tract_id):
+                verifier.misplaced(branch.name, branch.commit_hash)
         return verifier.report()
 
     async def aclose(self) -> None:

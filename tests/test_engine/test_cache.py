@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from support.opening import COUNTER
 from tract import CompileSnapshot, Message, Priority, TractConfig, TractStore
 from tract.engine.cache import CacheKey, SnapshotCache
 from tract.engine.entries import CHUNK_SIZE, Entries, Entry
@@ -257,3 +259,25 @@ async def test_a_small_cache_stays_within_its_bound_and_gives_the_same_contexts(
 
         assert results[0] == results[1]
         assert tight.cache_info().evictions > 0
+
+
+async def test_contexts_that_were_looked_at_stay_within_the_caches_bound() -> None:
+    """What texts of one role are joined to is kept as well as they are, and not counted."""
+    largest = 10_000_000
+    config = TractConfig(cache_max_bytes=largest)
+    async with TractStore.open(config=config, tokenizer=COUNTER) as store:
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(20):
+                tract = store.tract(f"t{number}")
+                async with tract.batch() as batch:
+                    for part in range(40):
+                        text = f"{number} {part} " + "x" * 20_000
+                        batch.commit({"content_type": "reasoning", "text": text})
+                assert (await tract.compile()).messages
+            held = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+
+    assert held < largest + 5_000_000

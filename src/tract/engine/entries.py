@@ -18,6 +18,7 @@ from tract.protocols import Message
 __all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
 
 CHUNK_SIZE = 64
+_MOST_COPIED = 32_000  # characters of joined texts that a chunk keeps; it has short ones then
 _ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
 _TEXT_OVERHEAD = 49
 
@@ -107,8 +108,12 @@ class Chunk:
             return kept[1]
         page = Page.of(_shown(self.items))
         if self.growth.size == len(self.items):
-            self.growth.page = (self.items, page)
+            self._keep(page)
         return page
+
+    def _keep(self, page: Page) -> None:
+        """Keep what was made, unless it is mostly copies, which nobody counts."""
+        self.growth.page = (self.items, page) if page.copied <= _MOST_COPIED else None
 
     def grown(self, entries: Sequence[Entry]) -> Chunk:
         """Return the chunk with *entries* behind its own."""
@@ -124,7 +129,7 @@ class Chunk:
         chunk.growth.size = len(chunk.items)
         if kept is not None and kept[0] is self.items:
             # who looked at this one will most likely look at the next
-            chunk.growth.page = (chunk.items, kept[1].grown(_shown(entries)))
+            chunk._keep(kept[1].grown(_shown(entries)))
         return chunk
 
     def replaced(self, offset: int, entry: Entry) -> Chunk:

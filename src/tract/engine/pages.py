@@ -22,18 +22,23 @@ class Page:
     """A part of a context, never changed: its messages, consecutive ones of a role joined.
 
     `first` is the first of them before it was joined with others, which decides whether they join
-    what comes before: a text does, where that text with tool calls would not.
+    what comes before: a text does, where that text with tool calls would not. `copied` counts the
+    characters of texts that are there because others were joined.
     """
 
-    def __init__(self, messages: tuple[Message, ...], first: Message | None) -> None:
+    def __init__(self, messages: tuple[Message, ...], first: Message | None, copied: int) -> None:
         self.messages: tuple[Message, ...] = messages
         self.first: Message | None = first
+        self.copied: int = copied
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Page:
         """Return the page of *messages*."""
         messages = tuple(messages)
-        return cls(tuple(joined_runs(messages)), messages[0] if messages else None)
+        given = set(map(id, messages))
+        shown = tuple(joined_runs(messages))
+        copied = sum(_length(message) for message in shown if id(message) not in given)
+        return cls(shown, messages[0] if messages else None, copied)
 
     def follows(self, last: Message) -> bool:
         """Tell whether its first message joins the page whose last one is *last*."""
@@ -59,18 +64,24 @@ class Page:
         shown = list(self.messages)
         first = self.first
         kept = len(shown)
+        copied = self.copied
         for message in messages:
             first = first or message
             if shown and joins(shown[-1], message):
                 kept = min(kept, len(shown) - 1)
                 shown[-1] = joined((shown[-1], message))
+                copied += _length(shown[-1])  # at least: a text that was joined before counts twice
             else:
                 shown.append(message)
-        page = Page(tuple(shown), first)
+        page = Page(tuple(shown), first, copied)
         made = self.__dict__.get("openai")
         if made is not None and all(map(has_ids, shown[kept:])):
             page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))
         return page
+
+
+def _length(message: Message) -> int:
+    return len(message.content or "")
 
 
 def joined_messages(pages: Iterable[Page]) -> list[Message]:

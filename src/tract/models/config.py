@@ -56,9 +56,10 @@ class TractConfig(BaseModel):
         busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
         readers: connections that serve reads of a file, each with a thread of its own.
         redact_keys: keys that name credentials: what stands at one of them, at any depth of a
-            generation config, metadata or a usage report, is stored as `"[redacted]"`. Whole keys
-            are compared, without case, dashes, underscores and spaces. A set that is given
-            replaces the default one; an empty one turns this off.
+            generation config, metadata or a usage report, is stored as `"[redacted]"`. Keys
+            are compared without case, dashes, underscores and spaces; names of six letters or more
+            also with the end of a key. A set that is given replaces the default one; an empty one
+            turns this off.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")

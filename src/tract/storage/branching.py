@@ -10,9 +10,10 @@ from tract.storage import ref_statements as refs
 from tract.storage.names import BRANCHES, TAGS, ref_name
 from tract.storage.repositories import BranchName, Move, RefRecord
 from tract.storage.rows import sound
+from tract.storage.tips import is_in_place
 from tract.storage.walk import find_place, is_reached
 
-__all__ = ["is_kept", "list_refs", "moves"]
+__all__ = ["is_kept", "list_refs", "misplaced", "moves"]
 
 
 _RUN = (str, int, bytes | None, int, str, str | None)
@@ -35,6 +36,15 @@ def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> 
     return [
         RefRecord(row[0][len(prefix) :], row[1].hex(), row[2], row[3])
         for row in sound(rows, str, bytes, int, int)
+    ]
+
+
+def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[RefRecord]:
+    """Return the branches whose rows do not fit their heads; of each name and head alone."""
+    return [
+        RefRecord(row[4].removeprefix(BRANCHES), row[2].hex(), 0, 0)
+        for row in refs.PLACES.all(connection, tract_id=tract_id)
+        if not is_in_place(*row[:4])
     ]
 
 

@@ -76,6 +76,23 @@ HEADS = Statement(
 )
 """All that refs point to, and all that branches pointed to before they were moved: together
 they reach every commit of a tract."""
+PLACES = Statement(
+    lambda: (
+        select(
+            RefRow.segment, CommitRow.segment, RefRow.commit_hash, RefRow.start_hash, RefRow.name
+        )
+        .join(
+            CommitRow,
+            (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
+        )
+        .where(
+            RefRow.tract_id == bindparam("tract_id"),
+            RefRow.name >= "refs/heads/",
+            RefRow.name < "refs/heads0",
+        )
+    )
+)
+"""Of branches whose heads are there: what `tips.is_in_place` asks for, and their names."""
 ADD_REF = Statement(
     lambda: insert(RefRow).values(
         {column: bindparam(column) for column in RefRow.__table__.c.keys()}

@@ -275,6 +275,10 @@ class RefRepository(ABC):
         """Return the tract's branches, by name."""
 
     @abstractmethod
+    async def misplaced(self, tract_id: str) -> list[RefRecord]:
+        """Return the branches whose rows do not fit their heads; of each name and head alone."""
+
+    @abstractmethod
     async def moves(self, tract_id: str) -> list[Move]:
         """Return where the tract's branches have pointed, oldest first."""
 

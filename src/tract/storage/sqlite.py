@@ -256,6 +256,9 @@ class SqliteRefRepository(RefRepository):
         listed = partial(branching.list_refs, tract_id=tract_id, prefix=BRANCHES)
         return await self._database.read(listed)
 
+    async def misplaced(self, tract_id: str) -> list[RefRecord]:
+        return await self._database.read(partial(branching.misplaced, tract_id=tract_id))
+
     async def moves(self, tract_id: str) -> list[Move]:
         return await self._database.read(partial(branching.moves, tract_id=tract_id))
 

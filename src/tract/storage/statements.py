@@ -154,11 +154,19 @@ _ref = (RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name
 BRANCH = Statement(lambda: select(RefRow.commit_hash).where(*_ref))
 
 
-def _tip() -> Select[bytes, int, int, int, int]:
+def _tip() -> Select[bytes, int, int, int, int, int, bytes]:
     head = aliased(CommitRow)
     last_time = _last_time().scalar_subquery()
     return (
-        select(RefRow.commit_hash, RefRow.segment, last_time, head.created_at, RefRow.updated_at)
+        select(
+            RefRow.commit_hash,
+            RefRow.segment,
+            last_time,
+            head.created_at,
+            RefRow.updated_at,
+            head.segment,
+            RefRow.start_hash,
+        )
         .outerjoin(
             head, (head.tract_id == RefRow.tract_id) & (head.commit_hash == RefRow.commit_hash)
         )

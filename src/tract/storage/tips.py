@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from tract.exceptions import BranchExistsError
+from tract.exceptions import BranchExistsError, StoreCorruptError
 from tract.models.ref_names import check_ref_name
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
@@ -20,7 +20,7 @@ from tract.storage.repositories import BranchName, RefRecord
 from tract.storage.rows import check_types, hash_of
 from tract.storage.walk import lost
 
-__all__ = ["Tip", "Tips"]
+__all__ = ["Tip", "Tips", "is_in_place"]
 
 
 @dataclass(slots=True)
@@ -206,7 +206,12 @@ class Tips:
             return Tip(None, self._next_segment(branch.tract_id))
         if row[3] is None:
             raise lost(row[0])
-        check_types(row[0], (*row[1:3], row[4]), int, int, int)
+        check_types(row[0], (*row[1:3], *row[4:6]), int, int, int, int)
+        if not is_in_place(row[1], row[5], row[0], row[6]):
+            raise StoreCorruptError(
+                f"the row of the branch {branch.branch!r} does not fit its head: the store was "
+                "damaged. Run `verify()` for all that is, and restore the file from a backup."
+            )
         last = self.last_times.get(branch.tract_id, 0)  # a move is no commit, but has its time
         self.last_times[branch.tract_id] = max(last, row[2], row[4])
         return Tip(hash_of(row[0]), row[1])
@@ -215,6 +220,14 @@ class Tips:
         rows = refs.NEXT_SEGMENT.all(self._connection, tract_id=tract_id)
         taken = (tip.segment + 1 for (other, _), tip in self._tips.items() if other == tract_id)
         return max(int(rows[0][0]), *taken, 0)
+
+
+def is_in_place(segment: int, of_head: int, head: bytes, start: bytes | None) -> bool:
+    """Tell whether a branch's segment can be that of its run.
+
+    It is that of its head, or, until the run has its first commit, a later one.
+    """
+    return segment == of_head or (segment > of_head and start == head)
 
 
 def _plain(branch: BranchName) -> BranchName:
