@@ -29,6 +29,7 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
+    RefNameError,
     StagedCommit,
     TokenBudgetConfig,
     TokenUsage,
@@ -104,6 +105,8 @@ def rows(path: Path, tract_id: str) -> list[tuple[Any, ...]]:
             "SELECT * FROM commits JOIN blobs USING (content_hash) WHERE tract_id = ?",
             "SELECT * FROM refs WHERE tract_id = ?",
             "SELECT * FROM usage WHERE tract_id = ?",
+            "SELECT * FROM runs WHERE tract_id = ?",
+            "SELECT * FROM origins WHERE tract_id = ?",
         )
         for row in connection.execute(statement, (tract_id,))
     ]
@@ -225,6 +228,34 @@ async def opened(world: World, name: str) -> Any:
             assert await handle.get_commit(name) is None
 
 
+async def forked(world: World, name: str) -> Any:
+    """Fork, tag, move and delete; a branch without commits has nothing to fork."""
+    tract = world.mine
+    if await tract.head() is None:
+        return await tract.branches()
+    fork = await tract.fork("forked")
+    await fork.user("mine")
+    told = [await fork.tag("tagged"), await tract.tags(), await tract.branches()]
+    told += [await tract.merge("forked", message=name), await tract.diff("tagged", tract.branch)]
+    told += [await fork.reset("tagged", reason="mine"), await tract.compare(["forked"])]
+    await tract.delete_branch("forked", force=True)
+    await tract.delete_tag("tagged")
+    return [*told, await tract.reflog(), await tract.reflog(name), await tract.stats()]
+
+
+async def merged(world: World, name: str) -> Any:
+    """Merge what there is, squash, pick, and list where it came from."""
+    side = world.store.tract("mine", branch="side")
+    info = await side.user("mine")
+    squash = {"content_type": "freeform", "payload": name}
+    told: list[Any] = [
+        await world.mine.merge("side", squash=squash),
+        await world.mine.merge("side"),
+    ]
+    told += await world.mine.cherry_pick(info.commit_hash)
+    return [*told, await world.mine.origins(), await world.mine.log(None)]
+
+
 CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.aclose": [closed],
     "AsyncTract.annotate": [
@@ -247,6 +278,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(HeadMovedError, lambda w, name: in_batch(w, bool, expected_head=name)),
     ],
     "AsyncTract.branch": [],
+    "AsyncTract.branches": [forked],
+    "AsyncTract.cherry_pick": [
+        merged,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.cherry_pick(name)),
+    ],
     "AsyncTract.commit": [
         lambda w, name: w.mine.commit(SAID, generation_config={"model": name}),
         Refused(
@@ -257,6 +293,28 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.compile": [
         compiled,
         Refused(CommitNotFoundError, lambda w, name: w.mine.compile(at_commit=name)),
+    ],
+    "AsyncTract.compare": [
+        forked,
+        Refused(RefNameError, lambda w, name: w.mine.compare([name])),
+    ],
+    "AsyncTract.delete_branch": [
+        forked,
+        Refused(RefNameError, lambda w, name: w.mine.delete_branch(name, force=True)),
+    ],
+    "AsyncTract.delete_tag": [
+        forked,
+        Refused(RefNameError, lambda w, name: w.mine.delete_tag(name)),
+    ],
+    "AsyncTract.diff": [
+        forked,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.diff(name, "main")),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.diff("main", name)),
+    ],
+    "AsyncTract.fork": [
+        forked,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.fork("forked", at_commit=name)),
+        Refused(RefNameError, lambda w, name: w.mine.fork(name)),
     ],
     "AsyncTract.get_annotations": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_annotations(name))
@@ -270,14 +328,26 @@ CALLS: dict[str, list[Call | Refused]] = {
         listed,
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
     ],
+    "AsyncTract.merge": [merged, Refused(RefNameError, lambda w, name: w.mine.merge(name))],
+    "AsyncTract.on": [Refused(RefNameError, lambda w, name: w.mine.on(name).head())],
     "AsyncTract.open": [opened],
     "AsyncTract.query": [asked],
+    "AsyncTract.origins": [
+        merged,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.origins(name)),
+    ],
     "AsyncTract.query_by_config": [queried],
     "AsyncTract.record_usage": [
         recorded,
         Refused(HeadMovedError, lambda w, name: w.mine.record_usage(TokenUsage(1), head_hash=name)),
     ],
+    "AsyncTract.reflog": [forked],
     "AsyncTract.register_content_type": [registered],
+    "AsyncTract.reset": [
+        forked,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.reset(name)),
+    ],
+    "AsyncTract.stats": [forked],
     "AsyncTract.system": [
         lambda w, name: w.mine.system(name),
         Refused(
@@ -285,6 +355,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         ),
         Refused(HeadMovedError, lambda w, name: w.mine.system("x", expected_head=name)),
     ],
+    "AsyncTract.tag": [
+        forked,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.tag("tagged", name)),
+    ],
+    "AsyncTract.tags": [forked],
     "AsyncTract.tract_id": [],
     "AsyncTract.user": [
         lambda w, name: w.mine.user(name),
@@ -333,28 +408,15 @@ HARMLESS = {
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
     "value",
     # stores themselves
-    *(
-        "target",
-        "config",
-        "conditions",
-        "branch_only",
-        "tokenizer",
-        "compiler",
-        "engine",
-        "model",
-        "batch",
-    ),
+    *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
+    "batch",
+    # how branches are moved
+    *("force", "fast_forward", "on_conflict", "squash"),
 }
-NAMES = {"tract_id", "branch"}
-HASHES = {
-    "after",
-    "at_commit",
-    "before",
-    "commit_hash",
-    "edit_target",
-    "expected_head",
-    "head_hash",
-} | {"target_hash"}
+NAMES = {"tract_id", "branch", "names"}
+HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {
+    *("target_hash", "to_hash", "hashes", "a", "b", "after")
+}
 
 
 def public_calls() -> dict[str, Any]:
@@ -439,7 +501,7 @@ async def test_the_other_tract_compiles_as_before_after_all_of_it(world: World) 
                 await (call.call if isinstance(call, Refused) else call)(
                     world, world.foreign["entry"]
                 )
-            except (CommitNotFoundError, EditTargetError, HeadMovedError):
+            except (CommitNotFoundError, EditTargetError, HeadMovedError, RefNameError):
                 pass
 
     assert await other.compile() == before
@@ -587,10 +649,10 @@ async def test_what_is_done_to_a_hash_is_done_in_its_own_tract(
 
 
 LOOKALIKES = [
-    *(("a", "main"), ("A", "main"), ("a ", "main"), (" a", "main"), ("a", "Main"), ("a", "main ")),
-    *(("a/b", "c"), ("a", "b/c"), ("a", "heads/main"), ("a", "refs/heads/main"), ("a", "../a")),
+    *(("a", "main"), ("A", "main"), ("a ", "main"), (" a", "main"), ("a", "Main"), ("a", "main_")),
+    *(("a/b", "c"), ("a", "b/c"), ("a", "heads/main"), ("a", "refs/heads/main"), ("a", "main%")),
     *(("a%", "main"), ("a_", "main"), ("ab", "main"), ("'a'", "main"), ("a\0", "main")),
-    *(("a\0b", "main"), ("", "main"), ("a", "*"), ("a*", "main"), ("1", "main"), ("01", "main")),
+    *(("a\0b", "main"), ("", "main"), ("a", "é"), ("a*", "main"), ("1", "main"), ("01", "main")),
     ("1.0", "main"),
     (unicodedata.normalize("NFC", "é"), "main"),
     (unicodedata.normalize("NFD", "é"), "main"),

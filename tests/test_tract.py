@@ -848,6 +848,16 @@ async def test_every_verb_costs_one_trip(tract: AsyncTract) -> None:
         "get_content": tract.get_content(target),
         "get_annotations": tract.get_annotations(target),
         "query": tract.query_by_config("t", "=", 1),
+        "fork": tract.fork("side"),
+        "tag": tract.tag("v1"),
+        "by a name": tract.compile(at_commit="v1"),
+        "branches": tract.branches(),
+        "tags": tract.tags(),
+        "reset": tract.reset("v1"),
+        "reflog": tract.reflog(),
+        "origins": tract.origins(),
+        "delete_tag": tract.delete_tag("v1"),
+        "delete_branch": tract.delete_branch("side"),
     }
     costs = {name: await trips(tract, call) for name, call in calls.items()}
 

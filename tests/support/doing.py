@@ -199,8 +199,8 @@ class Doing:
                 answers[key] = _answer(conflict.kind, conflict.ours, conflict.theirs)
             else:
                 side = ours if plan.way == "ours" else theirs
-                entry = model.entries(model.history(side))[conflict.entry]
-                wanted[key] = value(conflict.kind, entry)
+                theirs_or_ours = model.entries(model.history(side))
+                wanted[key] = value(conflict.kind, theirs_or_ours[conflict.entry])
         needed = {key for key in wanted if value(key[0], folded[key[1]]) != wanted[key]}
         for info in stated:
             await self._state(branch, info)

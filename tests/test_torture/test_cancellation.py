@@ -6,7 +6,8 @@ from pathlib import Path
 
 from support.torture import short_form
 from torture import cancellation
-from torture.victims import VICTIMS, public_calls
+from torture.moves import CALLS
+from torture.victims import public_calls
 
 [CANCELLATION] = cancellation.FAULTS
 
@@ -18,4 +19,4 @@ async def test_a_cancelled_call_has_done_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_every_public_asynchronous_call_is_cancelled() -> None:
-    assert set(VICTIMS) == public_calls()
+    assert set(CALLS) == public_calls()

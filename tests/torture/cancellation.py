@@ -26,7 +26,8 @@ from support.opening import threads_left
 from torture.cancellers import CANCELLERS, PATIENCE, Moment, Outcome
 from torture.checks import COUNTER, check_commits, check_tract, check_usable
 from torture.model import Fault, Report
-from torture.victims import ENGINE, FILE, MEMORY, VICTIMS, WORK, Prepare, Scene, Victim
+from torture.moves import CALLS
+from torture.victims import ENGINE, FILE, MEMORY, WORK, Prepare, Scene, Victim
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -42,7 +43,7 @@ __all__ = ["FAULTS"]
 
 T = TypeVar("T")
 
-_CHOICES = [(name, prepare) for name, ways in VICTIMS.items() for prepare in ways]
+_CHOICES = [(name, prepare) for name, ways in CALLS.items() for prepare in ways]
 _BUDGET = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
 _OTHERS = [0, 2, 5, 16]  # at a time
 
@@ -59,7 +60,7 @@ async def run(report: Report, sizes: Sizes, rng: Random) -> None:
     """Cancel calls until enough of them were interrupted, each of them at least once."""
     interrupted: Counter[str] = Counter()
     for number in itertools.count():
-        if interrupted.total() >= sizes.cancellations and not set(VICTIMS) - set(+interrupted):
+        if interrupted.total() >= sizes.cancellations and not set(CALLS) - set(+interrupted):
             break
         folder = report.folder / str(number)
         folder.mkdir()

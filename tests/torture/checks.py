@@ -51,8 +51,10 @@ async def check_tract(report: Report, tract: AsyncTract) -> None:
         info = await tract.user("goes on")
         context = await tract.compile()
         head = log[0].commit_hash if log else None
+        alone = len(await tract.branches()) < 2  # else others have commits of their own
+        count = verified.checked if alone else min(verified.checked, len(log))
         sound = (len(log), (), head, info.commit_hash)
-        found = (verified.checked, verified.faults, info.parent_hash, context.head_hash)
+        found = (count, verified.faults, info.parent_hash, context.head_hash)
         report.check_usable(found == sound, f"{tract!r}: {found}, not {sound}")
     except TractError as error:
         report.check_usable(False, f"{tract!r}: {error!r}")

@@ -29,7 +29,19 @@ from tract import (
     config,
 )
 
-__all__ = ["ENGINE", "FILE", "MEMORY", "VICTIMS", "WORK", "Scene", "Victim", "public_calls"]
+__all__ = [
+    "ENGINE",
+    "FILE",
+    "MEMORY",
+    "VICTIMS",
+    "WORK",
+    "Prepare",
+    "Scene",
+    "Victim",
+    "public_calls",
+    "reading",
+    "say",
+]
 
 WORK = "work"
 FILE, ENGINE, MEMORY = "file", "engine", "memory"
@@ -90,7 +102,8 @@ def public_calls() -> set[str]:
     return {
         f"{cls.__name__}.{name}"
         for cls in (AsyncTract, TractStore, Batch)
-        for name, member in vars(cls).items()
+        for base in cls.__mro__
+        for name, member in vars(base).items()
         if _is_call(name, member)
     }
 
@@ -106,7 +119,8 @@ def _is_call(name: str, member: object) -> bool:
 # Writes
 
 
-def _say(text: str, *, large: bool = False) -> DialogueContent:
+def say(text: str, *, large: bool = False) -> DialogueContent:
+    """Return what a user says; where it is *large*, it is work for a thread."""
     return DialogueContent(role="user", text=f"{text} " * (_LARGE if large else 1))
 
 
@@ -134,18 +148,16 @@ def _marked(mark: str) -> dict[str, Any]:
 
 
 async def _commit(scene: Scene, mark: str) -> list[CommitInfo]:
-    return [await scene.work.commit(_say(mark), **_marked(mark))]
+    return [await scene.work.commit(say(mark), **_marked(mark))]
 
 
 async def _commit_large(scene: Scene, mark: str) -> list[CommitInfo]:
-    return [await scene.work.commit(_say(mark, large=True), **_marked(mark))]
+    return [await scene.work.commit(say(mark, large=True), **_marked(mark))]
 
 
 async def _edit(scene: Scene, mark: str) -> list[CommitInfo]:
     edit, target = CommitOperation.EDIT, scene.entry()
-    return [
-        await scene.work.commit(_say(mark), operation=edit, edit_target=target, **_marked(mark))
-    ]
+    return [await scene.work.commit(say(mark), operation=edit, edit_target=target, **_marked(mark))]
 
 
 async def _system(scene: Scene, mark: str) -> list[CommitInfo]:
@@ -162,18 +174,18 @@ async def _assistant(scene: Scene, mark: str) -> list[CommitInfo]:
 
 async def _batch(scene: Scene, mark: str) -> list[CommitInfo]:
     async with scene.work.batch() as batch:
-        first = batch.commit(_say(mark), **_marked(mark))
+        first = batch.commit(say(mark), **_marked(mark))
         await asyncio.sleep(0)
         edit = CommitOperation.EDIT
-        batch.commit(_say(mark), operation=edit, edit_target=first, metadata={"mark": mark})
-        batch.commit(_say(mark), metadata={"mark": mark})
+        batch.commit(say(mark), operation=edit, edit_target=first, metadata={"mark": mark})
+        batch.commit(say(mark), metadata={"mark": mark})
     return batch.commits
 
 
 async def _batch_large(scene: Scene, mark: str) -> list[CommitInfo]:
     async with scene.work.batch() as batch:
-        batch.commit(_say(mark), metadata={"mark": mark})
-        batch.commit(_say(mark, large=True), metadata={"mark": mark})
+        batch.commit(say(mark), metadata={"mark": mark})
+        batch.commit(say(mark, large=True), metadata={"mark": mark})
     return batch.commits
 
 
@@ -221,7 +233,7 @@ async def _create_config_index(scene: Scene, mark: str) -> Victim:
 # Reads
 
 
-def _read(call: Callable[[Scene, str], Awaitable[Any]]) -> Prepare:
+def reading(call: Callable[[Scene, str], Awaitable[Any]]) -> Prepare:
     """Return the victim of a *call* on an entry that changes nothing, and works afterwards."""
 
     async def prepare(scene: Scene, mark: str) -> Victim:
@@ -364,29 +376,29 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.user": (_commits(1, _user),),
     "AsyncTract.assistant": (_commits(1, _assistant),),
     "AsyncTract.compile": (
-        _read(lambda scene, entry: scene.work.compile()),
-        _read(lambda scene, entry: scene.work.compile(at_commit=entry)),
-        _read(lambda scene, entry: scene.work.compile(include_edit_annotations=True)),
+        reading(lambda scene, entry: scene.work.compile()),
+        reading(lambda scene, entry: scene.work.compile(at_commit=entry)),
+        reading(lambda scene, entry: scene.work.compile(include_edit_annotations=True)),
     ),
-    "AsyncTract.head": (_read(lambda scene, entry: scene.work.head()),),
-    "AsyncTract.get_commit": (_read(lambda scene, entry: scene.work.get_commit(entry)),),
-    "AsyncTract.get_content": (_read(lambda scene, entry: scene.work.get_content(entry)),),
-    "AsyncTract.log": (_read(lambda scene, entry: scene.work.log(None)),),
+    "AsyncTract.head": (reading(lambda scene, entry: scene.work.head()),),
+    "AsyncTract.get_commit": (reading(lambda scene, entry: scene.work.get_commit(entry)),),
+    "AsyncTract.get_content": (reading(lambda scene, entry: scene.work.get_content(entry)),),
+    "AsyncTract.log": (reading(lambda scene, entry: scene.work.log(None)),),
     "AsyncTract.annotate": (_annotate,),
-    "AsyncTract.get_annotations": (_read(_annotations),),
+    "AsyncTract.get_annotations": (reading(_annotations),),
     "AsyncTract.query": (
-        _read(_query_conditions),
-        _read(lambda scene, entry: scene.work.query(branch_only=True)),
+        reading(_query_conditions),
+        reading(lambda scene, entry: scene.work.query(branch_only=True)),
     ),
-    "AsyncTract.query_by_config": (_read(_query),),
+    "AsyncTract.query_by_config": (reading(_query),),
     "AsyncTract.record_usage": (_record_usage,),
-    "AsyncTract.verify": (_read(_verify),),
+    "AsyncTract.verify": (reading(_verify),),
     "AsyncTract.aclose": (_close_handle, _closes(_open_tract, FILE)),
     "AsyncTract.__aenter__": (_opens(_enter_tract, FILE, 1),),
     "AsyncTract.__aexit__": (_opens(_enter_tract, FILE, 1),),
     "TractStore.open": (_opens(_open_store, FILE, 0), _opens(_open_memory, MEMORY, 0)),
     "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
-    "TractStore.tract_ids": (_read(lambda scene, entry: scene.store.tract_ids()),),
+    "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.aclose": (
         _closes(_open_store, FILE),

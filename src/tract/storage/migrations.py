@@ -43,10 +43,10 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 
 
 def _add_branches(connection: sqlite3.Connection) -> None:
-    for statement in _BRANCHES:
-        connection.execute(statement)
-    for table in sql.create_tables("runs", "origins", "spool"):
-        table.run(connection)
+    for text in _BRANCHES:
+        connection.execute(text)
+    for statement in sql.create_tables("runs", "origins", "spool"):
+        statement.run(connection)
 
 
 MIGRATIONS: tuple[Migration, ...] = (_create_tables, _add_branches)
