@@ -22,7 +22,6 @@ from tract import (
     EntryChange,
     NullTokenCounter,
     Priority,
-    RefNameError,
     StoreClosedError,
     TokenUsage,
     TractError,
@@ -30,11 +29,6 @@ from tract import (
 )
 
 COUNTER = NullTokenCounter()
-BAD_NAMES: list[Any] = [
-    *("", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/", "a//b"),
-    *(".a", "a/.b", "a.", "a.lock", "a.lock/b", "@", "a@{b", "-a", "HEAD", "a\x00", "a\x7f"),
-    *("a\ud800", "x" * 256, "0" * 64, None, 1, b"a", ["a"]),
-]
 
 
 @pytest_asyncio.fixture
@@ -250,47 +244,6 @@ async def test_a_closed_handle_leaves_those_on_other_branches_open(main: AsyncTr
     with pytest.raises(StoreClosedError):
         await fork.branches()
     assert await texts(main.on("experiment")) == ["a"]
-
-
-# names
-
-
-NAMED: dict[str, Callable[[AsyncTract, Any], Any]] = {
-    "fork": lambda tract, name: tract.fork(name),
-    "on": lambda tract, name: tract.on(name).head(),
-    "delete_branch": lambda tract, name: tract.delete_branch(name, force=True),
-    "merge": lambda tract, name: tract.merge(name),
-    "compare": lambda tract, name: tract.compare(["main", name]),
-    "tag": lambda tract, name: tract.tag(name),
-    "delete_tag": lambda tract, name: tract.delete_tag(name),
-}
-
-
-@pytest.mark.parametrize("call", NAMED)
-async def test_a_bad_name_is_refused_by_every_call_that_takes_one(
-    main: AsyncTract, db_path: Path, call: str
-) -> None:
-    await say(main, "a")
-    before = row_counts(db_path)
-
-    for name in BAD_NAMES:
-        with pytest.raises(RefNameError) as told:
-            await NAMED[call](main, name)
-        assert told.value.name is name
-    assert row_counts(db_path) == before
-
-
-async def test_a_branch_of_a_bad_name_is_made_by_no_commit(store: TractStore) -> None:
-    for name in BAD_NAMES:
-        with pytest.raises(RefNameError):
-            await store.tract("t", branch=name).user("x")
-
-    assert await store.tract_ids() == []
-
-
-async def test_one_string_is_no_list_of_names(main: AsyncTract) -> None:
-    with pytest.raises(RefNameError, match="list"):
-        await main.compare("main")
 
 
 # deleting

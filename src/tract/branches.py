@@ -56,8 +56,8 @@ class BranchCalls(Handle):
     def on(self, name: str) -> Self:
         """Return a handle on an existing branch; cheap, and without I/O until it is used.
 
-        Its calls raise a `BranchNotFoundError` while there is no such branch; `main` is always
-        there.
+        Its calls raise a `BranchNotFoundError` while there is no such branch, where a handle that
+        `TractStore.tract` gives makes it with its first commit; `main` is always there.
 
         Raises:
             RefNameError: *name* is no name for a branch.
@@ -159,7 +159,9 @@ class BranchCalls(Handle):
             return await self._runtime.comparer.diff(self._branch, before, after)
 
     async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
-        """Return what branches have come to since they parted, in the order of *names*.
+        """Return what branches have come to, and since they all parted, in the order of *names*.
+
+        A branch that is compared with none, or with itself alone, has parted from nothing.
 
         One branch alone is seen since it parted from this handle's. Tokens are counted, not those
         that an API reported, so that they can be compared.
@@ -201,11 +203,13 @@ class BranchCalls(Handle):
             branch: the other branch.
             on_conflict: what to do where both sides edited an entry to different contents, or gave
                 it different priorities: `raise`, keep `ours`, take `theirs`, or an async function
-                that is given each `MergeConflict` and returns the content, or the priority. It may
-                be asked again where the branch moved, but never the same question twice.
+                that is given each `MergeConflict` and returns the content, or the priority, or
+                `"ours"` or `"theirs"`. It may be asked again where the branch moved, but never the
+                same question twice.
             fast_forward: False makes a merge commit where moving the branch would do.
             squash: a content to commit in place of the other's commits, which are then not brought
-                in; `origins()` tells where it came from.
+                in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
+                merge without it still brings the commits themselves.
             message: the note on the merge commit, or on the squashed one.
 
         Raises:

@@ -189,7 +189,10 @@ class AsyncTract(BranchCalls, StreamCalls):
 
         Args:
             at_commit: compile this commit of the tract, not the head.
-            at_time: compile the newest commit of the branch at or before this aware time.
+            at_time: compile the newest commit of the branch at or before this aware time. Back of
+                a merge that is one of this side: what it brought was not on the branch yet. Back
+                of a reset it is one of the history that the branch has now; `reflog()` tells the
+                other.
             include_edit_annotations: put ` [edited]` behind every edited text.
             aggregate_same_role: join consecutive messages of a role with a blank line.
 
@@ -236,11 +239,12 @@ class AsyncTract(BranchCalls, StreamCalls):
             return await self._quickly(load, len(data), record.content_type, data)
 
     async def log(self, limit: int | None = 10, *, before: str | None = None) -> list[CommitInfo]:
-        """Return the newest commits of the branch, newest first.
+        """Return the newest commits of the branch, newest first, those that merges brought among them.
 
         Args:
             limit: how many at most; None for all.
-            before: go on from the parent of this commit, for instance the last of the page before.
+            before: go on behind this commit, for instance the last of the page before. Of a commit
+                that is not in the branch's history, its own ancestors follow.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.

@@ -291,7 +291,7 @@ def _damaged(sound: bytes, rng: Random) -> bytes:
     start = rng.randrange(len(sound) // 4096) * 4096
     kind = rng.randrange(4)
     if kind == 0:
-        return sound[:start]
+        return sound[: max(start, 4096)]  # in place of nothing a new database is made
     if kind == 1:
         flipped = bytearray(sound)
         flipped[rng.randrange(len(sound))] ^= 1 << rng.randrange(8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, select, union, union_all, update
+from sqlalchemy import bindparam, delete, func, select, union, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import CommitRow, OriginRow, RefRow, RunRow, UsageRow
@@ -41,15 +41,12 @@ def _named(row: type[RefRow] | type[RunRow]) -> tuple[Any, ...]:
     return (row.tract_id == bindparam("tract_id"), row.name == bindparam("name"))
 
 
-def _next_segment() -> Select[int]:
-    segments = union_all(
-        select(RefRow.segment).where(RefRow.tract_id == bindparam("tract_id")),
-        select(RunRow.segment).where(RunRow.tract_id == bindparam("tract_id")),
-    ).subquery()
-    return select(func.coalesce(func.max(segments.c.segment), -1) + 1)
-
-
-NEXT_SEGMENT = Statement(_next_segment)
+LAST_SEGMENTS = Statement(
+    lambda: union_all(
+        select(func.max(RefRow.segment)).where(RefRow.tract_id == bindparam("tract_id")),
+        select(func.max(RunRow.segment)).where(RunRow.tract_id == bindparam("tract_id")),
+    )
+)
 """Every segment that a tract has had is that of a ref or of a run that has ended."""
 
 REF = Statement(

@@ -79,9 +79,10 @@ class Tips:
             BranchExistsError: there is one of that name.
         """
         check_ref_name(branch.branch)
-        if self.of(branch._replace(must_exist=False)).head is not None:
+        unborn = self.of(branch._replace(must_exist=False))
+        if unborn.head is not None:
             raise BranchExistsError(branch.branch)
-        segment = self._next_segment(branch.tract_id)
+        segment = unborn.segment
         self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
         self.changed.add(_plain(branch))
         self._tips[branch.tract_id, branch.branch] = Tip(at, segment)
@@ -217,9 +218,10 @@ class Tips:
         return Tip(hash_of(row[0]), row[1])
 
     def _next_segment(self, tract_id: str) -> int:
-        rows = refs.NEXT_SEGMENT.all(self._connection, tract_id=tract_id)
-        taken = (tip.segment + 1 for (other, _), tip in self._tips.items() if other == tract_id)
-        return max(int(rows[0][0]), *taken, 0)
+        rows = refs.LAST_SEGMENTS.all(self._connection, tract_id=tract_id)
+        stored: list[int] = [row[0] for row in rows if row[0] is not None]
+        taken = [tip.segment for (other, _), tip in self._tips.items() if other == tract_id]
+        return 1 + max(*stored, *taken, -1, -1)
 
 
 def is_in_place(segment: int, of_head: int, head: bytes, start: bytes | None) -> bool:

@@ -1,0 +1,87 @@
+"""Names of branches and tags are those that git admits, at every call that takes one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from support.rows import row_counts
+from tract import AsyncTract, CommitInfo, NullTokenCounter, RefNameError, TractStore
+
+COUNTER = NullTokenCounter()
+BAD_NAMES: list[Any] = [
+    *("", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/", "a//b"),
+    *(".a", "a/.b", "a.", "a.lock", "a.lock/b", "@", "a@{b", "-a", "HEAD", "a\x00", "a\x7f"),
+    *("a\ud800", "x" * 256, "0" * 64, None, 1, b"a", ["a"]),
+]
+
+
+@pytest_asyncio.fixture
+async def store(db_path: Path) -> AsyncIterator[TractStore]:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        yield store
+
+
+@pytest.fixture
+def main(store: TractStore) -> AsyncTract:
+    return store.tract("t")
+
+
+async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
+    return [await tract.user(word) for word in words]
+
+
+NAMED: dict[str, Callable[[AsyncTract, Any], Any]] = {
+    "fork": lambda tract, name: tract.fork(name),
+    "on": lambda tract, name: tract.on(name).head(),
+    "delete_branch": lambda tract, name: tract.delete_branch(name, force=True),
+    "merge": lambda tract, name: tract.merge(name),
+    "compare": lambda tract, name: tract.compare(["main", name]),
+    "tag": lambda tract, name: tract.tag(name),
+    "delete_tag": lambda tract, name: tract.delete_tag(name),
+}
+
+
+@pytest.mark.parametrize("call", NAMED)
+async def test_a_bad_name_is_refused_by_every_call_that_takes_one(
+    main: AsyncTract, db_path: Path, call: str
+) -> None:
+    await say(main, "a")
+    before = row_counts(db_path)
+
+    for name in BAD_NAMES:
+        with pytest.raises(RefNameError) as told:
+            await NAMED[call](main, name)
+        assert told.value.name is name
+    assert row_counts(db_path) == before
+
+
+async def test_a_branch_of_a_bad_name_is_made_by_no_commit(store: TractStore) -> None:
+    for name in BAD_NAMES:
+        with pytest.raises(RefNameError):
+            await store.tract("t", branch=name).user("x")
+
+    assert await store.tract_ids() == []
+
+
+async def test_one_string_is_no_list_of_names(main: AsyncTract) -> None:
+    with pytest.raises(RefNameError, match="list"):
+        await main.compare("main")
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b/c", "é", "中文", "a.b", "a@b", "{a}", "x" * 255, "head", "#1"]
+)
+async def test_a_good_name_is_kept_as_it_is(main: AsyncTract, name: str) -> None:
+    await say(main, "a")
+    fork, tag = await main.fork(name), await main.tag(name)
+
+    assert fork.branch == tag.name == name
+    assert name in {branch.name for branch in await main.branches()}
+    assert await main.on(name).head() == await main.head()
+    await main.delete_branch(name)
+    await main.delete_tag(name)
