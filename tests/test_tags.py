@@ -24,6 +24,7 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
+    Recording,
     TokenBudgetConfig,
     TokenUsage,
     TractConfig,
@@ -156,6 +157,34 @@ async def expecting(tract: AsyncTract, name: str) -> Any:
     return batch.commits
 
 
+async def watched(tract: AsyncTract, name: str) -> Any:
+    return await anext(aiter(tract.watch(name)))
+
+
+CHUNK: dict[str, Any] = {
+    "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+}
+EVENTS: tuple[dict[str, Any], ...] = (
+    {"type": "message_start", "message": {"usage": {"input_tokens": 1, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "hi"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"},
+)
+
+
+async def reply(*events: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    for event in events:
+        yield event
+
+
+async def drained(recording: Recording[Any]) -> Any:
+    async for _ in recording:
+        pass
+    return recording.commits
+
+
 Call = Callable[[AsyncTract, str], Awaitable[Any]]
 ENTRY: dict[tuple[str, str], Call] = {
     ("annotate", "target_hash"): lambda t, name: t.annotate(name, Priority.PINNED),
@@ -183,6 +212,7 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("origins", "commit_hash"): lambda t, name: t.origins(name),
     ("reset", "to_hash"): lambda t, name: t.reset(name),
     ("tag", "target_hash"): lambda t, name: t.tag("new", name),
+    ("watch", "after"): lambda t, name: watched(t, name),
 }
 """Calls that take the hash of any entry, by parameter."""
 HEAD: dict[tuple[str, str], Call] = {
@@ -192,6 +222,12 @@ HEAD: dict[tuple[str, str], Call] = {
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
     ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
+    ("record_openai", "head_hash"): lambda t, name: drained(
+        t.record_openai(reply(CHUNK), head_hash=name)
+    ),
+    ("record_anthropic", "head_hash"): lambda t, name: drained(
+        t.record_anthropic(reply(*EVENTS), head_hash=name)
+    ),
 }
 """Calls that take the hash of the head."""
 NO_HASH = {
@@ -209,6 +245,7 @@ NO_HASH = {
         "self",
         "batch",
     ),
+    *("conditions", "branch_only", "role", "on_interrupt", "response"),
 }
 
 
@@ -221,7 +258,9 @@ def parameters() -> set[tuple[str, str]]:
             if name.startswith("_") or not inspect.isroutine(call):
                 continue
             there = set(inspect.signature(call).parameters)
-            if "options" in there:
+            if name.startswith("record_") and "options" in there:
+                there = there - {"options"} | {"head_hash"}
+            elif "options" in there:
                 there = there - {"options"} | {"edit_target", "expected_head"}
             found |= {(prefix + name, parameter) for parameter in there - NO_HASH}
     return found - {("open", "target")}

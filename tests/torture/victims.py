@@ -400,6 +400,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.create_config_index": (_create_config_index,),
+    "TractStore.recover_streams": (reading(lambda scene, entry: scene.store.recover_streams()),),
     "TractStore.aclose": (
         _closes(_open_store, FILE),
         _closes(_from_engine, ENGINE),
