@@ -91,9 +91,10 @@ class _Intake:
     async def _head(self, given: str | None) -> str | None:
         if given is None:
             return await self._runtime.refs.head(self._branch)
-        if await self._runtime.commits.get(self._branch.tract_id, given) is None:
+        record = await self._runtime.commits.get(self._branch.tract_id, given)
+        if record is None:
             raise CommitNotFoundError(given)
-        return given
+        return record.commit_hash  # a tag was given, perhaps
 
     async def finish(self, reason: str | None, close: _Close | None = None) -> None:
         """Commit what came, or drop it, and go on to the end whoever is cancelled; then *close*.

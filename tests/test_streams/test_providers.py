@@ -84,6 +84,22 @@ async def test_usage_goes_to_the_head_that_is_named(tract: AsyncTract) -> None:
     assert (await tract.compile(at_commit=sent)).token_source == "api:40+8"
 
 
+async def test_usage_goes_to_the_head_that_a_tag_named_when_the_response_began(
+    tract: AsyncTract,
+) -> None:
+    sent = await tract.head()
+    await tract.tag("sent")
+    async with sse.openai_stream(WHOLE) as response:
+        async with tract.record_openai(response, head_hash="sent") as recording:
+            await anext(recording)
+            await tract.delete_tag("sent")
+            async for _ in recording:
+                pass
+
+    assert (await tract.compile(at_commit=sent)).token_source == "api:40+8"
+    assert await calls_of(tract) == CALLS
+
+
 async def test_a_connection_cut_in_a_call_keeps_the_rest_and_no_half_call(
     tract: AsyncTract,
 ) -> None:
