@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import math
@@ -130,6 +131,23 @@ async def test_a_secret_reaches_neither_the_disk_nor_the_result(
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+async def test_a_stream_spools_no_secret(tract: AsyncTract, db_path: Path, large: bool) -> None:
+    """What is spooled stays on the disk after a kill, and for a while after a commit."""
+    given = with_secrets(large=large)
+    async with tract.stream(metadata=given, generation_config=given) as stream:
+        await stream.write("half")
+        while b"half" not in on_disk(db_path):
+            await asyncio.sleep(0.05)
+        open_files = on_disk(db_path)
+
+    info = stream.commit_info
+    assert info is not None
+    assert info.metadata == info.generation_config == without(given)
+    assert REDACTED.encode() in open_files
+    assert SECRET.encode() not in open_files + on_disk(db_path)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 async def test_the_callers_own_dict_keeps_its_secrets(tract: AsyncTract, large: bool) -> None:
     given = with_secrets(large=large)
     before = copy.deepcopy(given)
@@ -158,6 +176,23 @@ async def test_a_secret_in_a_usage_report_is_not_kept(
 
     assert context.token_source == "api:3+4"
     assert json.loads(stored)["request"] == {"headers": {"X-Api-Key": REDACTED}}
+    assert SECRET.encode() not in on_disk(db_path)
+
+
+async def test_a_secret_in_the_usage_of_a_response_is_not_kept(
+    tract: AsyncTract, db_path: Path
+) -> None:
+    async def response() -> AsyncIterator[dict[str, Any]]:
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "request": {"api_key": SECRET}}
+        yield {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+        yield {"choices": [], "usage": usage}
+
+    sent = await tract.user("hi")
+    async for _ in tract.record_openai(response()):
+        pass
+
+    context = await tract.compile(at_commit=sent.commit_hash)
+    assert context.token_source == "api:3+4"
     assert SECRET.encode() not in on_disk(db_path)
 
 

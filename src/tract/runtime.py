@@ -112,7 +112,7 @@ class Runtime:
         self.comparer: Comparer = Comparer(self.commits, self.reader, self.threads)
         self.spools: SpoolRepository = SqliteSpoolRepository(database)
         self.spooler: Spooler = Spooler(self.spools, database.path)
-        self.lander: StreamLander = StreamLander(self.drafts, self.writer)
+        self.lander: StreamLander = StreamLander(self.drafts, self.writer, self.redactor)
         self.leaving: set[asyncio.Task[None]] = set()
         """Streams that nobody waits for any more, on their way to their commits."""
         self.watching: WatchHub = WatchHub(

@@ -86,6 +86,7 @@ class _Intake:
             metadata=metadata,
             generation_config=generation_config,
             started_at=now_microseconds(),
+            redactor=self._runtime.redactor,
         )
 
     async def _head(self, given: str | None) -> str | None:

@@ -14,6 +14,7 @@ from tract.exceptions import ContentValidationError
 from tract.formats.assembly import Assembly
 from tract.models.annotations import Priority
 from tract.protocols import TokenUsage
+from tract.redaction import Redactor
 from tract.storage.repositories import CommitRecord, StreamEnd, StreamName
 
 __all__ = ["Opening", "StreamLander", "opening", "pieces"]
@@ -38,8 +39,9 @@ def opening(
     metadata: object,
     generation_config: object,
     started_at: int,
+    redactor: Redactor,
 ) -> Opening:
-    """Return what describes a stream, sharing nothing with the arguments.
+    """Return what describes a stream, without secrets, sharing nothing with the arguments.
 
     Raises:
         ContentValidationError: one of them cannot be stored.
@@ -51,21 +53,15 @@ def opening(
     for path, text in (("name", name), ("message", message)):
         if not isinstance(text, (str, type(None))):
             raise ContentValidationError(f"a {type(text).__name__} is no string", path)
+    described = {"role": role, "name": name, "message": message, "started_at": started_at}
+    opened: Opening = json.loads(canonical_json(described))
     for path, value in (("metadata", metadata), ("generation_config", generation_config)):
         if not isinstance(value, (dict, type(None))):
             raise ContentValidationError(
                 f"a {type(value).__name__} is no JSON object; give a dict", path
             )
-    described = {
-        "role": role,
-        "name": name,
-        "message": message,
-        "metadata": metadata,
-        "generation_config": generation_config,
-        "started_at": started_at,
-    }
-    copied: Opening = json.loads(canonical_json(described))
-    return copied
+        opened[path] = json.loads(canonical_json(value, path, redactor))
+    return opened
 
 
 def pieces(assembly: Assembly, opened: Mapping[str, Any], reason: str | None) -> list[Piece]:
@@ -141,9 +137,10 @@ def _metadata(assembly: Assembly, opened: Mapping[str, Any], reason: str | None)
 class StreamLander:
     """Commits what streams became."""
 
-    def __init__(self, drafts: DraftMaker, writer: BudgetedCommits) -> None:
+    def __init__(self, drafts: DraftMaker, writer: BudgetedCommits, redactor: Redactor) -> None:
         self._drafts = drafts
         self._writer = writer
+        self._redactor = redactor
 
     async def land(
         self,
@@ -163,7 +160,7 @@ class StreamLander:
         made = pieces(assembly, opened, reason)
         drafts = await self._drafts.finish(self._staged(made, opened))
         head = opened.get("head")
-        ending = StreamEnd(name, claim, head, _usage(assembly) if head else None)
+        ending = StreamEnd(name, claim, head, _usage(assembly, self._redactor) if head else None)
         return await self._writer.write(name.branch, drafts, ending=ending)
 
     def _staged(self, made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Staged]:
@@ -182,11 +179,11 @@ class StreamLander:
         return staged
 
 
-def _usage(assembly: Assembly) -> tuple[TokenUsage, str] | None:
+def _usage(assembly: Assembly, redactor: Redactor) -> tuple[TokenUsage, str] | None:
     """Return what the response reported; None where nothing, or nothing that can be understood."""
     if not assembly.usage:
         return None
     try:
-        return parse_usage(assembly.usage)
+        return parse_usage(assembly.usage, redactor)
     except ContentValidationError:  # half of a report, of a stream that was cut
         return None
