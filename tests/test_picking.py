@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -122,6 +123,19 @@ async def test_nothing_to_squash_commits_nothing(main: AsyncTract) -> None:
     assert (await main.merge("fork", squash=RESULT)).kind is MergeKind.UP_TO_DATE
     assert await main.head() == head
     assert await main.origins() == []
+
+
+async def test_what_a_branch_is_squashed_to_may_change_afterwards(main: AsyncTract) -> None:
+    fork = await main.fork("fork")
+    await fork.user("b")
+    result = {"content_type": "freeform", "payload": {"found": ["oslo"]}}
+    merging = asyncio.create_task(main.merge("fork", squash=result))
+    await asyncio.sleep(0)
+    result["payload"] = {"found": []}
+    head = (await merging).head_hash
+
+    assert head is not None
+    assert (await main.get_content(head)).model_dump()["payload"] == {"found": ["oslo"]}
 
 
 async def test_a_merge_after_a_squash_brings_the_branch_itself(main: AsyncTract) -> None:

@@ -24,7 +24,7 @@ from tract.engine.conflicts import (
     unmet,
 )
 from tract.engine.contents import ContentRegistry
-from tract.engine.drafts import DraftMaker, Given
+from tract.engine.drafts import DraftMaker, Given, Staged
 from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot
 from tract.engine.reading import ContextReader
@@ -131,10 +131,11 @@ class Merger:
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
         decided = _Decided(asked.on_conflict)
+        squash = None if asked.squash is None else self._squashed(other, asked)
         while True:
             relation = await self._commits.relation(branch, other)
             try:
-                return await self._attempt(branch, other, relation, asked, decided)
+                return await self._attempt(branch, other, relation, asked, decided, squash)
             except _MovedMeanwhile:
                 continue  # nothing was written: compute the merge anew
 
@@ -150,31 +151,35 @@ class Merger:
         relation: Relation,
         asked: Asked,
         decided: _Decided,
+        squash: Staged | None,
     ) -> MergeResult:
         ours, theirs, parents = relation.ours, relation.theirs, relation.parents
         new = brought(parents, ours, theirs)
         if not new:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
-        if asked.squash is not None:
-            return await self._squash(branch, other, ours, theirs, new, asked)
+        if squash is not None:
+            return await self._squash(branch, ours, theirs, new, squash)
         if ours is None or (asked.fast_forward and is_ancestor(parents, ours, theirs)):
             await self._fast_forward(branch, other, ours, theirs)
             return MergeResult(kind=MergeKind.FAST_FORWARD, head_hash=theirs, merged=tuple(new))
         sides = _Sides(relation, ours, theirs, new)
         return await self._merge(branch, other, sides, asked, decided)
 
+    def _squashed(self, other: BranchName, asked: Asked) -> Staged:
+        """Take down what the branch is squashed to before anything is awaited: it may change."""
+        assert asked.squash is not None
+        message = asked.message or f"Squash branch '{other.branch}'"
+        return self._drafts.stage(Given(asked.squash, message=message), checking=False)
+
     async def _squash(
         self,
         branch: BranchName,
-        other: BranchName,
         ours: str | None,
         theirs: str,
         new: Sequence[str],
-        asked: Asked,
+        squash: Staged,
     ) -> MergeResult:
-        assert asked.squash is not None
-        message = asked.message or f"Squash branch '{other.branch}'"
-        draft = await self._drafts.make(Given(asked.squash, message=message))
+        (draft,) = await self._drafts.finish([squash])
         draft = draft._replace(origins=(Origin("squash", theirs),))
         (record,) = await self._write(branch, [draft], ours)
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
