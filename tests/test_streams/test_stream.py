@@ -179,6 +179,13 @@ async def test_an_exception_keeps_nothing_if_so_asked(tract: AsyncTract, db_path
         ("header Authorization: Bearer abc.def.ghi was refused", "abc.def"),
         ("cannot reach https://ann:hunter2@example.org/v1", "hunter2"),
         ("password=hunter2 is wrong", "hunter2"),
+        ("password: 'correct horse battery' is wrong", "horse"),
+        ("api_key=b'hunter2' is wrong", "hunter2"),
+        ("headers {'Authorization': 'Token hunter2'} were refused", "hunter2"),
+        ("Authorization: ApiKey hunter2", "hunter2"),
+        ("Set-Cookie: session=hunter2", "hunter2"),
+        ("GET https://example.org/v1?key=hunter2 failed", "hunter2"),
+        ("eyJhbGciOi.eyJzdWIiOi.hunter2 has expired", "hunter2"),
     ],
 )
 async def test_the_reason_shows_no_secret(tract: AsyncTract, said: str, secret: str) -> None:

@@ -9,15 +9,20 @@ from tract.formats.assembly import mended
 __all__ = ["reason_of", "without_secrets"]
 
 _LONGEST = 300
+_SCHEME = r"(?:bearer|basic|digest|token|negotiate|api-?key)\s+"
+_VALUE = rf"""(?:b?"[^"]*"?|b?'[^']*'?|(?:{_SCHEME})?[^\s,;&'"]+)"""
 _SECRETS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s,;'\"]+"), r"\1 ***"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:api[-_ ]?key|token|secret|password|passwd|authorization|credential)"
-            r"[\w-]*[\"']?\s*(?:provided)?\s*[=:]\s*[\"']?)[^\s,;&'\"]+"
+            r"(?i)([\w-]*"
+            r"(?:api[-_ ]?key|token|secret|password|passwd|pwd|authorization|credential|cookie)"
+            rf"[\w-]*[\"']?\s*(?:provided)?\s*[=:]\s*){_VALUE}"
         ),
         r"\1***",
     ),
+    (re.compile(r"(?i)([?&](?:key|sig|signature|auth)=)[^\s&'\"]+"), r"\1***"),
+    (re.compile(r"\beyJ[\w-]+(?:\.[\w-]+)*"), "***"),
     (re.compile(r"(?i)\b(?:sk|pk|rk|ghp|gho|xai|gsk|hf|AIza|AKIA)[-_]?[\w*-]{8,}"), "***"),
     (re.compile(r"(?<=://)[^\s/@]+@"), "***@"),
     (re.compile(r"\b(?=[\w+-]*[0-9])(?=[\w+-]*[A-Za-z])[\w+-]{32,}={0,2}"), "***"),
