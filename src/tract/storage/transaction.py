@@ -304,31 +304,39 @@ class WriteTransaction(SpoolWrites):
             created_at=created_at,
             merge_parent=draft.merge_parent,
         )
+        self._add_rows(record, draft, tip.segment)
+        self._tips.advance(tip, commit_hash, created_at)
+        return record
+
+    def _add_rows(self, record: CommitRecord, draft: CommitDraft, segment: int) -> None:
+        key = bytes.fromhex(record.commit_hash)
         content_hash = bytes.fromhex(draft.content_hash)
         sql.ADD_BLOB.run(self._connection, content_hash=content_hash, data=draft.data)
         sql.ADD_COMMIT.run(
             self._connection,
             **{
                 **record._asdict(),
-                "commit_hash": bytes.fromhex(commit_hash),
-                "parent_hash": tip.head and bytes.fromhex(tip.head),
+                "commit_hash": key,
+                "parent_hash": _key(record.parent_hash),
                 "content_hash": content_hash,
-                "edit_target": target and bytes.fromhex(target),
-                "merge_parent": draft.merge_parent and bytes.fromhex(draft.merge_parent),
+                "edit_target": _key(record.edit_target),
+                "merge_parent": _key(record.merge_parent),
                 "token_source": draft.token_source,
-                "segment": tip.segment,
+                "segment": segment,
             },
         )
         for origin in draft.origins:
             refs.ADD_ORIGIN.run(
                 self._connection,
-                tract_id=tract_id,
-                commit_hash=bytes.fromhex(commit_hash),
+                tract_id=record.tract_id,
+                commit_hash=key,
                 source_hash=bytes.fromhex(origin.source_hash),
                 kind=origin.kind,
             )
-        self._tips.advance(tip, commit_hash, created_at)
-        return record
+
+
+def _key(commit_hash: str | None) -> bytes | None:
+    return None if commit_hash is None else bytes.fromhex(commit_hash)
 
 
 def _check_is_entry(target: str, operation: str) -> None:
