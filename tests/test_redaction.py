@@ -136,8 +136,9 @@ async def test_a_stream_spools_no_secret(tract: AsyncTract, db_path: Path, large
     given = with_secrets(large=large)
     async with tract.stream(metadata=given, generation_config=given) as stream:
         await stream.write("half")
-        while b"half" not in on_disk(db_path):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            while b"half" not in on_disk(db_path):  # noqa: ASYNC110 - nobody would tell us
+                await asyncio.sleep(0.05)
         open_files = on_disk(db_path)
 
     info = stream.commit_info

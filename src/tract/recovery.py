@@ -16,7 +16,7 @@ from tract.models.commit import CommitInfo
 from tract.protocols import ToolCall
 from tract.runtime import Runtime
 from tract.storage.database import now_microseconds
-from tract.storage.repositories import SpooledStream
+from tract.storage.repositories import SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]
 
@@ -32,8 +32,8 @@ class LeftStream:
 
     def __init__(self, runtime: Runtime, spooled: SpooledStream, fragments: Sequence[Any]) -> None:
         self._runtime = runtime
-        self._name = spooled.stream
         self._assembly = Assembly(fragments)
+        self._name = _where(spooled.stream, self._assembly)
         self.tract_id: str = spooled.stream.branch.tract_id
         """The tract that it was written to."""
         self.branch: str = spooled.stream.branch.branch
@@ -62,6 +62,7 @@ class LeftStream:
 
         Raises:
             BudgetExceededError: the context would exceed a budget; the stream is kept.
+            BranchNotFoundError: the branch was deleted; the stream is kept.
         """
         with self._runtime.gate.call():
             made: list[CommitInfo] = []
@@ -85,6 +86,12 @@ class LeftStream:
             f"<LeftStream of {self.tract_id!r} on {self.branch!r}: "
             f"{len(self.text)} characters, {len(self.tool_calls)} tool calls>"
         )
+
+
+def _where(stream: StreamName, assembly: Assembly) -> StreamName:
+    """Return the name of a stream whose branch has to be there if it had to for its handle."""
+    must_exist = assembly.opening.get("must_exist") is True
+    return stream._replace(branch=stream.branch._replace(must_exist=must_exist))
 
 
 async def left_streams(runtime: Runtime) -> list[LeftStream]:

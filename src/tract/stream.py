@@ -73,6 +73,7 @@ class _Intake:
             self._opening = await runtime.threads.run(self._open) if heavy else self._open()
             if at_head:
                 self._opening["head"] = await self._head(options.head_hash)
+            self._opening["must_exist"] = self._branch.must_exist
             self.incoming = runtime.spooler.open(self._branch, self._opening)
         return self.incoming
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tract import NullTokenCounter, TractStore
+from tract import BranchNotFoundError, NullTokenCounter, TractStore
 from tract.engine.owners import PATIENCE, current_owner, is_gone
 
 COUNTER = NullTokenCounter()
@@ -194,6 +194,44 @@ async def test_streams_go_back_to_their_own_tracts(db_path: Path) -> None:
 
         for name in ("ann", "bob"):
             assert (await store.tract(name).compile()).messages[0].content == f"of {name}"
+
+
+async def test_what_was_left_on_a_deleted_branch_makes_no_new_one(db_path: Path) -> None:
+    """It is kept, for whoever makes the branch again, or reads its text."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        main = store.tract("agent")
+        first = await main.user("hi")
+        fork = await main.fork("experiment")
+        stream = fork.stream()
+        await stream.__aenter__()
+        await stream.write("half a rep")
+        await main.delete_branch("experiment")
+        with pytest.raises(BranchNotFoundError):
+            await stream.__aexit__(None, None, None)
+        [left] = await store.recover_streams()
+        with pytest.raises(BranchNotFoundError):
+            await left.commit()
+
+        assert left.text == "half a rep"
+        assert [info.name for info in await main.branches()] == ["main"]
+
+        await main.fork("experiment")
+        [info] = await left.commit()
+
+        assert info.parent_hash == first.commit_hash
+        assert await store.recover_streams() == []
+
+
+async def test_the_first_words_on_a_branch_can_be_recovered(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        stream = store.tract("agent", branch="new").stream()
+        await stream.__aenter__()
+        await stream.write("half a rep")
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+        [info] = await left.commit()
+
+        assert await store.tract("agent", branch="new").head() == info.commit_hash
 
 
 async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
