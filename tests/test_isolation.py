@@ -29,6 +29,7 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
+    Recording,
     RefNameError,
     StagedCommit,
     TokenBudgetConfig,
@@ -256,6 +257,43 @@ async def merged(world: World, name: str) -> Any:
     return [*told, await world.mine.origins(), await world.mine.log(None)]
 
 
+CHUNKS: list[dict[str, Any]] = [
+    {"choices": [{"index": 0, "delta": {"content": "mine"}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+]
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"usage": {"input_tokens": 1, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "mine"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"},
+]
+
+
+async def reply(events: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for event in events:
+        yield event
+
+
+async def drained(recording: Recording[Any]) -> Any:
+    async for _ in recording:
+        pass
+    return recording.commits
+
+
+async def streamed(world: World, name: str) -> Any:
+    """A stream, and both kinds of recordings: kept, and left behind for nobody else."""
+    async with world.mine.stream(role="user", on_interrupt="discard") as stream:
+        await stream.write("mine")
+    return [
+        stream.commit_info,
+        await drained(world.mine.record_openai(reply(CHUNKS), on_interrupt="keep")),
+        await drained(world.mine.record_anthropic(reply(EVENTS))),
+        await world.store.recover_streams(),
+    ]
+
+
 CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.aclose": [closed],
     "AsyncTract.annotate": [
@@ -337,6 +375,20 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.origins(name)),
     ],
     "AsyncTract.query_by_config": [queried],
+    "AsyncTract.record_anthropic": [
+        streamed,
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: drained(w.mine.record_anthropic(reply(EVENTS), head_hash=name)),
+        ),
+    ],
+    "AsyncTract.record_openai": [
+        streamed,
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: drained(w.mine.record_openai(reply(CHUNKS), head_hash=name)),
+        ),
+    ],
     "AsyncTract.record_usage": [
         recorded,
         Refused(HeadMovedError, lambda w, name: w.mine.record_usage(TokenUsage(1), head_hash=name)),
@@ -348,6 +400,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.reset(name)),
     ],
     "AsyncTract.stats": [forked],
+    "AsyncTract.stream": [streamed],
     "AsyncTract.system": [
         lambda w, name: w.mine.system(name),
         Refused(
@@ -395,6 +448,7 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.create_config_index": [indexed],
     "TractStore.from_engine": [],  # gives a store, whose calls are here
     "TractStore.open": [opened],
+    "TractStore.recover_streams": [streamed],
     "TractStore.register_content_type": [registered],
     "TractStore.tract": [fresh_handles],
     "TractStore.tract_ids": [],  # tells the names of tracts, and nothing in them
@@ -412,6 +466,8 @@ HARMLESS = {
     "batch",
     # how branches are moved
     *("force", "fast_forward", "on_conflict", "squash"),
+    # what comes bit by bit
+    *("role", "response", "on_interrupt"),
 }
 NAMES = {"tract_id", "branch", "names"}
 HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {
@@ -462,9 +518,10 @@ def test_every_parameter_that_takes_a_hash_is_given_a_foreign_one() -> None:
 
     assert taking - given == set()
     for name in taking - {"AsyncTract.get_commit"}:
-        takes = parameters(public_calls()[name]) & HASHES
-        if "options" in parameters(public_calls()[name]):
-            takes |= {"edit_target", "expected_head"}
+        there = parameters(public_calls()[name])
+        takes = there & HASHES
+        if "options" in there:
+            takes |= {"head_hash"} if "response" in there else {"edit_target", "expected_head"}
         refusals = [call for call in CALLS[name] if isinstance(call, Refused)]
         assert len(refusals) >= len(takes), name
 

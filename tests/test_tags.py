@@ -213,6 +213,12 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("reset", "to_hash"): lambda t, name: t.reset(name),
     ("tag", "target_hash"): lambda t, name: t.tag("new", name),
     ("watch", "after"): lambda t, name: watched(t, name),
+    ("record_openai", "head_hash"): lambda t, name: drained(
+        t.record_openai(reply(CHUNK), head_hash=name)
+    ),
+    ("record_anthropic", "head_hash"): lambda t, name: drained(
+        t.record_anthropic(reply(*EVENTS), head_hash=name)
+    ),
 }
 """Calls that take the hash of any entry, by parameter."""
 HEAD: dict[tuple[str, str], Call] = {
@@ -222,12 +228,6 @@ HEAD: dict[tuple[str, str], Call] = {
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
     ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
-    ("record_openai", "head_hash"): lambda t, name: drained(
-        t.record_openai(reply(CHUNK), head_hash=name)
-    ),
-    ("record_anthropic", "head_hash"): lambda t, name: drained(
-        t.record_anthropic(reply(*EVENTS), head_hash=name)
-    ),
 }
 """Calls that take the hash of the head."""
 NO_HASH = {

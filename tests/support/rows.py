@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["TABLES", "row_counts"]
 
-TABLES = ("blobs", "commits", "refs", "runs", "origins", "usage")
+TABLES = ("blobs", "commits", "refs", "runs", "origins", "spool", "usage")
 
 
 def row_counts(path: Path) -> dict[str, int]:

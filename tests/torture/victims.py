@@ -22,6 +22,7 @@ from tract import (
     CommitInfo,
     CommitOperation,
     DialogueContent,
+    LeftStream,
     Priority,
     StoreClosedError,
     TokenUsage,
@@ -306,6 +307,10 @@ async def _open_store(scene: Scene, mark: str) -> TractStore:
     return await TractStore.open(scene.places[FILE], tokenizer=COUNTER)
 
 
+async def _left_streams(scene: Scene, entry: str) -> tuple[str, list[LeftStream]]:
+    return "left", await scene.store.recover_streams()
+
+
 async def _open_memory(scene: Scene, mark: str) -> TractStore:
     return await TractStore.open(tokenizer=COUNTER)
 
@@ -400,7 +405,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.create_config_index": (_create_config_index,),
-    "TractStore.recover_streams": (reading(lambda scene, entry: scene.store.recover_streams()),),
+    "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (
         _closes(_open_store, FILE),
         _closes(_from_engine, ENGINE),
