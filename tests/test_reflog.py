@@ -18,9 +18,11 @@ from tract import (
     ContentValidationError,
     NullTokenCounter,
     ReflogEntry,
+    TractConfig,
     TractError,
     TractStore,
 )
+from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
 
@@ -274,6 +276,27 @@ async def test_the_reflog_is_there_after_reopening(db_path: Path) -> None:
         told = await tract.reflog()
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
         assert await again.reflog() == told
+
+
+@pytest.mark.parametrize("step", [0, -1000], ids=["stands still", "goes back"])
+async def test_moves_keep_their_order_where_the_clock_does_not(db_path: Path, step: int) -> None:
+    """As commits do: a later move of a branch has a later time."""
+    times = (10**9 + number * step for number in range(1000))
+    options = Options(TractConfig(), COUNTER, None, lambda: next(times))
+    async with TractStore(await Runtime.open(str(db_path), options)) as store:
+        main = store.tract("t")
+        a, _ = await say(main, "a", "b")
+        await main.reset(a.commit_hash)
+        await main.reset(a.commit_hash)
+        await say(main, "c")
+        fork = await main.fork("fork")
+        await say(fork, "d")
+        await main.merge("fork")
+        await say(main, "e")
+
+        check_chain(await main.reflog("main"))
+        check_chain(await main.reflog("fork"))
+        assert (await main.verify()).faults == ()
 
 
 RESETTING = """
