@@ -167,7 +167,8 @@ class Commit:
 
     def info(self) -> dict[str, Any]:
         """Return the fields of its `CommitInfo`."""
-        return {name: value for name, value in vars(self).items() if name != "content"}
+        fields = {name: value for name, value in vars(self).items() if name != "content"}
+        return {**fields, "merge_parent": None}
 
     def annotation(self) -> dict[str, Any]:
         """Return the fields of its `PriorityAnnotation`."""

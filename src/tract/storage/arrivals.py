@@ -156,7 +156,9 @@ def planned(
     ahead = tuple(commit.hex() for commit in line[cursor.skip : end])
     if end >= len(line):
         return cursor._replace(target=target, ahead=ahead, then=Cursor(target))
-    first_parents = set(_first_parents(fresh, _key(target)))
+    # A commit of the head's line names all before it only where that line starts at the base.
+    on_line = _first_shared(fresh, _key(target)) == _key(cursor.base)
+    first_parents = set(_first_parents(fresh, _key(target)) if on_line else ())
     for index in range(end - 1, cursor.skip - 1, -1):
         if line[index] in first_parents:
             base, skip = line[index].hex(), end - 1 - index
