@@ -189,7 +189,7 @@ class Together(Machine):
         kind = data.draw(st.sampled_from(["any", "one", "new", "new"]), "places")
         if kind == "new" and first.store.only is None:
             taken = len(first.tract.heads)
-            return [first._replace(branch=f"new {taken + at % 3}") for at in range(max(4, size))]
+            return [first._replace(branch=f"new-{taken + at % 3}") for at in range(max(4, size))]
         if kind == "one":
             return [first] * size
         return [first, *(self.place(data, bounded=False) for _ in range(size - 1))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -183,27 +182,15 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def fork(self, data: st.DataObject) -> None:
-        """A branch that begins at some commit; no call makes one yet, so its ref is put there."""
+        """A branch that begins at some commit."""
         place = self.place(data, bounded=False)
         if place.store.only is not None or not place.tract.commits:
             return
-        name = f"fork {len(place.tract.heads)}"
+        name = f"fork-{len(place.tract.heads)}"
         commits = list(place.tract.commits)
         source = commits[data.draw(st.sampled_from(range(len(commits))), "source")]
         draft = Draft("append", {"content_type": "reasoning", "text": "here"})
-        connection = sqlite3.connect(self.path)
-        connection.execute(
-            "INSERT INTO refs (tract_id, name, commit_hash, segment) VALUES (?, ?, ?, "
-            "(SELECT max(segment) + 1 FROM commits WHERE tract_id = ?))",
-            (
-                place.tract.tract_id,
-                f"refs/heads/{name}",
-                bytes.fromhex(source),
-                place.tract.tract_id,
-            ),
-        )
-        connection.commit()
-        connection.close()
+        await place.handle.fork(name, at_commit=source)
         place.tract.heads[name] = source
         forked = place._replace(branch=name)
         await self.look_again(data, forked)
