@@ -350,3 +350,25 @@ async def test_processes_that_merge_into_one_branch_lose_nothing(
     assert shared in ("one 5", "two 5")
     assert sorted(rest) == sorted(f"{word} {n}" for word in ("one", "two") for n in range(6))
     assert (await main.verify()).faults == ()
+
+
+async def test_a_resolver_that_moves_the_branch_each_time_is_not_asked_for_ever(
+    store: TractStore,
+) -> None:
+    main = store.tract("busy")
+    entry = await main.user("shared")
+    side = await main.fork("side")
+    edit: dict[str, Any] = {"operation": EDIT, "edit_target": entry.commit_hash}
+    await side.user("theirs", **edit)
+    await main.user("ours", **edit)
+    asked = 0
+
+    async def decide(conflict: MergeConflict) -> DialogueContent:
+        nonlocal asked
+        asked += 1
+        await main.user(f"ours, {asked}", **edit)
+        return DialogueContent(role="user", text="both")
+
+    with pytest.raises(HeadMovedError):
+        await main.merge("side", on_conflict=decide)
+    assert asked <= 50

@@ -252,3 +252,21 @@ async def test_origins_of_a_commit_that_has_none_are_empty(main: AsyncTract) -> 
     for unknown in ("0" * 64, "nothing"):
         with pytest.raises(CommitNotFoundError):
             await main.origins(unknown)
+
+
+async def test_squashing_a_branch_again_does_nothing_until_it_has_grown(main: AsyncTract) -> None:
+    """A call that is tried again after it came through must not say everything twice."""
+    await main.user("shared")
+    side = await main.fork("side")
+    await side.user("a")
+    await side.user("b")
+    result = {"content_type": "output", "text": "a and b"}
+    first = await main.merge("side", squash=result)
+    await main.user("on")
+    again = await main.merge("side", squash=result)
+
+    assert (first.kind, again.kind) == (MergeKind.SQUASH, MergeKind.UP_TO_DATE)
+    assert again.head_hash == await main.head()
+    await side.user("c")
+    assert (await main.merge("side", squash=result)).kind is MergeKind.SQUASH
+    assert len(await main.origins()) == 2

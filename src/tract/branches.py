@@ -210,6 +210,7 @@ class BranchCalls(Handle):
             squash: a content to commit in place of the other's commits, which are then not brought
                 in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
                 merge without it still brings the commits themselves.
+                Where this branch holds such a commit for the other's head already, nothing is done.
             message: the note on the merge commit, or on the squashed one.
 
         Raises:

@@ -105,8 +105,8 @@ class StreamCalls(Handle):
         to, and its commits go on from there. Closing the store or this handle ends the loop.
 
         Args:
-            after: None for all commits from the first; a hash for those that are not in its
-                history; `"head"` for those that come from now on.
+            after: None for all commits from the first; a hash or a name for those that are not in
+                its history; `"head"` for those that come from now on, whatever else has that name.
 
         Raises:
             CommitNotFoundError: on the first step, the tract has no commit *after*.

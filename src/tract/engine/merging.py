@@ -73,6 +73,10 @@ class Asked(NamedTuple):
     message: str | None
 
 
+_ATTEMPTS = 50
+"""How often a merge is computed anew while the branch moves, before it is left to the caller."""
+
+
 class _Sides(NamedTuple):
     """Two heads, and what a merge of the second into the first would bring."""
 
@@ -132,12 +136,13 @@ class Merger:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
         decided = _Decided(asked.on_conflict)
         squash = None if asked.squash is None else self._squashed(other, asked)
-        while True:
+        for _ in range(_ATTEMPTS):
             relation = await self._commits.relation(branch, other)
             try:
                 return await self._attempt(branch, other, relation, asked, decided, squash)
             except _MovedMeanwhile:
                 continue  # nothing was written: compute the merge anew
+        raise HeadMovedError(relation.ours, await self._refs.head(branch))
 
     async def cherry_pick(self, branch: BranchName, hashes: Sequence[str]) -> list[CommitRecord]:
         """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
@@ -155,7 +160,10 @@ class Merger:
     ) -> MergeResult:
         ours, theirs, parents = relation.ours, relation.theirs, relation.parents
         new = brought(parents, ours, theirs)
-        if not new:
+        held = squash is not None and any(
+            commit in parents and is_ancestor(parents, commit, ours) for commit in relation.squashed
+        )
+        if not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
         if squash is not None:
             return await self._squash(branch, ours, theirs, new, squash)

@@ -31,7 +31,10 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
         if row[5] is not None:
             changes[key] = (row[4], row[5].hex())
     ours_hash = None if ours is None else ours.commit_hash.hex()
-    return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes)
+    source = theirs.commit_hash
+    rows = refs.SQUASHED.all(connection, tract_id=branch.tract_id, source=source)
+    squashed = [row[0].hex() for row in rows]
+    return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes, squashed)
 
 
 def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:

@@ -170,13 +170,15 @@ class Relation(NamedTuple):
     """How two heads of a tract stand to each other.
 
     `parents` has the two parents of every commit that either reaches. `changes` tells of every
-    EDIT and ANNOTATE among them its operation and its target.
+    EDIT and ANNOTATE among them its operation and its target. `squashed` are the commits that
+    *theirs* was squashed into.
     """
 
     ours: str | None
     theirs: str
     parents: Mapping[str, tuple[str | None, str | None]]
     changes: Mapping[str, tuple[str, str]]
+    squashed: Sequence[str] = ()
 
 
 class Sizes(NamedTuple):
