@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tract.engine.hashing import commit_hash, content_hash
 
@@ -61,3 +64,36 @@ def test_target_and_merge_parent_count_where_present(extra: dict[str, str]) -> N
     )
 
     assert named == sha256_of({**PLACE, **extra})
+
+
+@given(
+    st.none() | st.text(),
+    st.text(),
+    st.text(),
+    st.text(),
+    st.integers(0, 2**62),
+    st.none() | st.text(),
+    st.none() | st.text(),
+)
+def test_whatever_stands_in_a_place_is_written_as_canonical_json(
+    parent: str | None,
+    content: str,
+    content_type: str,
+    operation: str,
+    timestamp: int,
+    target: str | None,
+    merge_parent: str | None,
+) -> None:
+    """Damaged rows are hashed as well, to tell that they are."""
+    place: dict[str, Any] = {
+        "parent": parent,
+        "content_hash": content,
+        "content_type": content_type,
+        "operation": operation,
+        "timestamp": timestamp,
+    }
+    extra: dict[str, Any] = {"target": target, "merge_parent": merge_parent}
+    there = {**place, **{name: value for name, value in extra.items() if value is not None}}
+    text = json.dumps(there, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    assert commit_hash(**place, **extra) == hashlib.sha256(text.encode()).hexdigest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
-from tract.canonical import canonical_bytes
+from tract.canonical import canonical_json
 
 __all__ = ["commit_hash", "content_hash"]
 
@@ -30,15 +31,23 @@ def commit_hash(
     and `merge_parent` are left out where they are None. `timestamp` counts microseconds since
     1970-01-01 UTC. Message, metadata and generation config are no part of it.
     """
-    named: dict[str, str | int | None] = {
-        "content_hash": content_hash,
-        "content_type": content_type,
-        "operation": operation,
-        "parent": parent,
-        "timestamp": timestamp,
-    }
-    if target is not None:
-        named["target"] = target
-    if merge_parent is not None:
-        named["merge_parent"] = merge_parent
-    return hashlib.sha256(canonical_bytes(named)).hexdigest()
+    # Written out, because every commit waits for it; the keys are in their canonical order.
+    merged = "" if merge_parent is None else f'"merge_parent":{_json(merge_parent)},'
+    aimed = "" if target is None else f',"target":{_json(target)}'
+    text = (
+        f'{{"content_hash":{_json(content_hash)},"content_type":{_type_json(content_type)},{merged}'
+        f'"operation":{_json(operation)},"parent":{_json(parent)}{aimed},"timestamp":{timestamp}}}'
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(name: str | None) -> str:
+    """Return a hash or an operation as JSON; where it comes from a damaged store, it may be any."""
+    if name is None:
+        return "null"
+    return f'"{name}"' if name.isalnum() and name.isascii() else canonical_json(name)
+
+
+@lru_cache(maxsize=256)
+def _type_json(content_type: str) -> str:
+    return canonical_json(content_type)

@@ -348,6 +348,13 @@ SET_BRANCH = Statement(
         )
     )
 )
+ADVANCE_BRANCH = Statement(
+    lambda: (
+        update(RefRow)
+        .where(RefRow.tract_id == bindparam("of_tract"), RefRow.name == bindparam("of_name"))
+        .values(commit_hash=bindparam("to"), updated_at=bindparam("now"))
+    )
+)
 SET_USAGE = Statement(
     lambda: (
         insert(UsageRow)

@@ -139,6 +139,15 @@ class Tips:
             return
         tip.moved = False
         self.changed.add(_plain(branch))
+        if not tip.born:
+            sql.ADVANCE_BRANCH.run(
+                self._connection,
+                of_tract=branch.tract_id,
+                of_name=ref_name(branch.branch),
+                to=bytes.fromhex(tip.head),
+                now=tip.updated_at,
+            )
+            return
         sql.SET_BRANCH.run(
             self._connection,
             tract_id=branch.tract_id,
