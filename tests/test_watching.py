@@ -82,7 +82,8 @@ def move(path: Path, commit_hash: str | None, branch: str = "main") -> None:
         else:
             segment = "(SELECT max(segment) + 1 FROM commits)"
             raw.execute(
-                f"UPDATE refs SET commit_hash = ?, segment = {segment} WHERE name = ?",
+                f"UPDATE refs SET commit_hash = ?1, start_hash = ?1, segment = {segment} "
+                "WHERE name = ?2",
                 [bytes.fromhex(commit_hash), f"refs/heads/{branch}"],
             )
 
