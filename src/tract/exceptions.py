@@ -280,13 +280,13 @@ class StorageError(TractError):
     def __init__(self, problem: str, path: str = "") -> None:
         super().__init__(problem, path)
         self.problem = problem
-        self.path = path
+        self.path: str = path
 
     def locate(self, path: str) -> None:
         """Name the database at *path*, where it was not known when the error was raised."""
         if not self.path:
             self.path = path
-            self.args = (*self.args[:-1], path)
+            self.args: tuple[object, ...] = (*self.args[:-1], path)
 
     def __str__(self) -> str:
         if not self.path:

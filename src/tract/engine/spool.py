@@ -57,7 +57,7 @@ class OpenStream:
         self._ended: Exception | None = None
         self._saved = 0
         self._signed = 0.0
-        self.name = name
+        self.name: StreamName = name
         self.assembly: Assembly = Assembly()
         """What has come, as of the last `fold`."""
 

@@ -6,9 +6,9 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -24,10 +24,15 @@ from tract.storage.migrations import migrate, version
 from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
 from tract.storage.reader import GroupReader
+from tract.storage.repositories import BranchName
+from tract.storage.transaction import WriteTransaction
 from tract.storage.worker import OwnConnection, Worker
 from tract.storage.writer import GroupWriter
 
 __all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
+
+
+T = TypeVar("T")
 
 
 def now_microseconds() -> int:
@@ -50,12 +55,24 @@ class Database:
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
-        writer = GroupWriter(workers[0], file, path, clock)
-        reader = GroupReader(workers[1:] or workers)
-        self.write = writer.write
-        self.on_move = writer.on_move
-        self.read = reader.read
-        self.glance = reader.glance
+        self._writer = GroupWriter(workers[0], file, path, clock)
+        self._reader = GroupReader(workers[1:] or workers)
+
+    def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
+        """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
+        return self._writer.write(job, size)
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        self._writer.on_move(callback)
+
+    def read(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Run *function* by itself; see `GroupReader.read`."""
+        return self._reader.read(function)
+
+    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Run a quick *function*, together with others; see `GroupReader.glance`."""
+        return self._reader.glance(function)
 
     @property
     def trips(self) -> int:
