@@ -65,8 +65,10 @@ PLANES = st.one_of(
         for plane in range(17)
     )
 )
+EDGES = st.sampled_from(["/", "!", "/!", "!\n", " ", "\n", "\n\n", "a", "\u180e", "\u0301"])
 WILD_TEXTS = st.one_of(
     TEXTS,
+    st.builds(str.__add__, EDGES, EDGES),
     st.lists(st.sampled_from([*PIECES, *LOOKALIKES]) | PLANES, max_size=5).map("".join),
 )
 

@@ -157,7 +157,8 @@ class Machine(RuleBasedStateMachine):
     def any_hash(self, data: st.DataObject, place: Place) -> str:
         """Draw a hash: of the branch, its tract, another one, or of nothing."""
         own = list(place.tract.commits)
-        elsewhere = sorted({*own} - {commit.commit_hash for commit in place.history})
+        here = {commit.commit_hash for commit in place.history}
+        elsewhere = [commit_hash for commit_hash in own if commit_hash not in here]
         others = [h for t in self.tracts.values() if t is not place.tract for h in t.commits]
         blobs = [c.content_hash for c in place.tract.commits.values()]
         strange = [*GARBAGE, *(h.upper() for h in own if h.upper() != h)]
@@ -165,9 +166,13 @@ class Machine(RuleBasedStateMachine):
         pool = pools[data.draw(st.sampled_from(range(len(pools))), "kind of hash")]
         return str(pool[data.draw(st.sampled_from(range(len(pool))), "hash")])
 
-    def a_target(self, data: st.DataObject, place: Place) -> str:
-        """Draw what a change names: an early entry, sometimes one of another branch, or anything."""
-        kind = data.draw(st.sampled_from(["entry"] * 6 + ["stranger"] * 2 + ["any"]), "target")
+    def a_target(self, data: st.DataObject, place: Place, *, strange: bool = False) -> str:
+        """Draw what a change names: an early entry, or else one of another branch, or anything."""
+        kind = (
+            "stranger"
+            if strange
+            else data.draw(st.sampled_from(["entry"] * 6 + ["stranger"] * 2 + ["any"]), "target")
+        )
         entries = place.entries
         if kind == "stranger":
             known = {commit.commit_hash for commit in place.history}

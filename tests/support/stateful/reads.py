@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -21,26 +23,18 @@ from tract import (
 
 LIMITS = st.sampled_from([None, 0, 1, 2, 3, 5, 64, 2**70])
 
-QUERIES = st.one_of(
-    st.builds(
-        Query,
-        st.just("temperature"),
-        st.sampled_from(["=", "!="]),
-        st.sampled_from(DEGREES),
-    ),
-    st.builds(
-        Query,
-        st.just("temperature"),
-        st.sampled_from([">", ">=", "<", "<="]),
-        st.sampled_from([0, 0.5, 1, "1", ""]),
-    ),
-    st.builds(
-        Query,
-        st.just(("temperature",)),
-        st.sampled_from(["in", "not in"]),
-        st.lists(st.sampled_from(DEGREES), max_size=2),
-    ),
-)
+
+def temperature_queries(stored: list[Any]) -> st.SearchStrategy[Query]:
+    """Return queries whose values are those *stored*, or such as may be taken for them."""
+    known = [*stored, *stored, *DEGREES]
+    values = st.sampled_from(known)
+    ordinals = st.sampled_from([value for value in known if type(value) in (int, float, str)])
+    field = st.sampled_from(["temperature", ("temperature",)])
+    return st.one_of(
+        st.builds(Query, field, st.sampled_from(["=", "!="]), values),
+        st.builds(Query, field, st.sampled_from([">", ">=", "<", "<="]), ordinals),
+        st.builds(Query, field, st.sampled_from(["in", "not in"]), st.lists(values, max_size=2)),
+    )
 
 
 class Reads(Machine):
@@ -102,10 +96,12 @@ class Reads(Machine):
         """Queries by config, against a plain filter; other tracts' commits are never found."""
         place = self.place(data)
         stored = [c.generation_config for t in self.tracts.values() for c in t.commits.values()]
-        strategies = [queries(stored), QUERIES, QUERIES]
+        own = [c.generation_config or {} for c in place.tract.commits.values()]
+        warm = temperature_queries([c["temperature"] for c in own if "temperature" in c])
+        strategies = [queries(stored), warm, warm]
         if data.draw(st.booleans(), "index first"):
             await self._index(data)
-            strategies += [QUERIES, QUERIES]
+            strategies += [warm, warm]
         for strategy in strategies:
             await self._query(data, place, data.draw(strategy, "query"))
 

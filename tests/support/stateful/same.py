@@ -54,13 +54,23 @@ def _told(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, default=repr)
 
 
+def spoil(*values: Any) -> None:
+    """Change values of JSON all through, as a caller may whose own they are."""
+    for value in values:
+        if isinstance(value, dict):
+            spoil(*value.values())
+            value["changed"] = "by the caller"
+        elif isinstance(value, list):
+            spoil(*value)
+            value.append("changed by the caller")
+
+
 def same_infos(what: str, found: Sequence[CommitInfo], wanted: Sequence[Commit]) -> None:
     """Compare commits, then change what was found, which must not reach anybody."""
     same(what, [info.model_dump() for info in found], [commit.info() for commit in wanted])
     for info in found:
         same(f"{what}: types", (type(info), type(info.operation)), (CommitInfo, CommitOperation))
-        (info.metadata or {}).clear()
-        (info.generation_config or {})["changed"] = "by the caller"
+        spoil(info.metadata, info.generation_config)
 
 
 def same_annotations(
@@ -95,8 +105,7 @@ def same_context(
             same(f"{what}: {name}", getattr(found, name), value)
     for changing in (found.messages, found.generation_configs, found.commit_hashes):
         changing.clear()
-    for plain in (*found.to_dicts(), *found.generation_configs):
-        plain.clear()
+    spoil(found.to_dicts(), found.generation_configs)
 
 
 def same_sent(what: str, found: CompiledContext) -> None:
@@ -106,5 +115,4 @@ def same_sent(what: str, found: CompiledContext) -> None:
     same(f"{what}: to_openai()", sent, openai_messages(messages))
     check_openai(sent)
     check_anthropic(found.to_anthropic(), messages)
-    for plain in sent:
-        plain.clear()
+    spoil(sent)

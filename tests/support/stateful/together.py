@@ -22,7 +22,7 @@ from support.stateful.drafts import (
     stage,
 )
 from support.stateful.opened import Place
-from support.stateful.same import same
+from support.stateful.same import same, spoil
 from tract import (
     UNSET,
     Batch,
@@ -60,7 +60,7 @@ class Together(Machine):
         error: Exception | None = _Stop() if fails else None
         await batch.__aenter__()
         try:
-            self._stage(batch, deepcopy(drafts), staged, as_model=as_model)
+            self._stage(batch, drafts, staged, as_model=as_model)
         except ContentValidationError as refused:
             error = refused
         if meanwhile is not None:
@@ -84,10 +84,9 @@ class Together(Machine):
         self, batch: Batch, given: Sequence[Draft], staged: list[StagedCommit], *, as_model: bool
     ) -> None:
         """Stage drafts, and change afterwards what was given."""
-        for draft in given:
+        for draft in map(deepcopy, given):  # each by itself: two may hold the same list
             staged.append(stage(batch, draft, staged, as_model=as_model))
-            for value in (draft.metadata, draft.config):
-                (value or {})["changed"] = "after staging"
+            spoil(draft.metadata, draft.config)
 
     @precondition(lambda self: self.unbounded())
     @rule(data=st.data())
@@ -115,7 +114,7 @@ class Together(Machine):
             if len(drafts) == 1:
                 return [await make(place.handle, drafts[0])]
             async with place.handle.batch() as batch:
-                self._stage(batch, deepcopy(drafts), [], as_model=False)
+                self._stage(batch, drafts, [], as_model=False)
             return batch.commits
 
         try:
@@ -152,11 +151,11 @@ class Together(Machine):
         """Concurrent commits to several branches: each has its own result, or its own error."""
         before = time.time_ns() // 1000
         work: list[tuple[Place, Draft, Any]] = []
-        for place in self._places_at_once(data):
-            can_change = (
-                appends() | changes(self.a_target(data, place)) if place.entries else appends()
-            )
-            draft = data.draw(can_change, "draft")
+        places = self._places_at_once(data)
+        for place in places:
+            strange = place == places[0] and len(work) == len(places) - 1
+            target = self.a_target(data, place, strange=strange)
+            draft = data.draw(appends() | changes(target) if place.entries else appends(), "draft")
             moved = draft.operation != "annotate" and data.draw(st.integers(0, 5), "moved") == 4
             work.append((place, draft, "0" * 64 if moved else UNSET))
         calls = [make(place.handle, draft, expected=moved) for place, draft, moved in work]
@@ -191,7 +190,7 @@ class Together(Machine):
             taken = len(first.tract.heads)
             return [first._replace(branch=f"new-{taken + at % 3}") for at in range(max(4, size))]
         if kind == "one":
-            return [first] * size
+            return [first] * max(3, size)
         return [first, *(self.place(data, bounded=False) for _ in range(size - 1))]
 
     def _fault_at_once(self, place: Place, draft: Draft, moved: Any) -> Fault | None:

@@ -22,7 +22,7 @@ from support.stateful.drafts import (
     stage,
 )
 from support.stateful.opened import Place
-from support.stateful.same import same_annotations, same_context, same_infos
+from support.stateful.same import same_annotations, same_context, same_infos, spoil
 from tract import (
     CommitInfo,
     Priority,
@@ -30,6 +30,16 @@ from tract import (
     TokenUsage,
 )
 
+SAID: dict[str, Any] = {"content_type": "dialogue", "role": "user", "text": ""}
+ANSWERED: dict[str, Any] = {**SAID, "role": "assistant"}
+CALLED: dict[str, Any] = {
+    "content_type": "tool_io",
+    "tool_name": "search",
+    "direction": "call",
+    "payload": "",
+}
+GIVEN: dict[str, Any] = {**CALLED, "direction": "result"}
+FLOODS = [[SAID], [SAID, ANSWERED], [SAID, CALLED, CALLED, GIVEN, GIVEN, ANSWERED]]
 COUNTS = st.integers(0, 9) | st.integers(0, 2**53)
 
 
@@ -108,20 +118,14 @@ class Writes(Machine):
         self.flooded = True
         place = self.place(data, bounded=False)
         size = data.draw(st.sampled_from([17, 66, 140]), "size")
-        roles = data.draw(st.sampled_from([["user"], ["user", "assistant"]]), "roles")
-        text = data.draw(st.sampled_from(["", "a", " ", "\n\n", "/"]), "text")
-        drafts = [
-            Draft(
-                "append",
-                {
-                    "content_type": "dialogue",
-                    "role": roles[at % len(roles)],
-                    "text": f"{text}{at % 7}",
-                },
-                config={"at": at} if at % 5 == 0 else None,
-            )
-            for at in range(size)
-        ]
+        kinds = data.draw(st.sampled_from(FLOODS), "kinds")
+        text = data.draw(st.sampled_from(["", "a", " !", "\n\n", "/!", "/!"]), "text")
+        drafts: list[Draft] = []
+        for at in range(size):
+            content = {**kinds[at % len(kinds)]}
+            field = "payload" if "payload" in content else "text"
+            content[field] = f"{text}{'' if at % 5 else at % 7}"
+            drafts.append(Draft("append", content, config={"at": at} if at % 5 == 0 else None))
 
         async def call() -> Sequence[CommitInfo]:
             async with place.handle.batch() as batch:
@@ -205,8 +209,7 @@ class Writes(Machine):
 
         async def call() -> Sequence[CommitInfo]:
             info = await make(place.handle, given, as_model=as_model, expected=expected)
-            for value in (given.metadata, given.config):
-                (value or {})["changed"] = "after committing"
+            spoil(given.metadata, given.config)
             return [info]
 
         made = await self.write(draft.operation, place, [draft], call, expected)
