@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,9 @@ from openai.types import CompletionUsage
 from openai.types.completion_usage import PromptTokensDetails
 from openai.types.responses import ResponseUsage
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+from pydantic import BaseModel
 
-from tract import ContentValidationError, TokenUsage
+from tract import AsyncTract, ContentValidationError, TokenUsage
 from tract.engine.usage import parse_usage
 
 CHAT = CompletionUsage(
@@ -109,3 +111,20 @@ def test_another_shape_is_refused_with_its_path(usage: Any, path: str) -> None:
         parse_usage(usage)
 
     assert raised.value.path == path
+
+
+class Note(BaseModel):
+    text: str
+
+
+async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(db_path: Path) -> None:
+    """The call that raises leaves nothing."""
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        tract.register_content_type("note", Note)
+        await tract.commit(Note(text="a"))
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        with pytest.raises(ContentValidationError, match="not registered"):
+            await tract.record_usage(TokenUsage(1, 1))
+
+        tract.register_content_type("note", Note)
+        assert (await tract.compile()).token_source.startswith("tiktoken:")
