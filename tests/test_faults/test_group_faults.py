@@ -131,7 +131,8 @@ async def test_invalid_commits_of_a_group_fail_alone(db_path: Path, name: str, c
         good = [f"good {n}" for n in range(64) if n not in bad]
         assert sorted(await texts_of(place.tract)) == sorted(before + good)
         assert all(isinstance(results[n], CommitInfo) for n in range(64) if n not in bad)
-        assert trips <= 4  # nothing of the group was tried again by itself
+        # Nothing of the group was tried again by itself; a report of usage compiles before it writes.
+        assert trips <= (6 if name == "usage for another head" else 4)
 
 
 async def test_every_kind_of_invalid_commit_in_one_group_gets_its_own_error(
