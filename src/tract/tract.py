@@ -361,7 +361,7 @@ class AsyncTract(BranchCalls, StreamCalls):
                         self._branch,
                         counts,
                         raw_json,
-                        head_hash=given or found.snapshot.head_hash,
+                        head_hash=found.snapshot.head_hash if given is None else given,
                     )
                 except HeadMovedError:
                     if given is not None:
