@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from torture.alone import inject_alone
 from torture.model import Fault, Report, inject
 from torture.register import FAULTS
 from torture.results import Outcome, markdown, summary
@@ -109,3 +112,39 @@ def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
     assert refusal.value.code == 2
     assert "kills.full" in capsys.readouterr().err
+
+
+def test_each_fault_runs_in_a_process_and_the_table_keeps_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    figures = tmp_path / "run.json"
+    chosen = ["processes.expected_head", "storage.full"]
+    only = [f"--only={name}" for name in reversed(chosen)]
+
+    status = main(["--quick", "--seed=1", "--jobs=2", f"--json={figures}", *only])
+
+    assert status == 0
+    kept = json.loads(figures.read_text(encoding="utf-8"))
+    assert [fault["name"] for fault in kept["faults"]] == chosen
+    assert all(fault["faults"] and fault["acknowledged"] for fault in kept["faults"])
+    assert "nothing lost, nothing unusable" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [figures]
+
+
+async def test_a_process_that_leaves_no_report_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    report = await inject_alone(fault(nothing), quick=True, seed=1)  # none of the register
+
+    assert (report.sound, report.failed) == (False, 1)
+    assert "ended with 2" in report.findings[0]
+
+
+def test_no_jobs_at_all_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--jobs", "0"])
+
+    assert "no number from 1 on" in capsys.readouterr().err

@@ -43,7 +43,7 @@ FAULTS = (
         "model",
         "histories compared with a naive model, in every field of every result",
         run,
-        Sizes(runs=60, examples=100, steps=50),
+        Sizes(runs=12, examples=100, steps=50),
         Sizes(runs=2, examples=10, steps=20),
     ),
 )

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 __all__ = ["Fault", "Report", "Run", "inject"]
 
 S = TypeVar("S")
+_OUTCOME = ("faults", "acknowledged", "lost", "unusable", "failed", "findings", "seconds")
 _KEPT = 20  # findings whose text is kept; the rest are counted
 
 
@@ -53,6 +54,10 @@ class Report:
     def sound(self) -> bool:
         """Whether everything held, and anything was tried at all."""
         return not self.failed and self.faults > 0
+
+    def plain(self) -> dict[str, Any]:
+        """Return what came of it as JSON values, by the names of the fields."""
+        return {name: getattr(self, name) for name in _OUTCOME}
 
     def check(self, holds: bool, otherwise: str) -> bool:
         """Note a finding unless *holds*, and return that."""

@@ -75,8 +75,7 @@ def markdown(outcome: Outcome) -> str:
 
 
 def _plain(fault: Fault[Any], report: Report) -> dict[str, Any]:
-    figures = {name: getattr(report, name) for name in (*_COUNTS, "seconds", "findings")}
-    return {"name": fault.name, "title": fault.title, **figures}
+    return {"name": fault.name, "title": fault.title, **report.plain()}
 
 
 def _table(outcome: Outcome) -> list[str]:
