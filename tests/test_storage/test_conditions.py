@@ -329,3 +329,18 @@ async def test_what_a_caller_does_to_a_result_changes_no_later_one(tract: AsyncT
 
     assert await found(tract, "stop", "=", ["a"]) == [0]
     assert await found(tract, "stop", "=", ["a", "b"]) == []
+
+
+async def test_what_is_asked_again_is_answered_anew(db_path: Path) -> None:
+    """Remembered is how a question is put, not what came of it, nor what it may use."""
+    values = (1, "1", True)
+    async with TractStore.open(db_path) as store:
+        tract = store.tract("t")
+        await record(tract, [{"k": value} for value in values])
+        asked = [await found(tract, "k", "=", value) for value in values]
+        await store.create_config_index("k")
+        await tract.user("3", message="3", generation_config={"k": "1"})
+        again = [await found(tract, "k", "=", value) for value in values]
+
+    assert asked == [[0], [1], [2]]
+    assert again == [[0], [1, 3], [2]]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -49,6 +50,10 @@ _REWRITES = (("\\\\", "\\u005c"), ("\\u0001", "\\u0001\\u0002"), ("\\u0000", "\\
 _MAX_WALKED = 60
 """SQLite joins 64 tables at most."""
 
+_REMEMBERED = 128
+_REMEMBERED_CHARS = 1_000
+"""The longest values, as JSON, of a query that is remembered."""
+
 
 class _Field(NamedTuple):
     """The expressions for one field, all of them free of NUL.
@@ -69,8 +74,15 @@ def matching(
 ) -> Statement:
     """Return the query for the commits of a tract that meet all *conditions*, oldest first.
 
-    *indexed* has the fields that have an index.
+    *indexed* has the fields that have an index. Making its SQL takes longer than running it with
+    an index, so what is asked again is remembered.
     """
+    chars = sum(len(operand.json) for condition in conditions for operand in condition.operands)
+    make = _remembered if chars <= _REMEMBERED_CHARS else _statement
+    return make(conditions, frozenset(indexed))
+
+
+def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[ConfigPath]) -> Statement:
     on_indexed = (narrowed(condition) for condition in conditions if condition.path in indexed)
     narrow = [expression for expression in on_indexed if expression is not None]
     order: ColumnElement[Any] = type_coerce(CommitRow.created_at, BigInteger)
@@ -89,6 +101,9 @@ def matching(
             .limit(bindparam("limit"))
         )
     )
+
+
+_remembered = lru_cache(_REMEMBERED)(_statement)
 
 
 def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
