@@ -23,11 +23,10 @@ from tract.batch import Batch
 from tract.branches import BranchCalls
 from tract.engine.drafts import Given
 from tract.engine.infos import annotation_of, commit_infos, microseconds
-from tract.engine.reading import Found, ViewOptions
+from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
-from tract.engine.usage import parse_usage
+from tract.engine.usage import keep_usage, parse_usage
 from tract.engine.verifying import Verifier
-from tract.exceptions import HeadMovedError
 from tract.lifecycle import Opening
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
@@ -352,24 +351,12 @@ class AsyncTract(BranchCalls, StreamCalls):
         expected = checked_head("head_hash", head_hash)
         counts, raw_json = parse_usage(usage, self._runtime.redactor)
         given = None if expected is UNSET else expected
-        reader = self._runtime.reader
+        runtime = self._runtime
         with self._call():
-            while True:  # what cannot be compiled must raise before anything is written
-                found = await reader.snapshot(self._branch)
-                try:
-                    head = await self._runtime.usages.record(
-                        self._branch,
-                        counts,
-                        raw_json,
-                        head_hash=found.snapshot.head_hash if given is None else given,
-                    )
-                except HeadMovedError:
-                    if given is not None:
-                        raise
-                    continue
-                if head != found.snapshot.head_hash:
-                    found = await reader.snapshot(self._branch, Position(commit_hash=head))
-                return await reader.view(Found(found.snapshot, counts), ViewOptions())
+            found = await keep_usage(
+                runtime.reader, runtime.usages, self._branch, counts, raw_json, given
+            )
+            return await runtime.reader.view(found, ViewOptions())
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.

@@ -1,4 +1,4 @@
-"""Token usage as APIs report it, in the shapes that the official SDKs use."""
+"""Token usage as APIs report it, in the shapes that the official SDKs use, and keeping it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from tract.canonical import canonical_json
-from tract.exceptions import ContentValidationError, shown
+from tract.engine.reading import ContextReader, Found
+from tract.exceptions import ContentValidationError, HeadMovedError, shown
 from tract.protocols import TokenUsage
 from tract.redaction import Redactor
+from tract.storage.repositories import BranchName, Position, UsageRepository
 
-__all__ = ["parse_usage"]
+__all__ = ["keep_usage", "parse_usage"]
 
 _MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any context
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
@@ -53,6 +55,35 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
     reported = report.get("total_tokens")
     total = prompt + completion if reported is None else _count(report, "total_tokens")
     return TokenUsage(prompt, completion, total), raw_json
+
+
+async def keep_usage(
+    reader: ContextReader,
+    usages: UsageRepository,
+    branch: BranchName,
+    counts: TokenUsage,
+    raw_json: str,
+    head_hash: str | None,
+) -> Found:
+    """Keep a report for a branch's head and return that head's snapshot with it.
+
+    What cannot be compiled raises before anything is written.
+
+    Raises:
+        HeadMovedError: *head_hash* is given and is not the head.
+    """
+    while True:
+        found = await reader.snapshot(branch)
+        expected = found.snapshot.head_hash if head_hash is None else head_hash
+        try:
+            head = await usages.record(branch, counts, raw_json, head_hash=expected)
+        except HeadMovedError:
+            if head_hash is not None:
+                raise
+            continue  # somebody committed meanwhile: the report is for the newer head
+        if head != found.snapshot.head_hash:
+            found = await reader.snapshot(branch, Position(commit_hash=head))
+        return Found(found.snapshot, counts)
 
 
 def _as_dict(usage: object) -> dict[str, Any]:
