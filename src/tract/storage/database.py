@@ -20,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
+from tract.storage.groups import Wakings
 from tract.storage.migrations import migrate, version
 from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
@@ -55,8 +56,9 @@ class Database:
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
-        self._writer = GroupWriter(workers[0], file, path, clock)
-        self._reader = GroupReader(workers[1:] or workers)
+        wakings = Wakings()
+        self._writer = GroupWriter(workers[0], file, path, clock, wakings)
+        self._reader = GroupReader(workers[1:] or workers, wakings)
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`."""

@@ -15,13 +15,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["Groups", "Outcome"]
+__all__ = ["Groups", "Outcome", "Wakings"]
 
 Job = TypeVar("Job")
 
-_AT_ONCE = 8
-"""Callers that one turn of the loop wakes: each of them may have a tenth of a millisecond of
+_AT_ONCE = 3
+"""Callers that one turn of the loop wakes: each of them may have some tenths of a millisecond of
 work to do, and everything else in the process waits for all of them."""
+_PATIENCE = 32
+"""Turns of the loop for which groups that could leave wait for others to be woken."""
 
 
 class Outcome(NamedTuple):
@@ -37,6 +39,48 @@ class _Pending(NamedTuple, Generic[Job]):
     size: int
 
 
+class Wakings:
+    """Where the callers of a group are being woken, over several turns of the loop.
+
+    The other groups of a store stay meanwhile: those who wake may come along, and a thread that
+    is away on a trip takes the interpreter's lock from them at every statement.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._under_way = 0
+        self._turns = 0
+        self._held: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Some callers are woken, and more will be in the next turns."""
+        self._under_way += 1
+
+    def go_on(self) -> None:
+        """More of them are woken; who has waited for long is let go."""
+        self._turns += 1
+        if self._turns % _PATIENCE == 0:
+            self._let_go()
+
+    def end(self) -> None:
+        """The last of them are woken."""
+        self._under_way -= 1
+        if not self._under_way:
+            self._turns = 0
+            self._let_go()
+
+    def hold(self, leave: Callable[[], None]) -> bool:
+        """Tell whether anybody is being woken; then *leave* is called later."""
+        if self._under_way:
+            self._held.append(leave)
+        return self._under_way > 0
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        for leave in held:
+            self._loop.call_soon(leave)
+
+
 Deliver = Callable[[Sequence[Outcome] | None, BaseException | None], None]
 
 
@@ -44,12 +88,19 @@ class Groups(Generic[Job]):
     """Puts jobs together and hands each caller the outcome of theirs.
 
     *send* takes the jobs of a group away, and calls what it is given with their outcomes, or with
-    the error of all. A group has jobs of *room* sizes together, or a single one.
+    the error of all. A group has jobs of *room* sizes together, or a single one. Those that share
+    *wakings* wait for each other's callers.
     """
 
-    def __init__(self, send: Callable[[Sequence[Job], Deliver], None], room: int) -> None:
+    def __init__(
+        self,
+        send: Callable[[Sequence[Job], Deliver], None],
+        room: int,
+        wakings: Wakings | None = None,
+    ) -> None:
         self._send = send
         self._room = room
+        self._wakings = wakings or Wakings()
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending[Job]] = deque()
         self._scheduled = False
@@ -66,7 +117,9 @@ class Groups(Generic[Job]):
     def _schedule(self) -> None:
         if self._scheduled or self._away:
             return
-        if self._lonely:
+        if self._wakings.hold(self._dispatch):
+            self._scheduled = True
+        elif self._lonely:
             self._dispatch()
         else:
             self._scheduled = True
@@ -109,8 +162,12 @@ class Groups(Generic[Job]):
         for index in range(start, min(end, len(waiting))):
             _settle(waiting[index], outcomes[index])
         if end < len(waiting):
+            tell = self._wakings.go_on if start else self._wakings.begin
+            tell()
             self._loop.call_soon(self._hand_out, waiting, outcomes, end)
             return
+        if start:
+            self._wakings.end()
         self._away = False
         if self._pending:
             self._schedule()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from tract.storage.groups import Deliver, Groups, Outcome
+from tract.storage.groups import Deliver, Groups, Outcome, Wakings
 from tract.storage.worker import Worker
 
 __all__ = ["GroupReader"]
@@ -21,9 +21,9 @@ _MAX_GROUP = 64  # reads; bounds how long the first waits for the last
 class GroupReader:
     """The ways in for reads of a store."""
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    def __init__(self, workers: Sequence[Worker], wakings: Wakings | None = None) -> None:
         self._workers = workers
-        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
+        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run *function* on the connection that has least to do; it must not write."""

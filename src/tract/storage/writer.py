@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tract.exceptions import StoreBusyError, TractError
 from tract.storage.errors import translate
-from tract.storage.groups import Deliver, Groups, Outcome
+from tract.storage.groups import Deliver, Groups, Outcome, Wakings
 from tract.storage.place import DatabaseFile
 from tract.storage.repositories import BranchName
 from tract.storage.transaction import WriteTransaction
@@ -27,12 +27,17 @@ class GroupWriter:
     """The one way in for writes of a store."""
 
     def __init__(
-        self, worker: Worker, file: DatabaseFile, path: str, clock: Callable[[], int]
+        self,
+        worker: Worker,
+        file: DatabaseFile,
+        path: str,
+        clock: Callable[[], int],
+        wakings: Wakings | None = None,
     ) -> None:
         self._worker = worker
         self._log = file.log
         self._run_group = partial(_run_group, file=file, path=path, clock=clock)
-        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
+        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
