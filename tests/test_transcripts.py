@@ -225,7 +225,7 @@ async def compiled(contents: list[ContentModel]) -> tuple[Messages, dict[str, An
 
 
 @given(conversations())
-@settings(max_examples=25)
+@settings(max_examples=60)
 def test_from_openai_round_trips(messages: Messages) -> None:
     openai, anthropic, sound = asyncio.run(compiled(from_openai(messages)))
 

@@ -14,6 +14,7 @@ __all__ = ["RecentCommits"]
 _MAX_BYTES = 1_000_000
 _MAX_BYTES_EACH = 16_000
 _OVERHEAD = 1_000  # bytes of the objects that hold a commit, its content aside
+_MOST = _MAX_BYTES // _OVERHEAD
 
 
 class _Commit(NamedTuple):
@@ -34,7 +35,7 @@ class RecentCommits:
 
     def add(self, records: Sequence[CommitRecord], drafts: Sequence[CommitDraft]) -> None:
         """Keep what was written; the oldest are dropped to make room."""
-        for record, draft in zip(records, drafts, strict=True):
+        for record, draft in zip(records[-_MOST:], drafts[-_MOST:], strict=True):
             nbytes = _bytes_of(draft)
             if nbytes <= _MAX_BYTES_EACH and record.merge_parent is None:
                 self._commits[record.tract_id, record.commit_hash] = _Commit(record, draft)
