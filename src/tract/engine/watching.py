@@ -34,7 +34,7 @@ from tract.storage.repositories import (
 __all__ = ["Watch", "WatchHub"]
 
 _INTERVAL = 0.05  # seconds between two looks for the commits of other processes
-_AT_ONCE = 8  # watchers that one turn of the loop wakes, as `storage.groups` does with writers
+_AT_ONCE = 8  # watchers that one turn of the loop wakes: see `storage.groups`
 _REST = 12  # times what waking took, for writers who are faster than that
 _LONGEST_REST = 0.05  # seconds
 
