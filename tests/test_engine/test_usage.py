@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,3 +129,24 @@ async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(db_path: P
 
         tract.register_content_type("note", Note)
         assert (await tract.compile()).token_source.startswith("tiktoken:")
+
+
+async def test_usage_is_recorded_however_much_others_commit_meanwhile(db_path: Path) -> None:
+    """It is for the head that the call found."""
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        await tract.user("a")
+        done = asyncio.Event()
+
+        async def write() -> None:
+            while not done.is_set():
+                await tract.user("b")
+
+        writers = [asyncio.create_task(write()) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            context = await tract.record_usage(TokenUsage(7, 1))
+        done.set()
+        await asyncio.gather(*writers)
+
+        assert context.token_source == "api:7+1"
+        assert await tract.compile(at_commit=context.head_hash) == context

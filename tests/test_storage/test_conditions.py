@@ -331,6 +331,18 @@ async def test_what_a_caller_does_to_a_result_changes_no_later_one(tract: AsyncT
     assert await found(tract, "stop", "=", ["a", "b"]) == []
 
 
+def test_what_is_remembered_is_short_and_knows_its_index() -> None:
+    short = config_condition("k", "=", 1)
+    long = config_condition("k", "=", "x" * 2_000)
+    deep = config_condition(("k" * 2_000,), "=", 1)
+
+    assert matching(short) is matching(short)
+    assert matching(short).sql != matching(short, indexed={short.path}).sql
+    assert matching(long) is not matching(long)
+    assert matching(deep) is not matching(deep)
+    assert matching(*[short] * 9) is not matching(*[short] * 9)
+
+
 async def test_what_is_asked_again_is_answered_anew(db_path: Path) -> None:
     """Remembered is how a question is put, not what came of it, nor what it may use."""
     values = (1, "1", True)

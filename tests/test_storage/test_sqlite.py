@@ -20,7 +20,6 @@ from tract import (
     EditTargetError,
     HeadMovedError,
     TokenUsage,
-    TractError,
 )
 from tract.storage.database import Database
 from tract.storage.repositories import (
@@ -254,7 +253,7 @@ async def test_an_annotation_of_an_unknown_commit_is_not_found(store: Repositori
 
 async def test_usage_belongs_to_one_head_and_the_last_report_holds(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
-    await store.usages.record(MAIN, TokenUsage(1, 2, 3), "{}", head_hash=None)
+    await store.usages.record_at(MAIN.tract_id, head, TokenUsage(1, 2, 3), "{}")
     assert await store.usages.record(MAIN, TokenUsage(4, 5, 9), "{}", head_hash=head) == head
     [later] = await say(store, MAIN, "b")
 
@@ -266,10 +265,14 @@ async def test_usage_belongs_to_one_head_and_the_last_report_holds(store: Reposi
     assert await usage(Position()) is None
     assert await usage(Position(later)) is None
 
+    await store.usages.record_at(MAIN.tract_id, head, TokenUsage(7, 0, 7), "{}")
+    assert await usage(Position(head)) == TokenUsage(7, 0, 7)
+    assert await usage(Position()) is None
+
 
 async def test_usage_of_another_head_or_of_none_is_refused(store: Repositories) -> None:
-    with pytest.raises(TractError, match="no commit yet"):
-        await store.usages.record(MAIN, TokenUsage(1), "{}", head_hash=None)
+    with pytest.raises(HeadMovedError):
+        await store.usages.record(MAIN, TokenUsage(1), "{}", head_hash=UNKNOWN)
     first, _ = await say(store, MAIN, "a", "b")
 
     with pytest.raises(HeadMovedError):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from torture.alone import inject_alone
+from torture.alone import _read, _write, inject_alone
 from torture.model import Fault, Report, inject
 from torture.register import FAULTS
 from torture.results import Outcome, markdown, summary
@@ -141,6 +146,54 @@ async def test_a_process_that_leaves_no_report_is_a_finding(
 
     assert (report.sound, report.failed) == (False, 1)
     assert "ended with 2" in report.findings[0]
+    assert report.seconds > 0
+
+
+async def test_a_process_that_is_killed_leaves_what_it_had_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = Report(tmp_path)
+    found.faults = 3
+    found.check_kept(2, "two are gone")
+    script = tmp_path / "folder"
+    script.mkdir()
+    _write(found, script / "report.json")
+
+    report = _read(script, -9)
+
+    assert (report.faults, report.lost, report.failed) == (3, 2, 2)
+    assert "two are gone" in report.findings[0]
+    assert "ended with -9" in report.findings[1]
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Return the command lines of processes that were told of *folder*."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if str(folder) in line]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes cannot be listed")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_run_that_is_interrupted_leaves_no_process(tmp_path: Path, number: int) -> None:
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "torture", "--only=kills.normal", "--jobs=1"),
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(60):
+        while not any(  # noqa: ASYNC110  (nobody tells that a process has started)
+            "torture.committer" in line for line in processes_in(tmp_path)
+        ):
+            await asyncio.sleep(0.05)
+        run.send_signal(number)
+        status = await run.wait()
+
+    assert status != 0
+    assert processes_in(tmp_path) == []
 
 
 def test_no_jobs_at_all_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,11 @@ import faulthandler
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,13 +28,16 @@ __all__ = ["inject_alone", "main"]
 _EVERY = 5  # seconds between two lines of progress
 _GRACE = 60  # seconds that a fault has beyond its limit before its process ends
 _REPORT = "report.json"
+_BY_ITSELF = 1.0  # seconds that an interrupted process has, which may have been told already,
+_TO_CLEAN_UP = 10.0  # and once it is told
 
 
 async def inject_alone(fault: Fault[Any], *, quick: bool, seed: int) -> Report:
     """Inject *fault* in a new process; where it finds anything, its folder is kept.
 
-    A process that ends without a report, killed or hung, is a finding.
+    A process that ends before its time, killed or hung, is a finding.
     """
+    start = monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{fault.name}-"))
     form = ["--quick"] if quick else []
     process = await asyncio.create_subprocess_exec(
@@ -48,10 +53,9 @@ async def inject_alone(fault: Fault[Any], *, quick: bool, seed: int) -> Report:
     try:
         status = await process.wait()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _end(process)
     report = _read(folder, status)
+    report.seconds = report.seconds or monotonic() - start
     if report.sound:
         shutil.rmtree(folder)
     else:
@@ -71,22 +75,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     [fault] = [fault for fault in FAULTS if fault.name == options.fault]
     work = options.folder / "work"
     work.mkdir()
-    report = Report(work, _progress(fault.name), _warning(fault.name))
+    path = options.folder / _REPORT
+    report = Report(work, _progress(fault.name))
+
+    def warn(text: str) -> None:
+        print(f"{fault.name}: NOT SOUND: {text}", file=sys.stderr)
+        _write(report, path)  # what comes next may be this process's end
+
+    report.warn = warn
     faulthandler.dump_traceback_later(fault.limit + _GRACE, exit=True)
     asyncio.run(inject(fault, report, quick=options.quick, seed=options.seed))
     faulthandler.cancel_dump_traceback_later()
-    (options.folder / _REPORT).write_text(json.dumps(report.plain()), encoding="utf-8")
+    _write(report, path)
     return 0
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Have a process that was interrupted end its own processes, and then itself."""
+    for patience, number in (
+        (0.0, None),
+        (_BY_ITSELF, signal.SIGINT),
+        (_TO_CLEAN_UP, signal.SIGKILL),
+    ):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), patience)
+        if process.returncode is not None:
+            return
+        if number is not None:
+            process.send_signal(number)
+    await process.wait()
+
+
+def _write(report: Report, path: Path) -> None:
+    whole = path.with_suffix(".new")
+    whole.write_text(json.dumps(report.plain()), encoding="utf-8")
+    whole.replace(path)
 
 
 def _read(folder: Path, status: int) -> Report:
     report = Report(folder)
     path = folder / _REPORT
-    if status == 0 and path.is_file():
+    if path.is_file():
         for name, value in json.loads(path.read_text(encoding="utf-8")).items():
             setattr(report, name, value)
-    else:
-        report.check(False, f"its process ended with {status} and left no report")
+    report.check(
+        status == 0 and path.is_file(), f"its process ended with {status}, before its time"
+    )
     return report
 
 
@@ -100,10 +134,6 @@ def _progress(name: str) -> Callable[[str], None]:
             sys.stderr.write(f"{name}: {text}\n")
 
     return tell
-
-
-def _warning(name: str) -> Callable[[str], None]:
-    return lambda text: print(f"{name}: NOT SOUND: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,18 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
 from support.markdown import write_measured
 from torture.alone import inject_alone
-from torture.model import Fault
+from torture.model import Fault, Report
 from torture.register import FAULTS
 from torture.results import Outcome, markdown, summary
 
@@ -28,18 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     outcome = Outcome(describe(), "quick" if options.quick else "full", seed, [])
     sys.stderr.write(f"seed {seed}\n")
-    asyncio.run(_inject_all(outcome, options))
-    sys.stdout.write(summary(outcome))
+    try:
+        asyncio.run(_inject_all(outcome, options))
+    except asyncio.CancelledError:
+        sys.stderr.write("terminated\n")
+        return 1
+    sys.stdout.write(summary(outcome).encode(errors="backslashreplace").decode())
     return 0 if outcome.sound else 1
 
 
 async def _inject_all(outcome: Outcome, options: argparse.Namespace) -> None:
     """Inject the chosen faults, some at a time, into *outcome*, which keeps their order."""
     turns = asyncio.Semaphore(options.jobs)
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError):  # an interrupt comes as KeyboardInterrupt everywhere
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
     async def inject_one(fault: Fault[Any]) -> None:
         async with turns:
-            report = await inject_alone(fault, quick=options.quick, seed=outcome.seed)
+            try:
+                report = await inject_alone(fault, quick=options.quick, seed=outcome.seed)
+            except Exception:  # whatever it is, the other faults go on
+                report = Report(Path())
+                report.check(False, traceback.format_exc())
         outcome.reports.append((fault, report))
         outcome.reports.sort(key=lambda pair: FAULTS.index(pair[0]))
         _keep(outcome, options.json, options.markdown)  # a run that is stopped loses little
@@ -88,7 +103,7 @@ def _is_chosen(fault: Fault[Any], only: Sequence[str] | None) -> bool:
 
 def _keep(outcome: Outcome, json_path: Path | None, markdown_path: Path | None) -> None:
     if json_path is not None:
-        text = json.dumps(outcome.plain(), indent=2, ensure_ascii=False)
+        text = json.dumps(outcome.plain(), indent=2)
         json_path.write_text(text + "\n", encoding="utf-8")
     if markdown_path is not None:
         write_measured(markdown_path, markdown(outcome))

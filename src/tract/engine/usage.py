@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tract.canonical import canonical_json
 from tract.engine.reading import ContextReader, Found
-from tract.exceptions import ContentValidationError, HeadMovedError, shown
+from tract.exceptions import ContentValidationError, TractError, shown
 from tract.protocols import TokenUsage
 from tract.redaction import Redactor
 from tract.storage.repositories import BranchName, Position, UsageRepository
@@ -67,23 +67,28 @@ async def keep_usage(
 ) -> Found:
     """Keep a report for a branch's head and return that head's snapshot with it.
 
-    What cannot be compiled raises before anything is written.
+    The head is the one that the branch has now: commits of others that come in the meantime do not
+    matter, for the report is not about them. What cannot be compiled raises before anything is
+    written.
 
     Raises:
         HeadMovedError: *head_hash* is given and is not the head.
+        TractError: the branch has no commit yet.
     """
-    while True:
-        found = await reader.snapshot(branch)
-        expected = found.snapshot.head_hash if head_hash is None else head_hash
-        try:
-            head = await usages.record(branch, counts, raw_json, head_hash=expected)
-        except HeadMovedError:
-            if head_hash is not None:
-                raise
-            continue  # somebody committed meanwhile: the report is for the newer head
-        if head != found.snapshot.head_hash:
-            found = await reader.snapshot(branch, Position(commit_hash=head))
-        return Found(found.snapshot, counts)
+    found = await reader.snapshot(branch)
+    head = found.snapshot.head_hash
+    if head_hash is not None:
+        named = await usages.record(branch, counts, raw_json, head_hash=head_hash)
+        if named != head:
+            found = await reader.snapshot(branch, Position(commit_hash=named))
+    elif head is None:
+        raise TractError(
+            "There is no commit yet that usage could belong to. Commit the context that was "
+            "sent first, then record what the API reported for it."
+        )
+    else:
+        await usages.record_at(branch.tract_id, head, counts, raw_json)
+    return Found(found.snapshot, counts)
 
 
 def _as_dict(usage: object) -> dict[str, Any]:

@@ -51,8 +51,9 @@ _MAX_WALKED = 60
 """SQLite joins 64 tables at most."""
 
 _REMEMBERED = 128
+_REMEMBERED_CONDITIONS = 8
 _REMEMBERED_CHARS = 1_000
-"""The longest values, as JSON, of a query that is remembered."""
+"""The longest fields and values, as JSON, of a query that is remembered."""
 
 
 class _Field(NamedTuple):
@@ -77,9 +78,18 @@ def matching(
     *indexed* has the fields that have an index. Making its SQL takes longer than running it with
     an index, so what is asked again is remembered.
     """
-    chars = sum(len(operand.json) for condition in conditions for operand in condition.operands)
-    make = _remembered if chars <= _REMEMBERED_CHARS else _statement
+    make = _remembered if _is_short(conditions) else _statement
     return make(conditions, frozenset(indexed))
+
+
+def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
+    if len(conditions) > _REMEMBERED_CONDITIONS:
+        return False
+    texts = (
+        *(operand.json for condition in conditions for operand in condition.operands),
+        *(str(part) for condition in conditions for part in condition.path),
+    )
+    return sum(map(len, texts)) <= _REMEMBERED_CHARS
 
 
 def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[ConfigPath]) -> Statement:

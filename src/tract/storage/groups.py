@@ -22,8 +22,12 @@ Job = TypeVar("Job")
 _AT_ONCE = 3
 """Callers that one turn of the loop wakes: each of them may have some tenths of a millisecond of
 work to do, and everything else in the process waits for all of them."""
-_PATIENCE = 32
-"""Turns of the loop for which groups that could leave wait for others to be woken."""
+_AT_MOST = 8
+"""Callers that are woken together where others keep the loop for `_LONG_TURN` seconds between
+their turns: the more of these there were, the longer a group would take."""
+_LONG_TURN = 0.004
+_PATIENCE = 0.02
+"""Seconds for which groups that could leave wait for the callers of others to be woken."""
 
 
 class Outcome(NamedTuple):
@@ -49,24 +53,26 @@ class Wakings:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._under_way = 0
-        self._turns = 0
+        self._since = 0.0
         self._held: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         """Some callers are woken, and more will be in the next turns."""
+        if not self._under_way:
+            self._since = self._loop.time()
         self._under_way += 1
 
     def go_on(self) -> None:
         """More of them are woken; who has waited for long is let go."""
-        self._turns += 1
-        if self._turns % _PATIENCE == 0:
+        now = self._loop.time()
+        if now - self._since >= _PATIENCE:
+            self._since = now
             self._let_go()
 
     def end(self) -> None:
         """The last of them are woken."""
         self._under_way -= 1
         if not self._under_way:
-            self._turns = 0
             self._let_go()
 
     def hold(self, leave: Callable[[], None]) -> bool:
@@ -106,6 +112,8 @@ class Groups(Generic[Job]):
         self._scheduled = False
         self._away = False
         self._lonely = True
+        self._left = self._began = 0.0
+        """When callers were last told to wake, and when the first of them did."""
 
     async def run(self, job: Job, size: int = 1) -> Any:
         """Return what *job* gives. A caller cancelled before its group left has done nothing."""
@@ -158,15 +166,27 @@ class Groups(Generic[Job]):
         self, waiting: Sequence[asyncio.Future[Any]], outcomes: Sequence[Outcome], start: int
     ) -> None:
         """Wake some callers, and the rest in the next turns of the loop; then others may leave."""
-        end = start + _AT_ONCE
-        for index in range(start, min(end, len(waiting))):
-            _settle(waiting[index], outcomes[index])
+        long_turns = start > 0 and self._began - self._left > _LONG_TURN
+        end = start + (_AT_MOST if long_turns else _AT_ONCE)
         if end < len(waiting):
-            tell = self._wakings.go_on if start else self._wakings.begin
-            tell()
-            self._loop.call_soon(self._hand_out, waiting, outcomes, end)
-            return
-        if start:
+            self._loop.call_soon(self._begin)  # right before the callers
+        try:
+            for index in range(start, min(end, len(waiting))):
+                _settle(waiting[index], outcomes[index])
+        finally:  # whatever came between, an interrupt from the keyboard say, all others go on
+            if end < len(waiting):
+                tell = self._wakings.go_on if start else self._wakings.begin
+                tell()
+                self._left = self._loop.time()
+                self._loop.call_soon(self._hand_out, waiting, outcomes, end)
+            else:
+                self._all_woken(several_turns=start > 0)
+
+    def _begin(self) -> None:
+        self._began = self._loop.time()
+
+    def _all_woken(self, *, several_turns: bool) -> None:
+        if several_turns:
             self._wakings.end()
         self._away = False
         if self._pending:

@@ -350,14 +350,19 @@ class UsageRepository(ABC):
 
     @abstractmethod
     async def record(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str | None
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
     ) -> str:
         """Keep *usage* for the branch's head, in place of what was reported before; return the head.
 
         Raises:
-            HeadMovedError: the head is not *head_hash*, where one is given.
-            TractError: the branch has no commit yet.
+            HeadMovedError: the head is not *head_hash*.
         """
+
+    @abstractmethod
+    async def record_at(
+        self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
+    ) -> None:
+        """Keep *usage* for a commit that is there, the head of its branch or not."""
 
 
 class SpoolRepository(ABC):

@@ -305,10 +305,17 @@ class SqliteUsageRepository(UsageRepository):
         self._database = database
 
     async def record(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str | None
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
     ) -> str:
         return await self._database.write(
             lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
+        )
+
+    async def record_at(
+        self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
+    ) -> None:
+        await self._database.write(
+            lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json)
         )
 
 

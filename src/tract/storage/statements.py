@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam, column, delete, func, select, table, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine import Compiled
 from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
@@ -36,19 +35,20 @@ class Statement:
         self._clause = clause
 
     @cached_property
-    def _compiled(self) -> Compiled:
-        return self._clause().compile(dialect=_DIALECT)
+    def _made(self) -> tuple[str, dict[str, Any]]:
+        compiled = self._clause().compile(dialect=_DIALECT)
+        given = compiled.params or {}
+        return str(compiled), {name: value for name, value in given.items() if value is not None}
 
     @cached_property
     def sql(self) -> str:
         """The statement in SQLite's words."""
-        return str(self._compiled)
+        return self._made[0]
 
     @cached_property
     def bound(self) -> dict[str, Any]:
         """Values of its own, by the names of their parameters."""
-        given = self._compiled.params or {}
-        return {name: value for name, value in given.items() if value is not None}
+        return self._made[1]
 
     def run(self, connection: sqlite3.Connection, **parameters: Any) -> None:
         """Execute a statement that gives no rows."""

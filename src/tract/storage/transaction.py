@@ -81,7 +81,7 @@ class WriteTransaction(SpoolWrites):
             return []
         records = self.commit(branch, drafts, expected_head)
         if ending.usage is not None and ending.head_hash is not None:
-            self._set_usage(branch.tract_id, ending.head_hash, *ending.usage)
+            self.set_usage(branch.tract_id, ending.head_hash, *ending.usage)
         self.unspool(ending.stream)
         return records
 
@@ -193,21 +193,17 @@ class WriteTransaction(SpoolWrites):
         return place is not None and self._reaches(branch.tract_id, tip, place)
 
     def record_usage(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str | None
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str
     ) -> str:
         """Keep *usage* for the head; see `UsageRepository.record`."""
         tip = self._tips.of(branch)
-        self._check_head(branch, tip, UNSET if head_hash is None else head_hash)
-        head = tip.head
-        if head is None:
-            raise TractError(
-                "There is no commit yet that usage could belong to. Commit the context that was "
-                "sent first, then record what the API reported for it."
-            )
-        self._set_usage(branch.tract_id, head, usage, raw_json)
-        return head
+        self._check_head(branch, tip, head_hash)
+        assert tip.head is not None  # else it is not what was expected
+        self.set_usage(branch.tract_id, tip.head, usage, raw_json)
+        return tip.head
 
-    def _set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
+    def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
+        """Keep *usage* for a commit; see `UsageRepository.record_at`."""
         sql.SET_USAGE.run(
             self._connection,
             tract_id=tract_id,
