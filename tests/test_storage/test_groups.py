@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
 from tract import StorageError, TractConfig
@@ -244,6 +250,74 @@ async def test_more_are_woken_where_others_keep_the_loop_for_long() -> None:
         turns += 1
 
     assert turns <= 2 + 60 // 8 + 1
+
+
+class Carrier:
+    """Takes groups of one kind away and brings them back some turns of the loop later."""
+
+    def __init__(self, rng: random.Random, room: int, wakings: Wakings) -> None:
+        self.groups: Groups[tuple[int, bool]] = Groups(self._send, room, wakings)
+        self.carried: list[int] = []
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._away = False
+
+    def _send(self, jobs: Sequence[tuple[int, bool]], deliver: Deliver) -> None:
+        assert not self._away
+        self._away = True
+        self.carried += [number for number, _ in jobs]
+        self._later(self._rng.randrange(12), partial(self._back, jobs, deliver))
+
+    def _later(self, turns: int, callback: Callable[[], None]) -> None:
+        self._loop.call_soon(callback if turns == 0 else partial(self._later, turns - 1, callback))
+
+    def _back(self, jobs: Sequence[tuple[int, bool]], deliver: Deliver) -> None:
+        self._away = False
+        if self._rng.random() < 0.1:
+            deliver(None, StorageError("all"))
+        else:
+            failed = StorageError("one")
+            deliver([Outcome(n, None) if ok else Outcome(None, failed) for n, ok in jobs], None)
+
+
+async def play(rng: random.Random) -> None:
+    """Have callers of two kinds of groups come and go, and see that each gets what is theirs."""
+    wakings = Wakings()
+    carriers = [Carrier(rng, rng.choice([1, 3, 64]), wakings) for _ in range(2)]
+    numbers = iter(range(10_000))
+
+    async def call() -> None:
+        for _ in range(rng.randrange(1, 5)):
+            number, ok = next(numbers), rng.random() < 0.9
+            run = rng.choice(carriers).groups.run((number, ok), rng.choice([1, 1, 5]))
+            outcome: list[object] = await asyncio.gather(run, return_exceptions=True)
+            got = outcome[0]
+            if isinstance(got, StorageError):
+                assert got.problem == "all" or not ok
+            else:
+                assert (got, ok) == (number, True)
+
+    tasks = [asyncio.create_task(call()) for _ in range(rng.choice([1, 3, 4, 30, 100]))]
+    while not all(task.done() for task in tasks):
+        if rng.random() < 0.2:
+            rng.choice(tasks).cancel()
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    for result in results:
+        assert result is None or isinstance(result, asyncio.CancelledError)
+    carried = [number for carrier in carriers for number in carrier.carried]
+    assert len(carried) == len(set(carried))
+    for carrier in carriers:  # whoever comes next is served
+        async with asyncio.timeout(5):
+            with suppress(StorageError):
+                assert await carrier.groups.run((-1, True)) == -1
+
+
+@given(st.randoms(use_true_random=True))
+@settings(max_examples=60)
+def test_whatever_comes_between_each_caller_gets_their_own(rng: random.Random) -> None:
+    asyncio.run(play(rng))
 
 
 async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> None:
