@@ -23,8 +23,8 @@ _AT_ONCE = 3
 """Callers that one turn of the loop wakes: each of them may have some tenths of a millisecond of
 work to do, and everything else in the process waits for all of them."""
 _AT_MOST = 8
-"""Callers that are woken together where others keep the loop for `_LONG_TURN` seconds between
-their turns: the more of these there were, the longer a group would take."""
+"""Callers that one turn wakes where others keep the loop for `_LONG_TURN` seconds between two of
+our turns: few at a time, a group would have to wait for too many of these."""
 _LONG_TURN = 0.004
 _PATIENCE = 0.02
 """Seconds for which groups that could leave wait for the callers of others to be woken."""
