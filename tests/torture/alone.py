@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -23,7 +23,7 @@ from typing import Any
 from torture.model import Fault, Report, inject
 from torture.register import FAULTS
 
-__all__ = ["inject_alone", "main"]
+__all__ = ["inject_alone", "main", "until_told"]
 
 _EVERY = 5  # seconds between two lines of progress
 _GRACE = 60  # seconds that a fault has beyond its limit before its process ends
@@ -73,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     [fault] = [fault for fault in FAULTS if fault.name == options.fault]
-    work = options.folder / "work"
-    work.mkdir()
+    folder = options.folder / "work"
+    folder.mkdir()
     path = options.folder / _REPORT
-    report = Report(work, _progress(fault.name))
+    report = Report(folder, _progress(fault.name))
 
     def warn(text: str) -> None:
         print(f"{fault.name}: NOT SOUND: {text}", file=sys.stderr)
@@ -84,17 +84,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     report.warn = warn
     faulthandler.dump_traceback_later(fault.limit + _GRACE, exit=True)
-    asyncio.run(inject(fault, report, quick=options.quick, seed=options.seed))
+    work = inject(fault, report, quick=options.quick, seed=options.seed)
+    asyncio.run(until_told(work))
     faulthandler.cancel_dump_traceback_later()
     _write(report, path)
     return 0
+
+
+async def until_told(work: Awaitable[object]) -> None:
+    """Await *work*; the first interrupt or SIGTERM cancels it, and it may clean up in peace.
+
+    That holds for processes in the background, too, which begin with interrupts ignored.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, tell)
+    await work
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Have a process that was interrupted end its own processes, and then itself."""
     for patience, number in (
         (0.0, None),
-        (_BY_ITSELF, signal.SIGINT),
+        (_BY_ITSELF, signal.SIGTERM),
         (_TO_CLEAN_UP, signal.SIGKILL),
     ):
         with suppress(TimeoutError):

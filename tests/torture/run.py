@@ -7,17 +7,15 @@ import asyncio
 import json
 import os
 import random
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
 from support.markdown import write_measured
-from torture.alone import inject_alone
+from torture.alone import inject_alone, until_told
 from torture.model import Fault, Report
 from torture.register import FAULTS
 from torture.results import Outcome, markdown, summary
@@ -32,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome(describe(), "quick" if options.quick else "full", seed, [])
     sys.stderr.write(f"seed {seed}\n")
     try:
-        asyncio.run(_inject_all(outcome, options))
+        asyncio.run(until_told(_inject_all(outcome, options)))
     except asyncio.CancelledError:
-        sys.stderr.write("terminated\n")
+        sys.stderr.write("interrupted\n")
         return 1
     sys.stdout.write(summary(outcome).encode(errors="backslashreplace").decode())
     return 0 if outcome.sound else 1
@@ -43,10 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _inject_all(outcome: Outcome, options: argparse.Namespace) -> None:
     """Inject the chosen faults, some at a time, into *outcome*, which keeps their order."""
     turns = asyncio.Semaphore(options.jobs)
-    task = asyncio.current_task()
-    assert task is not None
-    with suppress(NotImplementedError):  # an interrupt comes as KeyboardInterrupt everywhere
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
     async def inject_one(fault: Fault[Any]) -> None:
         async with turns:
