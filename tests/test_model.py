@@ -13,7 +13,7 @@ import pytest
 
 from support.stateful.machine import compare
 
-EXAMPLES = 25
+EXAMPLES = 18
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
