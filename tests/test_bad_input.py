@@ -153,7 +153,7 @@ async def test_an_edit_of_what_is_no_entry_here(
             world.tract, lambda batch: batch.commit(say(), operation=EDIT, edit_target=target)
         )
     else:
-        call = world.tract.commit(say(), operation=EDIT, edit_target=target)  # type: ignore[assignment]
+        call = world.tract.commit(say(), operation=EDIT, edit_target=target)  # type: ignore[assignment]  # of another type
     error = await refused(world, call, EditTargetError)
 
     assert error.target == target

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from support.replies import drained, reply
 from tract import (
     AsyncTract,
     Batch,
@@ -29,7 +30,6 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
-    Recording,
     RefNameError,
     StagedCommit,
     TokenBudgetConfig,
@@ -271,25 +271,14 @@ EVENTS: list[dict[str, Any]] = [
 ]
 
 
-async def reply(events: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    for event in events:
-        yield event
-
-
-async def drained(recording: Recording[Any]) -> Any:
-    async for _ in recording:
-        pass
-    return recording.commits
-
-
 async def streamed(world: World, name: str) -> Any:
     """A stream, and both kinds of recordings: kept, and left behind for nobody else."""
     async with world.mine.stream(role="user", on_interrupt="discard") as stream:
         await stream.write("mine")
     return [
         stream.commit_info,
-        await drained(world.mine.record_openai(reply(CHUNKS), on_interrupt="keep")),
-        await drained(world.mine.record_anthropic(reply(EVENTS))),
+        await drained(world.mine.record_openai(reply(*CHUNKS), on_interrupt="keep")),
+        await drained(world.mine.record_anthropic(reply(*EVENTS))),
         await world.store.recover_streams(),
     ]
 
@@ -379,14 +368,14 @@ CALLS: dict[str, list[Call | Refused]] = {
         streamed,
         Refused(
             CommitNotFoundError,
-            lambda w, name: drained(w.mine.record_anthropic(reply(EVENTS), head_hash=name)),
+            lambda w, name: drained(w.mine.record_anthropic(reply(*EVENTS), head_hash=name)),
         ),
     ],
     "AsyncTract.record_openai": [
         streamed,
         Refused(
             CommitNotFoundError,
-            lambda w, name: drained(w.mine.record_openai(reply(CHUNKS), head_hash=name)),
+            lambda w, name: drained(w.mine.record_openai(reply(*CHUNKS), head_hash=name)),
         ),
     ],
     "AsyncTract.record_usage": [

@@ -13,7 +13,7 @@ import pytest
 
 from support.stateful.machine import compare
 
-EXAMPLES = 18
+EXAMPLES = 25
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])

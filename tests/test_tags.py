@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from support.replies import drained, reply
 from support.rows import row_counts
 from tract import (
     AsyncTract,
@@ -24,7 +25,6 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
-    Recording,
     TokenBudgetConfig,
     TokenUsage,
     TractConfig,
@@ -172,17 +172,6 @@ EVENTS: tuple[dict[str, Any], ...] = (
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
     {"type": "message_stop"},
 )
-
-
-async def reply(*events: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    for event in events:
-        yield event
-
-
-async def drained(recording: Recording[Any]) -> Any:
-    async for _ in recording:
-        pass
-    return recording.commits
 
 
 Call = Callable[[AsyncTract, str], Awaitable[Any]]

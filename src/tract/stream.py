@@ -343,7 +343,7 @@ async def _close(*sources: object) -> None:
                 closing = close()
                 if inspect.isawaitable(closing):
                     await closing
-        except Exception:
+        except Exception:  # what was recorded is kept however a foreign response closes
             pass
 
 

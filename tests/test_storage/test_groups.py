@@ -6,10 +6,11 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -112,23 +113,32 @@ class Post:
         deliver([Outcome(job * 10, None) for job in jobs], None)
 
 
+async def away_together(
+    post: Post, groups: Groups[int], calls: Iterable[Coroutine[Any, Any, Any]]
+) -> list[asyncio.Task[Any]]:
+    """Have *calls* share a group, the second; it is away when this returns."""
+    first = asyncio.create_task(groups.run(0))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    post.give_back(0)
+    assert await first == 0
+    await asyncio.sleep(0)
+    return tasks
+
+
 @pytest.mark.parametrize("callers", [1, 3, 4, 64, 100])
 async def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
     """So that everything else in the process gets its turn between them."""
     post = Post()
     groups: Groups[int] = Groups(post.send, 512)
-    first = asyncio.create_task(groups.run(0))
-    await asyncio.sleep(0)
     woken: list[int] = []
 
     async def call(number: int) -> None:
         woken.append(await groups.run(number))
 
-    tasks = [asyncio.create_task(call(number)) for number in range(callers)]
-    await asyncio.sleep(0)
-    post.give_back(0)
-    assert await first == 0
-    await asyncio.sleep(0)
+    calls = [call(number) for number in range(callers)]
+    tasks = await away_together(post, groups, calls)
     post.give_back(1)
     turns: list[int] = []
     while len(woken) < callers:
@@ -179,18 +189,13 @@ async def other_leaves_in_turn(woken: int, work: float = 0.0) -> int:
     post, other, wakings = Post(), Post(), Wakings()
     groups: Groups[int] = Groups(post.send, 512, wakings)
     others: Groups[int] = Groups(other.send, 512, wakings)
-    first = asyncio.create_task(groups.run(0))
-    await asyncio.sleep(0)
 
     async def call(number: int) -> None:
         await groups.run(number)
         busy(work)
 
-    tasks = [asyncio.create_task(call(number)) for number in range(woken)]
-    await asyncio.sleep(0)
-    post.give_back(0)
-    await first
-    await asyncio.sleep(0)
+    calls = [call(number) for number in range(woken)]
+    tasks = await away_together(post, groups, calls)
     post.give_back(1)
     last = asyncio.create_task(others.run(7))
     turn = 0
@@ -235,13 +240,8 @@ async def test_more_are_woken_where_others_keep_the_loop_for_long() -> None:
     """Else who shares a loop with much other work would wait for it a third as often."""
     post = Post()
     groups: Groups[int] = Groups(post.send, 512)
-    first = asyncio.create_task(groups.run(0))
-    await asyncio.sleep(0)
-    tasks = [asyncio.create_task(groups.run(number)) for number in range(60)]
-    await asyncio.sleep(0)
-    post.give_back(0)
-    await first
-    await asyncio.sleep(0)
+    calls = [groups.run(number) for number in range(60)]
+    tasks = await away_together(post, groups, calls)
     post.give_back(1)
     turns = 0
     while not all(task.done() for task in tasks):
@@ -328,13 +328,8 @@ async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> N
     struck: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: struck.append(context["exception"]))
-    first = asyncio.create_task(groups.run(0))
-    await asyncio.sleep(0)
-    tasks = [asyncio.create_task(groups.run(number)) for number in range(10)]
-    await asyncio.sleep(0)
-    post.give_back(0)
-    await first
-    await asyncio.sleep(0)
+    calls = [groups.run(number) for number in range(10)]
+    tasks = await away_together(post, groups, calls)
     jobs, deliver = post.groups[1]
     outcomes = [Outcome(job, None) for job in jobs]
     outcomes[4] = Outcome(None, StopIteration())  # no future takes it

@@ -85,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.warn = warn
     faulthandler.dump_traceback_later(fault.limit + _GRACE, exit=True)
     work = inject(fault, report, quick=options.quick, seed=options.seed)
-    asyncio.run(until_told(work))
+    try:
+        asyncio.run(until_told(work))
+    except asyncio.CancelledError:
+        return 1
     faulthandler.cancel_dump_traceback_later()
     _write(report, path)
     return 0
@@ -113,17 +116,12 @@ async def until_told(work: Awaitable[object]) -> None:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Have a process that was interrupted end its own processes, and then itself."""
-    for patience, number in (
-        (0.0, None),
-        (_BY_ITSELF, signal.SIGTERM),
-        (_TO_CLEAN_UP, signal.SIGKILL),
-    ):
+    for patience, strike in ((_BY_ITSELF, process.terminate), (_TO_CLEAN_UP, process.kill)):
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), patience)
         if process.returncode is not None:
             return
-        if number is not None:
-            process.send_signal(number)
+        strike()
     await process.wait()
 
 

@@ -148,8 +148,8 @@ def fetch_url(url: str, timeout: float) -> bytes:
 
     def work() -> None:
         try:
-            # seldom needed, and it would be a good part of importing this package
-            from tract.engine.download import download  # noqa: PLC0415
+            # seldom needed, and a good part of importing this package
+            from tract.engine.download import download  # noqa: PLC0415  (see above)
 
             fetched.set_result(download(url, timeout, MAX_FETCHED_BYTES))
         except BaseException as error:

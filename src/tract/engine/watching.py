@@ -296,8 +296,8 @@ class WatchHub:
         try:
             with self._gate.call():
                 heads = await self._arrivals.heads([topic.branch for topic in topics])
-        except Exception:
-            self._moved([topic.branch for topic in topics])  # who waits will meet it
+        except Exception:  # whatever it is, who waits will meet it
+            self._moved([topic.branch for topic in topics])
             return
         for topic, head in zip(topics, heads or (), strict=heads is not None):
             if topic.head is not UNSET and topic.head != head:

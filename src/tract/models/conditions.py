@@ -41,7 +41,7 @@ class ConfigTerm:
     def __eq__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # that is the point
         return config_condition(self.path, "=", value)
 
-    def __ne__(self, value: Any) -> ConfigCondition:  # type: ignore[override]
+    def __ne__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # as __eq__
         return config_condition(self.path, "!=", value)
 
     def __lt__(self, value: Any) -> ConfigCondition:

@@ -41,7 +41,7 @@ class OwnConnection(aiosqlite.Connection):
     async def close(self) -> None:
         """Close the connection after what it was given; closing again does nothing."""
         if self._connection is not None and self.before_closing is not None:
-            await self._execute(self.before_closing)  # type: ignore[no-untyped-call]
+            await self._execute(self.before_closing)  # type: ignore[no-untyped-call]  # aiosqlite's own
         await super().close()
 
     def stop(self) -> asyncio.Future[Any] | None:
