@@ -103,6 +103,18 @@ def test_the_oldest_make_room_for_the_newest() -> None:
     assert numbers == list(range(300))[-len(numbers) :]
 
 
+def test_of_a_large_batch_as_many_are_kept_as_of_single_commits() -> None:
+    drafts = [draft(str(number)) for number in range(1_500)]
+    records = [record(number, item) for number, item in enumerate(drafts)]
+    together, singly = RecentCommits(), RecentCommits()
+    together.add(records, drafts)
+    for item, made in zip(records, drafts, strict=True):
+        singly.add([item], [made])
+
+    assert kept(together, records) == kept(singly, records)
+    assert len(kept(together, records)) > 500
+
+
 def test_a_large_content_is_not_kept() -> None:
     recent = RecentCommits()
     large, small = draft("x" * 20_000), draft("y")
