@@ -124,7 +124,7 @@ def test_each_fault_runs_in_a_process_and_the_table_keeps_their_order(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     figures = tmp_path / "run.json"
-    chosen = ["processes.expected_head", "storage.full"]
+    chosen = ["storage.full", "storage.deleted"]
     only = [f"--only={name}" for name in reversed(chosen)]
 
     status = main(["--quick", "--seed=1", "--jobs=2", f"--json={figures}", *only])
