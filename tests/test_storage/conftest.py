@@ -11,6 +11,7 @@ import pytest_asyncio
 from support.repositories import Repositories, opened
 from tract.protocols import UNSET, UnsetType
 from tract.storage.database import Database
+from tract.storage.heads import Written
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import BranchName, CommitDraft, CommitRecord, StreamEnd
 from tract.storage.sqlite import (
@@ -40,6 +41,7 @@ class ForgetfulCommits(SqliteCommitRepository):
     ) -> list[CommitRecord]:
         records = await super().write(branch, drafts, expected_head=expected_head, ending=ending)
         self._recent = RecentCommits()
+        self._database.heads.written(Written(None, None, {}))
         return records
 
 

@@ -24,13 +24,15 @@ from tract import (
     TractConfig,
 )
 from tract.storage.database import Database, open_database
+from tract.storage.heads import KnownHeads
 from tract.storage.log import WriteAheadLog
 from tract.storage.place import DatabaseFile
 from tract.storage.repositories import BranchName, CommitRecord
 from tract.storage.sqlite import SqliteCommitRepository
 from tract.storage.transaction import WriteTransaction
+from tract.storage.wal_index import WalIndex
 from tract.storage.worker import Worker
-from tract.storage.writer import GroupWriter, _run_singly
+from tract.storage.writer import GroupWriter, Transactions
 
 PATIENCE = TractConfig(busy_timeout=0.05)
 
@@ -412,7 +414,8 @@ def test_writes_tried_singly_wait_for_a_locked_database_once_not_each(db_path: P
         file = DatabaseFile(ours)
         ours.set_trace_callback(begins.append)
         other.execute("BEGIN IMMEDIATE")
-        outcomes = _run_singly(ours, [saying(text) for text in "abc"], file, "p", time_ns, set())
+        transactions = Transactions(file, WalIndex(), "p", time_ns)
+        outcomes = transactions._run_singly(ours, [saying(text) for text in "abc"], [])
 
     assert begins == ["BEGIN IMMEDIATE"]
     assert [type(outcome.error) for outcome in outcomes] == [StoreBusyError] * 3
@@ -446,7 +449,8 @@ async def test_a_long_log_is_shortened_once_though_writes_come_meanwhile(
         worker = Worker(connection, str(db_path))
         file = await worker.run(DatabaseFile)
         file.log = _LateLog(connection._conn, str(db_path), limit=100_000, patience=0.2)
-        writer = GroupWriter(worker, file, str(db_path), time_ns)
+        transactions = Transactions(file, WalIndex(), str(db_path), time_ns)
+        writer = GroupWriter(worker, transactions, KnownHeads(WalIndex()))
         with another_program(db_path) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM commits").fetchall()

@@ -21,14 +21,16 @@ from tract.exceptions import StorageError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.groups import Wakings
+from tract.storage.heads import KnownHeads
 from tract.storage.migrations import migrate, version
 from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
 from tract.storage.reader import GroupReader
 from tract.storage.repositories import BranchName
 from tract.storage.transaction import WriteTransaction
+from tract.storage.wal_index import Header, WalIndex
 from tract.storage.worker import OwnConnection, Worker
-from tract.storage.writer import GroupWriter
+from tract.storage.writer import GroupWriter, Transactions
 
 __all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
 
@@ -48,17 +50,22 @@ class Database:
         self,
         path: str,
         file: DatabaseFile,
+        index: WalIndex,
         workers: Sequence[Worker],
         closers: Sequence[Callable[[], Awaitable[None]]],
         clock: Callable[[], int],
     ) -> None:
         self.path = path
+        self._index = index
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
+        self.heads: KnownHeads = KnownHeads(index)
+        """Where branches point, as far as that need not be asked for."""
         wakings = Wakings()
-        self._writer = GroupWriter(workers[0], file, path, clock, wakings)
-        self._reader = GroupReader(workers[1:] or workers, wakings)
+        transactions = Transactions(file, index, path, clock)
+        self._writer = GroupWriter(workers[0], transactions, self.heads, wakings)
+        self._reader = GroupReader(workers[1:] or workers, index, wakings)
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
@@ -76,6 +83,12 @@ class Database:
         """Run a quick *function*, together with others; see `GroupReader.glance`."""
         return self._reader.glance(function)
 
+    def observe(
+        self, function: Callable[[sqlite3.Connection], T]
+    ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
+        """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
+        return self._reader.observe(function)
+
     @property
     def trips(self) -> int:
         """Trips made so far to the connections' threads, the measure of what a verb costs."""
@@ -90,6 +103,7 @@ class Database:
         writer, *readers = self._closers
         results = await asyncio.gather(*(close() for close in readers), return_exceptions=True)
         results += await asyncio.gather(writer(), return_exceptions=True)
+        self._index.close()
         for failure in results:
             if isinstance(failure, BaseException):
                 raise translate(failure, self.path) from failure
@@ -97,6 +111,7 @@ class Database:
 
     def abandon(self) -> None:
         """Let go of everything without an event loop to wait on."""
+        self._index.close()
         for worker in self._workers:
             worker.abandon()
 
@@ -168,6 +183,7 @@ async def open_database(
     in_memory = not SQLiteDialect_aiosqlite._is_url_file_db(url)
     path = url.database or ":memory:"
     opened: list[OwnConnection] = []
+    index = WalIndex()
 
     async def connect() -> Worker:
         failures: list[Exception] = []
@@ -183,13 +199,17 @@ async def open_database(
         await workers[0].run(lambda raw: _prepare(raw, config, path, migrating=True))
         file = await workers[0].run(DatabaseFile)
         opened[0].before_closing = file.release
+        if "vfs" not in url.query:  # another one may keep its index elsewhere
+            index = await workers[0].run(WalIndex.of)
         for _ in range(0 if in_memory else config.readers):
             workers.append(await connect())
             await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
     except BaseException:
         await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+        index.close()
         raise
-    return Database(path, file, workers, [connection.close for connection in opened], clock)
+    closers = [connection.close for connection in opened]
+    return Database(path, file, index, workers, closers, clock)
 
 
 async def open_engine(
@@ -207,14 +227,15 @@ async def open_engine(
         )
     path = engine.url.database or ":memory:"
     held: list[_Held] = []
+    index = WalIndex()  # their owner may close the connections, and then none must be read
     shared = isinstance(engine.pool, StaticPool) or not SQLiteDialect_aiosqlite._is_url_file_db(
         engine.url
     )
     count = 1 if shared else 1 + config.readers
     try:
-        for index in range(count):
+        for number in range(count):
             held.append(await _Held.take(engine, path))
-            await held[-1].prepare(config, path, migrating=index == 0)
+            await held[-1].prepare(config, path, migrating=number == 0)
         file = await held[0].worker.run(DatabaseFile)
         held[0].file = file
     except BaseException as error:
@@ -223,7 +244,7 @@ async def open_engine(
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
     workers = [item.worker for item in held]
-    return Database(path, file, workers, [item.give_back for item in held], clock)
+    return Database(path, file, index, workers, [item.give_back for item in held], clock)
 
 
 class _Held:

@@ -10,6 +10,7 @@ from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.graph import linearise
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
+from tract.storage.heads import KnownHead
 from tract.storage.names import missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
@@ -21,7 +22,17 @@ from tract.storage.repositories import (
 from tract.storage.rows import check_types, hash_of, name_of, record_of, step_of
 from tract.storage.walk import Place, find_place, is_reached, lineage, lost, walk_all
 
-__all__ = ["Span", "find_head_place", "locate", "log", "parents_of", "portion", "span", "step_at"]
+__all__ = [
+    "Span",
+    "at_once",
+    "find_head_place",
+    "locate",
+    "log",
+    "parents_of",
+    "portion",
+    "span",
+    "step_at",
+]
 
 _MERGED = 10
 _NEAR = 64
@@ -62,11 +73,9 @@ def locate(
     if head is None:
         return Located(None, None, None, ())
     head_hash = head.commit_hash.hex()
-    if known(head_hash):
-        return Located(head_hash, head.usage, head_hash, ())
-    remembered = _remembered(recent, branch.tract_id, head_hash, known)
-    if remembered is not None:
-        return Located(head_hash, head.usage, *remembered)
+    near = at_once(KnownHead(head_hash, head.usage), branch.tract_id, known=known, recent=recent)
+    if near is not None:
+        return near
     rows: list[Sequence[Any]] = []
     found = lineage(connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at)
     for row in found:
@@ -79,6 +88,16 @@ def locate(
         if len(rows) == _NEAR:
             break
     return Located(head_hash, head.usage, None, None)
+
+
+def at_once(
+    head: KnownHead, tract_id: str, *, known: Callable[[str], bool], recent: RecentCommits
+) -> Located | None:
+    """Return how to reach a head where nothing need be read for that, else None."""
+    if known(head.commit_hash):
+        return Located(head.commit_hash, head.usage, head.commit_hash, ())
+    remembered = _remembered(recent, tract_id, head.commit_hash, known)
+    return None if remembered is None else Located(head.commit_hash, head.usage, *remembered)
 
 
 def _remembered(

@@ -33,10 +33,10 @@ class DatabaseFile:
         self._opened = self._look()
         self._size = 0
 
-    def fault(self) -> StorageError | None:
+    def fault(self, *, alone: bool = False) -> StorageError | None:
         """Return why the transaction under way must not be committed, or None.
 
-        Damage of other kinds is left to SQLite, which tells it where it meets it.
+        *alone* tells that nobody else has written since this was asked before. Damage of other kinds is left to SQLite, which tells it where it meets it.
         """
         try:
             found = self._look()
@@ -49,8 +49,13 @@ class DatabaseFile:
                     "store and restore the file from a backup."
                 )
             self._size = found.st_size
-            self._version = self._others_version()
+            if not alone:
+                self._version = self._others_version()
         return None
+
+    def others_have_written(self) -> bool:
+        """Tell whether another connection has written since `fault` was called."""
+        return self._others_version() != self._version
 
     def release(self) -> None:
         """Empty the write-ahead log if another file has our path; to be called before closing.
@@ -62,7 +67,7 @@ class DatabaseFile:
             self._look()
         except StorageError:
             with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
-                if self._others_version() == self._version:
+                if not self.others_have_written():
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _look(self) -> os.stat_result | None:

@@ -16,6 +16,7 @@ from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.arrivals import HeadWatch, arrivals
 from tract.storage.database import Database
+from tract.storage.heads import KnownHead
 from tract.storage.names import BRANCHES, TAGS, digest, key_of, missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
@@ -60,6 +61,7 @@ __all__ = [
 ]
 
 _BATCH = 1000
+_HEAD = Position()
 
 
 class SqliteCommitRepository(CommitRepository):
@@ -97,15 +99,19 @@ class SqliteCommitRepository(CommitRepository):
     async def locate(
         self, branch: BranchName, position: Position, known: Callable[[str], bool]
     ) -> Located:
-        return await self._database.glance(
-            partial(
-                history.locate,
-                branch=branch,
-                position=position,
-                known=known,
-                recent=self._recent,
-            )
+        heads = self._database.heads
+        head = heads.find(branch) if position == _HEAD else None
+        if head is not None:
+            near = history.at_once(head, branch.tract_id, known=known, recent=self._recent)
+            if near is not None:
+                return near
+        look = partial(
+            history.locate, branch=branch, position=position, known=known, recent=self._recent
         )
+        located, state = await self._database.observe(look)
+        if position == _HEAD and located.head_hash is not None:
+            heads.seen(branch, KnownHead(located.head_hash, located.usage), state)
+        return located
 
     async def history(
         self, tract_id: str, head_hash: str, known: Callable[[str], bool]
@@ -222,6 +228,9 @@ class SqliteRefRepository(RefRepository):
         self._database = database
 
     async def head(self, branch: BranchName) -> str | None:
+        known = self._database.heads.find(branch)
+        if known is not None:
+            return known.commit_hash
         row = await self._database.glance(
             partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
         )

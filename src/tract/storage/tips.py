@@ -1,7 +1,7 @@
 """Where branches point within a transaction, and how they are moved.
 
-A branch is read once per transaction, and one that only got commits is written once, at its
-end. Everything else that happens to a branch ends its run and begins another, with a segment
+A branch is read once, and again where somebody else has written since. One that only got commits
+is written once, at the end of the transaction. Everything else that happens to a branch ends its run and begins another, with a segment
 of its own: so an earlier commit of a segment is always an ancestor of a later one.
 """
 
@@ -21,6 +21,9 @@ from tract.storage.rows import check_types, hash_of
 from tract.storage.walk import lost
 
 __all__ = ["Tip", "Tips", "is_in_place"]
+
+_MOST = 4_096
+"""Branches that are known from one transaction to the next."""
 
 
 @dataclass(slots=True)
@@ -42,11 +45,22 @@ class Tips:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._tips: dict[tuple[str, str], Tip] = {}
+        self._tips: dict[str, dict[str, Tip]] = {}
+        self._known = 0
+        self._looked_at: dict[tuple[str, str], Tip] = {}
         self.last_times: dict[str, int] = {}
         """The newest time of each tract that is known."""
-        self.changed: set[BranchName] = set()
-        """Branches that were written."""
+        self.changed: dict[BranchName, str | None] = {}
+        """Branches that were written, with their new commit; None where it is not a new one."""
+
+    def renew(self) -> bool:
+        """Begin another transaction with what is known, if nobody else has written meanwhile.
+
+        To be called once the one before is committed. False where too much is known to go on.
+        """
+        self.changed = {}
+        self._looked_at.clear()
+        return max(self._known, len(self.last_times)) <= _MOST
 
     def of(self, branch: BranchName) -> Tip:
         """Return where a branch points.
@@ -54,10 +68,10 @@ class Tips:
         Raises:
             BranchNotFoundError: it has to be there and is not.
         """
-        key = branch.tract_id, branch.branch
-        tip = self._tips.get(key)
+        tip = self._looked_at.get(branch[:2])
         if tip is None:
-            tip = self._tips[key] = self._read(branch)
+            tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
+            tip = self._put(branch, tip or self._read(branch))
         if tip.head is None:
             missing_branch(branch)
         return tip
@@ -84,15 +98,15 @@ class Tips:
             raise BranchExistsError(branch.branch)
         segment = unborn.segment
         self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
-        self.changed.add(_plain(branch))
-        self._tips[branch.tract_id, branch.branch] = Tip(at, segment)
+        self.changed[_plain(branch)] = None
+        self._put(branch, Tip(at, segment))
 
     def move(
         self, branch: BranchName, to: str, *, action: str, note: str | None, now: int
     ) -> RefRecord:
         """Let a branch point elsewhere: what it did before becomes a run that has ended."""
         self._settle(branch)
-        self.changed.add(_plain(branch))
+        self.changed[_plain(branch)] = None
         created_at = self._end_run(branch, action, now)
         segment = self._next_segment(branch.tract_id)
         moved = {
@@ -110,22 +124,30 @@ class Tips:
             of_name=ref_name(branch.branch),
             **{f"new_{column}": value for column, value in moved.items()},
         )
-        self._tips[branch.tract_id, branch.branch] = Tip(to, segment)
+        self._put(branch, Tip(to, segment))
         return RefRecord(branch.branch, to, created_at, now)
 
     def delete(self, branch: BranchName, *, now: int) -> None:
         """Take a branch away; its commits stay."""
         self._settle(branch)
-        self.changed.add(_plain(branch))
+        self.changed[_plain(branch)] = None
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
         refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
-        del self._tips[branch.tract_id, branch.branch]
+        del self._looked_at[branch[:2]]
+        del self._tips[branch.tract_id][branch.branch]
+        self._known -= 1
 
     def finish(self) -> None:
         """Write the branches that got commits."""
-        for (tract_id, branch), tip in self._tips.items():
+        for (tract_id, branch), tip in self._looked_at.items():
             self._write(BranchName(tract_id, branch), tip)
+
+    def _put(self, branch: BranchName, tip: Tip) -> Tip:
+        of_tract = self._tips.setdefault(branch.tract_id, {})
+        self._known += branch.branch not in of_tract
+        of_tract[branch.branch] = self._looked_at[branch[:2]] = tip
+        return tip
 
     def _settle(self, branch: BranchName) -> None:
         """Have the row of a branch say what the transaction knows."""
@@ -138,7 +160,7 @@ class Tips:
         if not tip.moved or tip.head is None:
             return
         tip.moved = False
-        self.changed.add(_plain(branch))
+        self.changed[_plain(branch)] = tip.head
         if not tip.born:
             sql.ADVANCE_BRANCH.run(
                 self._connection,
@@ -161,6 +183,7 @@ class Tips:
             action="create",
             note=None,
         )
+        tip.born = 0
 
     def _add_row(
         self,
@@ -229,7 +252,7 @@ class Tips:
     def _next_segment(self, tract_id: str) -> int:
         rows = refs.LAST_SEGMENTS.all(self._connection, tract_id=tract_id)
         stored: list[int] = [row[0] for row in rows if row[0] is not None]
-        taken = [tip.segment for (other, _), tip in self._tips.items() if other == tract_id]
+        taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
         return 1 + max(*stored, *taken, -1, -1)
 
 

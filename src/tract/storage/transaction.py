@@ -7,7 +7,7 @@ nothing behind and the transaction can go on with the next.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tract.exceptions import (
     BranchExistsError,
@@ -43,9 +43,13 @@ __all__ = ["WriteTransaction"]
 class WriteTransaction(SpoolWrites):
     """Writes of one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, clock: Callable[[], int], tips: Tips | None = None
+    ) -> None:
         super().__init__(connection, clock)
-        self._tips = Tips(connection)
+        self._tips = tips or Tips(connection)
+        self.reported: set[str] = set()
+        """Tracts of which usage was kept."""
 
     def commit(
         self,
@@ -204,6 +208,7 @@ class WriteTransaction(SpoolWrites):
 
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
         """Keep *usage* for a commit; see `UsageRepository.record_at`."""
+        self.reported.add(tract_id)
         sql.SET_USAGE.run(
             self._connection,
             tract_id=tract_id,
@@ -220,8 +225,8 @@ class WriteTransaction(SpoolWrites):
         create_config_index(self._connection, path)
 
     @property
-    def moved(self) -> set[BranchName]:
-        """Branches that point elsewhere than before, once this is finished."""
+    def moved(self) -> Mapping[BranchName, str | None]:
+        """Branches that point elsewhere than before, once this is finished; see `Tips.changed`."""
         return self._tips.changed
 
     def finish(self) -> None:

@@ -10,12 +10,16 @@ from typing import Any, TypeVar
 from tract.exceptions import StoreBusyError, TractError
 from tract.storage.errors import translate
 from tract.storage.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.heads import KnownHeads, Written
+from tract.storage.log import WriteAheadLog
 from tract.storage.place import DatabaseFile
 from tract.storage.repositories import BranchName
+from tract.storage.tips import Tips
 from tract.storage.transaction import WriteTransaction
+from tract.storage.wal_index import Header, WalIndex, is_next
 from tract.storage.worker import Worker
 
-__all__ = ["GroupWriter"]
+__all__ = ["GroupWriter", "Transactions"]
 
 T = TypeVar("T")
 Job = Callable[[WriteTransaction], Any]
@@ -29,14 +33,14 @@ class GroupWriter:
     def __init__(
         self,
         worker: Worker,
-        file: DatabaseFile,
-        path: str,
-        clock: Callable[[], int],
+        transactions: Transactions,
+        heads: KnownHeads,
         wakings: Wakings | None = None,
     ) -> None:
         self._worker = worker
-        self._log = file.log
-        self._run_group = partial(_run_group, file=file, path=path, clock=clock)
+        self._transactions = transactions
+        self._log = transactions.log
+        self._heads = heads
         self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
 
@@ -54,79 +58,108 @@ class GroupWriter:
         return self._groups.run(job, size)
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        moved: set[BranchName] = set()
-        run = partial(self._run_group, jobs=jobs, moved=moved)
-        self._worker.send(run, partial(self._back, moved, deliver))
+        done: list[Written] = []
+        run = partial(self._transactions.run, jobs=jobs, done=done)
+        self._worker.send(run, partial(self._back, done, deliver))
         if self._log.is_long:  # after this group, which does not wait for it
             self._log.is_long = False  # else groups that come before it is done would ask again
             self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
 
     def _back(
         self,
-        moved: set[BranchName],
+        done: Sequence[Written],
         deliver: Deliver,
         outcomes: Sequence[Outcome] | None,
         error: BaseException | None,
     ) -> None:
+        for written in done:
+            self._heads.written(written)
+        moved = {branch for written in done for branch in written.moved}
         if moved and self._moved is not None:
             self._moved(moved)
         deliver(outcomes, error)
 
 
-def _run_group(
-    connection: sqlite3.Connection,
-    *,
-    jobs: Sequence[Job],
-    file: DatabaseFile,
-    path: str,
-    clock: Callable[[], int],
-    moved: set[BranchName],
-) -> list[Outcome]:
-    """Run *jobs* in one transaction; where that fails as a whole, each in its own.
+class Transactions:
+    """Runs groups of jobs, each group in one transaction; to be used on the connection's thread.
 
-    What they have moved is added to *moved*.
+    Where nobody else has written since the transaction before, it goes on with what that knew.
     """
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        return [Outcome(None, translate(error, path)) for _ in jobs]
-    try:
-        transaction = WriteTransaction(connection, clock)
-        outcomes = [_attempt(job, transaction) for job in jobs]
-        transaction.finish()
-        fault = file.fault()
-        if fault is not None:
+
+    def __init__(
+        self, file: DatabaseFile, index: WalIndex, path: str, clock: Callable[[], int]
+    ) -> None:
+        self.log: WriteAheadLog = file.log
+        self._file = file
+        self._index = index
+        self._path = path
+        self._clock = clock
+        self._tips: Tips | None = None
+        self._left: Header | None = None
+        """The state that our last transaction left, to which the tips belong."""
+
+    def run(
+        self, connection: sqlite3.Connection, *, jobs: Sequence[Job], done: list[Written]
+    ) -> list[Outcome]:
+        """Run *jobs* in one transaction; where that fails as a whole, each in its own.
+
+        What was committed is added to *done*.
+        """
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [Outcome(None, translate(error, self._path)) for _ in jobs]
+        before = self._index.header()
+        alone = before is not None and before == self._left
+        tips, self._tips = self._tips if alone else None, None
+        try:
+            tips = tips or Tips(connection)
+            transaction = WriteTransaction(connection, self._clock, tips)
+            outcomes = [_attempt(job, transaction) for job in jobs]
+            transaction.finish()
+            fault = self._file.fault(alone=alone)
+            if fault is not None:
+                _roll_back(connection)
+                return [Outcome(None, type(fault)(fault.problem, self._path)) for _ in jobs]
+            connection.execute("COMMIT")
+        except BaseException as error:  # whatever it was, it must not outlive its transaction
             _roll_back(connection)
-            return [Outcome(None, type(fault)(fault.problem, path)) for _ in jobs]
-        connection.execute("COMMIT")
-    except BaseException as error:  # whatever it was, it must not outlive its transaction
-        _roll_back(connection)
-        if len(jobs) == 1:
-            return [Outcome(None, _explained(error, path))]
-        return _run_singly(connection, jobs, file, path, clock, moved)
-    moved.update(transaction.moved)
-    file.log.look()
-    return outcomes
+            if len(jobs) == 1:
+                return [Outcome(None, _explained(error, self._path))]
+            return self._run_singly(connection, jobs, done)
+        self._left = self._state_after(before, transaction)
+        moved, reported = transaction.moved, frozenset(transaction.reported)
+        done.append(Written(before, self._left, moved, reported))
+        if self._left is not None and tips.renew():
+            self._tips = tips
+        self.log.look()
+        return outcomes
 
+    def _state_after(self, before: Header | None, transaction: WriteTransaction) -> Header | None:
+        """Return the state that a transaction has left; None where another may have come since."""
+        after = self._index.header()
+        if before is None or after is None:
+            return None
+        if transaction.moved:
+            if after == before:  # it is not the index of this database, whatever the reason
+                self._index.disown()
+                return None
+            return after if is_next(before, after) else None
+        if after == before or not self._file.others_have_written():
+            return after
+        return None
 
-def _run_singly(
-    connection: sqlite3.Connection,
-    jobs: Sequence[Job],
-    file: DatabaseFile,
-    path: str,
-    clock: Callable[[], int],
-    moved: set[BranchName],
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    for job in jobs:
-        before = outcomes[-1].error if outcomes else None
-        if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
-            outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
-        else:
-            outcomes += _run_group(
-                connection, jobs=[job], file=file, path=path, clock=clock, moved=moved
-            )
-    return outcomes
+    def _run_singly(
+        self, connection: sqlite3.Connection, jobs: Sequence[Job], done: list[Written]
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            before = outcomes[-1].error if outcomes else None
+            if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
+                outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
+            else:
+                outcomes += self.run(connection, jobs=[job], done=done)
+        return outcomes
 
 
 def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
