@@ -28,7 +28,7 @@ from tract import (
     TractStore,
     Watch,
 )
-from tract.engine.watching import WatchHub
+from tract.engine.watching import _INTERVAL, WatchHub
 from tract.storage.database import Database
 from tract.storage.repositories import Arrivals, BranchName, Cursor
 from tract.storage.sqlite import SqliteArrivalRepository
@@ -243,16 +243,54 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
         hub.close()
 
 
+class SlowLooks(SqliteArrivalRepository):
+    """Takes its time to tell whether others have written, as a busy machine does."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.under_way = 0
+        self.most_at_once = 0
+        self.looks = 0
+
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
+        self.looks += 1
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        await asyncio.sleep(3 * _INTERVAL)
+        self.under_way -= 1
+        return await super().heads(branches)
+
+
+async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> None:
+    async with TractStore.open(tokenizer=COUNTER) as store:
+        runtime = store._runtime
+        slow = SlowLooks(runtime.database)
+        hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        watches: list[asyncio.Task[object]] = []
+        for number in range(8):
+            watch = Watch(hub, BranchName("agent", str(number)), None, lambda: True)
+            watches.append(asyncio.create_task(anext(watch)))
+            await asyncio.sleep(_INTERVAL)
+        began, since = slow.looks, time.monotonic()
+        await asyncio.sleep(10 * _INTERVAL)
+
+        assert slow.most_at_once == 1
+        assert 0 < slow.looks - began <= (time.monotonic() - since) / _INTERVAL / 4 + 1
+        await cancelled(watches)
+        hub.close()
+
+
 async def test_watchers_cost_no_trip_while_nothing_comes(store: TractStore) -> None:
     """But for the looks for what other processes do."""
     watches = [store.tract(f"agent-{number}").watch() for number in range(200)]
     tasks = [asyncio.create_task(anext(watch)) for watch in watches]
     await asyncio.sleep(0.2)
-    before = store._runtime.database.trips
+    before, since = store._runtime.database.trips, time.monotonic()
     await say(store.tract("writer"), *map(str, range(100)))
     await asyncio.sleep(0.3)
+    looks = (time.monotonic() - since) / _INTERVAL
 
-    assert store._runtime.database.trips - before < 100 + 40
+    assert store._runtime.database.trips - before <= 100 + looks + 2
     await cancelled(tasks)
 
 

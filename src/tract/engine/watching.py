@@ -98,6 +98,7 @@ class WatchHub:
         self._loop = asyncio.get_running_loop()
         self._topics: dict[BranchName, _Topic] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed: bool = False
         arrivals.on_move(self._moved)
@@ -155,8 +156,9 @@ class WatchHub:
 
     def _add_topic(self, branch: BranchName) -> _Topic:
         topic = self._topics[branch] = _Topic(branch)
-        if self._timer is None and not self.closed:
-            self._timer = self._loop.call_later(_INTERVAL, self._tick)
+        if not self._looking and not self.closed:
+            self._looking = True
+            self._look_again()
         return topic
 
     async def _wait(self, topic: _Topic, cursor: Cursor) -> _Told:
@@ -283,7 +285,8 @@ class WatchHub:
             if topic.ticks_alone > 1:
                 del self._topics[topic.branch]
         self._timer = None
-        if self._topics and not self.closed:
+        self._looking = bool(self._topics) and not self.closed
+        if self._looking:
             self._spawn(self._look(), self._look_again)
 
     def _look_again(self) -> None:
