@@ -213,7 +213,7 @@ class AsyncTract(BranchCalls, StreamCalls):
             return await self._runtime.reader.compile(self._branch, position, options)
 
     async def head(self) -> str | None:
-        """Return the hash of the newest commit, or None before the first; read from the store."""
+        """Return the hash of the newest commit, or None before the first, as it is now."""
         with self._call():
             return await self._runtime.refs.head(self._branch)
 

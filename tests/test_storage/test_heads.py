@@ -17,7 +17,7 @@ from support.drafts import MAIN, OTHER_TRACT, draft, ticking
 from support.opening import COUNTER, used
 from tract import AsyncTract, HeadMovedError, TractConfig, TractError, TractStore
 from tract.protocols import TokenUsage
-from tract.storage import wal_index
+from tract.storage import tips, wal_index
 from tract.storage.database import Database, open_database
 from tract.storage.heads import KnownHead, KnownHeads, Written
 from tract.storage.place import DatabaseFile
@@ -128,8 +128,8 @@ async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
 class Interrupted(WalIndex):
     """The index of a database that others write to, right before we look at it."""
 
-    def __init__(self, index: WalIndex) -> None:
-        super().__init__(index._mapping)
+    def __init__(self) -> None:
+        super().__init__()
         self.before_looks: list[Callable[[], object]] = []
 
     def header(self) -> Header | None:
@@ -156,7 +156,8 @@ def test_nothing_is_known_where_another_has_written_right_after_us(
         closing(sqlite3.connect(db_path, isolation_level=None)) as other,
     ):
         ours.execute("PRAGMA foreign_keys = OFF")
-        index = Interrupted(WalIndex.of(ours))
+        index = Interrupted()
+        index.attach(ours)
         transactions = Transactions(DatabaseFile(ours), index, "p", ticking(10_000))
         for others in ([], ["UPDATE refs SET updated_at = updated_at + 1"], []):
             done: list[Written] = []
@@ -181,7 +182,8 @@ def test_an_index_that_a_commit_does_not_change_is_not_believed(
     ):
         strange.execute("PRAGMA journal_mode = WAL")
         strange.execute("CREATE TABLE numbers (number INTEGER)")
-        index = WalIndex.of(strange)
+        index = WalIndex()
+        index.attach(strange)
         transactions = Transactions(DatabaseFile(ours), index, "p", ticking())
         done: list[Written] = []
         transactions.run(ours, jobs=[OWN_WRITES["a commit"]], done=done)
@@ -251,6 +253,39 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
     assert [seen for _, seen in results][2:] == [None] * 3
     assert database.heads.find(MAIN) is None
     assert await database.observe(look) == (1, database._index.header())
+
+
+async def call_for_ever(call: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await call()
+
+
+async def test_a_loop_of_nothing_but_compiles_can_be_timed_out(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        await tract.user("hello")
+        for call in (tract.compile, tract.head):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(call_for_ever(call), 0.05)
+
+
+async def test_a_writer_knows_only_so_many_branches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tips, "_MOST", 3)
+    for number in range(10):
+        await commit(database, BranchName("t", str(number % 5)), str(number))
+        known = database._writer._transactions._tips
+        assert known is None or known._known <= 3
+
+
+async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> None:
+    for number in range(10):
+        await commit(database, MAIN, str(number))
+        await database.write(lambda transaction: transaction.delete_branch(MAIN, force=True))
+    known = database._writer._transactions._tips
+
+    assert known is not None
+    assert known._known == sum(map(len, known._tips.values())) == 0
 
 
 # the promise: whoever compiles sees what was acknowledged before, by whomever

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-import weakref
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -21,6 +21,7 @@ from tract import AsyncTract, TractStore
 from tract.storage import wal_index
 from tract.storage.wal_index import Header, WalIndex, is_next
 
+LISTED = Path("/proc/self/fd").is_dir()
 pytestmark = pytest.mark.skipif(not wal_index._CAN_MAP, reason="no index is read here")
 
 
@@ -32,9 +33,15 @@ def connection(db_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def index_of(connection: sqlite3.Connection) -> WalIndex:
+    index = WalIndex()
+    index.attach(connection)
+    return index
+
+
 @pytest.fixture
 def index(connection: sqlite3.Connection) -> Iterator[WalIndex]:
-    index = WalIndex.of(connection)
+    index = index_of(connection)
     yield index
     index.close()
 
@@ -122,17 +129,31 @@ def test_a_checkpoint_takes_no_state_back(
 
 def test_without_a_file_no_state_is_known() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        assert WalIndex.of(connection).header() is None
+        assert index_of(connection).header() is None
+
+
+def real_index(folder: Path) -> bytes:
+    """Return what the index of another database has in it."""
+    with closing(sqlite3.connect(folder / "other.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
+        return (folder / "other.db-shm").read_bytes()
 
 
 @pytest.mark.parametrize("pragma", ["journal_mode = DELETE", "locking_mode = EXCLUSIVE"])
-def test_without_an_index_that_is_shared_no_state_is_known(db_path: Path, pragma: str) -> None:
+def test_without_an_index_that_is_shared_no_state_is_known(
+    db_path: Path, tmp_path: Path, pragma: str
+) -> None:
+    """Whatever an earlier crash has left there."""
     with closing(sqlite3.connect(db_path)) as connection:
         connection.execute(f"PRAGMA {pragma}")
         connection.execute("CREATE TABLE numbers (number INTEGER)")
-        db_path.with_name(f"{db_path.name}-shm").write_bytes(bytes(32768))
+        db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
+        index = index_of(connection)
+        known = index.header()
+        index.close()
 
-        assert WalIndex.of(connection).header() is None
+    assert known is None
 
 
 @pytest.mark.parametrize("content", [b"", bytes(32768), b"\x01" * 32768])
@@ -143,11 +164,12 @@ def test_a_file_that_is_no_index_is_not_taken_for_one(db_path: Path, content: by
         shm = db_path.with_name(f"{db_path.name}-shm")
         os.rename(shm, f"{shm}-kept")
         shm.write_bytes(content)
-        index = WalIndex.of(connection)
-        index.close()
+        index = index_of(connection)
+        known = index.header()
         os.replace(f"{shm}-kept", shm)
+        index.close()
 
-        assert index.header() is None
+    assert known is None
 
 
 def test_a_closed_index_knows_no_state(connection: sqlite3.Connection, index: WalIndex) -> None:
@@ -157,6 +179,19 @@ def test_a_closed_index_knows_no_state(connection: sqlite3.Connection, index: Wa
 
     assert index.header() is None
     assert not index.is_now(before)
+
+
+def test_an_index_that_was_given_up_before_it_came_is_left_at_once(
+    connection: sqlite3.Connection,
+) -> None:
+    index = WalIndex()
+    index.close()
+    index.attach(connection)
+
+    assert index.header() is None
+    connection.close()
+    wal_index._MAPPINGS.sweep()
+    assert all(mapping.users for mapping in wal_index._MAPPINGS.all)
 
 
 async def test_to_close_a_store_leaves_the_locks_of_others_in_this_process(db_path: Path) -> None:
@@ -185,11 +220,13 @@ async def test_to_drop_a_store_leaves_the_locks_of_others_in_this_process(db_pat
         await asyncio.sleep(0.05)
         told = in_another_process(db_path, "BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
+    await (await _opened(db_path)).aclose()
 
     assert told == "database is locked"
+    assert not LISTED or descriptors(db_path) == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are not listed here")
+@pytest.mark.skipif(not LISTED, reason="descriptors are not listed here")
 async def test_closed_stores_leave_no_descriptor(db_path: Path) -> None:
     for _ in range(5):
         async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
@@ -199,7 +236,7 @@ async def test_closed_stores_leave_no_descriptor(db_path: Path) -> None:
         assert descriptors(db_path) == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are not listed here")
+@pytest.mark.skipif(not LISTED, reason="descriptors are not listed here")
 async def test_a_database_that_others_have_open_is_mapped_once(db_path: Path) -> None:
     with closing(sqlite3.connect(db_path)) as other:
         async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
@@ -224,7 +261,7 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE numbers (number INTEGER)")
         others.append(connection)
-        index = WalIndex.of(connection)
+        index = index_of(connection)
         known.append(index.header() is not None)
         index.close()
     for connection in others:
@@ -233,30 +270,168 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
     assert known.index(False) == known.count(True) <= wal_index._LINGERING
     with closing(sqlite3.connect(tmp_path / "0.db", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE letters (letter TEXT)")
-        index = WalIndex.of(connection)
+        index = index_of(connection)
         assert index.header() is not None  # those that are deleted were let go of
         index.close()
 
 
-def test_a_mapping_outlives_the_objects_around_it(
-    connection: sqlite3.Connection, index: WalIndex
-) -> None:
-    """As at the end of Python: to take it apart would close its descriptor, and give up locks."""
-    assert index._memory is not None
-    memory = weakref.ref(index._memory)
-    mapping = index._mapping
-    index._memory = index._mapping = None
-    assert mapping is not None
-    wal_index._MAPPINGS.mapped = {
-        key: other for key, other in wal_index._MAPPINGS.mapped.items() if other is not mapping
-    }
-    descriptors = mapping.descriptors
-    del mapping
-    gc.collect()
+_MEMORY_IS_SHORT = """
+import resource, sqlite3, sys
+from tract.storage.wal_index import WalIndex
 
-    found = memory()
-    assert found is not None
-    connection.close()
-    found.close()
-    for descriptor in descriptors:
-        os.close(descriptor)
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("CREATE TABLE numbers (number INTEGER)")
+connection.execute("BEGIN IMMEDIATE")
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("SELECT * FROM numbers").fetchall()
+usual = resource.getrlimit(resource.RLIMIT_AS)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+if sys.argv[2] == "short":
+    resource.setrlimit(resource.RLIMIT_AS, (used, usual[1]))
+index = WalIndex()
+index.attach(other)
+resource.setrlimit(resource.RLIMIT_AS, usual)
+print(index.header() is not None, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="sizes are not told here")
+@pytest.mark.parametrize("memory", ["enough", "short"])
+def test_an_index_that_cannot_be_mapped_gives_up_no_locks(db_path: Path, memory: str) -> None:
+    """What fails must not close a descriptor either."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _MEMORY_IS_SHORT, str(db_path), memory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        known = process.stdout.readline().strip()
+        told = in_another_process(db_path, "BEGIN IMMEDIATE")
+        process.communicate("\n", timeout=10)
+
+    assert known == str(memory == "enough")
+    assert told == "database is locked"
+
+
+_COLLECTED_ANYWHERE = """
+import asyncio, gc, os, sys, warnings
+from tract import NullTokenCounter, TractStore
+
+async def main(path):
+    usual = os.fstat
+    async with TractStore.open(path + "1", tokenizer=NullTokenCounter()):
+        dropped = [await TractStore.open(path + "2", tokenizer=NullTokenCounter())]
+        dropped.append(dropped)
+        del dropped
+        os.fstat = lambda descriptor: (gc.collect(), usual(descriptor))[1]
+    print("closed")
+
+warnings.simplefilter("ignore")
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_dropped_store_that_is_collected_while_another_closes_stops_nobody(db_path: Path) -> None:
+    """The collector may run wherever something is allocated, with a lock held or without."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COLLECTED_ANYWHERE, str(db_path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+
+    assert done.stdout == "closed\n"
+
+
+_FORKED_MEANWHILE = """
+import asyncio, os, signal, sys, threading
+from tract import NullTokenCounter, TractStore
+
+async def use(path):
+    async with TractStore.open(path, tokenizer=NullTokenCounter()) as store:
+        await store.tract("t").user("hello")
+
+def slow_stat(path, *given, **named):
+    if str(path).endswith("-shm"):
+        inside.set()
+        go_on.wait(10)
+    return usual(path, *given, **named)
+
+inside, go_on = threading.Event(), threading.Event()
+usual, os.stat = os.stat, slow_stat
+thread = threading.Thread(target=lambda: asyncio.run(use(sys.argv[1])))
+thread.start()
+inside.wait(10)
+child = os.fork()
+if not child:
+    os.stat = usual
+    signal.alarm(10)
+    asyncio.run(use(sys.argv[1] + "-child"))
+    os._exit(0)
+go_on.set()
+thread.join()
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_process_forked_while_a_thread_opens_a_store_can_open_its_own(db_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKED_MEANWHILE, str(db_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.skipif(not LISTED, reason="descriptors are not listed here")
+async def test_an_opening_that_is_cancelled_leaves_no_descriptor(
+    db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right when the index is being mapped, too."""
+    loop = asyncio.get_running_loop()
+    attach = WalIndex.attach
+
+    def cancelling(index: WalIndex, connection: sqlite3.Connection) -> None:
+        cancelled = threading.Event()
+        loop.call_soon_threadsafe(opening.cancel)
+        loop.call_soon_threadsafe(cancelled.set)
+        assert cancelled.wait(10)
+        attach(index, connection)
+
+    monkeypatch.setattr(WalIndex, "attach", cancelling)
+    for _ in range(3):
+        opening = asyncio.ensure_future(_opened(db_path))
+        await asyncio.wait([opening])
+        assert opening.cancelled()
+    monkeypatch.undo()
+    await (await _opened(db_path)).aclose()
+
+    assert descriptors(db_path) == 0
+
+
+async def _opened(db_path: Path) -> TractStore:
+    return await TractStore.open(db_path, tokenizer=COUNTER)
+
+
+@pytest.mark.parametrize("option", ["cache=shared", "vfs=unix-excl"])
+async def test_with_some_options_no_index_is_read(
+    db_path: Path, tmp_path: Path, option: str
+) -> None:
+    """With a cache in common, one's read holds back the others'; that VFS has its index elsewhere."""
+    url = f"sqlite:///file:{db_path}?uri=true&{option}"
+    if option.startswith("vfs"):
+        db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
+    async with TractStore.open(url, tokenizer=COUNTER) as store:
+        assert store._runtime.database._index.header() is None
+        await store.tract("t").user("hello")
+        before = store._runtime.database.trips
+        await store.tract("t").compile()
+
+        assert store._runtime.database.trips == before + 1

@@ -37,6 +37,9 @@ __all__ = ["Database", "database_url", "now_microseconds", "open_database", "ope
 
 T = TypeVar("T")
 
+_OWN_INDEX = {"cache", "vfs"}
+"""Options of a URL with which the index may be elsewhere, or reads see less than it tells of."""
+
 
 def now_microseconds() -> int:
     """Return the time in microseconds since 1970-01-01 UTC."""
@@ -111,7 +114,7 @@ class Database:
 
     def abandon(self) -> None:
         """Let go of everything without an event loop to wait on."""
-        self._index.close()
+        self._index.drop()
         for worker in self._workers:
             worker.abandon()
 
@@ -199,14 +202,16 @@ async def open_database(
         await workers[0].run(lambda raw: _prepare(raw, config, path, migrating=True))
         file = await workers[0].run(DatabaseFile)
         opened[0].before_closing = file.release
-        if "vfs" not in url.query:  # another one may keep its index elsewhere
-            index = await workers[0].run(WalIndex.of)
+        if not url.query.keys() & _OWN_INDEX:
+            await workers[0].run(index.attach)
         for _ in range(0 if in_memory else config.readers):
             workers.append(await connect())
             await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
     except BaseException:
-        await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
-        index.close()
+        try:
+            await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+        finally:
+            index.close()
         raise
     closers = [connection.close for connection in opened]
     return Database(path, file, index, workers, closers, clock)

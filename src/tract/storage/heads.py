@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ __all__ = ["KnownHead", "KnownHeads", "Written"]
 
 _MOST = 10_000
 """Branches that are remembered, those that were looked at or written last."""
+_IN_A_ROW = 64
+"""Answers that nobody had to wait for, before other tasks get their turn."""
 
 
 class KnownHead(NamedTuple):
@@ -49,6 +52,7 @@ class KnownHeads:
         self._state: Header | None = None
         self._heads: dict[tuple[str, str], KnownHead] = {}
         self._of_tract: dict[str, set[str]] = {}
+        self._answers = 0
 
     def find(self, branch: BranchName) -> KnownHead | None:
         """Return where a branch points at this moment; None where that must be asked for."""
@@ -56,6 +60,15 @@ class KnownHeads:
         if head is None or self._state is None or not self._index.is_now(self._state):
             return None
         return head
+
+    async def give_way(self) -> None:
+        """Give others their turn now and then; to be called for every answer from here.
+
+        A loop that has nothing to wait for could neither be cancelled nor timed out.
+        """
+        self._answers += 1
+        if self._answers % _IN_A_ROW == 0:
+            await asyncio.sleep(0)
 
     def seen(self, branch: BranchName, head: KnownHead, state: Header | None) -> None:
         """Remember a branch that was read in a state of the database."""

@@ -36,7 +36,8 @@ class DatabaseFile:
     def fault(self, *, alone: bool = False) -> StorageError | None:
         """Return why the transaction under way must not be committed, or None.
 
-        *alone* tells that nobody else has written since this was asked before. Damage of other kinds is left to SQLite, which tells it where it meets it.
+        *alone* tells that nobody else has written since this was asked before. Damage of other
+        kinds is left to SQLite, which tells it where it meets it.
         """
         try:
             found = self._look()

@@ -104,6 +104,7 @@ class SqliteCommitRepository(CommitRepository):
         if head is not None:
             near = history.at_once(head, branch.tract_id, known=known, recent=self._recent)
             if near is not None:
+                await heads.give_way()
                 return near
         look = partial(
             history.locate, branch=branch, position=position, known=known, recent=self._recent
@@ -230,6 +231,7 @@ class SqliteRefRepository(RefRepository):
     async def head(self, branch: BranchName) -> str | None:
         known = self._database.heads.find(branch)
         if known is not None:
+            await self._database.heads.give_way()
             return known.commit_hash
         row = await self._database.glance(
             partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))

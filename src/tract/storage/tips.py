@@ -1,8 +1,9 @@
 """Where branches point within a transaction, and how they are moved.
 
 A branch is read once, and again where somebody else has written since. One that only got commits
-is written once, at the end of the transaction. Everything else that happens to a branch ends its run and begins another, with a segment
-of its own: so an earlier commit of a segment is always an ancestor of a later one.
+is written once, at the end of the transaction. Everything else that happens to a branch ends its
+run and begins another, with a segment of its own: so an earlier commit of a segment is always an
+ancestor of a later one.
 """
 
 from __future__ import annotations
@@ -54,11 +55,15 @@ class Tips:
         """Branches that were written, with their new commit; None where it is not a new one."""
 
     def renew(self) -> bool:
-        """Begin another transaction with what is known, if nobody else has written meanwhile.
+        """Get ready for another transaction, to be used where nobody else writes before it.
 
         To be called once the one before is committed. False where too much is known to go on.
         """
         self.changed = {}
+        for (tract_id, branch), tip in self._looked_at.items():
+            if tip.head is None:  # its segment must be the highest when it is born
+                del self._tips[tract_id][branch]
+                self._known -= 1
         self._looked_at.clear()
         return max(self._known, len(self.last_times)) <= _MOST
 
@@ -96,7 +101,7 @@ class Tips:
         unborn = self.of(branch._replace(must_exist=False))
         if unborn.head is not None:
             raise BranchExistsError(branch.branch)
-        segment = unborn.segment
+        segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
         self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
         self.changed[_plain(branch)] = None
         self._put(branch, Tip(at, segment))

@@ -7,9 +7,11 @@ than to copy 96 bytes: https://www.sqlite.org/walformat.html#the_wal_index_heade
 
 Nothing is locked for that, and nothing written. But POSIX has a trap: to close *any* descriptor of
 a file gives up all locks that the process has on it, SQLite's among them, and two processes might
-write at once (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
-So a descriptor stays open until SQLite has deleted the index, as the last of its users does when
-it closes; from then on nobody has locks there.
+write at once: https://www.sqlite.org/howtocorrupt.html (2.2). So a descriptor stays open until
+SQLite has deleted the index, as the last of its users does when it closes; from then on nobody has
+locks there. Nor may an object close it that is taken apart when Python ends, while a thread is
+still within a commit; therefore the file is mapped by the C library's own function, `mmap.mmap`
+has a descriptor of its own.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ import sqlite3
 import struct
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 
 try:  # now, for a process may give up its rights before it opens a store
     import ctypes
@@ -35,132 +39,149 @@ _VERSION = 3007000
 _CHANGES = struct.Struct("=I")
 _CHANGES_AT = 8
 _LINGERING = 32
-"""Indexes that we may be left with, in use by others and no longer by us."""
-
-_CAN_MAP = os.name == "posix" and sys.implementation.name == "cpython" and ctypes is not None
-"""Elsewhere files are locked otherwise, or objects are taken apart otherwise."""
+"""No more indexes are mapped once we are left with so many that only others still use."""
+_FAILED = 2 ** (8 * struct.calcsize("P")) - 1  # the address that tells of it
+_CAN_MAP = os.name == "posix" and ctypes is not None
+"""Elsewhere files are locked otherwise."""
 
 Header = bytes
 """The state of a database, for comparing."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Mapping:
-    """An index in our memory; `users` have it open."""
+    """An index in our memory, at an *address* (0: that failed); `users` have it open.
 
-    descriptors: list[int]
-    memory: mmap.mmap | None
+    Its *inode* goes with the number of its device.
+    """
+
+    inode: tuple[int, int]
+    descriptor: int
+    address: int
     users: int = 0
 
 
-@dataclass(slots=True)
 class _Mappings:
-    """The indexes that this process has mapped, by the numbers of their device and their inode."""
+    """The indexes that this process has mapped."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    mapped: dict[tuple[int, int], _Mapping] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.all: list[_Mapping] = []
+        self._left: deque[_Mapping] = deque()
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Be usable in a process that was forked while a thread had the lock."""
+        self._lock = threading.Lock()
 
     def take(self, path: str) -> _Mapping | None:
         """Return the index at *path*, counted as used once more; None where it cannot be had."""
-        with self.lock:
+        with self._lock:
             self._sweep()
             found = os.stat(path)
-            mapping = self.mapped.get((found.st_dev, found.st_ino))
+            inode = found.st_dev, found.st_ino
+            mapping = next((item for item in self.all if item.inode == inode), None)
             if mapping is None:
-                lingering = sum(not other.users for other in self.mapped.values())
+                lingering = sum(not item.users for item in self.all)
                 if found.st_size < 2 * _HEADER or lingering >= _LINGERING:
                     return None
                 mapping = self._map(path)
-            if mapping.memory is None:
-                return None
-            mapping.users += 1
-            return mapping
+            mapping.users += bool(mapping.address)
+            return mapping if mapping.address else None
 
     def leave(self, mapping: _Mapping) -> None:
-        """Count one user less."""
-        with self.lock:
-            mapping.users -= 1
+        """Count one user less, when next somebody comes or goes.
+
+        The garbage collector calls this, at any time: so it must not wait for the lock.
+        """
+        self._left.append(mapping)
+
+    def sweep(self) -> None:
+        """Let go of what nobody uses any more, as far as that takes no locks away."""
+        with self._lock:
             self._sweep()
 
     def _map(self, path: str) -> _Mapping:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         opened = os.fstat(descriptor)
-        key = opened.st_dev, opened.st_ino
-        mapping = self.mapped.get(key)
-        if mapping is not None:  # the file was exchanged while we looked
-            mapping.descriptors.append(descriptor)
-            return mapping
-        mapping = self.mapped[key] = _Mapping([descriptor], None)
-        with suppress(OSError, ValueError):
-            mapping.memory = mmap.mmap(descriptor, 2 * _HEADER, mmap.MAP_SHARED, mmap.PROT_READ)
-            _keep_for_ever(mapping.memory)
+        mapping = _Mapping((opened.st_dev, opened.st_ino), descriptor, _mapped(descriptor))
+        self.all.append(mapping)
         return mapping
 
     def _sweep(self) -> None:
-        """Close what nobody uses, where that takes no locks away: where the file is deleted."""
-        for key, mapping in list(self.mapped.items()):
-            if not mapping.users and not os.fstat(mapping.descriptors[0]).st_nlink:
-                del self.mapped[key]
-                if mapping.memory is not None:
-                    mapping.memory.close()
-                for descriptor in mapping.descriptors:
-                    os.close(descriptor)
+        while self._left:
+            self._left.popleft().users -= 1
+        for mapping in [item for item in self.all if not item.users]:
+            if not os.fstat(mapping.descriptor).st_nlink:
+                self.all.remove(mapping)
+                _unmap(mapping.address)
+                os.close(mapping.descriptor)
 
 
 _MAPPINGS = _Mappings()
+if _CAN_MAP:
+    os.register_at_fork(after_in_child=_MAPPINGS.renew_lock)
 
 
 class WalIndex:
-    """The header of one database's index; without an index there is nothing to see."""
+    """The header of one database's index; before it is attached, no state is known."""
 
-    def __init__(self, mapping: _Mapping | None = None) -> None:
-        self._mapping = mapping
-        self._memory = None if mapping is None else mapping.memory
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        self._mappings: deque[_Mapping] = deque()
+        """The one that is to be left, for whoever takes it out first."""
+        self._memory: ctypes.Array[ctypes.c_char] | None = None
+        self._dropped = False
 
-    @classmethod
-    def of(cls, connection: sqlite3.Connection) -> WalIndex:
-        """Return the index of a connection's database; to be called on the connection's thread.
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Read the index of a connection's database; to be called on the connection's thread.
 
-        The connection must stay open for as long as headers are read: it keeps others from
-        cutting the file off.
+        Nothing happens where it has none that can be read. The connection must stay open for as
+        long as headers are read: it keeps others from cutting the file off.
         """
         path = _index_path(connection) if _CAN_MAP else None
         if path is None:
-            return cls()
+            return
         try:
-            index = cls(_MAPPINGS.take(path))
+            mapping = _MAPPINGS.take(path)
         except OSError:
-            return cls()
-        header = index.header()
-        if header is None or int.from_bytes(header[:4], sys.byteorder) != _VERSION:
-            index.close()
-        return index
+            return
+        if mapping is None:
+            return
+        memory = (ctypes.c_char * (2 * _HEADER)).from_address(mapping.address)
+        if int.from_bytes(memory.raw[:4], sys.byteorder) == _VERSION:
+            self._memory = memory
+        self._mappings.append(mapping)
+        if self._dropped:  # by whoever was cancelled while this was on its way
+            self.drop()
 
     def header(self) -> Header | None:
         """Return the state of the database now; None where that is not known."""
         memory = self._memory
         if memory is None:
             return None
-        both = memory[:]
+        both = memory.raw
         header = both[:_HEADER]
         return header if both[_HEADER:] == header else None
 
     def is_now(self, header: Header) -> bool:
         """Tell whether the database is still in a state."""
         memory = self._memory
-        return memory is not None and memory[:] == header + header
+        return memory is not None and memory.raw == header + header
 
     def disown(self) -> None:
-        """Read no headers any more."""
+        """Read no headers any more; what was attached is let go of by `close`."""
         self._memory = None
 
+    def drop(self) -> None:
+        """Read no headers any more; the file is let go of when next a store comes or goes."""
+        self._dropped = True
+        self._memory = None
+        with suppress(IndexError):
+            _MAPPINGS.leave(self._mappings.popleft())
+
     def close(self) -> None:
-        """Read no headers any more, and let go of the file; closing again does nothing."""
-        with self._lock:
-            mapping, self._mapping, self._memory = self._mapping, None, None
-        if mapping is not None:
-            _MAPPINGS.leave(mapping)
+        """Read no headers any more, and let go of the file; its connections must be closed."""
+        self.drop()
+        _MAPPINGS.sweep()
 
 
 def is_next(before: Header, after: Header) -> bool:
@@ -179,9 +200,24 @@ def _index_path(connection: sqlite3.Connection) -> str | None:
     return f"{path}-shm" if path and (journal, locking) == ("wal", "normal") else None
 
 
-def _keep_for_ever(memory: mmap.mmap) -> None:
-    """Keep a mapping from being closed where objects are taken apart, as when Python ends.
+@cache
+def _library() -> ctypes.CDLL:
+    """Return the C library, with the types of what is called there."""
+    library = ctypes.CDLL(None)
+    size, number = ctypes.c_size_t, ctypes.c_int
+    library.mmap.argtypes = (ctypes.c_void_p, size, number, number, number, ctypes.c_long)
+    library.mmap.restype = ctypes.c_void_p
+    library.munmap.argtypes = (ctypes.c_void_p, size)
+    return library
 
-    It has a descriptor of its own, and a thread may still be within a commit then.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+
+def _mapped(descriptor: int) -> int:
+    """Return the address of the beginning of a file; 0 where it cannot be mapped."""
+    shared, read = mmap.MAP_SHARED, mmap.PROT_READ
+    found = _library().mmap(None, 2 * _HEADER, read, shared, descriptor, 0)
+    return 0 if found in (None, _FAILED) else int(found)
+
+
+def _unmap(address: int) -> None:
+    if address:
+        _library().munmap(address, 2 * _HEADER)
