@@ -15,7 +15,14 @@ import pytest_asyncio
 
 from support.drafts import MAIN, OTHER_TRACT, draft, ticking
 from support.opening import COUNTER, used
-from tract import AsyncTract, HeadMovedError, TractConfig, TractError, TractStore
+from tract import (
+    AsyncTract,
+    BranchNotFoundError,
+    HeadMovedError,
+    TractConfig,
+    TractError,
+    TractStore,
+)
 from tract.protocols import TokenUsage
 from tract.storage import tips, wal_index
 from tract.storage.database import Database, open_database
@@ -25,7 +32,7 @@ from tract.storage.repositories import BranchName, SpoolPart, StreamName
 from tract.storage.wal_index import Header, WalIndex
 from tract.storage.writer import Transactions
 
-pytestmark = pytest.mark.skipif(not wal_index._CAN_MAP, reason="no index is read here")
+pytestmark = pytest.mark.skipif(wal_index._LIBRARY is None, reason="no index is read here")
 
 USAGE = TokenUsage(10, 5, 15)
 
@@ -276,6 +283,16 @@ async def test_a_writer_knows_only_so_many_branches(
         await commit(database, BranchName("t", str(number % 5)), str(number))
         known = database._writer._transactions._tips
         assert known is None or known._known <= 3
+
+
+async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: Database) -> None:
+    for number in range(10):
+        with pytest.raises(BranchNotFoundError):
+            await commit(database, BranchName(str(number), "gone", must_exist=True))
+    known = database._writer._transactions._tips
+
+    assert known is not None
+    assert known._tips == {}
 
 
 async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> None:

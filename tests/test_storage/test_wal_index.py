@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import sqlite3
@@ -16,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from support.drafts import MAIN, draft
 from support.opening import COUNTER
-from tract import AsyncTract, TractStore
+from tract import AsyncTract, TractConfig, TractStore
 from tract.storage import wal_index
+from tract.storage.database import open_database
 from tract.storage.wal_index import Header, WalIndex, is_next
 
 LISTED = Path("/proc/self/fd").is_dir()
-pytestmark = pytest.mark.skipif(not wal_index._CAN_MAP, reason="no index is read here")
+pytestmark = pytest.mark.skipif(wal_index._LIBRARY is None, reason="no index is read here")
 
 
 @pytest.fixture
@@ -274,6 +277,112 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
         index = index_of(connection)
         assert index.header() is not None  # those that are deleted were let go of
         index.close()
+
+
+_WAITING = """
+import sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+print(connection.execute("SELECT count(*) FROM commits").fetchall(), flush=True)
+sys.stdin.readline()
+try:
+    print(connection.execute("BEGIN IMMEDIATE").fetchall())
+except sqlite3.Error as error:
+    print(error)
+"""
+
+
+async def test_a_store_that_is_dropped_within_a_commit_keeps_its_lock_until_that_is_done(
+    db_path: Path,
+) -> None:
+    """Even where somebody has removed the index, by which those who had it open still go."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    database = await open_database(str(db_path), TractConfig())
+    await database.write(lambda transaction: transaction.commit(MAIN, [draft("first")]))
+    other = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _WAITING,
+        str(db_path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    await other.stdout.readline()
+    slow = asyncio.ensure_future(database.write(lambda _: hold()))
+    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(os.unlink, f"{db_path}-shm")
+    database.abandon()
+    wal_index._MAPPINGS.sweep()
+    told, _ = await other.communicate(b"\n")
+    go_on.set()
+    await slow
+
+    assert told.decode().strip() == "database is locked"
+
+
+@pytest.mark.parametrize("error", [OSError("dynamic loading not supported"), AttributeError()])
+def test_without_a_c_library_nothing_is_mapped(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(name: object) -> ctypes.CDLL:
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+
+    assert wal_index._library() is None
+
+
+async def test_without_a_c_library_every_compile_asks_the_database(
+    db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal_index._MAPPINGS.sweep()  # what others have left
+    monkeypatch.setattr(wal_index, "_LIBRARY", None)
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        await tract.user("hello")
+        before = tract._runtime.database.trips
+        await tract.compile()
+
+        assert tract._runtime.database.trips == before + 1
+        assert not LISTED or descriptors(db_path) == 1  # of SQLite
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_descriptor_that_is_no_longer_ours_is_left_alone(
+    connection: sqlite3.Connection, tmp_path: Path, taken: bool
+) -> None:
+    """Who becomes a daemon closes all there are, and opens others with the same numbers."""
+    index = index_of(connection)
+    [mapping] = index._mappings
+    connection.close()
+    os.close(mapping.descriptor)
+    (tmp_path / "theirs").touch()
+    theirs = os.open(tmp_path / "theirs", os.O_RDONLY) if taken else -1
+    if taken:
+        os.dup2(theirs, mapping.descriptor)
+        (tmp_path / "theirs").unlink()
+    index.close()
+
+    assert mapping not in wal_index._MAPPINGS.all
+    if taken:
+        assert os.fstat(mapping.descriptor).st_nlink == 0
+        for descriptor in {theirs, mapping.descriptor}:
+            os.close(descriptor)
+
+
+def test_to_let_go_waits_for_nobody_who_takes(
+    connection: sqlite3.Connection, index: WalIndex
+) -> None:
+    """It may be the same thread, where an opening that was given up is collected."""
+    with wal_index._MAPPINGS._lock:
+        index.close()
+
+    assert index.header() is None
 
 
 _MEMORY_IS_SHORT = """

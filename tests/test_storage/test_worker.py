@@ -96,7 +96,7 @@ async def test_a_cancelled_caller_does_not_stop_what_was_sent(worker: Worker) ->
 
 
 def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_path: Path) -> None:
-    go = threading.Event()
+    go, closed = threading.Event(), threading.Event()
     ran: list[bool] = []
 
     async def leave() -> aiosqlite.Connection:
@@ -104,7 +104,7 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
         worker = Worker(connection, str(db_path))
         worker.send(lambda _: ran.append(go.wait(10)), lambda _, __: None)
         worker.send(lambda _: ran.append(True), lambda _, __: None)
-        worker.abandon()
+        worker.abandon(closed.set)
         return connection
 
     connection = asyncio.run(leave())
@@ -113,6 +113,7 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
 
     assert not connection._thread.is_alive()
     assert ran == [True, True]
+    assert closed.is_set()
 
 
 async def test_an_iterator_that_ends_over_there_keeps_nobody_waiting(worker: Worker) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -114,9 +115,16 @@ class Database:
 
     def abandon(self) -> None:
         """Let go of everything without an event loop to wait on."""
-        self._index.drop()
+        self._index.disown()
+        remaining = deque(self._workers)
+
+        def closed() -> None:
+            remaining.pop()
+            if not remaining:
+                self._index.drop()  # no sooner: a transaction under way has locks on its file
+
         for worker in self._workers:
-            worker.abandon()
+            worker.abandon(closed)
 
 
 def database_url(target: str) -> URL:

@@ -11,7 +11,7 @@ __all__ = ["options_of", "set_options"]
 def options_of(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the options that we set, as they are now."""
     return {
-        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        name: connection.execute(f"PRAGMA {name}").fetchall()[0][0]
         for name in ("busy_timeout", "foreign_keys", "synchronous")
     }
 

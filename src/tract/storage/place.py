@@ -93,7 +93,8 @@ class DatabaseFile:
 
     def _others_version(self) -> int:
         """Return a number that changes when another connection has written."""
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        [[version]] = self._connection.execute("PRAGMA data_version").fetchall()
+        return int(version)
 
     def _is_whole(self) -> bool:
         """Tell whether a file that has become shorter was cut off, and not vacuumed."""

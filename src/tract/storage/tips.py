@@ -62,8 +62,7 @@ class Tips:
         self.changed = {}
         for (tract_id, branch), tip in self._looked_at.items():
             if tip.head is None:  # its segment must be the highest when it is born
-                del self._tips[tract_id][branch]
-                self._known -= 1
+                self._drop(tract_id, branch)
         self._looked_at.clear()
         return max(self._known, len(self.last_times)) <= _MOST
 
@@ -140,8 +139,7 @@ class Tips:
         name = ref_name(branch.branch)
         refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
         del self._looked_at[branch[:2]]
-        del self._tips[branch.tract_id][branch.branch]
-        self._known -= 1
+        self._drop(branch.tract_id, branch.branch)
 
     def finish(self) -> None:
         """Write the branches that got commits."""
@@ -153,6 +151,13 @@ class Tips:
         self._known += branch.branch not in of_tract
         of_tract[branch.branch] = self._looked_at[branch[:2]] = tip
         return tip
+
+    def _drop(self, tract_id: str, branch: str) -> None:
+        of_tract = self._tips[tract_id]
+        del of_tract[branch]
+        self._known -= 1
+        if not of_tract:
+            del self._tips[tract_id]
 
     def _settle(self, branch: BranchName) -> None:
         """Have the row of a branch say what the transaction knows."""

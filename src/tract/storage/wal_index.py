@@ -8,10 +8,10 @@ than to copy 96 bytes: https://www.sqlite.org/walformat.html#the_wal_index_heade
 Nothing is locked for that, and nothing written. But POSIX has a trap: to close *any* descriptor of
 a file gives up all locks that the process has on it, SQLite's among them, and two processes might
 write at once: https://www.sqlite.org/howtocorrupt.html (2.2). So a descriptor stays open until
-SQLite has deleted the index, as the last of its users does when it closes; from then on nobody has
-locks there. Nor may an object close it that is taken apart when Python ends, while a thread is
-still within a commit; therefore the file is mapped by the C library's own function, `mmap.mmap`
-has a descriptor of its own.
+our connections are closed and the index is deleted, as SQLite does when its last user closes; from
+then on nobody has locks there. Nor may an object close one that is taken apart when Python ends,
+while a thread is still within a commit; so the file is mapped by the C library's own function, for
+`mmap.mmap` has a descriptor of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 
 try:  # now, for a process may give up its rights before it opens a store
     import ctypes
@@ -41,8 +40,6 @@ _CHANGES_AT = 8
 _LINGERING = 32
 """No more indexes are mapped once we are left with so many that only others still use."""
 _FAILED = 2 ** (8 * struct.calcsize("P")) - 1  # the address that tells of it
-_CAN_MAP = os.name == "posix" and ctypes is not None
-"""Elsewhere files are locked otherwise."""
 
 Header = bytes
 """The state of a database, for comparing."""
@@ -97,28 +94,53 @@ class _Mappings:
 
     def sweep(self) -> None:
         """Let go of what nobody uses any more, as far as that takes no locks away."""
-        with self._lock:
-            self._sweep()
+        if self._lock.acquire(blocking=False):  # else who has it will sweep, or the next
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
 
     def _map(self, path: str) -> _Mapping:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        mapping = _Mapping((0, 0), descriptor, 0)
+        self.all.append(mapping)  # before anything else may fail
         opened = os.fstat(descriptor)
-        mapping = _Mapping((opened.st_dev, opened.st_ino), descriptor, _mapped(descriptor))
-        self.all.append(mapping)
+        mapping.inode = opened.st_dev, opened.st_ino
+        mapping.address = _mapped(descriptor)
         return mapping
 
     def _sweep(self) -> None:
         while self._left:
             self._left.popleft().users -= 1
         for mapping in [item for item in self.all if not item.users]:
-            if not os.fstat(mapping.descriptor).st_nlink:
+            is_ours, links = _look_at(mapping)
+            if not (is_ours and links):
                 self.all.remove(mapping)
                 _unmap(mapping.address)
-                os.close(mapping.descriptor)
+                if is_ours:
+                    os.close(mapping.descriptor)
 
 
+def _library() -> ctypes.CDLL | None:
+    """Return the C library with the types of what is called there; None where that is not sure."""
+    if os.name != "posix" or ctypes is None:  # files are locked otherwise, or nothing can be called
+        return None
+    if struct.calcsize("P") != 8:  # the size of an offset depends on the library
+        return None
+    try:
+        library = ctypes.CDLL(None)
+        size, number = ctypes.c_size_t, ctypes.c_int
+        library.mmap.argtypes = (ctypes.c_void_p, size, number, number, number, ctypes.c_long)
+        library.mmap.restype = ctypes.c_void_p
+        library.munmap.argtypes = (ctypes.c_void_p, size)
+    except (OSError, AttributeError):  # a Python that cannot load libraries
+        return None
+    return library
+
+
+_LIBRARY = _library()
 _MAPPINGS = _Mappings()
-if _CAN_MAP:
+if _LIBRARY is not None:
     os.register_at_fork(after_in_child=_MAPPINGS.renew_lock)
 
 
@@ -137,7 +159,7 @@ class WalIndex:
         Nothing happens where it has none that can be read. The connection must stay open for as
         long as headers are read: it keeps others from cutting the file off.
         """
-        path = _index_path(connection) if _CAN_MAP else None
+        path = None if _LIBRARY is None else _index_path(connection)
         if path is None:
             return
         try:
@@ -200,24 +222,27 @@ def _index_path(connection: sqlite3.Connection) -> str | None:
     return f"{path}-shm" if path and (journal, locking) == ("wal", "normal") else None
 
 
-@cache
-def _library() -> ctypes.CDLL:
-    """Return the C library, with the types of what is called there."""
-    library = ctypes.CDLL(None)
-    size, number = ctypes.c_size_t, ctypes.c_int
-    library.mmap.argtypes = (ctypes.c_void_p, size, number, number, number, ctypes.c_long)
-    library.mmap.restype = ctypes.c_void_p
-    library.munmap.argtypes = (ctypes.c_void_p, size)
-    return library
+def _look_at(mapping: _Mapping) -> tuple[bool, int]:
+    """Tell whether a descriptor is still that of its index, and how many names that has.
+
+    It is not where a program has closed all that it found open, as those do that become daemons.
+    """
+    try:
+        found = os.fstat(mapping.descriptor)
+    except OSError:
+        return False, 0
+    return (found.st_dev, found.st_ino) == mapping.inode, found.st_nlink
 
 
 def _mapped(descriptor: int) -> int:
     """Return the address of the beginning of a file; 0 where it cannot be mapped."""
+    assert _LIBRARY is not None
     shared, read = mmap.MAP_SHARED, mmap.PROT_READ
-    found = _library().mmap(None, 2 * _HEADER, read, shared, descriptor, 0)
+    found = _LIBRARY.mmap(None, 2 * _HEADER, read, shared, descriptor, 0)
     return 0 if found in (None, _FAILED) else int(found)
 
 
 def _unmap(address: int) -> None:
+    assert _LIBRARY is not None
     if address:
-        _library().munmap(address, 2 * _HEADER)
+        _LIBRARY.munmap(address, 2 * _HEADER)

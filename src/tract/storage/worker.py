@@ -139,10 +139,10 @@ class Worker:
         self.waiting -= 1
         deliver(result, error)
 
-    def abandon(self) -> None:
+    def abandon(self, closed: Callable[[], None]) -> None:
         """Close the connection once it has done what it was given, without waiting for it.
 
-        One that is borrowed is left to its owner.
+        *closed* is called then, over there. One that is borrowed is left to its owner.
         """
         if self._borrowed:
             return
@@ -150,6 +150,7 @@ class Worker:
         raw, connection._connection = connection._connection, None  # it has nothing to warn of
         if raw is not None:
             connection._tx.put_nowait((None, raw.close))
+        connection._tx.put_nowait((None, closed))
         # Called over there `stop` finds no event loop that it would tell, perhaps too late.
         connection._tx.put_nowait((None, connection.stop))
 
