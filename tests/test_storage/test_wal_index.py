@@ -341,7 +341,7 @@ def test_without_a_c_library_nothing_is_mapped(
 async def test_without_a_c_library_every_compile_asks_the_database(
     db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wal_index._MAPPINGS.sweep()  # what others have left
+    monkeypatch.setattr(wal_index, "_MAPPINGS", wal_index._Mappings())
     monkeypatch.setattr(wal_index, "_LIBRARY", None)
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
         await tract.user("hello")
