@@ -15,6 +15,7 @@ from benchmarks.lines import LINES
 from benchmarks.machine import describe
 from benchmarks.model import SUBJECTS, Line, NotThereError, Workspace
 from benchmarks.results import Report, RowResult
+from benchmarks.runs import judged
 from benchmarks.stock import Stock
 from benchmarks.table import markdown, show
 from benchmarks.timing import settle
@@ -27,6 +28,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark as the command line says."""
     options = _parser().parse_args(arguments)
+    if options.judge:
+        sys.stdout.write(judged(options.judge))
+        return
     sizes = QUICK if options.quick else FULL
     if options.repetitions:
         sizes = replace(sizes, repetitions=options.repetitions)
@@ -54,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=[line.name for line in LINES],
         metavar="LINE",
         help="measure this line; may be given several times. Lines: %(choices)s",
+    )
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="measure nothing; tell how the bars stand in the runs kept there, and their median",
     )
     return parser
 
