@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.opening import COUNTER
+from support.scripts import started
 from tract import AsyncTract, CommitInfo, TractConfig
 from tract.runtime import Options, Runtime
 from tract.storage.database import now_microseconds
@@ -109,31 +110,21 @@ async def test_time_increases_across_processes_one_of_them_a_day_behind(
     db_path: Path, ours: int
 ) -> None:
     """They take turns and then race; both find each moment's commit, each by its own lights."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _BEHIND,
-        str(db_path),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path])),
-        },
+    folders = filter(None, [str(Path(__file__).parent), *sys.path])
+    child = await started(
+        _BEHIND, db_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     )
-    assert child.stdin is not None
-    assert child.stdout is not None
     acknowledged: list[str] = []
     async with asyncio.timeout(60), opened(db_path, lambda: now_microseconds() + ours) as tract:
         for turn in range(5):
             acknowledged.append((await tract.user(f"ours {turn}")).commit_hash)
-            child.stdin.write(b"turn\n")
+            child.tell("turn")
             racing = [tract.user(f"racing {turn} {n}") for n in range(5)] if turn > 2 else []
             acknowledged += [info.commit_hash for info in await asyncio.gather(*racing)]
-            acknowledged += json.loads(await child.stdout.readline())
+            acknowledged += json.loads(await child.line())
         child.stdin.close()
-        assert await child.stdout.readline() == b"sound\n"
-        assert await child.wait() == 0
+        assert await child.line() == "sound"
+        assert await child.process.wait() == 0
         log = await tract.log(None)
 
         assert {info.commit_hash for info in log} == set(acknowledged)

@@ -7,8 +7,6 @@ import ctypes
 import gc
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +17,7 @@ import pytest
 
 from support.drafts import MAIN, draft
 from support.opening import COUNTER
+from support.scripts import printed, started
 from tract import AsyncTract, TractConfig, TractStore
 from tract.storage import wal_index
 from tract.storage.database import open_database
@@ -55,20 +54,20 @@ def now(index: WalIndex) -> Header:
     return header
 
 
+_STATEMENT = """
+import sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+try:
+    print(connection.execute(sys.argv[2]).fetchall())
+except sqlite3.Error as error:
+    print(error)
+"""
+
+
 def in_another_process(db_path: Path, sql: str) -> str:
     """Run one statement and return what became of it."""
-    code = (
-        "import sqlite3, sys\n"
-        "connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)\n"
-        "try:\n"
-        "    print(connection.execute(sys.argv[2]).fetchall())\n"
-        "except sqlite3.Error as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(db_path), sql], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return printed(_STATEMENT, db_path, sql)
 
 
 def descriptors(db_path: Path) -> int:
@@ -304,26 +303,20 @@ async def test_a_store_that_is_dropped_within_a_commit_keeps_its_lock_until_that
 
     database = await open_database(str(db_path), TractConfig())
     await database.write(lambda transaction: transaction.commit(MAIN, [draft("first")]))
-    other = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _WAITING,
-        str(db_path),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert other.stdout is not None
-    await other.stdout.readline()
+    other = await started(_WAITING, db_path)
+    await other.line()
     slow = asyncio.ensure_future(database.write(lambda _: hold()))
     await asyncio.to_thread(begun.wait, 10)
     await asyncio.to_thread(os.unlink, f"{db_path}-shm")
     database.abandon()
     wal_index._MAPPINGS.sweep()
-    told, _ = await other.communicate(b"\n")
+    other.tell()
+    told = await other.line()
     go_on.set()
     await slow
+    await other.process.wait()
 
-    assert told.decode().strip() == "database is locked"
+    assert told == "database is locked"
 
 
 @pytest.mark.parametrize("error", [OSError("dynamic loading not supported"), AttributeError()])
@@ -409,18 +402,13 @@ sys.stdin.readline()
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="sizes are not told here")
 @pytest.mark.parametrize("memory", ["enough", "short"])
-def test_an_index_that_cannot_be_mapped_gives_up_no_locks(db_path: Path, memory: str) -> None:
+async def test_an_index_that_cannot_be_mapped_gives_up_no_locks(db_path: Path, memory: str) -> None:
     """What fails must not close a descriptor either."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _MEMORY_IS_SHORT, str(db_path), memory],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        known = process.stdout.readline().strip()
-        told = in_another_process(db_path, "BEGIN IMMEDIATE")
-        process.communicate("\n", timeout=10)
+    script = await started(_MEMORY_IS_SHORT, db_path, memory)
+    known = await script.line()
+    told = await asyncio.to_thread(in_another_process, db_path, "BEGIN IMMEDIATE")
+    script.tell()
+    await script.process.wait()
 
     assert known == str(memory == "enough")
     assert told == "database is locked"
@@ -446,15 +434,7 @@ asyncio.run(main(sys.argv[1]))
 
 def test_a_dropped_store_that_is_collected_while_another_closes_stops_nobody(db_path: Path) -> None:
     """The collector may run wherever something is allocated, with a lock held or without."""
-    done = subprocess.run(
-        [sys.executable, "-c", _COLLECTED_ANYWHERE, str(db_path)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-
-    assert done.stdout == "closed\n"
+    assert printed(_COLLECTED_ANYWHERE, db_path) == "closed"
 
 
 _FORKED_MEANWHILE = """
@@ -489,15 +469,7 @@ print(os.waitpid(child, 0)[1])
 
 
 def test_a_process_forked_while_a_thread_opens_a_store_can_open_its_own(db_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _FORKED_MEANWHILE, str(db_path)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-
-    assert done.stdout == "0\n"
+    assert printed(_FORKED_MEANWHILE, db_path) == "0"
 
 
 @pytest.mark.skipif(not LISTED, reason="descriptors are not listed here")
