@@ -242,7 +242,7 @@ async def test_a_query_reads_one_tract_by_its_index_in_order_of_time(
     value = ["x", 1, None] if "in" in operator else "x"
     statement = matching(config_condition(field, operator, value))
     explain = "EXPLAIN QUERY PLAN " + statement.sql
-    parameters = {**statement.bound, "tract_id": "agent", "limit": 10}
+    parameters = statement.values({"tract_id": "agent", "limit": 10})
     plan = await database.read(lambda raw: raw.execute(explain, parameters).fetchall())
     steps = [row[3] for row in plan]
 

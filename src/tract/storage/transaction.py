@@ -315,16 +315,21 @@ class WriteTransaction(SpoolWrites):
         sql.ADD_BLOB.run(self._connection, content_hash=content_hash, data=draft.data)
         sql.ADD_COMMIT.run(
             self._connection,
-            **{
-                **record._asdict(),
-                "commit_hash": key,
-                "parent_hash": _key(record.parent_hash),
-                "content_hash": content_hash,
-                "edit_target": _key(record.edit_target),
-                "merge_parent": _key(record.merge_parent),
-                "token_source": draft.token_source,
-                "segment": segment,
-            },
+            tract_id=record.tract_id,
+            commit_hash=key,
+            parent_hash=_key(record.parent_hash),
+            content_hash=content_hash,
+            content_type=record.content_type,
+            operation=record.operation,
+            edit_target=_key(record.edit_target),
+            message=record.message,
+            metadata_json=record.metadata_json,
+            generation_config_json=record.generation_config_json,
+            token_count=record.token_count,
+            token_source=draft.token_source,
+            segment=segment,
+            created_at=record.created_at,
+            merge_parent=_key(record.merge_parent),
         )
         for origin in draft.origins:
             refs.ADD_ORIGIN.run(
