@@ -391,6 +391,18 @@ async def test_a_handle_of_a_closed_store_says_so_at_every_call(db_path: Path) -
             await call
 
 
+async def test_a_handle_is_closed_alone_where_its_store_goes_on(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        closed, other = store.tract("agent"), store.tract("agent")
+        await closed.aclose()
+        await other.user("hello")
+
+        for call in (closed.user("no"), closed.compile(), closed.head()):
+            with pytest.raises(StoreClosedError):
+                await call
+        assert (await other.compile()).commit_count == 1
+
+
 def test_a_handle_used_from_another_event_loop_is_refused(db_path: Path) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         tract: AsyncTract = first.run(_open(db_path))

@@ -48,7 +48,8 @@ class Handle:
 
     def _call(self) -> AbstractContextManager[None]:
         """Return what lets a call in, if this handle is open."""
-        self._check_open()
+        if self._closed:
+            self._check_open()
         return self._runtime.gate.call()
 
     def _check_open(self) -> None:

@@ -189,7 +189,8 @@ class CallGate:
         return call is not None and call.is_of(self)
 
     def _enter(self) -> None:
-        self.check_open()
+        if self.closed:
+            self.check_open()
         self.check_loop()
         self._active += 1
 

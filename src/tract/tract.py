@@ -150,23 +150,13 @@ class AsyncTract(BranchCalls, StreamCalls):
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
         """Commit what a user says; see `commit` for the keywords and errors."""
-        return await self._say("user", text, name, options)
+        return await self.commit(_said("user", text, name), **options)
 
     async def assistant(
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
         """Commit what an assistant says; see `commit` for the keywords and errors."""
-        return await self._say("assistant", text, name, options)
-
-    async def _say(
-        self,
-        role: Literal["user", "assistant"],
-        text: str,
-        name: str | None,
-        options: CommitOptions,
-    ) -> CommitInfo:
-        content = {"content_type": "dialogue", "role": role, "text": text, "name": name}
-        return await self.commit(content, **options)
+        return await self.commit(_said("assistant", text, name), **options)
 
     def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
         """Return a batch: `async with tract.batch() as batch:` lands its commits together.
@@ -411,3 +401,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _said(role: Literal["user", "assistant"], text: str, name: str | None) -> dict[str, Any]:
+    return {"content_type": "dialogue", "role": role, "text": text, "name": name}

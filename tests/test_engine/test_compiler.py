@@ -92,6 +92,14 @@ async def test_models_that_change_between_openings_are_counted_as_shown(db_path:
             await assert_counted(tract)
 
 
+def test_a_type_that_is_registered_later_is_counted_as_it_is_shown_from_then_on() -> None:
+    compiler = DefaultContextCompiler(COUNTER)
+    before = compiler.source_of("noise")
+    compiler.registry.register("noise", Shout)
+
+    assert (before, compiler.source_of("noise")) == (COUNTER.source, "")
+
+
 async def test_compilers_that_change_between_openings_are_counted_as_shown(db_path: Path) -> None:
     for compiler in (None, Telegram(COUNTER), None, Telegram(COUNTER)):
         async with AsyncTract.open(db_path, tract_id="t", compiler=compiler) as tract:

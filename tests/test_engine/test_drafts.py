@@ -26,7 +26,10 @@ from tract import (
     Priority,
     TractConfig,
 )
-from tract.engine.threads import is_heavy
+from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.drafts import DraftMaker, Given
+from tract.engine.threads import Threads, is_heavy
+from tract.redaction import Redactor
 
 HEAVY = 20_000
 FREEFORM = {"content_type": "freeform", "payload": 1}
@@ -356,3 +359,58 @@ async def test_a_content_is_counted_once(tract: AsyncTract) -> None:
             await other.user("hello")
 
         assert counter.texts == ["hello"]
+
+
+async def test_configs_that_python_takes_for_equal_are_stored_as_they_were_given(
+    tract: AsyncTract,
+) -> None:
+    given: list[dict[str, Any]] = [
+        {"n": 1},
+        {"n": True},
+        {"n": 1.0},
+        {"n": 0.0},
+        {"n": -0.0},
+        {"n": "1"},
+        {"n": [1]},
+    ]
+
+    stored = [
+        (await tract.commit(FREEFORM, generation_config=config)).generation_config
+        for config in [*given, *given]
+    ]
+
+    assert list(map(repr, stored)) == list(map(repr, [*given, *given]))
+
+
+async def test_a_config_that_is_changed_between_two_calls_is_stored_as_it_is_then(
+    tract: AsyncTract,
+) -> None:
+    config: dict[str, Any] = {"stop": ["a"]}
+    first = await tract.commit(FREEFORM, generation_config=config)
+    config["stop"].append("b")
+    second = await tract.commit(FREEFORM, generation_config=config)
+
+    assert (first.generation_config, second.generation_config) == (
+        {"stop": ["a"]},
+        {"stop": ["a", "b"]},
+    )
+
+
+def test_few_configs_are_remembered_and_none_with_a_secret_or_a_long_text() -> None:
+    maker = draft_maker()
+    for number in range(1_000):
+        maker.check(Given(FREEFORM, generation_config={"n": number}))
+    maker.check(Given(FREEFORM, generation_config={"api_key": "sk-secret"}))
+    maker.check(Given(FREEFORM, generation_config={"prompt": "long" * 2_000}))
+
+    remembered = repr(vars(maker))
+
+    assert '"n":999' in remembered
+    assert "sk-secret" not in remembered
+    assert "longlong" not in remembered
+    assert len(remembered) < 10_000
+
+
+def draft_maker() -> DraftMaker:
+    compiler = DefaultContextCompiler(WordCounter())
+    return DraftMaker(compiler.registry, compiler, Threads(), 1_000_000, Redactor())

@@ -191,3 +191,25 @@ def test_pages_show_what_their_messages_do_together(parts: list[list[str]]) -> N
 
     assert joined_messages(pages) == together
     assert openai_dicts(pages) == to_openai(together)
+
+
+@pytest.mark.parametrize("looked", ["before", "after"])
+@pytest.mark.parametrize("order", [["user", "call"], ["call", "user"]])
+def test_every_caller_gets_tool_calls_of_their_own_however_the_page_came_to_be(
+    order: list[str], looked: str
+) -> None:
+    """Promise 7."""
+    call = Message("assistant", tool_calls=(ToolCall("1", "f", "{}"),))
+    messages = [call if role == "call" else Message(role, "a") for role in order]
+    page = Page.of(messages[:1])
+    if looked == "before":
+        assert page.openai
+        page = page.grown(messages[1:])
+    else:
+        page = Page.of(messages)
+    for sent in openai_dicts([page]):
+        for made in sent.get("tool_calls", ()):
+            made["function"]["arguments"] = "changed"
+            made["id"] = "changed"
+
+    assert openai_dicts([page]) == to_openai(messages)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from tract import CommitOperation, Priority
+from tract import CommitOperation, Priority, StoreCorruptError
 from tract.engine.infos import annotation_of, commit_info, microseconds
 from tract.storage.repositories import CommitRecord
 
@@ -66,3 +66,8 @@ def test_an_annotation_tells_target_priority_and_reason() -> None:
 )
 def test_times_are_exact_to_the_microsecond(moment: datetime, expected: int) -> None:
     assert microseconds(moment) == expected
+
+
+def test_an_operation_that_does_not_exist_is_told_as_damage() -> None:
+    with pytest.raises(StoreCorruptError, match="verify"):
+        commit_info(RECORD._replace(operation="undo"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -66,14 +66,14 @@ class BudgetedCommits:
         self._budget = budget
         self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
-    async def write(
+    def write(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
         brought: Sequence[CommitStep] = (),
         ending: StreamEnd | None = None,
-    ) -> list[CommitRecord]:
+    ) -> Coroutine[Any, Any, list[CommitRecord]]:
         """Commit *drafts*; see `CommitRepository.write`.
 
         *brought* are the steps that a merge among them adds to the history before them; *ending* is
@@ -82,12 +82,13 @@ class BudgetedCommits:
         Raises:
             BudgetExceededError: the action is `reject` and the context would be over the budget.
         """
-        budget = self._budget
-        if budget is None:
-            return await self._commits.write(
-                branch, drafts, expected_head=expected_head, ending=ending
-            )
-        work = _Work(drafts, expected_head, brought, ending)
+        if self._budget is None:
+            return self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
+        return self._take_turn(self._budget, branch, _Work(drafts, expected_head, brought, ending))
+
+    async def _take_turn(
+        self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
+    ) -> list[CommitRecord]:
         turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
         try:
             async with turn:
@@ -95,7 +96,9 @@ class BudgetedCommits:
         except _OverBudget as over:
             tokens = over.tokens
         await _act(budget, tokens)
-        return await self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
+        return await self._commits.write(
+            branch, work.drafts, expected_head=work.expected_head, ending=work.ending
+        )
 
     async def admit(self, branch: BranchName, to: str) -> None:
         """Act as the budget says where moving *branch* to the commit *to* takes it over.

@@ -65,7 +65,7 @@ class SnapshotCache:
         self._held = _Holdings()
         self._hits = self._folds = self._misses = self._evictions = 0
 
-    def has(self, key: CacheKey) -> bool:
+    def has(self, key: tuple[str, str]) -> bool:
         """Tell whether a snapshot is there or being made; callable from any thread."""
         return key in self._snapshots or key in self._flights
 

@@ -53,6 +53,8 @@ class DefaultContextCompiler:
         self.registry: ContentRegistry = registry or ContentRegistry()
         self._roles = dict(type_to_role or {})
         self._configs: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
+        self._ready = False
 
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
         """Return the message of one content, given as the fields of its blob.
@@ -61,15 +63,15 @@ class DefaultContextCompiler:
             ContentValidationError: the type is custom and not registered with this store.
         """
         role = self._roles.get(content_type)
+        if self.registry.is_built_in(content_type):
+            return render(content_type, fields, role)
         model = self.registry.custom(content_type)
         if model is None:
-            if not self.registry.knows(content_type):
-                raise ContentValidationError(
-                    f"the content type {content_type!r} is not registered with this store. "
-                    "Call `register_content_type(name, model)` after opening.",
-                    "content_type",
-                )
-            return render(content_type, fields, role)
+            raise ContentValidationError(
+                f"the content type {content_type!r} is not registered with this store. "
+                "Call `register_content_type(name, model)` after opening.",
+                "content_type",
+            )
         to_text = getattr(model, "to_text", None)
         if to_text is None:
             return Message(role or "assistant", custom_text(fields))
@@ -90,6 +92,14 @@ class DefaultContextCompiler:
         It is empty where the text counted is not the built-in rendering's: another opening of the
         database may show the content otherwise, and has to count for itself.
         """
+        source = self._sources.get(content_type)
+        if source is None:
+            source = self._source_of(content_type)
+            if self.registry.is_built_in(content_type):  # and will stay what it is
+                self._sources[content_type] = source
+        return source
+
+    def _source_of(self, content_type: str) -> str:
         if type(self).render is not DefaultContextCompiler.render:
             return ""
         if self.source.startswith(UNTRUSTED):
@@ -102,7 +112,9 @@ class DefaultContextCompiler:
     @property
     def ready(self) -> bool:
         """Whether counting needs nothing loaded first."""
-        return self._sums is None or self._sums.ready
+        if not self._ready:  # what was loaded once stays loaded
+            self._ready = self._sums is None or self._sums.ready
+        return self._ready
 
     @property
     def counts_incrementally(self) -> bool:

@@ -77,9 +77,10 @@ class ContentRegistry:
         """Return the model of a custom content type, or None if it is none of this store's."""
         return self._custom.get(content_type)
 
-    def knows(self, content_type: str) -> bool:
-        """Tell whether contents of this type can be compiled."""
-        return content_type in _BUILT_IN or content_type in self._custom
+    @staticmethod
+    def is_built_in(content_type: str) -> bool:
+        """Tell whether a content type is one of every store, which no custom one can replace."""
+        return content_type in _BUILT_IN
 
     def read(self, content: object) -> tuple[str, Fields]:
         """Return the type and the validated fields of a content that a caller gave.

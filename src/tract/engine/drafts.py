@@ -8,6 +8,7 @@ the caller may go on with the original, and the work is done on a thread.
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
@@ -24,13 +25,16 @@ from tract.exceptions import ContentValidationError, EditTargetError, TractError
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
 from tract.models.merging import MergeContent
-from tract.redaction import Redactor
+from tract.redaction import REDACTED, Redactor
 from tract.storage.repositories import CommitDraft, StoredCommit
 
 __all__ = ["DraftMaker", "Given", "Staged"]
 
 _QUICK = 50  # small commits, about a millisecond of work
 _REMEMBERED = 4096
+_CONFIGS = 64
+_LONGEST_CONFIG = 4_096  # bytes; each may have a long prompt in it
+_BY_VALUE = 2  # marshal's last version whose bytes do not depend on which objects are shared
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 E = TypeVar("E", bound=StrEnum)
@@ -75,6 +79,7 @@ class DraftMaker:
         self._compiler = compiler
         self._max_content_bytes = max_content_bytes
         self._tokens: dict[str, int] = {}
+        self._configs: dict[bytes, str] = {}
 
     async def make(self, given: Given) -> CommitDraft:
         """Return the draft of a commit.
@@ -83,7 +88,10 @@ class DraftMaker:
             ContentValidationError: content, message, metadata or config cannot be stored.
             EditTargetError: the operation and its target do not go together.
         """
-        (draft,) = await self.finish([self.stage(given, checking=False)])
+        staged = self.stage(given, checking=False)
+        if isinstance(staged, Checked):  # then the counter is ready
+            return self._count(staged)
+        (draft,) = await self.finish([staged])
         return draft
 
     async def annotate(self, target: str, priority: Priority, reason: str | None) -> CommitDraft:
@@ -173,10 +181,25 @@ class DraftMaker:
             given.edit_target,
             message=message,
             metadata_json=self._object(given.metadata, "metadata"),
-            generation_config_json=self._object(given.generation_config, "generation_config"),
+            generation_config_json=self._config(given.generation_config),
             token_source=self._compiler.source_of(name),
         )
         return Checked(draft, json.loads(data) if _may_change(fields) else fields)
+
+    def _config(self, value: Any) -> str | None:
+        """Return a config as JSON text; most commits of an agent have the same."""
+        try:
+            key = marshal.dumps(value, _BY_VALUE)
+        except ValueError:  # more than JSON's own types is in it
+            return self._object(value, "generation_config")
+        text = self._configs.get(key)
+        if text is None:
+            text = self._object(value, "generation_config")
+            if text is not None and len(key) <= _LONGEST_CONFIG and REDACTED not in text:
+                if len(self._configs) >= _CONFIGS:
+                    self._configs.clear()
+                self._configs[key] = text
+        return text
 
     def _object(self, value: object, path: str) -> str | None:
         """Return a config or metadata as JSON text without secrets."""
@@ -219,7 +242,7 @@ class DraftMaker:
 
 def _may_change(fields: Mapping[str, Any]) -> bool:
     """Tell whether *fields* have more than plain values: what a caller may change, or foreign."""
-    return not all(type(value) in _UNCHANGING for value in fields.values())
+    return not _UNCHANGING.issuperset(map(type, fields.values()))
 
 
 def _longest(fields: Mapping[str, Any]) -> str:
@@ -265,9 +288,10 @@ def _draft(
     token_source: str = "",
 ) -> CommitDraft:
     hashed = content_hash(data)
+    named = operation.value
     return CommitDraft(
         content_type=content_type,
-        operation=operation.value,
+        operation=named,
         content_hash=hashed,
         data=data,
         target=target,
@@ -280,7 +304,7 @@ def _draft(
             commit_hash,
             content_hash=hashed,
             content_type=content_type,
-            operation=operation.value,
+            operation=named,
         ),
     )
 
@@ -297,6 +321,8 @@ def _text(value: object, path: str) -> str | None:
 
 def _member(enum: type[E], value: object) -> E | None:
     """Return the member that *value* is or names, or None."""
+    if type(value) is enum:
+        return value
     try:
         return enum(str.__str__(value))
     except (TypeError, ValueError):

@@ -62,7 +62,11 @@ def bytes_of(message: Message, config_json: str | None) -> int:
     texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
     for call in message.tool_calls:
         texts += (call.id, call.name, call.arguments)
-    return _ENTRY_OVERHEAD + sum(_size(text) for text in texts if text is not None)
+    nbytes = _ENTRY_OVERHEAD
+    for text in texts:
+        if text is not None:
+            nbytes += _size(text)
+    return nbytes
 
 
 def _size(text: str) -> int:
@@ -201,6 +205,9 @@ class Entries:
 
     def newest_visible(self) -> Entry | None:
         """Return the last entry that the compiled context shows."""
+        tail = self.last.items
+        if tail and tail[-1].visible:  # as most are
+            return tail[-1]
         position = self.visible_before(len(self))
         return None if position is None else self[position]
 

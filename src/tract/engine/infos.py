@@ -19,6 +19,7 @@ __all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "mome
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_OPERATIONS = {operation.value: operation for operation in CommitOperation}
 _QUICK = 200  # records, about a millisecond of work, as this is:
 _QUICK_TEXT = 64_000  # characters of JSON
 
@@ -38,7 +39,7 @@ def commit_info(record: CommitRecord) -> CommitInfo:
             parent_hash=record.parent_hash,
             content_hash=record.content_hash,
             content_type=record.content_type,
-            operation=CommitOperation(record.operation),
+            operation=_OPERATIONS[record.operation],
             edit_target=record.edit_target,
             message=record.message,
             token_count=record.token_count,
@@ -47,7 +48,7 @@ def commit_info(record: CommitRecord) -> CommitInfo:
             created_at=moment(record.created_at),
             merge_parent=record.merge_parent,
         )
-    except (ValueError, OverflowError):
+    except (LookupError, ValueError, OverflowError):
         raise unreadable(f"the row of the commit {record.commit_hash}") from None
 
 

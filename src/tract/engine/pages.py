@@ -23,13 +23,17 @@ class Page:
 
     `first` is the first of them before it was joined with others, which decides whether they join
     what comes before: a text does, where that text with tool calls would not. `copied` counts the
-    characters of texts that are there because others were joined.
+    characters of texts that are there because others were joined. With `has_calls` a message of it
+    has tool calls, so that its dict has dicts in it.
     """
 
-    def __init__(self, messages: tuple[Message, ...], first: Message | None, copied: int) -> None:
+    def __init__(
+        self, messages: tuple[Message, ...], first: Message | None, copied: int, *, has_calls: bool
+    ) -> None:
         self.messages: tuple[Message, ...] = messages
         self.first: Message | None = first
         self.copied: int = copied
+        self.has_calls: bool = has_calls
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Page:
@@ -38,7 +42,8 @@ class Page:
         given = set(map(id, messages))
         shown = tuple(joined_runs(messages))
         copied = sum(_length(message) for message in shown if id(message) not in given)
-        return cls(shown, messages[0] if messages else None, copied)
+        has_calls = any(message.tool_calls for message in shown)
+        return cls(shown, messages[0] if messages else None, copied, has_calls=has_calls)
 
     def follows(self, last: Message) -> bool:
         """Tell whether its first message joins the page whose last one is *last*."""
@@ -54,26 +59,23 @@ class Page:
             return None
         return tuple(map(message_to_openai, self.messages))
 
-    @cached_property
-    def has_calls(self) -> bool:
-        """Whether a message of it has tool calls, so that its dict has dicts in it."""
-        return any(message.tool_calls for message in self.messages)
-
     def grown(self, messages: Iterable[Message]) -> Page:
         """Return the page with *messages* behind its own, and what has been made of these."""
         shown = list(self.messages)
         first = self.first
         kept = len(shown)
         copied = self.copied
+        has_calls = self.has_calls
         for message in messages:
             first = first or message
+            has_calls = has_calls or bool(message.tool_calls)
             if shown and joins(shown[-1], message):
                 kept = min(kept, len(shown) - 1)
                 shown[-1] = joined((shown[-1], message))
                 copied += _length(shown[-1])  # at least: a text that was joined before counts twice
             else:
                 shown.append(message)
-        page = Page(tuple(shown), first, copied)
+        page = Page(tuple(shown), first, copied, has_calls=has_calls)
         made = self.__dict__.get("openai")
         if made is not None and all(map(has_ids, shown[kept:])):
             page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))

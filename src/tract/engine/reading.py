@@ -128,7 +128,7 @@ class ContextReader:
         return await self.view(Found(snapshot, None), ViewOptions())
 
     def _known(self, tract_id: str, commit_hash: str) -> bool:
-        return self._cache.has(CacheKey(tract_id, commit_hash))
+        return self._cache.has((tract_id, commit_hash))
 
     async def _make(self, key: CacheKey, located: Located) -> CompileSnapshot:
         if located.steps is not None:

@@ -47,7 +47,8 @@ def is_heavy(*values: object) -> bool:
     """Tell whether checking and writing *values* would keep the event loop for long."""
     room = HEAVY
     for value in values:
-        room = _room_after(value, room, 0)
+        if value is not None:
+            room = _room_after(value, room, 0)
     return room < 0
 
 
@@ -65,9 +66,10 @@ def _room_after(value: object, room: int, depth: int) -> int:
     for item in parts:
         if room < 0:
             break
-        if type(item) is str:  # the most of all; spares them a call
+        inner = type(item)
+        if inner is str:
             room -= len(item)
-        else:
+        elif inner not in _SCALARS:  # these are paid for
             room = _room_after(item, room, depth + 1)
     return room
 

@@ -90,8 +90,9 @@ class KnownHeads:
             self._forget()
             return
         for branch, commit_hash in written.moved.items():
-            self._drop(branch[:2])
-            if commit_hash is not None:
+            if commit_hash is None:
+                self._drop(branch[:2])
+            else:
                 self._put(branch, KnownHead(commit_hash, None))
         for tract_id in written.reported:
             for name in list(self._of_tract.get(tract_id, ())):
@@ -99,9 +100,9 @@ class KnownHeads:
 
     def _put(self, branch: BranchName, head: KnownHead) -> None:
         key = branch[:2]
-        self._drop(key)
-        self._heads[key] = head
-        self._of_tract.setdefault(key[0], set()).add(key[1])
+        if self._heads.pop(key, None) is None:
+            self._of_tract.setdefault(key[0], set()).add(key[1])
+        self._heads[key] = head  # behind all others
         if len(self._heads) > self._most:
             self._drop(next(iter(self._heads)))
 

@@ -276,4 +276,4 @@ def is_in_place(segment: int, of_head: int, head: bytes, start: bytes | None) ->
 
 def _plain(branch: BranchName) -> BranchName:
     """Return a branch as whoever watches it names it."""
-    return branch._replace(must_exist=False)
+    return branch._replace(must_exist=False) if branch.must_exist else branch
