@@ -49,7 +49,7 @@ class Handle:
     def _call(self) -> AbstractContextManager[None]:
         """Return what lets a call in, if this handle is open."""
         if self._closed:
-            self._check_open()
+            self._check_open()  # the gate only knows of its store
         return self._runtime.gate.call()
 
     def _check_open(self) -> None:

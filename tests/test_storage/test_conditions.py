@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tract.storage.database import Database, open_database
 from tract.storage.repositories import BranchName
 from tract.storage.schema import Base, CommitRow
 from tract.storage.sqlite import SqliteCommitRepository
+from tract.storage.statements import create_all
 
 AWKWARD_KEYS = [*KEYS, "k" * 10_000, "'; DROP TABLE commits; --", "a\r\nb", '\\"', "[#-1]"]
 
@@ -356,3 +358,15 @@ async def test_what_is_asked_again_is_answered_anew(db_path: Path) -> None:
 
     assert asked == [[0], [1], [2]]
     assert again == [[0], [1, 3], [2]]
+
+
+def test_as_many_conditions_as_are_allowed_stay_within_sqlites_usual_limit() -> None:
+    """Each value counts once, however often a condition looks at it."""
+    large = [2**70 + number for number in range(8)]
+    statement = matching(*(config_condition("seed", "in", large) for _ in range(200)))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for creating in create_all():
+            creating.run(connection)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+
+        assert statement.all(connection, tract_id="t", limit=1) == []

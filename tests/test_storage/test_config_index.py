@@ -128,3 +128,20 @@ async def test_a_field_that_cannot_be_indexed_is_refused(field: Any, db_path: Pa
         ).fetchall()
 
     assert made == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["%(tract_id)s", "%(limit)s", "__[POSTCOMPILE_x]", "?", ":limit", ":tract_id", "%s", "%%"],
+)
+async def test_a_key_that_looks_like_a_parameter_is_found_by_its_index(
+    db_path: Path, key: str
+) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        await tract.user("a", generation_config={key: "x"})
+        await tract.user("b", generation_config={key: "y"})
+        await store.create_config_index((key,))
+        found = await tract.query_by_config((key,), "=", "x")
+
+    assert [item.generation_config for item in found] == [{key: "x"}]

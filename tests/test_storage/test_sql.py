@@ -65,7 +65,7 @@ def _built(node: ast.AST, file: str, function: str, *, is_statement: bool) -> It
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             inner = child.name
         elif isinstance(child, ast.ClassDef):
-            compiled = (file, child.name) == ("storage/statements.py", "Statement")
+            compiled = (file, child.name) == ("storage/statement.py", "Statement")
         name = _called(child)
         if name is not None and not _is_constant(child, is_statement=is_statement):
             yield Place(file, function, name)

@@ -53,8 +53,6 @@ class DefaultContextCompiler:
         self.registry: ContentRegistry = registry or ContentRegistry()
         self._roles = dict(type_to_role or {})
         self._configs: dict[str, str] = {}
-        self._sources: dict[str, str] = {}
-        self._ready = False
 
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
         """Return the message of one content, given as the fields of its blob.
@@ -92,29 +90,20 @@ class DefaultContextCompiler:
         It is empty where the text counted is not the built-in rendering's: another opening of the
         database may show the content otherwise, and has to count for itself.
         """
-        source = self._sources.get(content_type)
-        if source is None:
-            source = self._source_of(content_type)
-            if self.registry.is_built_in(content_type):  # and will stay what it is
-                self._sources[content_type] = source
-        return source
-
-    def _source_of(self, content_type: str) -> str:
         if type(self).render is not DefaultContextCompiler.render:
             return ""
         if self.source.startswith(UNTRUSTED):
             return ""
-        if content_type == "tool_io" and content_type in self._roles:
-            return ""
+        if self.registry.is_built_in(content_type):
+            alike = content_type != "tool_io" or content_type not in self._roles
+            return self.source if alike else ""
         model = self.registry.custom(content_type)
         return self.source if getattr(model, "to_text", None) is None else ""
 
     @property
     def ready(self) -> bool:
         """Whether counting needs nothing loaded first."""
-        if not self._ready:  # what was loaded once stays loaded
-            self._ready = self._sums is None or self._sums.ready
-        return self._ready
+        return self._sums is None or self._sums.ready
 
     @property
     def counts_incrementally(self) -> bool:

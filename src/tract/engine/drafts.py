@@ -32,8 +32,7 @@ __all__ = ["DraftMaker", "Given", "Staged"]
 
 _QUICK = 50  # small commits, about a millisecond of work
 _REMEMBERED = 4096
-_CONFIGS = 64
-_LONGEST_CONFIG = 4_096  # bytes; each may have a long prompt in it
+_CONFIGS = 64  # each of up to `HEAVY` characters
 _BY_VALUE = 2  # marshal's last version whose bytes do not depend on which objects are shared
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
@@ -149,7 +148,8 @@ class DraftMaker:
     def _thawed(self, given: Given, thaw: Callable[[], Any]) -> Checked:
         content, metadata, generation_config = thaw()
         return self.check(
-            given._replace(content=content, metadata=metadata, generation_config=generation_config)
+            given._replace(content=content, metadata=metadata, generation_config=generation_config),
+            light=False,
         )
 
     def _annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
@@ -166,9 +166,9 @@ class DraftMaker:
             )
         return data
 
-    def check(self, given: Given) -> Checked:
+    def check(self, given: Given, *, light: bool = True) -> Checked:
         """Return the draft of a commit whose tokens are still to be counted; see `make`."""
-        operation = _operation(given)
+        operation, config = _operation(given), given.generation_config
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
         data = canonical_bytes(fields)
@@ -181,24 +181,36 @@ class DraftMaker:
             given.edit_target,
             message=message,
             metadata_json=self._object(given.metadata, "metadata"),
-            generation_config_json=self._config(given.generation_config),
+            generation_config_json=self._config(config)
+            if light
+            else self._object(config, "generation_config"),
             token_source=self._compiler.source_of(name),
         )
         return Checked(draft, json.loads(data) if _may_change(fields) else fields)
 
     def _config(self, value: Any) -> str | None:
-        """Return a config as JSON text; most commits of an agent have the same."""
+        """Return a light config as JSON text; most commits of an agent have the same."""
+        if value is None:
+            return None
         try:
             key = marshal.dumps(value, _BY_VALUE)
-        except ValueError:  # more than JSON's own types is in it
+            text = self._configs.get(key)
+            if text is None:
+                text = self._remembered(key)
+        except (ValueError, ContentValidationError):  # what it cannot write, or only as bytes
             return self._object(value, "generation_config")
-        text = self._configs.get(key)
-        if text is None:
-            text = self._object(value, "generation_config")
-            if text is not None and len(key) <= _LONGEST_CONFIG and REDACTED not in text:
-                if len(self._configs) >= _CONFIGS:
-                    self._configs.clear()
-                self._configs[key] = text
+        return text
+
+    def _remembered(self, key: bytes) -> str | None:
+        """Return the text of a config that was taken down, and remember it without secrets.
+
+        The config itself may have changed since, on another thread.
+        """
+        text = self._object(marshal.loads(key), "generation_config")
+        if text is not None and REDACTED not in text:
+            if len(self._configs) >= _CONFIGS:
+                self._configs.clear()
+            self._configs[key] = text
         return text
 
     def _object(self, value: object, path: str) -> str | None:

@@ -39,7 +39,8 @@ from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.config_index import narrowed
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
 from tract.storage.schema import CommitRow
-from tract.storage.statements import RECORDS, Statement
+from tract.storage.statement import Statement
+from tract.storage.statements import RECORDS
 
 __all__ = ["matching"]
 
@@ -109,7 +110,8 @@ def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[Config
             )
             .order_by(order)
             .limit(bindparam("limit"))
-        )
+        ),
+        by_name=True,
     )
 
 

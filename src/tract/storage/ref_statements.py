@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, func, select, union, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import CommitRow, OriginRow, RefRow, RunRow, UsageRow
-from tract.storage.statements import Statement
+from tract.storage.statement import Statement
 
 _MOVED = (
     "commit_hash",

@@ -47,7 +47,7 @@ from tract.storage.repositories import (
 )
 from tract.storage.rows import as_bytes, hash_of, record_of
 from tract.storage.search import Search
-from tract.storage.statements import Statement
+from tract.storage.statement import Statement
 from tract.storage.transaction import WriteTransaction
 from tract.storage.walk import find_place, is_ancestor
 

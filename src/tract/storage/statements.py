@@ -1,82 +1,22 @@
 """The SQL of every trip, compiled once from the tables in `schema`, when it is first needed.
 
-Parameters are given by name and bound by place, which SQLite does in half the time; hashes go in
-and come out as bytes.
+Parameters are given by name; hashes go in and come out as bytes.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Select, Table, bindparam, column, delete, func, select, table, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlalchemy.sql import ClauseElement
 
 from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, SpoolRow, UsageRow
+from tract.storage.statement import Statement
 
-__all__ = ["Statement", "create_all", "create_tables"]
-
-_DIALECT = sqlite.dialect(paramstyle="qmark")
-
-
-class Statement:
-    """A statement that is built, and its SQL text made, when it first runs.
-
-    `bound` holds the values that SQLAlchemy binds while it compiles (a constant, an OFFSET);
-    parameters without a value are given when the statement runs.
-    """
-
-    def __init__(self, clause: Callable[[], ClauseElement]) -> None:
-        self._clause = clause
-
-    @cached_property
-    def _made(self) -> tuple[str, dict[str, Any], Sequence[str]]:
-        compiled = self._clause().compile(dialect=_DIALECT)
-        given = compiled.params or {}
-        bound = {name: value for name, value in given.items() if value is not None}
-        return str(compiled), bound, getattr(compiled, "positiontup", None) or ()  # DDL has none
-
-    @cached_property
-    def sql(self) -> str:
-        """The statement in SQLite's words."""
-        return self._made[0]
-
-    @cached_property
-    def bound(self) -> dict[str, Any]:
-        """Values of its own, by the names of their parameters."""
-        return self._made[1]
-
-    @cached_property
-    def _in_order(self) -> Callable[[dict[str, Any]], Any]:
-        """What picks the values of the statement's parameters, one after the other."""
-        names = self._made[2]
-        if len(names) > 1:
-            return itemgetter(*names)
-        return lambda values: tuple(values[name] for name in names)
-
-    def values(self, parameters: dict[str, Any]) -> Any:
-        """Return what is bound where *parameters* are given, in the order of their places."""
-        return self._in_order({**self.bound, **parameters} if self.bound else parameters)
-
-    def run(self, connection: sqlite3.Connection, **parameters: Any) -> None:
-        """Execute a statement that gives no rows."""
-        connection.execute(self.sql, self.values(parameters))
-
-    def all(self, connection: sqlite3.Connection, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Return all rows; read to the end, so that no statement stays open."""
-        return connection.execute(self.sql, self.values(parameters)).fetchall()
-
-    def one(self, connection: sqlite3.Connection, **parameters: Any) -> tuple[Any, ...] | None:
-        """Return the first row of at most one, or None."""
-        rows = self.all(connection, **parameters)
-        return rows[0] if rows else None
+__all__ = ["create_all", "create_tables"]
 
 
 def create_tables(*names: str) -> list[Statement]:

@@ -16,7 +16,7 @@ from tract.exceptions import StoreCorruptError
 from tract.storage import statements as sql
 from tract.storage.names import key_of
 from tract.storage.rows import check_types, name_of
-from tract.storage.statements import Statement
+from tract.storage.statement import Statement
 
 __all__ = ["Place", "find_place", "is_ancestor", "is_reached", "lineage", "lost", "walk_all"]
 
