@@ -20,7 +20,7 @@ from tract import (
     TractStore,
     VerifyReport,
 )
-from tract.storage.schema import BlobRow, CommitRow
+from tract.storage.schema import blobs, commits
 
 EDIT = CommitOperation.EDIT
 
@@ -269,7 +269,7 @@ def names(report: VerifyReport, info: CommitInfo) -> bool:
     )
 
 
-HASHED = sorted(set(CommitRow.__table__.c.keys()) - _BLANK - _TOLD_ANEW)
+HASHED = sorted(set(commits.c.keys()) - _BLANK - _TOLD_ANEW)
 
 
 @pytest.mark.parametrize("place", [1, 3])
@@ -304,7 +304,7 @@ async def test_a_flipped_bit_of_a_content_is_named(db_path: Path, at: int, bit: 
 
 async def test_a_renamed_content_is_missed(db_path: Path) -> None:
     infos = await make_history(db_path)
-    assert BlobRow.__table__.c.keys() == ["content_hash", "data"]
+    assert blobs.c.keys() == ["content_hash", "data"]
     key = bytes.fromhex(infos[2].content_hash)
     damage(db_path, "UPDATE blobs SET content_hash = ? WHERE content_hash = ?", flipped(key), key)
 

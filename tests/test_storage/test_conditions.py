@@ -29,7 +29,7 @@ from tract.models.query import OPERATORS, config_condition
 from tract.storage.conditions import matching
 from tract.storage.database import Database, open_database
 from tract.storage.repositories import BranchName
-from tract.storage.schema import Base, CommitRow
+from tract.storage.schema import METADATA, commits
 from tract.storage.sqlite import SqliteCommitRepository
 from tract.storage.statements import create_all
 
@@ -312,12 +312,12 @@ async def test_sql_in_a_query_does_nothing(db_path: Path, hostile: str) -> None:
         rows = raw.execute("SELECT count(*) FROM commits").fetchone()
     raw.close()
 
-    assert set(Base.metadata.tables) <= names
+    assert set(METADATA.tables) <= names
     assert rows == (2,)
 
 
 def test_the_column_is_nullable_json() -> None:
-    column = CommitRow.__table__.c.generation_config_json
+    column = commits.c.generation_config_json
 
     assert column.nullable
     assert type(column.type).__name__ == "JSON"

@@ -11,7 +11,7 @@ import pytest
 
 from tract import SchemaVersionError, StorageError
 from tract.storage.migrations import MIGRATIONS, Migration, migrate, version
-from tract.storage.schema import Base
+from tract.storage.schema import METADATA
 
 PATH = "agents.db"
 
@@ -43,7 +43,7 @@ def test_a_new_database_gets_every_table_and_its_version(connection: sqlite3.Con
 
     migrate(connection, PATH)
 
-    assert tables(connection) == set(Base.metadata.tables)
+    assert tables(connection) == set(METADATA.tables)
     assert tables(connection) == {
         *("_tract_meta", "blobs", "commits", "refs", "usage", "runs", "origins", "spool")
     }
@@ -93,7 +93,7 @@ def test_a_step_that_fails_in_sql_is_rolled_back_too(connection: sqlite3.Connect
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, PATH, [*MIGRATIONS, adds("extra"), adds("commits")])
 
-    assert tables(connection) == set(Base.metadata.tables)
+    assert tables(connection) == set(METADATA.tables)
     assert version(connection, PATH) == len(MIGRATIONS)
 
 
@@ -118,7 +118,7 @@ def test_a_newer_database_is_refused_by_its_version(connection: sqlite3.Connecti
     assert PATH in str(error)
 
 
-@pytest.mark.parametrize("name", sorted(Base.metadata.tables.keys() - {"_tract_meta"}))
+@pytest.mark.parametrize("name", sorted(METADATA.tables.keys() - {"_tract_meta"}))
 def test_another_programs_tables_of_our_names_are_left_alone(
     connection: sqlite3.Connection, name: str
 ) -> None:
@@ -135,7 +135,7 @@ def test_tables_of_other_names_are_good_neighbours(connection: sqlite3.Connectio
 
     migrate(connection, PATH)
 
-    assert tables(connection) == {"theirs", *Base.metadata.tables}
+    assert tables(connection) == {"theirs", *METADATA.tables}
 
 
 @pytest.mark.parametrize("value", ["", "new", "-1", "\u00b2"])

@@ -38,7 +38,7 @@ from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.config_index import narrowed
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
-from tract.storage.schema import CommitRow
+from tract.storage.schema import commits
 from tract.storage.statement import Statement
 from tract.storage.statements import RECORDS
 
@@ -96,14 +96,14 @@ def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
 def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[ConfigPath]) -> Statement:
     on_indexed = (narrowed(condition) for condition in conditions if condition.path in indexed)
     narrow = [expression for expression in on_indexed if expression is not None]
-    order: ColumnElement[Any] = type_coerce(CommitRow.created_at, BigInteger)
+    order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
     if narrow:
         order = order + 0  # else SQLite may take the index on times, to save the sorting
-    with_config = (CommitRow.generation_config_json.is_not(None),) if conditions else ()
+    with_config = (commits.c.generation_config_json.is_not(None),) if conditions else ()
     return Statement(
         lambda: (
             RECORDS.where(
-                CommitRow.tract_id == bindparam("tract_id"),
+                commits.c.tract_id == bindparam("tract_id"),
                 *with_config,
                 *narrow,
                 *map(_holds, conditions),

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from sqlalchemy import type_coerce
 from sqlalchemy.types import Text
 
-from tract.storage.schema import CommitRow
+from tract.storage.schema import commits
 
 __all__ = ["CONFIG", "is_escaped", "json_path"]
 
-CONFIG = type_coerce(CommitRow.generation_config_json, Text)
+CONFIG = type_coerce(commits.c.generation_config_json, Text)
 """A generation config as JSON text."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, union, union_all, update
+from sqlalchemy import Table, bindparam, delete, func, select, union, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
-from tract.storage.schema import CommitRow, OriginRow, RefRow, RunRow, UsageRow
+from tract.storage.schema import commits, origins, refs, runs, usage
 from tract.storage.statement import Statement
 
 _MOVED = (
@@ -20,55 +20,55 @@ _MOVED = (
     "note",
 )
 _run = (
-    RunRow.name,
-    RunRow.segment,
-    RunRow.start_hash,
-    RunRow.started_at,
-    RunRow.action,
-    RunRow.note,
+    runs.c.name,
+    runs.c.segment,
+    runs.c.start_hash,
+    runs.c.started_at,
+    runs.c.action,
+    runs.c.note,
 )
 _open_run = (
-    RefRow.name,
-    RefRow.segment,
-    RefRow.start_hash,
-    RefRow.started_at,
-    RefRow.action,
-    RefRow.note,
+    refs.c.name,
+    refs.c.segment,
+    refs.c.start_hash,
+    refs.c.started_at,
+    refs.c.action,
+    refs.c.note,
 )
 
 
-def _named(row: type[RefRow] | type[RunRow]) -> tuple[Any, ...]:
-    return (row.tract_id == bindparam("tract_id"), row.name == bindparam("name"))
+def _named(table: Table) -> tuple[Any, ...]:
+    return (table.c.tract_id == bindparam("tract_id"), table.c.name == bindparam("name"))
 
 
 LAST_SEGMENTS = Statement(
     lambda: union_all(
-        select(func.max(RefRow.segment)).where(RefRow.tract_id == bindparam("tract_id")),
-        select(func.max(RunRow.segment)).where(RunRow.tract_id == bindparam("tract_id")),
+        select(func.max(refs.c.segment)).where(refs.c.tract_id == bindparam("tract_id")),
+        select(func.max(runs.c.segment)).where(runs.c.tract_id == bindparam("tract_id")),
     )
 )
 """Every segment that a tract has had is that of a ref or of a run that has ended."""
 
 REF = Statement(
-    lambda: select(*_open_run, RefRow.commit_hash, RefRow.created_at, RefRow.updated_at).where(
-        *_named(RefRow)
+    lambda: select(*_open_run, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at).where(
+        *_named(refs)
     )
 )
 REFS = Statement(
     lambda: (
-        select(RefRow.name, RefRow.commit_hash, RefRow.created_at, RefRow.updated_at)
+        select(refs.c.name, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at)
         .where(
-            RefRow.tract_id == bindparam("tract_id"),
-            RefRow.name >= bindparam("low"),
-            RefRow.name < bindparam("high"),
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= bindparam("low"),
+            refs.c.name < bindparam("high"),
         )
-        .order_by(RefRow.name)
+        .order_by(refs.c.name)
     )
 )
 HEADS = Statement(
     lambda: union(
-        select(RefRow.commit_hash).where(RefRow.tract_id == bindparam("tract_id")),
-        select(RunRow.end_hash).where(RunRow.tract_id == bindparam("tract_id")),
+        select(refs.c.commit_hash).where(refs.c.tract_id == bindparam("tract_id")),
+        select(runs.c.end_hash).where(runs.c.tract_id == bindparam("tract_id")),
     )
 )
 """All that refs point to, and all that branches pointed to before they were moved: together
@@ -76,104 +76,100 @@ they reach every commit of a tract."""
 PLACES = Statement(
     lambda: (
         select(
-            RefRow.segment, CommitRow.segment, RefRow.commit_hash, RefRow.start_hash, RefRow.name
+            refs.c.segment, commits.c.segment, refs.c.commit_hash, refs.c.start_hash, refs.c.name
         )
         .join(
-            CommitRow,
-            (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
         )
         .where(
-            RefRow.tract_id == bindparam("tract_id"),
-            RefRow.name >= "refs/heads/",
-            RefRow.name < "refs/heads0",
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= "refs/heads/",
+            refs.c.name < "refs/heads0",
         )
     )
 )
 """Of branches whose heads are there: what `tips.is_in_place` asks for, and their names."""
 ADD_REF = Statement(
-    lambda: insert(RefRow).values(
-        {column: bindparam(column) for column in RefRow.__table__.c.keys()}
-    )
+    lambda: insert(refs).values({column: bindparam(column) for column in refs.c.keys()})
 )
 MOVE_REF = Statement(
     lambda: (
-        update(RefRow)
+        update(refs)
         .where(
-            RefRow.tract_id == bindparam("of_tract"),
-            RefRow.name == bindparam("of_name"),
+            refs.c.tract_id == bindparam("of_tract"),
+            refs.c.name == bindparam("of_name"),
         )
         .values({column: bindparam(f"new_{column}") for column in _MOVED})
     )
 )
-DELETE_REF = Statement(lambda: delete(RefRow).where(*_named(RefRow)))
+DELETE_REF = Statement(lambda: delete(refs).where(*_named(refs)))
 ADD_RUN = Statement(
-    lambda: insert(RunRow).values(
-        {column: bindparam(column) for column in RunRow.__table__.c.keys()}
-    )
+    lambda: insert(runs).values({column: bindparam(column) for column in runs.c.keys()})
 )
 RUNS = Statement(
     lambda: (
-        select(*_run, RunRow.end_hash, RunRow.ended_at, RunRow.ended_by)
-        .where(RunRow.tract_id == bindparam("tract_id"))
-        .order_by(RunRow.segment)
+        select(*_run, runs.c.end_hash, runs.c.ended_at, runs.c.ended_by)
+        .where(runs.c.tract_id == bindparam("tract_id"))
+        .order_by(runs.c.segment)
     )
 )
 OPEN_RUNS = Statement(
     lambda: (
         select(*_open_run)
         .where(
-            RefRow.tract_id == bindparam("tract_id"),
-            RefRow.name >= "refs/heads/",
-            RefRow.name < "refs/heads0",
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= "refs/heads/",
+            refs.c.name < "refs/heads0",
         )
-        .order_by(RefRow.segment)
+        .order_by(refs.c.segment)
     )
 )
 MOVES = Statement(
     lambda: (
         select(
-            CommitRow.segment,
-            CommitRow.parent_hash,
-            CommitRow.commit_hash,
-            CommitRow.operation,
-            CommitRow.message,
-            CommitRow.created_at,
+            commits.c.segment,
+            commits.c.parent_hash,
+            commits.c.commit_hash,
+            commits.c.operation,
+            commits.c.message,
+            commits.c.created_at,
         )
-        .where(CommitRow.tract_id == bindparam("tract_id"))
-        .order_by(CommitRow.created_at)
+        .where(commits.c.tract_id == bindparam("tract_id"))
+        .order_by(commits.c.created_at)
     )
 )
 ADD_ORIGIN = Statement(
     lambda: (
-        insert(OriginRow)
-        .values({column: bindparam(column) for column in OriginRow.__table__.c.keys()})
+        insert(origins)
+        .values({column: bindparam(column) for column in origins.c.keys()})
         .on_conflict_do_nothing()
     )
 )
 ORIGINS = Statement(
     lambda: (
-        select(OriginRow.kind, OriginRow.source_hash, OriginRow.commit_hash)
+        select(origins.c.kind, origins.c.source_hash, origins.c.commit_hash)
         .join(
-            CommitRow,
-            (CommitRow.tract_id == OriginRow.tract_id)
-            & (CommitRow.commit_hash == OriginRow.commit_hash),
+            commits,
+            (commits.c.tract_id == origins.c.tract_id)
+            & (commits.c.commit_hash == origins.c.commit_hash),
         )
-        .where(OriginRow.tract_id == bindparam("tract_id"))
-        .order_by(CommitRow.created_at, OriginRow.source_hash)
+        .where(origins.c.tract_id == bindparam("tract_id"))
+        .order_by(commits.c.created_at, origins.c.source_hash)
     )
 )
 SQUASHED = Statement(
-    lambda: select(OriginRow.commit_hash).where(
-        OriginRow.tract_id == bindparam("tract_id"),
-        OriginRow.source_hash == bindparam("source"),
-        OriginRow.kind == "squash",
+    lambda: select(origins.c.commit_hash).where(
+        origins.c.tract_id == bindparam("tract_id"),
+        origins.c.source_hash == bindparam("source"),
+        origins.c.kind == "squash",
     )
 )
 USAGES = Statement(
     lambda: select(
-        UsageRow.commit_hash,
-        UsageRow.prompt_tokens,
-        UsageRow.completion_tokens,
-        UsageRow.total_tokens,
-    ).where(UsageRow.tract_id == bindparam("tract_id"))
+        usage.c.commit_hash,
+        usage.c.prompt_tokens,
+        usage.c.completion_tokens,
+        usage.c.total_tokens,
+    ).where(usage.c.tract_id == bindparam("tract_id"))
 )

@@ -11,29 +11,31 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Column,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    MetaData,
     String,
+    Table,
     Text,
     text,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 __all__ = [
-    "Base",
-    "BlobRow",
-    "CommitRow",
+    "METADATA",
     "HashType",
-    "MetaRow",
-    "OriginRow",
-    "RefRow",
-    "RunRow",
-    "SpoolRow",
-    "UsageRow",
+    "blobs",
+    "commits",
+    "meta",
+    "origins",
+    "refs",
+    "runs",
+    "spool",
+    "usage",
 ]
 
 
@@ -52,176 +54,163 @@ class HashType(TypeDecorator[str]):
         return None if value is None else bytes(value).hex()
 
 
-class Base(DeclarativeBase):
-    """Base of all tables."""
+METADATA = MetaData()
 
-
-_SMALL = {"sqlite_with_rowid": False}
+_SMALL: dict[str, Any] = {"sqlite_with_rowid": False}
 """For tables of short rows: one tree to write, where a rowid would make it two."""
 
 
-class MetaRow(Base):
-    """Facts about the database itself, such as its schema version."""
-
-    __tablename__ = "_tract_meta"
-    __table_args__: Any = _SMALL
-
-    key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    value: Mapped[str] = mapped_column(Text)
+def _key(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]], **options: Any) -> Column[Any]:
+    return Column(name, kind, primary_key=True, **options)
 
 
-class BlobRow(Base):
-    """Content, once per SHA-256, whoever commits it."""
-
-    __tablename__ = "blobs"
-
-    content_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+def _needed(
+    name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]], *constraints: ForeignKey
+) -> Column[Any]:
+    return Column(name, kind, *constraints, nullable=False)
 
 
-class CommitRow(Base):
-    """One immutable commit.
-
-    `segment` numbers the run of commits that one branch pointer made without being moved
-    otherwise: an earlier commit of a segment is always an ancestor of a later one.
-    """
-
-    __tablename__ = "commits"
-
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
-    parent_hash: Mapped[str | None] = mapped_column(HashType)
-    content_hash: Mapped[str] = mapped_column(HashType, ForeignKey("blobs.content_hash"))
-    content_type: Mapped[str] = mapped_column(String(255))
-    operation: Mapped[str] = mapped_column(String(16))
-    edit_target: Mapped[str | None] = mapped_column(HashType)
-    message: Mapped[str | None] = mapped_column(Text)
-    metadata_json: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
-    generation_config_json: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
-    token_count: Mapped[int] = mapped_column(BigInteger)
-    token_source: Mapped[str] = mapped_column(String(255))
-    segment: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[int] = mapped_column(BigInteger)
-    merge_parent: Mapped[str | None] = mapped_column(HashType)
-
-    __table_args__: Any = (
-        Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
-        Index(
-            "ix_commits_edit_target",
-            "tract_id",
-            "edit_target",
-            sqlite_where=text("edit_target IS NOT NULL"),
-        ),
-        Index(
-            "ix_commits_merge_parent",
-            "tract_id",
-            "created_at",
-            "merge_parent",
-            sqlite_where=text("merge_parent IS NOT NULL"),
-        ),
+def _of_a_commit() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
     )
 
 
-class RefRow(Base):
-    """A named pointer to a commit: a branch, `refs/heads/main`, or a tag, `refs/tags/v1`.
+meta = Table(
+    "_tract_meta",
+    METADATA,
+    _key("key", String(64)),
+    _needed("value", Text),
+    **_SMALL,
+)
+"""Facts about the database itself, such as its schema version."""
 
-    A branch's row also tells how its present run began: at `start_hash` (None: with its first
-    commit), by which `action` and why. What runs came before is in `RunRow`. A tag has the
-    segment -1.
-    """
+blobs = Table(
+    "blobs",
+    METADATA,
+    _key("content_hash", HashType),
+    _needed("data", LargeBinary),
+)
+"""Content, once per SHA-256, whoever commits it."""
 
-    __tablename__ = "refs"
+commits = Table(
+    "commits",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("commit_hash", HashType),
+    Column("parent_hash", HashType),
+    _needed("content_hash", HashType, ForeignKey("blobs.content_hash")),
+    _needed("content_type", String(255)),
+    _needed("operation", String(16)),
+    Column("edit_target", HashType),
+    Column("message", Text),
+    Column("metadata_json", JSON(none_as_null=True)),
+    Column("generation_config_json", JSON(none_as_null=True)),
+    _needed("token_count", BigInteger),
+    _needed("token_source", String(255)),
+    _needed("segment", BigInteger),
+    _needed("created_at", BigInteger),
+    Column("merge_parent", HashType),
+    Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
+    Index(
+        "ix_commits_edit_target",
+        "tract_id",
+        "edit_target",
+        sqlite_where=text("edit_target IS NOT NULL"),
+    ),
+    Index(
+        "ix_commits_merge_parent",
+        "tract_id",
+        "created_at",
+        "merge_parent",
+        sqlite_where=text("merge_parent IS NOT NULL"),
+    ),
+)
+"""Immutable commits.
 
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    commit_hash: Mapped[str] = mapped_column(HashType)
-    segment: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[int] = mapped_column(BigInteger)
-    updated_at: Mapped[int] = mapped_column(BigInteger)
-    started_at: Mapped[int] = mapped_column(BigInteger)
-    start_hash: Mapped[str | None] = mapped_column(HashType)
-    action: Mapped[str] = mapped_column(String(16))
-    note: Mapped[str | None] = mapped_column(Text)
+`segment` numbers the run of commits that one branch pointer made without being moved
+otherwise: an earlier commit of a segment is always an ancestor of a later one.
+"""
 
-    __table_args__: Any = (
-        ForeignKeyConstraint(
-            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
-        ),
-        _SMALL,
-    )
+refs = Table(
+    "refs",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("name", String(255)),
+    _needed("commit_hash", HashType),
+    _needed("segment", BigInteger),
+    _needed("created_at", BigInteger),
+    _needed("updated_at", BigInteger),
+    _needed("started_at", BigInteger),
+    Column("start_hash", HashType),
+    _needed("action", String(16)),
+    Column("note", Text),
+    _of_a_commit(),
+    **_SMALL,
+)
+"""Named pointers to commits: branches, `refs/heads/main`, and tags, `refs/tags/v1`.
 
+A branch's row also tells how its present run began: at `start_hash` (None: with its first
+commit), by which `action` and why. What runs came before is in `runs`. A tag has the segment -1.
+"""
 
-class RunRow(Base):
-    """A run of a branch that has ended: where it was moved from, when and by what."""
+runs = Table(
+    "runs",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("segment", BigInteger),
+    _needed("name", String(255)),
+    Column("start_hash", HashType),
+    _needed("started_at", BigInteger),
+    _needed("action", String(16)),
+    Column("note", Text),
+    _needed("end_hash", HashType),
+    _needed("ended_at", BigInteger),
+    _needed("ended_by", String(16)),
+    **_SMALL,
+)
+"""Runs of branches that have ended: where each was moved from, when and by what."""
 
-    __tablename__ = "runs"
+origins = Table(
+    "origins",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("commit_hash", HashType),
+    _key("source_hash", HashType),
+    _needed("kind", String(16)),
+    _of_a_commit(),
+    **_SMALL,
+)
+"""Where commits' contents came from: a squashed branch's head, or a commit picked."""
 
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    segment: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    name: Mapped[str] = mapped_column(String(255))
-    start_hash: Mapped[str | None] = mapped_column(HashType)
-    started_at: Mapped[int] = mapped_column(BigInteger)
-    action: Mapped[str] = mapped_column(String(16))
-    note: Mapped[str | None] = mapped_column(Text)
-    end_hash: Mapped[str] = mapped_column(HashType)
-    ended_at: Mapped[int] = mapped_column(BigInteger)
-    ended_by: Mapped[str] = mapped_column(String(16))
+usage = Table(
+    "usage",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("commit_hash", HashType),
+    _needed("prompt_tokens", BigInteger),
+    _needed("completion_tokens", BigInteger),
+    _needed("total_tokens", BigInteger),
+    _needed("raw_json", JSON),
+    _needed("created_at", BigInteger),
+    _of_a_commit(),
+    **_SMALL,
+)
+"""What an API reported for the context of a commit; the last report holds."""
 
-    __table_args__: Any = _SMALL
+spool = Table(
+    "spool",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("stream_id", String(64)),
+    _key("number", BigInteger, autoincrement=False),
+    _needed("branch", String(255)),
+    _needed("owner", Text),
+    _needed("data", JSON),
+    _needed("updated_at", BigInteger),
+)
+"""Parts of streams that are still open, so that a killed process loses little of them.
 
-
-class OriginRow(Base):
-    """Where a commit's content came from: a squashed branch's head, or a commit picked."""
-
-    __tablename__ = "origins"
-
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
-    source_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))
-
-    __table_args__: Any = (
-        ForeignKeyConstraint(
-            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
-        ),
-        _SMALL,
-    )
-
-
-class UsageRow(Base):
-    """What an API reported for the context of one commit; the last report holds."""
-
-    __tablename__ = "usage"
-
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    commit_hash: Mapped[str] = mapped_column(HashType, primary_key=True)
-    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
-    completion_tokens: Mapped[int] = mapped_column(BigInteger)
-    total_tokens: Mapped[int] = mapped_column(BigInteger)
-    raw_json: Mapped[Any] = mapped_column(JSON)
-    created_at: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__: Any = (
-        ForeignKeyConstraint(
-            ["tract_id", "commit_hash"], ["commits.tract_id", "commits.commit_hash"]
-        ),
-        _SMALL,
-    )
-
-
-class SpoolRow(Base):
-    """A part of a stream that is still open, so that a killed process loses little of it.
-
-    `data` is a list of fragments, `owner` names the process that writes the stream. The rows go
-    in the transaction that commits what the stream became.
-    """
-
-    __tablename__ = "spool"
-
-    tract_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    stream_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    branch: Mapped[str] = mapped_column(String(255))
-    owner: Mapped[str] = mapped_column(Text)
-    data: Mapped[Any] = mapped_column(JSON)
-    updated_at: Mapped[int] = mapped_column(BigInteger)
+`data` is a list of fragments, `owner` names the process that writes the stream. The rows go
+in the transaction that commits what the stream became.
+"""

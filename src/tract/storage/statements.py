@@ -10,10 +10,9 @@ from functools import partial
 
 from sqlalchemy import Select, Table, bindparam, column, delete, func, select, table, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.orm import aliased
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tract.storage.schema import Base, BlobRow, CommitRow, MetaRow, RefRow, SpoolRow, UsageRow
+from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
 from tract.storage.statement import Statement
 
 __all__ = ["create_all", "create_tables"]
@@ -23,7 +22,7 @@ def create_tables(*names: str) -> list[Statement]:
     """Return the statements that create some tables and their indexes."""
     return [
         statement
-        for table_of_it in Base.metadata.sorted_tables
+        for table_of_it in METADATA.sorted_tables
         if table_of_it.name in names
         for statement in _creating(table_of_it)
     ]
@@ -39,40 +38,40 @@ def _creating(made_of: Table) -> list[Statement]:
 
 def create_all() -> list[Statement]:
     """Return the statements that create every table and index of the newest schema."""
-    return create_tables(*Base.metadata.tables)
+    return create_tables(*METADATA.tables)
 
 
-_tract = CommitRow.tract_id == bindparam("tract_id")
+_tract = commits.c.tract_id == bindparam("tract_id")
 _record = (
-    CommitRow.commit_hash,
-    CommitRow.tract_id,
-    CommitRow.parent_hash,
-    CommitRow.content_hash,
-    CommitRow.content_type,
-    CommitRow.operation,
-    CommitRow.edit_target,
-    CommitRow.message,
-    CommitRow.token_count,
-    CommitRow.metadata_json,
-    CommitRow.generation_config_json,
-    CommitRow.created_at,
-    CommitRow.merge_parent,
+    commits.c.commit_hash,
+    commits.c.tract_id,
+    commits.c.parent_hash,
+    commits.c.content_hash,
+    commits.c.content_type,
+    commits.c.operation,
+    commits.c.edit_target,
+    commits.c.message,
+    commits.c.token_count,
+    commits.c.metadata_json,
+    commits.c.generation_config_json,
+    commits.c.created_at,
+    commits.c.merge_parent,
 )
 _step = (
-    CommitRow.commit_hash,
-    CommitRow.parent_hash,
-    CommitRow.created_at,
-    CommitRow.operation,
-    CommitRow.edit_target,
-    CommitRow.content_type,
-    BlobRow.data,
-    CommitRow.token_count,
-    CommitRow.token_source,
-    CommitRow.generation_config_json,
-    CommitRow.merge_parent,
+    commits.c.commit_hash,
+    commits.c.parent_hash,
+    commits.c.created_at,
+    commits.c.operation,
+    commits.c.edit_target,
+    commits.c.content_type,
+    blobs.c.data,
+    commits.c.token_count,
+    commits.c.token_source,
+    commits.c.generation_config_json,
+    commits.c.merge_parent,
 )
-_blob = CommitRow.content_hash == BlobRow.content_hash
-_through = CommitRow.created_at <= bindparam("through")
+_blob = commits.c.content_hash == blobs.c.content_hash
+_through = commits.c.created_at <= bindparam("through")
 
 
 def _newest_first(statement: Callable[[], Select[*tuple[object, ...]]]) -> Statement:
@@ -80,21 +79,21 @@ def _newest_first(statement: Callable[[], Select[*tuple[object, ...]]]) -> State
         lambda: (
             statement()
             .where(_tract, _through)
-            .order_by(CommitRow.created_at.desc())
+            .order_by(commits.c.created_at.desc())
             .limit(bindparam("limit"))
         )
     )
 
 
-TABLES = tuple(Base.metadata.tables)
+TABLES = tuple(METADATA.tables)
 
 RECORDS = select(*_record)
 """Not compiled yet: queries add their conditions to it."""
 
-META = Statement(lambda: select(MetaRow.value).where(MetaRow.key == bindparam("key")))
+META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
 SET_META = Statement(
     lambda: (
-        insert(MetaRow)
+        insert(meta)
         .values(key=bindparam("key"), value=bindparam("value"))
         .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
     )
@@ -102,28 +101,28 @@ SET_META = Statement(
 
 
 def _last_time() -> Select[int]:
-    return select(CommitRow.created_at).where(_tract).order_by(CommitRow.created_at.desc()).limit(1)
+    return select(commits.c.created_at).where(_tract).order_by(commits.c.created_at.desc()).limit(1)
 
 
-_ref = (RefRow.tract_id == bindparam("tract_id"), RefRow.name == bindparam("name"))
-BRANCH = Statement(lambda: select(RefRow.commit_hash).where(*_ref))
+_ref = (refs.c.tract_id == bindparam("tract_id"), refs.c.name == bindparam("name"))
+BRANCH = Statement(lambda: select(refs.c.commit_hash).where(*_ref))
 
 
 def _tip() -> Select[bytes, int, int, int, int, int, bytes]:
-    head = aliased(CommitRow)
+    head = commits.alias()
     last_time = _last_time().scalar_subquery()
     return (
         select(
-            RefRow.commit_hash,
-            RefRow.segment,
+            refs.c.commit_hash,
+            refs.c.segment,
             last_time,
-            head.created_at,
-            RefRow.updated_at,
-            head.segment,
-            RefRow.start_hash,
+            head.c.created_at,
+            refs.c.updated_at,
+            head.c.segment,
+            refs.c.start_hash,
         )
         .outerjoin(
-            head, (head.tract_id == RefRow.tract_id) & (head.commit_hash == RefRow.commit_hash)
+            head, (head.c.tract_id == refs.c.tract_id) & (head.c.commit_hash == refs.c.commit_hash)
         )
         .where(*_ref)
     )
@@ -133,27 +132,27 @@ TIP = Statement(_tip)
 HEAD = Statement(
     lambda: (
         select(
-            RefRow.commit_hash,
-            CommitRow.created_at,
-            RefRow.segment,
-            UsageRow.prompt_tokens,
-            UsageRow.completion_tokens,
-            UsageRow.total_tokens,
+            refs.c.commit_hash,
+            commits.c.created_at,
+            refs.c.segment,
+            usage.c.prompt_tokens,
+            usage.c.completion_tokens,
+            usage.c.total_tokens,
         )
         .outerjoin(
-            CommitRow,
-            (CommitRow.tract_id == RefRow.tract_id) & (CommitRow.commit_hash == RefRow.commit_hash),
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
         )
         .outerjoin(
-            UsageRow,
-            (UsageRow.tract_id == RefRow.tract_id) & (UsageRow.commit_hash == RefRow.commit_hash),
+            usage,
+            (usage.c.tract_id == refs.c.tract_id) & (usage.c.commit_hash == refs.c.commit_hash),
         )
         .where(*_ref)
     )
 )
 USAGE = Statement(
-    lambda: select(UsageRow.prompt_tokens, UsageRow.completion_tokens, UsageRow.total_tokens).where(
-        UsageRow.tract_id == bindparam("tract_id"), UsageRow.commit_hash == bindparam("hash")
+    lambda: select(usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.total_tokens).where(
+        usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
     )
 )
 HAS_INDEX = Statement(
@@ -163,137 +162,135 @@ HAS_INDEX = Statement(
         .where(column("type") == "index", column("name") == bindparam("name"))
     )
 )
-TRACT_IDS = Statement(lambda: select(RefRow.tract_id).distinct().order_by(RefRow.tract_id))
+TRACT_IDS = Statement(lambda: select(refs.c.tract_id).distinct().order_by(refs.c.tract_id))
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(
-        CommitRow.created_at, CommitRow.segment, CommitRow.operation, CommitRow.parent_hash
-    ).where(_tract, CommitRow.commit_hash == bindparam("hash"))
+        commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash
+    ).where(_tract, commits.c.commit_hash == bindparam("hash"))
 )
 COMMIT = Statement(
-    lambda: select(*_record).where(_tract, CommitRow.commit_hash == bindparam("hash"))
+    lambda: select(*_record).where(_tract, commits.c.commit_hash == bindparam("hash"))
 )
 CONTENT = Statement(
     lambda: (
-        select(*_record, BlobRow.data)
-        .outerjoin(BlobRow, _blob)
-        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+        select(*_record, blobs.c.data)
+        .outerjoin(blobs, _blob)
+        .where(_tract, commits.c.commit_hash == bindparam("hash"))
     )
 )
 NEWEST_IN_SEGMENT = Statement(
     lambda: (
-        select(CommitRow.commit_hash, CommitRow.created_at)
-        .where(_tract, _through, CommitRow.segment == bindparam("segment"))
-        .order_by(CommitRow.created_at.desc())
+        select(commits.c.commit_hash, commits.c.created_at)
+        .where(_tract, _through, commits.c.segment == bindparam("segment"))
+        .order_by(commits.c.created_at.desc())
         .limit(1)
     )
 )
-_stored = (*_record, CommitRow.token_source, CommitRow.segment, BlobRow.data)
+_stored = (*_record, commits.c.token_source, commits.c.segment, blobs.c.data)
 WALK = _newest_first(
     lambda: select(
-        CommitRow.commit_hash, CommitRow.parent_hash, CommitRow.created_at, CommitRow.merge_parent
+        commits.c.commit_hash, commits.c.parent_hash, commits.c.created_at, commits.c.merge_parent
     )
 )
 WALK_CHANGES = _newest_first(
     lambda: select(
-        CommitRow.commit_hash,
-        CommitRow.parent_hash,
-        CommitRow.created_at,
-        CommitRow.merge_parent,
-        CommitRow.operation,
-        CommitRow.edit_target,
+        commits.c.commit_hash,
+        commits.c.parent_hash,
+        commits.c.created_at,
+        commits.c.merge_parent,
+        commits.c.operation,
+        commits.c.edit_target,
     )
 )
 WALK_SIZES = _newest_first(
     lambda: select(
-        CommitRow.commit_hash,
-        CommitRow.parent_hash,
-        CommitRow.created_at,
-        CommitRow.merge_parent,
-        CommitRow.content_hash,
-        func.length(BlobRow.data),
-    ).outerjoin(BlobRow, _blob)
+        commits.c.commit_hash,
+        commits.c.parent_hash,
+        commits.c.created_at,
+        commits.c.merge_parent,
+        commits.c.content_hash,
+        func.length(blobs.c.data),
+    ).outerjoin(blobs, _blob)
 )
 WALK_CONFIGS = _newest_first(
     lambda: select(
-        CommitRow.commit_hash,
-        CommitRow.parent_hash,
-        CommitRow.created_at,
-        CommitRow.merge_parent,
-        CommitRow.generation_config_json,
+        commits.c.commit_hash,
+        commits.c.parent_hash,
+        commits.c.created_at,
+        commits.c.merge_parent,
+        commits.c.generation_config_json,
     )
 )
 MERGED_SINCE = Statement(
     lambda: (
-        select(CommitRow.commit_hash)
+        select(commits.c.commit_hash)
         .where(
-            _tract, CommitRow.created_at >= bindparam("since"), CommitRow.merge_parent.is_not(None)
+            _tract, commits.c.created_at >= bindparam("since"), commits.c.merge_parent.is_not(None)
         )
         .limit(1)
     )
 )
 WALK_RECORDS = _newest_first(lambda: select(*_record))
-WALK_STORED = _newest_first(lambda: select(*_stored).outerjoin(BlobRow, _blob))
-WALK_STEPS = _newest_first(lambda: select(*_step).outerjoin(BlobRow, _blob))
+WALK_STORED = _newest_first(lambda: select(*_stored).outerjoin(blobs, _blob))
+WALK_STEPS = _newest_first(lambda: select(*_step).outerjoin(blobs, _blob))
 STORED = Statement(
     lambda: (
         select(*_stored)
-        .outerjoin(BlobRow, _blob)
-        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+        .outerjoin(blobs, _blob)
+        .where(_tract, commits.c.commit_hash == bindparam("hash"))
     )
 )
 STEPS = Statement(
     lambda: (
         select(*_step)
-        .outerjoin(BlobRow, _blob)
-        .where(_tract, _through, CommitRow.created_at > bindparam("after"))
-        .order_by(CommitRow.created_at)
+        .outerjoin(blobs, _blob)
+        .where(_tract, _through, commits.c.created_at > bindparam("after"))
+        .order_by(commits.c.created_at)
         .limit(bindparam("limit"))
     )
 )
 STEP = Statement(
     lambda: (
         select(*_step)
-        .outerjoin(BlobRow, _blob)
-        .where(_tract, CommitRow.commit_hash == bindparam("hash"))
+        .outerjoin(blobs, _blob)
+        .where(_tract, commits.c.commit_hash == bindparam("hash"))
     )
 )
 COUNT = Statement(
     lambda: (
         select(func.count())
-        .select_from(CommitRow)
-        .where(_tract, _through, CommitRow.created_at > bindparam("after"))
+        .select_from(commits)
+        .where(_tract, _through, commits.c.created_at > bindparam("after"))
     )
 )
 ANNOTATIONS = Statement(
     lambda: (
-        select(*_record, BlobRow.data, CommitRow.segment)
-        .outerjoin(BlobRow, _blob)
+        select(*_record, blobs.c.data, commits.c.segment)
+        .outerjoin(blobs, _blob)
         .where(
             _tract,
-            CommitRow.edit_target == bindparam("hash"),
-            CommitRow.operation == "annotate",
+            commits.c.edit_target == bindparam("hash"),
+            commits.c.operation == "annotate",
         )
-        .order_by(CommitRow.created_at)
+        .order_by(commits.c.created_at)
     )
 )
 
 ADD_BLOB = Statement(
     lambda: (
-        insert(BlobRow)
+        insert(blobs)
         .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
         .on_conflict_do_nothing()
     )
 )
 ADD_COMMIT = Statement(
-    lambda: insert(CommitRow).values(
-        {column: bindparam(column) for column in CommitRow.__table__.c.keys()}
-    )
+    lambda: insert(commits).values({column: bindparam(column) for column in commits.c.keys()})
 )
 SET_BRANCH = Statement(
     lambda: (
-        insert(RefRow)
-        .values({column: bindparam(column) for column in RefRow.__table__.c.keys()})
+        insert(refs)
+        .values({column: bindparam(column) for column in refs.c.keys()})
         .on_conflict_do_update(
             index_elements=["tract_id", "name"],
             set_={
@@ -305,15 +302,15 @@ SET_BRANCH = Statement(
 )
 ADVANCE_BRANCH = Statement(
     lambda: (
-        update(RefRow)
-        .where(RefRow.tract_id == bindparam("of_tract"), RefRow.name == bindparam("of_name"))
+        update(refs)
+        .where(refs.c.tract_id == bindparam("of_tract"), refs.c.name == bindparam("of_name"))
         .values(commit_hash=bindparam("to"), updated_at=bindparam("now"))
     )
 )
 SET_USAGE = Statement(
     lambda: (
-        insert(UsageRow)
-        .values({column: bindparam(column) for column in UsageRow.__table__.c.keys()})
+        insert(usage)
+        .values({column: bindparam(column) for column in usage.c.keys()})
         .on_conflict_do_update(
             index_elements=["tract_id", "commit_hash"],
             set_={
@@ -331,13 +328,13 @@ SET_USAGE = Statement(
 )
 
 _stream = (
-    SpoolRow.tract_id == bindparam("tract_id"),
-    SpoolRow.stream_id == bindparam("stream_id"),
+    spool.c.tract_id == bindparam("tract_id"),
+    spool.c.stream_id == bindparam("stream_id"),
 )
 ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more in it
     lambda: (
-        insert(SpoolRow)
-        .values({column: bindparam(column) for column in SpoolRow.__table__.c.keys()})
+        insert(spool)
+        .values({column: bindparam(column) for column in spool.c.keys()})
         .on_conflict_do_update(
             index_elements=["tract_id", "stream_id", "number"],
             set_={column: bindparam(column) for column in ("data", "updated_at")},
@@ -345,24 +342,22 @@ ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more
     )
 )
 TOUCH_SPOOL = Statement(
-    lambda: (
-        update(SpoolRow).where(*_stream, SpoolRow.number == 0).values(updated_at=bindparam("now"))
-    )
+    lambda: update(spool).where(*_stream, spool.c.number == 0).values(updated_at=bindparam("now"))
 )
-DROP_SPOOL = Statement(lambda: delete(SpoolRow).where(*_stream))
+DROP_SPOOL = Statement(lambda: delete(spool).where(*_stream))
 SPOOL = Statement(
-    lambda: select(SpoolRow.data, SpoolRow.owner).where(*_stream).order_by(SpoolRow.number)
+    lambda: select(spool.c.data, spool.c.owner).where(*_stream).order_by(spool.c.number)
 )
 SPOOLED = Statement(
     lambda: (
         select(
-            SpoolRow.tract_id,
-            SpoolRow.branch,
-            SpoolRow.stream_id,
-            SpoolRow.owner,
-            func.max(SpoolRow.updated_at),
+            spool.c.tract_id,
+            spool.c.branch,
+            spool.c.stream_id,
+            spool.c.owner,
+            func.max(spool.c.updated_at),
         )
-        .group_by(SpoolRow.tract_id, SpoolRow.branch, SpoolRow.stream_id, SpoolRow.owner)
-        .order_by(func.min(SpoolRow.updated_at))
+        .group_by(spool.c.tract_id, spool.c.branch, spool.c.stream_id, spool.c.owner)
+        .order_by(func.min(spool.c.updated_at))
     )
 )
