@@ -7,6 +7,7 @@ measured in an interpreter that has imported nothing else.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -88,6 +89,7 @@ def import_time(*modules: str) -> Measure:
     )
 
     def measure(workspace: Workspace) -> Sample:
+        _output("-c", program)  # for the bytecode
         return {"import": float(_output("-c", program)) * 1000}
 
     return measure
@@ -104,4 +106,8 @@ def _child(*arguments: str | Path) -> dict[str, float]:
 
 def _output(*arguments: str) -> bytes:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    environment = {**os.environ}
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # else a file that is new is compiled each time
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
