@@ -114,6 +114,7 @@ async def test_what_is_no_object_is_refused(tract: AsyncTract, place: str, wrong
         await tract.commit(FREEFORM, **keywords)
 
     assert raised.value.path == place
+    assert raised.value.__context__ is None, "one problem, told once"
     await assert_nothing_written(tract)
 
 

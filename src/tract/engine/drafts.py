@@ -194,12 +194,10 @@ class DraftMaker:
             return None
         try:
             key = marshal.dumps(value, _BY_VALUE)
-            text = self._configs.get(key)
-            if text is None:
-                text = self._remembered(key)
-        except (ValueError, ContentValidationError):  # what it cannot write, or only as bytes
-            return self._object(value, "generation_config")
-        return text
+            return self._configs.get(key) or self._remembered(key)
+        except (ValueError, ContentValidationError):
+            pass  # marshal cannot write it, or only as bytes, or nobody can
+        return self._object(value, "generation_config")
 
     def _remembered(self, key: bytes) -> str | None:
         """Return the text of a config that was taken down, and remember it without secrets.
