@@ -54,7 +54,7 @@ class HashType(TypeDecorator[str]):
         return None if value is None else bytes(value).hex()
 
 
-METADATA = MetaData()
+METADATA: MetaData = MetaData()
 
 _SMALL: dict[str, Any] = {"sqlite_with_rowid": False}
 """For tables of short rows: one tree to write, where a rowid would make it two."""
@@ -76,7 +76,7 @@ def _of_a_commit() -> ForeignKeyConstraint:
     )
 
 
-meta = Table(
+meta: Table = Table(
     "_tract_meta",
     METADATA,
     _key("key", String(64)),
@@ -85,7 +85,7 @@ meta = Table(
 )
 """Facts about the database itself, such as its schema version."""
 
-blobs = Table(
+blobs: Table = Table(
     "blobs",
     METADATA,
     _key("content_hash", HashType),
@@ -93,7 +93,7 @@ blobs = Table(
 )
 """Content, once per SHA-256, whoever commits it."""
 
-commits = Table(
+commits: Table = Table(
     "commits",
     METADATA,
     _key("tract_id", String(255)),
@@ -132,7 +132,7 @@ commits = Table(
 otherwise: an earlier commit of a segment is always an ancestor of a later one.
 """
 
-refs = Table(
+refs: Table = Table(
     "refs",
     METADATA,
     _key("tract_id", String(255)),
@@ -154,7 +154,7 @@ A branch's row also tells how its present run began: at `start_hash` (None: with
 commit), by which `action` and why. What runs came before is in `runs`. A tag has the segment -1.
 """
 
-runs = Table(
+runs: Table = Table(
     "runs",
     METADATA,
     _key("tract_id", String(255)),
@@ -171,7 +171,7 @@ runs = Table(
 )
 """Runs of branches that have ended: where each was moved from, when and by what."""
 
-origins = Table(
+origins: Table = Table(
     "origins",
     METADATA,
     _key("tract_id", String(255)),
@@ -183,7 +183,7 @@ origins = Table(
 )
 """Where commits' contents came from: a squashed branch's head, or a commit picked."""
 
-usage = Table(
+usage: Table = Table(
     "usage",
     METADATA,
     _key("tract_id", String(255)),
@@ -198,7 +198,7 @@ usage = Table(
 )
 """What an API reported for the context of a commit; the last report holds."""
 
-spool = Table(
+spool: Table = Table(
     "spool",
     METADATA,
     _key("tract_id", String(255)),
