@@ -107,8 +107,6 @@ def _child(*arguments: str | Path) -> dict[str, float]:
 
 def _output(*arguments: str) -> bytes:
     command = [sys.executable, *arguments]
-    environment = {**os.environ}
-    environment.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # else a file that is new is compiled each time
+    # Where Python writes no bytecode, files that are new would be compiled at every start.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout

@@ -167,8 +167,11 @@ class DraftMaker:
         return data
 
     def check(self, given: Given, *, light: bool = True) -> Checked:
-        """Return the draft of a commit whose tokens are still to be counted; see `make`."""
-        operation, config = _operation(given), given.generation_config
+        """Return the draft of a commit whose tokens are still to be counted; see `make`.
+
+        *light* tells that it is no long work, done on the event loop.
+        """
+        operation = _operation(given)
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
         data = canonical_bytes(fields)
@@ -181,22 +184,19 @@ class DraftMaker:
             given.edit_target,
             message=message,
             metadata_json=self._object(given.metadata, "metadata"),
-            generation_config_json=self._config(config)
-            if light
-            else self._object(config, "generation_config"),
+            generation_config_json=self._config(given.generation_config, light=light),
             token_source=self._compiler.source_of(name),
         )
         return Checked(draft, json.loads(data) if _may_change(fields) else fields)
 
-    def _config(self, value: Any) -> str | None:
-        """Return a light config as JSON text; most commits of an agent have the same."""
-        if value is None:
-            return None
-        try:
-            key = marshal.dumps(value, _BY_VALUE)
-            return self._configs.get(key) or self._remembered(key)
-        except (ValueError, ContentValidationError):
-            pass  # marshal cannot write it, or only as bytes, or nobody can
+    def _config(self, value: Any, *, light: bool) -> str | None:
+        """Return a config as JSON text; light ones are remembered, as most of an agent's are one."""
+        if light and value is not None:
+            try:
+                key = marshal.dumps(value, _BY_VALUE)
+                return self._configs.get(key) or self._remembered(key)
+            except (ValueError, ContentValidationError):
+                pass  # marshal cannot write it, or only as bytes, or nobody can
         return self._object(value, "generation_config")
 
     def _remembered(self, key: bytes) -> str | None:

@@ -17,6 +17,9 @@ _BY_PLACE = sqlite.dialect(paramstyle="qmark")
 _BY_NAME = sqlite.dialect(paramstyle="named")
 
 
+_Bound = tuple[Any, ...] | dict[str, Any]
+
+
 class _Made(NamedTuple):
     """A statement's text, what it binds itself, and the names of its parameters in their places."""
 
@@ -59,7 +62,7 @@ class Statement:
         return self._made.bound
 
     @cached_property
-    def _in_order(self) -> Callable[[dict[str, Any]], Any]:
+    def _binding(self) -> Callable[[dict[str, Any]], _Bound]:
         """What makes the driver's values of those by name."""
         places = self._made.places
         if self._by_name:
@@ -68,11 +71,9 @@ class Statement:
             return itemgetter(*places)
         return lambda values: tuple(values[name] for name in places)
 
-    def values(self, parameters: dict[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+    def values(self, parameters: dict[str, Any]) -> _Bound:
         """Return what is bound where *parameters* are given, as the driver takes it."""
-        given: tuple[Any, ...] | dict[str, Any]
-        given = self._in_order({**self.bound, **parameters} if self.bound else parameters)
-        return given
+        return self._binding({**self.bound, **parameters} if self.bound else parameters)
 
     def run(self, connection: sqlite3.Connection, **parameters: Any) -> None:
         """Execute a statement that gives no rows."""
