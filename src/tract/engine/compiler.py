@@ -227,7 +227,7 @@ class DefaultContextCompiler:
         message = marked(entry.message)
         body = self.body_tokens(message) if self._sums is not None else 0
         overhead = entry.message_tokens - entry.body_tokens
-        return replace(entry, message=message, body_tokens=body, message_tokens=body + overhead)
+        return entry._replace(message=message, body_tokens=body, message_tokens=body + overhead)
 
 
 class SnapshotContext(CompiledContext):

@@ -10,8 +10,7 @@ with no conflict; `unmet` finds where, and the merge then states it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot
@@ -22,8 +21,7 @@ __all__ = ["EntryConflict", "Outcome", "Settlement", "SideChanges", "settle", "u
 _Side = Literal["ours", "theirs"]
 
 
-@dataclass(frozen=True, slots=True)
-class SideChanges:
+class SideChanges(NamedTuple):
     """What a side's own commits, those that the other lacks, did to entries, named by their hash."""
 
     edited: Set[str] = frozenset()
@@ -34,16 +32,14 @@ class SideChanges:
         return self.edited if kind is ConflictKind.CONTENT else self.annotated
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a merge has to show of an entry: the content and config, or the priority, of `entry`."""
 
     kind: ConflictKind
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class EntryConflict:
+class EntryConflict(NamedTuple):
     """An entry that both sides changed; `base` is None where there is no single one.
 
     The content to show for each is that of the commit `Entry.source_hash`.
@@ -64,8 +60,7 @@ class EntryConflict:
         return Outcome(self.kind, self.ours if side == "ours" else self.theirs)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What is to be decided, and what holds for the other entries that a side has changed."""
 
     conflicts: tuple[EntryConflict, ...] = ()
@@ -127,8 +122,7 @@ def unmet(merged: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
+class _Shared(NamedTuple):
     """One entry as ours and theirs have it, and as those of the bases do that hold it."""
 
     bases: list[Entry]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from tract.engine.pages import Page
 from tract.models.annotations import Priority
@@ -23,8 +24,7 @@ _ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts asid
 _TEXT_OVERHEAD = 49
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One APPEND commit with its current message, config and priority.
 
     `body_tokens` counts the message's texts, `message_tokens` the whole as a message of its own.

@@ -67,8 +67,7 @@ def fold_steps(
 def _edited(entry: Entry, new: Entry) -> Entry:
     """Return *entry* with the content of *new*, and its config unless that is None."""
     config = entry.config_json if new.config_json is None else new.config_json
-    return replace(
-        new,
+    return new._replace(
         commit_hash=entry.commit_hash,
         config_json=config,
         priority=entry.priority,
@@ -83,7 +82,7 @@ def _annotated(entry: Entry, step: CommitStep) -> Entry:
         priority = Priority(stored_json(step.data, what)["priority"])
     except (LookupError, TypeError, ValueError):
         raise unreadable(what) from None
-    return replace(entry, priority=priority)
+    return entry._replace(priority=priority)
 
 
 class _State:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from anyio import CapacityLimiter, to_thread
+import anyio
 from pydantic import BaseModel
 
 from tract.canonical import MAX_DEPTH
@@ -34,11 +34,11 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._limiter = CapacityLimiter(_AT_ONCE)
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns; cancelling the caller leaves it to itself."""
-        return await to_thread.run_sync(
+        return await anyio.to_thread.run_sync(
             function, *arguments, abandon_on_cancel=True, limiter=self._limiter
         )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from tract.canonical import canonical_json
 from tract.exceptions import ContentValidationError, QueryError, shown
@@ -47,8 +47,7 @@ class OperandKind(StrEnum):
     OBJECT = "object"
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """A value to compare with: its canonical JSON and, if it is a string, the string.
 
     `exact` has the digits of a number too large for every integer near it to be a double, and
