@@ -60,8 +60,8 @@ _SMALL: dict[str, Any] = {"sqlite_with_rowid": False}
 """For tables of short rows: one tree to write, where a rowid would make it two."""
 
 
-def _key(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]], **options: Any) -> Column[Any]:
-    return Column(name, kind, primary_key=True, **options)
+def _key(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Column[Any]:
+    return Column(name, kind, primary_key=True)
 
 
 def _needed(
@@ -203,7 +203,7 @@ spool: Table = Table(
     METADATA,
     _key("tract_id", String(255)),
     _key("stream_id", String(64)),
-    _key("number", BigInteger, autoincrement=False),
+    _key("number", BigInteger),
     _needed("branch", String(255)),
     _needed("owner", Text),
     _needed("data", JSON),

@@ -1,0 +1,125 @@
+"""What the tables promise by themselves, whoever writes to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from tract.storage.schema import METADATA
+from tract.storage.statements import create_all
+
+TABLES: dict[str, Table] = METADATA.tables
+HASH, OTHER = b"\x01" * 32, b"\x02" * 32
+OF_A_COMMIT = {("tract_id", "commits", "tract_id"), ("commit_hash", "commits", "commit_hash")}
+REFERENCES: dict[str, set[tuple[str, str, str]]] = {
+    "commits": {("content_hash", "blobs", "content_hash")},
+    "refs": OF_A_COMMIT,
+    "origins": OF_A_COMMIT,
+    "usage": OF_A_COMMIT,
+}
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        opened.execute("PRAGMA foreign_keys = ON")
+        for statement in create_all():
+            statement.run(opened)
+        yield opened
+
+
+def insert(connection: sqlite3.Connection, table: str, **values: Any) -> None:
+    """Insert a row: what is not given and must be there is a number, a text or a hash."""
+    row = {
+        column.name: HASH if "hash" in column.name else 1
+        for column in TABLES[table].columns
+        if not column.nullable
+    } | values
+    marks = ", ".join("?" * len(row))
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values())
+    )
+
+
+def count(connection: sqlite3.Connection, table: str) -> int:
+    (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_a_row_stands_only_with_what_it_refers_to(
+    connection: sqlite3.Connection, table: str
+) -> None:
+    found = connection.execute(f"PRAGMA foreign_key_list({table})").fetchall()
+
+    assert {(row[3], row[2], row[4]) for row in found} == REFERENCES.get(table, set())
+
+
+@pytest.mark.parametrize("table", sorted(REFERENCES))
+def test_a_row_whose_commit_or_content_is_missing_is_refused(
+    connection: sqlite3.Connection, table: str
+) -> None:
+    insert(connection, "blobs")
+    insert(connection, "commits")
+    missing = {"content_hash": OTHER} if table == "commits" else {}
+
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        insert(connection, table, tract_id="another's", **missing)
+
+
+def test_a_tract_has_one_commit_at_a_time(connection: sqlite3.Connection) -> None:
+    """Orders by time have no ties, then; other tracts may use the same."""
+    insert(connection, "blobs")
+    insert(connection, "commits", created_at=5)
+    insert(connection, "commits", created_at=5, tract_id="another's")
+
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        insert(connection, "commits", created_at=5, commit_hash=OTHER)
+    assert count(connection, "commits") == 2
+
+
+def test_tables_of_short_rows_are_one_tree_each(connection: sqlite3.Connection) -> None:
+    """Their keys are the tables; long rows would make such a tree deep."""
+    without_rowid = {
+        name
+        for _, name, _, _, without, _ in connection.execute("PRAGMA table_list")
+        if without and name in TABLES
+    }
+
+    assert without_rowid == {"_tract_meta", "refs", "runs", "origins", "usage"}
+
+
+@pytest.mark.parametrize(
+    ("index", "condition"),
+    [
+        ("ix_commits_edit_target", "edit_target = x'01'"),
+        ("ix_commits_merge_parent", "created_at > 0 AND merge_parent IS NOT NULL"),
+    ],
+)
+def test_commits_that_neither_edit_nor_merge_take_no_room_in_the_indexes_of_those(
+    connection: sqlite3.Connection, index: str, condition: str
+) -> None:
+    partial = {row[1] for row in connection.execute("PRAGMA index_list(commits)") if row[4]}
+    query = f"SELECT created_at FROM commits WHERE tract_id = 't' AND {condition}"
+    (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+
+    assert partial == {"ix_commits_edit_target", "ix_commits_merge_parent"}
+    assert f"INDEX {index} " in plan[3]
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_the_tables_can_be_declared_in_postgresql(table: str) -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+    text = str(CreateTable(TABLES[table]).compile(dialect=dialect))
+    indexes = [str(CreateIndex(item).compile(dialect=dialect)) for item in TABLES[table].indexes]
+
+    assert "BYTEA" in text or table in {"_tract_meta", "spool"}  # hashes, as 32 bytes
+    assert not any(" WHERE " in index for index in indexes)  # that was said for SQLite alone
