@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.opening import COUNTER
-from support.scenario import PARTS, loop_factory, run
+from support.scenario import PARTS, run
 from tract import AsyncTract, CommitInfo, TractStore
 
 LOOPS = [
@@ -130,25 +129,36 @@ def test_two_loops_in_two_threads_share_a_file(loop: str, db_path: Path) -> None
     run(loop, check())
 
 
+_MANY_LOOPS = """
+import asyncio, gc, os, sys, threading
+from support.scenario import loop_factory
+from tract import AsyncTract, NullTokenCounter
+async def use(path, number):
+    async with AsyncTract.open(path, tract_id="t", tokenizer=NullTokenCounter()) as tract:
+        await tract.user(str(number))
+        assert len(await tract.log(None)) == number + 1
+for number in range(60):
+    with asyncio.Runner(loop_factory=loop_factory(sys.argv[2])) as runner:
+        runner.run(use(sys.argv[1], number))
+    gc.collect()
+    print(len(os.listdir("/proc/self/fd")), threading.active_count())
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are seen in /proc")
 @every_loop
 def test_many_loops_one_after_the_other_leave_no_file_and_no_thread_open(
     loop: str, db_path: Path
 ) -> None:
-    def counts() -> tuple[int, int]:
-        gc.collect()
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+    """In a process of its own: what other tests have left could be let go of meanwhile."""
+    child = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _MANY_LOOPS, str(db_path), loop],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    counts = child.stdout.splitlines()
 
-    async def use(number: int) -> int:
-        async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
-            await tract.user(str(number))
-            return len(await tract.log(None))
-
-    before = (0, 0)
-    for number in range(60):
-        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
-            assert runner.run(use(number)) == number + 1
-        if number == 0:  # a store that closes lets go of what those of other tests have left, too
-            before = counts()
-
-    assert counts() == before
+    assert (child.stderr, len(counts)) == ("", 60)
+    assert len(set(counts)) == 1, counts
