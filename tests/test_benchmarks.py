@@ -39,3 +39,10 @@ def test_runs_with_other_lines_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="same lines"):
         judged(runs)
+
+
+def test_runs_that_were_not_judged_are_refused(tmp_path: Path) -> None:
+    runs = [kept(tmp_path / name, 0.1, 1, judged=False) for name in ("a", "b")]
+
+    with pytest.raises(ValueError, match="Nothing was judged"):
+        judged(runs)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.backends import Backend, Conversation
 from benchmarks.limit import PlainRow, PlainStore, plain_rows
-from benchmarks.model import LIMIT, OURS, Measure, Sample, Workspace
+from benchmarks.model import LIMIT, SLOW, Measure, Sample, Workspace
 from benchmarks.timing import rate, rate_of
 from benchmarks.workload import ChatMessage, Sizes, messages
 
@@ -29,7 +29,7 @@ def one_task(backend: Backend) -> Measure:
 
     def measure(workspace: Workspace) -> Sample:
         sizes = workspace.sizes
-        said = messages(sizes.commits if backend.name == OURS else sizes.peer_commits)
+        said = messages(sizes.slow_commits if backend.name in SLOW else sizes.commits)
         return {"commits.one_task": asyncio.run(_together(backend, workspace, {"main": [said]}))}
 
     return measure
@@ -95,7 +95,7 @@ def plain_bytes(workspace: Workspace) -> Sample:
 
 
 def _shares(sizes: Sizes, subject: str = LIMIT) -> dict[str, list[ChatMessage]]:
-    each = sizes.commits_each if subject in (LIMIT, OURS) else sizes.peer_commits_each
+    each = sizes.slow_commits_each if subject in SLOW else sizes.commits_each
     return {f"task-{task}": messages(each, f"task-{task}") for task in range(sizes.tasks)}
 
 

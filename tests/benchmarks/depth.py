@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ import aiosqlite
 
 from benchmarks.backends import Backend, Conversation
 from benchmarks.limit import PlainRow, PlainStore, plain_rows
-from benchmarks.model import LIMIT, OURS, Measure, Sample, Workspace
+from benchmarks.model import OURS, Measure, Sample, Workspace
 from benchmarks.ours import Ours, Tract
 from benchmarks.stock import MAIN
 from benchmarks.timing import MICROSECONDS, timed, timed_call
@@ -31,22 +32,25 @@ def again(backend: Backend) -> Measure:
         sizes = workspace.sizes
         path = workspace.stock.filled(backend, {MAIN: sizes.head})
         count = _probes(backend, workspace)
-        return {"compile.again": asyncio.run(_again(backend, path, count))}
+        load, read = asyncio.run(_again(backend, path, count))
+        return {"compile.again": load * MICROSECONDS, "read.again": read * MICROSECONDS}
 
     return measure
 
 
-async def _again(backend: Backend, path: Path, count: int) -> float:
+async def _again(backend: Backend, path: Path, count: int) -> tuple[float, float]:
     async with backend.open(path) as opened:
         conversation = opened.conversation(MAIN)
         await conversation.load()
-        times = [await timed(conversation.load()) for _ in range(count)]
-    return median(times) * MICROSECONDS
+        loads = [await timed(conversation.load()) for _ in range(count)]
+        reads = [await timed(conversation.read()) for _ in range(count)]
+    return median(loads), median(reads)
 
 
 def awaited_select(workspace: Workspace) -> Sample:
     """One aiosqlite call that reads one row by its key."""
-    return {"compile.again": asyncio.run(_select(workspace))}
+    microseconds = asyncio.run(_select(workspace))
+    return {"compile.again": microseconds, "read.again": microseconds}
 
 
 async def _select(workspace: Workspace) -> float:
@@ -70,28 +74,53 @@ def growing(backend: Backend) -> Measure:
         sizes = workspace.sizes
         depths = {"shallow": sizes.shallow, "deep": sizes.deep}
         path = workspace.stock.copied(backend, depths, workspace.folder)
-        shallow, deep = asyncio.run(_growing(backend, path, _probes(backend, workspace)))
-        return {"depth.growth": deep / shallow, "depth.cost": deep * MICROSECONDS}
+        probes = _probes(backend, workspace)
+        loads, reads = asyncio.run(_growing(backend, path, probes))
+        return {**_growth("depth", *loads), **_growth("depth.read", *reads)}
 
     return measure
 
 
-async def _growing(backend: Backend, path: Path, count: int) -> tuple[float, float]:
+async def _growing(
+    backend: Backend, path: Path, count: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what a commit and a load take at both depths, and what a commit and a read do."""
     async with backend.open(path) as opened:
-        shallow, deep = opened.conversation("shallow"), opened.conversation("deep")
-        times: dict[Conversation, list[float]] = {shallow: [], deep: []}
-        for conversation in times:
+        both = opened.conversation("shallow"), opened.conversation("deep")
+        for conversation in both:
             await conversation.load()
             await _append_and_load(conversation, messages(1, start=_FIRST - 1)[0])
-        for message in messages(count, start=_FIRST):
-            for conversation, taken in times.items():
-                taken.append(await timed(_append_and_load(conversation, message)))
-    return median(times[shallow]), median(times[deep])
+        said = messages(2 * count, start=_FIRST)
+        loads = await _both(_append_and_load, both, said[:count])
+        reads = await _both(_append_and_read, both, said[count:])
+    return loads, reads
+
+
+async def _both(
+    turn: Callable[[Conversation, ChatMessage], Awaitable[None]],
+    both: tuple[Conversation, Conversation],
+    said: Sequence[ChatMessage],
+) -> tuple[float, float]:
+    """Return what *turn* takes with each of *both*, by turns."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for message in said:
+        for conversation, taken in zip(both, times, strict=True):
+            taken.append(await timed(turn(conversation, message)))
+    return median(times[0]), median(times[1])
+
+
+def _growth(key: str, shallow: float, deep: float) -> Sample:
+    return {f"{key}.growth": deep / shallow, f"{key}.cost": deep * MICROSECONDS}
 
 
 async def _append_and_load(conversation: Conversation, message: ChatMessage) -> None:
     await conversation.append(message)
     await conversation.load()
+
+
+async def _append_and_read(conversation: Conversation, message: ChatMessage) -> None:
+    await conversation.append(message)
+    await conversation.read()
 
 
 def plain_growing(workspace: Workspace) -> Sample:
@@ -105,7 +134,7 @@ def plain_growing(workspace: Workspace) -> Sample:
         steps = [partial(_commit_and_read, store, row) for row in rows[depth:]]
         costs.append(median(timed_call(step) for step in steps))
     store.close()
-    return {"depth.growth": costs[1] / costs[0], "depth.cost": costs[1] * MICROSECONDS}
+    return {**_growth("depth", *costs), **_growth("depth.read", *costs)}
 
 
 def _commit_and_read(store: PlainStore, row: PlainRow) -> None:
@@ -143,4 +172,4 @@ async def _edit(conversation: Tract, target: str) -> None:
 
 def _probes(backend: Backend, workspace: Workspace) -> int:
     sizes = workspace.sizes
-    return sizes.probes if backend.name in (OURS, LIMIT) else sizes.peer_probes
+    return sizes.probes if backend.name == OURS else sizes.slow_probes

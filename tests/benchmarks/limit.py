@@ -121,7 +121,10 @@ class PlainStore:
 
 
 def read_steps(path: Path, tract_id: str) -> list[Any]:
-    """Fetch from AsyncTract's own file the rows that a compile needs, and parse their JSON."""
+    """Fetch from AsyncTract's own file the rows that a compile needs, and parse the contents.
+
+    Their configs stay JSON: a compile does not need them parsed either.
+    """
     connection = sqlite3.connect(path)
     try:
         rows = connection.execute(
@@ -132,7 +135,7 @@ def read_steps(path: Path, tract_id: str) -> list[Any]:
         ).fetchall()
     finally:
         connection.close()
-    return [(row, json.loads(row[4]), json.loads(row[6])) for row in rows]
+    return [(row, json.loads(row[4])) for row in rows]
 
 
 def scan(connection: sqlite3.Connection, tract_id: str, model: str) -> list[Any]:

@@ -27,8 +27,8 @@ _CPU_INFO = Path("/proc/cpuinfo")
 def describe() -> dict[str, str]:
     """Return the machine, the load on it, and the versions of everything that matters."""
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "system": f"{platform.system()}, {platform.machine()}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",

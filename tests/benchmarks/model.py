@@ -13,6 +13,7 @@ from benchmarks.workload import Sizes
 __all__ = [
     "LIMIT",
     "OURS",
+    "SLOW",
     "SQLALCHEMY_SESSION",
     "SQLITE_SAVER",
     "SQLITE_SESSION",
@@ -33,6 +34,8 @@ SQLALCHEMY_SESSION = "SQLAlchemySession"
 SQLITE_SAVER = "AsyncSqliteSaver"
 SUBJECTS = (LIMIT, OURS, SQLITE_SESSION, SQLALCHEMY_SESSION, SQLITE_SAVER)
 """In the order in which each repetition measures them, and in which they are shown."""
+SLOW = frozenset({SQLALCHEMY_SESSION, SQLITE_SAVER})
+"""Those that take five times as long and more to write: where a note says so, they write less."""
 
 
 class NotThereError(Exception):

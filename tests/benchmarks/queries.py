@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
 
 from benchmarks.limit import scan
-from benchmarks.model import Measure, NotThereError, Sample, Workspace
+from benchmarks.model import Measure, Sample, Workspace
 from benchmarks.ours import Ours
 from benchmarks.stock import MAIN
 from benchmarks.timing import timed, timed_call
 from benchmarks.workload import RARE_CONFIG, Sizes
-from tract import TractStore
 
 __all__ = ["indexed_query", "plain_scan", "query"]
 
 _MODEL = RARE_CONFIG["model"]
 _MILLISECONDS = 1e3
-_CREATE_INDEX: Callable[[TractStore, str], Awaitable[None]] | None = getattr(
-    TractStore, "create_config_index", None
-)
 
 
 def query(workspace: Workspace) -> Sample:
@@ -34,16 +29,14 @@ def query(workspace: Workspace) -> Sample:
 
 def indexed_query(workspace: Workspace) -> Sample:
     """The same with an index on the model, in a copy of the store."""
-    if _CREATE_INDEX is None:
-        raise NotThereError("not there yet")
     path = Path(shutil.copy(workspace.stock.queried(), workspace.folder))
     return {"query.indexed": asyncio.run(_query(path, workspace.sizes, index=True))}
 
 
 async def _query(path: Path, sizes: Sizes, *, index: bool = False) -> float:
     async with Ours().open(path) as opened:
-        if index and _CREATE_INDEX is not None:
-            await _CREATE_INDEX(opened.store, "model")
+        if index:
+            await opened.store.create_config_index("model")
         tract = opened.store.tract(MAIN)
         found = await tract.query_by_config("model", "=", _MODEL)
         assert len(found) == sizes.matches

@@ -8,7 +8,10 @@ from typing import Any
 
 from benchmarks.model import OURS, SUBJECTS, Bar, Line, Row
 
-__all__ = ["Figure", "Report", "RowResult", "Verdict"]
+__all__ = ["ENOUGH", "Figure", "Report", "RowResult", "Verdict"]
+
+ENOUGH = 5
+"""Repetitions that a judgement needs at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,8 @@ class Report:
 
     @property
     def judged(self) -> bool:
-        """Whether the sizes are those that the bars are meant for."""
-        return self.mode == "full"
+        """Whether sizes and repetitions are those that the bars are meant for."""
+        return self.mode == "full" and self.repetitions >= ENOUGH
 
     def plain(self) -> dict[str, Any]:
         """Return everything as JSON values."""

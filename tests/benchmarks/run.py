@@ -27,12 +27,17 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark as the command line says."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.judge:
-        sys.stdout.write(judged(options.judge))
+        try:
+            sys.stdout.write(judged(options.judge))
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
         return
+    _refuse_what_would_be_lost(parser, options)
     sizes = QUICK if options.quick else FULL
-    if options.repetitions:
+    if options.repetitions is not None:
         sizes = replace(sizes, repetitions=options.repetitions)
     report = Report(describe(), "quick" if options.quick else "full", sizes.repetitions, [])
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -40,8 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in LINES:
             if not options.only or line.name in options.only:
                 report.rows.extend(_measured(line, stock, sizes))
-                _keep(report, options.json, options.markdown)  # a run that is stopped loses little
+                _keep(report, options.json)  # a run that is stopped loses little
+    if options.markdown is not None:
+        write_measured(options.markdown, markdown(report))
     show(report)
+
+
+def _refuse_what_would_be_lost(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> None:
+    """Refuse options that a run could not make good, before it takes its time."""
+    if options.repetitions is not None and options.repetitions < 1:
+        parser.error("--repetitions takes a number from 1 on")
+    if options.markdown is not None and (options.quick or options.only):
+        parser.error("--markdown writes the whole table: not with --quick or --only")
+    for path in (options.json, options.markdown):
+        if path is not None and not path.parent.is_dir():
+            parser.error(f"there is no folder {path.parent}")
+    if options.markdown is not None and not options.markdown.is_file():
+        parser.error(f"there is no page {options.markdown}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,9 +129,7 @@ def _repeat(
     sys.stderr.write(f"{progress}: {perf_counter() - start:.1f} s\n")
 
 
-def _keep(report: Report, json_path: Path | None, markdown_path: Path | None) -> None:
-    if json_path is not None:
+def _keep(report: Report, path: Path | None) -> None:
+    if path is not None:
         text = json.dumps(report.plain(), indent=2, ensure_ascii=False)
-        json_path.write_text(text + "\n", encoding="utf-8")
-    if markdown_path is not None:
-        write_measured(markdown_path, markdown(report))
+        path.write_text(text + "\n", encoding="utf-8")

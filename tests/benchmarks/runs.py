@@ -15,9 +15,12 @@ def judged(paths: Sequence[Path]) -> str:
     """Return a Markdown table of the bars in runs that were kept with `--json`.
 
     Raises:
-        ValueError: the runs do not have the same lines.
+        ValueError: the runs do not have the same lines, or were not judged.
+        OSError: a file cannot be read.
     """
     runs = [[*_bars(json.loads(path.read_text("utf-8")))] for path in paths]
+    if not any(runs):
+        raise ValueError("Nothing was judged there: small sizes, or fewer than five repetitions.")
     if len({tuple(bar[:2] for bar in run) for run in runs}) != 1:
         raise ValueError("These runs do not have the same lines: keep them with the same options.")
     numbers = " | ".join(f"run {number + 1}" for number in range(len(runs)))

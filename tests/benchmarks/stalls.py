@@ -7,16 +7,17 @@ it is. For the limit it does so on a loop with nothing else to do.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from statistics import quantiles
 from time import perf_counter
 from typing import Any
 
 from benchmarks.backends import Backend, Conversation
-from benchmarks.model import OURS, Measure, Sample, Workspace
+from benchmarks.model import SLOW, Measure, Sample, Workspace
 from benchmarks.workload import ChatMessage, document, messages
 
-__all__ = ["idle", "stall"]
+__all__ = ["idle", "stall", "stall_of_a_large_heap"]
 
 _TICK = 0.001
 _MILLISECONDS = 1e3
@@ -32,6 +33,17 @@ def stall(backend: Backend) -> Measure:
     return measure
 
 
+def stall_of_a_large_heap(backend: Backend) -> Measure:
+    """Return the same measurement with everything that is imported left to the collector."""
+    measure = stall(backend)
+
+    def with_all(workspace: Workspace) -> Sample:
+        gc.unfreeze()  # what `settle` has set apart
+        return {f"{key}.heap": value for key, value in measure(workspace).items()}
+
+    return with_all
+
+
 def idle(workspace: Workspace) -> Sample:
     """Nothing but the ticking."""
     return _summary(asyncio.run(_idle()))
@@ -40,7 +52,7 @@ def idle(workspace: Workspace) -> Sample:
 async def _stall(backend: Backend, workspace: Workspace) -> list[float]:
     sizes = workspace.sizes
     names = [f"agent-{number}" for number in range(sizes.tasks)]
-    rounds = sizes.stall_rounds if backend.name == OURS else sizes.peer_stall_rounds
+    rounds = sizes.slow_stall_rounds if backend.name in SLOW else sizes.stall_rounds
     shares = {name: messages(rounds, name) for name in names}
     large = document(sizes.document)
     async with backend.open(workspace.folder / "store.db") as opened:

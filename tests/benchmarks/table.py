@@ -74,7 +74,8 @@ def _row(cells: tuple[str, ...] | list[str]) -> str:
 def _about(report: Report) -> Iterator[str]:
     machine = report.machine
     yield f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"
-    sizes = "full sizes" if report.judged else "small sizes, the titles name the full ones"
+    small = report.mode == "quick"
+    sizes = "small sizes, the titles name the full ones" if small else "full sizes"
     yield f"{machine['date']}, load {machine['load']} before, {report.mode} mode: {sizes}"
     names = list(machine)[list(machine).index("python") :]
     yield ", ".join(f"{name} {machine[name]}" for name in names)

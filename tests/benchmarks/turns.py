@@ -136,7 +136,10 @@ async def _replays_a_second(backend: Backend, workspace: Workspace) -> float:
             _replay(conversation, said)
             for conversation, said in zip(conversations, recorded, strict=True)
         ]
-        return await rate(sum(map(len, recorded)), asyncio.gather(*tasks))
+        result = await rate(sum(map(len, recorded)), asyncio.gather(*tasks))
+        for conversation, said in zip(conversations, recorded, strict=True):
+            assert len(await conversation.read()) == len(said)
+        return result
 
 
 async def _replay(conversation: Conversation, said: Sequence[ChatMessage]) -> None:

@@ -41,14 +41,14 @@ _FOLDER = Path(__file__).parents[3] / "shared" / "data"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much each line does."""
+    """How much each line does; what is slow does less of it, so that a run comes to an end."""
 
     repetitions: int = 5
     commits: int = 3_000
     tasks: int = 64
     commits_each: int = 50
-    peer_commits: int = 300
-    peer_commits_each: int = 5
+    slow_commits: int = 300
+    slow_commits_each: int = 5
     history: int = 1_000
     conversations: int = 32
     turns: int = 50
@@ -56,13 +56,13 @@ class Sizes:
     shallow: int = 200
     deep: int = 20_000
     probes: int = 40
-    peer_probes: int = 5
+    slow_probes: int = 5
     queried: int = 50_000
     matches: int = 50
     queries: int = 5
     agents: int = 100
     stall_rounds: int = 40
-    peer_stall_rounds: int = 10
+    slow_stall_rounds: int = 10
     document: int = 2_000_000
     opened: int = 100_000
     tracts: int = 1_000
@@ -76,8 +76,8 @@ QUICK = Sizes(
     commits=100,
     tasks=16,
     commits_each=5,
-    peer_commits=50,
-    peer_commits_each=2,
+    slow_commits=50,
+    slow_commits_each=2,
     history=40,
     conversations=8,
     turns=5,
@@ -85,13 +85,13 @@ QUICK = Sizes(
     shallow=20,
     deep=300,
     probes=5,
-    peer_probes=2,
+    slow_probes=2,
     queried=500,
     matches=5,
     queries=1,
     agents=8,
     stall_rounds=5,
-    peer_stall_rounds=3,
+    slow_stall_rounds=3,
     document=200_000,
     opened=500,
     tracts=20,
