@@ -26,6 +26,17 @@ LOOPS = [
 every_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
+def strict(*arguments: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
+    """Run Python with *arguments* and our path, every warning being an error."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
 @every_loop
 @pytest.mark.parametrize("part", PARTS)
 def test_the_promises_hold_on_every_event_loop(loop: str, part: str, db_path: Path) -> None:
@@ -37,13 +48,7 @@ def test_a_strict_interpreter_in_development_mode_has_nothing_to_tell(
     loop: str, db_path: Path
 ) -> None:
     """No warning, no task destroyed while pending, no slow callback: nothing on its stderr."""
-    child = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-m", "support.scenario", str(db_path), loop],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    child = strict("-X", "dev", "-m", "support.scenario", str(db_path), loop)
 
     assert (child.stdout, child.stderr, child.returncode) == ("sound\n", "", 0)
 
@@ -68,13 +73,7 @@ with asyncio.Runner(loop_factory=loop_factory(sys.argv[2])) as runner:
 def test_a_loop_that_ends_with_the_store_open_loses_nothing_and_does_not_hang(
     loop: str, db_path: Path
 ) -> None:
-    child = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _LEFT_OPEN, str(db_path), loop],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    child = strict("-c", _LEFT_OPEN, str(db_path), loop, timeout=30)
 
     async def kept() -> list[str]:
         async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
@@ -151,13 +150,7 @@ def test_many_loops_one_after_the_other_leave_no_file_and_no_thread_open(
     loop: str, db_path: Path
 ) -> None:
     """In a process of its own: what other tests have left could be let go of meanwhile."""
-    child = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _MANY_LOOPS, str(db_path), loop],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    child = strict("-c", _MANY_LOOPS, str(db_path), loop)
     counts = child.stdout.splitlines()
 
     assert (child.stderr, len(counts)) == ("", 60)
