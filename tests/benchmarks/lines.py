@@ -39,9 +39,9 @@ NOTES = (
     "for the disk at every commit. AsyncTract's default is NORMAL, as the limit's: a killed "
     "process loses nothing, a power cut may take the newest commits. The row with "
     "durability='full' compares like with like, and has no mark.",
-    "AsyncSqliteSaver keeps the whole list of messages in every checkpoint. It has no figure where "
-    "only what is written counts, for that grows with the square of the history; one checkpoint "
-    "a message is less than a running graph writes.",
+    "AsyncSqliteSaver keeps the whole list of messages in every checkpoint, so what it writes grows "
+    "with the square of the history; hence no figure for the disk. One checkpoint a message is "
+    "less than a running graph writes.",
 )
 
 
@@ -67,8 +67,9 @@ _WRITING = (
     Line(
         "commits.one_task",
         (Row("commits.one_task", "commits, one task", "/s", _of_limit(0.2, at_least=True)),),
-        _for_all(commits.plain_singly, commits.one_task, _SESSIONS),
-        "Limit: one transaction at a time. SQLAlchemySession stores a tenth as many.",
+        _for_all(commits.plain_singly, commits.one_task, _PEERS),
+        "Limit: one transaction at a time. SQLAlchemySession and AsyncSqliteSaver store a tenth as "
+        "many.",
     ),
     Line(
         "commits.many_tracts",
@@ -83,9 +84,9 @@ _WRITING = (
         _for_all(
             commits.plain_batches("commits.many_tracts", one_tract=False),
             commits.many_branches,
-            _SESSIONS,
+            _PEERS,
         ),
-        "Limit: batches of 64. SQLAlchemySession stores a tenth as many.",
+        "Limit: batches of 64. SQLAlchemySession and AsyncSqliteSaver store a tenth as many.",
     ),
     Line(
         "commits.one_branch",
@@ -100,9 +101,9 @@ _WRITING = (
         _for_all(
             commits.plain_batches("commits.one_branch", one_tract=True),
             commits.one_branch,
-            _SESSIONS,
+            _PEERS,
         ),
-        "Limit: batches of 64. SQLAlchemySession stores a tenth as many.",
+        "Limit: batches of 64. SQLAlchemySession and AsyncSqliteSaver store a tenth as many.",
     ),
 )
 _TURNS = (
