@@ -172,4 +172,4 @@ async def _edit(conversation: Tract, target: str) -> None:
 
 def _probes(backend: Backend, workspace: Workspace) -> int:
     sizes = workspace.sizes
-    return sizes.probes if backend.name == OURS else sizes.slow_probes
+    return sizes.probes if backend.name == OURS else sizes.peer_probes

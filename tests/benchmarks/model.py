@@ -35,7 +35,7 @@ SQLITE_SAVER = "AsyncSqliteSaver"
 SUBJECTS = (LIMIT, OURS, SQLITE_SESSION, SQLALCHEMY_SESSION, SQLITE_SAVER)
 """In the order in which each repetition measures them, and in which they are shown."""
 SLOW = frozenset({SQLALCHEMY_SESSION, SQLITE_SAVER})
-"""Those that take five times as long and more to write: where a note says so, they write less."""
+"""Those that write less where a note says so: each commit waits long, or holds the whole history."""
 
 
 class NotThereError(Exception):

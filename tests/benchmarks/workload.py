@@ -56,7 +56,7 @@ class Sizes:
     shallow: int = 200
     deep: int = 20_000
     probes: int = 40
-    slow_probes: int = 5
+    peer_probes: int = 5
     queried: int = 50_000
     matches: int = 50
     queries: int = 5
@@ -85,7 +85,7 @@ QUICK = Sizes(
     shallow=20,
     deep=300,
     probes=5,
-    slow_probes=2,
+    peer_probes=2,
     queried=500,
     matches=5,
     queries=1,
