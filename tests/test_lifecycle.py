@@ -154,13 +154,17 @@ class SlowDoor:
         return self.door
 
 
+async def nothing() -> None:
+    """All that has to be prepared."""
+
+
 async def test_an_opening_can_be_awaited_or_entered() -> None:
     slow = SlowDoor()
     slow.work.may_end.set()
 
-    assert await Opening(slow.open) is slow.door
+    assert await Opening(slow.open, nothing) is slow.door
     assert slow.door.closings == 0
-    async with Opening(slow.open) as door:
+    async with Opening(slow.open, nothing) as door:
         assert door is slow.door
     assert slow.door.closings == 1
 
@@ -170,14 +174,14 @@ async def test_what_was_entered_is_closed_when_the_body_raises() -> None:
     slow.work.may_end.set()
 
     with pytest.raises(LookupError):
-        async with Opening(slow.open):
+        async with Opening(slow.open, nothing):
             raise LookupError
     assert slow.door.closings == 1
 
 
 async def test_nothing_is_opened_before_it_is_awaited() -> None:
     slow = SlowDoor()
-    Opening(slow.open)
+    Opening(slow.open, nothing)
     await asyncio.sleep(0)
 
     assert not slow.work.started.is_set()
@@ -188,7 +192,7 @@ async def test_what_opens_for_a_cancelled_caller_is_closed_again(times: int) -> 
     slow = SlowDoor()
 
     async def enter() -> None:
-        async with Opening(slow.open):
+        async with Opening(slow.open, nothing):
             pytest.fail("the body ran")
 
     caller = asyncio.create_task(enter())
@@ -215,7 +219,7 @@ async def test_a_cancellation_while_closing_again_does_not_stop_that() -> None:
 
     slow = SlowDoor()
     slow.door = HeavyDoor()
-    caller = asyncio.ensure_future(_awaited(Opening(slow.open)))
+    caller = asyncio.ensure_future(_awaited(Opening(slow.open, nothing)))
     await slow.work.started.wait()
     caller.cancel()
     slow.work.may_end.set()
@@ -233,14 +237,33 @@ async def _awaited(opening: Opening[Door]) -> Door:
     return await opening
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_caller_who_is_cancelled_while_preparing_opens_nothing(times: int) -> None:
+    slow, preparation = SlowDoor(), Work()
+
+    async def prepare() -> None:
+        await preparation.run()
+
+    caller = asyncio.ensure_future(_awaited(Opening(slow.open, prepare)))
+    await preparation.started.wait()
+    assert not slow.work.started.is_set()
+    for _ in range(times):
+        caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+    assert not preparation.ended
+    assert not slow.work.started.is_set()
+
+
 async def test_an_opening_that_fails_tells_why_and_closes_nothing() -> None:
     async def fail() -> Door:
         raise StorageError("no such thing")
 
     with pytest.raises(StorageError, match="no such thing"):
-        await Opening(fail)
+        await Opening(fail, nothing)
     with pytest.raises(StorageError, match="no such thing"):
-        async with Opening(fail):
+        async with Opening(fail, nothing):
             pytest.fail("the body ran")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
@@ -52,10 +52,16 @@ async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
 
 
 class Opening(Generic[C]):
-    """Something to be opened: `await` it, or enter it to have it closed as well."""
+    """Something to be opened: `await` it, or enter it to have it closed as well.
 
-    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, C]]) -> None:
+    First *prepare* is awaited, which may be cancelled at any step; opening is done to its end.
+    """
+
+    def __init__(
+        self, open_it: Callable[[], Coroutine[Any, Any, C]], prepare: Callable[[], Awaitable[None]]
+    ) -> None:
         self._open_it = open_it
+        self._prepare = prepare
         self._entered = False
         self._opened: C | None = None
 
@@ -71,6 +77,7 @@ class Opening(Generic[C]):
             )
 
     async def _open(self) -> C:
+        await self._prepare()
         opened: list[C] = []
 
         async def opening() -> None:

@@ -23,7 +23,6 @@ from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
 from tract.engine.watching import WatchHub
 from tract.lifecycle import CallGate, ended
-from tract.models.building import are_built, build_models
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.redaction import Redactor
@@ -123,13 +122,11 @@ class Runtime:
     @classmethod
     async def open(cls, target: str, options: Options) -> Runtime:
         """Open a path, `:memory:` or a URL."""
-        await _prepare_models()
         return cls(await open_database(target, options.config, options.clock), options)
 
     @classmethod
     async def from_engine(cls, engine: AsyncEngine, options: Options) -> Runtime:
         """Use an engine that stays its owner's."""
-        await _prepare_models()
         return cls(await open_engine(engine, options.config, options.clock), options)
 
     async def aclose(self) -> None:
@@ -171,11 +168,6 @@ class Runtime:
                 source=self,
                 stacklevel=1,
             )
-
-
-async def _prepare_models() -> None:
-    if not are_built():
-        await Threads().run(build_models)
 
 
 def _default_compiler(options: Options) -> DefaultContextCompiler:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.cache import CacheInfo
 from tract.lifecycle import Opening
+from tract.loading import load
 from tract.models.config import TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
@@ -57,7 +58,7 @@ class TractStore:
         async def open_it() -> TractStore:
             return cls(await Runtime.open(fspath(target), options))
 
-        return Opening(open_it)
+        return Opening(open_it, load)
 
     @classmethod
     def from_engine(
@@ -81,7 +82,7 @@ class TractStore:
         async def open_it() -> TractStore:
             return cls(await Runtime.from_engine(engine, options))
 
-        return Opening(open_it)
+        return Opening(open_it, load)
 
     def tract(self, tract_id: str, *, branch: str = "main") -> AsyncTract:
         """Return a handle on a branch of a tract; cheap, and without I/O until it is used.

@@ -28,6 +28,7 @@ from tract.engine.threads import HEAVY
 from tract.engine.usage import keep_usage, parse_usage
 from tract.engine.verifying import Verifier
 from tract.lifecycle import Opening
+from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
 from tract.models.conditions import checked_conditions
@@ -99,7 +100,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         async def open_it() -> AsyncTract:
             return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
 
-        return Opening(open_it)
+        return Opening(open_it, load)
 
     async def commit(
         self,

@@ -29,7 +29,7 @@ from tract.models.refs import (
     TagInfo,
 )
 
-__all__ = ["are_built", "build_models"]
+__all__ = ["build_models"]
 
 _MODELS: tuple[type[BaseModel], ...] = (
     AnnotationContent,
@@ -56,11 +56,6 @@ _MODELS: tuple[type[BaseModel], ...] = (
     VerifyFault,
     VerifyReport,
 )
-
-
-def are_built() -> bool:
-    """Tell whether no model's first use would take milliseconds."""
-    return all(model.__pydantic_complete__ for model in _MODELS)
 
 
 def build_models() -> None:
