@@ -9,6 +9,7 @@ import math
 import sqlite3
 import traceback
 from collections.abc import AsyncIterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,8 @@ async def test_a_secret_in_a_usage_report_is_not_kept(
     await tract.user("hi")
     report = kind(prompt_tokens=3, completion_tokens=4, request={"headers": {"X-Api-Key": SECRET}})
     context = await tract.record_usage(report)
-    stored = sqlite3.connect(db_path).execute("SELECT raw_json FROM usage").fetchone()[0]
+    with closing(sqlite3.connect(db_path)) as connection:
+        [[stored]] = connection.execute("SELECT raw_json FROM usage")
 
     assert context.token_source == "api:3+4"
     assert json.loads(stored)["request"] == {"headers": {"X-Api-Key": REDACTED}}
