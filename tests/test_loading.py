@@ -51,7 +51,7 @@ async def main():
     sys.addaudithook(note)
     await use(sys.argv[1])
 asyncio.run(main())
-assert len(loaded["elsewhere"]) > 10
+assert loaded["elsewhere"]
 assert loaded["on the loop"] == [], loaded
 """
 

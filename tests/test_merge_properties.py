@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from support.branched import Branched
 from support.doing import Doing
@@ -156,7 +156,24 @@ async def run(folder: Path, todo: Sequence[Plan]) -> None:
         assert await everything(twin) == told
 
 
+def planned(kind: str, branch: int = 0, other: int = 0) -> Plan:
+    said = {"content_type": "dialogue", "role": "user", "text": "a"}
+    return Plan(kind, branch, other, 0, said, None, "skip", "raise", fast_forward=False)
+
+
+SQUASHED_TWICE = [
+    planned("append"),
+    planned("fork"),  # now there are b1 and main
+    planned("append", 1),
+    planned("squash", 0, 1),
+    planned("squash", 0, 1),
+    planned("append", 1),
+    planned("squash", 0, 1),
+]
+
+
 @settings(max_examples=60, deadline=None)
+@example(SQUASHED_TWICE)
 @given(plans)
 def test_a_head_names_one_context_in_any_graph(todo: list[Plan]) -> None:
     """Step by step, cached, in time travel, reopened, uncached, and in a second store alike."""

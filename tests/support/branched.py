@@ -51,6 +51,8 @@ class Branched:
 
     commits: list[Made] = field(default_factory=list)
     heads: dict[str, int | None] = field(default_factory=lambda: {"main": None})
+    squashed: dict[int, int] = field(default_factory=dict)
+    """Commits that a branch was squashed into, and the head that it had."""
 
     def add(self, branch: str, made: Made) -> int:
         """Commit on a branch; return the number."""

@@ -140,13 +140,18 @@ class Doing:
 
     async def _squash(self, plan: Plan, branch: str, other: str) -> None:
         model, theirs = self.model, self.model.heads[other]
-        held = theirs in model.ancestors(model.heads[branch])
+        before = model.ancestors(model.heads[branch])
+        held = theirs in before or theirs in [model.squashed.get(number) for number in before]
         result = await self.tract(branch).merge(other, squash=plan.content)
 
         assert result.kind is (MergeKind.UP_TO_DATE if held else MergeKind.SQUASH)
         if not held:
             assert result.head_hash is not None
             self._made(branch, Made("append", plan.content, None, None, None), result.head_hash)
+            made = model.heads[branch]
+            assert made is not None
+            assert theirs is not None
+            model.squashed[made] = theirs
 
     async def _merge(self, plan: Plan, branch: str, other: str) -> None:
         model, ours, theirs = self.model, self.model.heads[branch], self.model.heads[other]
