@@ -209,7 +209,7 @@ async def test_a_function_that_gives_nonsense_leaves_nothing_behind(
 
 
 async def test_nothing_is_locked_while_a_function_decides(sides: Sides) -> None:
-    """What comes meanwhile is merged with, and nothing is asked twice."""
+    """What comes to our branch meanwhile is merged with, and nothing is asked twice."""
     asked: list[tuple[str, str]] = []
 
     async def decide(conflict: MergeConflict) -> Any:
@@ -224,7 +224,28 @@ async def test_nothing_is_locked_while_a_function_decides(sides: Sides) -> None:
     assert asked == [(sides.a, "content"), (sides.b, "priority")]
     assert result.kind is MergeKind.MERGE
     shown = await texts(sides.main)
-    assert shown == ["decided", "b", "meanwhile 1", "meanwhile 2", "there 1", "there 2"]
+    assert shown == ["decided", "b", "meanwhile 1", "meanwhile 2"]
+    assert (await sides.main.merge("fork", on_conflict=decide)).conflicts == ()
+    assert await texts(sides.main) == [*shown, "there 1", "there 2"]
+
+
+async def test_what_was_answered_is_not_asked_again_when_all_is_computed_anew(
+    sides: Sides,
+) -> None:
+    asked: list[str] = []
+
+    async def decide(conflict: MergeConflict) -> Any:
+        asked.append(conflict.kind)
+        if conflict.kind is ConflictKind.PRIORITY:
+            return Priority.NORMAL
+        await sides.main.annotate(sides.a, Priority.PINNED)  # not what is asked about, but of it
+        await sides.fork.user("there")
+        return said("decided")
+
+    result = await sides.main.merge("fork", on_conflict=decide)
+    assert asked == ["content", "priority"]
+    assert result.kind is MergeKind.MERGE
+    assert await texts(sides.main) == ["decided", "b", "there"]
 
 
 async def test_a_question_that_has_become_another_is_asked_again(sides: Sides) -> None:

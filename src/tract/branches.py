@@ -196,16 +196,16 @@ class BranchCalls(Handle):
 
         Where this branch has nothing of its own, it moves to the other's head. Else a commit with
         two parents is made: in the context the other's entries follow ours, in their order, and
-        its edits and annotations of shared entries hold. Nothing is locked meanwhile; if this
-        branch moves, the merge is computed anew.
+        its edits and annotations of shared entries hold. Nothing is locked meanwhile; what comes to
+        this branch stands before the merge, which is computed anew if that changes what it is about.
 
         Args:
             branch: the other branch.
             on_conflict: what to do where both sides edited an entry to different contents, or gave
                 it different priorities: `raise`, keep `ours`, take `theirs`, or an async function
                 that is given each `MergeConflict` and returns the content, or the priority, or
-                `"ours"` or `"theirs"`. It may be asked again where the branch moved, but never the
-                same question twice.
+                `"ours"` or `"theirs"`. It may be asked again where a conflict has become another,
+                but never the same question twice.
             fast_forward: False makes a merge commit where moving the branch would do.
             squash: a content to commit in place of the other's commits, which are then not brought
                 in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
@@ -219,6 +219,8 @@ class BranchCalls(Handle):
             ContentValidationError: *squash*, *message* or a resolution cannot be stored.
             ValueError: *on_conflict* is none of these.
             BudgetExceededError: the merged context would exceed the budget.
+            HeadMovedError: others changed what it is about, however often it was computed anew;
+                nothing was written.
         """
         other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
         note = None if message is None else checked_text("message", message)

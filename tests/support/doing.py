@@ -21,7 +21,7 @@ from tract import (
     TractStore,
 )
 
-__all__ = ["Doing"]
+__all__ = ["Doing", "decided"]
 
 _BRANCHES = 4
 
@@ -166,7 +166,7 @@ class Doing:
             model.heads[branch] = theirs
         else:
             kind, settled = MergeKind.MERGE, model.settle(ours, theirs)
-        way: Any = _decided if plan.way == "function" else plan.way
+        way: Any = decided if plan.way == "function" else plan.way
         try:
             result = await tract.merge(other, on_conflict=way, fast_forward=plan.fast_forward)
         except MergeConflictError as error:
@@ -258,7 +258,7 @@ def _plain(part: Any) -> Any:
     return rendered(part.model_dump(mode="json"))
 
 
-async def _decided(conflict: MergeConflict) -> Any:
+async def decided(conflict: MergeConflict) -> Any:
     kind = conflict.kind.value
     return _answer(kind, _plain(conflict.ours), _plain(conflict.theirs))
 

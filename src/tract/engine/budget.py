@@ -24,6 +24,8 @@ from tract.storage.repositories import (
     CommitDraft,
     CommitRecord,
     CommitRepository,
+    MergeBasis,
+    OutdatedMergeError,
     Position,
     StreamEnd,
 )
@@ -46,9 +48,10 @@ class _Work(NamedTuple):
     """What is to be written, once it has been checked; see `BudgetedCommits.write`."""
 
     drafts: Sequence[CommitDraft]
-    expected_head: Expected
-    brought: Sequence[CommitStep]
-    ending: StreamEnd | None
+    expected_head: Expected = UNSET
+    ending: StreamEnd | None = None
+    basis: MergeBasis | None = None
+    brought: Sequence[CommitStep] = ()
 
 
 class BudgetedCommits:
@@ -71,20 +74,34 @@ class BudgetedCommits:
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
-        brought: Sequence[CommitStep] = (),
         ending: StreamEnd | None = None,
     ) -> Coroutine[Any, Any, list[CommitRecord]]:
-        """Commit *drafts*; see `CommitRepository.write`.
-
-        *brought* are the steps that a merge among them adds to the history before them; *ending* is
-        the stream that they end.
+        """Commit *drafts*; see `CommitRepository.write`. *ending* is the stream that they end.
 
         Raises:
             BudgetExceededError: the action is `reject` and the context would be over the budget.
         """
         if self._budget is None:
             return self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
-        return self._take_turn(self._budget, branch, _Work(drafts, expected_head, brought, ending))
+        return self._take_turn(self._budget, branch, _Work(drafts, expected_head, ending))
+
+    def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        brought: Sequence[CommitStep],
+    ) -> Coroutine[Any, Any, list[CommitRecord]]:
+        """Commit a merge; see `CommitRepository.merge`.
+
+        *brought* are the steps that it adds to the history before the drafts.
+
+        Raises:
+            BudgetExceededError: the action is `reject` and the context would be over the budget.
+        """
+        if self._budget is None:
+            return self._commits.merge(branch, drafts, basis)
+        return self._take_turn(self._budget, branch, _Work(drafts, basis=basis, brought=brought))
 
     async def _take_turn(
         self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
@@ -96,8 +113,16 @@ class BudgetedCommits:
         except _OverBudget as over:
             tokens = over.tokens
         await _act(budget, tokens)
+        return await self._commit(branch, work, work.expected_head)
+
+    async def _commit(
+        self, branch: BranchName, work: _Work, expected_head: Expected
+    ) -> list[CommitRecord]:
+        drafts, basis = work.drafts, work.basis
+        if basis is not None:
+            return await self._commits.merge(branch, drafts, basis, expected_head=expected_head)
         return await self._commits.write(
-            branch, work.drafts, expected_head=work.expected_head, ending=work.ending
+            branch, drafts, expected_head=expected_head, ending=work.ending
         )
 
     async def admit(self, branch: BranchName, to: str) -> None:
@@ -131,11 +156,12 @@ class BudgetedCommits:
             expected, head = work.expected_head, found.snapshot.head_hash
             if expected is not UNSET and not await self._is_head(branch, expected, head):
                 raise HeadMovedError(expected, head)
+            basis, tract_id = work.basis, branch.tract_id
+            if basis and not await self._commits.still_holds(tract_id, head, basis):
+                raise OutdatedMergeError  # else what is brought might count twice
             await self._check(budget, found, steps)
             try:
-                return await self._commits.write(
-                    branch, work.drafts, expected_head=head, ending=work.ending
-                )
+                return await self._commit(branch, work, head)
             except HeadMovedError:
                 if expected is not UNSET:
                     raise

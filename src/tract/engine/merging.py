@@ -1,14 +1,14 @@
 """Merging branches, and committing contents of one on another.
 
 A merge is computed beside the store: what both sides are is read in one trip, conflicts are
-decided with nothing held, and what comes out is written on the very head that it was computed
-for. If that has moved, all is done anew.
+decided with nothing held, and what comes out is written on the head that it was computed for, or on
+one that goes on from there without changing anything about it. Else all is done anew.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -46,7 +46,9 @@ from tract.storage.repositories import (
     CommitDraft,
     CommitRecord,
     CommitRepository,
+    MergeBasis,
     Origin,
+    OutdatedMergeError,
     Position,
     RefRepository,
     Relation,
@@ -74,7 +76,7 @@ class Asked(NamedTuple):
 
 
 _ATTEMPTS = 50
-"""How often a merge is computed anew while the branch moves, before it is left to the caller."""
+"""How often a merge is computed anew while others change what it is about, before the caller is told."""
 
 
 class _Sides(NamedTuple):
@@ -85,11 +87,20 @@ class _Sides(NamedTuple):
     theirs: str
     brought: list[str]
 
+    def basis(self, decided: Iterable[str]) -> MergeBasis:
+        """Return what a merge of them stands on, *decided* being the entries that it was asked of.
+
+        Others it states again only where theirs has changed them.
+        """
+        relation, new = self.relation, frozenset(self.brought)
+        changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
+        return MergeBasis(self.ours, self.theirs, relation.parents, new, changed.union(decided))
+
 
 class _MovedMeanwhile(Exception):
-    """The branch is not any more where the merge was computed for; nothing was written.
+    """The branch has moved, and the merge would now be another; nothing was written.
 
-    No `HeadMovedError`, which might be one of a caller's function, raised for its own reasons.
+    No `TractError`, which might be one of a caller's function, raised for its own reasons.
     """
 
 
@@ -166,7 +177,8 @@ class Merger:
         if not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
         if squash is not None:
-            return await self._squash(branch, ours, theirs, new, squash)
+            basis = MergeBasis(ours, theirs, parents, frozenset(new), squash=True)
+            return await self._squash(branch, basis, new, squash)
         if ours is None or (asked.fast_forward and is_ancestor(parents, ours, theirs)):
             await self._fast_forward(branch, other, ours, theirs)
             return MergeResult(kind=MergeKind.FAST_FORWARD, head_hash=theirs, merged=tuple(new))
@@ -182,14 +194,13 @@ class Merger:
     async def _squash(
         self,
         branch: BranchName,
-        ours: str | None,
-        theirs: str,
+        basis: MergeBasis,
         new: Sequence[str],
         squash: Staged,
     ) -> MergeResult:
         (draft,) = await self._drafts.finish([squash])
-        draft = draft._replace(origins=(Origin("squash", theirs),))
-        (record,) = await self._write(branch, [draft], ours)
+        draft = draft._replace(origins=(Origin("squash", basis.theirs),))
+        (record,) = await self._write(branch, [draft], basis)
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
 
     async def _fast_forward(
@@ -230,7 +241,8 @@ class Merger:
         assert isinstance(merged, Snapshot)
         restated = [await self._restated(branch, item) for item in unmet(merged, outcomes)]
         merge = self._drafts.merge(other.branch, sides.theirs, asked.message)
-        records = await self._write(branch, [merge, *restated, *drafts], sides.ours, steps)
+        basis = sides.basis(conflict.target_hash for conflict in conflicts)
+        records = await self._write(branch, [merge, *restated, *drafts], basis, steps)
         return MergeResult(
             kind=MergeKind.MERGE,
             head_hash=records[-1].commit_hash,
@@ -242,13 +254,13 @@ class Merger:
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
-        ours: str | None,
+        basis: MergeBasis,
         brought: Sequence[CommitStep] = (),
     ) -> list[CommitRecord]:
-        """Write on the head that a merge was computed for, or tell that it has moved."""
+        """Write where a merge still is what was computed, or tell that the branch has moved."""
         try:
-            return await self._writer.write(branch, drafts, ours, brought)
-        except HeadMovedError:
+            return await self._writer.merge(branch, drafts, basis, brought)
+        except OutdatedMergeError:
             raise _MovedMeanwhile from None
 
     async def _settle(self, branch: BranchName, sides: _Sides, ours: Snapshot) -> Settlement:

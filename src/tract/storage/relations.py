@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from tract.exceptions import CommitNotFoundError
 from tract.protocols import CommitStep, TokenUsage
@@ -11,11 +12,20 @@ from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.history import find_head_place, step_at
 from tract.storage.names import no_branch
-from tract.storage.repositories import BranchName, Origin, Relation, Sizes, Survey
+from tract.storage.repositories import (
+    BranchName,
+    MergeBasis,
+    Origin,
+    Relation,
+    Sizes,
+    Survey,
+)
 from tract.storage.rows import sound
-from tract.storage.walk import Place, find_place, walk_all
+from tract.storage.walk import Place, find_place, newest_first, walk_all
 
-__all__ = ["origins", "relation", "sizes", "steps", "survey"]
+__all__ = ["origins", "relation", "sizes", "steps", "still_holds", "survey"]
+
+_FAR = 20_000  # commits of the tract, some 50 ms in which nobody else can write
 
 
 def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
@@ -35,6 +45,49 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
     rows = refs.SQUASHED.all(connection, tract_id=branch.tract_id, source=source)
     squashed = [row[0].hex() for row in rows]
     return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes, squashed)
+
+
+def still_holds(
+    connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None, basis: MergeBasis
+) -> bool:
+    """See `CommitRepository.still_holds`."""
+    if head_hash == basis.ours:
+        return True
+    new: dict[bytes, bytes | None] = {}
+    goes_on = False
+    head = find_place(connection, tract_id, head_hash)
+    wanted = set() if head is None or head_hash in basis.parents else {head.commit_hash}
+    rows = newest_first(connection, sql.WALK_CHANGES, tract_id, head.created_at if head else 0, 2)
+    for key, parent, _, merged, _, target in islice(rows, _FAR) if wanted else ():
+        if key not in wanted:
+            continue
+        wanted.remove(key)
+        new[key] = target
+        for commit in filter(None, (parent, merged)):
+            name = commit.hex()
+            if name in basis.brought:
+                return False
+            goes_on = goes_on or name == basis.ours
+            if name not in basis.parents:
+                wanted.add(commit)
+        if not wanted:
+            break
+    return goes_on and not wanted and not _interferes(connection, tract_id, new, basis)
+
+
+def _interferes(
+    connection: sqlite3.Connection,
+    tract_id: str,
+    new: Mapping[bytes, bytes | None],
+    basis: MergeBasis,
+) -> bool:
+    """Tell whether *new* commits, with their targets, change what a merge has to do."""
+    if any(target is not None and target.hex() in basis.touched for target in new.values()):
+        return True
+    source = bytes.fromhex(basis.theirs)
+    return basis.squash and any(
+        row[0] in new for row in refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
+    )
 
 
 def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:

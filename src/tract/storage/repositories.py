@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
+from tract.exceptions import TractError
 from tract.models.query import ConfigCondition, ConfigField
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.values import (
@@ -21,6 +22,7 @@ from tract.storage.values import (
     CommitRecord,
     Cursor,
     Located,
+    MergeBasis,
     Move,
     Origin,
     Position,
@@ -46,8 +48,10 @@ __all__ = [
     "CommitRepository",
     "Cursor",
     "Located",
+    "MergeBasis",
     "Move",
     "Origin",
+    "OutdatedMergeError",
     "Position",
     "RefRecord",
     "RefRepository",
@@ -63,6 +67,10 @@ __all__ = [
     "Survey",
     "UsageRepository",
 ]
+
+
+class OutdatedMergeError(TractError):
+    """What a merge was computed from is not so any more; nothing was written. No caller sees it."""
 
 
 class CommitRepository(ABC):
@@ -86,6 +94,31 @@ class CommitRepository(ABC):
             HeadMovedError: the head is not *expected_head*.
             EditTargetError: a draft's target is not an entry of this branch's history.
             CommitNotFoundError: an annotation's target is no commit of this tract.
+        """
+
+    @abstractmethod
+    async def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        """Commit the *drafts* of a merge like `write`, as long as *basis* still holds at the head.
+
+        Raises:
+            OutdatedMergeError: it does not.
+            HeadMovedError: the head is not *expected_head*.
+        """
+
+    @abstractmethod
+    async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
+        """Tell whether a merge computed from *basis* would be the same on another head.
+
+        It is where that goes on from `basis.ours`, by commits of any number and by merges, and these
+        have nothing of what the merge brings, change no entry that it touches, and for a squash are
+        none of the same. What is too much to look through counts as a no.
         """
 
     @abstractmethod

@@ -29,6 +29,7 @@ from tract.storage.repositories import (
     CommitRepository,
     Cursor,
     Located,
+    MergeBasis,
     Move,
     Origin,
     Position,
@@ -89,6 +90,26 @@ class SqliteCommitRepository(CommitRepository):
             return records
         self._recent.add(records, drafts)
         return records
+
+    async def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        def job(transaction: WriteTransaction) -> list[CommitRecord]:
+            return transaction.merge(branch, drafts, basis, expected_head)
+
+        records = await self._database.write(job, len(drafts))
+        self._recent.add(records, drafts)
+        return records
+
+    async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
+        return await self._database.read(
+            partial(relations.still_holds, tract_id=tract_id, head_hash=head_hash, basis=basis)
+        )
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
         row = await self._database.glance(

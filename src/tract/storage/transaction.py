@@ -26,10 +26,13 @@ from tract.storage import statements as sql
 from tract.storage.branching import is_kept
 from tract.storage.config_index import create_config_index
 from tract.storage.names import digest, key_of, no_branch, tag_name
+from tract.storage.relations import still_holds
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
     CommitRecord,
+    MergeBasis,
+    OutdatedMergeError,
     RefRecord,
     StreamEnd,
 )
@@ -72,6 +75,19 @@ class WriteTransaction(SpoolWrites):
                 target = records[target].commit_hash
             records.append(self._add(branch.tract_id, tip, draft, target))
         return records
+
+    def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
+        head = self._tips.of(branch).head
+        if not still_holds(self._connection, tract_id=branch.tract_id, head_hash=head, basis=basis):
+            raise OutdatedMergeError
+        return self.commit(branch, drafts, expected_head)
 
     def end_stream(
         self,

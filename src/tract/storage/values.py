@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
 from tract.protocols import CommitStep, TokenUsage
@@ -179,6 +179,21 @@ class Relation(NamedTuple):
     parents: Mapping[str, tuple[str | None, str | None]]
     changes: Mapping[str, tuple[str, str]]
     squashed: Sequence[str] = ()
+
+
+class MergeBasis(NamedTuple):
+    """What a merge was computed from: two heads, the parents as `Relation` has them, what it brings.
+
+    `touched` are the entries that this changes, or that the merge decides on; `squash` tells that
+    what it brings is replaced by one commit.
+    """
+
+    ours: str | None
+    theirs: str
+    parents: Mapping[str, tuple[str | None, str | None]]
+    brought: Set[str]
+    touched: Set[str] = frozenset()
+    squash: bool = False
 
 
 class Sizes(NamedTuple):

@@ -18,7 +18,16 @@ from tract.storage.names import key_of
 from tract.storage.rows import check_types, name_of
 from tract.storage.statement import Statement
 
-__all__ = ["Place", "find_place", "is_ancestor", "is_reached", "lineage", "lost", "walk_all"]
+__all__ = [
+    "Place",
+    "find_place",
+    "is_ancestor",
+    "is_reached",
+    "lineage",
+    "lost",
+    "newest_first",
+    "walk_all",
+]
 
 _FIRST_READ = 4
 _LARGEST_READ = 2048
@@ -91,7 +100,7 @@ def lineage(
         StoreCorruptError: a parent is missing.
     """
     wanted: bytes | None = head
-    for row in _newest_first(connection, statement, tract_id, through, 2):
+    for row in newest_first(connection, statement, tract_id, through, 2):
         if row[0] == wanted:
             yield row
             wanted = row[1]
@@ -120,7 +129,7 @@ def walk_all(
     parent, time, merged = columns
     wanted = {head.commit_hash for head in heads}
     through = max((head.created_at for head in heads), default=0)
-    for row in _newest_first(connection, statement, tract_id, through, time) if wanted else ():
+    for row in newest_first(connection, statement, tract_id, through, time) if wanted else ():
         if row[0] in wanted:
             wanted.discard(row[0])
             yield row
@@ -131,7 +140,7 @@ def walk_all(
         raise lost(missing)
 
 
-def _newest_first(
+def newest_first(
     connection: sqlite3.Connection, statement: Statement, tract_id: str, through: int, time: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a tract up to a time, newest first, read in growing portions."""
