@@ -23,6 +23,7 @@ from tract import (
     BudgetExceededError,
     CommitOperation,
     DialogueContent,
+    MergeConflict,
     MergeConflictError,
     MergeKind,
     Priority,
@@ -240,6 +241,168 @@ async def test_a_question_that_an_edit_has_answered_meanwhile_is_none(
     assert await texts(main) == ["later", "new"]
 
 
+async def parted_in_order(main: AsyncTract) -> None:
+    """Branches that have the same entries in another order, which two have edited."""
+    await main.user("root")
+    side = await main.fork("side")
+    for tract, text in ((side, "b"), (main, "a")):
+        await tract.user(text)
+        await tract.tag(text)
+    await main.merge("side")
+    fork, third = await main.fork("fork"), await side.fork("third")
+    await third.user("third")
+    for tract in (main, fork):
+        for target in "ab":
+            await tract.user(f"{tract.branch} {target}", operation=EDIT, edit_target=target)
+
+
+async def parted_in_choice(main: AsyncTract) -> None:
+    """Branches that have chosen otherwise in merges that crossed, with no edits of their own."""
+    await main.user("0")
+    await main.tag("e")
+    one, two = await main.fork("one"), await main.fork("two")
+    for tract in (one, two):
+        await tract.user(tract.branch, operation=EDIT, edit_target="e")
+    await main.merge("one")
+    await main.merge("two", on_conflict="theirs")
+    for name in ("fork", "third"):
+        tract = await two.fork(name)
+        await tract.merge("one", on_conflict="theirs")
+        await tract.user(name)
+    await main.user("ours")
+
+
+@pytest.mark.parametrize("prepare", [parted_in_order, parted_in_choice])
+@pytest.mark.parametrize("way", ["ours", "theirs", decided])
+async def test_a_branch_that_was_moved_to_one_that_had_merged_it_is_another(
+    store: TractStore, tmp_path: Path, prepare: Meanwhile, way: Any
+) -> None:
+    """All that it had is there, but not at the beginning, so entries may stand or read otherwise."""
+
+    async def meanwhile(main: AsyncTract) -> None:
+        await main.on("third").merge("main", on_conflict="ours")
+        assert (await main.merge("third")).kind is MergeKind.FAST_FORWARD
+
+    main = store.tract("t")
+    await prepare(main)
+    interruption = Interruption(store, lambda: meanwhile(main))
+    result = await main.merge("fork", on_conflict=way)
+    async with await opened(tmp_path / "twin.db") as twin:
+        same = twin.tract("t")
+        await prepare(same)
+        await meanwhile(same)
+
+        assert result == await same.merge("fork", on_conflict=way)
+        assert await told(store) == await told(twin)
+    assert interruption.happened
+
+
+async def merge_two(main: AsyncTract, number: int) -> None:
+    """Merge two branches at once, one of which has edited `b`."""
+    one, two = await main.fork(f"one-{number}"), await main.fork(f"two-{number}")
+    await one.user(f"b {number}", operation=EDIT, edit_target="b")
+    await two.user(f"two {number}")
+    await asyncio.gather(*(main.merge(each.branch, fast_forward=False) for each in (one, two)))
+
+
+async def test_a_function_may_merge_into_the_branch_itself(
+    store: TractStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even when it is asked again, as the merge is computed anew, and so are those of its own."""
+    monkeypatch.setattr(relations, "_FAR", 0)
+    main = await prepared(store)
+    await main.user("ours of b", operation=EDIT, edit_target="b")
+    asked: list[str] = []
+
+    async def decide(conflict: MergeConflict) -> Any:
+        assert isinstance(conflict.ours, DialogueContent)
+        asked.append(conflict.ours.text)
+        if len(asked) < 4:
+            await merge_two(main, len(asked))
+        return "theirs"
+
+    async with asyncio.timeout(30):
+        result = await main.merge("fork", on_conflict=decide)
+
+    assert (result.kind, asked) == (MergeKind.MERGE, ["ours of b", "b 1", "b 2", "b 3"])
+    assert await texts(main) == ["a", "B", "ours", "two 1", "two 2", "two 3", "theirs"]
+
+
+async def test_a_budgets_callback_may_merge_into_the_branch_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the merge that goes over the budget was computed anew, and so are its own."""
+    monkeypatch.setattr(relations, "_FAR", 0)
+    called: list[int] = []
+    busy = False
+
+    async def callback(tokens: int, _: int) -> None:
+        nonlocal busy
+        if busy:
+            return
+        busy = True
+        called.append(tokens)
+        if len(called) < 4:
+            await merge_two(main, len(called))
+        busy = False
+
+    budget = TokenBudgetConfig(max_tokens=1, action=BudgetAction.CALLBACK, callback=callback)
+    async with TractStore.open(tmp_path / "a.db", config=TractConfig(token_budget=budget)) as store:
+        busy = True
+        main = await prepared(store)
+        busy = False
+        async with asyncio.timeout(30):
+            result = await main.merge("fork", on_conflict="ours")
+
+        assert (result.kind, len(called)) == (MergeKind.MERGE, 4)
+        assert (await main.verify()).faults == ()
+
+
+@pytest.mark.parametrize("function", [False, True])
+async def test_agents_that_have_worked_much_merge_at_once(
+    store: TractStore, monkeypatch: pytest.MonkeyPatch, function: bool
+) -> None:
+    """Together more than can be looked through, so that most have to be computed anew."""
+    monkeypatch.setattr(relations, "_FAR", 100)
+    main = await prepared(store)
+    forks = [await main.fork(f"agent-{number}") for number in range(60)]
+
+    async def work(fork: AsyncTract) -> None:
+        for turn in range(6):
+            await fork.user(f"{fork.branch} {turn}")
+        way: Any = decided if function else "raise"
+        result = await main.merge(fork.branch, fast_forward=False, on_conflict=way)
+        assert (result.kind, len(result.merged)) == (MergeKind.MERGE, 6)
+
+    async with asyncio.timeout(100):
+        await asyncio.gather(*map(work, forks))
+
+    assert len(await texts(main)) == 3 + 60 * 6
+    assert (await main.verify()).faults == ()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5, 20, 60, 200])
+async def test_a_merge_that_is_cancelled_leaves_its_turn_to_the_others(
+    store: TractStore, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    monkeypatch.setattr(relations, "_FAR", 1)
+    main = await prepared(store)
+    forks = [await main.fork(f"agent-{number}") for number in range(8)]
+    for fork in forks:
+        await fork.user(fork.branch)
+        await fork.user("more")
+    merges = [asyncio.create_task(main.merge(fork.branch, fast_forward=False)) for fork in forks]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for merge in merges[::2]:
+        merge.cancel()
+    async with asyncio.timeout(30):
+        await asyncio.wait(merges)
+
+    assert {merge.result().kind for merge in merges[1::2]} == {MergeKind.MERGE}
+    assert (await main.verify()).faults == ()
+
+
 async def test_what_comes_to_the_other_branch_is_left_for_the_next_merge(store: TractStore) -> None:
     main = await prepared(store)
     Interruption(store, lambda: main.on("fork").user("later"))
@@ -410,7 +573,8 @@ async def go_on(doing: Doing, todo: Sequence[Plan], other: str) -> None:
     for plan in todo:
         names = sorted(doing.model.heads)
         chosen = names[plan.branch % len(names)]
-        if chosen != other and plan.kind not in ("cross", "delete"):
+        second = names[plan.other % len(names)]
+        if chosen != other and (plan.kind not in ("cross", "delete") or second != other):
             await doing.do(plan)
 
 

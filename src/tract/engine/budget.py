@@ -69,6 +69,11 @@ class BudgetedCommits:
         self._budget = budget
         self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
+    @property
+    def calls_back(self) -> bool:
+        """Whether a write may run code of the program's own."""
+        return self._budget is not None and self._budget.callback is not None
+
     def write(
         self,
         branch: BranchName,

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Literal, NamedTuple, cast
+from weakref import WeakValueDictionary
 
+import anyio
 from pydantic import BaseModel
 
 from tract.canonical import stored_json
@@ -123,7 +126,11 @@ def checked_way(on_conflict: object) -> OnConflict:
 
 
 class Merger:
-    """Merges branches of one store."""
+    """Merges branches of one store.
+
+    Those that have to be computed anew take turns at their branch, so as not to hinder each other
+    again. A merge gives up its turn before it asks anybody, and takes none where writing might.
+    """
 
     def __init__(
         self,
@@ -142,17 +149,23 @@ class Merger:
         self._drafts = drafts
         self._writer = writer
         self._registry = registry
+        self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
         decided = _Decided(asked.on_conflict)
         squash = None if asked.squash is None else self._squashed(other, asked)
-        for _ in range(_ATTEMPTS):
-            relation = await self._commits.relation(branch, other)
-            try:
-                return await self._attempt(branch, other, relation, asked, decided, squash)
-            except _MovedMeanwhile:
-                continue  # nothing was written: compute the merge anew
+        turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+        for attempt in range(_ATTEMPTS):
+            async with AsyncExitStack() as held:
+                if attempt and not self._writer.calls_back:
+                    await held.enter_async_context(turn)
+                    decided.before_asking = held.aclose
+                relation = await self._commits.relation(branch, other)
+                try:
+                    return await self._attempt(branch, other, relation, asked, decided, squash)
+                except _MovedMeanwhile:
+                    continue  # nothing was written: compute the merge anew
         raise HeadMovedError(relation.ours, await self._refs.head(branch))
 
     async def cherry_pick(self, branch: BranchName, hashes: Sequence[str]) -> list[CommitRecord]:
@@ -356,6 +369,7 @@ class _Decided:
     def __init__(self, on_conflict: OnConflict) -> None:
         self._on_conflict = on_conflict
         self._answers: dict[str, Any] = {}
+        self.before_asking: Callable[[], Awaitable[None]] | None = None
 
     async def on(self, conflict: MergeConflict) -> Any:
         """Return `ours`, `theirs`, or what the function says."""
@@ -363,6 +377,8 @@ class _Decided:
             return self._on_conflict
         question = conflict.model_dump_json()
         if question not in self._answers:
+            if self.before_asking is not None:
+                await self.before_asking()
             answer = self._on_conflict(conflict)
             self._answers[question] = await answer if inspect.isawaitable(answer) else answer
         return self._answers[question]

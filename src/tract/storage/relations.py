@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from tract.exceptions import CommitNotFoundError
 from tract.protocols import CommitStep, TokenUsage
@@ -23,9 +23,11 @@ from tract.storage.repositories import (
 from tract.storage.rows import sound
 from tract.storage.walk import Place, find_place, newest_first, walk_all
 
-__all__ = ["origins", "relation", "sizes", "steps", "still_holds", "survey"]
+__all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
 
-_FAR = 20_000  # commits of the tract, some 50 ms in which nobody else can write
+T = TypeVar("T")
+
+_FAR = 20_000  # commits, of whatever branch: some 50 ms, in which nobody else can write
 
 
 def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
@@ -47,47 +49,70 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
     return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes, squashed)
 
 
+class Allowance:
+    """How many commits may still be looked through by all who share this."""
+
+    def __init__(self) -> None:
+        self._left = _FAR
+
+    def of(self, rows: Iterable[T]) -> Iterator[T]:
+        """Yield *rows* as far as they may be looked through."""
+        for row in rows:
+            if not self._left:
+                return
+            self._left -= 1
+            yield row
+
+
 def still_holds(
-    connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None, basis: MergeBasis
+    connection: sqlite3.Connection,
+    *,
+    tract_id: str,
+    head_hash: str | None,
+    basis: MergeBasis,
+    allowance: Allowance,
 ) -> bool:
     """See `CommitRepository.still_holds`."""
     if head_hash == basis.ours:
         return True
-    new: dict[bytes, bytes | None] = {}
-    goes_on = False
     head = find_place(connection, tract_id, head_hash)
-    wanted = set() if head is None or head_hash in basis.parents else {head.commit_hash}
-    rows = newest_first(connection, sql.WALK_CHANGES, tract_id, head.created_at if head else 0, 2)
-    for key, parent, _, merged, _, target in islice(rows, _FAR) if wanted else ():
+    if head is None or head_hash in basis.parents:
+        return False
+    rows = newest_first(connection, sql.WALK_CHANGES, tract_id, head.created_at, 2)
+    new = _come_since(allowance.of(rows), head, basis)
+    if new is None or any(target in basis.touched for target in new.values()):
+        return False
+    source = bytes.fromhex(basis.theirs)
+    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
+    return not (basis.squash and any(row[0] in new for row in squashed))
+
+
+def _come_since(
+    rows: Iterable[tuple[Any, ...]], head: Place, basis: MergeBasis
+) -> dict[bytes, str | None] | None:
+    """Return the commits that *head* has beyond `basis.ours`, and the entries that they change.
+
+    *rows* are those of `WALK_CHANGES`, newest first. None where it does not go on from there, has something of what the merge brings, or it is too
+    much. To go on is to have `ours` among the first parents: only so our history is a beginning of
+    the new one, and entries keep their order.
+    """
+    new: dict[bytes, str | None] = {}
+    wanted, line, goes_on = {head.commit_hash}, head.commit_hash, False
+    for key, parent, _, merged, _, target in rows:
         if key not in wanted:
             continue
         wanted.remove(key)
-        new[key] = target
-        for commit in filter(None, (parent, merged)):
-            name = commit.hex()
-            if name in basis.brought:
-                return False
-            goes_on = goes_on or name == basis.ours
-            if name not in basis.parents:
-                wanted.add(commit)
+        new[key] = target and target.hex()
+        if key == line:
+            line = parent
+            goes_on = goes_on or (parent is not None and parent.hex() == basis.ours)
+        names = {each.hex() for each in (parent, merged) if each is not None}
+        if not names.isdisjoint(basis.brought):
+            return None
+        wanted.update(bytes.fromhex(name) for name in names - basis.parents.keys())
         if not wanted:
-            break
-    return goes_on and not wanted and not _interferes(connection, tract_id, new, basis)
-
-
-def _interferes(
-    connection: sqlite3.Connection,
-    tract_id: str,
-    new: Mapping[bytes, bytes | None],
-    basis: MergeBasis,
-) -> bool:
-    """Tell whether *new* commits, with their targets, change what a merge has to do."""
-    if any(target is not None and target.hex() in basis.touched for target in new.values()):
-        return True
-    source = bytes.fromhex(basis.theirs)
-    return basis.squash and any(
-        row[0] in new for row in refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
-    )
+            return new if goes_on else None
+    return None
 
 
 def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:

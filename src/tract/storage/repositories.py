@@ -116,9 +116,9 @@ class CommitRepository(ABC):
     async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
         """Tell whether a merge computed from *basis* would be the same on another head.
 
-        It is where that goes on from `basis.ours`, by commits of any number and by merges, and these
-        have nothing of what the merge brings, change no entry that it touches, and for a squash are
-        none of the same. What is too much to look through counts as a no.
+        It is where that goes on from `basis.ours`, which is among its first parents, by commits and
+        merges that have nothing of what the merge brings, change no entry that it touches, and for
+        a squash are none of the same. What is too much to look through counts as a no.
         """
 
     @abstractmethod

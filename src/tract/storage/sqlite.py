@@ -108,7 +108,13 @@ class SqliteCommitRepository(CommitRepository):
 
     async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
         return await self._database.read(
-            partial(relations.still_holds, tract_id=tract_id, head_hash=head_hash, basis=basis)
+            partial(
+                relations.still_holds,
+                tract_id=tract_id,
+                head_hash=head_hash,
+                basis=basis,
+                allowance=relations.Allowance(),
+            )
         )
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:

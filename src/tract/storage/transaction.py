@@ -26,7 +26,7 @@ from tract.storage import statements as sql
 from tract.storage.branching import is_kept
 from tract.storage.config_index import create_config_index
 from tract.storage.names import digest, key_of, no_branch, tag_name
-from tract.storage.relations import still_holds
+from tract.storage.relations import Allowance, still_holds
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
@@ -51,6 +51,7 @@ class WriteTransaction(SpoolWrites):
     ) -> None:
         super().__init__(connection, clock)
         self._tips = tips or Tips(connection)
+        self._allowance = Allowance()
         self.reported: set[str] = set()
         """Tracts of which usage was kept."""
 
@@ -85,7 +86,13 @@ class WriteTransaction(SpoolWrites):
     ) -> list[CommitRecord]:
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
         head = self._tips.of(branch).head
-        if not still_holds(self._connection, tract_id=branch.tract_id, head_hash=head, basis=basis):
+        if not still_holds(
+            self._connection,
+            tract_id=branch.tract_id,
+            head_hash=head,
+            basis=basis,
+            allowance=self._allowance,
+        ):
             raise OutdatedMergeError
         return self.commit(branch, drafts, expected_head)
 
