@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,172 +13,38 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.counters import WordCounter
 from support.doing import Doing, decided
-from support.drafts import ticking
+from support.meanwhile import (
+    EDIT,
+    HARMLESS,
+    HINDERING,
+    SQUASH,
+    Interruption,
+    Meanwhile,
+    many,
+    opened,
+    prepared,
+    texts,
+    told,
+)
 from support.plans import WAYS, Plan, plans
 from tract import (
     AsyncTract,
-    BudgetAction,
-    BudgetExceededError,
-    CommitOperation,
     DialogueContent,
-    MergeConflict,
     MergeConflictError,
     MergeKind,
-    Priority,
-    TokenBudgetConfig,
-    TractConfig,
     TractStore,
 )
-from tract.runtime import Options, Runtime
 from tract.storage import relations
 
-EDIT = CommitOperation.EDIT
-SQUASH = DialogueContent(role="user", text="squashed")
-Meanwhile = Callable[[AsyncTract], Awaitable[Any]]
-
-
-async def opened(path: Path, budget: int | None = None) -> TractStore:
-    """Open a store whose clock ticks, so that two stores can make the same hashes."""
-    config = TractConfig()
-    if budget is not None:
-        limit = TokenBudgetConfig(max_tokens=budget, action=BudgetAction.REJECT)
-        config = TractConfig(token_budget=limit)
-    return TractStore(
-        await Runtime.open(str(path), Options(config, WordCounter(), None, ticking()))
-    )
-
-
-async def prepared(store: TractStore) -> AsyncTract:
-    """Make branches that share two entries, each with one of its own; return `main`.
-
-    `fork` has edited `b`.
-    """
-    main = store.tract("t")
-    for text in "ab":
-        await main.user(text)
-        await main.tag(text)
-    for tract, text in (
-        (await main.fork("fork"), "theirs"),
-        (await main.fork("third"), "third"),
-        (main, "ours"),
-    ):
-        await tract.user(text)
-        await tract.tag(text)
-    await main.on("fork").user("B", operation=EDIT, edit_target="b")
-    return main
-
-
-class Interruption:
-    """Something that is done once, right before the next merge is written."""
-
-    def __init__(self, store: TractStore, meanwhile: Callable[[], Awaitable[Any]]) -> None:
-        self.happened = False
-        self.attempts = 0
-        """Merges of the one that was interrupted that were to be written."""
-        writer = store._runtime.writer
-        merge = writer.merge
-
-        async def interrupted(*given: Any, **options: Any) -> Any:
-            if not self.happened:
-                self.happened = True
-                await meanwhile()
-                self.attempts = 0
-            self.attempts += 1
-            return await merge(*given, **options)
-
-        writer.merge = interrupted  # type: ignore[method-assign]
-
-
-async def told(store: TractStore) -> list[Any]:
-    """Return all that a store tells of its tract, the hashes included."""
-    main = store.tract("t")
-    branches = await main.branches()
-    handles = [store.tract("t", branch=branch.name) for branch in branches]
-    return [
-        branches,
-        await main.reflog(),
-        await main.origins(),
-        await main.verify(),
-        [await handle.log(None) for handle in handles],
-        [await handle.compile() for handle in handles],
-    ]
+ALL = HARMLESS | HINDERING
+every_way = pytest.mark.parametrize("squash", [None, SQUASH], ids=["merged", "squashed"])
 
 
 @pytest_asyncio.fixture
 async def store(db_path: Path) -> AsyncIterator[TractStore]:
     async with await opened(db_path) as store:
         yield store
-
-
-async def texts(tract: AsyncTract) -> list[str]:
-    context = await tract.compile(aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
-
-
-async def many(main: AsyncTract) -> None:
-    for number in range(30):
-        await main.user(str(number))
-
-
-async def edit_own(main: AsyncTract) -> None:
-    new = await main.user("new")
-    for target in ("ours", new.commit_hash):
-        await main.user("edited", operation=EDIT, edit_target=target)
-        await main.annotate(target, Priority.SKIP)
-
-
-async def merge_third(main: AsyncTract) -> None:
-    third = main.on("third")
-    await third.user("edited there", operation=EDIT, edit_target="third")
-    assert (await main.merge("third")).kind is MergeKind.MERGE
-
-
-async def edit_shared(main: AsyncTract) -> None:
-    await main.user("edited", operation=EDIT, edit_target="a")
-
-
-async def recreate(main: AsyncTract) -> None:
-    """The same head, by another branch of that name."""
-    other = await main.fork("again")
-    await other.delete_branch("main", force=True)
-    await other.fork("main")
-
-
-HARMLESS: dict[str, Meanwhile] = {
-    "commits": many,
-    "edits of entries that are ours alone": edit_own,
-    "a merge of another branch": merge_third,
-    "a branch made anew": recreate,
-    "an edit of an entry that is not changed there": edit_shared,
-    "an annotation of such an entry": lambda main: main.annotate("a", Priority.PINNED),
-}
-
-
-async def edit_changed(main: AsyncTract) -> None:
-    await main.user("edited", operation=EDIT, edit_target="b")
-
-
-async def merge_an_edit(main: AsyncTract) -> None:
-    """What somebody else has changed of it comes by a merge."""
-    third = main.on("third")
-    await third.user("edited", operation=EDIT, edit_target="b")
-    await main.merge("third")
-
-
-HINDERING: dict[str, Meanwhile] = {
-    "an edit of the same entry": edit_changed,
-    "an annotation of it": lambda main: main.annotate("b", Priority.PINNED),
-    "a merge with such an edit": merge_an_edit,
-    "the same merge": lambda main: main.merge("fork"),
-    "the same squash": lambda main: main.merge("fork", squash=SQUASH),
-    "a reset": lambda main: main.reset("a"),
-}
-
-
-ALL = HARMLESS | HINDERING
-every_way = pytest.mark.parametrize("squash", [None, SQUASH], ids=["merged", "squashed"])
 
 
 @every_way
@@ -297,112 +163,6 @@ async def test_a_branch_that_was_moved_to_one_that_had_merged_it_is_another(
     assert interruption.happened
 
 
-async def merge_two(main: AsyncTract, number: int) -> None:
-    """Merge two branches at once, one of which has edited `b`."""
-    one, two = await main.fork(f"one-{number}"), await main.fork(f"two-{number}")
-    await one.user(f"b {number}", operation=EDIT, edit_target="b")
-    await two.user(f"two {number}")
-    await asyncio.gather(*(main.merge(each.branch, fast_forward=False) for each in (one, two)))
-
-
-async def test_a_function_may_merge_into_the_branch_itself(
-    store: TractStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Even when it is asked again, as the merge is computed anew, and so are those of its own."""
-    monkeypatch.setattr(relations, "_FAR", 0)
-    main = await prepared(store)
-    await main.user("ours of b", operation=EDIT, edit_target="b")
-    asked: list[str] = []
-
-    async def decide(conflict: MergeConflict) -> Any:
-        assert isinstance(conflict.ours, DialogueContent)
-        asked.append(conflict.ours.text)
-        if len(asked) < 4:
-            await merge_two(main, len(asked))
-        return "theirs"
-
-    async with asyncio.timeout(30):
-        result = await main.merge("fork", on_conflict=decide)
-
-    assert (result.kind, asked) == (MergeKind.MERGE, ["ours of b", "b 1", "b 2", "b 3"])
-    assert await texts(main) == ["a", "B", "ours", "two 1", "two 2", "two 3", "theirs"]
-
-
-async def test_a_budgets_callback_may_merge_into_the_branch_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Even where the merge that goes over the budget was computed anew, and so are its own."""
-    monkeypatch.setattr(relations, "_FAR", 0)
-    called: list[int] = []
-    busy = False
-
-    async def callback(tokens: int, _: int) -> None:
-        nonlocal busy
-        if busy:
-            return
-        busy = True
-        called.append(tokens)
-        if len(called) < 4:
-            await merge_two(main, len(called))
-        busy = False
-
-    budget = TokenBudgetConfig(max_tokens=1, action=BudgetAction.CALLBACK, callback=callback)
-    async with TractStore.open(tmp_path / "a.db", config=TractConfig(token_budget=budget)) as store:
-        busy = True
-        main = await prepared(store)
-        busy = False
-        async with asyncio.timeout(30):
-            result = await main.merge("fork", on_conflict="ours")
-
-        assert (result.kind, len(called)) == (MergeKind.MERGE, 4)
-        assert (await main.verify()).faults == ()
-
-
-@pytest.mark.parametrize("function", [False, True])
-async def test_agents_that_have_worked_much_merge_at_once(
-    store: TractStore, monkeypatch: pytest.MonkeyPatch, function: bool
-) -> None:
-    """Together more than can be looked through, so that most have to be computed anew."""
-    monkeypatch.setattr(relations, "_FAR", 100)
-    main = await prepared(store)
-    forks = [await main.fork(f"agent-{number}") for number in range(60)]
-
-    async def work(fork: AsyncTract) -> None:
-        for turn in range(6):
-            await fork.user(f"{fork.branch} {turn}")
-        way: Any = decided if function else "raise"
-        result = await main.merge(fork.branch, fast_forward=False, on_conflict=way)
-        assert (result.kind, len(result.merged)) == (MergeKind.MERGE, 6)
-
-    async with asyncio.timeout(100):
-        await asyncio.gather(*map(work, forks))
-
-    assert len(await texts(main)) == 3 + 60 * 6
-    assert (await main.verify()).faults == ()
-
-
-@pytest.mark.parametrize("turns", [0, 1, 5, 20, 60, 200])
-async def test_a_merge_that_is_cancelled_leaves_its_turn_to_the_others(
-    store: TractStore, monkeypatch: pytest.MonkeyPatch, turns: int
-) -> None:
-    monkeypatch.setattr(relations, "_FAR", 1)
-    main = await prepared(store)
-    forks = [await main.fork(f"agent-{number}") for number in range(8)]
-    for fork in forks:
-        await fork.user(fork.branch)
-        await fork.user("more")
-    merges = [asyncio.create_task(main.merge(fork.branch, fast_forward=False)) for fork in forks]
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    for merge in merges[::2]:
-        merge.cancel()
-    async with asyncio.timeout(30):
-        await asyncio.wait(merges)
-
-    assert {merge.result().kind for merge in merges[1::2]} == {MergeKind.MERGE}
-    assert (await main.verify()).faults == ()
-
-
 async def test_what_comes_to_the_other_branch_is_left_for_the_next_merge(store: TractStore) -> None:
     main = await prepared(store)
     Interruption(store, lambda: main.on("fork").user("later"))
@@ -444,71 +204,6 @@ async def test_what_is_too_much_to_look_through_has_it_computed_anew(
 
     assert (await main.merge("fork")).kind is MergeKind.MERGE
     assert interruption.attempts == attempts
-
-
-@pytest.mark.parametrize("name", ["commits", "the same merge"])
-async def test_a_budget_counts_what_is_brought_once(
-    store: TractStore, tmp_path: Path, name: str
-) -> None:
-    """And against the context that it is brought to."""
-    main = await prepared(store)
-    await ALL[name](main)
-    await main.merge("fork")
-    tokens = (await main.compile()).token_count
-    kinds: list[str | None] = []
-    for short in (0, 1):
-        async with await opened(tmp_path / f"{short}.db", tokens - short) as other:
-            same = await prepared(other)
-            Interruption(other, lambda same=same: ALL[name](same))  # type: ignore[misc]
-            try:
-                kinds.append((await same.merge("fork")).kind)
-            except BudgetExceededError:
-                kinds.append(None)
-
-    assert kinds == [{"commits": "merge", "the same merge": "up-to-date"}[name], None]
-
-
-@pytest.mark.parametrize("others", [1, 16])
-async def test_writers_without_pause_do_not_hinder_a_merge(store: TractStore, others: int) -> None:
-    main = await prepared(store)
-    go_on = True
-
-    async def write() -> None:
-        while go_on:
-            await main.user("written")
-
-    writers = [asyncio.create_task(write()) for _ in range(others)]
-    async with asyncio.timeout(60):
-        for number in range(5):
-            fork = await main.fork(f"fork-{number}")
-            await fork.user(f"of fork {number}")
-            result = await main.merge(fork.branch)
-            assert result.kind in (MergeKind.MERGE, MergeKind.FAST_FORWARD)
-    go_on = False
-    await asyncio.gather(*writers)
-
-    shown = [text for text in await texts(main) if text.startswith("of fork")]
-    assert shown == [f"of fork {number}" for number in range(5)]
-    assert (await main.verify()).faults == ()
-
-
-async def test_a_hundred_agents_merge_at_once(store: TractStore) -> None:
-    """Twice each, into the branch that all of them were forked from."""
-    main = await prepared(store)
-
-    async def work(number: int) -> None:
-        fork = await main.fork(f"agent-{number}")
-        for turn in range(2):
-            await fork.user(f"{number} {turn}")
-            result = await main.merge(fork.branch, fast_forward=False)
-            assert (result.kind, len(result.merged)) == (MergeKind.MERGE, 1)
-
-    async with asyncio.timeout(100):
-        await asyncio.gather(*(work(number) for number in range(100)))
-
-    shown = (await texts(main))[3:]
-    assert sorted(shown) == sorted(f"{number} {turn}" for number in range(100) for turn in range(2))
-    assert (await main.verify()).faults == ()
 
 
 class Case(NamedTuple):
