@@ -38,9 +38,12 @@ async def use(path):
         await tract.merge("other")
         await tract.diff("main", "other"), await tract.compare(["main", "other"])
         await tract.stats(), await tract.reflog(), await tract.tag("here"), await tract.origins()
+        await tract.cherry_pick(first.commit_hash)
+        await tract.compile(), await tract.record_usage({"prompt_tokens": 1, "completion_tokens": 1})
+        await other.reset(first.commit_hash), await tract.get_content(first.commit_hash)
         await store.create_config_index("model")
-        assert len(await tract.query_by_config("model", "=", "m")) == 1
-        assert len(await tract.query(config("model") == "m")) == 1
+        assert len(await tract.query_by_config("model", "=", "m")) == 2
+        assert len(await tract.query(config("model") == "m")) == 2
         async for info in tract.watch():
             break
         assert (await tract.verify()).faults == ()

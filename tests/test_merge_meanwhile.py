@@ -21,11 +21,11 @@ from support.meanwhile import (
     SQUASH,
     Interruption,
     Meanwhile,
+    everything,
     many,
     opened,
     prepared,
     texts,
-    told,
 )
 from support.plans import WAYS, Plan, plans
 from tract import (
@@ -82,7 +82,7 @@ async def test_a_merge_is_as_if_what_came_meanwhile_had_come_before(
         await ALL[name](same)
 
         assert result == await same.merge("fork", squash=squash, on_conflict="ours")
-        assert await told(store) == await told(twin)
+        assert await everything(store) == await everything(twin)
     assert interruption.happened
 
 
@@ -159,7 +159,7 @@ async def test_a_branch_that_was_moved_to_one_that_had_merged_it_is_another(
         await meanwhile(same)
 
         assert result == await same.merge("fork", on_conflict=way)
-        assert await told(store) == await told(twin)
+        assert await everything(store) == await everything(twin)
     assert interruption.happened
 
 
@@ -252,7 +252,7 @@ async def compare(folder: Path, case: Case) -> None:
             await go_on(two, case.meanwhile, other)
 
         assert await merged(two.tract(branch), other, case) == result
-        assert await told(store) == await told(twin)
+        assert await everything(store) == await everything(twin)
 
 
 async def done(store: TractStore, todo: Sequence[Plan]) -> Doing:

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from support.branched import Branched
 from support.doing import Doing
 from support.drafts import ticking
+from support.meanwhile import everything
 from support.naive import messages, shown
 from support.plans import Plan, plans
 from tract import AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
@@ -114,20 +115,6 @@ async def check_reflog(doing: Doing) -> None:
     model = doing.model
     heads = {name: doing.hashes[n] for name, n in model.heads.items() if n is not None}
     assert {name: head for name, head in at.items() if head is not None} == heads
-
-
-async def everything(store: TractStore) -> list[Any]:
-    """Return all that a store tells of its tract, the hashes included."""
-    main = store.tract("t")
-    branches = await main.branches()
-    handles = [store.tract("t", branch=branch.name) for branch in branches]
-    return [
-        branches,
-        await main.reflog(),
-        await main.origins(),
-        [await handle.log(None) for handle in handles],
-        [await handle.compile() for handle in handles],
-    ]
 
 
 async def run(folder: Path, todo: Sequence[Plan]) -> None:

@@ -28,11 +28,11 @@ __all__ = [
     "SQUASH",
     "Interruption",
     "Meanwhile",
+    "everything",
     "many",
     "opened",
     "prepared",
     "texts",
-    "told",
 ]
 
 EDIT = CommitOperation.EDIT
@@ -89,10 +89,10 @@ class Interruption:
             self.attempts += 1
             return await merge(*given, **options)
 
-        writer.merge = interrupted  # type: ignore[method-assign]
+        writer.merge = interrupted  # type: ignore[method-assign]  # that is the interruption
 
 
-async def told(store: TractStore) -> list[Any]:
+async def everything(store: TractStore) -> list[Any]:
     """Return all that a store tells of its tract, the hashes included."""
     main = store.tract("t")
     branches = await main.branches()

@@ -82,9 +82,11 @@ def still_holds(
     new = _come_since(allowance.of(rows), head, basis)
     if new is None or any(target in basis.touched for target in new.values()):
         return False
+    if not basis.squash:
+        return True
     source = bytes.fromhex(basis.theirs)
     squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
-    return not (basis.squash and any(row[0] in new for row in squashed))
+    return not any(row[0] in new for row in squashed)
 
 
 def _come_since(
@@ -92,9 +94,10 @@ def _come_since(
 ) -> dict[bytes, str | None] | None:
     """Return the commits that *head* has beyond `basis.ours`, and the entries that they change.
 
-    *rows* are those of `WALK_CHANGES`, newest first. None where it does not go on from there, has something of what the merge brings, or it is too
-    much. To go on is to have `ours` among the first parents: only so our history is a beginning of
-    the new one, and entries keep their order.
+    *rows* are those of `WALK_CHANGES`, newest first. None where the head does not go on from there
+    or has something of what the merge brings, and where there are too few rows to tell. To go on
+    is to have `ours` among the first parents: only so our history is a beginning of the new one,
+    and entries keep their order.
     """
     new: dict[bytes, str | None] = {}
     wanted, line, goes_on = {head.commit_hash}, head.commit_hash, False
