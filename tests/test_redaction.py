@@ -208,7 +208,9 @@ async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted(
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", 5, SecretStr(SECRET), lambda: SECRET, math.nan, [object()]], ids=repr
+    "value",
+    [None, "", 5, SecretStr(SECRET), lambda: SECRET, math.nan, [object()]],
+    ids=["none", "empty", "number", "secret", "function", "nan", "objects"],
 )
 async def test_whatever_stands_at_such_a_key_is_redacted(tract: AsyncTract, value: Any) -> None:
     """Values that JSON cannot hold among them: clients wrap their keys, or take functions."""

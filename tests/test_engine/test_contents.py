@@ -78,7 +78,7 @@ STRICT = {"content_type": "strict", "at": datetime(2025, 1, 1, 9, tzinfo=UTC), "
         ({"content_type": "output", "text": "x", "format": "html"}, "format"),
         ({"content_type": "artifact", "content": "x"}, "artifact_type"),
         ({"content_type": "freeform"}, "payload"),
-        ({"content_type": "freeform", "payload": datetime.now(UTC)}, "payload"),
+        ({"content_type": "freeform", "payload": datetime(2026, 1, 2, tzinfo=UTC)}, "payload"),
         (Renamed(other=1), ""),
         ("text", ""),
         (None, ""),

@@ -267,7 +267,11 @@ def test_another_process_of_the_same_number_is_not_the_owner() -> None:
     assert is_gone(owner(started="1"), 0)
 
 
-@pytest.mark.parametrize("theirs", [owner(host="another"), "{}", "nonsense", "[]"])
+@pytest.mark.parametrize(
+    "theirs",
+    [owner(host="another"), "{}", "nonsense", "[]"],
+    ids=["another host", "nothing", "nonsense", "a list"],
+)
 def test_an_owner_who_cannot_be_judged_is_gone_after_a_minute_of_silence(theirs: str) -> None:
     assert not is_gone(theirs, PATIENCE)
     assert is_gone(theirs, PATIENCE + 1)
