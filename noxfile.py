@@ -10,6 +10,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
+PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -52,15 +54,20 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the wheel as it ships, with branch coverage; arguments go to pytest.
+    """Test the wheel as it ships, on every core, with branch coverage; arguments go to pytest.
 
-    The coverage asked for holds for the whole suite, so not where arguments select from it.
+    Without arguments all tests run but the long ones, and their coverage has a threshold.
     """
     session.install(".", *_group("tests"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    threshold = () if session.posargs else ("--fail-under=95",)
-    session.run("coverage", "report", *threshold)
+    selected = session.posargs or ["-m", "not long", "--cov-fail-under=95"]
+    session.run("pytest", *PARALLEL, "--cov", "--cov-report=term:skip-covered", *selected)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run the tests that take long: properties, models and short torture; arguments go to pytest."""
+    session.install(".", *_group("tests"))
+    session.run("pytest", *PARALLEL, "-m", "long", *session.posargs)
 
 
 @nox.session
@@ -68,7 +75,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with each runtime dependency at its lower bound; arguments go to pytest."""
     pins = [_lowest(dependency) for dependency in PYPROJECT["project"]["dependencies"]]
     session.install(".", *pins, *_group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -232,6 +232,7 @@ cases = st.builds(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(cases)
 def test_any_merge_is_as_if_what_came_meanwhile_had_come_before(case: Case) -> None:

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 
 from support.branched import Branched
@@ -19,6 +20,8 @@ from support.naive import messages, shown
 from support.plans import Plan, plans
 from tract import AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
 from tract.runtime import Options, Runtime
+
+pytestmark = pytest.mark.long
 
 VIEWS: list[dict[str, Any]] = [
     {"include_edit_annotations": marks, "aggregate_same_role": joined}

@@ -13,6 +13,8 @@ import pytest
 
 from support.stateful.machine import compare
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = 25
 
 

@@ -30,6 +30,8 @@ from tract import (
     TractConfig,
 )
 
+pytestmark = pytest.mark.long
+
 VIEWS: list[dict[str, Any]] = [
     {"include_edit_annotations": marks, "aggregate_same_role": joined}
     for marks, joined in product([False, True], repeat=2)

@@ -141,6 +141,7 @@ def test_overhead_of_a_known_role_needs_no_vocabulary(role: str) -> None:
     assert counter._encoding is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding_name", PROVEN)
 @given(before=TEXTS, text=TEXTS)
 @settings(max_examples=4000, deadline=None)

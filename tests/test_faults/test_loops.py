@@ -144,6 +144,7 @@ for number in range(60):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are seen in /proc")
 @every_loop
 def test_many_loops_one_after_the_other_leave_no_file_and_no_thread_open(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.torture import short_form
 from torture import cancellation
 from torture.moves import CALLS
 from torture.victims import public_calls
+
+pytestmark = pytest.mark.long
 
 [CANCELLATION] = cancellation.FAULTS
 

@@ -21,6 +21,8 @@ from torture.register import FAULTS
 from torture.results import Outcome, markdown, summary
 from torture.run import main
 
+pytestmark = pytest.mark.long
+
 MACHINE = dict.fromkeys(("processor", "cores", "system", "date", "python", "sqlite"), "some")
 
 

@@ -11,6 +11,8 @@ from support.torture import short_form
 from torture import fuzz
 from torture.model import Fault
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("fault", fuzz.FAULTS, ids=lambda fault: fault.name)
 async def test_nothing_breaks_on_hostile_input(fault: Fault[Any], tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from support.torture import short_form
 from torture import kills
 from torture.model import Fault
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("fault", kills.FAULTS, ids=lambda fault: fault.name)
 async def test_a_killed_process_loses_nothing(fault: Fault[Any], tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.torture import short_form
 from torture import long_life
+
+pytestmark = pytest.mark.long
 
 
 async def test_a_long_life_keeps_nothing_but_the_database(tmp_path: Path) -> None:

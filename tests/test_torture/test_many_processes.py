@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.torture import short_form
 from torture import many_processes
+
+pytestmark = pytest.mark.long
 
 COMMITS, EXPECTED_HEAD = many_processes.FAULTS
 

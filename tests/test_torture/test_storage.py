@@ -11,6 +11,8 @@ from support.torture import short_form
 from torture import storage
 from torture.model import Fault
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("fault", storage.FAULTS, ids=lambda fault: fault.name)
 async def test_a_fault_of_the_storage_loses_nothing(fault: Fault[Any], tmp_path: Path) -> None:
