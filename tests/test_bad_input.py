@@ -540,7 +540,6 @@ async def test_a_limit_beyond_what_sql_can_bind_is_no_limit(world: World) -> Non
 BAD_USAGES: dict[str, tuple[Any, str]] = {
     "empty": ({}, "prompt_tokens"),
     "unknown shape": ({"tokens": 5}, "prompt_tokens"),
-    "None": (None, "NoneType"),
     "number": (5, "int"),
     "text": ("5", "str"),
     "negative prompt": (TokenUsage(-1), "usage.prompt_tokens"),

@@ -249,10 +249,10 @@ async def test_content_over_the_limit_names_the_field() -> None:
 async def test_annotating_no_hash_is_the_same_error_in_a_batch(target: Any) -> None:
     async with AsyncTract.open(tract_id="t") as tract:
         with pytest.raises(CommitNotFoundError):
-            await tract.annotate(target, "skip")  # type: ignore[arg-type]  # a value will do
+            await tract.annotate(target, "skip")  # a value will do
         with pytest.raises(CommitNotFoundError):
             async with tract.batch() as batch:
-                batch.annotate(target, "skip")  # type: ignore[arg-type]  # a value will do
+                batch.annotate(target, "skip")  # a value will do
 
 
 @pytest.mark.parametrize("moment", ["2026-01-01T00:00:00Z", date(2026, 1, 1), 1767225600])
@@ -309,7 +309,7 @@ async def written(path: Path) -> list[str]:
     """Return the hashes of three commits, the first of which is annotated."""
     async with AsyncTract.open(path, tract_id="t") as tract:
         hashes = [(await tract.user(text)).commit_hash for text in ("a", "b", "c")]
-        await tract.annotate(hashes[0], "pinned")  # type: ignore[arg-type]  # a value will do
+        await tract.annotate(hashes[0], "pinned")
     return hashes
 
 

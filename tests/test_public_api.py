@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 import tract
+from support.signatures import types_named_in_public
 from tract import (
     UNSET,
     AsyncTract,
@@ -117,10 +118,33 @@ ERRORS = {
     "TokenizerUnavailableError",
     "TractError",
 }
+TYPES = {
+    "AnthropicArguments",
+    "BudgetCallback",
+    "CommitOptions",
+    "ConfigField",
+    "OnConflict",
+    "OnInterrupt",
+    "Opening",
+    "Operand",
+    "OperandKind",
+    "RecordOptions",
+    "Resolution",
+    "Unset",
+    "UnsetType",
+}
+OPAQUE = {"Snapshot"}  # what the default compiler's CompileSnapshot is; callers only hand it on
 FORMATS = {"from_openai", "to_anthropic", "to_openai"}
 FUNCTIONS = FORMATS | {"config"}
 EXPORTED = (
-    FACADES | CONTENTS | MODELS | ENUMS_AND_CONFIG | PROTOCOLS_AND_COUNTERS | ERRORS | FUNCTIONS
+    FACADES
+    | CONTENTS
+    | MODELS
+    | ENUMS_AND_CONFIG
+    | PROTOCOLS_AND_COUNTERS
+    | ERRORS
+    | FUNCTIONS
+    | TYPES
 )
 
 POSITIONAL, KEYWORD = "positional", "keyword"
@@ -166,7 +190,10 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (AsyncTract.head, []),
     (AsyncTract.get_commit, [("commit_hash", POSITIONAL, REQUIRED)]),
-    (AsyncTract.get_content, [("commit_hash", POSITIONAL, REQUIRED)]),
+    (
+        AsyncTract.get_content,
+        [("commit_hash", POSITIONAL, REQUIRED), ("as_", KEYWORD, BaseModel)],
+    ),
     (AsyncTract.log, [("limit", POSITIONAL, 10), ("before", KEYWORD, None)]),
     (
         AsyncTract.annotate,
@@ -272,6 +299,14 @@ def test_the_root_exports_exactly_the_documented_names() -> None:
     assert set(tract.__all__) == EXPORTED
 
 
+def test_every_type_that_a_public_signature_names_is_exported() -> None:
+    named = types_named_in_public()
+    missing = named.keys() - set(tract.__all__) - OPAQUE
+
+    assert {name: sorted(named[name]) for name in sorted(missing)} == {}
+    assert named.keys() >= {"OnConflict", "CommitInfo", "ConfigField", "Opening", "UnsetType"}
+
+
 def test_every_exported_name_is_there_once_and_in_order() -> None:
     names = tract.__all__
 
@@ -332,7 +367,7 @@ def test_a_call_takes_exactly_what_is_documented(
 def test_the_shorthands_take_the_keywords_of_commit(call: Any) -> None:
     (options,) = [p for p in inspect.signature(call).parameters.values() if p.kind is p.VAR_KEYWORD]
     fields = {name for name, *_ in [*COMMIT_KEYWORDS, EXPECTED_HEAD]}
-    typed = inspect.get_annotations(tract.tract.CommitOptions)
+    typed = inspect.get_annotations(tract.CommitOptions)
 
     assert "Unpack" in str(options.annotation)
     assert set(typed) == fields

@@ -79,9 +79,9 @@ async def test_an_append_an_edit_and_an_annotation_fold_forward() -> None:
         await tract.compile()
         await tract.assistant("y")
         await tract.compile()
-        await tract.user("z", operation="edit", edit_target=info.commit_hash)  # type: ignore[arg-type]
+        await tract.user("z", operation="edit", edit_target=info.commit_hash)
         await tract.compile()
-        await tract.annotate(info.commit_hash, "pinned")  # type: ignore[arg-type]
+        await tract.annotate(info.commit_hash, "pinned")
         await tract.compile()
 
         assert (store.cache_info().misses, store.cache_info().folds) == (1, 3)

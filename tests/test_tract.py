@@ -200,7 +200,7 @@ async def test_an_operation_may_be_given_by_its_value(tract: AsyncTract) -> None
     info = await tract.user("a")
     edit = await tract.user(
         "b",
-        operation="edit",  # type: ignore[arg-type]
+        operation="edit",
         edit_target=info.commit_hash,
     )
 

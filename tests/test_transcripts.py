@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
 from tract import (
+    AnthropicArguments,
     AsyncTract,
     ContentModel,
     FreeformContent,
@@ -63,7 +64,7 @@ def valid(messages: Messages) -> bool:
     return True
 
 
-def valid_arguments(arguments: dict[str, Any]) -> bool:
+def valid_arguments(arguments: AnthropicArguments) -> bool:
     for message in ANTHROPIC.validate_python(arguments["messages"]):
         if not isinstance(message["content"], str):
             list(message["content"])
@@ -214,7 +215,7 @@ def assistant_turn(draw: st.DrawFn, turn: int) -> Messages:
     return [{"role": "assistant", "content": text, "tool_calls": calls}, *results]
 
 
-async def compiled(contents: list[ContentModel]) -> tuple[Messages, dict[str, Any], bool]:
+async def compiled(contents: list[ContentModel]) -> tuple[Messages, AnthropicArguments, bool]:
     async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
         async with tract.batch() as batch:
             for content in contents:

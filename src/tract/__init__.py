@@ -8,6 +8,7 @@ from __future__ import annotations
 from tract.batch import Batch, StagedCommit
 from tract.engine.cache import CacheInfo
 from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.merging import OnConflict, Resolution
 from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
 from tract.engine.watching import Watch
 from tract.exceptions import (
@@ -35,10 +36,11 @@ from tract.exceptions import (
 )
 from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import from_openai, to_openai
+from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyFault, VerifyReport
 from tract.models.conditions import ConfigTerm, config
-from tract.models.config import BudgetAction, TokenBudgetConfig, TractConfig
+from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
 from tract.models.content import (
     ArtifactContent,
     Content,
@@ -51,7 +53,7 @@ from tract.models.content import (
     ToolIOContent,
 )
 from tract.models.merging import MergeContent
-from tract.models.query import ConfigCondition
+from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -71,6 +73,7 @@ from tract.models.refs import (
 from tract.models.watching import BranchReset
 from tract.protocols import (
     UNSET,
+    AnthropicArguments,
     CommitStep,
     CompiledContext,
     CompileSnapshot,
@@ -79,15 +82,19 @@ from tract.protocols import (
     TokenCounter,
     TokenUsage,
     ToolCall,
+    Unset,
+    UnsetType,
 )
 from tract.recovery import LeftStream
 from tract.store import TractStore
-from tract.stream import Recording, Stream
-from tract.tract import AsyncTract
+from tract.stream import OnInterrupt, Recording, Stream
+from tract.streaming import RecordOptions
+from tract.tract import AsyncTract, CommitOptions
 
 __all__ = [
     "UNSET",
     "AnnotationContent",
+    "AnthropicArguments",
     "ArtifactContent",
     "AsyncTract",
     "BaseTokenCounter",
@@ -101,15 +108,18 @@ __all__ = [
     "BranchReset",
     "BranchStats",
     "BudgetAction",
+    "BudgetCallback",
     "BudgetExceededError",
     "CacheInfo",
     "CommitInfo",
     "CommitNotFoundError",
     "CommitOperation",
+    "CommitOptions",
     "CommitStep",
     "CompileSnapshot",
     "CompiledContext",
     "ConfigCondition",
+    "ConfigField",
     "ConfigTerm",
     "ConflictKind",
     "Content",
@@ -133,6 +143,11 @@ __all__ = [
     "MergeResult",
     "Message",
     "NullTokenCounter",
+    "OnConflict",
+    "OnInterrupt",
+    "Opening",
+    "Operand",
+    "OperandKind",
     "Origin",
     "OriginKind",
     "OutputContent",
@@ -140,9 +155,11 @@ __all__ = [
     "PriorityAnnotation",
     "QueryError",
     "ReasoningContent",
+    "RecordOptions",
     "Recording",
     "RefNameError",
     "ReflogEntry",
+    "Resolution",
     "SchemaVersionError",
     "StagedCommit",
     "StorageError",
@@ -163,6 +180,8 @@ __all__ = [
     "TractConfig",
     "TractError",
     "TractStore",
+    "Unset",
+    "UnsetType",
     "VerifyFault",
     "VerifyReport",
     "Watch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
@@ -77,11 +77,11 @@ class Batch:
         self,
         content: BaseModel | Mapping[str, Any],
         *,
-        operation: CommitOperation = CommitOperation.APPEND,
+        operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND,
         message: str | None = None,
         edit_target: str | StagedCommit | None = None,
-        metadata: dict[str, Any] | None = None,
-        generation_config: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
     ) -> StagedCommit:
         """Stage one commit; the arguments are those of `AsyncTract.commit`.
 
@@ -98,7 +98,11 @@ class Batch:
         return self._stage(self._runtime.drafts.stage(given))
 
     def annotate(
-        self, target: str | StagedCommit, priority: Priority, *, reason: str | None = None
+        self,
+        target: str | StagedCommit,
+        priority: Priority | Literal["skip", "normal", "pinned"],
+        *,
+        reason: str | None = None,
     ) -> StagedCommit:
         """Stage a priority for an entry; the arguments are those of `AsyncTract.annotate`.
 

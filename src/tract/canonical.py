@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Container
-from typing import Any
+from collections.abc import Container, Mapping
+from typing import Any, cast
 
 from pydantic_core import from_json
 
 from tract.exceptions import ContentValidationError, StoreCorruptError, shown
 from tract.redaction import REDACTED, Redactor
 
-__all__ = ["MAX_DEPTH", "canonical_bytes", "canonical_json", "stored_json", "unreadable"]
+__all__ = [
+    "MAX_DEPTH",
+    "as_object",
+    "canonical_bytes",
+    "canonical_json",
+    "stored_json",
+    "unreadable",
+]
 
 MAX_DEPTH = 200
 """Levels of nesting that a stored value may have; also what ends a cycle."""
@@ -94,6 +101,25 @@ def stored_json(text: str | bytes, what: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise unreadable(what) from None
+
+
+def as_object(value: object, path: str) -> dict[Any, Any] | None:
+    """Return the mapping that a caller gave for a JSON object as a dict; None stays None.
+
+    Raises:
+        ContentValidationError: it is not a mapping, or cannot be read.
+    """
+    kind = type(value)
+    if value is None or issubclass(kind, dict):
+        return cast("dict[Any, Any] | None", value)
+    if not issubclass(kind, Mapping):
+        raise ContentValidationError(f"a {kind.__name__} is not a JSON object; give a dict", path)
+    try:
+        return dict(cast(Mapping[Any, Any], value))
+    except Exception as error:  # whatever a foreign mapping raises
+        raise ContentValidationError(
+            f"the {kind.__name__} could not be read ({type(error).__name__}). Give a dict", path
+        ) from error
 
 
 def unreadable(what: str) -> StoreCorruptError:

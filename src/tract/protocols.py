@@ -9,10 +9,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    Protocol,
+    TypedDict,
+    runtime_checkable,
+)
 
 __all__ = [
     "UNSET",
+    "AnthropicArguments",
     "CommitStep",
     "CompileSnapshot",
     "CompiledContext",
@@ -38,6 +49,7 @@ UNSET: Final = Unset.UNSET
 """Stands for a keyword that was not given, where None means something."""
 
 UnsetType = Literal[Unset.UNSET]
+"""The type of a keyword that was not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,17 @@ class TokenUsage:
     prompt_tokens: int
     completion_tokens: int = 0
     total_tokens: int | None = None
+
+
+class AnthropicArguments(TypedDict):
+    """Arguments of a Messages call: `client.messages.create(..., **context.to_anthropic())`.
+
+    `messages` holds plain dicts, as `CompiledContext.to_openai` does, and for the same reason is
+    typed to be taken by any release of the SDK.
+    """
+
+    messages: list[Any]
+    system: NotRequired[str]
 
 
 class CommitStep(NamedTuple):
@@ -168,11 +191,15 @@ class CompiledContext(ABC):
         """The commit that was compiled; None for an empty history."""
 
     @abstractmethod
-    def to_openai(self) -> list[dict[str, Any]]:
-        """Return a Chat Completions message list."""
+    def to_openai(self) -> list[Any]:
+        """Return a Chat Completions message list of new plain dicts.
+
+        Type checkers accept it as the `messages` of any client: each SDK types messages its own
+        way, and a dict of one's own type fits none of them.
+        """
 
     @abstractmethod
-    def to_anthropic(self) -> dict[str, Any]:
+    def to_anthropic(self) -> AnthropicArguments:
         """Return Messages API arguments: `messages` and, where there is one, `system`."""
 
     def to_dicts(self) -> list[dict[str, Any]]:

@@ -175,5 +175,5 @@ def _default_compiler(options: Options) -> DefaultContextCompiler:
     if isinstance(options.compiler, DefaultContextCompiler):
         return options.compiler
     return DefaultContextCompiler(
-        options.tokenizer or TiktokenCounter(), ContentRegistry(), options.config.type_to_role
+        options.tokenizer or TiktokenCounter(), type_to_role=options.config.type_to_role
     )

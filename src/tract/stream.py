@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
@@ -28,6 +28,7 @@ __all__ = ["OnInterrupt", "Recording", "Stream", "StreamOptions"]
 T = TypeVar("T")
 _Close = Callable[[], Coroutine[Any, Any, None]]
 OnInterrupt = Literal["keep", "discard"]
+"""Whether a stream that is cut off is committed as far as it came, or not at all."""
 
 _PATIENCE = 1.0  # seconds for closing a response that nobody reads on
 _LEFT = "left before the response ended"
@@ -39,8 +40,8 @@ class StreamOptions(NamedTuple):
 
     role: str = "assistant"
     name: str | None = None
-    generation_config: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
+    generation_config: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
     message: str | None = None
     on_interrupt: str = "keep"
     head_hash: str | None = None

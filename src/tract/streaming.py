@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from tract.arguments import checked_hash
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class RecordOptions(TypedDict, total=False):
     """The keywords of `AsyncTract.record_openai` and `AsyncTract.record_anthropic`."""
 
-    generation_config: dict[str, Any] | None
-    metadata: dict[str, Any] | None
+    generation_config: Mapping[str, Any] | None
+    metadata: Mapping[str, Any] | None
     message: str | None
     on_interrupt: OnInterrupt
     head_hash: str | None
@@ -35,8 +35,8 @@ class StreamCalls(Handle):
         *,
         role: Literal["system", "user", "assistant"] = "assistant",
         name: str | None = None,
-        generation_config: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         message: str | None = None,
         on_interrupt: OnInterrupt = "keep",
     ) -> Stream:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ from tract.engine.reading import ViewOptions
 from tract.engine.threads import HEAVY
 from tract.engine.usage import keep_usage, parse_usage
 from tract.engine.verifying import Verifier
+from tract.exceptions import ContentValidationError
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -49,16 +50,17 @@ from tract.streaming import StreamCalls
 __all__ = ["AsyncTract", "CommitOptions"]
 
 T = TypeVar("T")
+C = TypeVar("C", bound=BaseModel)
 
 
 class CommitOptions(TypedDict, total=False):
     """The keywords of `AsyncTract.commit`, which `system`, `user` and `assistant` take too."""
 
-    operation: CommitOperation
+    operation: CommitOperation | Literal["append", "edit"]
     message: str | None
     edit_target: str | None
-    metadata: dict[str, Any] | None
-    generation_config: dict[str, Any] | None
+    metadata: Mapping[str, Any] | None
+    generation_config: Mapping[str, Any] | None
     expected_head: str | UnsetType | None
 
 
@@ -106,11 +108,11 @@ class AsyncTract(BranchCalls, StreamCalls):
         self,
         content: BaseModel | Mapping[str, Any],
         *,
-        operation: CommitOperation = CommitOperation.APPEND,
+        operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND,
         message: str | None = None,
         edit_target: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        generation_config: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> CommitInfo:
         """Commit *content* on the branch's head. When this returns, the commit is stored.
@@ -215,19 +217,36 @@ class AsyncTract(BranchCalls, StreamCalls):
             found = await commit_infos(self._runtime.threads, [record] if record else [])
         return found[0] if found else None
 
-    async def get_content(self, commit_hash: str) -> BaseModel:
+    @overload
+    async def get_content(self, commit_hash: str) -> BaseModel: ...
+    @overload
+    async def get_content(self, commit_hash: str, *, as_: type[C]) -> C: ...
+    async def get_content(self, commit_hash: str, *, as_: type[BaseModel] = BaseModel) -> BaseModel:
         """Return the content model of a commit.
+
+        Args:
+            commit_hash: the commit.
+            as_: the model that the content is known to be, such as `DialogueContent`. A type
+                checker then knows its fields, and another content raises.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
             BlobNotFoundError: the store has lost its content.
-            ContentValidationError: its custom content type is not registered with this store.
+            ContentValidationError: its custom content type is not registered with this store, or
+                it is not an *as_*.
         """
         commit_hash = checked_hash(commit_hash)
         with self._call():
             record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
             load = self._runtime.registry.load
-            return await self._quickly(load, len(data), record.content_type, data)
+            content = await self._quickly(load, len(data), record.content_type, data)
+        if not isinstance(content, as_):
+            raise ContentValidationError(
+                f"the commit holds a {type(content).__name__}, not a {as_.__name__}. Ask for what "
+                "it is, or leave `as_` out and look",
+                "as_",
+            )
+        return content
 
     async def log(self, limit: int | None = 10, *, before: str | None = None) -> list[CommitInfo]:
         """Return the newest commits of the branch, newest first, those that merges brought among them.
@@ -249,7 +268,11 @@ class AsyncTract(BranchCalls, StreamCalls):
             return await commit_infos(self._runtime.threads, records)
 
     async def annotate(
-        self, target_hash: str, priority: Priority, *, reason: str | None = None
+        self,
+        target_hash: str,
+        priority: Priority | Literal["skip", "normal", "pinned"],
+        *,
+        reason: str | None = None,
     ) -> PriorityAnnotation:
         """Set the priority of an entry from now on, by a commit of operation ANNOTATE.
 
@@ -326,12 +349,17 @@ class AsyncTract(BranchCalls, StreamCalls):
             return await commit_infos(self._runtime.threads, records)
 
     async def record_usage(
-        self, usage: TokenUsage | Mapping[str, Any] | BaseModel, *, head_hash: str | None = None
+        self,
+        usage: TokenUsage | Mapping[str, Any] | BaseModel | None,
+        *,
+        head_hash: str | None = None,
     ) -> CompiledContext:
         """Keep what an API reported for this head; return the context with that token count.
 
         Args:
             usage: a `TokenUsage`, or an OpenAI or Anthropic response's `usage`, as object or dict.
+                None, as a response without a report has it, keeps nothing: the context comes back
+                as it was.
             head_hash: the head that was compiled for the call; checked if given.
 
         Raises:
@@ -340,6 +368,8 @@ class AsyncTract(BranchCalls, StreamCalls):
             TractError: the branch has no commit yet.
         """
         expected = checked_head("head_hash", head_hash)
+        if usage is None:
+            return await self.compile(at_commit=head_hash)
         counts, raw_json = parse_usage(usage, self._runtime.redactor)
         given = None if expected is UNSET else expected
         runtime = self._runtime

@@ -12,7 +12,7 @@ from anthropic.types import MessageParam
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
-from tract import Message
+from tract import AnthropicArguments, Message
 
 OPENAI = TypeAdapter(list[ChatCompletionMessageParam])
 ANTHROPIC = TypeAdapter(list[MessageParam])
@@ -59,7 +59,7 @@ def check_openai(sent: list[dict[str, Any]]) -> None:
             list(message.get("tool_calls", ()))
 
 
-def check_anthropic(sent: dict[str, Any], messages: Sequence[Message]) -> None:
+def check_anthropic(sent: AnthropicArguments, messages: Sequence[Message]) -> None:
     """Hold arguments against the official types, and see that nothing of *messages* is lost."""
     for message in ANTHROPIC.validate_python(sent["messages"]):
         list(message["content"])

@@ -278,7 +278,7 @@ class TestReading:
         made = ChatCompletionMessageFunctionToolCall(id="a", type="function", function=function)
         reply = ChatCompletionMessage(role="assistant", content=None, tool_calls=[made])
 
-        assert from_openai([reply]) == [  # type: ignore[list-item]
+        assert from_openai([reply]) == [
             ToolIOContent(tool_name="f", direction="call", payload="{}", call_id="a")
         ]
 
@@ -441,7 +441,7 @@ class TestRefusing:
         reply = ChatCompletionMessage(role="assistant", content=None, refusal="no")
 
         with pytest.raises(ContentValidationError) as caught:
-            from_openai([reply])  # type: ignore[list-item]
+            from_openai([reply])
         assert caught.value.path == "messages[0].refusal"
 
 

@@ -21,6 +21,7 @@ from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import to_openai
 from tract.models.annotations import default_priority
 from tract.protocols import (
+    AnthropicArguments,
     CommitStep,
     CompiledContext,
     CompileSnapshot,
@@ -44,13 +45,13 @@ class DefaultContextCompiler:
     def __init__(
         self,
         counter: TokenCounter,
-        registry: ContentRegistry | None = None,
+        *,
         type_to_role: Mapping[str, str] | None = None,
     ) -> None:
         self.counter: TokenCounter = counter
         self.source: str = counter_source(counter)
         self._sums = counter if is_a_sum(counter) else None
-        self.registry: ContentRegistry = registry or ContentRegistry()
+        self.registry: ContentRegistry = ContentRegistry()
         self._roles = dict(type_to_role or {})
         self._configs: dict[str, str] = {}
 
@@ -285,12 +286,12 @@ class SnapshotContext(CompiledContext):
     def head_hash(self) -> str | None:
         return self._snapshot.head_hash
 
-    def to_openai(self) -> list[dict[str, Any]]:
+    def to_openai(self) -> list[Any]:
         if self._joining:
             return openai_dicts(self._snapshot.entries.pages)
         return to_openai(self.messages)
 
-    def to_anthropic(self) -> dict[str, Any]:
+    def to_anthropic(self) -> AnthropicArguments:
         return to_anthropic(self.messages)
 
     def _shown(self) -> Iterator[Entry]:

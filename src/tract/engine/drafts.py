@@ -12,11 +12,11 @@ import marshal
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tract.canonical import canonical_bytes, canonical_json, stored_json
+from tract.canonical import as_object, canonical_bytes, canonical_json, stored_json
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.contents import ContentRegistry
 from tract.engine.hashing import commit_hash, content_hash
@@ -43,11 +43,11 @@ class Given(NamedTuple):
     """What a caller gave for one commit."""
 
     content: BaseModel | Mapping[str, Any]
-    operation: CommitOperation = CommitOperation.APPEND
+    operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND
     edit_target: str | int | None = None
     message: str | None = None
-    metadata: dict[str, Any] | None = None
-    generation_config: dict[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
+    generation_config: Mapping[str, Any] | None = None
 
 
 class Checked(NamedTuple):
@@ -93,7 +93,7 @@ class DraftMaker:
         (draft,) = await self.finish([staged])
         return draft
 
-    async def annotate(self, target: str, priority: Priority, reason: str | None) -> CommitDraft:
+    async def annotate(self, target: str, priority: str, reason: str | None) -> CommitDraft:
         """Return the draft of an ANNOTATE commit.
 
         Raises:
@@ -119,7 +119,7 @@ class DraftMaker:
             return self.check(given)
         return partial(self._thawed, given, freeze(values))
 
-    def stage_annotation(self, target: str | int, priority: Priority, reason: str | None) -> Staged:
+    def stage_annotation(self, target: str | int, priority: str, reason: str | None) -> Staged:
         """Return what `finish` makes the draft of an ANNOTATE commit of; see `stage`."""
         chosen = _member(Priority, priority)
         if chosen is None:
@@ -213,13 +213,8 @@ class DraftMaker:
 
     def _object(self, value: object, path: str) -> str | None:
         """Return a config or metadata as JSON text without secrets."""
-        if value is None:
-            return None
-        if not issubclass(type(value), dict):
-            raise ContentValidationError(
-                f"a {type(value).__name__} is no JSON object; give a dict", path
-            )
-        return canonical_json(value, path, self._redactor)
+        given = as_object(value, path)
+        return None if given is None else canonical_json(given, path, self._redactor)
 
     def _count(self, checked: Checked) -> CommitDraft:
         """Return the draft with its tokens; each content is counted once."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tract.canonical import canonical_json
+from tract.canonical import as_object, canonical_json
 from tract.engine.budget import BudgetedCommits
 from tract.engine.drafts import DraftMaker, Given, Staged
 from tract.engine.usage import parse_usage
@@ -56,11 +56,7 @@ def opening(
     described = {"role": role, "name": name, "message": message, "started_at": started_at}
     opened: Opening = json.loads(canonical_json(described))
     for path, value in (("metadata", metadata), ("generation_config", generation_config)):
-        if not isinstance(value, (dict, type(None))):
-            raise ContentValidationError(
-                f"a {type(value).__name__} is no JSON object; give a dict", path
-            )
-        opened[path] = json.loads(canonical_json(value, path, redactor))
+        opened[path] = json.loads(canonical_json(as_object(value, path), path, redactor))
     return opened
 
 

@@ -67,6 +67,7 @@ OnConflict = (
     | Callable[[MergeConflict], Awaitable[Resolution]]
     | Callable[[MergeConflict], Resolution]
 )
+"""What to do about conflicts: raise, take one side in all of them, or ask a function about each."""
 
 
 class Asked(NamedTuple):

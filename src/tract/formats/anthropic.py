@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from tract.formats._ids import fill_ids, portable_ids
-from tract.protocols import Message, ToolCall
+from tract.protocols import AnthropicArguments, Message, ToolCall
 
 __all__ = ["to_anthropic"]
 
@@ -17,7 +17,7 @@ _MAX_INPUT_DEPTH = 64
 _Block = dict[str, Any]
 
 
-def to_anthropic(messages: Sequence[Message]) -> dict[str, Any]:
+def to_anthropic(messages: Sequence[Message]) -> AnthropicArguments:
     """Return new arguments for `client.messages.create`: `messages` and, if there is one, `system`.
 
     What the API has no place for, or refuses, is settled thus:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
+from pydantic import BaseModel
+
 from tract.exceptions import ContentValidationError
 from tract.formats._ids import fill_ids
 from tract.models.content import (
@@ -37,7 +39,7 @@ _ROLE_REMEDIES = {
 }
 
 
-def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def to_openai(messages: Sequence[Message]) -> list[Any]:
     """Return a Chat Completions message list, as new plain dicts.
 
     Tool calls that stand in messages of their own, as `compile(aggregate_same_role=False)`
@@ -90,7 +92,7 @@ def message_to_openai(message: Message) -> dict[str, Any]:
     return message.to_dict()
 
 
-def from_openai(messages: Sequence[Mapping[str, Any]]) -> list[ContentModel]:
+def from_openai(messages: Sequence[Mapping[str, Any] | BaseModel]) -> list[ContentModel]:
     """Return the contents that compile back to *messages*.
 
     A system message becomes an instruction (a dialogue if it has a name), one of a user or an

@@ -10,7 +10,6 @@ from tract.exceptions import QueryError
 from tract.models.query import (
     ConfigCondition,
     ConfigField,
-    ConfigPath,
     config_condition,
     config_path,
     field_repr,
@@ -34,7 +33,7 @@ class ConfigTerm:
         QueryError: from each of them, the value cannot be compared so.
     """
 
-    path: ConfigPath
+    path: tuple[str | int, ...]
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # it is equal to nothing
 

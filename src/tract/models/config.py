@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -36,6 +36,16 @@ class TokenBudgetConfig(BaseModel):
     max_tokens: Annotated[int, Field(gt=0)]
     action: BudgetAction = BudgetAction.WARN
     callback: BudgetCallback | None = None
+
+    if TYPE_CHECKING:  # checkers would take the fields' own types alone
+
+        def __init__(
+            self,
+            *,
+            max_tokens: int,
+            action: BudgetAction | Literal["warn", "reject", "callback"] = BudgetAction.WARN,
+            callback: BudgetCallback | None = None,
+        ) -> None: ...
 
     @model_validator(mode="after")
     def _callback_where_it_is_called(self) -> Self:

@@ -70,7 +70,7 @@ class ConfigCondition:
     none for `exists`.
     """
 
-    path: ConfigPath
+    path: tuple[str | int, ...]
     operator: str
     operands: tuple[Operand, ...]
 

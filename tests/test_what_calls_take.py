@@ -1,0 +1,106 @@
+"""What type checkers let through is taken: names for enums, SDK objects, and no usage report."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel
+
+from tract import (
+    AsyncTract,
+    BudgetAction,
+    CommitNotFoundError,
+    ContentModel,
+    ContentValidationError,
+    DialogueContent,
+    HeadMovedError,
+    Priority,
+    TokenBudgetConfig,
+    ToolIOContent,
+)
+
+
+class Ticket(BaseModel):
+    number: int
+
+
+@pytest_asyncio.fixture
+async def tract() -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open() as opened:
+        yield opened
+
+
+async def test_names_do_as_well_as_members(tract: AsyncTract) -> None:
+    entry = await tract.user("a")
+    edit = await tract.user("b", operation="edit", edit_target=entry.commit_hash)
+    annotation = await tract.annotate(entry.commit_hash, "pinned")
+    async with tract.batch() as batch:
+        batch.annotate(entry.commit_hash, "skip")
+    history = await tract.get_annotations(entry.commit_hash)
+
+    assert edit.edit_target == entry.commit_hash
+    assert annotation.priority is Priority.PINNED
+    assert [each.priority for each in history] == [Priority.PINNED, Priority.SKIP]
+    assert TokenBudgetConfig(max_tokens=5, action="reject").action is BudgetAction.REJECT
+
+
+async def test_no_usage_report_changes_nothing(tract: AsyncTract) -> None:
+    await tract.user("a")
+    await tract.record_usage({"prompt_tokens": 7, "completion_tokens": 1})
+    context = await tract.compile()
+
+    assert await tract.record_usage(None) == context
+    assert await tract.record_usage(None, head_hash=context.head_hash) == context
+    assert await tract.compile() == context
+
+
+async def test_no_usage_report_needs_no_head(tract: AsyncTract) -> None:
+    context = await tract.record_usage(None)
+
+    assert context == await tract.compile()
+    assert context.head_hash is None
+
+
+async def test_no_usage_report_gives_the_context_of_its_head_though_others_committed(
+    tract: AsyncTract,
+) -> None:
+    await tract.user("a")
+    sent = await tract.compile()
+    await tract.user("b")
+
+    assert await tract.record_usage(None, head_hash=sent.head_hash) == sent
+    with pytest.raises(HeadMovedError):
+        await tract.record_usage({"prompt_tokens": 1, "completion_tokens": 1}, head_hash="0" * 64)
+    with pytest.raises(CommitNotFoundError):
+        await tract.record_usage(None, head_hash="0" * 64)
+
+
+async def test_a_content_comes_as_the_model_that_is_asked_for(tract: AsyncTract) -> None:
+    tract.register_content_type("ticket", Ticket)
+    said = await tract.user("a")
+    ticket = await tract.commit(Ticket(number=7))
+
+    assert (await tract.get_content(said.commit_hash, as_=DialogueContent)).text == "a"
+    assert (await tract.get_content(ticket.commit_hash, as_=Ticket)).number == 7
+    assert await tract.get_content(said.commit_hash, as_=ContentModel) == DialogueContent(
+        role="user", text="a"
+    )
+
+
+@pytest.mark.parametrize("model", [ToolIOContent, Ticket, ContentModel])
+async def test_a_content_of_another_model_is_refused(
+    tract: AsyncTract, model: type[BaseModel]
+) -> None:
+    """A custom model is none of the built-in ones, whatever its fields."""
+    tract.register_content_type("ticket", Ticket)
+    content: Any = {"content_type": "dialogue", "role": "user", "text": "a"}
+    info = await tract.commit(Ticket(number=7) if model is ContentModel else content)
+    with pytest.raises(ContentValidationError) as raised:
+        await tract.get_content(info.commit_hash, as_=model)
+
+    held = "Ticket" if model is ContentModel else "DialogueContent"
+    assert raised.value.path == "as_"
+    assert f"holds a {held}, not a {model.__name__}" in raised.value.problem
