@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, chdir
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import anthropic
@@ -17,6 +15,7 @@ import pytest
 
 import tract
 from support.markdown import Block, broken_links, directives, python_blocks
+from support.printed import Printed
 from support.provider import provider_api
 from tract import exceptions
 
@@ -33,12 +32,9 @@ def text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def compiled(block: Block, path: Path) -> CodeType:
-    """Compile so that `await` is allowed outside functions and tracebacks name the page's line."""
-    source = "\n" * (block.line - 1) + block.text
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code: CodeType = compile(source, path, "exec", flags=flags, dont_inherit=True)
-    return code
+def at_its_line(block: Block) -> str:
+    """Return the block with its lines numbered as on the page, which tracebacks then name."""
+    return "\n" * (block.line - 1) + block.text
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +56,61 @@ async def clients(provider_url: str) -> AsyncIterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
-async def test_the_python_blocks_of_a_page_run_in_order(
+async def test_the_python_blocks_of_a_page_run_in_order_and_print_what_they_say(
     path: Path, clients: dict[str, Any], tmp_path: Path
 ) -> None:
-    blocks = [compiled(block, path) for block in python_blocks(text(path))]
-    namespace = {"__name__": "__main__", **clients}
+    """A comment behind a `print(...)` is what it prints; see `support.printed`."""
+    printed = Printed()
+    blocks = [printed.compiled(at_its_line(each), str(path)) for each in python_blocks(text(path))]
+    namespace = {"__name__": "__main__", **clients, **printed.namespace}
 
     with chdir(tmp_path):
         for code in blocks:
             result = eval(code, namespace)
             if inspect.isawaitable(result):
                 await result
+
+    assert printed.drifted() == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('a', 1)  # a 1",
+        "print('id', 'f00', 'at', 9)  # id ... at ...",
+        "print(\n    'a',\n    'b',\n)  # a b",
+        "for each in 'ab':\n    print(each)  # ...",
+        "print('a', end='')  # a",
+        "print('a')\n# b",
+        "shown = repr('a')  # b",
+    ],
+)
+def test_a_comment_that_says_what_is_printed_has_not_drifted(source: str) -> None:
+    assert drifted(source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('a')  # b",
+        "print('a b')  # a",
+        "print('a.b')  # a.b...c",
+        "print('axb')  # a.b",
+        "for each in 'ab':\n    print(each)  # a",
+        "if not True:\n    print('a')  # a",
+        "[print('a') for _ in ()]  # a",
+    ],
+)
+def test_a_comment_that_says_what_is_not_printed_has_drifted(source: str) -> None:
+    (told,) = drifted(f"\n\n{source}")
+
+    assert f"line {2 + len(source.splitlines())}: " in told
+
+
+def drifted(source: str) -> list[str]:
+    printed = Printed()
+    exec(printed.compiled(source, "page.md"), printed.namespace)
+    return printed.drifted()
 
 
 def test_the_readme_shows_an_example() -> None:

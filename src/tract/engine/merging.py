@@ -59,8 +59,8 @@ from tract.storage.repositories import (
 
 __all__ = ["Asked", "Merger", "OnConflict", "Resolution", "checked_way"]
 
-Resolution = BaseModel | Mapping[str, Any] | Priority
-"""What a function decides for a conflict: a content, or a priority."""
+Resolution = BaseModel | Mapping[str, Any] | Priority | Literal["ours", "theirs"]
+"""What a function decides for a conflict: a side, a content, or a priority."""
 
 OnConflict = (
     Literal["raise", "ours", "theirs"]

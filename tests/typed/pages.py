@@ -1,0 +1,39 @@
+"""The Python blocks of a page as one module, each line where it stands on the page."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from support.markdown import python_blocks
+
+__all__ = ["as_module", "pages_with_code"]
+
+HEAD = (
+    # What the pages say of these names; `tests/test_docs.py` runs the blocks with the same.
+    "import anthropic, openai; "
+    "client = openai.AsyncOpenAI(); anthropic_client = anthropic.AsyncAnthropic()",
+    "async def page() -> None:",
+)
+_INDENT = "    "
+
+
+def pages_with_code(root: Path) -> list[Path]:
+    """Return the README and the pages of the documentation that have Python blocks."""
+    pages = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return [page for page in pages if python_blocks(page.read_text(encoding="utf-8"))]
+
+
+def as_module(page: str) -> str:
+    """Return the blocks of a page within one `async def`, so that they may await.
+
+    Raises:
+        ValueError: a block begins where the lines around them have to stand.
+    """
+    lines = [*HEAD]
+    for block in python_blocks(page):
+        before = block.line - 1 - len(lines)
+        if before < 0:
+            raise ValueError(f"Line {block.line}: the page needs {len(HEAD)} lines before its code")
+        lines += [""] * before + textwrap.indent(block.text, _INDENT).splitlines()
+    return "\n".join(lines) + "\n"
