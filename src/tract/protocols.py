@@ -113,8 +113,7 @@ class TokenUsage:
 class AnthropicArguments(TypedDict):
     """Arguments of a Messages call: `client.messages.create(..., **context.to_anthropic())`.
 
-    `messages` holds plain dicts, as `CompiledContext.to_openai` does, and for the same reason is
-    typed to be taken by any release of the SDK.
+    `messages` holds plain dicts that are `Any` to a type checker; see `CompiledContext.to_openai`.
     """
 
     messages: list[Any]
@@ -194,8 +193,8 @@ class CompiledContext(ABC):
     def to_openai(self) -> list[Any]:
         """Return a Chat Completions message list of new plain dicts.
 
-        Type checkers accept it as the `messages` of any client: each SDK types messages its own
-        way, and a dict of one's own type fits none of them.
+        Its items are `Any` to a type checker, so that every client's `messages` takes them: each
+        SDK has message types of its own, and none of ours would fit them.
         """
 
     @abstractmethod
