@@ -20,6 +20,7 @@ from tract import (
     CommitNotFoundError,
     CommitOperation,
     EntryChange,
+    MergeKind,
     NullTokenCounter,
     Priority,
     StoreClosedError,
@@ -276,12 +277,22 @@ async def test_work_that_is_nowhere_else_is_kept_unless_forced(main: AsyncTract)
     assert await main.get_commit(b.commit_hash) == b
 
 
+async def synced(main: AsyncTract, fork: AsyncTract) -> None:
+    """Leave the fork a merge that brought it what is here, and that nobody needs."""
+    await say(main, "c")
+    await main.merge("experiment")
+    await fork.merge("main")
+    assert (await main.merge("experiment")).kind is MergeKind.UP_TO_DATE
+    assert await fork.head() not in [info.commit_hash for info in await main.log(None)]
+
+
 KEPT: dict[str, Callable[[AsyncTract, AsyncTract], Awaitable[Any]]] = {
     "merged": lambda main, fork: main.merge("experiment", fast_forward=False),
     "fast-forward": lambda main, fork: main.merge("experiment"),
     "squashed": lambda main, fork: main.merge(
         "experiment", squash={"content_type": "freeform", "payload": 1}
     ),
+    "merged, and merged back": lambda main, fork: synced(main, fork),
     "tagged": lambda main, fork: fork.tag("v1"),
     "forked": lambda main, fork: fork.fork("other"),
 }
@@ -304,6 +315,19 @@ async def test_work_after_a_squash_is_not_kept_by_it(main: AsyncTract) -> None:
     await say(fork, "b")
     await main.merge("experiment", squash={"content_type": "freeform", "payload": 1})
     await say(fork, "c")
+
+    with pytest.raises(BranchNotMergedError):
+        await main.delete_branch("experiment")
+
+
+async def test_work_behind_a_merge_is_not_kept_by_what_was_merged(main: AsyncTract) -> None:
+    await say(main, "a")
+    fork = await main.fork("experiment")
+    await say(fork, "b")
+    await synced(main, fork)
+    await say(fork, "d")
+    await say(main, "e")
+    await fork.merge("main")
 
     with pytest.raises(BranchNotMergedError):
         await main.delete_branch("experiment")

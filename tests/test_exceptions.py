@@ -11,6 +11,7 @@ import pytest
 from tract import InstructionContent, Priority, exceptions
 from tract.exceptions import (
     BlobNotFoundError,
+    BranchBusyError,
     BranchExistsError,
     BranchNotFoundError,
     BranchNotMergedError,
@@ -41,6 +42,9 @@ CONFLICTS = (
         base=None,
         ours=InstructionContent(text="Be brief."),
         theirs=InstructionContent(text="Be thorough."),
+        base_config=None,
+        ours_config={},
+        theirs_config={},
     ),
     MergeConflict(
         target_hash="def",
@@ -48,6 +52,9 @@ CONFLICTS = (
         base=Priority.NORMAL,
         ours=Priority.SKIP,
         theirs=Priority.PINNED,
+        base_config={},
+        ours_config={},
+        theirs_config={},
     ),
 )
 
@@ -61,6 +68,16 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (EditTargetError(None, "is missing."), {"target": None}, "The target is missing."),
     (BudgetExceededError(12, 10), {"tokens": 12, "max_tokens": 10}, "annotate some as SKIP"),
     (HeadMovedError(None, "abc"), {"expected": None, "actual": "abc"}, "retry from the new head"),
+    (
+        BranchBusyError("main", "abc", "def", {"e1": 1, "e2": 9}),
+        {"branch": "main", "expected": "abc", "actual": "def", "changed": {"e2": 9, "e1": 1}},
+        "Others changed these entries meanwhile: e2 (9 times), e1 (once). Nothing was written.",
+    ),
+    (
+        BranchBusyError("main", "abc", None, {}),
+        {"actual": None, "changed": {}},
+        "a merge into it was computed. Nothing was written.",
+    ),
     (RefNameError("a b", "it holds a space."), {"name": "a b"}, "'a b' is no name for a branch"),
     (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is no name"),
     (BranchExistsError("main"), {"name": "main"}, "Take another name"),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tract.graph import brought, is_ancestor, linearise, merge_bases, reachable
+from tract.graph import brought, is_ancestor, linearise, merge_bases, parted_at, reachable
 
 K = TypeVar("K")
 Parents = dict[K, tuple[K | None, K | None]]
@@ -401,3 +401,18 @@ def test_ancestors_are_those_of_the_closure(case: tuple[Parents[int], list[int]]
 
     assert is_ancestor(parents, a, b) == (a in ancestors(parents, b))
     assert set(brought(parents, a, b)) == ancestors(parents, b) - ancestors(parents, a)
+
+
+@given(graphs_with(2))
+def test_a_head_parts_from_another_at_its_first_ancestor_there_by_first_parents(
+    case: tuple[Parents[int], list[int]],
+) -> None:
+    parents, heads = case
+    for one in heads:
+        for other in heads:
+            shared = reachable(parents, [other])
+            line: int | None = one
+            while line is not None and line not in shared:
+                line = parents[line][0]
+
+            assert parted_at(parents, one, {*brought(parents, other, one)}) == line

@@ -80,6 +80,9 @@ async def test_all_conflicts_are_told_and_nothing_is_written(sides: Sides, db_pa
             base=said("a"),
             ours=said("ours"),
             theirs=said("theirs"),
+            base_config={},
+            ours_config={"of": "ours"},
+            theirs_config={"of": "theirs"},
         ),
         MergeConflict(
             target_hash=sides.b,
@@ -87,6 +90,9 @@ async def test_all_conflicts_are_told_and_nothing_is_written(sides: Sides, db_pa
             base=Priority.NORMAL,
             ours=Priority.PINNED,
             theirs=Priority.SKIP,
+            base_config={},
+            ours_config={},
+            theirs_config={},
         ),
     )
     assert (row_counts(db_path), await sides.main.head()) == (before, head)
@@ -125,7 +131,7 @@ async def test_a_decided_conflict_is_none_the_next_time(sides: Sides) -> None:
     result = await sides.main.merge("fork")
     assert result.conflicts == ()
     assert await texts(sides.main) == ["ours", "b", "c"]
-    assert (await sides.fork.merge("main")).kind is MergeKind.FAST_FORWARD
+    assert (await sides.fork.merge("main")).kind is MergeKind.MERGE
     assert await texts(sides.fork) == ["ours", "b", "c"]
 
 
@@ -371,25 +377,3 @@ async def test_processes_that_merge_into_one_branch_lose_nothing(
     assert shared in ("one 5", "two 5")
     assert sorted(rest) == sorted(f"{word} {n}" for word in ("one", "two") for n in range(6))
     assert (await main.verify()).faults == ()
-
-
-async def test_a_resolver_that_moves_the_branch_each_time_is_not_asked_for_ever(
-    store: TractStore,
-) -> None:
-    main = store.tract("busy")
-    entry = await main.user("shared")
-    side = await main.fork("side")
-    edit: dict[str, Any] = {"operation": EDIT, "edit_target": entry.commit_hash}
-    await side.user("theirs", **edit)
-    await main.user("ours", **edit)
-    asked = 0
-
-    async def decide(conflict: MergeConflict) -> DialogueContent:
-        nonlocal asked
-        asked += 1
-        await main.user(f"ours, {asked}", **edit)
-        return DialogueContent(role="user", text="both")
-
-    with pytest.raises(HeadMovedError):
-        await main.merge("side", on_conflict=decide)
-    assert asked <= 50

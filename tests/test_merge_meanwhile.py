@@ -107,6 +107,24 @@ async def test_a_question_that_an_edit_has_answered_meanwhile_is_none(
     assert await texts(main) == ["later", "new"]
 
 
+async def test_an_edit_of_what_a_merge_had_decided_there_is_a_question(store: TractStore) -> None:
+    """Though nothing that is brought changes the entry: it is what the merge would state again."""
+    main = store.tract("t")
+    shared = (await main.user("shared")).commit_hash
+    fork = await main.fork("fork")
+    for tract in (main, fork):
+        await tract.user(tract.branch, operation=EDIT, edit_target=shared)
+    await main.fork("was")
+    await main.merge("fork", on_conflict="theirs")
+    await fork.merge("was", on_conflict="theirs")
+    await main.merge("fork", on_conflict="ours")
+    Interruption(store, lambda: fork.user("later", operation=EDIT, edit_target=shared))
+
+    with pytest.raises(MergeConflictError):
+        await fork.merge("main")
+    assert await texts(fork) == ["later"]
+
+
 async def parted_in_order(main: AsyncTract) -> None:
     """Branches that have the same entries in another order, which two have edited."""
     await main.user("root")
@@ -140,14 +158,16 @@ async def parted_in_choice(main: AsyncTract) -> None:
 
 @pytest.mark.parametrize("prepare", [parted_in_order, parted_in_choice])
 @pytest.mark.parametrize("way", ["ours", "theirs", decided])
-async def test_a_branch_that_was_moved_to_one_that_had_merged_it_is_another(
+async def test_a_branch_that_was_made_anew_where_it_had_been_merged_is_another(
     store: TractStore, tmp_path: Path, prepare: Meanwhile, way: Any
 ) -> None:
     """All that it had is there, but not at the beginning, so entries may stand or read otherwise."""
 
     async def meanwhile(main: AsyncTract) -> None:
-        await main.on("third").merge("main", on_conflict="ours")
-        assert (await main.merge("third")).kind is MergeKind.FAST_FORWARD
+        third = main.on("third")
+        await third.merge("main", on_conflict="ours")
+        await third.delete_branch("main")
+        await third.fork("main")
 
     main = store.tract("t")
     await prepare(main)

@@ -134,6 +134,57 @@ async def test_the_others_edits_and_annotations_hold(main: AsyncTract) -> None:
     assert [item.priority for item in await main.get_annotations(b.commit_hash)] == ["skip"]
 
 
+async def test_a_branch_that_had_merged_this_one_is_merged_and_not_moved_to(
+    main: AsyncTract,
+) -> None:
+    """There our entries stand behind the other's, and a prompt that begins with ours must stay."""
+    fork = await main.fork("fork")
+    await say(fork, "f")
+    await say(main, "m")
+    await fork.merge("main")
+    theirs = await fork.head()
+    result = await main.merge("fork")
+
+    assert result.kind is MergeKind.MERGE
+    assert (await main.log(1))[0].merge_parent == theirs
+    assert await texts(main) == ["a", "m", "f"]
+    assert await texts(fork) == ["a", "f", "m"]
+
+
+@pytest.mark.parametrize("fast_forward", [True, False])
+async def test_branches_that_merge_each_other_come_to_rest(
+    main: AsyncTract, db_path: Path, fast_forward: bool
+) -> None:
+    fork = await main.fork("fork")
+    await say(fork, "f")
+    await say(main, "m")
+    for tract, other in ((fork, "main"), (main, "fork")):
+        assert (await tract.merge(other)).kind is MergeKind.MERGE
+    before = row_counts(db_path)
+
+    for tract, other in ((fork, "main"), (main, "fork"), (fork, "main")):
+        result = await tract.merge(other, fast_forward=fast_forward)
+        assert (result.kind, result.head_hash) == (MergeKind.UP_TO_DATE, await tract.head())
+        assert (result.merged, result.conflicts) == ((), ())
+    assert row_counts(db_path) == before
+
+
+async def test_a_decision_reaches_who_has_decided_nothing_since(main: AsyncTract) -> None:
+    """Though no commit but the merge tells of it: what it shows is what was decided."""
+    fork = await main.fork("fork")
+    a = await main.head()
+    for tract in (main, fork):
+        await edited(tract, a, tract.branch)
+    await main.fork("was")
+    await main.merge("fork", on_conflict="theirs")
+    await fork.merge("was", on_conflict="theirs")
+    assert (await texts(main), await texts(fork)) == (["fork"], ["main"])
+    await main.merge("fork", on_conflict="ours")
+    await fork.merge("main")
+
+    assert await texts(main) == await texts(fork) == ["fork"]
+
+
 async def test_an_empty_main_takes_a_branch_as_it_is(main: AsyncTract, store: TractStore) -> None:
     fork = await main.fork("fork")
     await say(fork, "b")
@@ -207,7 +258,7 @@ async def test_criss_cross_merges_duplicate_nothing(main: AsyncTract) -> None:
     await fork.merge("main")
 
     assert await texts(main) == ["a", "m", "f", "m2", "f2"]
-    assert await texts(fork) == await texts(main)
+    assert await texts(fork) == ["a", "f", "m", "f2", "m2"]
     assert await texts(was) == ["a", "m"]
     assert (await main.verify()).faults == ()
 

@@ -68,6 +68,7 @@ MODELS = {
     "Origin",
     "PriorityAnnotation",
     "ReflogEntry",
+    "Resolution",
     "TagInfo",
     "TokenUsage",
     "ToolCall",
@@ -97,6 +98,7 @@ PROTOCOLS_AND_COUNTERS = {
 }
 ERRORS = {
     "BlobNotFoundError",
+    "BranchBusyError",
     "BranchExistsError",
     "BranchNotFoundError",
     "BranchNotMergedError",
@@ -123,13 +125,13 @@ TYPES = {
     "BudgetCallback",
     "CommitOptions",
     "ConfigField",
+    "Decision",
     "OnConflict",
     "OnInterrupt",
     "Opening",
     "Operand",
     "OperandKind",
     "RecordOptions",
-    "Resolution",
     "Unset",
     "UnsetType",
 }

@@ -8,11 +8,11 @@ from __future__ import annotations
 from tract.batch import Batch, StagedCommit
 from tract.engine.cache import CacheInfo
 from tract.engine.compiler import DefaultContextCompiler
-from tract.engine.merging import OnConflict, Resolution
 from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
 from tract.engine.watching import Watch
 from tract.exceptions import (
     BlobNotFoundError,
+    BranchBusyError,
     BranchExistsError,
     BranchNotFoundError,
     BranchNotMergedError,
@@ -52,7 +52,7 @@ from tract.models.content import (
     ReasoningContent,
     ToolIOContent,
 )
-from tract.models.merging import MergeContent
+from tract.models.merging import Decision, MergeContent, OnConflict, Resolution
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
 from tract.models.refs import (
     BranchComparison,
@@ -100,6 +100,7 @@ __all__ = [
     "BaseTokenCounter",
     "Batch",
     "BlobNotFoundError",
+    "BranchBusyError",
     "BranchComparison",
     "BranchExistsError",
     "BranchInfo",
@@ -127,6 +128,7 @@ __all__ = [
     "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "Decision",
     "DefaultContextCompiler",
     "DialogueContent",
     "EditTargetError",

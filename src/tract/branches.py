@@ -10,10 +10,12 @@ from pydantic import BaseModel
 from tract.arguments import checked_hash, checked_ref, checked_text
 from tract.engine.comparing import branch_info, reflog_entry, tag_info
 from tract.engine.infos import commit_infos
-from tract.engine.merging import Asked, OnConflict, checked_way
+from tract.engine.merging import Asked
+from tract.engine.resolving import checked_way
 from tract.exceptions import RefNameError, TractError
 from tract.handle import Handle
 from tract.models.commit import CommitInfo
+from tract.models.merging import OnConflict, Resolution
 from tract.models.ref_names import check_ref_name
 from tract.models.refs import (
     BranchComparison,
@@ -76,8 +78,8 @@ class BranchCalls(Handle):
 
         Raises:
             BranchNotFoundError: there is no such branch.
-            BranchNotMergedError: it has work that no other branch or tag reaches and that was
-                squashed nowhere; `force=True` deletes it all the same.
+            BranchNotMergedError: it has commits, merges aside, that no other branch or tag reaches
+                and that were squashed nowhere; `force=True` deletes it all the same.
             TractError: it is this handle's own branch.
         """
         name = checked_ref(name)
@@ -189,26 +191,29 @@ class BranchCalls(Handle):
         *,
         on_conflict: OnConflict = "raise",
         fast_forward: bool = True,
-        squash: BaseModel | Mapping[str, Any] | None = None,
+        squash: BaseModel | Mapping[str, Any] | Resolution | None = None,
         message: str | None = None,
     ) -> MergeResult:
         """Bring the commits of another branch into this one.
 
-        Where this branch has nothing of its own, it moves to the other's head. Else a commit with
-        two parents is made: in the context the other's entries follow ours, in their order, and
-        its edits and annotations of shared entries hold. Nothing is locked meanwhile; what comes to
-        this branch stands before the merge, which is computed anew if that changes what it is about.
+        Where the other goes on from this branch's head, this branch moves to its head. Else a commit
+        with two parents is made: in the context the other's entries follow ours, in their order, and
+        its edits and annotations of shared entries hold. Nothing is done where the other has
+        nothing but merges of what is here. Nothing is locked meanwhile; what comes to this branch
+        stands before the merge, which is computed anew if that changes what it is about.
 
         Args:
             branch: the other branch.
             on_conflict: what to do where both sides edited an entry to different contents, or gave
-                it different priorities: `raise`, keep `ours`, take `theirs`, or an async function
-                that is given each `MergeConflict` and returns the content, or the priority, or
-                `"ours"` or `"theirs"`. It may be asked again where a conflict has become another,
-                but never the same question twice.
+                it different priorities: `raise`, keep `ours`, take `theirs`, or a function, async
+                or not, that is given each `MergeConflict` and returns `"ours"`, `"theirs"` or
+                `"base"`, a content, a `Resolution`, or a priority. A content that one of the
+                three has keeps the config that it has there; a new one has that of its
+                `Resolution`, or none. It may be asked again where a conflict has become another,
+                but never the same question twice, and ten times at most about one entry.
             fast_forward: False makes a merge commit where moving the branch would do.
-            squash: a content to commit in place of the other's commits, which are then not brought
-                in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
+            squash: a content, or a `Resolution`, to commit in place of the other's commits, which
+                are then not brought in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
                 merge without it still brings the commits themselves.
                 Where this branch holds such a commit for the other's head already, nothing is done.
             message: the note on the merge commit, or on the squashed one.
@@ -219,8 +224,8 @@ class BranchCalls(Handle):
             ContentValidationError: *squash*, *message* or a resolution cannot be stored.
             ValueError: *on_conflict* is none of these.
             BudgetExceededError: the merged context would exceed the budget.
-            HeadMovedError: others changed what it is about, however often it was computed anew;
-                nothing was written.
+            BranchBusyError: others changed what it is about, however often it was computed anew
+                and the function asked; it tells which entries. Nothing was written.
         """
         other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
         note = None if message is None else checked_text("message", message)

@@ -7,6 +7,7 @@ TractError
 ├── EditTargetError            the commit that an edit or annotation names cannot be its target
 ├── BudgetExceededError        the commit would take the context over its token budget
 ├── HeadMovedError             the branch is not where the caller expected it
+│   └── BranchBusyError        others kept changing what a merge is about
 ├── RefNameError               no name for a branch or a tag (a ValueError)
 ├── BranchExistsError          the branch or tag is there already
 ├── BranchNotFoundError        no such branch or tag in this tract
@@ -29,11 +30,12 @@ errors survive pickling and read the same wherever they are raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
     "BlobNotFoundError",
+    "BranchBusyError",
     "BranchExistsError",
     "BranchNotFoundError",
     "BranchNotMergedError",
@@ -58,7 +60,7 @@ __all__ = [
 
 
 _SHOWN = 200  # characters of a path or a value that a text shows
-_LISTED = 5  # conflicts that a text lists
+_LISTED = 5  # items that a text lists
 
 
 def shown(value: object) -> str:
@@ -73,6 +75,15 @@ def shown(value: object) -> str:
 def _bare(name: str | None) -> str:
     """Return what a text shows of a hash: without quotes, if it may be one."""
     return name if name is not None and name.isalnum() and len(name) <= _SHOWN else shown(name)
+
+
+def _listed(items: list[str]) -> str:
+    more = len(items) - _LISTED
+    return ", ".join(items[:_LISTED]) + (f", and {more} more" if more > 0 else "")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 class TractError(Exception):
@@ -164,6 +175,30 @@ class HeadMovedError(TractError):
         )
 
 
+class BranchBusyError(HeadMovedError):
+    """A merge into `branch` was given up: others kept changing what it is about.
+
+    `changed` says how often it found each entry changed, by the entry's hash, most often first.
+    """
+
+    def __init__(
+        self, branch: str, expected: str | None, actual: str | None, changed: Mapping[str, int]
+    ) -> None:
+        super().__init__(expected, actual)
+        self.args: tuple[object, ...] = (branch, expected, actual, changed)
+        self.branch = branch
+        self.changed = dict(sorted(changed.items(), key=lambda item: -item[1]))
+
+    def __str__(self) -> str:
+        named = _listed([f"{name} ({_times(count)})" for name, count in self.changed.items()])
+        return (
+            f"The branch {self.branch!r} kept changing while a merge into it was computed. "
+            + (f"Others changed these entries meanwhile: {named}. " if named else "")
+            + "Nothing was written. Merge again when they are left alone, or with "
+            '`on_conflict="ours"` or `"theirs"`, which does not wait for an answer.'
+        )
+
+
 class RefNameError(TractError, ValueError):
     """A branch or tag cannot have that name; `problem` says which rule is in its way."""
 
@@ -240,9 +275,7 @@ class MergeConflictError(TractError):
         super().__init__(self.conflicts)
 
     def __str__(self) -> str:
-        listed = [f"{item.kind} of {item.target_hash}" for item in self.conflicts[:_LISTED]]
-        more = len(self.conflicts) - len(listed)
-        named = ", ".join(listed) + (f", and {more} more" if more else "")
+        named = _listed([f"{item.kind} of {item.target_hash}" for item in self.conflicts])
         return (
             f"Both sides changed the same entries differently: {named}. Nothing was written. "
             'Merge with `on_conflict="ours"` or `"theirs"`, or give a function that decides each.'

@@ -12,10 +12,10 @@ recurses, and the work is linear in the commits asked for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-__all__ = ["brought", "is_ancestor", "linearise", "merge_bases", "reachable"]
+__all__ = ["brought", "is_ancestor", "linearise", "merge_bases", "parted_at", "reachable"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -75,6 +75,19 @@ def is_ancestor(
     if ancestor is None or commit is None:
         return ancestor is None
     return _Painting(parents, ancestor, commit).colours[ancestor] == _BOTH
+
+
+def parted_at(
+    parents: Mapping[K, tuple[K | None, K | None]], head: K | None, own: Container[K]
+) -> K | None:
+    """Return where the line of first parents of *head* leaves *own*, or None.
+
+    With *own* the commits that another history lacks, a head that is returned is a first-parent
+    ancestor: its history is a beginning of that of *head*.
+    """
+    while head is not None and head in own:
+        head = parents[head][0]
+    return head
 
 
 def merge_bases(

@@ -75,6 +75,26 @@ class Branched:
         ours = self.history(made.parent)
         return [*ours, *(n for n in self.history(made.merged) if n not in ours), head]
 
+    def line(self, head: int | None) -> list[int]:
+        """Return a head, its parent, that one's parent and so on."""
+        return [] if head is None else [head, *self.line(self.commits[head].parent)]
+
+    def comes_to_nothing(self, ours: int, theirs: int) -> bool:
+        """Tell whether a merge would bring merges alone, and change nothing that is shown."""
+        new = self.ancestors(theirs) - self.ancestors(ours)
+        settled = self.settle(ours, theirs)
+        shown = self.entries(self.history(ours))
+        return (
+            not self.changing(new)
+            and not settled.conflicts
+            and all(value(kind, shown[at]) == now for (kind, at), now in settled.values.items())
+        )
+
+    def is_kept(self, name: str) -> bool:
+        """Tell whether other branches have all that a branch has, merges aside."""
+        others = [self.ancestors(head) for other, head in self.heads.items() if other != name]
+        return not self.changing(self.ancestors(self.heads[name]).difference(*others))
+
     def changing(self, numbers: Iterable[int]) -> list[int]:
         """Return those of *numbers* that are no merges."""
         return [number for number in numbers if self.commits[number].kind != "merge"]
@@ -118,9 +138,9 @@ class Branched:
             for kind, change in (("content", "edit"), ("priority", "annotate")):
                 mine_is, other_is = value(kind, mine[entry]), value(kind, other[entry])
                 before = [value(kind, base) for base in befores]
+                agreed = bool(before) and all(was == before[0] for was in before)
                 changed = [
-                    self._touched(change, entry, one, than)
-                    and not (before and all(was == now for was in before))
+                    now != before[0] if agreed else self._touched(change, entry, one, than)
                     for one, than, now in (
                         (ours, theirs, mine_is),
                         (theirs, ours, other_is),
@@ -134,7 +154,6 @@ class Branched:
                     new = all(was[1] != other_is[1] for was in before)
                     values[kind, entry] = other_is if new else mine_is
                 else:
-                    agreed = before and all(was == before[0] for was in before)
                     three = (before[0] if agreed else None, mine_is, other_is)
                     conflicts.append(Conflict(kind, entry, *(_told(kind, item) for item in three)))
         return Settled(values, conflicts)

@@ -103,7 +103,7 @@ class Doing:
             return
         model = self.model
         head = model.heads[other]
-        kept = any(head in model.ancestors(at) for name, at in model.heads.items() if name != other)
+        kept = model.is_kept(other)
         squashed = [
             origin.commit_hash
             for origin in await self.tract(branch).origins()
@@ -161,9 +161,11 @@ class Doing:
         new = [n for n in model.history(theirs) if n not in before]
         if not new:
             kind, settled = MergeKind.UP_TO_DATE, Settled({}, [])
-        elif ours is None or (plan.fast_forward and ours in model.ancestors(theirs)):
+        elif ours is None or (plan.fast_forward and ours in model.line(theirs)):
             kind, settled = MergeKind.FAST_FORWARD, Settled({}, [])
             model.heads[branch] = theirs
+        elif model.comes_to_nothing(ours, theirs):
+            kind, settled, new = MergeKind.UP_TO_DATE, Settled({}, []), []
         else:
             kind, settled = MergeKind.MERGE, model.settle(ours, theirs)
         way: Any = decided if plan.way == "function" else plan.way

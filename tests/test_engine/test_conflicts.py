@@ -14,7 +14,7 @@ from support.steps import annotate, append, edit
 from tract import CommitStep, DefaultContextCompiler, Priority
 from tract.engine.conflicts import EntryConflict, Outcome, SideChanges, settle, unmet
 from tract.engine.fold import Snapshot
-from tract.graph import brought, is_ancestor, linearise, merge_bases
+from tract.graph import brought, is_ancestor, linearise, merge_bases, parted_at
 from tract.models.refs import ConflictKind
 
 COMPILER = DefaultContextCompiler(WordCounter())
@@ -54,6 +54,12 @@ class Fork:
     @property
     def restated(self) -> list[tuple[str, str | None]]:
         return [told(outcome) for outcome in unmet(self.merged, self.settled.outcomes)]
+
+
+def taken(found: EntryConflict, side: Literal["ours", "theirs"]) -> Outcome:
+    entry = found.entry(side)
+    assert entry is not None
+    return Outcome(found.kind, entry)
 
 
 def told(outcome: Outcome) -> tuple[str, str | None]:
@@ -131,7 +137,7 @@ def test_taking_a_side_restates_only_what_the_fold_does_not_show(
     fork = Fork([edit(2, 0, "x")], [edit(3, 0, "y")])
     (found,) = fork.settled.conflicts
 
-    assert [told(outcome) for outcome in unmet(fork.merged, [found.take(side)])] == restated
+    assert [told(outcome) for outcome in unmet(fork.merged, [taken(found, side)])] == restated
 
 
 def test_who_went_back_to_the_base_has_changed_nothing() -> None:
@@ -202,6 +208,10 @@ class Repository:
     def own(self, commits: list[int]) -> list[CommitStep]:
         return [step for commit in commits if (step := self.steps[commit]) is not None]
 
+    def changes(self, head: int | None, own: list[int], bases: list[int]) -> SideChanges:
+        parted = parted_at(self.parents, head, {*own})
+        return changes(self.own(own))._replace(goes_on=parted is not None and parted in bases)
+
     def texts(self, branch: str) -> list[str | None]:
         return [entry.message.content for entry in self.snapshot(self.heads[branch]).entries]
 
@@ -231,16 +241,17 @@ class Repository:
         ours, theirs = self.heads[branch], self.heads[other]
         if theirs is None or is_ancestor(self.parents, theirs, ours):
             return ()
+        bases = merge_bases(self.parents, ours, theirs)
         settled = settle(
-            [self.snapshot(base) for base in merge_bases(self.parents, ours, theirs)],
+            [self.snapshot(base) for base in bases],
             self.snapshot(ours),
             self.snapshot(theirs),
-            changes(self.own(brought(self.parents, theirs, ours))),
-            changes(self.own(brought(self.parents, ours, theirs))),
+            self.changes(ours, brought(self.parents, theirs, ours), bases),
+            self.changes(theirs, brought(self.parents, ours, theirs), bases),
         )
         merge = self.commit(branch, None, theirs)
-        taken = [conflict.take(prefer) for conflict in settled.conflicts]
-        for outcome in unmet(self.snapshot(merge), [*settled.outcomes, *taken]):
+        decided = [taken(conflict, prefer) for conflict in settled.conflicts]
+        for outcome in unmet(self.snapshot(merge), [*settled.outcomes, *decided]):
             target = int(outcome.entry.commit_hash[1:])
             if outcome.kind is CONTENT:
                 self.edit(branch, target, outcome.entry.message.content or "")
@@ -292,6 +303,22 @@ def test_crossed_merges_that_chose_differently_are_a_conflict_without_a_base() -
 
     (found,) = repository.merge("a", "b")
     assert (found.kind, found.base) == (CONTENT, None)
+
+
+def test_what_a_merge_decided_holds_where_nobody_has_changed_it_since() -> None:
+    """Though no commit of its own tells, as the fold showed the side that was taken."""
+    repository = Repository()
+    entry = repository.say("a", "base")
+    repository.fork("a", "b")
+    repository.edit("a", entry, "a's")
+    repository.edit("b", entry, "b's")
+    repository.fork("b", "old")
+    repository.merge("b", "a", "theirs")
+    repository.merge("a", "old", "theirs")
+    assert len(repository.merge("a", "b", "ours")) == 1
+
+    assert repository.merge("b", "a") == ()
+    assert repository.texts("a") == repository.texts("b") == ["b's"]
 
 
 def test_crossed_merges_that_agree_are_none() -> None:

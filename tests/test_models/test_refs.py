@@ -48,6 +48,9 @@ CONFLICT = MergeConflict(
     base=None,
     ours=DialogueContent(role="user", text="Hi"),
     theirs=DialogueContent(role="user", text="Hello"),
+    base_config=None,
+    ours_config={"stop": ["a"]},
+    theirs_config={},
 )
 VALUES: list[BaseModel] = [
     BranchInfo(name="main", head_hash=None, created_at=NOW, updated_at=NOW),

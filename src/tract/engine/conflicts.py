@@ -16,16 +16,21 @@ from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot
 from tract.models.refs import ConflictKind
 
-__all__ = ["EntryConflict", "Outcome", "Settlement", "SideChanges", "settle", "unmet"]
+__all__ = ["EntryConflict", "Outcome", "Settlement", "Side", "SideChanges", "settle", "unmet"]
 
-_Side = Literal["ours", "theirs"]
+Side = Literal["ours", "theirs", "base"]
 
 
 class SideChanges(NamedTuple):
-    """What a side's own commits, those that the other lacks, did to entries, named by their hash."""
+    """What a side's own commits, those that the other lacks, did to entries, named by their hash.
+
+    `goes_on` tells that the merge base is among the side's first parents. Elsewhere commits come in
+    another order than in the base, so that entries may differ which none of its own changed.
+    """
 
     edited: Set[str] = frozenset()
     annotated: Set[str] = frozenset()
+    goes_on: bool = True
 
     def of(self, kind: ConflictKind) -> Set[str]:
         """Return the entries that were changed in that way."""
@@ -55,9 +60,9 @@ class EntryConflict(NamedTuple):
         """The entry, named by the APPEND commit that made it."""
         return self.ours.commit_hash
 
-    def take(self, side: _Side) -> Outcome:
-        """Return what the merge has to show if *side* is right."""
-        return Outcome(self.kind, self.ours if side == "ours" else self.theirs)
+    def entry(self, side: Side) -> Entry | None:
+        """Return the entry as a side has it."""
+        return {"ours": self.ours, "theirs": self.theirs, "base": self.base}[side]
 
 
 class Settlement(NamedTuple):
@@ -76,11 +81,12 @@ def settle(
 ) -> Settlement:
     """Compare the entries that both sides share, in the order of ours, content before priority.
 
-    A conflict is an entry that the own commits of both sides edited or annotated, so that it now
-    differs from the base on each side and between them. What one side alone changed, or both
-    alike, holds. A config goes with the content that it was set on; where the contents are the
-    same, theirs holds if theirs is new. After merges that crossed, sides may differ without changes of their own,
-    because each has chosen otherwise: that is a conflict too.
+    A conflict is an entry that both sides changed, so that it now differs from the base on each
+    side and between them. What one side alone changed, or both alike, holds, whether by a commit or
+    by what a merge of its own decided. A config goes with the content that it was set on; where the
+    contents are the same, theirs holds if theirs is new. Bases that differ, after merges that
+    crossed, tell nothing: there a side has changed what its own commits changed, and where neither
+    has, each has chosen otherwise in a merge, which is a conflict too.
 
     Args:
         bases: snapshots of the merge bases; none where the histories share nothing.
@@ -91,10 +97,14 @@ def settle(
     """
     conflicts: list[EntryConflict] = []
     outcomes: list[Outcome] = []
+    in_order = len(bases) == 1 and our_changes.goes_on and their_changes.goes_on
     for kind in ConflictKind:
-        touched = our_changes.of(kind) | their_changes.of(kind)
-        for shared in _shared(bases, ours, theirs, touched if len(bases) == 1 else None):
-            found = _compared(kind, shared, our_changes.of(kind), their_changes.of(kind))
+        by_us, by_them = our_changes.of(kind), their_changes.of(kind)
+        touched = by_us | by_them
+        for shared in _shared(bases, ours, theirs, touched if in_order else None):
+            if shared.name not in touched and _same(kind, shared.ours, shared.theirs):
+                continue  # the merge leaves it as it is
+            found = _compared(kind, shared, by_us, by_them)
             if isinstance(found, EntryConflict):
                 conflicts.append(found)
             else:
@@ -129,6 +139,11 @@ class _Shared(NamedTuple):
     ours: Entry
     theirs: Entry
 
+    @property
+    def name(self) -> str:
+        """The APPEND commit that made it."""
+        return self.ours.commit_hash
+
 
 def _shared(
     bases: Sequence[Snapshot], ours: Snapshot, theirs: Snapshot, touched: Set[str] | None
@@ -148,23 +163,19 @@ def _compared(
     kind: ConflictKind, shared: _Shared, by_us: Set[str], by_them: Set[str]
 ) -> EntryConflict | Outcome:
     """Return what holds for an entry, or that it is a conflict."""
-    bases, ours, theirs = shared.bases, shared.ours, shared.theirs
+    bases, ours, theirs = shared
     our_way, their_way = Outcome(kind, ours), Outcome(kind, theirs)
     if _same(kind, ours, theirs):
         return our_way
-    we_did = ours.commit_hash in by_us and not _unchanged(kind, ours, bases)
-    they_did = ours.commit_hash in by_them and not _unchanged(kind, theirs, bases)
+    base = bases[0] if bases and all(_same(kind, bases[0], other) for other in bases) else None
+    we_did = shared.name in by_us if base is None else not _same(kind, ours, base)
+    they_did = shared.name in by_them if base is None else not _same(kind, theirs, base)
     if we_did != they_did:
         return our_way if we_did else their_way
     if kind is ConflictKind.CONTENT and ours.message == theirs.message:
         no_config_of_theirs = any(_config(theirs) == _config(base) for base in bases)
         return our_way if no_config_of_theirs else their_way
-    base = bases[0] if bases and all(_same(kind, bases[0], other) for other in bases) else None
     return EntryConflict(kind, base, ours, theirs)
-
-
-def _unchanged(kind: ConflictKind, entry: Entry, bases: list[Entry]) -> bool:
-    return bool(bases) and all(_same(kind, entry, base) for base in bases)
 
 
 def _same(kind: ConflictKind, one: Entry, other: Entry) -> bool:

@@ -93,6 +93,12 @@ class DraftMaker:
         (draft,) = await self.finish([staged])
         return draft
 
+    async def hash_of(self, content: BaseModel) -> str:
+        """Return the hash that a content has if it is committed as it is now."""
+        staged = self.stage(Given(content))
+        made = await self._threads.run(staged) if callable(staged) else staged
+        return (made.draft if isinstance(made, Checked) else made).content_hash
+
     async def annotate(self, target: str, priority: str, reason: str | None) -> CommitDraft:
         """Return the draft of an ANNOTATE commit.
 

@@ -7,10 +7,10 @@ one that goes on from there without changing anything about it. Else all is done
 
 from __future__ import annotations
 
-import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import anyio
@@ -18,30 +18,31 @@ from pydantic import BaseModel
 
 from tract.canonical import stored_json
 from tract.engine.budget import BudgetedCommits
-from tract.engine.conflicts import (
-    EntryConflict,
-    Outcome,
-    Settlement,
-    SideChanges,
-    settle,
-    unmet,
-)
+from tract.engine.conflicts import Outcome, Settlement, SideChanges, settle, unmet
 from tract.engine.contents import ContentRegistry
 from tract.engine.drafts import DraftMaker, Given, Staged
-from tract.engine.entries import Entry
 from tract.engine.fold import Snapshot
 from tract.engine.reading import ContextReader
+from tract.engine.resolving import (
+    AskedTooOftenError,
+    Resolver,
+    Shown,
+    Sides,
+    given_by,
+    kept_config,
+)
+from tract.engine.turns import Turns
 from tract.exceptions import (
+    BranchBusyError,
     EditTargetError,
     HeadMovedError,
     MergeConflictError,
     TractError,
-    shown,
 )
-from tract.graph import brought, is_ancestor, merge_bases
-from tract.models.annotations import Priority
+from tract.graph import brought, is_ancestor, merge_bases, parted_at
 from tract.models.commit import CommitOperation
-from tract.models.refs import ConflictKind, MergeConflict, MergeKind, MergeResult
+from tract.models.merging import OnConflict, Resolution
+from tract.models.refs import ConflictKind, MergeKind, MergeResult
 from tract.protocols import CommitStep
 from tract.storage.repositories import (
     BlobRepository,
@@ -57,17 +58,7 @@ from tract.storage.repositories import (
     Relation,
 )
 
-__all__ = ["Asked", "Merger", "OnConflict", "Resolution", "checked_way"]
-
-Resolution = BaseModel | Mapping[str, Any] | Priority | Literal["ours", "theirs"]
-"""What a function decides for a conflict: a side, a content, or a priority."""
-
-OnConflict = (
-    Literal["raise", "ours", "theirs"]
-    | Callable[[MergeConflict], Awaitable[Resolution]]
-    | Callable[[MergeConflict], Resolution]
-)
-"""What to do about conflicts: raise, take one side in all of them, or ask a function about each."""
+__all__ = ["Asked", "Merger"]
 
 
 class Asked(NamedTuple):
@@ -75,7 +66,7 @@ class Asked(NamedTuple):
 
     on_conflict: OnConflict
     fast_forward: bool
-    squash: BaseModel | Mapping[str, Any] | None
+    squash: BaseModel | Mapping[str, Any] | Resolution | None
     message: str | None
 
 
@@ -83,7 +74,7 @@ _ATTEMPTS = 50
 """How often a merge is computed anew while others change what it is about, before the caller is told."""
 
 
-class _Sides(NamedTuple):
+class _Heads(NamedTuple):
     """Two heads, and what a merge of the second into the first would bring."""
 
     relation: Relation
@@ -91,14 +82,25 @@ class _Sides(NamedTuple):
     theirs: str
     brought: list[str]
 
-    def basis(self, decided: Iterable[str]) -> MergeBasis:
-        """Return what a merge of them stands on, *decided* being the entries that it was asked of.
+    @property
+    def goes_on(self) -> bool:
+        """Whether our history is a beginning of theirs, so that moving there reorders nothing."""
+        return parted_at(self.relation.parents, self.theirs, {*self.brought}) == self.ours
 
-        Others it states again only where theirs has changed them.
+    @property
+    def brings_merges_alone(self) -> bool:
+        """Whether all that is brought are merges, of what is here already."""
+        parents = self.relation.parents
+        return all(parents[each][1] is not None for each in self.brought)
+
+    def basis(self, stated: Iterable[str]) -> MergeBasis:
+        """Return what a merge of them stands on.
+
+        *stated* are the entries that it was asked of, or states again.
         """
         relation, new = self.relation, frozenset(self.brought)
         changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
-        return MergeBasis(self.ours, self.theirs, relation.parents, new, changed.union(decided))
+        return MergeBasis(self.ours, self.theirs, relation.parents, new, changed.union(stated))
 
 
 class _MovedMeanwhile(Exception):
@@ -108,29 +110,51 @@ class _MovedMeanwhile(Exception):
     """
 
 
-def checked_way(on_conflict: object) -> OnConflict:
-    """Return what to do about conflicts.
+class _Call:
+    """One call of `merge`, however often it is computed."""
 
-    Raises:
-        ValueError: it is neither one of the words nor a function.
-    """
-    if issubclass(type(on_conflict), str):
-        word = str.__str__(on_conflict)
-        if word in ("raise", "ours", "theirs"):
-            return cast(OnConflict, word)
-    elif callable(on_conflict):
-        return on_conflict
-    raise ValueError(
-        "on_conflict must be 'raise', 'ours', 'theirs' or a function that decides, "
-        f"not {shown(on_conflict)}"
-    )
+    def __init__(
+        self,
+        branch: BranchName,
+        other: BranchName,
+        asked: Asked,
+        resolver: Resolver,
+        squash: Staged | None,
+    ) -> None:
+        self.branch = branch
+        self.other = other
+        self.asked = asked
+        self.resolver = resolver
+        self.squash = squash
+        self.relation: Relation | None = None
+        self.step_aside: Callable[[], Awaitable[None]] | None = None
+        """Lets others compute meanwhile."""
+        self._changed: Counter[str] = Counter()
+
+    def saw(self, relation: Relation) -> None:
+        """Note how the branches are now, and which entries were changed since they were seen last."""
+        if self.relation is not None:
+            new = relation.changes.keys() - self.relation.changes.keys()
+            self._changed.update({relation.changes[each][1] for each in new})
+        self.relation = relation
+
+    def busy(self, head: str | None) -> BranchBusyError:
+        """Return the error that tells what kept changing."""
+        assert self.relation is not None
+        relation = self.relation
+        new = brought(relation.parents, relation.ours, relation.theirs)
+        about = {relation.changes[each][1] for each in new if each in relation.changes}
+        about |= self.resolver.asked
+        changed = {entry: times for entry, times in self._changed.items() if entry in about}
+        return BranchBusyError(self.branch.branch, relation.ours, head, changed)
 
 
 class Merger:
     """Merges branches of one store.
 
-    Those that have to be computed anew take turns at their branch, so as not to hinder each other
-    again. A merge gives up its turn before it asks anybody, and takes none where writing might.
+    Those that have to be computed anew take turns at that, so as not to hinder each other again;
+    a merge steps aside before it asks anybody, and where writing might. Those that ask take turns at
+    asking, until they are written.
     """
 
     def __init__(
@@ -150,60 +174,60 @@ class Merger:
         self._drafts = drafts
         self._writer = writer
         self._registry = registry
-        self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._sides = Sides(blobs, registry)
+        self._asking = Turns()
+        self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
-        decided = _Decided(asked.on_conflict)
         squash = None if asked.squash is None else self._squashed(other, asked)
-        turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
-        for attempt in range(_ATTEMPTS):
-            async with AsyncExitStack() as held:
-                if attempt and not self._writer.calls_back:
-                    await held.enter_async_context(turn)
-                    decided.before_asking = held.aclose
-                relation = await self._commits.relation(branch, other)
-                try:
-                    return await self._attempt(branch, other, relation, asked, decided, squash)
-                except _MovedMeanwhile:
-                    continue  # nothing was written: compute the merge anew
-        raise HeadMovedError(relation.ours, await self._refs.head(branch))
+        with self._asking.at(branch[:2]) as turn:
+            resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)
+            call = _Call(branch, other, asked, resolver, squash)
+            computing = self._computing.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+            for attempt in range(_ATTEMPTS):
+                async with AsyncExitStack() as held:
+                    if attempt and not self._writer.calls_back:
+                        await held.enter_async_context(computing)
+                    call.step_aside = held.aclose
+                    call.saw(await self._commits.relation(branch, other))
+                    try:
+                        return await self._attempt(call)
+                    except _MovedMeanwhile:
+                        continue  # nothing was written: compute the merge anew
+                    except AskedTooOftenError:
+                        break
+        raise call.busy(await self._refs.head(branch))
 
     async def cherry_pick(self, branch: BranchName, hashes: Sequence[str]) -> list[CommitRecord]:
         """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
         drafts = [await self._picked(branch, each) for each in hashes]
         return await self._writer.write(branch, drafts) if drafts else []
 
-    async def _attempt(
-        self,
-        branch: BranchName,
-        other: BranchName,
-        relation: Relation,
-        asked: Asked,
-        decided: _Decided,
-        squash: Staged | None,
-    ) -> MergeResult:
+    async def _attempt(self, call: _Call) -> MergeResult:
+        relation = call.relation
+        assert relation is not None
         ours, theirs, parents = relation.ours, relation.theirs, relation.parents
         new = brought(parents, ours, theirs)
-        held = squash is not None and any(
+        held = call.squash is not None and any(
             commit in parents and is_ancestor(parents, commit, ours) for commit in relation.squashed
         )
         if not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
-        if squash is not None:
+        if call.squash is not None:
             basis = MergeBasis(ours, theirs, parents, frozenset(new), squash=True)
-            return await self._squash(branch, basis, new, squash)
-        if ours is None or (asked.fast_forward and is_ancestor(parents, ours, theirs)):
-            await self._fast_forward(branch, other, ours, theirs)
-            return MergeResult(kind=MergeKind.FAST_FORWARD, head_hash=theirs, merged=tuple(new))
-        sides = _Sides(relation, ours, theirs, new)
-        return await self._merge(branch, other, sides, asked, decided)
+            return await self._squash(call.branch, basis, new, call.squash)
+        if ours is None:
+            return await self._fast_forward(call, ours, theirs, new)
+        heads = _Heads(relation, ours, theirs, new)
+        if call.asked.fast_forward and heads.goes_on:
+            return await self._fast_forward(call, ours, theirs, new)
+        return await self._merge(call, heads)
 
     def _squashed(self, other: BranchName, asked: Asked) -> Staged:
-        """Take down what the branch is squashed to before anything is awaited: it may change."""
-        assert asked.squash is not None
+        """Copy what the branch is squashed to before anything is awaited: it may change."""
         message = asked.message or f"Squash branch '{other.branch}'"
-        return self._drafts.stage(Given(asked.squash, message=message), checking=False)
+        return self._drafts.stage(given_by(asked.squash)._replace(message=message), checking=False)
 
     async def _squash(
         self,
@@ -218,51 +242,63 @@ class Merger:
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
 
     async def _fast_forward(
-        self, branch: BranchName, other: BranchName, ours: str | None, theirs: str
-    ) -> None:
+        self, call: _Call, ours: str | None, theirs: str, new: Sequence[str]
+    ) -> MergeResult:
+        branch, note = call.branch, f"to {call.other.branch}"
         await self._writer.admit(branch, theirs)
-        note = f"to {other.branch}"
         try:
             await self._refs.move(
                 branch, theirs, action="fast-forward", note=note, expected_head=ours
             )
         except HeadMovedError:
             raise _MovedMeanwhile from None
+        return MergeResult(kind=MergeKind.FAST_FORWARD, head_hash=theirs, merged=tuple(new))
 
-    async def _merge(
-        self,
-        branch: BranchName,
-        other: BranchName,
-        sides: _Sides,
-        asked: Asked,
-        decided: _Decided,
-    ) -> MergeResult:
-        ours = await self._snapshot(branch, sides.ours)
-        settlement = await self._settle(branch, sides, ours)
-        conflicts = [await self._shown(branch, item) for item in settlement.conflicts]
-        if conflicts and asked.on_conflict == "raise":
+    async def _merge(self, call: _Call, heads: _Heads) -> MergeResult:
+        branch = call.branch
+        ours = await self._snapshot(branch, heads.ours)
+        settlement = await self._settle(branch, heads, ours)
+        shown = [await self._sides.show(branch, item) for item in settlement.conflicts]
+        conflicts = tuple(item.conflict for item in shown)
+        if conflicts and call.asked.on_conflict == "raise":
             raise MergeConflictError(conflicts)
-        outcomes = list(settlement.outcomes)
-        drafts: list[CommitDraft] = []
-        for found, conflict in zip(settlement.conflicts, conflicts, strict=True):
-            answer = await decided.on(conflict)
-            if isinstance(answer, str) and answer in ("ours", "theirs"):
-                outcomes.append(found.take("ours" if answer == "ours" else "theirs"))
-            else:
-                drafts.append(await self._stated(conflict, found, answer))
-        steps = await self._commits.steps(branch.tract_id, sides.brought)
+        outcomes, drafts = await self._decided(call, shown)
+        steps = await self._commits.steps(branch.tract_id, heads.brought)
         merged = await self._reader.folded(ours, steps)
         assert isinstance(merged, Snapshot)
-        restated = [await self._restated(branch, item) for item in unmet(merged, outcomes)]
-        merge = self._drafts.merge(other.branch, sides.theirs, asked.message)
-        basis = sides.basis(conflict.target_hash for conflict in conflicts)
+        again = unmet(merged, [*settlement.outcomes, *outcomes])
+        if heads.brings_merges_alone and not (conflicts or again):
+            return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=heads.ours)
+        merge = self._drafts.merge(call.other.branch, heads.theirs, call.asked.message)
+        restated = [await self._restated(branch, item) for item in again]
+        stated = [item.found.target_hash for item in shown]
+        basis = heads.basis([*stated, *(item.entry.commit_hash for item in again)])
         records = await self._write(branch, [merge, *restated, *drafts], basis, steps)
         return MergeResult(
             kind=MergeKind.MERGE,
             head_hash=records[-1].commit_hash,
-            merged=tuple(sides.brought),
-            conflicts=tuple(conflicts),
+            merged=tuple(heads.brought),
+            conflicts=conflicts,
         )
+
+    async def _decided(
+        self, call: _Call, shown: Sequence[Shown]
+    ) -> tuple[list[Outcome], list[CommitDraft]]:
+        """Return what conflicts come to: what has to show, and what is committed."""
+        outcomes: list[Outcome] = []
+        drafts: list[CommitDraft] = []
+        for item in shown:
+            if not call.resolver.knows(item):
+                assert call.step_aside is not None
+                await call.step_aside()
+                if not await call.resolver.may_ask():
+                    raise _MovedMeanwhile  # probably: others had their turns
+            decided = await call.resolver.decide(item)
+            if isinstance(decided, Outcome):
+                outcomes.append(decided)
+            else:
+                drafts.append(decided)
+        return outcomes, drafts
 
     async def _write(
         self,
@@ -277,17 +313,16 @@ class Merger:
         except OutdatedMergeError:
             raise _MovedMeanwhile from None
 
-    async def _settle(self, branch: BranchName, sides: _Sides, ours: Snapshot) -> Settlement:
-        relation = sides.relation
-        theirs_own = set(sides.brought)
-        ours_own = set(brought(relation.parents, sides.theirs, sides.ours))
-        bases = merge_bases(relation.parents, sides.ours, sides.theirs)
+    async def _settle(self, branch: BranchName, heads: _Heads, ours: Snapshot) -> Settlement:
+        parents = heads.relation.parents
+        ours_own = set(brought(parents, heads.theirs, heads.ours))
+        bases = merge_bases(parents, heads.ours, heads.theirs)
         return settle(
             [await self._snapshot(branch, base) for base in bases],
             ours,
-            await self._snapshot(branch, sides.theirs),
-            _changes(relation, ours_own),
-            _changes(relation, theirs_own),
+            await self._snapshot(branch, heads.theirs),
+            _changes(heads.relation, heads.ours, ours_own, bases),
+            _changes(heads.relation, heads.theirs, {*heads.brought}, bases),
         )
 
     async def _snapshot(self, branch: BranchName, commit_hash: str) -> Snapshot:
@@ -299,52 +334,16 @@ class Merger:
             )
         return found.snapshot
 
-    async def _shown(self, branch: BranchName, found: EntryConflict) -> MergeConflict:
-        """Return a conflict as callers see it."""
-        base = found.base
-        return MergeConflict(
-            target_hash=found.target_hash,
-            kind=found.kind,
-            base=None if base is None else await self._told(branch, found.kind, base),
-            ours=await self._told(branch, found.kind, found.ours),
-            theirs=await self._told(branch, found.kind, found.theirs),
-        )
-
-    async def _told(
-        self, branch: BranchName, kind: ConflictKind, entry: Entry
-    ) -> BaseModel | Priority:
-        if kind is ConflictKind.PRIORITY:
-            return entry.priority
-        return await self._content(branch, entry)
-
-    async def _content(self, branch: BranchName, entry: Entry) -> BaseModel:
-        record, data = await self._blobs.get(branch.tract_id, entry.source_hash)
-        return self._registry.load(record.content_type, data)
-
-    async def _stated(
-        self, conflict: MergeConflict, found: EntryConflict, answer: Any
-    ) -> CommitDraft:
-        """Return the commit of what a function decided."""
-        if found.kind is ConflictKind.PRIORITY:
-            return await self._drafts.annotate(conflict.target_hash, answer, "merge")
-        return await self._drafts.make(
-            Given(answer, CommitOperation.EDIT, conflict.target_hash, message="merge")
-        )
-
     async def _restated(self, branch: BranchName, outcome: Outcome) -> CommitDraft:
         """Return the commit that lets an entry show what one side had."""
         entry = outcome.entry
         if outcome.kind is ConflictKind.PRIORITY:
             return await self._drafts.annotate(entry.commit_hash, entry.priority, "merge")
-        return await self._drafts.make(
-            Given(
-                await self._content(branch, entry),
-                CommitOperation.EDIT,
-                entry.commit_hash,
-                message="merge",
-                generation_config=stored_json(entry.config_json or "{}", "a generation config"),
-            )
+        content = await self._sides.content(branch, entry)
+        draft = await self._drafts.make(
+            Given(content, CommitOperation.EDIT, entry.commit_hash, message="merge")
         )
+        return draft._replace(generation_config_json=kept_config(entry))
 
     async def _picked(self, branch: BranchName, commit_hash: str) -> CommitDraft:
         record, data = await self._blobs.get(branch.tract_id, commit_hash)
@@ -364,33 +363,14 @@ class Merger:
         return draft._replace(origins=(Origin("cherry-pick", record.commit_hash),))
 
 
-class _Decided:
-    """Asks what to do about conflicts, each question once."""
-
-    def __init__(self, on_conflict: OnConflict) -> None:
-        self._on_conflict = on_conflict
-        self._answers: dict[str, Any] = {}
-        self.before_asking: Callable[[], Awaitable[None]] | None = None
-
-    async def on(self, conflict: MergeConflict) -> Any:
-        """Return `ours`, `theirs`, or what the function says."""
-        if isinstance(self._on_conflict, str):
-            return self._on_conflict
-        question = conflict.model_dump_json()
-        if question not in self._answers:
-            if self.before_asking is not None:
-                await self.before_asking()
-            answer = self._on_conflict(conflict)
-            self._answers[question] = await answer if inspect.isawaitable(answer) else answer
-        return self._answers[question]
-
-
-def _changes(relation: Relation, own: set[str]) -> SideChanges:
+def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:
     """Return what a side's own commits did to entries."""
     done = [change for commit, change in relation.changes.items() if commit in own]
+    parted = parted_at(relation.parents, head, own)
     return SideChanges(
         edited={target for operation, target in done if operation == "edit"},
         annotated={target for operation, target in done if operation == "annotate"},
+        goes_on=parted is not None and parted in bases,
     )
 
 

@@ -92,6 +92,9 @@ class MergeConflict(_Value):
     `base`, `ours` and `theirs` are content models or priorities, as `kind` says: what the entry
     had where the sides parted, and has on each of them now. `base` is None where merges that
     crossed left no single such place.
+
+    The configs are those of the three contents: `{}` where none was set, and for priorities, which
+    have none. `base_config` is None where `base` is.
     """
 
     target_hash: str
@@ -99,6 +102,9 @@ class MergeConflict(_Value):
     base: SerializeAsAny[BaseModel] | Priority | None
     ours: SerializeAsAny[BaseModel] | Priority
     theirs: SerializeAsAny[BaseModel] | Priority
+    base_config: dict[str, Any] | None
+    ours_config: dict[str, Any]
+    theirs_config: dict[str, Any]
 
 
 class MergeResult(_Value):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tract.storage import ref_statements as refs
+from tract.storage import statements as sql
 from tract.storage.names import BRANCHES, TAGS, ref_name
 from tract.storage.repositories import BranchName, Move, RefRecord
 from tract.storage.rows import sound
 from tract.storage.tips import is_in_place
-from tract.storage.walk import find_place, is_reached
+from tract.storage.walk import Place, find_place, is_reached, newest_first
 
 __all__ = ["is_kept", "list_refs", "misplaced", "moves"]
 
@@ -49,9 +50,10 @@ def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[RefRecor
 
 
 def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bool:
-    """Tell whether a branch's commits stay within reach without it.
+    """Return True if a branch's commits stay within reach without it.
 
-    They do if another branch or a tag reaches its head, or a commit that it was squashed into.
+    They do if other branches or tags reach all that its head reaches, merges aside: what a merge of
+    theirs would be up to date with. Or if they reach a commit that it was squashed into.
     """
     tract_id = branch.tract_id
     others = [
@@ -61,13 +63,36 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
         if prefix + ref.name != ref_name(branch.branch)
         and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
     ]
+    place = find_place(connection, tract_id, head)
+    if place is not None and _only_merges_beyond(connection, tract_id, place, others):
+        return True
     squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=bytes.fromhex(head))
-    keys = [head, *(row[0].hex() for row in squashed)]
     return any(
         is_reached(connection, tract_id, place, others)
-        for key in keys
-        if (place := find_place(connection, tract_id, key)) is not None
+        for row in squashed
+        if (place := find_place(connection, tract_id, row[0].hex())) is not None
     )
+
+
+def _only_merges_beyond(
+    connection: sqlite3.Connection, tract_id: str, head: Place, others: Sequence[Place]
+) -> bool:
+    """Return True if all that *head* reaches and *others* do not are merges."""
+    wanted = {head.commit_hash}
+    reached = {other.commit_hash for other in others}
+    through = max(place.created_at for place in (head, *others))
+    for row in newest_first(connection, sql.WALK, tract_id, through, 2):
+        key, parents = row[0], {each for each in (row[1], row[3]) if each is not None}
+        if key in reached:
+            reached.update(parents)
+        elif key in wanted:
+            if row[3] is None:
+                return False
+            wanted.update(parents)
+        wanted.discard(key)
+        if wanted <= reached:
+            return True
+    return False
 
 
 def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
