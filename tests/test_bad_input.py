@@ -96,8 +96,9 @@ async def world(db_path: Path) -> AsyncIterator[World]:
             "unknown": UNKNOWN,
             "malformed": "no hash at all",
             "empty": "",
-            "capitals": entry.commit_hash.upper(),
-            "short": entry.commit_hash[:12],
+            "too long": f"{entry.commit_hash}0",
+            "too short": entry.commit_hash[:3],
+            "short": UNKNOWN[:12],
         }
         yield World(tract, db_path, hashes)
 
@@ -133,7 +134,8 @@ BAD_TARGETS = [
     ("unknown", "is no commit of this tract"),
     ("malformed", "is no commit of this tract"),
     ("empty", "is no commit of this tract"),
-    ("capitals", "is no commit of this tract"),
+    ("too long", "is no commit of this tract"),
+    ("too short", "is no commit of this tract"),
     ("short", "is no commit of this tract"),
     ("foreign", "is no commit of this tract"),
     ("branched", "not in this branch's history"),
@@ -227,7 +229,9 @@ LOOKUPS: dict[str, Callable[[AsyncTract, str], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["unknown", "foreign", "malformed", "empty", "capitals", "short"])
+@pytest.mark.parametrize(
+    "kind", ["unknown", "foreign", "malformed", "empty", "too long", "too short", "short"]
+)
 @pytest.mark.parametrize("call", LOOKUPS)
 async def test_a_hash_that_this_tract_does_not_have(world: World, call: str, kind: str) -> None:
     name = world.hashes[kind]

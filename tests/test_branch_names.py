@@ -69,7 +69,7 @@ async def test_a_branch_of_a_bad_name_is_made_by_no_commit(store: TractStore) ->
 
 
 async def test_one_string_is_no_list_of_names(main: AsyncTract) -> None:
-    with pytest.raises(RefNameError, match="list"):
+    with pytest.raises(ValueError, match="names must be a list of branches, not 'main'"):
         await main.compare("main")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tract import InstructionContent, Priority, exceptions
 from tract.exceptions import (
+    AmbiguousHashError,
     BlobNotFoundError,
     BranchBusyError,
     BranchExistsError,
@@ -29,6 +30,8 @@ from tract.exceptions import (
     StoreClosedError,
     StoreCorruptError,
     StoreFullError,
+    TagExistsError,
+    TagNotFoundError,
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
@@ -60,7 +63,16 @@ CONFLICTS = (
 
 CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (TractError("stop"), {}, "stop"),
-    (CommitNotFoundError("abc"), {"commit_hash": "abc"}, "`log()` lists this one's"),
+    (CommitNotFoundError("ab" * 32), {"commit_hash": "ab" * 32}, "`log()` lists this one's"),
+    (CommitNotFoundError("v1"), {"commit_hash": "v1"}, "No commit, tag or branch 'v1' in this"),
+    (CommitNotFoundError("v1"), {}, "`branches()` list those that there are."),
+    (CommitNotFoundError("abc"), {"commit_hash": "abc"}, "A short hash has at least 4 digits."),
+    (
+        AmbiguousHashError("abcd", ["abcd" * 16, "abcd" * 15 + "ffff"]),
+        {"short_hash": "abcd", "candidates": ("abcd" * 16, "abcd" * 15 + "ffff")},
+        f"begin with 'abcd': {'abcd' * 16}, {'abcd' * 15}ffff. Give more digits.",
+    ),
+    (AmbiguousHashError("abcd", map(str, range(6))), {}, "0, 1, 2, 3, 4, and others. Give more"),
     (BlobNotFoundError("abc"), {"content_hash": "abc"}, "restore the file from a backup"),
     (ContentValidationError("is bad", "a.b"), {"problem": "is bad", "path": "a.b"}, "a.b: is bad"),
     (ContentValidationError("is bad"), {"path": ""}, "is bad"),
@@ -82,6 +94,8 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is no name"),
     (BranchExistsError("main"), {"name": "main"}, "Take another name"),
     (BranchNotFoundError("main"), {"name": "main"}, "`branches()` lists those"),
+    (TagExistsError("v1"), {"name": "v1"}, "a tag 'v1' in this tract already. Take another name"),
+    (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists those"),
     (
         BranchNotMergedError("side", "abc"),
         {"name": "side", "head_hash": "abc"},

@@ -97,6 +97,7 @@ PROTOCOLS_AND_COUNTERS = {
     "TokenCounter",
 }
 ERRORS = {
+    "AmbiguousHashError",
     "BlobNotFoundError",
     "BranchBusyError",
     "BranchExistsError",
@@ -116,6 +117,8 @@ ERRORS = {
     "StoreClosedError",
     "StoreCorruptError",
     "StoreFullError",
+    "TagExistsError",
+    "TagNotFoundError",
     "TokenBudgetWarning",
     "TokenizerUnavailableError",
     "TractError",

@@ -151,7 +151,7 @@ async def test_an_unknown_commit_is_refused(store: TractStore, main: AsyncTract)
     [a] = await say(main, "a")
     [foreign] = await say(store.tract("other"), "x")
 
-    for unknown in ("0" * 64, "nothing", "", foreign.commit_hash, a.commit_hash.upper()):
+    for unknown in ("0" * 64, "nothing", "", foreign.commit_hash, f"{a.commit_hash}0"):
         with pytest.raises(CommitNotFoundError):
             await main.reset(unknown)
     assert await main.head() == a.commit_hash

@@ -11,12 +11,11 @@ import pytest
 import pytest_asyncio
 
 from support.replies import drained, reply
-from support.rows import row_counts
+from support.rows import add_twin, row_counts
 from tract import (
+    AmbiguousHashError,
     AsyncTract,
     Batch,
-    BranchExistsError,
-    BranchNotFoundError,
     BudgetAction,
     BudgetExceededError,
     CommitNotFoundError,
@@ -25,6 +24,8 @@ from tract import (
     HeadMovedError,
     NullTokenCounter,
     Priority,
+    TagExistsError,
+    TagNotFoundError,
     TokenBudgetConfig,
     TokenUsage,
     TractConfig,
@@ -87,9 +88,9 @@ async def test_a_name_that_is_taken_stays_with_its_commit(main: AsyncTract) -> N
     await main.tag("v1")
     await main.user("b")
 
-    with pytest.raises(BranchExistsError, match="delete_tag") as told:
+    with pytest.raises(TagExistsError, match="delete_tag") as told:
         await main.tag("v1")
-    assert (told.value.name, told.value.kind) == ("v1", "tag")
+    assert told.value.name == "v1"
     assert [tag.target_hash for tag in await main.tags()] == [a.commit_hash]
 
 
@@ -101,9 +102,9 @@ async def test_a_deleted_tag_is_no_name_any_more(main: AsyncTract) -> None:
     assert await main.tags() == []
     assert await main.get_commit("v1") is None
     assert await main.get_commit(a.commit_hash) == a
-    with pytest.raises(BranchNotFoundError, match="No tag") as told:
+    with pytest.raises(TagNotFoundError, match="No tag 'v1'") as told:
         await main.delete_tag("v1")
-    assert (told.value.name, told.value.kind) == ("v1", "tag")
+    assert told.value.name == "v1"
     await main.tag("v1")
 
 
@@ -127,7 +128,7 @@ async def test_tags_of_other_tracts_are_others(db_path: Path) -> None:
 
         assert await other.tags() == []
         assert await other.get_commit("v1") is None
-        with pytest.raises(BranchNotFoundError):
+        with pytest.raises(TagNotFoundError):
             await other.delete_tag("v1")
         await other.tag("v1")
         assert (await one.compile(at_commit="v1")).to_dicts()[0]["content"] == "a"
@@ -265,14 +266,26 @@ async def picked(tract: AsyncTract) -> str:
     return (await tract.tag("picked")).name
 
 
+NAMINGS: dict[str, Callable[[str], str]] = {
+    "tag": lambda commit_hash: "v1",
+    "short hash": lambda commit_hash: commit_hash[:12],
+    "capitals": str.upper,
+}
+"""What stands for a commit of that hash, which has the tag `v1`."""
+every_naming = pytest.mark.parametrize("naming", NAMINGS)
+
+
+@every_naming
 @pytest.mark.parametrize("call", ENTRY, ids="-".join)
-async def test_a_tag_stands_for_an_entry(main: AsyncTract, call: tuple[str, str]) -> None:
+async def test_a_tag_or_a_short_hash_stands_for_an_entry(
+    main: AsyncTract, call: tuple[str, str], naming: str
+) -> None:
     a = await main.user("a")
     await main.annotate(a.commit_hash, Priority.PINNED)
     await main.user("b")
     await main.tag("v1", a.commit_hash)
     trips = main._runtime.database.trips
-    by_name = await ENTRY[call](main, "v1")
+    by_name = await ENTRY[call](main, NAMINGS[naming](a.commit_hash))
     cost = main._runtime.database.trips - trips
 
     made = by_name if isinstance(by_name, list) else [by_name]
@@ -307,7 +320,8 @@ ONE_TRIP = {
 }
 
 
-async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path) -> None:
+@every_naming
+async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path, naming: str) -> None:
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as main:
         a = await main.user("a")
         await main.tag("v1")
@@ -315,8 +329,12 @@ async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path) -> None:
         costs = {}
         for call, run in (ENTRY | HEAD).items():
             if call[0] in ONE_TRIP:
+                named = NAMINGS[naming](a.commit_hash)
+                if call in HEAD:
+                    head = str(await main.head())
+                    named = "main" if naming == "tag" else NAMINGS[naming](head)
                 trips = main._runtime.database.trips
-                await run(main, "v1" if call in ENTRY else "main")
+                await run(main, named)
                 costs[call] = main._runtime.database.trips - trips
             if call[0] in ("fork", "tag"):
                 await (main.delete_tag("new") if call[0] == "tag" else main.delete_branch("new"))
@@ -326,33 +344,52 @@ async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path) -> None:
     assert a.commit_hash
 
 
+@every_naming
 @pytest.mark.parametrize("call", HEAD, ids="-".join)
-async def test_a_tag_stands_for_the_head_while_it_is_there(
-    main: AsyncTract, call: tuple[str, str]
+async def test_a_tag_or_a_short_hash_stands_for_the_head_while_it_is_there(
+    main: AsyncTract, call: tuple[str, str], naming: str
 ) -> None:
-    await main.user("a")
+    a = await main.user("a")
     await main.tag("v1")
-    await HEAD[call](main, "v1")
+    named = NAMINGS[naming](a.commit_hash)
+    await HEAD[call](main, named)
     await main.user("b")
     head = await main.head()
 
     with pytest.raises(HeadMovedError) as told:
-        await HEAD[call](main, "v1")
+        await HEAD[call](main, named)
     assert told.value.actual == head
     assert await main.head() == head
     with pytest.raises(HeadMovedError):
         await HEAD[call](main, "nothing")
 
 
+@pytest.mark.parametrize("call", ENTRY | HEAD, ids="-".join)
+async def test_a_short_hash_of_several_commits_is_refused_with_their_hashes(
+    main: AsyncTract, db_path: Path, call: tuple[str, str]
+) -> None:
+    """By every call that takes a hash, which then writes nothing."""
+    a = await main.user("a")
+    await main.user("b")
+    twin = add_twin(db_path, a.commit_hash)
+    before = row_counts(db_path)
+
+    with pytest.raises(AmbiguousHashError, match="Give more digits") as told:
+        await (ENTRY | HEAD)[call](main, a.commit_hash[:8])
+    assert told.value.short_hash == a.commit_hash[:8]
+    assert told.value.candidates == tuple(sorted([a.commit_hash, twin]))
+    assert row_counts(db_path) == before
+
+
 async def test_a_name_of_nothing_is_not_the_head_of_an_empty_branch(main: AsyncTract) -> None:
-    for unknown in ("nothing", "", "0" * 64):
+    for unknown in ("nothing", "", "0" * 64, "0" * 8):
         with pytest.raises(HeadMovedError):
             await main.user("a", expected_head=unknown)
 
     assert await main.head() is None
 
 
-async def test_a_tag_goes_before_a_branch_and_a_hash_before_both(main: AsyncTract) -> None:
+async def test_a_tag_goes_before_a_branch_and_a_full_hash_before_both(main: AsyncTract) -> None:
     a = await main.user("a")
     b = await main.user("b")
     await main.fork("x")
@@ -383,16 +420,18 @@ class Letters(NullTokenCounter):
         return len(text)
 
 
+@every_naming
 @pytest.mark.parametrize("way", ["edit", "expected"])
-async def test_a_name_is_no_way_around_a_budget(db_path: Path, way: str) -> None:
+async def test_a_name_is_no_way_around_a_budget(db_path: Path, way: str, naming: str) -> None:
     budget = TokenBudgetConfig(max_tokens=50, action=BudgetAction.REJECT)
     config = TractConfig(token_budget=budget)
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=Letters(), config=config) as tract:
-        await tract.user("a")
+        a = await tract.user("a")
         await tract.tag("v1")
-        options: dict[str, Any] = {"expected_head": "v1"}
+        named = NAMINGS[naming](a.commit_hash)
+        options: dict[str, Any] = {"expected_head": named}
         if way == "edit":
-            options = {"operation": EDIT, "edit_target": "v1"}
+            options = {"operation": EDIT, "edit_target": named}
 
         with pytest.raises(BudgetExceededError):
             await tract.user("a" * 100, **options)

@@ -11,6 +11,7 @@ from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
 from tract.engine.watching import Watch
 from tract.exceptions import (
+    AmbiguousHashError,
     BlobNotFoundError,
     BranchBusyError,
     BranchExistsError,
@@ -30,6 +31,8 @@ from tract.exceptions import (
     StoreClosedError,
     StoreCorruptError,
     StoreFullError,
+    TagExistsError,
+    TagNotFoundError,
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
@@ -93,6 +96,7 @@ from tract.tract import AsyncTract, CommitOptions
 
 __all__ = [
     "UNSET",
+    "AmbiguousHashError",
     "AnnotationContent",
     "AnthropicArguments",
     "ArtifactContent",
@@ -170,7 +174,9 @@ __all__ = [
     "StoreCorruptError",
     "StoreFullError",
     "Stream",
+    "TagExistsError",
     "TagInfo",
+    "TagNotFoundError",
     "TiktokenCounter",
     "TokenBudgetConfig",
     "TokenBudgetWarning",

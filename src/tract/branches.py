@@ -12,7 +12,7 @@ from tract.engine.comparing import branch_info, reflog_entry, tag_info
 from tract.engine.infos import commit_infos
 from tract.engine.merging import Asked
 from tract.engine.resolving import checked_way
-from tract.exceptions import RefNameError, TractError
+from tract.exceptions import TractError, shown
 from tract.handle import Handle
 from tract.models.commit import CommitInfo
 from tract.models.merging import OnConflict, Resolution
@@ -122,7 +122,7 @@ class BranchCalls(Handle):
 
         Raises:
             RefNameError: *name* is no name for a tag.
-            BranchExistsError: there is a tag of that name; delete it first.
+            TagExistsError: there is one of that name; delete it first.
             CommitNotFoundError: the tract has no commit *target_hash*.
             TractError: this branch has no commit yet.
         """
@@ -140,7 +140,7 @@ class BranchCalls(Handle):
         """Delete a tag; the commit stays.
 
         Raises:
-            BranchNotFoundError: there is no such tag.
+            TagNotFoundError: there is no such tag.
         """
         name = _new_name(name)
         with self._call():
@@ -171,11 +171,10 @@ class BranchCalls(Handle):
         Raises:
             BranchNotFoundError: there is no such branch, or it has no commit.
             RefNameError: a name is no name for a branch.
+            ValueError: *names* is a string.
         """
         if isinstance(names, str):
-            raise RefNameError(
-                names, "it is a string, where several names are compared. Give a list."
-            )
+            raise ValueError(f"names must be a list of branches, not {shown(names)}")
         branches = [checked_ref(name) for name in names]
         with self._call():
             return await self._runtime.comparer.compare(self._branch, branches)

@@ -1,16 +1,19 @@
 """Every error that the library raises on purpose.
 
 TractError
-├── CommitNotFoundError        no such commit in this tract
+├── CommitNotFoundError        no such commit in this tract, by hash or by name
+├── AmbiguousHashError         several commits of this tract begin with a short hash
 ├── BlobNotFoundError          a commit's content is missing from the store
 ├── ContentValidationError     content, config, metadata or usage that cannot be stored (a ValueError)
-├── EditTargetError            the commit that an edit or annotation names cannot be its target
+├── EditTargetError            the commit that an edit, annotation or pick names will not do
 ├── BudgetExceededError        the commit would take the context over its token budget
 ├── HeadMovedError             the branch is not where the caller expected it
 │   └── BranchBusyError        others kept changing what a merge is about
 ├── RefNameError               no name for a branch or a tag (a ValueError)
-├── BranchExistsError          the branch or tag is there already
-├── BranchNotFoundError        no such branch or tag in this tract
+├── BranchExistsError          the branch is there already
+├── BranchNotFoundError        no such branch in this tract
+├── TagExistsError             the tag is there already
+├── TagNotFoundError           no such tag in this tract
 ├── BranchNotMergedError       the branch has commits that would be left without a name
 ├── MergeConflictError         both sides of a merge changed the same entries
 ├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
@@ -30,10 +33,12 @@ errors survive pickling and read the same wherever they are raised.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
+    "AmbiguousHashError",
     "BlobNotFoundError",
     "BranchBusyError",
     "BranchExistsError",
@@ -53,6 +58,8 @@ __all__ = [
     "StoreClosedError",
     "StoreCorruptError",
     "StoreFullError",
+    "TagExistsError",
+    "TagNotFoundError",
     "TokenBudgetWarning",
     "TokenizerUnavailableError",
     "TractError",
@@ -61,6 +68,8 @@ __all__ = [
 
 _SHOWN = 200  # characters of a path or a value that a text shows
 _LISTED = 5  # items that a text lists
+_FULL_HASH = re.compile(r"[0-9A-Fa-f]{64}")
+_FEW_DIGITS = re.compile(r"[0-9A-Fa-f]{1,3}")
 
 
 def shown(value: object) -> str:
@@ -91,16 +100,48 @@ class TractError(Exception):
 
 
 class CommitNotFoundError(TractError):
-    """This tract has no commit of that hash; another tract's commits do not count."""
+    """This tract has no commit of that hash or name; another tract's commits do not count.
+
+    `commit_hash` is what the caller gave: a full or short hash, or the name of a tag or a branch.
+    """
 
     def __init__(self, commit_hash: str) -> None:
         super().__init__(commit_hash)
         self.commit_hash = commit_hash
 
     def __str__(self) -> str:
+        named = shown(self.commit_hash)
+        if _FULL_HASH.fullmatch(self.commit_hash):
+            return (
+                f"No commit {named} in this tract. "
+                "Hashes are only valid in the tract that made them; `log()` lists this one's."
+            )
+        problem = (
+            f"No commit, tag or branch {named} in this tract. "
+            "`log()`, `tags()` and `branches()` list those that there are."
+        )
+        if _FEW_DIGITS.fullmatch(self.commit_hash):
+            problem += " A short hash has at least 4 digits."
+        return problem
+
+
+class AmbiguousHashError(TractError):
+    """Several commits of this tract begin with a short hash.
+
+    `candidates` are their full hashes, in order; where there are many, the first few.
+    """
+
+    def __init__(self, short_hash: str, candidates: Iterable[str]) -> None:
+        self.short_hash = short_hash
+        self.candidates: tuple[str, ...] = tuple(candidates)
+        super().__init__(short_hash, self.candidates)
+
+    def __str__(self) -> str:
+        listed = ", ".join(self.candidates[:_LISTED])
+        more = ", and others" if len(self.candidates) > _LISTED else ""
         return (
-            f"No commit {shown(self.commit_hash)} in this tract. "
-            "Hashes are only valid in the tract that made them; `log()` lists this one's."
+            f"Several commits of this tract begin with {shown(self.short_hash)}: {listed}{more}. "
+            "Give more digits."
         )
 
 
@@ -132,7 +173,7 @@ class ContentValidationError(TractError, ValueError):
 
 
 class EditTargetError(TractError):
-    """An edit or annotation names no target, or one that it cannot have."""
+    """An edit, an annotation or a pick names no commit, or one that will not do."""
 
     def __init__(self, target: str | None, reason: str) -> None:
         super().__init__(target, reason)
@@ -212,19 +253,13 @@ class RefNameError(TractError, ValueError):
 
 
 class BranchExistsError(TractError):
-    """This tract has a branch, or a tag, of that name already; nothing was written."""
+    """This tract has a branch of that name already; nothing was written."""
 
-    def __init__(self, name: str, kind: str = "branch") -> None:
-        super().__init__(name, kind)
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self.name = name
-        self.kind = kind
 
     def __str__(self) -> str:
-        if self.kind == "tag":
-            return (
-                f"There is a tag {self.name!r} in this tract already. Take another name, or delete "
-                "it first with `delete_tag(name)`."
-            )
         return (
             f"There is a branch {self.name!r} in this tract already. Take another name, get a "
             "handle on that branch with `on(name)`, or delete it first with `delete_branch(name)`."
@@ -232,20 +267,42 @@ class BranchExistsError(TractError):
 
 
 class BranchNotFoundError(TractError):
-    """This tract has no branch, or tag, of that name; another tract's do not count."""
+    """This tract has no branch of that name; another tract's do not count."""
 
-    def __init__(self, name: str, kind: str = "branch") -> None:
-        super().__init__(name, kind)
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self.name = name
-        self.kind = kind
 
     def __str__(self) -> str:
-        if self.kind == "tag":
-            return f"No tag {self.name!r} in this tract. `tags()` lists those that there are."
         return (
             f"No branch {self.name!r} in this tract. `branches()` lists those that there are; "
             "`fork(name)` makes one."
         )
+
+
+class TagExistsError(TractError):
+    """This tract has a tag of that name already; nothing was written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"There is a tag {self.name!r} in this tract already. Take another name, or delete "
+            "it first with `delete_tag(name)`."
+        )
+
+
+class TagNotFoundError(TractError):
+    """This tract has no tag of that name; another tract's do not count."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"No tag {self.name!r} in this tract. `tags()` lists those that there are."
 
 
 class BranchNotMergedError(TractError):

@@ -70,6 +70,10 @@ class AsyncTract(BranchCalls, StreamCalls):
     Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
     opened in and may be used by any number of tasks there. Every call may raise a
     `StorageError`; a cancelled call has done all of its work or none.
+
+    Where a call takes the hash of a commit, its first digits will do (4 or more), and so will the
+    name of a tag, or of a branch for its head. Looked for are, in this order, a full hash, a tag, a
+    branch, and a short hash; one of several commits raises an `AmbiguousHashError`.
     """
 
     @classmethod
@@ -211,7 +215,11 @@ class AsyncTract(BranchCalls, StreamCalls):
             return await self._runtime.refs.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
-        """Return a commit of this tract, or None if it has none of that hash."""
+        """Return a commit of this tract, or None if it has none of that hash or name.
+
+        Raises:
+            AmbiguousHashError: it is a short hash of several commits.
+        """
         with self._call():
             record = await self._runtime.commits.get(self.tract_id, commit_hash)
             found = await commit_infos(self._runtime.threads, [record] if record else [])

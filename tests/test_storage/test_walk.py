@@ -59,13 +59,13 @@ def merged(transaction: WriteTransaction, into: BranchName, head: str) -> str:
     return record.commit_hash
 
 
-def test_a_hash_is_64_small_hexadecimal_digits() -> None:
-    assert digest(HASH) == bytes.fromhex(HASH)
+def test_a_hash_is_64_hexadecimal_digits() -> None:
+    assert digest(HASH) == digest(HASH.upper()) == bytes.fromhex(HASH)
     assert digest(None) is None
 
 
 @pytest.mark.parametrize(
-    "malformed", ["", "zz", HASH.upper(), HASH[1:], HASH + "0", "\u0661" * 64, " " + HASH[1:]]
+    "malformed", ["", "zz", HASH[1:], HASH + "0", "\u0661" * 64, " " + HASH[1:], HASH[:62] + "  "]
 )
 def test_whatever_else_is_no_hash(malformed: str) -> None:
     assert digest(malformed) is None

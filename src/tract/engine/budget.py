@@ -206,10 +206,15 @@ class BudgetedCommits:
         target = draft.target
         if isinstance(target, int):
             target = f"#{target}"
-        elif target is not None and len(target) != _HASH_LENGTH:
+        elif target is not None and not _is_stored_form(target):
             record = await self._commits.get(branch.tract_id, target)
             target = target if record is None else record.commit_hash
         return _step(index, draft, target)
+
+
+def _is_stored_form(target: str) -> bool:
+    """Return True if *target* is a full hash in small letters, which the fold knows it by."""
+    return len(target) == _HASH_LENGTH and target == target.lower()
 
 
 def _step(index: int, draft: CommitDraft, target: str | None) -> CommitStep:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import NoReturn
 
-from tract.exceptions import BranchNotFoundError
+from tract.exceptions import AmbiguousHashError, BranchNotFoundError
 from tract.models.ref_names import check_ref_name
 from tract.storage import statements as sql
 from tract.storage.repositories import BranchName
@@ -24,6 +25,9 @@ __all__ = [
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 
+_SHORT_HASH = re.compile(r"[0-9A-Fa-f]{4,63}")
+_CANDIDATES = 6  # one more than an error lists, which tells that there are others
+
 
 def ref_name(branch: str) -> str:
     """Return the name of a branch's ref."""
@@ -36,7 +40,7 @@ def tag_name(tag: str) -> str:
 
 
 def digest(commit_hash: object) -> bytes | None:
-    """Return the bytes of a hash; None for None, and for what is no hash at all."""
+    """Return the bytes of a full hash, in letters of either case; None for anything else."""
     if not issubclass(type(commit_hash), str):
         return None
     name = str.__str__(commit_hash)
@@ -46,13 +50,17 @@ def digest(commit_hash: object) -> bytes | None:
         key = bytes.fromhex(name)
     except ValueError:
         return None
-    return key if key.hex() == name else None  # capitals and spaces name nothing
+    return key if len(key) == 32 else None  # `fromhex` passes over spaces
 
 
 def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> bytes | None:
-    """Return the bytes of the hash that a hash, a tag or a branch stands for, in this order.
+    """Return the bytes of the hash that a hash, a tag, a branch or a short hash stands for.
 
-    None where it stands for nothing. A hash is taken as it is, whether there is such a commit.
+    They are tried in this order, which is git's. None where it stands for nothing. A full hash is
+    taken as it is, whether there is such a commit or not, and costs no statement.
+
+    Raises:
+        AmbiguousHashError: it is a short hash of several commits.
     """
     key = digest(named)
     if key is not None or not issubclass(type(named), str):
@@ -65,7 +73,18 @@ def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> byte
         if row is not None:
             found: bytes = row[0]
             return found
-    return None
+    return _expanded(connection, tract_id, name)
+
+
+def _expanded(connection: sqlite3.Connection, tract_id: str, name: str) -> bytes | None:
+    """Return the only hash of the tract that begins with *name*; None where there is none."""
+    if not _SHORT_HASH.fullmatch(name):
+        return None
+    low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
+    rows = sql.HASHES.all(connection, tract_id=tract_id, low=low, high=high, limit=_CANDIDATES)
+    if len(rows) > 1:
+        raise AmbiguousHashError(name, [row[0].hex() for row in rows])
+    return rows[0][0] if rows else None
 
 
 def missing_branch(branch: BranchName) -> None:

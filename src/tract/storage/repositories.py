@@ -3,7 +3,9 @@
 The contracts are here; implementations keep them and add nothing to say. Every write is one
 transaction: it has happened as a whole when the call returns, and not at all when it raises.
 Any method may raise a `StorageError`. JSON travels as text, times as microseconds since
-1970-01-01 UTC, hashes as 64 hexadecimal digits; a malformed hash is one that nothing has.
+1970-01-01 UTC, hashes as 64 hexadecimal digits. Where a caller names a commit, a tag, a branch or
+a short hash does as well; what is none of these is a hash that nothing has, and a short hash of
+several commits raises an `AmbiguousHashError`.
 """
 
 from __future__ import annotations
@@ -320,7 +322,7 @@ class RefRepository(ABC):
         """Name a commit, or where *branch* points.
 
         Raises:
-            BranchExistsError: there is a tag of that name.
+            TagExistsError: there is one of that name.
             CommitNotFoundError: the tract has no commit *target*.
             TractError: *branch* has no commit yet.
         """
@@ -330,7 +332,7 @@ class RefRepository(ABC):
         """Take a tag away.
 
         Raises:
-            BranchNotFoundError: there is no such tag.
+            TagNotFoundError: there is no such tag.
         """
 
     @abstractmethod

@@ -172,6 +172,14 @@ PLACE = Statement(
 COMMIT = Statement(
     lambda: select(*_record).where(_tract, commits.c.commit_hash == bindparam("hash"))
 )
+HASHES = Statement(
+    lambda: (
+        select(commits.c.commit_hash)
+        .where(_tract, commits.c.commit_hash.between(bindparam("low"), bindparam("high")))
+        .order_by(commits.c.commit_hash)
+        .limit(bindparam("limit"))
+    )
+)
 CONTENT = Statement(
     lambda: (
         select(*_record, blobs.c.data)

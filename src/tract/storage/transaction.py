@@ -10,12 +10,12 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from tract.exceptions import (
-    BranchExistsError,
-    BranchNotFoundError,
     BranchNotMergedError,
     CommitNotFoundError,
     EditTargetError,
     HeadMovedError,
+    TagExistsError,
+    TagNotFoundError,
     TractError,
 )
 from tract.models.query import ConfigPath
@@ -180,7 +180,7 @@ class WriteTransaction(SpoolWrites):
         if head is None:
             raise TractError("There is no commit yet to tag. Commit first.")
         if sql.BRANCH.one(self._connection, tract_id=tract_id, name=tag_name(name)):
-            raise BranchExistsError(name, "tag")
+            raise TagExistsError(name)
         now, key = self._next_time(tract_id), bytes.fromhex(head)
         refs.ADD_REF.run(
             self._connection,
@@ -201,7 +201,7 @@ class WriteTransaction(SpoolWrites):
         """Take a tag away; see `RefRepository.untag`."""
         ref = tag_name(name)
         if sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref) is None:
-            raise BranchNotFoundError(name, "tag")
+            raise TagNotFoundError(name)
         refs.DELETE_REF.run(self._connection, tract_id=tract_id, name=ref)
 
     def _place(self, tract_id: str, named: str) -> str:
@@ -289,11 +289,17 @@ class WriteTransaction(SpoolWrites):
         if place is None:
             if draft.operation == "annotate":
                 raise CommitNotFoundError(target)
-            raise EditTargetError(target, "is no commit of this tract; `log()` lists them.")
+            raise EditTargetError(
+                target,
+                "is no commit of this tract, nor the name of one; `log()`, `tags()` and "
+                "`branches()` list them.",
+            )
         _check_is_entry(target, place.operation)
         if not self._reaches(tract_id, tip, place):
             raise EditTargetError(
-                target, "is not in this branch's history; commit its content here instead."
+                target,
+                "is not in this branch's history. Bring it here by `cherry_pick()` or `merge()`, "
+                "or work on its branch.",
             )
         return place.commit_hash.hex()
 
@@ -369,7 +375,10 @@ def _key(commit_hash: str | None) -> bytes | None:
 
 
 def _check_is_entry(target: str, operation: str) -> None:
-    if operation != "append":
-        raise EditTargetError(
-            target, f"is an {operation.upper()}, not an entry. Name the APPEND commit it changes."
-        )
+    if operation == "append":
+        return
+    if operation == "merge":
+        reason = "is a MERGE, not an entry. Name one of the APPEND commits that it brought."
+    else:
+        reason = f"is an {operation.upper()}, not an entry. Name the APPEND commit it changes."
+    raise EditTargetError(target, reason)

@@ -161,7 +161,7 @@ class Machine(RuleBasedStateMachine):
         elsewhere = [commit_hash for commit_hash in own if commit_hash not in here]
         others = [h for t in self.tracts.values() if t is not place.tract for h in t.commits]
         blobs = [c.content_hash for c in place.tract.commits.values()]
-        strange = [*GARBAGE, *(h.upper() for h in own if h.upper() != h)]
+        strange = [*GARBAGE, *(f"{h}0" for h in own)]
         pools = [p for p in (own, own, elsewhere, elsewhere, others, strange, blobs) if p]
         pool = pools[data.draw(st.sampled_from(range(len(pools))), "kind of hash")]
         return str(pool[data.draw(st.sampled_from(range(len(pool))), "hash")])
