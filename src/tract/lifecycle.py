@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import anyio
 
+from tract.callers import calling_line, noted
 from tract.exceptions import StorageError, StoreClosedError, TractError
 
-__all__ = ["CallGate", "Opening", "ended", "to_the_end"]
+__all__ = ["CallGate", "Opening", "ended", "running_loop", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -24,13 +25,31 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
+def running_loop(path: str = "") -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs here; *path* names the store in the error.
+
+    Raises:
+        StorageError: none does, or one that is not asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise StorageError(
+            "AsyncTract runs on asyncio, and no asyncio event loop runs here. Under anyio choose the "
+            "asyncio backend, `anyio.run(main, backend='asyncio')`; elsewhere use "
+            "`asyncio.run(main())`.",
+            path,
+        ) from None
+
+
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await *work* whatever happens to the caller; a cancellation is raised when it is done.
 
     Neither an anyio scope nor `task.cancel()` stops it: it runs in a task of its own. If the
     caller was cancelled, the work's own result or error is dropped.
     """
-    task = asyncio.create_task(work)
+    with noted(calling_line()):
+        task = asyncio.create_task(work)
     cancelled = await ended(task)
     if cancelled is not None:
         if not task.cancelled():
@@ -55,6 +74,7 @@ class Opening(Generic[C]):
     """Something to be opened: `await` it, or enter it to have it closed as well.
 
     First *prepare* is awaited, which may be cancelled at any step; opening is done to its end.
+    Without a running asyncio event loop it raises a `StorageError`.
     """
 
     def __init__(
@@ -77,6 +97,7 @@ class Opening(Generic[C]):
             )
 
     async def _open(self) -> C:
+        running_loop()
         await self._prepare()
         opened: list[C] = []
 
@@ -165,7 +186,7 @@ class CallGate:
 
         Raises, on entering:
             StoreClosedError: closing has begun.
-            StorageError: this is another event loop.
+            StorageError: this is another event loop, or none of asyncio's.
         """
         return _Call(self)
 
@@ -176,7 +197,11 @@ class CallGate:
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
-        if asyncio.get_running_loop() is not self._loop:
+        try:
+            found = asyncio.get_running_loop()
+        except RuntimeError:
+            found = running_loop(self.path)  # which says what is wrong
+        if found is not self._loop:
             raise StorageError(
                 "the store belongs to another event loop. Open one in each loop; they may share "
                 "the file.",

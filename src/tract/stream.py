@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
+from tract.callers import calling_line, noted
 from tract.engine import landing
 from tract.engine.infos import commit_infos
 from tract.engine.reasons import reason_of
@@ -16,7 +17,7 @@ from tract.engine.spool import OpenStream
 from tract.engine.threads import freeze, is_heavy
 from tract.exceptions import CommitNotFoundError, ContentValidationError, TractError
 from tract.formats.assembly import Assembly, Fragment
-from tract.lifecycle import to_the_end
+from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import ToolCall
 from tract.runtime import Runtime
@@ -60,7 +61,8 @@ class _Intake:
         self._runtime = runtime
         self._branch = branch
         self._options = options
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop(runtime.gate.path)
+        self._line = calling_line()
         self._frozen = freeze((options.metadata, options.generation_config))
         self._opening: landing.Opening = {}
         self.incoming: OpenStream | None = None
@@ -137,7 +139,8 @@ class _Intake:
         if self._runtime.gate.closed:
             return  # what came was put into the spool
         leaving = self._runtime.leaving
-        task = self._loop.create_task(self.finish(reason, close))
+        with noted(self._line):  # nobody has left a block; this is where the recording was made
+            task = self._loop.create_task(self.finish(reason, close))
         leaving.add(task)
         task.add_done_callback(leaving.discard)
 

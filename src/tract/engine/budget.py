@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import anyio
 
+from tract import callers
 from tract.engine.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import (
     BudgetExceededError,
@@ -238,8 +238,7 @@ async def _act(budget: TokenBudgetConfig, tokens: int) -> None:
         if inspect.isawaitable(result):
             await result
         return
-    warnings.warn(
+    callers.warn(
         f"the compiled context will have {tokens} tokens, over the budget of {budget.max_tokens}",
         TokenBudgetWarning,
-        stacklevel=2,
     )
