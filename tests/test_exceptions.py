@@ -30,6 +30,7 @@ from tract.exceptions import (
     StoreClosedError,
     StoreCorruptError,
     StoreFullError,
+    StoreReadOnlyError,
     TagExistsError,
     TagNotFoundError,
     TokenBudgetWarning,
@@ -123,7 +124,9 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (StoreBusyError("locked", "a.db"), {"path": "a.db"}, "a.db: locked"),
     (StoreFullError("full", "a.db"), {"path": "a.db"}, "a.db: full"),
     (StoreCorruptError("damaged", "a.db"), {"path": "a.db"}, "a.db: damaged"),
+    (StoreReadOnlyError("read-only", "a.db"), {"path": "a.db"}, "a.db: read-only"),
     (SchemaVersionError(9, 1, "a.db"), {"found": 9, "supported": 1}, "Upgrade asynctract"),
+    (SchemaVersionError(1, 2), {"found": 1, "supported": 2}, "open it for writing once"),
 ]
 errors = pytest.mark.parametrize(
     ("error", "facts", "told"), CASES, ids=lambda item: type(item).__name__
@@ -175,7 +178,14 @@ def test_bad_values_are_value_errors_too(error: type[Exception]) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [StoreClosedError, StoreBusyError, StoreFullError, StoreCorruptError, SchemaVersionError],
+    [
+        StoreClosedError,
+        StoreBusyError,
+        StoreFullError,
+        StoreCorruptError,
+        StoreReadOnlyError,
+        SchemaVersionError,
+    ],
 )
 def test_what_the_database_cannot_do_is_a_storage_error(error: type[Exception]) -> None:
     assert issubclass(error, StorageError)

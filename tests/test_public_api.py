@@ -117,6 +117,7 @@ ERRORS = {
     "StoreClosedError",
     "StoreCorruptError",
     "StoreFullError",
+    "StoreReadOnlyError",
     "TagExistsError",
     "TagNotFoundError",
     "TokenBudgetWarning",

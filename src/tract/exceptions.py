@@ -23,7 +23,8 @@ TractError
     ├── StoreBusyError         locked by another process for longer than the busy timeout
     ├── StoreFullError         no room on the disk
     ├── StoreCorruptError      damaged, or no database at all
-    └── SchemaVersionError     written by a newer release
+    ├── StoreReadOnlyError     opened read-only, or not writable
+    └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
 TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`.
 
@@ -58,6 +59,7 @@ __all__ = [
     "StoreClosedError",
     "StoreCorruptError",
     "StoreFullError",
+    "StoreReadOnlyError",
     "TagExistsError",
     "TagNotFoundError",
     "TokenBudgetWarning",
@@ -409,15 +411,29 @@ class StoreCorruptError(StorageError):
     """The file is damaged, or is no SQLite database."""
 
 
+class StoreReadOnlyError(StorageError):
+    """The store can only be read: it was opened so, or the file may not be written."""
+
+
 class SchemaVersionError(StorageError):
-    """The database was written by a newer release than this one can read."""
+    """The database was written by a newer release than this one can read.
+
+    Or by an older one, where it was opened read-only and cannot be brought up to date.
+    """
 
     def __init__(self, found: int, supported: int, path: str = "") -> None:
-        super().__init__(
-            f"the database has schema version {found}, and this release of asynctract reads up to "
-            f"{supported}. Upgrade asynctract to open it.",
-            path,
-        )
+        if found < supported:
+            problem = (
+                f"the database has schema version {found}, and this release of asynctract reads "
+                f"{supported}. It was opened read-only; open it for writing once, which brings it "
+                "up to date."
+            )
+        else:
+            problem = (
+                f"the database has schema version {found}, and this release of asynctract reads up "
+                f"to {supported}. Upgrade asynctract to open it."
+            )
+        super().__init__(problem, path)
         self.args: tuple[object, ...] = (found, supported, path)
         self.found = found
         self.supported = supported

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable
+from os import PathLike
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -120,8 +121,8 @@ class Runtime:
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, target: str, options: Options) -> Runtime:
-        """Open a path, `:memory:` or a URL."""
+    async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:
+        """Open a path, `:memory:`, a URI or a URL."""
         return cls(await open_database(target, options.config, options.clock), options)
 
     @classmethod

@@ -72,6 +72,7 @@ class _Intake:
         """Open the stream; *at_head* notes the head that a response's usage will belong to."""
         options, runtime = self._options, self._runtime
         with runtime.gate.call():
+            runtime.commits.check_writable()
             heavy = is_heavy(options.message, options.metadata, options.generation_config)
             self._opening = await runtime.threads.run(self._open) if heavy else self._open()
             if at_head:

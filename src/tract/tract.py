@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import uuid4
@@ -89,14 +89,18 @@ class AsyncTract(BranchCalls, StreamCalls):
         """Open a database for one tract; `await` the result, or enter it to have it closed.
 
         Args:
-            target: a path, `:memory:` or a `sqlite:///` URL; a file is created if need be.
+            target: a path, `:memory:`, a `file:` URI as SQLite takes it, or a `sqlite:///` URL; a
+                file is created if need be. URI and URL may have the parameters `mode` (`ro`, `rw`,
+                `rwc`, `memory`), `immutable` and `vfs`. A file that may not be written is opened
+                read-only, as by `mode=ro`.
             tract_id: the tract; a new one with a generated id if left out.
             config: options of the store.
             tokenizer: counts tokens; `TiktokenCounter()` if left out.
             compiler: turns histories into contexts; the default one if left out.
 
         Raises:
-            StorageError: the database cannot be opened.
+            StorageError: the database cannot be opened, or *target* has another parameter.
+            StoreReadOnlyError: it was to be opened read-only, and there is no store yet.
             ValueError: *tokenizer*, or roles in *config*, beside a compiler with its own.
         """
         options = checked_options(config, tokenizer, compiler)
@@ -104,7 +108,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         checked_name("tract_id", chosen)
 
         async def open_it() -> AsyncTract:
-            return cls(await Runtime.open(fspath(target), options), chosen, owns_runtime=True)
+            return cls(await Runtime.open(target, options), chosen, owns_runtime=True)
 
         return Opening(open_it, load)
 

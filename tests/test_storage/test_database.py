@@ -19,14 +19,13 @@ from support.opening import COUNTER, refused, threads_left, threads_of_connectio
 from tract import (
     AsyncTract,
     SchemaVersionError,
-    StorageError,
     StoreBusyError,
     StoreClosedError,
     StoreCorruptError,
     TractConfig,
     TractStore,
 )
-from tract.storage.database import database_url, open_database
+from tract.storage.database import open_database
 from tract.storage.migrations import MIGRATIONS
 
 
@@ -195,28 +194,6 @@ async def test_a_newer_schema_is_refused_by_name(db_path: Path) -> None:
     assert error.path == str(db_path)
 
 
-async def test_a_database_opened_read_only_can_be_read_and_says_why_it_takes_no_writes(
-    db_path: Path,
-) -> None:
-    await used(db_path)
-    url = f"sqlite:///file:{db_path}?mode=ro&uri=true"
-
-    async with AsyncTract.open(url, tract_id="agent", tokenizer=COUNTER) as tract:
-        head = await tract.head()
-        assert (await tract.compile()).head_hash == head
-        with pytest.raises(StorageError, match="read-only") as refusal:
-            await tract.user("no")
-        assert str(db_path) in refusal.value.path
-        assert await tract.head() == head
-
-
-async def test_a_new_database_cannot_be_made_read_only(db_path: Path) -> None:
-    with closing(sqlite3.connect(db_path)):
-        pass
-
-    assert "read-only" in str(await refused(f"sqlite:///file:{db_path}?mode=ro&uri=true"))
-
-
 _AS_NOBODY = """
 import asyncio, os, sys
 from tract import AsyncTract, NullTokenCounter, StorageError
@@ -303,11 +280,6 @@ async def test_a_malformed_url_is_refused_with_what_to_give_instead(url: str) ->
     assert "path" in str(error)
     assert "secret" not in f"{error!r} {error}"
     assert await threads_left(before) == set()
-
-
-@pytest.mark.parametrize("target", ["relative.db", "C:\\data\\x.db", "file:x.db", "a?b#c%20.db"])
-def test_what_is_no_url_is_a_path_to_the_letter(target: str) -> None:
-    assert database_url(target).database == target
 
 
 async def test_a_refused_opening_leaves_no_thread(tmp_path: Path, db_path: Path) -> None:

@@ -13,6 +13,7 @@ from tract import (
     StoreClosedError,
     StoreCorruptError,
     StoreFullError,
+    StoreReadOnlyError,
 )
 from tract.storage.errors import translate
 
@@ -37,9 +38,9 @@ def sqlite_error(code: int, text: str = "as SQLite tells it") -> sqlite3.Error:
         (sqlite3.SQLITE_CORRUPT_INDEX, StoreCorruptError),
         (sqlite3.SQLITE_CORRUPT_VTAB, StoreCorruptError),
         (sqlite3.SQLITE_NOTADB, StoreCorruptError),
-        (sqlite3.SQLITE_READONLY, StorageError),
-        (sqlite3.SQLITE_READONLY_DBMOVED, StorageError),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, StorageError),
+        (sqlite3.SQLITE_READONLY, StoreReadOnlyError),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StoreReadOnlyError),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, StoreReadOnlyError),
         (sqlite3.SQLITE_CANTOPEN, StorageError),
         (sqlite3.SQLITE_CANTOPEN_ISDIR, StorageError),
         (sqlite3.SQLITE_IOERR, StorageError),
@@ -84,6 +85,7 @@ def test_what_cannot_be_opened_is_told_by_its_cause(tmp_path: Path) -> None:
 
     assert "this is a folder" in told(str(tmp_path))
     assert f"the folder {tmp_path / 'none'} does not exist" in told(str(tmp_path / "none" / "x.db"))
-    assert f"the folder {tmp_path / 'none'} does" in told(f"file:{tmp_path / 'none' / 'x.db'}")
+    assert "there is no such file" in told(str(tmp_path / "x.db"))
+    (tmp_path / "x.db").touch()
     assert "permissions" in told(str(tmp_path / "x.db"))
     assert "as SQLite tells it" in told("null\0character")

@@ -502,18 +502,18 @@ async def _opened(db_path: Path) -> TractStore:
     return await TractStore.open(db_path, tokenizer=COUNTER)
 
 
-@pytest.mark.parametrize("option", ["cache=shared", "vfs=unix-excl"])
-async def test_with_some_options_no_index_is_read(
-    db_path: Path, tmp_path: Path, option: str
+@pytest.mark.parametrize("parameter", ["mode=ro", "immutable=1", "vfs=unix-excl"])
+async def test_with_some_parameters_no_index_is_read(
+    db_path: Path, tmp_path: Path, parameter: str
 ) -> None:
-    """With a cache in common, one's read holds back the others'; that VFS has its index elsewhere."""
-    url = f"sqlite:///file:{db_path}?uri=true&{option}"
-    if option.startswith("vfs"):
-        db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
-    async with TractStore.open(url, tokenizer=COUNTER) as store:
-        assert store._runtime.database._index.header() is None
+    """Who only reads does not delete it, so that we could not let go of it; that VFS has another."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store.tract("t").user("hello")
+    db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
+    async with TractStore.open(f"file:{db_path}?{parameter}", tokenizer=COUNTER) as store:
+        assert store._runtime.database._index.header() is None
         before = store._runtime.database.trips
         await store.tract("t").compile()
 
         assert store._runtime.database.trips == before + 1
+    assert descriptors(db_path) == 0

@@ -111,6 +111,7 @@ class BudgetedCommits:
     async def _take_turn(
         self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
     ) -> list[CommitRecord]:
+        self._commits.check_writable()
         turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
         try:
             async with turn:

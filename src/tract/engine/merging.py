@@ -180,6 +180,7 @@ class Merger:
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
+        self._commits.check_writable()
         squash = None if asked.squash is None else self._squashed(other, asked)
         with self._asking.at(branch[:2]) as turn:
             resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)

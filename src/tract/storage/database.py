@@ -13,33 +13,31 @@ from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
-from tract.exceptions import StorageError
+from tract.exceptions import StorageError, StoreReadOnlyError
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.groups import Wakings
 from tract.storage.heads import KnownHeads
-from tract.storage.migrations import migrate, version
 from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
+from tract.storage.preparing import prepare, prepare_first
 from tract.storage.reader import GroupReader
 from tract.storage.repositories import BranchName
+from tract.storage.targets import Target, parse_target
 from tract.storage.transaction import WriteTransaction
 from tract.storage.wal_index import Header, WalIndex
 from tract.storage.worker import OwnConnection, Worker
 from tract.storage.writer import GroupWriter, Transactions
 
-__all__ = ["Database", "database_url", "now_microseconds", "open_database", "open_engine"]
+__all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
 
 T = TypeVar("T")
-
-_OWN_INDEX = {"cache", "vfs"}
-"""Options of a URL with which the index may be elsewhere, or reads see less than it tells of."""
 
 
 def now_microseconds() -> int:
@@ -48,7 +46,10 @@ def now_microseconds() -> int:
 
 
 class Database:
-    """One writer connection and some readers, all open until `aclose()`."""
+    """One writer connection and some readers, all open until `aclose()`.
+
+    *read_only* says why nothing can be written, where that is so; the writer then has nothing to do.
+    """
 
     def __init__(
         self,
@@ -58,8 +59,10 @@ class Database:
         workers: Sequence[Worker],
         closers: Sequence[Callable[[], Awaitable[None]]],
         clock: Callable[[], int],
+        read_only: str | None = None,
     ) -> None:
         self.path = path
+        self._read_only = read_only
         self._index = index
         self._workers = workers
         self._closers = closers
@@ -72,8 +75,18 @@ class Database:
         self._reader = GroupReader(workers[1:] or workers, index, wakings)
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
-        """Run *job* in a transaction that it may share; see `GroupWriter.write`."""
+        """Run *job* in a transaction that it may share; see `GroupWriter.write`.
+
+        Raises:
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        self.check_writable()
         return self._writer.write(job, size)
+
+    def check_writable(self) -> None:
+        """See `CommitRepository.check_writable`."""
+        if self._read_only is not None:
+            raise StoreReadOnlyError(self._read_only, self.path)
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
         """See `ArrivalRepository.on_move`."""
@@ -127,78 +140,46 @@ class Database:
             worker.abandon(closed)
 
 
-def database_url(target: str) -> URL:
-    """Return the SQLAlchemy URL of a path, of `:memory:`, or of a URL given as such.
-
-    Raises:
-        StorageError: the URL is malformed, or names a database that is not SQLite.
-    """
-    if not target:
-        raise StorageError("The path is empty. Give a path, ':memory:' or 'sqlite:///path'.")
-    if "://" not in target:
-        return URL.create("sqlite+aiosqlite", database=target)
-    try:
-        url = make_url(target)
-    except (ArgumentError, ValueError):
-        raise _no_url() from None
-    if url.get_backend_name() != "sqlite":
-        raise StorageError(
-            f"Databases of the kind {url.get_backend_name()!r} are not supported yet. "
-            "Give a path, ':memory:' or 'sqlite:///path'."
-        )
-    return url.set(drivername="sqlite+aiosqlite")
-
-
-def _no_url() -> StorageError:
-    return StorageError("This is no database URL. Give a path, ':memory:' or 'sqlite:///path'.")
-
-
-def _connect(url: URL) -> sqlite3.Connection:
+def _connect(target: Target) -> sqlite3.Connection:
     """Connect; to be called on the connection's thread, for it looks at the file system."""
-    if "\0" in (url.database or ""):
-        raise StorageError("A path cannot contain a null character. Give another path.")
+    name, is_uri = target.arguments()
     try:
-        os.fsencode(url.database or "")
-    except UnicodeEncodeError:
-        raise StorageError("A path cannot contain a lone surrogate. Give another path.") from None
-    try:
-        [file], given = SQLiteDialect_aiosqlite().create_connect_args(url)
-    except (ArgumentError, TypeError, ValueError):  # a host or a password; an option mistyped
-        raise _no_url() from None
-    options: dict[str, Any] = {**given, "check_same_thread": True}
-    try:
-        connection: sqlite3.Connection = sqlite3.connect(file, **options)
+        connection: sqlite3.Connection = sqlite3.connect(name, uri=is_uri)
     except sqlite3.Error as error:
-        raise translate(error, url.database or ":memory:") from error
+        raise translate(error, target.path) from error
     return connection
 
 
-def _connect_or_stand_in(url: URL, failures: list[Exception]) -> sqlite3.Connection:
+def _connect_or_stand_in(target: Target, failures: list[Exception]) -> sqlite3.Connection:
     """Connect, or note the failure: aiosqlite waits for a thread's end only after a success."""
     try:
-        return _connect(url)
+        return _connect(target)
     except Exception as error:
         failures.append(error)
         return sqlite3.connect(":memory:")
 
 
 async def open_database(
-    target: str, config: TractConfig, clock: Callable[[], int] = now_microseconds
+    target: str | os.PathLike[str],
+    config: TractConfig,
+    clock: Callable[[], int] = now_microseconds,
 ) -> Database:
     """Open a SQLite file, creating it and its tables if need be, or a new `:memory:` database.
 
+    A file that cannot be written is opened read-only, as one is whose URI asks for that.
+
     Raises:
-        StorageError: it cannot be opened, is damaged, is read-only or of a newer schema.
+        StorageError: it cannot be opened, is damaged or of a newer schema.
+        StoreReadOnlyError: it has to be written first, and cannot be.
     """
-    url = database_url(target)
-    in_memory = not SQLiteDialect_aiosqlite._is_url_file_db(url)
-    path = url.database or ":memory:"
+    named = parse_target(target)
+    path = named.path
     opened: list[OwnConnection] = []
     index = WalIndex()
 
     async def connect() -> Worker:
         failures: list[Exception] = []
-        connection = OwnConnection(partial(_connect_or_stand_in, url, failures))
+        connection = OwnConnection(partial(_connect_or_stand_in, named, failures))
         opened.append(connection)
         await connection
         if failures:
@@ -207,14 +188,14 @@ async def open_database(
 
     try:
         workers = [await connect()]
-        await workers[0].run(lambda raw: _prepare(raw, config, path, migrating=True))
+        read_only = await workers[0].run(lambda raw: prepare_first(raw, config, named))
         file = await workers[0].run(DatabaseFile)
         opened[0].before_closing = file.release
-        if not url.query.keys() & _OWN_INDEX:
+        if read_only is None and not named.has_vfs:  # who only reads leaves its index behind
             await workers[0].run(index.attach)
-        for _ in range(0 if in_memory else config.readers):
+        for _ in range(0 if named.is_in_memory else config.readers):
             workers.append(await connect())
-            await workers[-1].run(lambda raw: _prepare(raw, config, path, migrating=False))
+            await workers[-1].run(lambda raw: prepare(raw, config))
     except BaseException:
         try:
             await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
@@ -222,7 +203,7 @@ async def open_database(
             index.close()
         raise
     closers = [connection.close for connection in opened]
-    return Database(path, file, index, workers, closers, clock)
+    return Database(path, file, index, workers, closers, clock, read_only)
 
 
 async def open_engine(
@@ -238,17 +219,23 @@ async def open_engine(
             f"An engine of {engine.dialect.name}+{engine.dialect.driver} cannot be used. "
             "Create it with `create_async_engine('sqlite+aiosqlite:///path')`."
         )
-    path = engine.url.database or ":memory:"
+    named = Target(engine.url.database or ":memory:", _given(engine.url))
+    path = named.path
     held: list[_Held] = []
     index = WalIndex()  # their owner may close the connections, and then none must be read
     shared = isinstance(engine.pool, StaticPool) or not SQLiteDialect_aiosqlite._is_url_file_db(
         engine.url
     )
     count = 1 if shared else 1 + config.readers
+    read_only: str | None = None
     try:
         for number in range(count):
             held.append(await _Held.take(engine, path))
-            await held[-1].prepare(config, path, migrating=number == 0)
+            await held[-1].set_up()
+            if number == 0:
+                read_only = await held[0].worker.run(lambda raw: prepare_first(raw, config, named))
+            else:
+                await held[-1].worker.run(lambda raw: prepare(raw, config))
         file = await held[0].worker.run(DatabaseFile)
         held[0].file = file
     except BaseException as error:
@@ -257,7 +244,13 @@ async def open_engine(
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
     workers = [item.worker for item in held]
-    return Database(path, file, index, workers, [item.give_back for item in held], clock)
+    closers = [item.give_back for item in held]
+    return Database(path, file, index, workers, closers, clock, read_only)
+
+
+def _given(url: URL) -> dict[str, str]:
+    """Return the parameters of an engine's URL, which its owner answers for."""
+    return {name: values[-1] for name, values in url.normalized_query.items()}
 
 
 class _Held:
@@ -278,10 +271,10 @@ class _Held:
         assert isinstance(driver, aiosqlite.Connection)
         return cls(connection, Worker(driver, path, borrowed=True))
 
-    async def prepare(self, config: TractConfig, path: str, *, migrating: bool) -> None:
+    async def set_up(self) -> None:
+        """Note how the connection was, for `give_back`."""
         self._factories = await self.worker.run(lambda raw: _set_factories(raw, (None, str)))
         self._found = await self.worker.run(options_of)
-        await self.worker.run(lambda raw: _prepare(raw, config, path, migrating=migrating))
 
     async def give_back(self) -> None:
         if self.worker.is_gone:  # there is nothing to leave as it was
@@ -302,36 +295,3 @@ def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -
     found = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = factories
     return found
-
-
-def _prepare(
-    connection: sqlite3.Connection, config: TractConfig, path: str, *, migrating: bool
-) -> None:
-    """Set a connection's options and, on the first one, bring the schema up to date."""
-    set_options(
-        connection,
-        {
-            "busy_timeout": round(config.busy_timeout * 1000),
-            "foreign_keys": 1,
-            "synchronous": 2 if config.durability == "full" else 1,
-        },
-    )
-    if migrating:
-        version(connection, path)  # a file that is refused is left as it was found
-        _use_wal(connection, config.busy_timeout)
-        migrate(connection, path)
-
-
-def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch to the write-ahead log; the busy timeout does not cover that, so wait here."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return

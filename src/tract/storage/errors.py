@@ -10,8 +10,10 @@ from tract.exceptions import (
     StoreBusyError,
     StoreCorruptError,
     StoreFullError,
+    StoreReadOnlyError,
     TractError,
 )
+from tract.storage.targets import immutable_uri, lacks_permission
 
 __all__ = ["translate"]
 
@@ -45,8 +47,10 @@ def translate(error: BaseException, path: str) -> TractError:
             "or open another path.",
             path,
         )
+    if code == sqlite3.SQLITE_READONLY_DIRECTORY:
+        return StoreReadOnlyError(_needs_its_folder(told, path), path)
     if primary == sqlite3.SQLITE_READONLY:
-        return StorageError(
+        return StoreReadOnlyError(
             f"the database is read-only ({told}). Make the file and its folder writable, "
             "or open a copy.",
             path,
@@ -56,19 +60,29 @@ def translate(error: BaseException, path: str) -> TractError:
     return StorageError(f"the database failed: {told}", path)
 
 
+def _needs_its_folder(told: str, path: str) -> str:
+    return (
+        f"the database is read-only, and so is its folder, where SQLite keeps two files while it is "
+        f"open ({told}). If nobody writes to it meanwhile, open it as {immutable_uri(path)!r}. Else "
+        "make the folder writable, or open a copy."
+    )
+
+
 def _is_no_text(error: BaseException) -> bool:
     """Tell whether a text, or what SQLite quoted of one in its message, is not in UTF-8."""
     return isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to")
 
 
 def _cannot_open(told: str, path: str) -> str:
-    file = Path(path.removeprefix("file:"))  # what a URL with `uri=true` names
+    file = Path(path)
     folder = file.parent
     try:
         if file.is_dir():
             return "this is a folder. Give the path of a file."
         if not folder.is_dir():
             return f"the folder {folder} does not exist. Create it first."
+        if not file.exists() and not lacks_permission(folder):
+            return f"there is no such file ({told}), and `mode=ro` and `mode=rw` make none."
     except (OSError, ValueError):
         pass  # the path itself cannot be looked at; SQLite's own words are all there is
     return f"the file cannot be opened ({told}). Check the permissions of the file and its folder."

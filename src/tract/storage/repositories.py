@@ -99,6 +99,14 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
+    def check_writable(self) -> None:
+        """Refuse what would write in the end, before anybody is asked or anything is paid for it.
+
+        Raises:
+            StoreReadOnlyError: the store was opened read-only.
+        """
+
+    @abstractmethod
     async def merge(
         self,
         branch: BranchName,

@@ -91,6 +91,9 @@ class SqliteCommitRepository(CommitRepository):
         self._recent.add(records, drafts)
         return records
 
+    def check_writable(self) -> None:
+        self._database.check_writable()
+
     async def merge(
         self,
         branch: BranchName,
