@@ -139,7 +139,7 @@ BAD_TARGETS = [
     ("too short", "is no commit of this tract"),
     ("short", "is no commit of this tract"),
     ("foreign", "is no commit of this tract"),
-    ("branched", "not in this branch's history"),
+    ("branched", "not in this branch's history. Bring it here by `cherry_pick()` or `merge()`"),
     ("edit", "is an EDIT, not an entry. Name the APPEND commit"),
     ("annotation", "is an ANNOTATE, not an entry. Name the APPEND commit"),
 ]
@@ -162,6 +162,19 @@ async def test_an_edit_of_what_is_no_entry_here(
     assert error.target == target
     assert repr(target) in str(error)
     assert says in str(error)
+
+
+async def test_an_edit_of_a_merge_is_told_what_to_name_instead(world: World) -> None:
+    """A merge changes no commit: what it brought are the entries."""
+    await world.tract.fork("aside")
+    await world.tract.on("aside").user("brought")
+    await world.tract.user("here")
+    merge = (await world.tract.merge("aside")).head_hash
+    call = world.tract.commit(say(), operation=EDIT, edit_target=merge)
+
+    assert "is a MERGE, not an entry. Name one of the APPEND" in str(
+        await refused(world, call, EditTargetError)
+    )
 
 
 @pytest.mark.parametrize("in_batch", [False, True], ids=["commit", "batch"])

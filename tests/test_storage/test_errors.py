@@ -66,6 +66,21 @@ def test_a_read_only_database_is_called_so(code: int) -> None:
     assert "read-only" in str(translate(sqlite_error(code), "x.db"))
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy", "other"),
+    [
+        (sqlite3.SQLITE_BUSY, "busy_timeout", "share none"),
+        (sqlite3.SQLITE_LOCKED_SHAREDCACHE, "share none", "busy_timeout"),
+    ],
+)
+def test_the_remedy_is_that_of_the_lock(code: int, remedy: str, other: str) -> None:
+    """A busy timeout is for locks on the file; nothing waits for one within a shared cache."""
+    told = str(translate(sqlite_error(code), "x.db"))
+
+    assert remedy in told
+    assert other not in told
+
+
 def test_an_error_without_a_code_is_a_storage_error() -> None:
     error = translate(sqlite3.ProgrammingError("closed"), "x.db")
 

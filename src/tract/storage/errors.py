@@ -30,7 +30,13 @@ def translate(error: BaseException, path: str) -> TractError:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & _PRIMARY_CODE
     told = str(error)
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if primary == sqlite3.SQLITE_LOCKED:
+        return StoreBusyError(
+            f"a connection that shares its cache has locked a table ({told}), which SQLite does not "
+            "wait for. Try again, or have the engine's connections share none.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_BUSY:
         return StoreBusyError(
             f"another connection held the database for too long ({told}). Try again, "
             "or raise `TractConfig.busy_timeout`.",
