@@ -199,7 +199,7 @@ async def test_the_warning_of_a_call_within_a_callback_names_the_line_in_the_cal
         await other.user("hello")
         lines.append(here() - 1)
 
-    budget = TokenBudgetConfig(max_tokens=1, action="callback", callback=call_back)  # type: ignore[arg-type]  # a string will do
+    budget = TokenBudgetConfig(max_tokens=1, action="callback", callback=call_back)
     calling = TractConfig(token_budget=budget)
     async with (
         AsyncTract.open(config=WARNING, tokenizer=WordCounter()) as other,

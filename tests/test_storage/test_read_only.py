@@ -119,7 +119,7 @@ async def merges(tract: AsyncTract) -> None:
 
 WRITES: dict[str, Callable[[AsyncTract], Awaitable[Any]]] = {
     "commit": lambda tract: tract.user("no"),
-    "edit": lambda tract: tract.user("no", operation="edit", edit_target="v1"),  # type: ignore[arg-type]  # a string will do
+    "edit": lambda tract: tract.user("no", operation="edit", edit_target="v1"),
     "annotate": lambda tract: tract.annotate("v1", Priority.SKIP),
     "batch": batches,
     "stream": streams,
