@@ -446,7 +446,7 @@ CALLS: dict[str, list[Call | Refused]] = {
 HARMLESS = {
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
-    *("priority", "usage", "options"),
+    *("priority", "usage", "options", "as_"),
     # what is looked for, and how it is shown; no value of these names a commit
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
     "value",

@@ -223,7 +223,7 @@ HEAD: dict[tuple[str, str], Call] = {
 NO_HASH = {
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("priority", "usage", "at_time", "include_edit_annotations", "aggregate_same_role", "limit"),
-    *("field", "operator", "value", "tract_id", "config", "tokenizer", "compiler"),
+    *("field", "operator", "value", "tract_id", "config", "tokenizer", "compiler", "as_"),
     *(
         "model",
         "branch",
