@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -88,6 +88,16 @@ async def check_everywhere(doing: Doing, *, backwards: bool) -> None:
         assert await compiled(doing.tract(name)) == expected(model, hashes, head)
 
 
+async def paged(tract: AsyncTract, order: Literal["time", "context"]) -> list[str]:
+    """The whole log, three commits at a time."""
+    found: list[str] = []
+    page = await tract.log(3, order=order)
+    while page:
+        found += [info.commit_hash for info in page]
+        page = await tract.log(3, before=found[-1], order=order)
+    return found
+
+
 async def check_lists(doing: Doing) -> None:
     """Compare what lists commits and branches with the model."""
     model, hashes = doing.model, doing.hashes
@@ -95,10 +105,11 @@ async def check_lists(doing: Doing) -> None:
         tract = doing.tract(name)
         newest_first = [hashes[n] for n in sorted(model.ancestors(head), reverse=True)]
         assert [info.commit_hash for info in await tract.log(None)] == newest_first
-        paged: list[str] = []
-        while page := await tract.log(3, before=paged[-1] if paged else None):
-            paged += [info.commit_hash for info in page]
-        assert paged == newest_first
+        assert await paged(tract, "time") == newest_first
+        folded_last_first = [hashes[n] for n in model.history(head)][::-1]
+        in_context = await tract.log(None, order="context")
+        assert [info.commit_hash for info in in_context] == folded_last_first
+        assert await paged(tract, "context") == folded_last_first
         assert await tract.head() == (None if head is None else hashes[head])
     branches = await doing.tract("main").branches()
     there = {name: hashes[head] for name, head in model.heads.items() if head is not None}

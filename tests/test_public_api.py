@@ -200,7 +200,10 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         AsyncTract.get_content,
         [("commit_hash", POSITIONAL, REQUIRED), ("as_", KEYWORD, BaseModel)],
     ),
-    (AsyncTract.log, [("limit", POSITIONAL, 10), ("before", KEYWORD, None)]),
+    (
+        AsyncTract.log,
+        [("limit", POSITIONAL, 10), ("before", KEYWORD, None), ("order", KEYWORD, "time")],
+    ),
     (
         AsyncTract.annotate,
         [
@@ -233,7 +236,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],
     ),
     (AsyncTract.verify, []),
-    (AsyncTract.watch, [("after", POSITIONAL, None)]),
+    (AsyncTract.watch, [("after", POSITIONAL, None), ("resets", KEYWORD, False)]),
     (AsyncTract.fork, [NAME, ("at_commit", KEYWORD, None)]),
     (AsyncTract.on, [NAME]),
     (AsyncTract.branches, []),

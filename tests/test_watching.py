@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 
 from support.opening import COUNTER
+from support.watching import SOON, commits_from, nothing_more, say, take
 from tract import (
     AsyncTract,
-    BranchReset,
     CommitInfo,
     CommitNotFoundError,
     Priority,
@@ -28,7 +28,8 @@ from tract import (
     TractStore,
     Watch,
 )
-from tract.engine.watching import _INTERVAL, WatchHub
+from tract.engine.watching.hub import _INTERVAL, WatchHub
+from tract.engine.watching.watch import Everything
 from tract.storage.database import Database
 from tract.storage.repositories import Arrivals, BranchName, Cursor
 from tract.storage.sqlite import SqliteArrivalRepository
@@ -39,7 +40,6 @@ LEFT_BY = {
     "cancel": asyncio.CancelledError,
     "aclose": type(None),
 }
-SOON = 10.0  # seconds that no wait of these tests comes near
 
 
 @pytest_asyncio.fixture(params=["file", "memory"])
@@ -47,45 +47,6 @@ async def store(request: pytest.FixtureRequest, db_path: Path) -> AsyncIterator[
     target = ":memory:" if request.param == "memory" else str(db_path)
     async with TractStore.open(target, tokenizer=COUNTER) as opened:
         yield opened
-
-
-async def say(tract: AsyncTract, *texts: str) -> list[CommitInfo]:
-    return [await tract.user(text) for text in texts]
-
-
-async def take(watch: Watch, count: int) -> list[CommitInfo | BranchReset]:
-    """Return the next items, which must come soon."""
-    async with asyncio.timeout(SOON):
-        return [await anext(watch) for _ in range(count)]
-
-
-async def commits_from(watch: Watch, count: int) -> list[CommitInfo]:
-    items = await take(watch, count)
-    return [item for item in items if isinstance(item, CommitInfo)]
-
-
-async def nothing_more(watch: Watch) -> bool:
-    """Tell whether nothing comes, for longer than a commit of anybody's would take."""
-    try:
-        async with asyncio.timeout(0.2):
-            await anext(watch)
-    except TimeoutError:
-        return True
-    return False
-
-
-def move(path: Path, commit_hash: str | None, branch: str = "main") -> None:
-    """Have a branch point elsewhere, as another process that resets it would; None deletes it."""
-    with closing(sqlite3.connect(path)) as raw, raw:
-        if commit_hash is None:
-            raw.execute("DELETE FROM refs WHERE name = ?", [f"refs/heads/{branch}"])
-        else:
-            segment = "(SELECT max(segment) + 1 FROM commits)"
-            raw.execute(
-                f"UPDATE refs SET commit_hash = ?1, start_hash = ?1, segment = {segment} "
-                "WHERE name = ?2",
-                [bytes.fromhex(commit_hash), f"refs/heads/{branch}"],
-            )
 
 
 async def test_every_commit_comes_once_and_in_order(store: TractStore) -> None:
@@ -172,7 +133,7 @@ async def test_an_unknown_hash_is_not_found(store: TractStore, unknown: str) -> 
 
 async def test_what_is_no_hash_is_refused_at_once(store: TractStore) -> None:
     with pytest.raises(CommitNotFoundError):
-        store.tract("agent").watch(5)  # type: ignore[arg-type]
+        store.tract("agent").watch(5)  # type: ignore[call-overload]
 
 
 async def test_a_result_is_the_watchers_own(store: TractStore) -> None:
@@ -233,7 +194,7 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
         hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
-        watch = Watch(hub, BranchName("agent", "main"), None, lambda: True)
+        watch = Watch(hub, BranchName("agent", "main"), None, lambda: True, Everything())
         step = asyncio.create_task(commits_from(watch, 1))
         await late.has_read.wait()
         made = await say(store.tract("agent"), "a")
@@ -268,7 +229,7 @@ async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> Non
         hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
         watches: list[asyncio.Task[object]] = []
         for number in range(8):
-            watch = Watch(hub, BranchName("agent", str(number)), None, lambda: True)
+            watch = Watch(hub, BranchName("agent", str(number)), None, lambda: True, Everything())
             watches.append(asyncio.create_task(anext(watch)))
             await asyncio.sleep(_INTERVAL)
         began, since = slow.looks, time.monotonic()
@@ -431,7 +392,7 @@ async def test_closing_ends_the_loops(db_path: Path, owner: str) -> None:
             handle = await AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER)
         made = await say(handle, "a", "b")
 
-        got: list[CommitInfo | BranchReset] = []
+        got: list[CommitInfo] = []
 
         async def collect() -> None:
             async for item in handle.watch():
@@ -456,7 +417,7 @@ async def test_closing_at_any_moment_hangs_nobody(db_path: Path) -> None:
         async with TractStore.open(db_path, tokenizer=COUNTER) as store:
             tract = store.tract("agent")
 
-            async def collect(watch: Watch) -> int:
+            async def collect(watch: Watch[CommitInfo]) -> int:
                 return len([item async for item in watch])
 
             tasks = [asyncio.create_task(collect(tract.watch())) for _ in range(10)]
@@ -491,74 +452,6 @@ async def test_an_error_of_the_store_reaches_who_waits(db_path: Path) -> None:
             raw.execute("UPDATE refs SET commit_hash = ?", [bytes.fromhex(first.commit_hash)])
         with pytest.raises(TractError):
             await take(watch, 1)
-
-
-# Resets
-
-
-async def test_a_reset_is_an_item_and_its_commits_go_on_from_there(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
-        first, second, third = await say(tract, "a", "b", "c")
-        watch = tract.watch()
-        assert await commits_from(watch, 3) == [first, second, third]
-        move(db_path, first.commit_hash)
-        (reset,) = await take(watch, 1)
-        made = await say(tract, "d", "e")
-
-        assert isinstance(reset, BranchReset)
-        assert (reset.branch, reset.old_hash, reset.new_hash) == (
-            "main",
-            third.commit_hash,
-            first.commit_hash,
-        )
-        assert reset.created_at >= third.created_at
-        assert await commits_from(watch, 2) == made
-        assert await nothing_more(watch)
-
-
-async def test_what_came_after_a_reset_is_not_lost_on_who_was_away(db_path: Path) -> None:
-    """The reset tells where the histories part, whatever the head is by then."""
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
-        first, second, third = await say(tract, "a", "b", "c")
-        watch = tract.watch(second.commit_hash)
-        assert await commits_from(watch, 1) == [third]
-        move(db_path, first.commit_hash)
-        made = await say(tract, "d", "e")
-        reset, *after = await take(watch, 3)
-
-        assert isinstance(reset, BranchReset)
-        assert reset.new_hash == first.commit_hash
-        assert after == made
-        again, *all_of_it = await take(tract.watch(third.commit_hash), 3)
-        assert isinstance(again, BranchReset)
-        assert again.old_hash == third.commit_hash
-        assert all_of_it == made
-
-
-async def test_a_branch_moved_forward_yields_the_way_there(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
-        first, second, third = await say(tract, "a", "b", "c")
-        move(db_path, first.commit_hash)
-        watch = tract.watch()
-        assert await commits_from(watch, 1) == [first]
-        assert await nothing_more(watch)
-        move(db_path, third.commit_hash)
-
-        assert await take(watch, 2) == [second, third]
-
-
-async def test_a_branch_that_is_deleted_and_made_again_begins_anew(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
-        _, last = await say(tract, "a", "b")
-        watch = tract.watch()
-        await take(watch, 2)
-        move(db_path, None)
-        (reset,) = await take(watch, 1)
-        made = await say(tract, "c")
-
-        assert isinstance(reset, BranchReset)
-        assert (reset.old_hash, reset.new_hash) == (last.commit_hash, None)
-        assert await take(watch, 1) == made
 
 
 # Other processes

@@ -204,7 +204,7 @@ class Watcher:
 
     def __init__(self, branch: AsyncTract, after: str | None, tell: Tell) -> None:
         self._branch = branch
-        self._commits = branch.watch(after=after)
+        self._commits = branch.watch(after=after, resets=True)
         self._tell = tell
         self._seen = after
         self._last: str | None = "to come"

@@ -9,7 +9,7 @@ from tract.batch import Batch, StagedCommit
 from tract.engine.cache import CacheInfo
 from tract.engine.compiler import DefaultContextCompiler
 from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
-from tract.engine.watching import Watch
+from tract.engine.watching.watch import Watch
 from tract.exceptions import (
     AmbiguousHashError,
     BlobNotFoundError,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import cast
+from typing import Literal, cast
 
 from tract.canonical import canonical_json
 from tract.exceptions import (
@@ -22,6 +22,7 @@ __all__ = [
     "checked_head",
     "checked_limit",
     "checked_name",
+    "checked_order",
     "checked_ref",
     "checked_target",
     "checked_text",
@@ -130,6 +131,20 @@ def checked_limit(limit: object) -> int | None:
     if count < 0:
         raise ValueError(f"limit must be an integer from 0 up, or None, not {shown(limit)}")
     return count if count < _MOST else None
+
+
+def checked_order(order: object) -> Literal["time", "context"]:
+    """Return the order of a log.
+
+    Raises:
+        ValueError: it is neither `time` nor `context`.
+    """
+    text = _text(order)
+    if text == "time":
+        return "time"
+    if text == "context":
+        return "context"
+    raise ValueError(f"order must be 'time' or 'context', not {shown(order)}")
 
 
 def checked_target(edit_target: object) -> str:

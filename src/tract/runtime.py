@@ -22,7 +22,7 @@ from tract.engine.reading import ContextReader
 from tract.engine.spool import Spooler
 from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
-from tract.engine.watching import WatchHub
+from tract.engine.watching.hub import WatchHub
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter

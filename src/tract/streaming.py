@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from tract.arguments import checked_hash
-from tract.engine.watching import Watch
+from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.handle import Handle
+from tract.models.commit import CommitInfo
+from tract.models.watching import BranchReset
 from tract.stream import OnInterrupt, Recording, Stream, StreamOptions
 
 __all__ = ["RecordOptions", "StreamCalls"]
@@ -91,26 +93,50 @@ class StreamCalls(Handle):
         given = StreamOptions(**options)
         return Recording(self._runtime, self._branch, given, response, AnthropicEvents())
 
-    def watch(self, after: str | None = None) -> Watch:
-        """Return what yields every commit of this branch, once and in order, until it is left.
+    @overload
+    def watch(
+        self, after: str | None = None, *, resets: Literal[False] = False
+    ) -> Watch[CommitInfo]: ...
+    @overload
+    def watch(
+        self, after: str | None = None, *, resets: bool
+    ) -> Watch[CommitInfo | BranchReset]: ...
+    def watch(
+        self, after: str | None = None, *, resets: bool = False
+    ) -> Watch[CommitInfo] | Watch[CommitInfo | BranchReset]:
+        """Return an iterator over the commits of this branch, those to come included.
 
         ```python
         async for commit in tract.watch(after="head"):
             ...
         ```
 
-        What this process commits comes at once, what others commit within 100 ms. Nobody waits
-        for who watches, however slow, and nothing is lost on it. When the branch is moved so that
-        it no longer has a commit that was yielded, a `BranchReset` tells where it was taken back
-        to, and its commits go on from there. Closing the store or this handle ends the loop.
+        It yields every commit of the branch once. What this process commits comes at once, what
+        others commit within 100 ms. No writer waits for a watcher, however slow, and a watcher
+        loses nothing. Closing the store or this handle ends the loop.
+
+        Commits come in the order of the context, as long as the branch is only committed to and
+        merged into. Where it is moved otherwise, by a reset, say, or by fast-forwarding to a branch
+        that has put its own commits before ours, the order of what was yielded is no longer the
+        branch's. With *resets* a `BranchReset` then says how far it still is, and all that follows
+        there comes, again if need be: a copy that is cut back there and goes on is always
+        `log(None, order="context")` reversed.
 
         Args:
             after: None for all commits from the first; a hash or a name for those that are not in
                 its history; `"head"` for those that come from now on, whatever else has that name.
+            resets: yield a `BranchReset` where the branch is not what was yielded any more.
 
         Raises:
             CommitNotFoundError: on the first step, the tract has no commit *after*.
+            StorageError: on a step, the database file was deleted or replaced by another.
         """
         after = None if after is None else checked_hash(after)
         self._check_open()
-        return Watch(self._runtime.watching, self._branch, after, lambda: not self._closed)
+        hub, branch = self._runtime.watching, self._branch
+        if resets:
+            return Watch(hub, branch, after, self._is_open, Everything())
+        return Watch(hub, branch, after, self._is_open, CommitsOnce())
+
+    def _is_open(self) -> bool:
+        return not self._closed

@@ -17,6 +17,7 @@ from tract.arguments import (
     checked_head,
     checked_limit,
     checked_name,
+    checked_order,
     checked_target,
 )
 from tract.batch import Batch
@@ -260,23 +261,34 @@ class AsyncTract(BranchCalls, StreamCalls):
             )
         return content
 
-    async def log(self, limit: int | None = 10, *, before: str | None = None) -> list[CommitInfo]:
-        """Return the newest commits of the branch, newest first, those that merges brought among them.
+    async def log(
+        self,
+        limit: int | None = 10,
+        *,
+        before: str | None = None,
+        order: Literal["time", "context"] = "time",
+    ) -> list[CommitInfo]:
+        """Return the last commits of the branch, the last one first, those that merges brought included.
 
         Args:
             limit: how many at most; None for all.
             before: go on behind this commit, for instance the last of the page before. Of a commit
                 that is not in the branch's history, its own ancestors follow.
+            order: `time`, when they were made; `context`, how they are folded into the context:
+                what a merge brought stands right below the merge, whenever it was made.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.
-            ValueError: *limit* is negative.
+            ValueError: *limit* is negative, or *order* is neither.
         """
         limit = checked_limit(limit)
+        in_context = checked_order(order) == "context"
         if before is not None:
             before = checked_hash(before)
         with self._call():
-            records = await self._runtime.commits.log(self._branch, limit=limit, before=before)
+            records = await self._runtime.commits.log(
+                self._branch, limit=limit, before=before, in_context=in_context
+            )
             return await commit_infos(self._runtime.threads, records)
 
     async def annotate(

@@ -10,11 +10,11 @@ __all__ = ["BranchReset"]
 
 @dataclass(frozen=True, slots=True)
 class BranchReset:
-    """A branch no longer has all the commits that a watcher was given.
+    """A branch is not what a watch has yielded any more: it has other commits, or another order.
 
-    `old_hash` is the last of these. `new_hash` is the newest that the branch still has, or None
-    where it has none; the commits that come next follow on it. `created_at` is the time, in UTC,
-    at which the watcher was told.
+    `old_hash` is the last commit that was yielded. What was yielded up to `new_hash` is still how the
+    branch begins; it is None where nothing is. The commits that come next follow on that one, those
+    that were yielded before included. `created_at` is the time, in UTC, at which the watch noticed.
     """
 
     branch: str

@@ -1,145 +1,82 @@
 """What has come to a branch after some point of its history, on the connection's thread.
 
-A history is a graph: each commit follows its parents, which are older. Its line puts it in an
-order: that of its first parent comes first, then what its other parent brings, then the
-commit itself. So the line of a first parent begins the line of its child, and who has read up
-to a commit goes on behind it.
+Who has read the line of a commit goes on behind that, where the branch's line begins so.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from tract.exceptions import CommitNotFoundError
 from tract.storage import statements as sql
+from tract.storage.lines import Parents, compare, first_parents, in_line, part, scan
 from tract.storage.names import ref_name
-from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor
+from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
 from tract.storage.rows import record_of
 from tract.storage.walk import find_place, lost
 
-__all__ = ["Difference", "HeadWatch", "arrivals", "compare", "in_line", "planned"]
+__all__ = ["HeadWatch", "arrivals", "planned"]
 
 _PAGE = 256
 """Commits that one trip brings along."""
 _AHEAD = 4096
 """Commits that a cursor names in advance, so that the way to them is not searched for each page."""
-_FIRST_READ = 4
-_LARGEST_READ = 2048
-
-Parents = tuple[bytes, ...]
-Commit = tuple[bytes, Parents]
-
-
-class Difference(NamedTuple):
-    """What a head has and a base has not: the parents of each such commit, newest first.
-
-    `shared` is the newest commit on the head's line of first parents that the base has, too; it
-    is the base itself where the head has all of the base in its history, else the branch was moved.
-    """
-
-    fresh: Mapping[bytes, Parents]
-    shared: bytes | None
-    contains_base: bool
-
-
-def compare(newest_first: Iterable[Commit], head: bytes | None, base: bytes | None) -> Difference:
-    """Return how *head* differs from *base*; each may be None, which has no commits.
-
-    *newest_first* has the commits of both with their parents, and may have others. It is read as
-    far as it must be.
-
-    Raises:
-        StoreCorruptError: a commit is missing.
-    """
-    theirs = set() if base is None else {base}
-    ours = set() if head is None else {head} - theirs
-    fresh: dict[bytes, Parents] = {}
-    contains_base = base is None or base == head
-    commits = iter(newest_first)
-    while ours:
-        commit_hash, parents = next(commits, (b"", None))
-        if parents is None:
-            raise lost(min(ours))
-        if commit_hash in theirs:
-            theirs.remove(commit_hash)
-            theirs.update(parents)
-            ours.difference_update(parents)
-        elif commit_hash in ours:
-            ours.remove(commit_hash)
-            fresh[commit_hash] = parents
-            contains_base = contains_base or base in parents
-            ours.update(parent for parent in parents if parent not in theirs)
-    return Difference(fresh, _first_shared(fresh, head), contains_base)
-
-
-def _first_parents(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
-    """Return the line of first parents from *head*, as far as it is fresh."""
-    members: list[bytes] = []
-    while head is not None and head in fresh:
-        members.append(head)
-        head = fresh[head][0] if fresh[head] else None
-    return members
-
-
-def _first_shared(fresh: Mapping[bytes, Parents], head: bytes | None) -> bytes | None:
-    line = _first_parents(fresh, head)
-    if not line:
-        return head
-    parents = fresh[line[-1]]
-    return parents[0] if parents else None
-
-
-def in_line(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
-    """Return the commits of *fresh* that *head* reaches, in the order of its line."""
-    if all(len(parents) < 2 for parents in fresh.values()):
-        return [*fresh][::-1]
-    line: list[bytes] = []
-    seen: set[bytes] = set()
-    stack = [(head, False)]
-    while stack:
-        commit, parents_done = stack.pop()
-        if commit is None or commit not in fresh:
-            continue
-        if parents_done:
-            line.append(commit)
-        elif commit not in seen:
-            seen.add(commit)
-            stack.append((commit, True))
-            stack.extend((parent, False) for parent in reversed(fresh[commit]))
-    return line
 
 
 def arrivals(connection: sqlite3.Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
     """See `ArrivalRepository.read`."""
-    moved = None
-    if not cursor.ahead:
-        cursor, moved = _looked_ahead(connection, branch, cursor)
+    if cursor.ahead:
+        return _next_page(connection, branch, cursor)
+    with _at_one_moment(connection):
+        cursor, taken_back = _looked_ahead(connection, branch, cursor)
+        try:
+            return _next_page(connection, branch, cursor)._replace(taken_back=taken_back)
+        except CommitNotFoundError as error:
+            raise lost(_key(error.commit_hash)) from None  # it was there a moment ago
+
+
+def _next_page(connection: sqlite3.Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
     page, rest = cursor.ahead[:_PAGE], cursor.ahead[_PAGE:]
     records = [_record(connection, branch.tract_id, commit) for commit in page]
-    behind = cursor._replace(ahead=rest) if rest else cursor.then or cursor
-    return Arrivals(moved, records, behind)
+    return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
+
+
+@contextmanager
+def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all reads of the block see one state, even while a backup replaces the database."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # some errors end it
+            connection.execute("COMMIT")
 
 
 def _looked_ahead(
     connection: sqlite3.Connection, branch: BranchName, cursor: Cursor
-) -> tuple[Cursor, Cursor | None]:
-    """Return the cursor with what comes next, and where it was moved to if its branch was."""
+) -> tuple[Cursor, TakenBack | None]:
+    """Return the cursor with what comes next, and what was taken back before that."""
+    tract_id, base = branch.tract_id, cursor.base
     target = cursor.target or _head(connection, branch)
-    if target == cursor.base:
+    if target == base:
         return cursor, None
-    tract_id = branch.tract_id
-    base = cursor.base
-    through = max(_time(connection, tract_id, target), _time(connection, tract_id, base))
-    found = compare(_scan(connection, tract_id, through), _key(target), _key(base))
-    moved = None
-    if not found.contains_base:
-        base = None if found.shared is None else found.shared.hex()
-        moved = Cursor(base)
-        found = compare(_scan(connection, tract_id, through), _key(target), _key(base))
-        cursor = moved
-    return planned(cursor, target, found.fresh), moved
+    ends = _time(connection, tract_id, base), _target_time(connection, tract_id, target, cursor)
+    commits = partial(scan, connection, tract_id, max(ends))
+    found = compare(commits(), _key(target), _key(base))
+    if found.shared == _key(base):
+        return planned(cursor, target, found.fresh), None
+    parting = part(commits, _key(target), _key(base))
+    cursor = planned(Cursor(_name(parting.fork), len(parting.common)), target, parting.fresh)
+    if not parting.dropped:
+        return cursor, None
+    last = parting.common[-1] if parting.common else parting.fork
+    return cursor, TakenBack(_name(last), tuple(key.hex() for key in parting.dropped))
 
 
 def planned(
@@ -151,20 +88,16 @@ def planned(
     brought, at the first parent of the merge, with some commits to skip.
     """
     line = in_line(fresh, _key(target))
-    base: str | None
     end = cursor.skip + room
     ahead = tuple(commit.hex() for commit in line[cursor.skip : end])
     if end >= len(line):
         return cursor._replace(target=target, ahead=ahead, then=Cursor(target))
-    # A commit of the head's line names all before it only where that line starts at the base.
-    on_line = _first_shared(fresh, _key(target)) == _key(cursor.base)
-    first_parents = set(_first_parents(fresh, _key(target)) if on_line else ())
+    members = {*first_parents(fresh, _key(target))}
+    base, skip = cursor.base, end
     for index in range(end - 1, cursor.skip - 1, -1):
-        if line[index] in first_parents:
+        if line[index] in members:
             base, skip = line[index].hex(), end - 1 - index
             break
-    else:
-        base, skip = cursor.base, end
     return cursor._replace(target=target, ahead=ahead, then=Cursor(base, skip, target))
 
 
@@ -172,9 +105,24 @@ def _key(commit_hash: str | None) -> bytes | None:
     return None if commit_hash is None else bytes.fromhex(commit_hash)
 
 
+def _name(key: bytes | None) -> str | None:
+    return None if key is None else key.hex()
+
+
 def _head(connection: sqlite3.Connection, branch: BranchName) -> str | None:
     row = sql.BRANCH.one(connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
     return row[0].hex() if row else None
+
+
+def _target_time(
+    connection: sqlite3.Connection, tract_id: str, target: str | None, cursor: Cursor
+) -> int:
+    try:
+        return _time(connection, tract_id, target)
+    except CommitNotFoundError:
+        if target == cursor.target:
+            raise
+        raise lost(_key(target)) from None  # the branch names it
 
 
 def _time(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None) -> int:
@@ -186,29 +134,10 @@ def _time(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None
     return place.created_at
 
 
-def _scan(connection: sqlite3.Connection, tract_id: str, through: int) -> Iterator[Commit]:
-    """Yield the tract's commits up to a time with their parents, newest first."""
-    limit = _FIRST_READ
-    while True:
-        rows = sql.WALK.all(connection, tract_id=tract_id, through=through, limit=limit)
-        for row in rows:
-            yield row[0], _parents(row)
-        if len(rows) < limit:
-            return
-        through = rows[-1][2] - 1
-        limit = min(limit * 4, _LARGEST_READ)
-
-
-def _parents(row: Sequence[Any]) -> Parents:
-    """Return the parents of a row of the walk: the second column, and any behind the time."""
-    return tuple(parent for parent in (row[1], *row[3:]) if parent is not None)
-
-
 def _record(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> CommitRecord:
-    key = bytes.fromhex(commit_hash)
-    row = sql.COMMIT.one(connection, tract_id=tract_id, hash=key)
+    row = sql.COMMIT.one(connection, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
     if row is None:
-        raise lost(key)
+        raise CommitNotFoundError(commit_hash)
     return record_of(row)
 
 

@@ -63,6 +63,7 @@ class Database:
     ) -> None:
         self.path = path
         self._read_only = read_only
+        self._file = file
         self._index = index
         self._workers = workers
         self._closers = closers
@@ -105,6 +106,10 @@ class Database:
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
         return self._reader.observe(function)
+
+    def check_place(self) -> None:
+        """Raise a `StorageError` if others' commits go to another file; on any thread."""
+        self._file.check_place()
 
     @property
     def trips(self) -> int:

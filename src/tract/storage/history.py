@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
@@ -11,6 +12,7 @@ from tract.graph import linearise
 from tract.protocols import CommitStep, TokenUsage
 from tract.storage import statements as sql
 from tract.storage.heads import KnownHead
+from tract.storage.lines import all_backwards, backwards
 from tract.storage.names import missing_branch, ref_name
 from tract.storage.recent import RecentCommits
 from tract.storage.repositories import (
@@ -28,6 +30,7 @@ __all__ = [
     "find_head_place",
     "locate",
     "log",
+    "log_in_context",
     "parents_of",
     "portion",
     "span",
@@ -199,6 +202,39 @@ def log(
         if limit is not None and len(records) == limit:
             break
     return records
+
+
+def log_in_context(
+    connection: sqlite3.Connection,
+    *,
+    branch: BranchName,
+    limit: int | None,
+    before: str | None,
+) -> list[CommitRecord]:
+    """See `CommitRepository.log`."""
+    head = find_head_place(connection, branch, None)
+    after = None if before is None else find_head_place(connection, branch, before)
+    if limit == 0 or (after or head) is None:
+        return []
+    tract_id = branch.tract_id
+    start = _start(connection, tract_id, head, after)
+    read = all_backwards if limit is None else backwards
+    line = read(connection, tract_id, start)
+    if after is not None:
+        for key, _ in line:
+            if key == after.commit_hash:
+                break
+    return [_record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
+
+
+def _record_at(
+    connection: sqlite3.Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
+) -> CommitRecord:
+    """Return a commit's record, of its *row* if that was read already."""
+    row = row or sql.COMMIT.one(connection, tract_id=tract_id, hash=key)
+    if row is None:
+        raise lost(key)
+    return record_of(row)
 
 
 def find_head_place(

@@ -58,6 +58,13 @@ class DatabaseFile:
         """Tell whether another connection has written since `fault` was called."""
         return self._others_version() != self._version
 
+    def check_place(self) -> None:
+        """Raise a `StorageError` if the path names another file now, or none; on any thread.
+
+        Nobody else can open the one that we have, so what they commit is not seen here.
+        """
+        self._look("Nothing that others commit comes here any more.")
+
     def release(self) -> None:
         """Empty the write-ahead log if another file has our path; to be called before closing.
 
@@ -71,23 +78,26 @@ class DatabaseFile:
                 if not self.others_have_written():
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _look(self) -> os.stat_result | None:
-        """Return what the path names now; None where there is none, or it cannot be looked at."""
+    def _look(self, so: str = "Nothing was written.") -> os.stat_result | None:
+        """Return what the path names now; None where there is none, or it cannot be looked at.
+
+        *so* is what the error says to have come of it.
+        """
         if not self._path:
             return None
         try:
             found = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
-                "the file was deleted while it was open. Nothing was written. What was committed "
-                "before can be read until the store is closed, and is gone then."
+                f"the file was deleted while it was open. {so} What was committed before can be "
+                "read until the store is closed, and is gone then."
             ) from None
         except OSError:  # we may have given up the rights that we opened it with
             return None
         if self._opened is not None and not os.path.samestat(found, self._opened):
             raise StorageError(
-                "the file was replaced by another while it was open. Nothing was written. Close "
-                "the store and open it again."
+                f"the file was replaced by another while it was open. {so} Close the store and "
+                "open it again."
             )
         return found
 

@@ -38,6 +38,7 @@ from tract.storage.values import (
     StreamEnd,
     StreamName,
     Survey,
+    TakenBack,
 )
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "StreamEnd",
     "StreamName",
     "Survey",
+    "TakenBack",
     "UsageRepository",
 ]
 
@@ -158,9 +160,17 @@ class CommitRepository(ABC):
 
     @abstractmethod
     async def log(
-        self, branch: BranchName, *, limit: int | None, before: str | None
+        self,
+        branch: BranchName,
+        *,
+        limit: int | None,
+        before: str | None,
+        in_context: bool = False,
     ) -> list[CommitRecord]:
         """Return the newest *limit* commits of the branch, or of the ancestors of *before*.
+
+        Newest first by time, or *in_context*: the last ones of the order that is folded, the last
+        first.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.
@@ -370,15 +380,20 @@ class ArrivalRepository(ABC):
     async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
         """Return some of what the branch has behind *cursor*, in order; nothing if that is all.
 
-        *near* tells that it is probably little.
+        *near* says that it is probably little.
 
         Raises:
             CommitNotFoundError: the cursor names a commit that the tract does not have.
+            StorageError: there is nothing, and what others commit is not seen here any more.
         """
 
     @abstractmethod
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
-        """Return where branches point; None if nothing was written since this was asked before."""
+        """Return where branches point; None if nothing was written since this was asked before.
+
+        Raises:
+            StorageError: what others commit is not seen here any more.
+        """
 
     @abstractmethod
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:

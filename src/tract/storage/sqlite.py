@@ -158,11 +158,15 @@ class SqliteCommitRepository(CommitRepository):
             yield span.base_hash, steps
 
     async def log(
-        self, branch: BranchName, *, limit: int | None, before: str | None
+        self,
+        branch: BranchName,
+        *,
+        limit: int | None,
+        before: str | None,
+        in_context: bool = False,
     ) -> list[CommitRecord]:
-        return await self._database.read(
-            partial(history.log, branch=branch, limit=limit, before=before)
-        )
+        read = history.log_in_context if in_context else history.log
+        return await self._database.read(partial(read, branch=branch, limit=limit, before=before))
 
     async def relation(self, branch: BranchName, other: BranchName) -> Relation:
         return await self._database.read(partial(relations.relation, branch=branch, other=other))
@@ -329,11 +333,22 @@ class SqliteArrivalRepository(ArrivalRepository):
         self._watch = HeadWatch()
 
     async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
-        read = self._database.glance if near else self._database.read
-        return await read(partial(arrivals, branch=branch, cursor=cursor))
+        database = self._database
+
+        def look(connection: sqlite3.Connection) -> Arrivals:
+            found = arrivals(connection, branch=branch, cursor=cursor)
+            if not found.records and found.taken_back is None:
+                database.check_place()
+            return found
+
+        return await (database.glance if near else database.read)(look)
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
-        return await self._database.read(partial(self._watch.look, branches=branches))
+        def look(connection: sqlite3.Connection) -> Sequence[str | None] | None:
+            self._database.check_place()
+            return self._watch.look(connection, branches=branches)
+
+        return await self._database.read(look)
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
         self._database.on_move(callback)

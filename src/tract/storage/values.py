@@ -27,6 +27,7 @@ __all__ = [
     "StreamEnd",
     "StreamName",
     "Survey",
+    "TakenBack",
 ]
 
 
@@ -244,8 +245,8 @@ class Located(NamedTuple):
 class Cursor(NamedTuple):
     """How far someone has read a branch; `Cursor(commit_hash)` stands behind a commit.
 
-    It has read what `base` contains, and the first `skip` commits of what `target` has beyond
-    that; without a target it goes on to wherever the branch points. `ahead` names what comes
+    It has read the line of `base`, and the first `skip` commits of what the line of `target` goes
+    on with; without a target it goes on to wherever the branch points. `ahead` names what comes
     next, and `then` is where it stands behind that.
     """
 
@@ -266,13 +267,23 @@ class Cursor(NamedTuple):
         return self.target is None and not self.ahead
 
 
+class TakenBack(NamedTuple):
+    """The end of what was read is not on the branch any more, or not in that order.
+
+    What was read begins as the branch does, up to `new_hash`, or nowhere where that is None.
+    `dropped` are the commits that were read behind it.
+    """
+
+    new_hash: str | None
+    dropped: Sequence[str]
+
+
 class Arrivals(NamedTuple):
     """The next commits of a branch behind a cursor, and the cursor behind them.
 
-    `moved` is where the branch was taken back to, if it no longer contains what was read; the
-    records follow on that.
+    The records follow on what was read, or on what `taken_back` has left of it.
     """
 
-    moved: Cursor | None
+    taken_back: TakenBack | None
     records: Sequence[CommitRecord]
     cursor: Cursor

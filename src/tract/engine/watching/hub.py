@@ -1,26 +1,21 @@
-"""Watching branches: who waits is woken by this process's commits, and looks for others'.
+"""Where watchers wait: this process's commits wake them, and others' are looked for.
 
-A watcher holds nothing but its place in the history, and reads on from there when it likes to.
-Only while it waits does the hub know of it. So leaving the loop, however it is left, leaves
-nothing behind, and a slow watcher is no concern of anybody's.
+The hub knows of a watcher only while it waits. So leaving the loop, however it is left, leaves
+nothing behind, and a slow watcher holds up nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from tract.engine.infos import commit_infos
 from tract.engine.threads import Threads
-from tract.exceptions import CommitNotFoundError, StoreClosedError, TractError
+from tract.exceptions import CommitNotFoundError, StoreClosedError
 from tract.lifecycle import CallGate
 from tract.models.commit import CommitInfo
-from tract.models.watching import BranchReset
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     ArrivalRepository,
@@ -28,10 +23,12 @@ from tract.storage.repositories import (
     CommitRecord,
     CommitRepository,
     Cursor,
+    Position,
     RefRepository,
+    TakenBack,
 )
 
-__all__ = ["Watch", "WatchHub"]
+__all__ = ["Page", "WatchHub"]
 
 _INTERVAL = 0.05  # seconds between two looks for the commits of other processes
 _AT_ONCE = 8  # watchers that one turn of the loop wakes: see `storage.groups`
@@ -41,16 +38,23 @@ _LONGEST_REST = 0.05  # seconds
 Place = tuple[str | None, int, str | None, int]
 
 
-class _Page(NamedTuple):
+class Beginning(NamedTuple):
+    """Where a watch begins, and the time of the commit that it stands behind."""
+
+    cursor: Cursor
+    time: int
+
+
+class Page(NamedTuple):
     """The next commits behind a cursor; `infos` only where all watchers may share them."""
 
-    moved: Cursor | None
+    taken_back: TakenBack | None
     records: Sequence[CommitRecord]
     infos: Sequence[CommitInfo] | None
     cursor: Cursor
 
 
-_Told = _Page | Exception | None
+_Told = Page | Exception | None
 """What a watcher is woken with; None: to ask whether it should wait on."""
 
 _Future = asyncio.Future[_Told]
@@ -70,7 +74,7 @@ class _Topic:
         """Counts what may have changed the head."""
         self.serving = False
         self.ticks_alone = 0
-        self.kept: tuple[Place, _Page] | None = None
+        self.kept: tuple[Place, Page] | None = None
         """What those who lag behind have read last, for others who do."""
         self.reading: dict[Place, list[_Future]] = {}
 
@@ -103,7 +107,7 @@ class WatchHub:
         self.closed: bool = False
         arrivals.on_move(self._moved)
 
-    async def begin(self, branch: BranchName, after: str | None) -> Cursor:
+    async def begin(self, branch: BranchName, after: str | None) -> Beginning:
         """Return the place behind *after*; see `AsyncTract.watch`.
 
         Raises:
@@ -111,20 +115,43 @@ class WatchHub:
         """
         with self._gate.call():
             head = await self._refs.head(branch)
-            if after == "head":
-                return Cursor(head)
-            if after is None:
-                return Cursor(None, target=head)
-            record = await self._commits.get(branch.tract_id, after)
+            named = head if after == "head" else after
+            if named is None:
+                return Beginning(Cursor(None, target=None if after == "head" else head), 0)
+            record = await self._commits.get(branch.tract_id, named)
+        if after == "head":
+            return Beginning(Cursor(head), 0 if record is None else record.created_at)
         if record is None:
-            raise CommitNotFoundError(after)
+            raise CommitNotFoundError(named)
         base = record.commit_hash  # a tag was given, perhaps
-        return Cursor(base, target=None if head == base else head)
+        return Beginning(Cursor(base, target=None if head == base else head), record.created_at)
 
-    async def next_page(self, branch: BranchName, cursor: Cursor) -> _Page | None:
+    async def newest_left(self, branch: BranchName, marks: Sequence[str]) -> str | None:
+        """Return the last of *marks* that the tract still has; each is an ancestor of the next."""
+        low, high = 0, len(marks)
+        with self._gate.call():
+            while low < high:
+                middle = (low + high) // 2
+                if await self._commits.get(branch.tract_id, marks[middle]) is None:
+                    high = middle
+                else:
+                    low = middle + 1
+        return marks[low - 1] if low else None
+
+    async def newest_by(self, branch: BranchName, time: int) -> str | None:
+        """Return the newest commit of a branch, none that a merge brought, that is of *time* at most."""
+        branch = branch._replace(must_exist=False)
+        with self._gate.call():
+            located = await self._commits.locate(branch, Position(at_time=time), lambda _: True)
+        return located.head_hash
+
+    async def next_page(self, branch: BranchName, cursor: Cursor) -> Page | None:
         """Return what the branch has behind *cursor*, once there is something.
 
         None where it is time to ask whether to wait on.
+
+        Raises:
+            CommitNotFoundError: the tract has no longer what the cursor names.
         """
         branch = branch._replace(must_exist=False)  # whether it must, `begin` has asked
         topic = self._topics.get(branch) or self._add_topic(branch)
@@ -133,7 +160,7 @@ class WatchHub:
             raise told.with_traceback(None)  # it is raised by others, too
         return told
 
-    async def infos(self, page: _Page) -> Sequence[CommitInfo]:
+    async def infos(self, page: Page) -> Sequence[CommitInfo]:
         """Return the commits of a page for one watcher, dicts that are its own included."""
         if page.infos is not None:
             return page.infos
@@ -190,7 +217,7 @@ class WatchHub:
             others.append(future)
             return await future
         others = topic.reading[place] = []
-        page: _Page | None = None
+        page: Page | None = None
         try:
             page = await self._load(topic.branch, cursor)
             topic.kept = place, page
@@ -199,13 +226,13 @@ class WatchHub:
             _tell(others, page)
         return page
 
-    async def _load(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> _Page:
+    async def _load(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Page:
         with self._gate.call():
-            moved, records, behind = await self._arrivals.read(branch, cursor, near=near)
+            taken_back, records, behind = await self._arrivals.read(branch, cursor, near=near)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
-        return _Page(moved, records, infos, behind)
+        return Page(taken_back, records, infos, behind)
 
     def _moved(self, branches: Iterable[BranchName]) -> None:
         if self._topics:
@@ -251,7 +278,7 @@ class WatchHub:
         """Read once for all who know the same head, and add them to *woken* if there is more."""
         for base in [*topic.waiters]:
             told = await self._news(topic, base)
-            if not isinstance(told, _Page) or told.records or told.moved:
+            if not isinstance(told, Page) or told.records or told.taken_back:
                 woken += [(future, told) for future in topic.waiters.pop(base, ())]
 
     async def _news(self, topic: _Topic, base: str | None) -> _Told:
@@ -311,95 +338,3 @@ def _tell(waiters: Iterable[_Future], told: _Told) -> None:
     for future in waiters:
         if not future.done():
             future.set_result(told)
-
-
-class Watch:
-    """The commits of a branch as they come; get one from `AsyncTract.watch`.
-
-    Iterate over it: `async for item in tract.watch()`. Each item is a `CommitInfo`, or a
-    `BranchReset`. It holds nothing that would have to be given back, so the loop may be left in any
-    way. Entering it (`async with tract.watch(after="head") as commits`) fixes where it begins
-    before anything else happens. A step that is cancelled, by a timeout for instance, loses
-    nothing: iterate on.
-    """
-
-    def __init__(
-        self,
-        hub: WatchHub,
-        branch: BranchName,
-        after: str | None,
-        is_wanted: Callable[[], bool],
-    ) -> None:
-        self._hub = hub
-        self._branch = branch
-        self._after = after
-        self._is_wanted = is_wanted
-        self._cursor: Cursor | None = None
-        self._items: deque[CommitInfo | BranchReset] = deque()
-        self._busy = False
-        self._left = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> CommitInfo | BranchReset:
-        if not self._items:
-            await self._step(self._fill)
-        return self._items.popleft()
-
-    async def aclose(self) -> None:
-        """End the loop, in whichever task it runs."""
-        self._left = True
-        self._items.clear()
-        self._hub.recheck(self._branch)
-
-    async def __aenter__(self) -> Self:
-        await self._step(self._begin)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def _step(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if self._busy:
-            raise TractError("Another task waits for this watch. Call `watch()` once for each.")
-        self._busy = True
-        try:
-            await step()
-        finally:
-            self._busy = False
-
-    async def _begin(self) -> None:
-        if self._cursor is None:
-            self._cursor = await self._hub.begin(self._branch, self._after)
-
-    async def _fill(self) -> None:
-        if not self._left:
-            await self._begin()
-        while not self._items:
-            if self._left or self._hub.closed or not self._is_wanted():
-                raise StopAsyncIteration
-            assert self._cursor is not None
-            page = await self._hub.next_page(self._branch, self._cursor)
-            if page is not None:
-                await self._take(self._cursor, page)
-
-    async def _take(self, cursor: Cursor, page: _Page) -> None:
-        infos = await self._hub.infos(page)
-        if self._left:
-            return
-        if page.moved is not None:
-            reset = BranchReset(
-                self._branch.branch, cursor.base, page.moved.base, datetime.now(UTC)
-            )
-            self._items.append(reset)
-        self._items.extend(infos)
-        self._cursor = page.cursor
-
-    def __repr__(self) -> str:
-        return f"<Watch of {self._branch.tract_id!r} on {self._branch.branch!r}>"

@@ -1,0 +1,1 @@
+"""Watching branches: a watcher holds its place in the history, and reads on when it likes to."""

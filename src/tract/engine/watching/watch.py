@@ -1,0 +1,208 @@
+"""What callers iterate over: the commits of a branch, with or without word of resets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+from tract.engine.infos import microseconds
+from tract.engine.watching.hub import Page, WatchHub
+from tract.engine.watching.trail import Trail
+from tract.exceptions import CommitNotFoundError, TractError
+from tract.models.commit import CommitInfo
+from tract.models.watching import BranchReset
+from tract.storage.repositories import BranchName, Cursor, TakenBack
+
+__all__ = ["CommitsOnce", "Everything", "News", "Sieve", "Watch"]
+
+Item = TypeVar("Item")
+
+
+class News(NamedTuple):
+    """What a watch has read: perhaps a reset and the commits it took back, then more commits."""
+
+    reset: BranchReset | None
+    dropped: Sequence[str]
+    infos: Sequence[CommitInfo]
+
+
+class Sieve(ABC, Generic[Item]):
+    """Chooses what a watch yields."""
+
+    tells_resets: bool
+
+    @abstractmethod
+    def pass_on(self, news: News) -> Iterable[Item]:
+        """Return what to yield of *news*, which come in order."""
+
+
+class Everything(Sieve[CommitInfo | BranchReset]):
+    """Yields resets, and the commits that follow on them, again if need be."""
+
+    tells_resets = True
+
+    def pass_on(self, news: News) -> Iterable[CommitInfo | BranchReset]:
+        """Return all of it."""
+        return news.infos if news.reset is None else [news.reset, *news.infos]
+
+
+class CommitsOnce(Sieve[CommitInfo]):
+    """Yields commits alone, and those that a reset has taken back not again."""
+
+    tells_resets = False
+
+    def __init__(self) -> None:
+        self._taken_back: set[str] = set()
+
+    def pass_on(self, news: News) -> Iterable[CommitInfo]:
+        """Return the commits that are new."""
+        self._taken_back.update(news.dropped)
+        if not self._taken_back:
+            return news.infos
+        known = self._taken_back.intersection(info.commit_hash for info in news.infos)
+        self._taken_back -= known
+        return [info for info in news.infos if info.commit_hash not in known]
+
+
+class Watch(Generic[Item]):
+    """The commits of a branch as they come; get one from `AsyncTract.watch`.
+
+    Iterate over it: `async for commit in tract.watch()`. Each item is a `CommitInfo`, or with
+    `resets=True` perhaps a `BranchReset`. It holds nothing that would have to be given back, so the
+    loop may be left in any way. Entering it (`async with tract.watch(after="head") as commits`)
+    fixes where it begins before anything else happens. A step that is cancelled, by a timeout for
+    instance, loses nothing: iterate on.
+    """
+
+    def __init__(
+        self,
+        hub: WatchHub,
+        branch: BranchName,
+        after: str | None,
+        is_wanted: Callable[[], bool],
+        sieve: Sieve[Item],
+    ) -> None:
+        self._hub = hub
+        self._branch = branch
+        self._after = after
+        self._is_wanted = is_wanted
+        self._sieve = sieve
+        self._cursor: Cursor | None = None
+        self._trail = Trail()
+        self._last: str | None = None
+        self._last_time = 0
+        """When the last commit was made that was read, taken back since or not."""
+        self._items: deque[Item] = deque()
+        self._busy = False
+        self._left = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        if not self._items:
+            await self._step(self._fill)
+        return self._items.popleft()
+
+    async def aclose(self) -> None:
+        """End the loop, in whichever task it runs."""
+        self._left = True
+        self._items.clear()
+        self._hub.recheck(self._branch)
+
+    async def __aenter__(self) -> Self:
+        await self._step(self._begin)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _step(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._busy:
+            raise TractError("Another task waits for this watch. Call `watch()` once for each.")
+        self._busy = True
+        try:
+            await step()
+        finally:
+            self._busy = False
+
+    async def _begin(self) -> None:
+        if self._cursor is None:
+            cursor, time = await self._hub.begin(self._branch, self._after)
+            self._cursor, self._last, self._last_time = cursor, cursor.base, time
+            if cursor.base is not None:
+                self._trail.add(cursor.base)
+
+    async def _fill(self) -> None:
+        if not self._left:
+            await self._begin()
+        while not self._items:
+            if self._left or self._hub.closed or not self._is_wanted():
+                raise StopAsyncIteration
+            assert self._cursor is not None
+            try:
+                page = await self._hub.next_page(self._branch, self._cursor)
+            except CommitNotFoundError:
+                await self._go_back()
+            else:
+                if page is not None:
+                    await self._take(page)
+
+    async def _take(self, page: Page) -> None:
+        infos = await self._hub.infos(page)
+        if self._left:
+            return
+        if page.taken_back is not None:
+            self._take_back(page.taken_back)
+        self._mark(infos, page.cursor)
+        if infos:
+            self._last = infos[-1].commit_hash
+            self._last_time = max(self._last_time, microseconds(infos[-1].created_at))
+        self._items.extend(self._sieve.pass_on(News(None, (), infos)))
+        self._cursor = page.cursor
+
+    def _take_back(self, taken: TakenBack) -> None:
+        branch, now = self._branch.branch, datetime.now(UTC)
+        reset = BranchReset(branch, self._last, taken.new_hash, now)
+        self._items.extend(self._sieve.pass_on(News(reset, taken.dropped, ())))
+        self._trail.drop({*taken.dropped})
+        self._last = taken.new_hash
+
+    def _mark(self, infos: Sequence[CommitInfo], cursor: Cursor) -> None:
+        """Mark how far the watch has come: where it now stands, and on plain ways each commit."""
+        trail = self._trail
+        if trail.end == self._last:
+            for info in infos:
+                if info.parent_hash != trail.end or info.merge_parent is not None:
+                    break
+                trail.add(info.commit_hash)
+        if not (cursor.skip or cursor.ahead or cursor.base in (None, trail.end)):
+            trail.add(cursor.base)
+
+    async def _go_back(self) -> None:
+        """Stand where what was read and the tract part, which has lost the rest: to a backup."""
+        marks = self._trail.marks()
+        left = await self._hub.newest_left(self._branch, marks)
+        lost = marks if left is None else marks[marks.index(left) + 1 :]
+        if left is None and not self._sieve.tells_resets:
+            # The commits of before it began are none of its business, nor those that it has had.
+            left = await self._hub.newest_by(self._branch, self._last_time)
+        if self._left:
+            return
+        if self._last != left:
+            self._take_back(TakenBack(left, lost))
+        if left not in (None, self._trail.end):
+            self._trail.add(left)
+        self._cursor = Cursor(left)
+
+    def __repr__(self) -> str:
+        return f"<Watch of {self._branch.tract_id!r} on {self._branch.branch!r}>"

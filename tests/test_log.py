@@ -1,0 +1,109 @@
+"""The log in the order of the context, beside that of time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from support.opening import COUNTER
+from tract import AsyncTract, CommitInfo, CommitNotFoundError
+
+
+@pytest_asyncio.fixture
+async def tract(db_path: Path) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as opened:
+        yield opened
+
+
+async def text(tract: AsyncTract, info: CommitInfo) -> str:
+    content = await tract.get_content(info.commit_hash)
+    return str(content.model_dump().get("text", info.message))
+
+
+async def texts(tract: AsyncTract, log: list[CommitInfo]) -> str:
+    return " ".join([await text(tract, info) for info in log])
+
+
+async def merged_twice(main: AsyncTract) -> None:
+    """Merge into `main` what has itself been merged, made in another order than it stands in."""
+    await main.user("A")
+    one, two = await main.fork("one"), await main.fork("two")
+    await two.user("Y")
+    await one.user("X")
+    await one.merge("two", message="M")
+    await main.user("B")
+    await main.merge("one", message="N")
+    await main.user("C")
+
+
+async def test_the_context_order_is_that_of_the_context(tract: AsyncTract) -> None:
+    await merged_twice(tract)
+    context = await tract.compile(aggregate_same_role=False)
+    log = await tract.log(None, order="context")
+
+    assert await texts(tract, log) == "C N M Y X B A"
+    assert await texts(tract, await tract.log(None)) == "C N B M X Y A"
+    assert await texts(tract, await tract.log(None, order="time")) == "C N B M X Y A"
+    shown = [info.commit_hash for info in log[::-1] if info.operation == "append"]
+    assert shown == [*context.commit_hashes]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8])
+async def test_pages_of_the_context_order_follow_on_each_other(
+    tract: AsyncTract, size: int
+) -> None:
+    await merged_twice(tract)
+    whole = await tract.log(None, order="context")
+    page = await tract.log(size, order="context")
+    found = [*page]
+    while page:
+        page = await tract.log(size, before=page[-1].commit_hash, order="context")
+        found += page
+
+    assert found == whole
+    for at, info in enumerate(whole):
+        rest = await tract.log(None, before=info.commit_hash, order="context")
+        assert rest == whole[at + 1 :]
+
+
+async def test_behind_a_commit_of_another_branch_its_own_context_follows(
+    tract: AsyncTract,
+) -> None:
+    await merged_twice(tract)
+    one = tract.on("one")
+    last = await one.user("D")
+
+    log = await tract.log(before=last.commit_hash, order="context")
+    assert await texts(tract, log) == "M Y X A"
+    assert await tract.log(before="one", order="context") == log
+
+
+async def test_in_a_history_without_merges_both_orders_are_one(tract: AsyncTract) -> None:
+    await tract.user("a")
+    other = await tract.fork("other")
+    for number in range(30):
+        await tract.user(str(number))
+        await other.user(str(number))
+
+    assert await tract.log(None, order="context") == await tract.log(None)
+    assert await tract.log(order="context") == await tract.log()
+
+
+async def test_the_log_of_nothing_is_empty_in_both_orders(tract: AsyncTract) -> None:
+    assert await tract.log(order="context") == await tract.log(None, order="context") == []
+    await tract.user("a")
+    assert await tract.log(0, order="context") == []
+
+
+async def test_what_is_no_order_or_no_commit_is_refused(tract: AsyncTract) -> None:
+    await tract.user("a")
+    for order in ("newest", "", None, 5):
+        with pytest.raises(ValueError, match="'time' or 'context'"):
+            await tract.log(order=order)  # type: ignore[arg-type]
+    with pytest.raises(CommitNotFoundError):
+        await tract.log(before="0" * 64, order="context")
+    with pytest.raises(ValueError, match="limit"):
+        await tract.log(-1, order="context")
