@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_type
 
 from support.opening import COUNTER
 from support.watching import commits_from, copied, move, nothing_more, say, take
@@ -72,6 +73,19 @@ async def test_a_branch_that_is_deleted_and_made_again_begins_anew(db_path: Path
         assert isinstance(reset, BranchReset)
         assert (reset.old_hash, reset.new_hash) == (last.commit_hash, None)
         assert await take(watch, 1) == made
+
+
+async def test_a_type_checker_knows_what_each_loop_gets(db_path: Path) -> None:
+    """A loop without resets needs no test of what it got."""
+    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
+        await say(tract, "a")
+        async for commit in tract.watch():
+            assert_type(commit, CommitInfo)
+            assert commit.message is None
+            break
+        async for item in tract.watch(resets=True):
+            assert_type(item, CommitInfo | BranchReset)
+            break
 
 
 async def test_without_resets_commits_alone_come_and_each_once(db_path: Path) -> None:
