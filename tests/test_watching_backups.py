@@ -191,6 +191,29 @@ async def test_a_backup_takes_away_what_a_slow_watcher_has_still_to_read(
         assert history[0] == first
 
 
+async def test_a_backup_that_brings_back_what_a_reset_took_is_told_from_before_that(
+    db_path: Path,
+) -> None:
+    """Without resets, what was yielded before the reset does not come again."""
+    async with opened_twice(db_path) as (writer, reader):
+        first, *taken = await say(writer, "a", "b", "c")
+        backup = back_up(db_path)
+        watch, plain = reader.watch(resets=True), reader.watch()
+        history: list[CommitInfo] = []
+        await caught_up(reader, watch, history)
+        assert await take(plain, 3) == [first, *taken]
+        await writer.reset(first.commit_hash)
+        lost = await say(writer, "d")
+        await caught_up(reader, watch, history)
+        assert await take(plain, 1) == lost
+        await restore(db_path, backup)
+        [reset] = await caught_up(reader, watch, history)
+        made = await say(writer, "e")
+
+        assert (reset.old_hash, reset.new_hash) == (lost[0].commit_hash, first.commit_hash)
+        assert await take(plain, 1) == made
+
+
 async def test_a_restored_backup_with_the_same_head_is_not_noticed(db_path: Path) -> None:
     async with opened_twice(db_path) as (writer, reader):
         made = await say(writer, "a", "b")
