@@ -449,7 +449,7 @@ HARMLESS = {
     *("priority", "usage", "options", "as_"),
     # what is looked for, and how it is shown; no value of these names a commit
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
-    "value",
+    *("value", "as_", "order", "resets"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",

@@ -236,6 +236,7 @@ NO_HASH = {
         "batch",
     ),
     *("conditions", "branch_only", "role", "on_interrupt", "response"),
+    *("as_", "order", "resets"),
 }
 
 

@@ -116,11 +116,10 @@ class StreamCalls(Handle):
         loses nothing. Closing the store or this handle ends the loop.
 
         Commits come in the order of the context, as long as the branch is only committed to and
-        merged into. Where it is moved otherwise, by a reset, say, or by fast-forwarding to a branch
-        that has put its own commits before ours, the order of what was yielded is no longer the
-        branch's. With *resets* a `BranchReset` then says how far it still is, and all that follows
-        there comes, again if need be: a copy that is cut back there and goes on is always
-        `log(None, order="context")` reversed.
+        merged into. When it is moved otherwise, by a reset for instance, it may no longer have what
+        was yielded, or not in that order. With *resets* a `BranchReset` then says how far it still
+        agrees, and all that the branch has from there comes, again if need be: a copy that is cut
+        back to `new_hash` and goes on is always `log(None, order="context")` reversed.
 
         Args:
             after: None for all commits from the first; a hash or a name for those that are not in

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tract import (
     AsyncTract,
     Batch,
+    BranchReset,
     BudgetAction,
     CommitInfo,
     CommitOperation,
@@ -35,6 +36,7 @@ from tract import (
     TokenBudgetConfig,
     TractConfig,
     TractStore,
+    Watch,
     config,
     from_openai,
     to_anthropic,
@@ -165,6 +167,11 @@ async def watching(tract: AsyncTract) -> None:
         print(commit.created_at, commit.content_type, commit.message)
     async with tract.watch(after="head") as commits:
         assert_type((await anext(commits)).parent_hash, str | None)
+    assert_type(tract.watch(), Watch[CommitInfo])
+    assert_type(tract.watch(resets=True), Watch[CommitInfo | BranchReset])
+    async for item in tract.watch(resets=True):
+        print(item.new_hash if isinstance(item, BranchReset) else item.commit_hash)
+    await tract.log(None, order="context")
 
 
 async def _make_room(tokens: int, most: int) -> None:
