@@ -601,6 +601,13 @@ async def test_usage_on_an_empty_tract(world: World, head: str | None) -> None:
         assert head is not None or "Commit the context" in str(error)
 
 
+async def test_usage_for_an_empty_context_on_a_branch_with_commits(world: World) -> None:
+    call = world.tract.record_usage(TokenUsage(1), head_hash=None)
+    error = await refused(world, call, HeadMovedError)
+
+    assert (error.expected, error.actual) == (None, await world.tract.head())
+
+
 # databases that cannot be opened
 
 

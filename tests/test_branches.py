@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from support.rows import row_counts
 from tract import (
+    UNSET,
     AsyncTract,
     BranchExistsError,
     BranchNotFoundError,
@@ -28,6 +29,7 @@ from tract import (
     TractError,
     TractStore,
 )
+from tract.protocols import UnsetType
 
 COUNTER = NullTokenCounter()
 
@@ -43,7 +45,7 @@ def main(store: TractStore) -> AsyncTract:
     return store.tract("t")
 
 
-async def texts(tract: AsyncTract, at: str | None = None) -> list[str]:
+async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
     """Return what a context says, message by message."""
     context = await tract.compile(at_commit=at, aggregate_same_role=False)
     return [str(message.content) for message in context.messages]
@@ -132,9 +134,7 @@ async def test_a_name_that_is_taken_makes_no_fork(main: AsyncTract, db_path: Pat
     assert row_counts(db_path) == before
 
 
-async def test_a_fork_needs_a_commit(main: AsyncTract) -> None:
-    with pytest.raises(TractError, match="no commit yet"):
-        await main.fork("experiment")
+async def test_a_fork_starts_at_a_commit_that_is_there(main: AsyncTract) -> None:
     await say(main, "a")
     for unknown in ("0" * 64, "nothing", ""):
         with pytest.raises(CommitNotFoundError):

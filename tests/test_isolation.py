@@ -32,6 +32,7 @@ from tract import (
     Priority,
     RefNameError,
     StagedCommit,
+    Stream,
     TokenBudgetConfig,
     TokenUsage,
     TractConfig,
@@ -94,6 +95,8 @@ async def world(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         await fill(store.tract("mine", branch="side"), "of mine")
         foreign = await fill(store.tract("other"), MARK)
         foreign["side"] = (await fill(store.tract("other", branch="side"), MARK))["entry"]
+        await store.tract("mine").fork("kept")
+        await store.tract("mine").tag("kept")
         yield World(store, db_path, store.tract("mine", branch=request.param), foreign)
 
 
@@ -271,6 +274,11 @@ EVENTS: list[dict[str, Any]] = [
 ]
 
 
+async def said(stream: Stream) -> None:
+    async with stream:
+        await stream.write("mine")
+
+
 async def streamed(world: World, name: str) -> Any:
     """A stream, and both kinds of recordings: kept, and left behind for nobody else."""
     async with world.mine.stream(role="user", on_interrupt="discard") as stream:
@@ -288,6 +296,10 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.annotate": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.SKIP)),
         Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.NORMAL)),
+        Refused(
+            HeadMovedError,
+            lambda w, name: w.mine.annotate("main", Priority.SKIP, expected_head=name),
+        ),
     ],
     "AsyncTract.assistant": [
         lambda w, name: w.mine.assistant(name, name=name, message=name, metadata={name: name}),
@@ -309,6 +321,7 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.cherry_pick": [
         merged,
         Refused(CommitNotFoundError, lambda w, name: w.mine.cherry_pick(name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.cherry_pick("main", expected_head=name)),
     ],
     "AsyncTract.commit": [
         lambda w, name: w.mine.commit(SAID, generation_config={"model": name}),
@@ -328,10 +341,12 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.delete_branch": [
         forked,
         Refused(RefNameError, lambda w, name: w.mine.delete_branch(name, force=True)),
+        Refused(HeadMovedError, lambda w, name: w.mine.delete_branch("kept", expected_head=name)),
     ],
     "AsyncTract.delete_tag": [
         forked,
         Refused(RefNameError, lambda w, name: w.mine.delete_tag(name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.delete_tag("kept", expected_head=name)),
     ],
     "AsyncTract.diff": [
         forked,
@@ -342,6 +357,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         forked,
         Refused(CommitNotFoundError, lambda w, name: w.mine.fork("forked", at_commit=name)),
         Refused(RefNameError, lambda w, name: w.mine.fork(name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.fork("forked", expected_head=name)),
     ],
     "AsyncTract.get_annotations": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_annotations(name))
@@ -355,7 +371,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         listed,
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
     ],
-    "AsyncTract.merge": [merged, Refused(RefNameError, lambda w, name: w.mine.merge(name))],
+    "AsyncTract.merge": [
+        merged,
+        Refused(RefNameError, lambda w, name: w.mine.merge(name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.merge("kept", expected_head=name)),
+    ],
     "AsyncTract.on": [Refused(RefNameError, lambda w, name: w.mine.on(name).head())],
     "AsyncTract.open": [opened],
     "AsyncTract.query": [asked],
@@ -370,12 +390,20 @@ CALLS: dict[str, list[Call | Refused]] = {
             CommitNotFoundError,
             lambda w, name: drained(w.mine.record_anthropic(reply(*EVENTS), head_hash=name)),
         ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: drained(w.mine.record_anthropic(reply(*EVENTS), expected_head=name)),
+        ),
     ],
     "AsyncTract.record_openai": [
         streamed,
         Refused(
             CommitNotFoundError,
             lambda w, name: drained(w.mine.record_openai(reply(*CHUNKS), head_hash=name)),
+        ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: drained(w.mine.record_openai(reply(*CHUNKS), expected_head=name)),
         ),
     ],
     "AsyncTract.record_usage": [
@@ -387,9 +415,13 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.reset": [
         forked,
         Refused(CommitNotFoundError, lambda w, name: w.mine.reset(name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.reset(None, expected_head=name)),
     ],
     "AsyncTract.stats": [forked],
-    "AsyncTract.stream": [streamed],
+    "AsyncTract.stream": [
+        streamed,
+        Refused(HeadMovedError, lambda w, name: said(w.mine.stream(expected_head=name))),
+    ],
     "AsyncTract.system": [
         lambda w, name: w.mine.system(name),
         Refused(
@@ -400,6 +432,7 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.tag": [
         forked,
         Refused(CommitNotFoundError, lambda w, name: w.mine.tag("tagged", name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.tag("tagged", expected_head=name)),
     ],
     "AsyncTract.tags": [forked],
     "AsyncTract.tract_id": [],
@@ -510,7 +543,7 @@ def test_every_parameter_that_takes_a_hash_is_given_a_foreign_one() -> None:
         there = parameters(public_calls()[name])
         takes = there & HASHES
         if "options" in there:
-            takes |= {"head_hash"} if "response" in there else {"edit_target", "expected_head"}
+            takes |= {"head_hash" if "response" in there else "edit_target", "expected_head"}
         refusals = [call for call in CALLS[name] if isinstance(call, Refused)]
         assert len(refusals) >= len(takes), name
 

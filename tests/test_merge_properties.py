@@ -18,7 +18,8 @@ from support.drafts import ticking
 from support.meanwhile import everything
 from support.naive import messages, shown
 from support.plans import Plan, plans
-from tract import AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
+from tract import UNSET, AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
+from tract.protocols import UnsetType
 from tract.runtime import Options, Runtime
 
 pytestmark = pytest.mark.long
@@ -72,7 +73,7 @@ def expected(model: Branched, hashes: Sequence[str], head: int | None) -> list[d
     return found
 
 
-async def compiled(tract: AsyncTract, head: str | None = None) -> list[dict[str, Any]]:
+async def compiled(tract: AsyncTract, head: str | UnsetType | None = UNSET) -> list[dict[str, Any]]:
     """The context at a head in all views."""
     return [fields_of(await tract.compile(at_commit=head, **view)) for view in VIEWS]
 
@@ -84,6 +85,7 @@ async def check_everywhere(doing: Doing, *, backwards: bool) -> None:
     for number in reversed(numbers) if backwards else numbers:
         tract = doing.tract("main")
         assert await compiled(tract, hashes[number]) == expected(model, hashes, number)
+    assert await compiled(doing.tract("main"), None) == expected(model, hashes, None)
     for name, head in model.heads.items():
         assert await compiled(doing.tract(name)) == expected(model, hashes, head)
 
@@ -111,9 +113,9 @@ async def check_lists(doing: Doing) -> None:
         assert [info.commit_hash for info in in_context] == folded_last_first
         assert await paged(tract, "context") == folded_last_first
         assert await tract.head() == (None if head is None else hashes[head])
-    branches = await doing.tract("main").branches()
-    there = {name: hashes[head] for name, head in model.heads.items() if head is not None}
-    assert {branch.name: branch.head_hash for branch in branches} == there
+    listed = {info.name: info.head_hash for info in await doing.tract("main").branches()}
+    there = {name: None if n is None else hashes[n] for name, n in model.heads.items()}
+    assert {"main": None} | listed == there  # which has no row before its first commit
     report = await doing.tract("main").verify()
     assert (report.checked, report.faults) == (len(hashes), ())
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tract import (
+    UNSET,
     AsyncTract,
     CommitInfo,
     CommitNotFoundError,
@@ -22,6 +23,7 @@ from tract import (
     TractError,
     TractStore,
 )
+from tract.protocols import UnsetType
 from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
@@ -42,7 +44,7 @@ async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
     return [await tract.user(word) for word in words]
 
 
-async def texts(tract: AsyncTract, at: str | None = None) -> list[str]:
+async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
     context = await tract.compile(at_commit=at, aggregate_same_role=False)
     return [str(message.content) for message in context.messages]
 

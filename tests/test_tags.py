@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tract import (
     AmbiguousHashError,
     AsyncTract,
     Batch,
+    BranchExistsError,
     BudgetAction,
     BudgetExceededError,
     CommitNotFoundError,
@@ -158,6 +160,29 @@ async def expecting(tract: AsyncTract, name: str) -> Any:
     return batch.commits
 
 
+async def without_branch(tract: AsyncTract, name: str) -> Any:
+    with suppress(BranchExistsError):
+        await tract.fork("gone")
+    await tract.delete_branch("gone", expected_head=name)
+
+
+async def without_tag(tract: AsyncTract, name: str) -> Any:
+    with suppress(TagExistsError):
+        await tract.tag("gone")
+    await tract.delete_tag("gone", expected_head=name)
+
+
+async def merged(tract: AsyncTract, name: str) -> Any:
+    with suppress(BranchExistsError):
+        await (await tract.fork("brought")).user("x")
+    return await tract.merge("brought", expected_head=name)
+
+
+async def streamed(tract: AsyncTract, name: str) -> Any:
+    async with tract.stream(expected_head=name) as stream:
+        await stream.write("x")
+
+
 async def watched(tract: AsyncTract, name: str) -> Any:
     return await anext(aiter(tract.watch(name)))
 
@@ -218,6 +243,23 @@ HEAD: dict[tuple[str, str], Call] = {
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
     ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
+    ("annotate", "expected_head"): lambda t, name: t.annotate(
+        "v1", Priority.PINNED, expected_head=name
+    ),
+    ("cherry_pick", "expected_head"): lambda t, name: t.cherry_pick("v1", expected_head=name),
+    ("delete_branch", "expected_head"): without_branch,
+    ("delete_tag", "expected_head"): without_tag,
+    ("fork", "expected_head"): lambda t, name: t.fork("new", expected_head=name),
+    ("merge", "expected_head"): merged,
+    ("record_anthropic", "expected_head"): lambda t, name: drained(
+        t.record_anthropic(reply(*EVENTS), expected_head=name)
+    ),
+    ("record_openai", "expected_head"): lambda t, name: drained(
+        t.record_openai(reply(CHUNK), expected_head=name)
+    ),
+    ("reset", "expected_head"): lambda t, name: t.reset("v1", expected_head=name),
+    ("stream", "expected_head"): streamed,
+    ("tag", "expected_head"): lambda t, name: t.tag("new", expected_head=name),
 }
 """Calls that take the hash of the head."""
 NO_HASH = {
@@ -250,7 +292,7 @@ def parameters() -> set[tuple[str, str]]:
                 continue
             there = set(inspect.signature(call).parameters)
             if name.startswith("record_") and "options" in there:
-                there = there - {"options"} | {"head_hash"}
+                there = there - {"options"} | {"expected_head", "head_hash"}
             elif "options" in there:
                 there = there - {"options"} | {"edit_target", "expected_head"}
             found |= {(prefix + name, parameter) for parameter in there - NO_HASH}

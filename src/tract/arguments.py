@@ -23,6 +23,7 @@ __all__ = [
     "checked_limit",
     "checked_name",
     "checked_order",
+    "checked_place",
     "checked_ref",
     "checked_target",
     "checked_text",
@@ -97,6 +98,15 @@ def checked_hash(value: object) -> str:
     if text is None:
         raise CommitNotFoundError(shown(value))
     return text
+
+
+def checked_place(value: object) -> str | UnsetType | None:
+    """Return a place in a history that a caller names; None and UNSET are themselves.
+
+    Raises:
+        CommitNotFoundError: it is no string.
+    """
+    return value if value is None or value is UNSET else checked_hash(value)
 
 
 def checked_head(name: str, value: object) -> str | UnsetType | None:

@@ -7,13 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from tract.arguments import checked_head
 from tract.engine.infos import commit_infos, moment
 from tract.engine.owners import current_owner, is_gone
 from tract.engine.spool import is_open_here
 from tract.formats.assembly import Assembly
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo
-from tract.protocols import ToolCall
+from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.runtime import Runtime
 from tract.storage.database import now_microseconds
 from tract.storage.repositories import SpooledStream, StreamName
@@ -54,8 +55,13 @@ class LeftStream:
         """The tool calls that are whole."""
         return self._assembly.calls
 
-    async def commit(self) -> list[CommitInfo]:
-        """Commit what was left on its branch, marked as interrupted, and forget the stream.
+    async def commit(self, *, expected_head: str | UnsetType | None = UNSET) -> list[CommitInfo]:
+        """Commit what was left on its branch, and forget the stream.
+
+        It is marked as interrupted unless it had come to its end, and only could not be committed.
+
+        Args:
+            expected_head: the head that the branch must have (None: no commit).
 
         Returns:
             The commits; none if the stream was committed or dropped before, by whomever.
@@ -63,16 +69,19 @@ class LeftStream:
         Raises:
             BudgetExceededError: the context would exceed a budget; the stream is kept.
             BranchNotFoundError: the branch was deleted; the stream is kept.
+            HeadMovedError: the head is not *expected_head*; the stream is kept.
         """
+        expected = checked_head("expected_head", expected_head)
         with self._runtime.gate.call():
             made: list[CommitInfo] = []
-            await to_the_end(self._commit(made))
+            await to_the_end(self._commit(made, expected))
         return made
 
-    async def _commit(self, made: list[CommitInfo]) -> None:
+    async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
         runtime, assembly = self._runtime, self._assembly
+        reason = assembly.interruption if assembly.has_ended else _REASON
         records = await runtime.lander.land(
-            self._name, assembly, assembly.opening, _REASON, claim=True
+            self._name, assembly, assembly.opening, reason, claim=True, expected_head=expected
         )
         made += await commit_infos(runtime.threads, records)
 

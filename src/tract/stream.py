@@ -15,11 +15,11 @@ from tract.engine.infos import commit_infos
 from tract.engine.reasons import reason_of
 from tract.engine.spool import OpenStream
 from tract.engine.threads import freeze, is_heavy
-from tract.exceptions import CommitNotFoundError, ContentValidationError, TractError
+from tract.exceptions import ContentValidationError, TractError
 from tract.formats.assembly import Assembly, Fragment
 from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
-from tract.protocols import ToolCall
+from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.runtime import Runtime
 from tract.storage.database import now_microseconds
 from tract.storage.repositories import BranchName
@@ -45,7 +45,8 @@ class StreamOptions(NamedTuple):
     metadata: Mapping[str, Any] | None = None
     message: str | None = None
     on_interrupt: str = "keep"
-    head_hash: str | None = None
+    expected_head: str | UnsetType | None = UNSET
+    head_hash: str | UnsetType | None = UNSET
 
 
 class _Reader(Protocol):
@@ -94,18 +95,18 @@ class _Intake:
             redactor=self._runtime.redactor,
         )
 
-    async def _head(self, given: str | None) -> str | None:
-        if given is None:
+    async def _head(self, given: str | UnsetType | None) -> str | None:
+        if given is UNSET:
             return await self._runtime.refs.head(self._branch)
-        record = await self._runtime.commits.get(self._branch.tract_id, given)
-        if record is None:
-            raise CommitNotFoundError(given)
-        return record.commit_hash  # a tag was given, perhaps
+        if given is None:
+            return None
+        return await self._runtime.commits.resolve(self._branch.tract_id, given)
 
     async def finish(self, reason: str | None, close: _Close | None = None) -> None:
         """Commit what came, or drop it, and go on to the end whoever is cancelled; then *close*.
 
         Raises:
+            HeadMovedError: the head is not the one that was expected; what came is in the spool.
             StoreClosedError: the store was closed; what came is in its spool.
         """
         try:
@@ -153,6 +154,7 @@ class _Intake:
         try:
             await self._land(incoming, reason)
         except BaseException:
+            incoming.note_end(reason)
             await self._runtime.spooler.save(incoming)
             raise
         finally:
@@ -165,7 +167,13 @@ class _Intake:
             if incoming.may_be_saved:
                 await runtime.spools.drop(incoming.name)
             return
-        records = await runtime.lander.land(incoming.name, assembly, self._opening, reason)
+        records = await runtime.lander.land(
+            incoming.name,
+            assembly,
+            self._opening,
+            reason,
+            expected_head=self._options.expected_head,
+        )
         self.commits = await commit_infos(runtime.threads, records)
 
 
@@ -177,7 +185,9 @@ class Stream:
     """A message that comes bit by bit and becomes one commit when its block is left.
 
     Get one from `AsyncTract.stream()`. Left by an exception or a cancellation, the block commits
-    what had come, marked in its metadata, or nothing; the exception goes on.
+    what had come, marked in its metadata, or nothing; the exception goes on. Where the branch no
+    longer has the head that was expected, leaving the block raises a `HeadMovedError`, and
+    `TractStore.recover_streams()` has what came.
     """
 
     def __init__(self, runtime: Runtime, branch: BranchName, options: StreamOptions) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-from tract.arguments import checked_hash
+from tract.arguments import checked_hash, checked_head, checked_place
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.handle import Handle
 from tract.models.commit import CommitInfo
 from tract.models.watching import BranchReset
+from tract.protocols import UNSET, UnsetType
 from tract.stream import OnInterrupt, Recording, Stream, StreamOptions
 
 __all__ = ["RecordOptions", "StreamCalls"]
@@ -26,7 +27,8 @@ class RecordOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     message: str | None
     on_interrupt: OnInterrupt
-    head_hash: str | None
+    expected_head: str | UnsetType | None
+    head_hash: str | UnsetType | None
 
 
 class StreamCalls(Handle):
@@ -41,6 +43,7 @@ class StreamCalls(Handle):
         metadata: Mapping[str, Any] | None = None,
         message: str | None = None,
         on_interrupt: OnInterrupt = "keep",
+        expected_head: str | UnsetType | None = UNSET,
     ) -> Stream:
         """Return a stream: `async with tract.stream() as stream:` makes one message of its writes.
 
@@ -52,9 +55,15 @@ class StreamCalls(Handle):
                 exception or a cancellation.
             message: a note on the commit.
             on_interrupt: `keep` commits what had come in that case, `discard` nothing.
+            expected_head: the head that the branch must have when the block is left (None: no
+                commit). Leaving it raises a `HeadMovedError` if it has another; nothing is lost
+                then: `TractStore.recover_streams()` has what came.
         """
         self._check_open()
-        options = StreamOptions(role, name, generation_config, metadata, message, on_interrupt)
+        expected = checked_head("expected_head", expected_head)
+        options = StreamOptions(
+            role, name, generation_config, metadata, message, on_interrupt, expected
+        )
         return Stream(self._runtime, self._branch, options)
 
     def record_openai(
@@ -69,16 +78,19 @@ class StreamCalls(Handle):
 
         Args:
             response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
-            options: `generation_config`, `metadata`, `message`, `on_interrupt` as for `stream`;
-                `head_hash`, the head that was compiled for the call, to which the usage belongs
-                (that of the first chunk's time if left out).
+            options: `generation_config`, `metadata`, `message`, `on_interrupt` and
+                `expected_head` as for `stream`; `head_hash`, the head that was compiled for the
+                call, to which the usage belongs (that of the first chunk's time if left out; with
+                None, an empty context, it belongs to none).
 
         Raises, on iterating:
             CommitNotFoundError: the tract has no commit *head_hash*.
             ContentValidationError: config, metadata or message cannot be stored.
+            HeadMovedError: at the end, the head is not *expected_head*; nothing was committed, and
+                `TractStore.recover_streams()` has the reply.
         """
         self._check_open()
-        given = StreamOptions(**options)
+        given = _checked(options)
         return Recording(self._runtime, self._branch, given, response, OpenAIChunks())
 
     def record_anthropic(
@@ -90,7 +102,7 @@ class StreamCalls(Handle):
         `messages.stream()`.
         """
         self._check_open()
-        given = StreamOptions(**options)
+        given = _checked(options)
         return Recording(self._runtime, self._branch, given, response, AnthropicEvents())
 
     @overload
@@ -139,3 +151,11 @@ class StreamCalls(Handle):
 
     def _is_open(self) -> bool:
         return not self._closed
+
+
+def _checked(options: RecordOptions) -> StreamOptions:
+    given = StreamOptions(**options)
+    return given._replace(
+        expected_head=checked_head("expected_head", given.expected_head),
+        head_hash=checked_place(given.head_hash),
+    )

@@ -18,6 +18,7 @@ from tract.arguments import (
     checked_limit,
     checked_name,
     checked_order,
+    checked_place,
     checked_target,
 )
 from tract.batch import Batch
@@ -134,7 +135,7 @@ class AsyncTract(BranchCalls, StreamCalls):
             metadata: any JSON object; it is in no hash.
             generation_config: the exact parameters of the model's call, any JSON object. An EDIT
                 without one inherits its target's.
-            expected_head: the head that the branch must have (None: no commit yet).
+            expected_head: the head that the branch must have (None: no commit).
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
@@ -182,7 +183,7 @@ class AsyncTract(BranchCalls, StreamCalls):
     async def compile(
         self,
         *,
-        at_commit: str | None = None,
+        at_commit: str | UnsetType | None = UNSET,
         at_time: datetime | None = None,
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = True,
@@ -190,7 +191,8 @@ class AsyncTract(BranchCalls, StreamCalls):
         """Return the context that a model would get.
 
         Args:
-            at_commit: compile this commit of the tract, not the head.
+            at_commit: compile this commit of the tract, not the head; None is the moment before
+                the first commit, whose context is empty.
             at_time: compile the newest commit of the branch at or before this aware time. Back of
                 a merge that is one of this side: what it brought was not on the branch yet. Back
                 of a reset it is one of the history that the branch has now; `reflog()` tells the
@@ -203,12 +205,11 @@ class AsyncTract(BranchCalls, StreamCalls):
             ContentValidationError: the history holds a custom content type that is not registered.
             ValueError: both *at_commit* and *at_time*, or a naive *at_time*.
         """
-        if at_commit is not None and at_time is not None:
+        if at_commit is not UNSET and at_time is not None:
             raise ValueError("give at_commit or at_time, not both")
         if at_time is not None:
             check_time(at_time)
-        if at_commit is not None:
-            at_commit = checked_hash(at_commit)
+        at_commit = checked_place(at_commit)
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._call():
@@ -265,7 +266,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         self,
         limit: int | None = 10,
         *,
-        before: str | None = None,
+        before: str | UnsetType | None = UNSET,
         order: Literal["time", "context"] = "time",
     ) -> list[CommitInfo]:
         """Return the last commits of the branch, the last one first, those that merges brought included.
@@ -273,7 +274,8 @@ class AsyncTract(BranchCalls, StreamCalls):
         Args:
             limit: how many at most; None for all.
             before: go on behind this commit, for instance the last of the page before. Of a commit
-                that is not in the branch's history, its own ancestors follow.
+                that is not in the branch's history, its own ancestors follow; before None, the
+                moment before the first commit, there is nothing.
             order: `time`, when they were made; `context`, how they are folded into the context:
                 what a merge brought stands right below the merge, whenever it was made.
 
@@ -283,8 +285,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         limit = checked_limit(limit)
         in_context = checked_order(order) == "context"
-        if before is not None:
-            before = checked_hash(before)
+        before = checked_place(before)
         with self._call():
             records = await self._runtime.commits.log(
                 self._branch, limit=limit, before=before, in_context=in_context
@@ -297,19 +298,28 @@ class AsyncTract(BranchCalls, StreamCalls):
         priority: Priority | Literal["skip", "normal", "pinned"],
         *,
         reason: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
     ) -> PriorityAnnotation:
         """Set the priority of an entry from now on, by a commit of operation ANNOTATE.
 
+        Args:
+            target_hash: the entry.
+            priority: what it has from now on.
+            reason: why, for those who look later.
+            expected_head: the head that the branch must have (None: no commit).
+
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
+            HeadMovedError: the head is not *expected_head*.
             EditTargetError: it is no entry, or not in this branch's history.
             ContentValidationError: *priority* or *reason* is none.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
         target_hash = checked_hash(target_hash)
+        expected = checked_head("expected_head", expected_head)
         with self._call():
             draft = await self._runtime.drafts.annotate(target_hash, priority, reason)
-            records = await self._runtime.writer.write(self._branch, [draft])
+            records = await self._runtime.writer.write(self._branch, [draft], expected)
             return await self._quickly(annotation_of, len(draft.data), records[0], draft.data)
 
     async def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]:
@@ -376,7 +386,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         self,
         usage: TokenUsage | Mapping[str, Any] | BaseModel | None,
         *,
-        head_hash: str | None = None,
+        head_hash: str | UnsetType | None = UNSET,
     ) -> CompiledContext:
         """Keep what an API reported for this head; return the context with that token count.
 
@@ -384,7 +394,8 @@ class AsyncTract(BranchCalls, StreamCalls):
             usage: a `TokenUsage`, or an OpenAI or Anthropic response's `usage`, as object or dict.
                 None, as a response without a report has it, keeps nothing: the context comes back
                 as it was.
-            head_hash: the head that was compiled for the call; checked if given.
+            head_hash: the head that was compiled for the call; checked if given (None: the branch
+                was empty, and there is nothing that usage could belong to).
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
@@ -395,11 +406,10 @@ class AsyncTract(BranchCalls, StreamCalls):
         if usage is None:
             return await self.compile(at_commit=head_hash)
         counts, raw_json = parse_usage(usage, self._runtime.redactor)
-        given = None if expected is UNSET else expected
         runtime = self._runtime
         with self._call():
             found = await keep_usage(
-                runtime.reader, runtime.usages, self._branch, counts, raw_json, given
+                runtime.reader, runtime.usages, self._branch, counts, raw_json, expected
             )
             return await runtime.reader.view(found, ViewOptions())
 
@@ -426,8 +436,8 @@ class AsyncTract(BranchCalls, StreamCalls):
             verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
             async for batch in self._runtime.commits.stored(self.tract_id, heads):
                 await verifier.check(batch)
-            for branch in await self._runtime.refs.misplaced(self.tract_id):
-                verifier.misplaced(branch.name, branch.commit_hash)
+            for branch, commit_hash in await self._runtime.refs.misplaced(self.tract_id):
+                verifier.misplaced(branch, commit_hash)
         return verifier.report()
 
     async def aclose(self) -> None:

@@ -49,9 +49,9 @@ class Doing:
         other = names[plan.other % len(names)]
         head = self.model.heads[branch]
         kind = plan.kind
-        if head is None and kind not in ("merge", "squash"):
-            kind = "append"
-        if self.model.heads[other] is None and kind in ("merge", "squash"):
+        if head is None and kind in ("edit", "annotate"):
+            kind = "append"  # there is no entry to change
+        if not self.model.commits:
             kind = "append"
         if kind == "fork" and len(names) >= _BRANCHES:
             kind = "merge"
@@ -80,14 +80,19 @@ class Doing:
     async def _fork(self, plan: Plan, branch: str, _: str) -> None:
         self.forks += 1
         name = f"b{self.forks}"
-        at = None if plan.fast_forward else plan.number % len(self.hashes)
+        if plan.fast_forward:
+            await self.tract(branch).fork(name)
+            self.model.heads[name] = self.model.heads[branch]
+            return
+        at = [*range(len(self.hashes)), None][plan.number % (len(self.hashes) + 1)]
         await self.tract(branch).fork(name, at_commit=None if at is None else self.hashes[at])
-        self.model.heads[name] = self.model.heads[branch] if at is None else at
+        self.model.heads[name] = at
 
     async def _reset(self, plan: Plan, branch: str, _: str) -> None:
-        history = self.model.history(self.model.heads[branch])
+        history = [*self.model.history(self.model.heads[branch]), None]
         to = history[plan.number % len(history)]
-        await self.tract(branch).reset(self.hashes[to])
+        info = await self.tract(branch).reset(None if to is None else self.hashes[to])
+        assert info.head_hash == (None if to is None else self.hashes[to])
         self.model.heads[branch] = to
 
     async def _pick(self, plan: Plan, branch: str, _: str) -> None:
@@ -128,7 +133,7 @@ class Doing:
 
     async def _cross(self, plan: Plan, branch: str, other: str) -> None:
         """Merge two branches into each other as they both were, so that their bases are two."""
-        if branch == other or self.model.heads[other] is None:
+        if branch == other:
             return
         await self.tract(branch).fork("was")
         self.model.heads["was"] = self.model.heads[branch]
@@ -141,7 +146,8 @@ class Doing:
     async def _squash(self, plan: Plan, branch: str, other: str) -> None:
         model, theirs = self.model, self.model.heads[other]
         before = model.ancestors(model.heads[branch])
-        held = theirs in before or theirs in [model.squashed.get(number) for number in before]
+        held = theirs is None or theirs in before
+        held = held or theirs in [model.squashed.get(number) for number in before]
         result = await self.tract(branch).merge(other, squash=plan.content)
 
         assert result.kind is (MergeKind.UP_TO_DATE if held else MergeKind.SQUASH)
@@ -155,11 +161,10 @@ class Doing:
 
     async def _merge(self, plan: Plan, branch: str, other: str) -> None:
         model, ours, theirs = self.model, self.model.heads[branch], self.model.heads[other]
-        assert theirs is not None
         tract = self.tract(branch)
         before = model.ancestors(ours)
         new = [n for n in model.history(theirs) if n not in before]
-        if not new:
+        if theirs is None or not new:
             kind, settled = MergeKind.UP_TO_DATE, Settled({}, [])
         elif ours is None or (plan.fast_forward and ours in model.line(theirs)):
             kind, settled = MergeKind.FAST_FORWARD, Settled({}, [])
@@ -184,6 +189,7 @@ class Doing:
         self.said.append(result)
         if kind is MergeKind.MERGE:
             assert ours is not None
+            assert theirs is not None
             await self._adopt(plan, branch, (ours, theirs), settled, result)
 
     async def _adopt(

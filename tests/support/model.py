@@ -31,6 +31,7 @@ from tract import (
     ToolCall,
     TractError,
 )
+from tract.protocols import UnsetType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -334,11 +335,11 @@ class Tract:
         )
 
     def report(
-        self, branch: str, usage: tuple[int, int, int], head_hash: str | None
+        self, branch: str, usage: tuple[int, int, int], head_hash: str | UnsetType | None
     ) -> Fault | None:
         """Keep what an API reported for a branch's head, or return the error that it gives."""
         head = self.heads.get(branch)
-        if head_hash is not None and head_hash != head:
+        if head_hash is not UNSET and head_hash != head:
             return Fault(HeadMovedError, {"expected": head_hash, "actual": head})
         if head is None:
             return Fault(TractError)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, queries, satisfies, values
 from support.drafts import draft
+from support.tables import create_tables
 from tract import (
     AsyncTract,
     CommitInfo,
@@ -31,7 +32,6 @@ from tract.storage.database import Database, open_database
 from tract.storage.repositories import BranchName
 from tract.storage.schema import METADATA, commits
 from tract.storage.sqlite import SqliteCommitRepository
-from tract.storage.statements import create_all
 
 AWKWARD_KEYS = [*KEYS, "k" * 10_000, "'; DROP TABLE commits; --", "a\r\nb", '\\"', "[#-1]"]
 
@@ -365,8 +365,7 @@ def test_as_many_conditions_as_are_allowed_stay_within_sqlites_usual_limit() -> 
     large = [2**70 + number for number in range(8)]
     statement = matching(*(config_condition("seed", "in", large) for _ in range(200)))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for creating in create_all():
-            creating.run(connection)
+        create_tables(connection)
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
 
         assert statement.all(connection, tract_id="t", limit=1) == []

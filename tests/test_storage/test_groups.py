@@ -50,7 +50,7 @@ async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: 
         for turn in range(10):
             [commit] = await commits.write(branch, [draft(f"{number} {turn}")])
             head = await refs.head(branch)
-            log = await commits.log(branch, limit=None, before=None)
+            log = await commits.log(branch, limit=None)
 
             assert await commits.get(branch.tract_id, commit.commit_hash) == commit
             assert head is not None

@@ -310,14 +310,17 @@ async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> 
 # the promise: whoever compiles sees what was acknowledged before, by whomever
 
 
-def stored(db_path: Path) -> dict[tuple[str, str], tuple[str, int | None]]:
+def stored(db_path: Path) -> dict[tuple[str, str], tuple[str | None, int | None]]:
     """Return where the branches point, and the prompt's tokens as reported for that."""
     with closing(sqlite3.connect(db_path)) as connection:
         rows = connection.execute(
-            "SELECT refs.tract_id, substr(name, 12), hex(refs.commit_hash), prompt_tokens FROM refs"
+            "SELECT refs.tract_id, substr(name, 12), refs.commit_hash, prompt_tokens FROM refs"
             " LEFT JOIN usage USING (tract_id, commit_hash) WHERE name LIKE 'refs/heads/%'"
         ).fetchall()
-    return {(tract, branch): (head.lower(), tokens) for tract, branch, head, tokens in rows}
+    return {
+        (tract, branch): (None if head is None else head.hex(), tokens)
+        for tract, branch, head, tokens in rows
+    }
 
 
 async def change_somehow(
@@ -325,7 +328,8 @@ async def change_somehow(
 ) -> None:
     """Do one thing that a program may do to a store."""
     tract = store.tract(choose.choice("ab"), branch=choose.choice(["main", "main", "side"]))
-    kind = choose.choice([*["commit"] * 4, "usage", "fork", "reset", "delete", "tag", "checkpoint"])
+    moves = ["fork", "reset", "empty", "delete", "tag"]
+    kind = choose.choice([*["commit"] * 4, "usage", *moves, "checkpoint"])
     try:
         match kind:
             case "commit":
@@ -337,6 +341,8 @@ async def change_somehow(
             case "reset":
                 log = await tract.log(limit=3)
                 await tract.reset(log[-1].commit_hash)
+            case "empty":
+                await tract.reset(None)
             case "delete":
                 await store.tract(tract.tract_id).delete_branch("side", force=True)
             case "tag":

@@ -97,10 +97,12 @@ def test_a_step_that_fails_in_sql_is_rolled_back_too(connection: sqlite3.Connect
     assert version(connection, PATH) == len(MIGRATIONS)
 
 
-def test_a_new_database_that_cannot_be_made_stays_empty(connection: sqlite3.Connection) -> None:
-    """It is made by the first step alone, which makes the newest tables."""
+@pytest.mark.parametrize("taken", range(len(MIGRATIONS) + 1))
+def test_a_new_database_that_cannot_be_made_stays_empty(
+    connection: sqlite3.Connection, taken: int
+) -> None:
     with pytest.raises(RuntimeError, match="this step fails"):
-        migrate(connection, PATH, [fails, *MIGRATIONS])
+        migrate(connection, PATH, [*MIGRATIONS[:taken], fails])
 
     assert tables(connection) == set()
 

@@ -12,8 +12,8 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from support.tables import create_tables
 from tract.storage.schema import METADATA
-from tract.storage.statements import create_all
 
 TABLES: dict[str, Table] = METADATA.tables
 HASH, OTHER = b"\x01" * 32, b"\x02" * 32
@@ -30,8 +30,7 @@ REFERENCES: dict[str, set[tuple[str, str, str]]] = {
 def connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
         opened.execute("PRAGMA foreign_keys = ON")
-        for statement in create_all():
-            statement.run(opened)
+        create_tables(opened)
         yield opened
 
 
@@ -63,7 +62,7 @@ def test_a_row_whose_commit_or_content_is_missing_is_refused(
 ) -> None:
     insert(connection, "blobs")
     insert(connection, "commits")
-    missing = {"content_hash": OTHER} if table == "commits" else {}
+    missing = {"content_hash": OTHER} if table == "commits" else {"commit_hash": HASH}
 
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         insert(connection, table, tract_id="another's", **missing)

@@ -114,7 +114,7 @@ async def test_a_claim_on_what_is_gone_commits_nothing(database: Database) -> No
     ending = StreamEnd(STREAM, claim=True)
 
     assert await commits.write(MAIN, [draft("said")], ending=ending) == []
-    assert await commits.log(MAIN, limit=None, before=None) == []
+    assert await commits.log(MAIN, limit=None) == []
 
 
 async def test_of_many_claims_at_once_one_is_granted(

@@ -39,9 +39,7 @@ ALLOWED = {
     Place("storage/options.py", "set_options", "execute"): (
         "PRAGMA takes no parameters; the names are ours and the values made integers there"
     ),
-    Place("storage/migrations.py", "_add_branches", "execute"): (
-        "constants that stand in a row beside it"
-    ),
+    Place("storage/migrations.py", "step", "execute"): "constants that stand in a row beside it",
     Place("storage/config_index.py", "create_config_index", "execute"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path an SQL literal made "
         "by SQLAlchemy"

@@ -36,7 +36,7 @@ async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositorie
     assert await store.refs.head(MAIN) is None
     assert await store.refs.heads(MAIN.tract_id) == []
     assert await store.refs.tract_ids() == []
-    assert await store.commits.log(MAIN, limit=None, before=None) == []
+    assert await store.commits.log(MAIN, limit=None) == []
     assert await store.commits.get(MAIN.tract_id, UNKNOWN) is None
     assert await store.commits.locate(MAIN, Position(), none_known) == Located(None, None, None, ())
     assert await store.commits.locate(MAIN, Position(at_time=5), none_known) == Located(
@@ -62,7 +62,7 @@ async def test_a_commit_is_read_back_as_it_was_acknowledged(store: Repositories)
 async def test_every_write_goes_on_from_the_head(store: Repositories) -> None:
     hashes = [(await say(store, MAIN, text))[0] for text in "abc"]
 
-    records = await store.commits.log(MAIN, limit=None, before=None)
+    records = await store.commits.log(MAIN, limit=None)
     assert [record.commit_hash for record in records] == hashes[::-1]
     assert [record.parent_hash for record in records] == [hashes[1], hashes[0], None]
 

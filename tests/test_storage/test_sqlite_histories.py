@@ -28,7 +28,7 @@ async def test_the_log_pages_newest_first(store: Repositories) -> None:
     hashes = (await say(store, MAIN, *map(str, range(30))))[::-1]
 
     for limit in (0, 1, 4, 5, 29, 30, 31):
-        page = await store.commits.log(MAIN, limit=limit, before=None)
+        page = await store.commits.log(MAIN, limit=limit)
         assert [record.commit_hash for record in page] == hashes[:limit]
     for before in (0, 7, 29):
         page = await store.commits.log(MAIN, limit=6, before=hashes[before])
@@ -45,7 +45,7 @@ async def test_interleaved_branches_of_a_tract_each_see_their_own_history(
         other += await say(store, OTHER_BRANCH, f"o{number}")
 
     for branch, hashes in ((MAIN, mine), (OTHER_BRANCH, other)):
-        log = await store.commits.log(branch, limit=None, before=None)
+        log = await store.commits.log(branch, limit=None)
         assert [record.commit_hash for record in log] == hashes[::-1]
         assert await steps_to(store, hashes[-1]) == ({None}, hashes)
         assert await steps_to(store, hashes[-1], hashes[30]) == ({hashes[30]}, hashes[31:])
@@ -62,7 +62,7 @@ async def test_two_branches_written_in_one_group_stay_apart(store: Repositories)
     records = [record for [record] in await asyncio.gather(*writes)]
 
     for branch, own in ((MAIN, records[::2]), (OTHER_BRANCH, records[1::2])):
-        assert await store.commits.log(branch, limit=None, before=None) == own[::-1]
+        assert await store.commits.log(branch, limit=None) == own[::-1]
 
 
 @pytest.mark.parametrize("length", [1, 4, 63, 64, 65, 200])
@@ -141,7 +141,7 @@ async def test_a_history_of_thousands_comes_in_batches_complete_and_in_order(
 
     assert await steps_to(store, hashes[-1]) == ({None}, hashes)
     assert await steps_to(store, hashes[-1], hashes[5]) == ({hashes[5]}, hashes[6:])
-    log = await store.commits.log(MAIN, limit=None, before=None)
+    log = await store.commits.log(MAIN, limit=None)
     assert [record.commit_hash for record in log] == hashes[::-1]
     batches = [
         batch async for batch in store.commits.stored(MAIN.tract_id, [hashes[-1], hashes[700]])
@@ -209,7 +209,7 @@ async def test_a_time_before_a_fork_finds_the_commits_of_its_origin(
         found.append(located.head_hash)
     assert unmoved.head_hash == a
     assert found == [None, a, b, b, own]
-    log = await store.commits.log(OTHER_BRANCH, limit=None, before=None)
+    log = await store.commits.log(OTHER_BRANCH, limit=None)
     assert [record.commit_hash for record in log] == [own, b, a]
 
 

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import ColumnElement, bindparam, literal_column, select
 
 from tract.storage.statement import Statement
-from tract.storage.statements import create_all
 
 BY_NAME = pytest.mark.parametrize("by_name", [False, True])
 
@@ -63,11 +62,3 @@ def test_a_parameter_without_a_value_is_told(connection: sqlite3.Connection) -> 
 
     with pytest.raises(KeyError, match="b"):
         statement.one(connection, a=1)
-
-
-def test_a_table_is_created_without_any(connection: sqlite3.Connection) -> None:
-    for statement in create_all():
-        statement.run(connection)
-
-    [[count]] = connection.execute("SELECT count(*) FROM commits").fetchall()
-    assert count == 0

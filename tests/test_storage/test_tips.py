@@ -74,7 +74,7 @@ async def test_a_branch_made_in_one_transaction_with_others_fits(db_path: Path) 
         transaction.commit(main, [draft("second")])
         transaction.move(main, first, action="reset", note=None)
         transaction.commit(main, [draft("third")])
-        transaction.fork(main, "side", None)
+        transaction.fork(main, "side")
 
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store._runtime.database.write(job)

@@ -13,6 +13,7 @@ from tract import callers
 from tract.engine.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import (
     BudgetExceededError,
+    CommitNotFoundError,
     HeadMovedError,
     TokenBudgetWarning,
     TractError,
@@ -96,6 +97,7 @@ class BudgetedCommits:
         drafts: Sequence[CommitDraft],
         basis: MergeBasis,
         brought: Sequence[CommitStep],
+        expected_head: Expected = UNSET,
     ) -> Coroutine[Any, Any, list[CommitRecord]]:
         """Commit a merge; see `CommitRepository.merge`.
 
@@ -105,8 +107,9 @@ class BudgetedCommits:
             BudgetExceededError: the action is `reject` and the context would be over the budget.
         """
         if self._budget is None:
-            return self._commits.merge(branch, drafts, basis)
-        return self._take_turn(self._budget, branch, _Work(drafts, basis=basis, brought=brought))
+            return self._commits.merge(branch, drafts, basis, expected_head=expected_head)
+        work = _Work(drafts, expected_head, basis=basis, brought=brought)
+        return self._take_turn(self._budget, branch, work)
 
     async def _take_turn(
         self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
@@ -131,7 +134,7 @@ class BudgetedCommits:
             branch, drafts, expected_head=expected_head, ending=work.ending
         )
 
-    async def admit(self, branch: BranchName, to: str) -> None:
+    async def admit(self, branch: BranchName, to: str | None) -> None:
         """Act as the budget says where moving *branch* to the commit *to* takes it over.
 
         Raises:
@@ -160,8 +163,7 @@ class BudgetedCommits:
         while True:
             found = await self._reader.snapshot(branch)
             expected, head = work.expected_head, found.snapshot.head_hash
-            if expected is not UNSET and not await self._is_head(branch, expected, head):
-                raise HeadMovedError(expected, head)
+            await self.check_head(branch, head, expected)
             basis, tract_id = work.basis, branch.tract_id
             if basis and not await self._commits.still_holds(tract_id, head, basis):
                 raise OutdatedMergeError  # else what is brought might count twice
@@ -195,12 +197,22 @@ class BudgetedCommits:
             return None
         return context.token_count
 
-    async def _is_head(self, branch: BranchName, named: str | None, head: str | None) -> bool:
-        """Tell whether a hash or a name stands for the head; None for that of an empty branch."""
-        if named is None or named == head:
-            return named == head
-        record = await self._commits.get(branch.tract_id, named)
-        return record is not None and record.commit_hash == head
+    async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
+        """Refuse a head that is not the one that a hash or a name stands for.
+
+        Raises:
+            HeadMovedError: it is another.
+        """
+        if expected is UNSET or expected == head:
+            return
+        if expected is None:
+            raise HeadMovedError(expected, head)
+        try:
+            found = await self._commits.resolve(branch.tract_id, expected)
+        except CommitNotFoundError:
+            raise HeadMovedError(expected, head) from None
+        if found != head:
+            raise HeadMovedError(expected, head)
 
     async def _step(self, branch: BranchName, index: int, draft: CommitDraft) -> CommitStep:
         """Return the step that a draft will be, its target named as the fold knows it."""

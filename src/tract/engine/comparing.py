@@ -46,6 +46,7 @@ def branch_info(ref: RefRecord) -> BranchInfo:
 
 def tag_info(ref: RefRecord) -> TagInfo:
     """Return a tag as callers see it."""
+    assert ref.commit_hash is not None  # only branches may be empty
     return TagInfo(name=ref.name, target_hash=ref.commit_hash, created_at=moment(ref.created_at))
 
 
@@ -73,7 +74,7 @@ class Comparer:
         """Return branches side by side.
 
         Raises:
-            BranchNotFoundError: there is no such branch, or it has no commit.
+            BranchNotFoundError: there is no such branch.
         """
         surveys = await self._commits.survey(branch, names)
         return [

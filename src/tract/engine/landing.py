@@ -13,7 +13,7 @@ from tract.engine.usage import parse_usage
 from tract.exceptions import ContentValidationError
 from tract.formats.assembly import Assembly
 from tract.models.annotations import Priority
-from tract.protocols import TokenUsage
+from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.redaction import Redactor
 from tract.storage.repositories import CommitRecord, StreamEnd, StreamName
 
@@ -146,10 +146,12 @@ class StreamLander:
         reason: str | None,
         *,
         claim: bool = False,
+        expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
         """Commit what came, keep its usage, and drop the stream's parts, in one transaction.
 
         Raises:
+            HeadMovedError: the head is not *expected_head*; the parts are kept.
             ContentValidationError: what came is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
@@ -157,7 +159,7 @@ class StreamLander:
         drafts = await self._drafts.finish(self._staged(made, opened))
         head = opened.get("head")
         ending = StreamEnd(name, claim, head, _usage(assembly, self._redactor) if head else None)
-        return await self._writer.write(name.branch, drafts, ending=ending)
+        return await self._writer.write(name.branch, drafts, expected_head, ending)
 
     def _staged(self, made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Staged]:
         staged: list[Staged] = []

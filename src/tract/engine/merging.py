@@ -43,7 +43,7 @@ from tract.graph import brought, is_ancestor, merge_bases, parted_at
 from tract.models.commit import CommitOperation
 from tract.models.merging import OnConflict, Resolution
 from tract.models.refs import ConflictKind, MergeKind, MergeResult
-from tract.protocols import CommitStep
+from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BlobRepository,
     BranchName,
@@ -68,6 +68,7 @@ class Asked(NamedTuple):
     fast_forward: bool
     squash: BaseModel | Mapping[str, Any] | Resolution | None
     message: str | None
+    expected_head: str | UnsetType | None = UNSET
 
 
 _ATTEMPTS = 50
@@ -191,7 +192,9 @@ class Merger:
                     if attempt and not self._writer.calls_back:
                         await held.enter_async_context(computing)
                     call.step_aside = held.aclose
-                    call.saw(await self._commits.relation(branch, other))
+                    relation = await self._commits.relation(branch, other)
+                    await self._writer.check_head(branch, relation.ours, asked.expected_head)
+                    call.saw(relation)
                     try:
                         return await self._attempt(call)
                     except _MovedMeanwhile:
@@ -200,10 +203,17 @@ class Merger:
                         break
         raise call.busy(await self._refs.head(branch))
 
-    async def cherry_pick(self, branch: BranchName, hashes: Sequence[str]) -> list[CommitRecord]:
+    async def cherry_pick(
+        self,
+        branch: BranchName,
+        hashes: Sequence[str],
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
         """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
         drafts = [await self._picked(branch, each) for each in hashes]
-        return await self._writer.write(branch, drafts) if drafts else []
+        if not drafts and expected_head is UNSET:
+            return []
+        return await self._writer.write(branch, drafts, expected_head)
 
     async def _attempt(self, call: _Call) -> MergeResult:
         relation = call.relation
@@ -213,11 +223,11 @@ class Merger:
         held = call.squash is not None and any(
             commit in parents and is_ancestor(parents, commit, ours) for commit in relation.squashed
         )
-        if not new or held:
+        if theirs is None or not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
         if call.squash is not None:
             basis = MergeBasis(ours, theirs, parents, frozenset(new), squash=True)
-            return await self._squash(call.branch, basis, new, call.squash)
+            return await self._squash(call, basis, new, call.squash)
         if ours is None:
             return await self._fast_forward(call, ours, theirs, new)
         heads = _Heads(relation, ours, theirs, new)
@@ -231,15 +241,11 @@ class Merger:
         return self._drafts.stage(given_by(asked.squash)._replace(message=message), checking=False)
 
     async def _squash(
-        self,
-        branch: BranchName,
-        basis: MergeBasis,
-        new: Sequence[str],
-        squash: Staged,
+        self, call: _Call, basis: MergeBasis, new: Sequence[str], squash: Staged
     ) -> MergeResult:
         (draft,) = await self._drafts.finish([squash])
         draft = draft._replace(origins=(Origin("squash", basis.theirs),))
-        (record,) = await self._write(branch, [draft], basis)
+        (record,) = await self._write(call, [draft], basis)
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
 
     async def _fast_forward(
@@ -274,7 +280,7 @@ class Merger:
         restated = [await self._restated(branch, item) for item in again]
         stated = [item.found.target_hash for item in shown]
         basis = heads.basis([*stated, *(item.entry.commit_hash for item in again)])
-        records = await self._write(branch, [merge, *restated, *drafts], basis, steps)
+        records = await self._write(call, [merge, *restated, *drafts], basis, steps)
         return MergeResult(
             kind=MergeKind.MERGE,
             head_hash=records[-1].commit_hash,
@@ -303,14 +309,16 @@ class Merger:
 
     async def _write(
         self,
-        branch: BranchName,
+        call: _Call,
         drafts: Sequence[CommitDraft],
         basis: MergeBasis,
         brought: Sequence[CommitStep] = (),
     ) -> list[CommitRecord]:
         """Write where a merge still is what was computed, or tell that the branch has moved."""
         try:
-            return await self._writer.merge(branch, drafts, basis, brought)
+            return await self._writer.merge(
+                call.branch, drafts, basis, brought, call.asked.expected_head
+            )
         except OutdatedMergeError:
             raise _MovedMeanwhile from None
 

@@ -94,6 +94,10 @@ class OpenStream:
             self._room = -1
             self._spooler.forget(self)
 
+    def note_end(self, reason: str | None) -> None:
+        """Tell whoever recovers the stream that it was left, and why if before its end."""
+        self._unsaved.append(("ended", reason))
+
     def let_go(self) -> None:
         """Leave what is saved of it to whoever recovers streams."""
         _open_here.pop(self.name.stream_id, None)

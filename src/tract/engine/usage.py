@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from tract.canonical import canonical_json
 from tract.engine.reading import ContextReader, Found
-from tract.exceptions import ContentValidationError, TractError, shown
-from tract.protocols import TokenUsage
+from tract.exceptions import ContentValidationError, HeadMovedError, TractError, shown
+from tract.protocols import TokenUsage, UnsetType
 from tract.redaction import Redactor
 from tract.storage.repositories import BranchName, Position, UsageRepository
 
@@ -63,7 +63,7 @@ async def keep_usage(
     branch: BranchName,
     counts: TokenUsage,
     raw_json: str,
-    head_hash: str | None,
+    head_hash: str | UnsetType | None,
 ) -> Found:
     """Keep a report for a branch's head and return that head's snapshot with it.
 
@@ -72,12 +72,14 @@ async def keep_usage(
     written.
 
     Raises:
-        HeadMovedError: *head_hash* is given and is not the head.
+        HeadMovedError: *head_hash* is given and is not the head; None is that of an empty branch.
         TractError: the branch has no commit yet.
     """
     found = await reader.snapshot(branch)
     head = found.snapshot.head_hash
-    if head_hash is not None:
+    if head_hash is None and head is not None:
+        raise HeadMovedError(None, head)
+    if isinstance(head_hash, str):
         named = await usages.record(branch, counts, raw_json, head_hash=head_hash)
         if named != head:
             found = await reader.snapshot(branch, Position(commit_hash=named))

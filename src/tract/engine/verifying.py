@@ -61,9 +61,11 @@ class Verifier:
                 self._targets.setdefault(record.edit_target, record)
             self._links[record.commit_hash] = _Link(record.parent_hash, stored.segment)
 
-    def misplaced(self, branch: str, head: str) -> None:
-        """Note a branch whose row does not fit its head."""
-        self._fault(head, f"the row of the branch {branch!r}, which points to it, does not fit it")
+    def misplaced(self, branch: str, commit_hash: str) -> None:
+        """Note a branch whose row does not fit the commit that it names."""
+        self._fault(
+            commit_hash, f"the row of the branch {branch!r}, which names it, does not fit it"
+        )
 
     def report(self) -> VerifyReport:
         """Return the report, with the faults that only the whole history tells."""

@@ -8,7 +8,8 @@ down as it comes and put together again from what was written:
 - `("signature", text)`, `("redacted", data)`: what belongs to a model's reasoning;
 - `("model", name)`, `("id", id)`, `("usage", report)`: facts, of which the latest holds;
 - `("finish", reason)`: the reply is whole, and why it ended;
-- `("opening", fields)`: what was known of the stream before it began.
+- `("opening", fields)`: what was known of the stream before it began;
+- `("ended", reason)`: the stream was left, though not committed, and why if before its end.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Assembly:
         """The response's own id."""
         self.finish_reason: str | None = None
         """Why the reply ended, in the provider's words; None as long as it has not."""
+        self.has_ended: bool = False
+        """Whether the stream was left; only one that could not be committed says so."""
+        self.interruption: str | None = None
+        """Why it was left before its end, if it was."""
         self.usage: dict[str, Any] = {}
         """The usage report, its parts put together; empty if there was none."""
         self.extend(fragments)
@@ -137,6 +142,10 @@ class Assembly:
     def _set_opening(self, fields: Mapping[str, Any]) -> None:
         self.opening = fields
 
+    def _set_ended(self, reason: str | None) -> None:
+        self.has_ended = True
+        self.interruption = reason
+
     def _add_usage(self, report: Mapping[str, Any]) -> None:
         self.usage.update({key: value for key, value in report.items() if value is not None})
 
@@ -149,6 +158,7 @@ class Assembly:
 
 _ADDERS: dict[str, Callable[..., None]] = {
     "call": Assembly._add_call,
+    "ended": Assembly._set_ended,
     "finish": Assembly._set_finish,
     "id": Assembly._set_id,
     "model": Assembly._set_model,

@@ -15,7 +15,7 @@ from tract.storage import statements as sql
 from tract.storage.lines import Parents, compare, first_parents, in_line, part, scan
 from tract.storage.names import ref_name
 from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
-from tract.storage.rows import record_of
+from tract.storage.rows import head_of, record_of
 from tract.storage.walk import find_place, lost
 
 __all__ = ["HeadWatch", "arrivals", "planned"]
@@ -111,7 +111,7 @@ def _name(key: bytes | None) -> str | None:
 
 def _head(connection: sqlite3.Connection, branch: BranchName) -> str | None:
     row = sql.BRANCH.one(connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
-    return row[0].hex() if row else None
+    return None if row is None else head_of(row[0])
 
 
 def _target_time(

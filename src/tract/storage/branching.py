@@ -17,6 +17,7 @@ from tract.storage.walk import Place, find_place, is_reached, newest_first
 __all__ = ["is_kept", "list_refs", "misplaced", "moves"]
 
 
+_CREATED = "create"
 _RUN = (str, int, bytes | None, int, str, str | None)
 _MOVE = (int, bytes | None, bytes, str, str | None, int)
 
@@ -35,15 +36,15 @@ def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> 
     low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = refs.REFS.all(connection, tract_id=tract_id, low=low, high=high)
     return [
-        RefRecord(row[0][len(prefix) :], row[1].hex(), row[2], row[3])
-        for row in sound(rows, str, bytes, int, int)
+        RefRecord(row[0][len(prefix) :], _hex(row[1]), row[2], row[3])
+        for row in sound(rows, str, bytes | None, int, int)
     ]
 
 
-def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[RefRecord]:
-    """Return the branches whose rows do not fit their heads; of each name and head alone."""
+def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[tuple[str, str]]:
+    """See `RefRepository.misplaced`."""
     return [
-        RefRecord(row[4].removeprefix(BRANCHES), row[2].hex(), 0, 0)
+        (row[4].removeprefix(BRANCHES), (row[2] or row[3]).hex())
         for row in refs.PLACES.all(connection, tract_id=tract_id)
         if not is_in_place(*row[:4])
     ]
@@ -99,17 +100,16 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
     """Return where the branches of a tract have pointed, oldest first."""
     found: list[_At] = []
     names: dict[int, str] = {}
-    ended: dict[str, bytes] = {}
+    ended: dict[str, bytes | None] = {}
     runs = refs.RUNS.all(connection, tract_id=tract_id)
-    for row in sound(runs, *_RUN, bytes, int, str):
+    for row in sound(runs, *_RUN, bytes | None, int, str):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
         found += _start(name, row, ended)
         ended[name] = row[6]
         if row[8] == "delete":
-            found.append(
-                _At(row[7], row[1], 2, Move(name, row[6].hex(), None, "delete", None, row[7]))
-            )
+            deleted = Move(name, _hex(row[6]), None, "delete", None, row[7])
+            found.append(_At(row[7], row[1], 2, deleted))
             del ended[name]
     for row in sound(refs.OPEN_RUNS.all(connection, tract_id=tract_id), *_RUN):
         name = row[0].removeprefix(BRANCHES)
@@ -118,15 +118,17 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
     commits = refs.MOVES.all(connection, tract_id=tract_id)
     for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
-            old = parent and parent.hex()
-            move = Move(names[segment], old, commit_hash.hex(), operation, message, at)
+            move = Move(names[segment], _hex(parent), commit_hash.hex(), operation, message, at)
             found.append(_At(at, segment, 1, move))
     return [item.move for item in sorted(found, key=lambda item: item[:3])]
 
 
-def _start(name: str, row: Sequence[Any], ended: dict[str, bytes]) -> list[_At]:
+def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> list[_At]:
     segment, start, at, action, note = row[1:6]
-    if start is None:
+    if action == _CREATED:
         return []  # it began with its first commit, which is a move of its own
-    old = ended[name].hex() if name in ended else None
-    return [_At(at, segment, 0, Move(name, old, start.hex(), action, note, at))]
+    return [_At(at, segment, 0, Move(name, _hex(ended.get(name)), _hex(start), action, note, at))]
+
+
+def _hex(key: bytes | None) -> str | None:
+    return None if key is None else key.hex()

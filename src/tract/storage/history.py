@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
 from tract.graph import linearise
-from tract.protocols import CommitStep, TokenUsage
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage import statements as sql
 from tract.storage.heads import KnownHead
 from tract.storage.lines import all_backwards, backwards
@@ -22,7 +22,15 @@ from tract.storage.repositories import (
     Position,
 )
 from tract.storage.rows import check_types, hash_of, name_of, record_of, step_of
-from tract.storage.walk import Place, find_place, is_reached, lineage, lost, walk_all
+from tract.storage.walk import (
+    Place,
+    find_place,
+    is_reached,
+    lineage,
+    lost,
+    place_or_beginning,
+    walk_all,
+)
 
 __all__ = [
     "Span",
@@ -185,12 +193,12 @@ def log(
     *,
     branch: BranchName,
     limit: int | None,
-    before: str | None,
+    before: str | UnsetType | None,
 ) -> list[CommitRecord]:
     """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch, None)
-    after = None if before is None else find_head_place(connection, branch, before)
-    if limit == 0 or (after or head) is None:
+    head = find_head_place(connection, branch)
+    after = None if before is UNSET else find_head_place(connection, branch, before)
+    if limit == 0 or (head if before is UNSET else after) is None:
         return []
     start = _start(connection, branch.tract_id, head, after)
     records: list[CommitRecord] = []
@@ -209,12 +217,12 @@ def log_in_context(
     *,
     branch: BranchName,
     limit: int | None,
-    before: str | None,
+    before: str | UnsetType | None,
 ) -> list[CommitRecord]:
     """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch, None)
-    after = None if before is None else find_head_place(connection, branch, before)
-    if limit == 0 or (after or head) is None:
+    head = find_head_place(connection, branch)
+    after = None if before is UNSET else find_head_place(connection, branch, before)
+    if limit == 0 or (head if before is UNSET else after) is None:
         return []
     tract_id = branch.tract_id
     start = _start(connection, tract_id, head, after)
@@ -238,7 +246,7 @@ def _record_at(
 
 
 def find_head_place(
-    connection: sqlite3.Connection, branch: BranchName, before: str | None = None
+    connection: sqlite3.Connection, branch: BranchName, before: str | UnsetType | None = UNSET
 ) -> Place | None:
     """Return where the commit *before*, or the branch's head, stands; None before the first."""
     found = _find_head(connection, branch, Position(commit_hash=before))
@@ -265,14 +273,14 @@ def _find_head(
     connection: sqlite3.Connection, branch: BranchName, position: Position
 ) -> _Head | None:
     tract_id = branch.tract_id
-    if position.commit_hash is not None:
-        place = find_place(connection, tract_id, position.commit_hash)
-        if place is None:
-            raise CommitNotFoundError(position.commit_hash)
-        return _with_usage(connection, tract_id, place.commit_hash, place.created_at)
+    named = position.commit_hash
+    if named is not UNSET:
+        place = place_or_beginning(connection, tract_id, named)
+        return place and _with_usage(connection, tract_id, place.commit_hash, place.created_at)
     row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
+    if row is None or row[0] is None:
         return None
     if row[1] is None:
         raise lost(row[0])

@@ -13,8 +13,10 @@ from tract.storage.repositories import BranchName
 
 __all__ = [
     "BRANCHES",
+    "MAIN",
     "TAGS",
     "digest",
+    "is_beginning",
     "key_of",
     "missing_branch",
     "no_branch",
@@ -24,6 +26,8 @@ __all__ = [
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
+MAIN = "main"
+"""The branch that every tract has, with or without a row."""
 
 _SHORT_HASH = re.compile(r"[0-9A-Fa-f]{4,63}")
 _CANDIDATES = 6  # one more than an error lists, which tells that there are others
@@ -56,8 +60,9 @@ def digest(commit_hash: object) -> bytes | None:
 def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> bytes | None:
     """Return the bytes of the hash that a hash, a tag, a branch or a short hash stands for.
 
-    They are tried in this order, which is git's. None where it stands for nothing. A full hash is
-    taken as it is, whether there is such a commit or not, and costs no statement.
+    They are tried in this order, which is git's. None where it stands for none; `is_beginning` tells
+    whether that is an empty branch. A full hash is taken as it is, whether there is such a commit or
+    not, and costs no statement.
 
     Raises:
         AmbiguousHashError: it is a short hash of several commits.
@@ -71,7 +76,7 @@ def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> byte
     for ref in (tag_name(name), ref_name(name)):
         row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref)
         if row is not None:
-            found: bytes = row[0]
+            found: bytes | None = row[0]
             return found
     return _expanded(connection, tract_id, name)
 
@@ -85,6 +90,22 @@ def _expanded(connection: sqlite3.Connection, tract_id: str, name: str) -> bytes
     if len(rows) > 1:
         raise AmbiguousHashError(name, [row[0].hex() for row in rows])
     return rows[0][0] if rows else None
+
+
+def is_beginning(connection: sqlite3.Connection, tract_id: str, named: object) -> bool:
+    """Return True if *named* is the moment before the first commit: None, or an empty branch.
+
+    A `main` that has no row yet is empty, too.
+    """
+    if named is None:
+        return True
+    if digest(named) is not None or not issubclass(type(named), str):
+        return False
+    name = str.__str__(named)
+    if not _is_utf8(name) or sql.BRANCH.one(connection, tract_id=tract_id, name=tag_name(name)):
+        return False
+    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(name))
+    return name == MAIN if row is None else row[0] is None
 
 
 def missing_branch(branch: BranchName) -> None:

@@ -43,7 +43,7 @@ def matches_on(
     row = sql.BRANCH.one(connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
-    if row is None or limit == 0:
+    if row is None or row[0] is None or limit == 0:
         return []
     found = matches(connection, branch.tract_id, conditions, None)
     if not found:

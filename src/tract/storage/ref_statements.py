@@ -67,8 +67,12 @@ REFS = Statement(
 )
 HEADS = Statement(
     lambda: union(
-        select(refs.c.commit_hash).where(refs.c.tract_id == bindparam("tract_id")),
-        select(runs.c.end_hash).where(runs.c.tract_id == bindparam("tract_id")),
+        select(refs.c.commit_hash).where(
+            refs.c.tract_id == bindparam("tract_id"), refs.c.commit_hash.is_not(None)
+        ),
+        select(runs.c.end_hash).where(
+            runs.c.tract_id == bindparam("tract_id"), runs.c.end_hash.is_not(None)
+        ),
     )
 )
 """All that refs point to, and all that branches pointed to before they were moved: together
@@ -78,7 +82,7 @@ PLACES = Statement(
         select(
             refs.c.segment, commits.c.segment, refs.c.commit_hash, refs.c.start_hash, refs.c.name
         )
-        .join(
+        .outerjoin(
             commits,
             (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
         )
@@ -86,10 +90,12 @@ PLACES = Statement(
             refs.c.tract_id == bindparam("tract_id"),
             refs.c.name >= "refs/heads/",
             refs.c.name < "refs/heads0",
+            commits.c.commit_hash.is_not(None) | refs.c.commit_hash.is_(None),
         )
     )
 )
-"""Of branches whose heads are there: what `tips.is_in_place` asks for, and their names."""
+"""Of branches that are empty or whose heads are there: what `tips.is_in_place` asks for, and their
+names."""
 ADD_REF = Statement(
     lambda: insert(refs).values({column: bindparam(column) for column in refs.c.keys()})
 )

@@ -6,12 +6,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from tract.exceptions import CommitNotFoundError
-from tract.protocols import CommitStep, TokenUsage
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.history import find_head_place, step_at
-from tract.storage.names import no_branch
+from tract.storage.names import MAIN
 from tract.storage.repositories import (
     BranchName,
     MergeBasis,
@@ -21,7 +20,7 @@ from tract.storage.repositories import (
     Survey,
 )
 from tract.storage.rows import sound
-from tract.storage.walk import Place, find_place, newest_first, walk_all
+from tract.storage.walk import Place, find_place, newest_first, place_or_beginning, walk_all
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
 
@@ -34,7 +33,7 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
     """See `CommitRepository.relation`."""
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
-    heads = [theirs] if ours is None else [ours, theirs]
+    heads = [head for head in (ours, theirs) if head is not None]
     parents: dict[str, tuple[str | None, str | None]] = {}
     changes: dict[str, tuple[str, str]] = {}
     for row in walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads):
@@ -42,11 +41,10 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
         parents[key] = (row[1] and row[1].hex(), row[3] and row[3].hex())
         if row[5] is not None:
             changes[key] = (row[4], row[5].hex())
-    ours_hash = None if ours is None else ours.commit_hash.hex()
-    source = theirs.commit_hash
+    source = None if theirs is None else theirs.commit_hash
     rows = refs.SQUASHED.all(connection, tract_id=branch.tract_id, source=source)
     squashed = [row[0].hex() for row in rows]
-    return Relation(ours_hash, theirs.commit_hash.hex(), parents, changes, squashed)
+    return Relation(_name(ours), _name(theirs), parents, changes, squashed)
 
 
 class Allowance:
@@ -141,10 +139,10 @@ def survey(
     shared = set.intersection(*map(set, reached)) if reached else set()
     if len({*names}) == 1:  # one by itself has parted from the branch that asks, or from none
         own = None if branch.branch in names else find_head_place(connection, branch)
-        shared = set() if own is None else shared & _configs(connection, tract_id, own).keys()
+        shared &= _configs(connection, tract_id, own).keys()
     return [
         Survey(
-            head.commit_hash.hex(),
+            _name(head),
             [usages[key] for key in commits if key in usages],
             [usages[key] for key in commits if key in usages and key not in shared],
             [
@@ -157,9 +155,11 @@ def survey(
     ]
 
 
-def _configs(connection: sqlite3.Connection, tract_id: str, head: Place) -> dict[bytes, str | None]:
+def _configs(
+    connection: sqlite3.Connection, tract_id: str, head: Place | None
+) -> dict[bytes, str | None]:
     """Return the configs of all commits that a head reaches, newest first."""
-    rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head])
+    rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head] if head else [])
     return {row[0]: row[4] for row in rows}
 
 
@@ -171,22 +171,21 @@ def steps(
 
 
 def origins(
-    connection: sqlite3.Connection, *, tract_id: str, commit: str | None
+    connection: sqlite3.Connection, *, tract_id: str, commit: str | UnsetType | None
 ) -> list[tuple[str, Origin]]:
     """See `CommitRepository.origins`."""
-    place = find_place(connection, tract_id, commit)
-    if commit is not None and place is None:
-        raise CommitNotFoundError(commit)
+    place = None if commit is UNSET else place_or_beginning(connection, tract_id, commit)
     rows = refs.ORIGINS.all(connection, tract_id=tract_id)
     return [
         (row[2].hex(), Origin(row[0], row[1].hex()))
         for row in sound(rows, str, bytes, bytes)
-        if place is None or row[2] == place.commit_hash
+        if commit is UNSET or (place is not None and row[2] == place.commit_hash)
     ]
 
 
-def _head(connection: sqlite3.Connection, branch: BranchName) -> Place:
-    head = find_head_place(connection, branch._replace(must_exist=False))
-    if head is None:
-        no_branch(branch.branch)
-    return head
+def _head(connection: sqlite3.Connection, branch: BranchName) -> Place | None:
+    return find_head_place(connection, branch._replace(must_exist=branch.branch != MAIN))
+
+
+def _name(head: Place | None) -> str | None:
+    return None if head is None else head.commit_hash.hex()

@@ -138,6 +138,14 @@ class CommitRepository(ABC):
         """Return one commit of the tract, or None."""
 
     @abstractmethod
+    async def resolve(self, tract_id: str, named: str) -> str | None:
+        """Return the hash of the commit that a hash, a tag or a branch names; None: an empty branch.
+
+        Raises:
+            CommitNotFoundError: it names none.
+        """
+
+    @abstractmethod
     async def locate(
         self, branch: BranchName, position: Position, known: Callable[[str], bool]
     ) -> Located:
@@ -164,13 +172,13 @@ class CommitRepository(ABC):
         branch: BranchName,
         *,
         limit: int | None,
-        before: str | None,
+        before: str | UnsetType | None = UNSET,
         in_context: bool = False,
     ) -> list[CommitRecord]:
         """Return the newest *limit* commits of the branch, or of the ancestors of *before*.
 
         Newest first by time, or *in_context*: the last ones of the order that is folded, the last
-        first.
+        first. Nothing is before None.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.
@@ -181,7 +189,7 @@ class CommitRepository(ABC):
         """Return how two branches of a tract stand to each other.
 
         Raises:
-            BranchNotFoundError: *other* has no commit.
+            BranchNotFoundError: *other* is not there.
         """
 
     @abstractmethod
@@ -195,7 +203,7 @@ class CommitRepository(ABC):
         One alone is seen beside *branch*, unless that is the one.
 
         Raises:
-            BranchNotFoundError: there is no such branch, or it has no commit.
+            BranchNotFoundError: there is no such branch.
         """
 
     @abstractmethod
@@ -203,8 +211,12 @@ class CommitRepository(ABC):
         """Return commits of the tract as the fold reads them."""
 
     @abstractmethod
-    async def origins(self, tract_id: str, commit: str | None) -> list[tuple[str, Origin]]:
+    async def origins(
+        self, tract_id: str, commit: str | UnsetType | None = UNSET
+    ) -> list[tuple[str, Origin]]:
         """Return what one of the tract's commits, or all of them, came from, oldest first.
+
+        None is no commit, and came from nothing.
 
         Raises:
             CommitNotFoundError: the tract has no commit *commit*.
@@ -284,26 +296,35 @@ class RefRepository(ABC):
     """Branches and tags, by their short names."""
 
     @abstractmethod
-    async def fork(self, branch: BranchName, name: str, at: str | None) -> None:
+    async def fork(
+        self,
+        branch: BranchName,
+        name: str,
+        at: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
         """Make the branch *name*, at a commit of the tract or where *branch* points.
+
+        It is empty at None, and where *branch* is.
 
         Raises:
             BranchExistsError: there is one of that name.
             CommitNotFoundError: the tract has no commit *at*.
-            TractError: *branch* has no commit yet.
+            HeadMovedError: the head of *branch* is not *expected_head*.
         """
 
     @abstractmethod
     async def move(
         self,
         branch: BranchName,
-        to: str,
+        to: str | None,
         *,
         action: str,
         note: str | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
-        """Point a branch to another commit.
+        """Point a branch to another commit, or empty it.
 
         *action* is `reset`, for a commit of its history, or `fast-forward`.
 
@@ -315,11 +336,18 @@ class RefRepository(ABC):
         """
 
     @abstractmethod
-    async def delete(self, branch: BranchName, *, force: bool) -> None:
+    async def delete(
+        self,
+        branch: BranchName,
+        *,
+        force: bool,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
         """Take a branch away.
 
         Raises:
             BranchNotFoundError: there is no such branch.
+            HeadMovedError: its head is not *expected_head*.
             BranchNotMergedError: no other branch or tag reaches its head.
         """
 
@@ -328,29 +356,43 @@ class RefRepository(ABC):
         """Return the tract's branches, by name."""
 
     @abstractmethod
-    async def misplaced(self, tract_id: str) -> list[RefRecord]:
-        """Return the branches whose rows do not fit their heads; of each name and head alone."""
+    async def misplaced(self, tract_id: str) -> list[tuple[str, str]]:
+        """Return the names of branches whose rows do not fit their heads, each with its head.
+
+        One that should not be empty comes with the commit that its run began at.
+        """
 
     @abstractmethod
     async def moves(self, tract_id: str) -> list[Move]:
         """Return where the tract's branches have pointed, oldest first."""
 
     @abstractmethod
-    async def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
+    async def tag(
+        self,
+        branch: BranchName,
+        name: str,
+        target: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
         """Name a commit, or where *branch* points.
 
         Raises:
             TagExistsError: there is one of that name.
             CommitNotFoundError: the tract has no commit *target*.
-            TractError: *branch* has no commit yet.
+            HeadMovedError: the head of *branch* is not *expected_head*.
+            TractError: it would name the moment before the first commit.
         """
 
     @abstractmethod
-    async def untag(self, tract_id: str, name: str) -> None:
+    async def untag(
+        self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
+    ) -> None:
         """Take a tag away.
 
         Raises:
             TagNotFoundError: there is no such tag.
+            HeadMovedError: it names another commit than *expected_head*.
         """
 
     @abstractmethod
@@ -359,7 +401,7 @@ class RefRepository(ABC):
 
     @abstractmethod
     async def head(self, branch: BranchName) -> str | None:
-        """Return the hash of the branch's head, or None before its first commit."""
+        """Return the hash of the branch's head, or None if it is empty."""
 
     @abstractmethod
     async def heads(self, tract_id: str) -> list[str]:

@@ -20,6 +20,8 @@ __all__ = [
     "as_bytes",
     "check_types",
     "hash_of",
+    "head_of",
+    "key_or_none",
     "lenient_text",
     "name_of",
     "record_of",
@@ -135,6 +137,20 @@ def hash_of(value: Any, of: Any = None) -> str:
     if not isinstance(value, bytes):
         _refuse(value if of is None else of)
     return value.hex()
+
+
+def head_of(value: Any) -> str | None:
+    """Return what a branch points to: the hexadecimal form of a hash, or None if it is empty.
+
+    Raises:
+        StoreCorruptError: it is neither.
+    """
+    return None if value is None else hash_of(value)
+
+
+def key_or_none(commit_hash: str | None) -> bytes | None:
+    """Return the bytes of a hash, as they are stored; None stays None."""
+    return None if commit_hash is None else bytes.fromhex(commit_hash)
 
 
 def step_of(row: Sequence[Any]) -> CommitStep:

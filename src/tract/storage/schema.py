@@ -137,7 +137,7 @@ refs: Table = Table(
     METADATA,
     _key("tract_id", String(255)),
     _key("name", String(255)),
-    _needed("commit_hash", HashType),
+    Column("commit_hash", HashType),
     _needed("segment", BigInteger),
     _needed("created_at", BigInteger),
     _needed("updated_at", BigInteger),
@@ -150,8 +150,9 @@ refs: Table = Table(
 )
 """Named pointers to commits: branches, `refs/heads/main`, and tags, `refs/tags/v1`.
 
-A branch's row also tells how its present run began: at `start_hash` (None: with its first
-commit), by which `action` and why. What runs came before is in `runs`. A tag has the segment -1.
+An empty branch has no `commit_hash`. A branch's row also tells how its present run began: at
+`start_hash`, by which `action` and why. Without a `start_hash` it began with its first commit if
+the action is `create`, and empty otherwise. Earlier runs are in `runs`. A tag has the segment -1.
 """
 
 runs: Table = Table(
@@ -164,12 +165,15 @@ runs: Table = Table(
     _needed("started_at", BigInteger),
     _needed("action", String(16)),
     Column("note", Text),
-    _needed("end_hash", HashType),
+    Column("end_hash", HashType),
     _needed("ended_at", BigInteger),
     _needed("ended_by", String(16)),
     **_SMALL,
 )
-"""Runs of branches that have ended: where each was moved from, when and by what."""
+"""Runs of branches that have ended: where each was moved from, when and by what.
+
+One that ended empty has no `end_hash`.
+"""
 
 origins: Table = Table(
     "origins",

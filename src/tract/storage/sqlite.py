@@ -46,11 +46,11 @@ from tract.storage.repositories import (
     Survey,
     UsageRepository,
 )
-from tract.storage.rows import as_bytes, hash_of, record_of
+from tract.storage.rows import as_bytes, hash_of, head_of, record_of
 from tract.storage.search import Search
 from tract.storage.statement import Statement
 from tract.storage.transaction import WriteTransaction
-from tract.storage.walk import find_place, is_ancestor
+from tract.storage.walk import find_place, is_ancestor, place_or_beginning
 
 __all__ = [
     "SqliteArrivalRepository",
@@ -126,6 +126,12 @@ class SqliteCommitRepository(CommitRepository):
         )
         return record_of(row) if row else None
 
+    async def resolve(self, tract_id: str, named: str) -> str | None:
+        place = await self._database.glance(
+            partial(place_or_beginning, tract_id=tract_id, named=named)
+        )
+        return None if place is None else place.commit_hash.hex()
+
     async def locate(
         self, branch: BranchName, position: Position, known: Callable[[str], bool]
     ) -> Located:
@@ -162,7 +168,7 @@ class SqliteCommitRepository(CommitRepository):
         branch: BranchName,
         *,
         limit: int | None,
-        before: str | None,
+        before: str | UnsetType | None = UNSET,
         in_context: bool = False,
     ) -> list[CommitRecord]:
         read = history.log_in_context if in_context else history.log
@@ -183,7 +189,9 @@ class SqliteCommitRepository(CommitRepository):
         read = partial(relations.steps, tract_id=tract_id, hashes=hashes)
         return await self._database.read(read)
 
-    async def origins(self, tract_id: str, commit: str | None) -> list[tuple[str, Origin]]:
+    async def origins(
+        self, tract_id: str, commit: str | UnsetType | None = UNSET
+    ) -> list[tuple[str, Origin]]:
         read = partial(relations.origins, tract_id=tract_id, commit=commit)
         return await self._database.read(read)
 
@@ -272,15 +280,24 @@ class SqliteRefRepository(RefRepository):
         )
         if row is None:
             missing_branch(branch)
-        return hash_of(row[0]) if row else None
+        return head_of(row[0]) if row else None
 
-    async def fork(self, branch: BranchName, name: str, at: str | None) -> None:
-        await self._database.write(lambda transaction: transaction.fork(branch, name, at))
+    async def fork(
+        self,
+        branch: BranchName,
+        name: str,
+        at: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
+        await self._database.write(
+            lambda transaction: transaction.fork(branch, name, at, expected_head)
+        )
 
     async def move(
         self,
         branch: BranchName,
-        to: str,
+        to: str | None,
         *,
         action: str,
         note: str | None = None,
@@ -292,26 +309,47 @@ class SqliteRefRepository(RefRepository):
             )
         )
 
-    async def delete(self, branch: BranchName, *, force: bool) -> None:
+    async def delete(
+        self,
+        branch: BranchName,
+        *,
+        force: bool,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
         await self._database.write(
-            lambda transaction: transaction.delete_branch(branch, force=force)
+            lambda transaction: transaction.delete_branch(
+                branch, force=force, expected_head=expected_head
+            )
         )
 
     async def branches(self, tract_id: str) -> list[RefRecord]:
         listed = partial(branching.list_refs, tract_id=tract_id, prefix=BRANCHES)
         return await self._database.read(listed)
 
-    async def misplaced(self, tract_id: str) -> list[RefRecord]:
+    async def misplaced(self, tract_id: str) -> list[tuple[str, str]]:
         return await self._database.read(partial(branching.misplaced, tract_id=tract_id))
 
     async def moves(self, tract_id: str) -> list[Move]:
         return await self._database.read(partial(branching.moves, tract_id=tract_id))
 
-    async def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
-        return await self._database.write(lambda transaction: transaction.tag(branch, name, target))
+    async def tag(
+        self,
+        branch: BranchName,
+        name: str,
+        target: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        return await self._database.write(
+            lambda transaction: transaction.tag(branch, name, target, expected_head)
+        )
 
-    async def untag(self, tract_id: str, name: str) -> None:
-        await self._database.write(lambda transaction: transaction.untag(tract_id, name))
+    async def untag(
+        self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
+    ) -> None:
+        await self._database.write(
+            lambda transaction: transaction.untag(tract_id, name, expected_head)
+        )
 
     async def tags(self, tract_id: str) -> list[RefRecord]:
         listed = partial(branching.list_refs, tract_id=tract_id, prefix=TAGS)
@@ -429,9 +467,10 @@ def _annotations(
     if place is None:
         raise CommitNotFoundError(target)
     row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
-    head = find_place(connection, tract_id, hash_of(row[0])) if row else None
-    if head is None:
+    if row is None:
         missing_branch(branch)
+    head = find_place(connection, tract_id, head_of(row[0])) if row else None
+    if head is None:
         return []
     found: list[StoredCommit] = []
     for row in sql.ANNOTATIONS.all(connection, tract_id=tract_id, hash=place.commit_hash):

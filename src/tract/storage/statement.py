@@ -48,7 +48,7 @@ class Statement:
         compiled = self._clause().compile(dialect=_BY_NAME if self._by_name else _BY_PLACE)
         given = compiled.params or {}
         bound = {name: value for name, value in given.items() if value is not None}
-        places = getattr(compiled, "positiontup", None)  # DDL has none
+        places = getattr(compiled, "positiontup", None)
         return _Made(str(compiled), bound, places or ())
 
     @cached_property

@@ -6,40 +6,12 @@ Parameters are given by name; hashes go in and come out as bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from sqlalchemy import Select, Table, bindparam, column, delete, func, select, table, update
+from sqlalchemy import Select, bindparam, column, delete, func, select, table, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
 from tract.storage.statement import Statement
-
-__all__ = ["create_all", "create_tables"]
-
-
-def create_tables(*names: str) -> list[Statement]:
-    """Return the statements that create some tables and their indexes."""
-    return [
-        statement
-        for table_of_it in METADATA.sorted_tables
-        if table_of_it.name in names
-        for statement in _creating(table_of_it)
-    ]
-
-
-def _creating(made_of: Table) -> list[Statement]:
-    indexes = sorted(made_of.indexes, key=str)
-    return [
-        Statement(partial(CreateTable, made_of)),
-        *(Statement(partial(CreateIndex, index)) for index in indexes),
-    ]
-
-
-def create_all() -> list[Statement]:
-    """Return the statements that create every table and index of the newest schema."""
-    return create_tables(*METADATA.tables)
-
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 _record = (

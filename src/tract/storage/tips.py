@@ -18,7 +18,7 @@ from tract.storage import ref_statements as refs
 from tract.storage import statements as sql
 from tract.storage.names import missing_branch, no_branch, ref_name
 from tract.storage.repositories import BranchName, RefRecord
-from tract.storage.rows import check_types, hash_of
+from tract.storage.rows import check_types, head_of, key_or_none, sound
 from tract.storage.walk import lost
 
 __all__ = ["Tip", "Tips", "is_in_place"]
@@ -31,11 +31,13 @@ _MOST = 4_096
 class Tip:
     """A branch as this transaction sees it, its own writes included.
 
-    `born` is the time of a first commit that has yet to make the branch's row.
+    An empty branch `exists` without a head. `born` is the time of a first commit that has yet to
+    make the branch's row.
     """
 
     head: str | None
     segment: int
+    exists: bool = True
     moved: bool = False
     updated_at: int = 0
     born: int = 0
@@ -61,7 +63,7 @@ class Tips:
         """
         self.changed = {}
         for (tract_id, branch), tip in self._looked_at.items():
-            if tip.head is None:  # its segment must be the highest when it is born
+            if not tip.exists:  # its segment must be the highest when it is born
                 self._drop(tract_id, branch)
         self._looked_at.clear()
         return max(self._known, len(self.last_times)) <= _MOST
@@ -76,37 +78,38 @@ class Tips:
         if tip is None:
             tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
             tip = self._put(branch, tip or self._read(branch))
-        if tip.head is None:
+        if not tip.exists:
             missing_branch(branch)
         return tip
 
     def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
         """Let a branch point to a new commit on its head."""
-        if tip.head is None:
+        if not tip.exists:
             tip.born = created_at
+        tip.exists = True
         tip.head = commit_hash
         tip.updated_at = created_at
         tip.moved = True
 
     def start(
-        self, branch: BranchName, at: str, *, action: str, note: str | None, now: int
+        self, branch: BranchName, at: str | None, *, action: str, note: str | None, now: int
     ) -> None:
-        """Make a branch that points to a commit.
+        """Make a branch that points to a commit, or an empty one.
 
         Raises:
             BranchExistsError: there is one of that name.
         """
         check_ref_name(branch.branch)
         unborn = self.of(branch._replace(must_exist=False))
-        if unborn.head is not None:
+        if unborn.exists:
             raise BranchExistsError(branch.branch)
         segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
-        self._add_row(branch, at, segment, action=action, note=note, start=at, now=now)
+        self._add_row(branch, at, segment, action=action, note=note, now=now)
         self.changed[_plain(branch)] = None
         self._put(branch, Tip(at, segment))
 
     def move(
-        self, branch: BranchName, to: str, *, action: str, note: str | None, now: int
+        self, branch: BranchName, to: str | None, *, action: str, note: str | None, now: int
     ) -> RefRecord:
         """Let a branch point elsewhere: what it did before becomes a run that has ended."""
         self._settle(branch)
@@ -114,11 +117,11 @@ class Tips:
         created_at = self._end_run(branch, action, now)
         segment = self._next_segment(branch.tract_id)
         moved = {
-            "commit_hash": bytes.fromhex(to),
+            "commit_hash": key_or_none(to),
             "segment": segment,
             "updated_at": now,
             "started_at": now,
-            "start_hash": bytes.fromhex(to),
+            "start_hash": key_or_none(to),
             "action": action,
             "note": note,
         }
@@ -162,7 +165,7 @@ class Tips:
     def _settle(self, branch: BranchName) -> None:
         """Have the row of a branch say what the transaction knows."""
         tip = self.of(branch)
-        if tip.head is None:
+        if not tip.exists:
             no_branch(branch.branch)
         self._write(branch, tip)
 
@@ -198,24 +201,23 @@ class Tips:
     def _add_row(
         self,
         branch: BranchName,
-        at: str,
+        at: str | None,
         segment: int,
         *,
         action: str,
         note: str | None,
-        start: str,
         now: int,
     ) -> None:
         refs.ADD_REF.run(
             self._connection,
             tract_id=branch.tract_id,
             name=ref_name(branch.branch),
-            commit_hash=bytes.fromhex(at),
+            commit_hash=key_or_none(at),
             segment=segment,
             created_at=now,
             updated_at=now,
             started_at=now,
-            start_hash=bytes.fromhex(start),
+            start_hash=key_or_none(at),
             action=action,
             note=note,
         )
@@ -246,18 +248,22 @@ class Tips:
         name = ref_name(branch.branch)
         row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=name)
         if row is None:
-            return Tip(None, self._next_segment(branch.tract_id))
-        if row[3] is None:
-            raise lost(row[0])
-        check_types(row[0], (*row[1:3], *row[4:6]), int, int, int, int)
-        if not is_in_place(row[1], row[5], row[0], row[6]):
+            return Tip(None, self._next_segment(branch.tract_id), exists=False)
+        head, segment, last_time, head_time, updated_at, of_head, start = row
+        if head is None:
+            list(sound([(segment, updated_at)], int, int))
+        elif head_time is None:
+            raise lost(head)
+        else:
+            check_types(head, (segment, last_time, updated_at, of_head), int, int, int, int)
+        if not is_in_place(segment, of_head, head, start):
             raise StoreCorruptError(
                 f"the row of the branch {branch.branch!r} does not fit its head: the store was "
                 "damaged. Run `verify()` for all that is, and restore the file from a backup."
             )
         last = self.last_times.get(branch.tract_id, 0)  # a move is no commit, but has its time
-        self.last_times[branch.tract_id] = max(last, row[2], row[4])
-        return Tip(hash_of(row[0]), row[1])
+        self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)
+        return Tip(head_of(head), segment)
 
     def _next_segment(self, tract_id: str) -> int:
         rows = refs.LAST_SEGMENTS.all(self._connection, tract_id=tract_id)
@@ -266,11 +272,14 @@ class Tips:
         return 1 + max(*stored, *taken, -1, -1)
 
 
-def is_in_place(segment: int, of_head: int, head: bytes, start: bytes | None) -> bool:
-    """Tell whether a branch's segment can be that of its run.
+def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: bytes | None) -> bool:
+    """Return True if a branch's segment can be that of its run.
 
-    It is that of its head, or, until the run has its first commit, a later one.
+    It is that of its head, or, until the run has its first commit, a later one. A run whose branch
+    is empty began so.
     """
+    if head is None or of_head is None:
+        return start is None
     return segment == of_head or (segment > of_head and start == head)
 
 

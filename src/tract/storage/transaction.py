@@ -36,9 +36,10 @@ from tract.storage.repositories import (
     RefRecord,
     StreamEnd,
 )
+from tract.storage.rows import head_of, key_or_none
 from tract.storage.spooling import SpoolWrites
 from tract.storage.tips import Tip, Tips
-from tract.storage.walk import Place, find_place, is_ancestor
+from tract.storage.walk import Place, find_place, is_ancestor, place_or_beginning
 
 __all__ = ["WriteTransaction"]
 
@@ -63,7 +64,7 @@ class WriteTransaction(SpoolWrites):
     ) -> list[CommitRecord]:
         """Commit *drafts* in order; see `CommitRepository.write`."""
         tip = self._tips.of(branch)
-        self._check_head(branch, tip, expected_head)
+        self._check_head(branch.tract_id, tip.head, expected_head)
         if tip.head is None and drafts:
             check_ref_name(branch.branch)
         targets = [
@@ -85,16 +86,17 @@ class WriteTransaction(SpoolWrites):
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
-        head = self._tips.of(branch).head
+        tip = self._tips.of(branch)
+        self._check_head(branch.tract_id, tip.head, expected_head)
         if not still_holds(
             self._connection,
             tract_id=branch.tract_id,
-            head_hash=head,
+            head_hash=tip.head,
             basis=basis,
             allowance=self._allowance,
         ):
             raise OutdatedMergeError
-        return self.commit(branch, drafts, expected_head)
+        return self.commit(branch, drafts)
 
     def end_stream(
         self,
@@ -113,13 +115,16 @@ class WriteTransaction(SpoolWrites):
         return records
 
     def _check_head(
-        self, branch: BranchName, tip: Tip, expected_head: str | UnsetType | None
+        self, tract_id: str, head: str | None, expected_head: str | UnsetType | None
     ) -> None:
-        if expected_head is UNSET or expected_head == tip.head:
+        if expected_head is UNSET or expected_head == head:
             return
-        named = self._resolved(branch.tract_id, expected_head)
-        if named is None or named != tip.head:
-            raise HeadMovedError(expected_head, tip.head)
+        try:
+            moved = self._place(tract_id, expected_head) != head
+        except CommitNotFoundError:
+            moved = True
+        if moved:
+            raise HeadMovedError(expected_head, head)
 
     def _resolved(self, tract_id: str, named: object) -> str | None:
         """Return the hash that a hash or a name stands for."""
@@ -128,21 +133,25 @@ class WriteTransaction(SpoolWrites):
         key = key_of(self._connection, tract_id, named)
         return None if key is None else key.hex()
 
-    def fork(self, branch: BranchName, name: str, at: str | None) -> None:
+    def fork(
+        self,
+        branch: BranchName,
+        name: str,
+        at: str | UnsetType | None = UNSET,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
         """Make the branch *name*; see `RefRepository.fork`."""
-        head = self._tips.of(branch).head if at is None else self._place(branch.tract_id, at)
-        if head is None:
-            raise TractError(
-                f"The branch {branch.branch!r} has no commit yet to fork from. Commit first."
-            )
-        note = f"from {branch.branch}" if at is None else f"from {at}"
-        new = BranchName(branch.tract_id, name)
-        self._tips.start(new, head, action="fork", note=note, now=self._next_time(branch.tract_id))
+        start = self._target(branch, at, expected_head)
+        note = "from before the first commit" if at is None else f"from {at}"
+        if at is UNSET:
+            note = f"from {branch.branch}"
+        new, now = BranchName(branch.tract_id, name), self._next_time(branch.tract_id)
+        self._tips.start(new, start, action="fork", note=note, now=now)
 
     def move(
         self,
         branch: BranchName,
-        to: str,
+        to: str | None,
         *,
         action: str,
         note: str | None,
@@ -150,35 +159,46 @@ class WriteTransaction(SpoolWrites):
     ) -> RefRecord:
         """Point a branch elsewhere; see `RefRepository.move`."""
         tip = self._tips.of(branch)
-        self._check_head(branch, tip, expected_head)
-        target = self._place(branch.tract_id, to)
+        target = self._target(branch, to, expected_head)
         if action == "reset" and not self._reaches_hash(branch, tip, target):
             raise TractError(
                 f"{to!r} is not in the history of the branch {branch.branch!r}. Reset moves a "
                 "branch back; to work on from another commit use `fork(name, at_commit=...)`."
             )
         now = self._next_time(branch.tract_id)
-        if tip.head is None:
+        if not tip.exists:
             self._tips.start(branch, target, action=action, note=note, now=now)
             return RefRecord(branch.branch, target, now, now)
         return self._tips.move(branch, target, action=action, note=note, now=now)
 
-    def delete_branch(self, branch: BranchName, *, force: bool) -> None:
+    def delete_branch(
+        self, branch: BranchName, *, force: bool, expected_head: str | UnsetType | None = UNSET
+    ) -> None:
         """Take a branch away; see `RefRepository.delete`."""
-        head = self._tips.of(branch).head
-        if head is None:
+        tip = self._tips.of(branch)
+        if not tip.exists:
             no_branch(branch.branch)
+        self._check_head(branch.tract_id, tip.head, expected_head)
         self._tips.finish()
-        if not force and not is_kept(self._connection, branch, head):
-            raise BranchNotMergedError(branch.branch, head)
+        if not force and tip.head and not is_kept(self._connection, branch, tip.head):
+            raise BranchNotMergedError(branch.branch, tip.head)
         self._tips.delete(branch, now=self._next_time(branch.tract_id))
 
-    def tag(self, branch: BranchName, name: str, target: str | None) -> RefRecord:
+    def tag(
+        self,
+        branch: BranchName,
+        name: str,
+        target: str | UnsetType | None = UNSET,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
         """Name a commit; see `RefRepository.tag`."""
         tract_id = branch.tract_id
-        head = self._tips.of(branch).head if target is None else self._place(tract_id, target)
+        head = self._target(branch, target, expected_head)
         if head is None:
-            raise TractError("There is no commit yet to tag. Commit first.")
+            raise TractError(
+                "There is no commit yet to tag. A tag names a commit, not the moment before the "
+                "first: commit first, or give the hash of a commit."
+            )
         if sql.BRANCH.one(self._connection, tract_id=tract_id, name=tag_name(name)):
             raise TagExistsError(name)
         now, key = self._next_time(tract_id), bytes.fromhex(head)
@@ -197,25 +217,49 @@ class WriteTransaction(SpoolWrites):
         )
         return RefRecord(name, head, now, now)
 
-    def untag(self, tract_id: str, name: str) -> None:
+    def untag(
+        self, tract_id: str, name: str, expected_head: str | UnsetType | None = UNSET
+    ) -> None:
         """Take a tag away; see `RefRepository.untag`."""
         ref = tag_name(name)
-        if sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref) is None:
+        row = sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref)
+        if row is None:
             raise TagNotFoundError(name)
+        self._check_head(tract_id, head_of(row[0]), expected_head)
         refs.DELETE_REF.run(self._connection, tract_id=tract_id, name=ref)
 
-    def _place(self, tract_id: str, named: str) -> str:
-        """Return the hash of a commit that is there.
+    def _target(
+        self,
+        branch: BranchName,
+        named: str | UnsetType | None,
+        expected_head: str | UnsetType | None,
+    ) -> str | None:
+        """Return where a ref is to point: to a commit, nowhere, or where *branch* points.
+
+        Raises:
+            CommitNotFoundError: *named* is none.
+            HeadMovedError: the head of *branch* is not *expected_head*.
+        """
+        if named is not UNSET and expected_head is UNSET:
+            return self._place(branch.tract_id, named)  # whether there is such a branch or not
+        head = self._tips.of(branch).head
+        self._check_head(branch.tract_id, head, expected_head)
+        return head if named is UNSET else self._place(branch.tract_id, named)
+
+    def _place(self, tract_id: str, named: str | None) -> str | None:
+        """Return the hash of a commit that is there; None before the first one.
 
         Raises:
             CommitNotFoundError: it is not.
         """
-        found = self._resolved(tract_id, named)
-        if found is None or find_place(self._connection, tract_id, found) is None:
-            raise CommitNotFoundError(named)
-        return found
+        if digest(named) is None:
+            self._tips.finish()  # a name may be that of a branch
+        place = place_or_beginning(self._connection, tract_id, named)
+        return None if place is None else place.commit_hash.hex()
 
-    def _reaches_hash(self, branch: BranchName, tip: Tip, target: str) -> bool:
+    def _reaches_hash(self, branch: BranchName, tip: Tip, target: str | None) -> bool:
+        if target is None:
+            return True
         place = find_place(self._connection, branch.tract_id, target)
         return place is not None and self._reaches(branch.tract_id, tip, place)
 
@@ -224,8 +268,9 @@ class WriteTransaction(SpoolWrites):
     ) -> str:
         """Keep *usage* for the head; see `UsageRepository.record`."""
         tip = self._tips.of(branch)
-        self._check_head(branch, tip, head_hash)
-        assert tip.head is not None  # else it is not what was expected
+        self._check_head(branch.tract_id, tip.head, head_hash)
+        if tip.head is None:
+            raise TractError("There is no commit yet that usage could belong to. Commit first.")
         self.set_usage(branch.tract_id, tip.head, usage, raw_json)
         return tip.head
 
@@ -346,11 +391,11 @@ class WriteTransaction(SpoolWrites):
             self._connection,
             tract_id=record.tract_id,
             commit_hash=key,
-            parent_hash=_key(record.parent_hash),
+            parent_hash=key_or_none(record.parent_hash),
             content_hash=content_hash,
             content_type=record.content_type,
             operation=record.operation,
-            edit_target=_key(record.edit_target),
+            edit_target=key_or_none(record.edit_target),
             message=record.message,
             metadata_json=record.metadata_json,
             generation_config_json=record.generation_config_json,
@@ -358,7 +403,7 @@ class WriteTransaction(SpoolWrites):
             token_source=draft.token_source,
             segment=segment,
             created_at=record.created_at,
-            merge_parent=_key(record.merge_parent),
+            merge_parent=key_or_none(record.merge_parent),
         )
         for origin in draft.origins:
             refs.ADD_ORIGIN.run(
@@ -368,10 +413,6 @@ class WriteTransaction(SpoolWrites):
                 source_hash=bytes.fromhex(origin.source_hash),
                 kind=origin.kind,
             )
-
-
-def _key(commit_hash: str | None) -> bytes | None:
-    return None if commit_hash is None else bytes.fromhex(commit_hash)
 
 
 def _check_is_entry(target: str, operation: str) -> None:

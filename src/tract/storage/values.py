@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
-from tract.protocols import CommitStep, TokenUsage
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
 __all__ = [
     "Arrivals",
@@ -148,16 +148,16 @@ class StoredCommit(NamedTuple):
 
 
 class RefRecord(NamedTuple):
-    """A branch or a tag, by its short name."""
+    """A branch or a tag, by its short name; an empty branch has no `commit_hash`."""
 
     name: str
-    commit_hash: str
+    commit_hash: str | None
     created_at: int
     updated_at: int
 
 
 class Move(NamedTuple):
-    """A branch pointed to *old_hash* (None: it was not there) and then to *new_hash*."""
+    """A branch pointed to *old_hash* and then to *new_hash*; None: it was empty, or not there."""
 
     branch: str
     old_hash: str | None
@@ -176,7 +176,7 @@ class Relation(NamedTuple):
     """
 
     ours: str | None
-    theirs: str
+    theirs: str | None
     parents: Mapping[str, tuple[str | None, str | None]]
     changes: Mapping[str, tuple[str, str]]
     squashed: Sequence[str] = ()
@@ -212,7 +212,7 @@ class Survey(NamedTuple):
     commit first.
     """
 
-    head_hash: str
+    head_hash: str | None
     usage: Sequence[TokenUsage]
     usage_since: Sequence[TokenUsage]
     configs_since: Sequence[str]
@@ -221,10 +221,11 @@ class Survey(NamedTuple):
 class Position(NamedTuple):
     """Where to look in a history: a commit, or a branch's newest commit at or before a time.
 
-    With both None it is the branch's head.
+    A `commit_hash` of None is the moment before the first commit. With neither it is the branch's
+    head.
     """
 
-    commit_hash: str | None = None
+    commit_hash: str | UnsetType | None = UNSET
     at_time: int | None = None
 
 

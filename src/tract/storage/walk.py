@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tract.exceptions import StoreCorruptError
+from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.storage import statements as sql
-from tract.storage.names import key_of
+from tract.storage.names import is_beginning, key_of
 from tract.storage.rows import check_types, name_of
 from tract.storage.statement import Statement
 
@@ -26,6 +26,7 @@ __all__ = [
     "lineage",
     "lost",
     "newest_first",
+    "place_or_beginning",
     "walk_all",
 ]
 
@@ -54,6 +55,20 @@ def find_place(
         return None
     check_types(key, row[:3], int, int, str)
     return Place(key, row[0], row[1], row[2])
+
+
+def place_or_beginning(
+    connection: sqlite3.Connection, tract_id: str, named: str | None
+) -> Place | None:
+    """Return where the commit that *named* stands for is; None for None and an empty branch.
+
+    Raises:
+        CommitNotFoundError: *named* stands for nothing.
+    """
+    place = find_place(connection, tract_id, named)
+    if place is None and named is not None and not is_beginning(connection, tract_id, named):
+        raise CommitNotFoundError(named)
+    return place
 
 
 def lost(commit_hash: object) -> StoreCorruptError:

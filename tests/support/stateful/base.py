@@ -331,8 +331,12 @@ class Machine(RuleBasedStateMachine):
         return context
 
     async def travel(self, data: st.DataObject, place: Place) -> None:
-        """Compile at a commit of the tract, or just before, at or just after the time of one."""
-        if data.draw(st.integers(0, 2), "how") == 0:
+        """Compile at a commit of the tract or at none, or around the time of one."""
+        how = data.draw(st.integers(0, 5), "how")
+        if how == 2:
+            await self.compile(place, None, self.view(data), {"at_commit": None})
+            return
+        if how < 2:
             commit_hash = self.any_hash(data, place)
             if commit_hash in place.tract.commits:
                 await self.compile(place, commit_hash, self.view(data), {"at_commit": commit_hash})

@@ -15,6 +15,7 @@ from support.stateful.drafts import DEGREES
 from support.stateful.opened import SETUPS, TRACTS, Place
 from support.stateful.same import same, same_annotations, same_content, same_infos, same_sent
 from tract import (
+    UNSET,
     CommitNotFoundError,
     ContentValidationError,
     QueryError,
@@ -63,12 +64,14 @@ class Reads(Machine):
     async def _log(self, data: st.DataObject, place: Place) -> None:
         """Read a page, newest first, of the branch or from any commit of the tract on."""
         limit = data.draw(LIMITS, "limit")
-        before = self.any_hash(data, place) if data.draw(st.booleans(), "before") else None
+        before: Any = data.draw(st.sampled_from([UNSET, None, "any"]), "before")
+        if before == "any":
+            before = self.any_hash(data, place)
         call = place.handle.log(limit, before=before)
-        if before is not None and before not in place.tract.commits:
+        if isinstance(before, str) and before not in place.tract.commits:
             await self.refused("log", Fault(CommitNotFoundError, {"commit_hash": before}), call)
             return
-        wanted = place.history if before is None else place.tract.history(before)[:-1]
+        wanted = place.history if before is UNSET else place.tract.history(before)[:-1]
         same_infos(f"log({limit}, {before})", await call, wanted[::-1][:limit])
 
     async def _look_up(self, commit_hash: str, place: Place) -> None:

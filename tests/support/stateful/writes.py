@@ -24,6 +24,7 @@ from support.stateful.drafts import (
 from support.stateful.opened import Place
 from support.stateful.same import same_annotations, same_context, same_infos, spoil
 from tract import (
+    UNSET,
     CommitInfo,
     Priority,
     PriorityAnnotation,
@@ -152,7 +153,8 @@ class Writes(Machine):
 
     async def _record(self, data: st.DataObject, place: Place) -> None:
         report, counts = self._report(data)
-        head_hash = data.draw(st.sampled_from([None, None, place.head, "other"]), "head_hash")
+        given: list[Any] = [UNSET, UNSET, place.head, None, "other"]
+        head_hash = data.draw(st.sampled_from(given), "head_hash")
         if head_hash == "other":
             head_hash = self.any_hash(data, place)
         fault = place.tract.report(place.branch, counts, head_hash)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tract.engine.infos import commit_infos
 from tract.engine.threads import Threads
-from tract.exceptions import CommitNotFoundError, StoreClosedError
+from tract.exceptions import StoreClosedError
 from tract.lifecycle import CallGate
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
@@ -116,15 +116,14 @@ class WatchHub:
         with self._gate.call():
             head = await self._refs.head(branch)
             named = head if after == "head" else after
-            if named is None:
-                return Beginning(Cursor(None, target=None if after == "head" else head), 0)
-            record = await self._commits.get(branch.tract_id, named)
+            record = None if named is None else await self._commits.get(branch.tract_id, named)
+            if record is None and after is not None and after != "head":
+                await self._commits.resolve(branch.tract_id, after)  # it may be an empty branch
+        time = 0 if record is None else record.created_at
         if after == "head":
-            return Beginning(Cursor(head), 0 if record is None else record.created_at)
-        if record is None:
-            raise CommitNotFoundError(named)
-        base = record.commit_hash  # a tag was given, perhaps
-        return Beginning(Cursor(base, target=None if head == base else head), record.created_at)
+            return Beginning(Cursor(head), time)
+        base = None if record is None else record.commit_hash  # a tag was given, perhaps
+        return Beginning(Cursor(base, target=None if head == base else head), time)
 
     async def newest_left(self, branch: BranchName, marks: Sequence[str]) -> str | None:
         """Return the last of *marks* that the tract still has; each is an ancestor of the next."""

@@ -1,0 +1,20 @@
+"""The tables as `schema` declares them, made without the migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from tract.storage.schema import METADATA
+
+__all__ = ["create_tables"]
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make every table and index of the newest schema."""
+    for table in METADATA.sorted_tables:
+        indexes = [CreateIndex(index) for index in sorted(table.indexes, key=str)]
+        for clause in (CreateTable(table), *indexes):
+            connection.execute(str(clause.compile(dialect=sqlite.dialect())))
