@@ -28,8 +28,8 @@ from tract import (
     TokenUsage,
     TractError,
     TractStore,
+    UnsetType,
 )
-from tract.protocols import UnsetType
 
 COUNTER = NullTokenCounter()
 

@@ -133,6 +133,11 @@ ARGUMENTS: dict[str, Check] = {
     "target": lambda tract, bad: tract.user("x", edit_target=bad),
     "expected head": lambda tract, bad: tract.user("x", expected_head=bad),
     "head of the usage": lambda tract, bad: tract.record_usage(TokenUsage(1), head_hash=bad),
+    "reset to": lambda tract, bad: tract.reset(bad),
+    "head of a reset": lambda tract, bad: tract.reset("main", expected_head=bad),
+    "head of a merge": lambda tract, bad: tract.merge("main", expected_head=bad),
+    "compared": lambda tract, bad: tract.diff(bad, bad),
+    "origins of": lambda tract, bad: tract.origins(bad),
     "usage": lambda tract, bad: tract.record_usage(bad),
     "in a usage": lambda tract, bad: tract.record_usage(
         {"prompt_tokens": 1, "completion_tokens": 1, "more": bad}

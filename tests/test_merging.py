@@ -29,8 +29,8 @@ from tract import (
     TokenBudgetConfig,
     TractConfig,
     TractStore,
+    UnsetType,
 )
-from tract.protocols import UnsetType
 
 COUNTER = NullTokenCounter()
 EDIT = CommitOperation.EDIT

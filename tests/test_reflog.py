@@ -22,8 +22,8 @@ from tract import (
     TractConfig,
     TractError,
     TractStore,
+    UnsetType,
 )
-from tract.protocols import UnsetType
 from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()

@@ -104,14 +104,14 @@ async def solve(store: TractStore, task: Task, board: Board) -> Run:
             run.at(turn).set_result(await say(run.main, turn))
         async with asyncio.TaskGroup() as group:
             for trial in task.trials:
-                group.create_task(attempt(store, run, trial))
+                group.create_task(attempt(run, trial))
         await choose(run)
     return run
 
 
-async def attempt(store: TractStore, run: Run, trial: Trial) -> None:
+async def attempt(run: Run, trial: Trial) -> None:
     """Be the agent of one trial: compile before each turn of one's own, and go through them."""
-    branch, start = await begin(store, run, trial)
+    branch, start = await begin(run, trial)
     async with watched(branch, start, run.board.tell):
         for position in range(trial.inherited, len(trial.turns)):
             turn = trial.turns[position]
@@ -121,11 +121,11 @@ async def attempt(store: TractStore, run: Run, trial: Trial) -> None:
     await check(branch, trial.turns, run.board)
 
 
-async def begin(store: TractStore, run: Run, trial: Trial) -> tuple[AsyncTract, str | None]:
+async def begin(run: Run, trial: Trial) -> tuple[AsyncTract, str | None]:
     """Return a trial's branch and where it starts, once the beginning that it shares is there."""
-    if not trial.inherited:  # nothing is given: there is no commit to fork from
-        return store.tract(run.task.id, branch=trial.branch), None
-    start = await asyncio.shield(run.at(trial.turns[trial.inherited - 1]))
+    start = None  # where nothing is given, before the first commit
+    if trial.inherited:
+        start = await asyncio.shield(run.at(trial.turns[trial.inherited - 1]))
     return await run.main.fork(trial.branch, at_commit=start), start
 
 

@@ -30,8 +30,8 @@ from tract import (
     Message,
     ToolCall,
     TractError,
+    UnsetType,
 )
-from tract.protocols import UnsetType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -188,7 +188,7 @@ class Tract:
 
     tract_id: str
     commits: dict[str, Commit] = field(default_factory=dict)
-    heads: dict[str, str] = field(default_factory=dict)
+    heads: dict[str, str | None] = field(default_factory=dict)
     usages: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def history(self, head: str | None) -> list[Commit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from tract.storage.schema import METADATA
 
@@ -15,6 +15,7 @@ __all__ = ["create_tables"]
 def create_tables(connection: sqlite3.Connection) -> None:
     """Make every table and index of the newest schema."""
     for table in METADATA.sorted_tables:
-        indexes = [CreateIndex(index) for index in sorted(table.indexes, key=str)]
-        for clause in (CreateTable(table), *indexes):
+        clauses: list[ExecutableDDLElement] = [CreateTable(table)]
+        clauses += map(CreateIndex, sorted(table.indexes, key=str))
+        for clause in clauses:
             connection.execute(str(clause.compile(dialect=sqlite.dialect())))

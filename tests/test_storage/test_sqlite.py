@@ -45,6 +45,23 @@ async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositorie
     assert [batch async for batch in store.commits.stored(MAIN.tract_id, [])] == []
 
 
+async def test_a_name_stands_for_a_commit_or_for_the_moment_before_the_first(
+    store: Repositories,
+) -> None:
+    tract_id = MAIN.tract_id
+    [first, second] = await store.commits.write(MAIN, [draft("a"), draft("b")])
+    await store.refs.tag(MAIN, "v1", first.commit_hash)
+    await store.refs.fork(MAIN, "empty", None)
+    named = [await store.commits.resolve(tract_id, n) for n in (first.commit_hash, "v1", "main")]
+
+    assert named == [first.commit_hash, first.commit_hash, second.commit_hash]
+    assert await store.commits.resolve(tract_id, "empty") is None
+    assert await store.commits.resolve("a tract of nothing", "main") is None
+    for unknown in (UNKNOWN, "v2", *MALFORMED):
+        with pytest.raises(CommitNotFoundError):
+            await store.commits.resolve(tract_id, unknown)
+
+
 async def test_a_commit_is_read_back_as_it_was_acknowledged(store: Repositories) -> None:
     first, second = await store.commits.write(
         MAIN, [draft("a", config='{"t":0.5}'), edit("b", target=0)]

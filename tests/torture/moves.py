@@ -73,12 +73,18 @@ async def _origins(scene: Scene, entry: str) -> bool:
 
 CALLS: dict[str, tuple[Prepare, ...]] = {
     **VICTIMS,
-    "AsyncTract.fork": (_moving(lambda tract, mark: tract.fork("new"), "fork"),),
+    "AsyncTract.fork": (
+        _moving(lambda tract, mark: tract.fork("new"), "fork"),
+        _moving(lambda tract, mark: tract.fork("new", at_commit=None), "fork"),
+    ),
     "AsyncTract.branches": (reading(lambda scene, entry: scene.work.branches()),),
     "AsyncTract.delete_branch": (
         _moving(lambda tract, mark: tract.delete_branch("side", force=True), "delete"),
     ),
-    "AsyncTract.reset": (_moving(lambda tract, mark: tract.reset("old", reason=mark), "reset"),),
+    "AsyncTract.reset": (
+        _moving(lambda tract, mark: tract.reset("old", reason=mark), "reset"),
+        _moving(lambda tract, mark: tract.reset(None, reason=mark), "reset"),
+    ),
     "AsyncTract.reflog": (reading(lambda scene, entry: scene.work.reflog()),),
     "AsyncTract.tag": (_moving(lambda tract, mark: tract.tag("new")),),
     "AsyncTract.tags": (reading(_tags),),

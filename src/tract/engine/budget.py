@@ -134,7 +134,7 @@ class BudgetedCommits:
             branch, drafts, expected_head=expected_head, ending=work.ending
         )
 
-    async def admit(self, branch: BranchName, to: str | None) -> None:
+    async def admit(self, branch: BranchName, to: str) -> None:
         """Act as the budget says where moving *branch* to the commit *to* takes it over.
 
         Raises:

@@ -188,12 +188,12 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def fork(self, data: st.DataObject) -> None:
-        """A branch that begins at some commit."""
+        """A branch that begins at some commit, or before the first one."""
         place = self.place(data, bounded=False)
         if place.store.only is not None or not place.tract.commits:
             return
         name = f"fork-{len(place.tract.heads)}"
-        commits = list(place.tract.commits)
+        commits = [*place.tract.commits, None]
         source = commits[data.draw(st.sampled_from(range(len(commits))), "source")]
         draft = Draft("append", {"content_type": "reasoning", "text": "here"})
         await place.handle.fork(name, at_commit=source)
