@@ -41,7 +41,8 @@ async def _moves(scene: Scene, mark: str, move: _Move) -> Victim:
         told = [entry.action for entry in await main.reflog() if entry.branch != "main"]
         made = told[: len(told) + len(await main.log(None)) - 1 - before]
         tags = len(await main.tags())
-        sound = not (await main.verify()).faults and (await work.compile()).head_hash
+        compiled = (await work.compile()).head_hash == await work.head()
+        sound = compiled and not (await main.verify()).faults
         scene.told(main.tract_id, [first.commit_hash, second.commit_hash])
         done = tuple(made) == move.actions if move.actions else tags != 1
         nothing = not made and tags == 1
