@@ -10,18 +10,16 @@ from typing import Any
 from tract.arguments import checked_head
 from tract.engine.infos import commit_infos, moment
 from tract.engine.owners import current_owner, is_gone
+from tract.engine.reasons import RECOVERED
 from tract.engine.spool import is_open_here
 from tract.formats.assembly import Assembly
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.runtime import Runtime
-from tract.storage.database import now_microseconds
 from tract.storage.repositories import SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]
-
-_REASON = "the process that wrote the stream ended before it did"
 
 
 class LeftStream:
@@ -79,7 +77,7 @@ class LeftStream:
 
     async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
         runtime, assembly = self._runtime, self._assembly
-        reason = assembly.interruption if assembly.has_ended else _REASON
+        reason = assembly.interruption if assembly.has_ended else RECOVERED
         records = await runtime.lander.land(
             self._name, assembly, assembly.opening, reason, claim=True, expected_head=expected
         )
@@ -109,7 +107,7 @@ async def left_streams(runtime: Runtime) -> list[LeftStream]:
     if not spooled:
         return []
     left: list[LeftStream] = []
-    for stream in await runtime.threads.run(partial(_left_of, spooled, now_microseconds())):
+    for stream in await runtime.threads.run(partial(_left_of, spooled, runtime.clock())):
         fragments = await runtime.spools.fragments(stream.stream)
         if fragments:
             left.append(LeftStream(runtime, stream, fragments))

@@ -81,6 +81,7 @@ class Runtime:
         config = options.config
         compiler = _default_compiler(options)
         self.config: TractConfig = config
+        self.clock: Callable[[], int] = options.clock
         self.database: Database = database
         self.gate: CallGate = CallGate(database.path)
         self.threads: Threads = Threads()

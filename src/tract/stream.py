@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 from tract.callers import calling_line, noted
 from tract.engine import landing
 from tract.engine.infos import commit_infos
-from tract.engine.reasons import reason_of
+from tract.engine.reasons import CLOSED, INCOMPLETE, reason_of
 from tract.engine.spool import OpenStream
 from tract.engine.threads import freeze, is_heavy
 from tract.exceptions import ContentValidationError, TractError
@@ -21,7 +21,6 @@ from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.runtime import Runtime
-from tract.storage.database import now_microseconds
 from tract.storage.repositories import BranchName
 
 __all__ = ["OnInterrupt", "Recording", "Stream", "StreamOptions"]
@@ -32,8 +31,6 @@ OnInterrupt = Literal["keep", "discard"]
 """Whether a stream that is cut off is committed as far as it came, or not at all."""
 
 _PATIENCE = 1.0  # seconds for closing a response that nobody reads on
-_LEFT = "left before the response ended"
-_CUT = "the response ended without a finish reason"
 
 
 class StreamOptions(NamedTuple):
@@ -91,7 +88,7 @@ class _Intake:
             message=options.message,
             metadata=metadata,
             generation_config=generation_config,
-            started_at=now_microseconds(),
+            started_at=self._runtime.clock(),
             redactor=self._runtime.redactor,
         )
 
@@ -304,7 +301,7 @@ class Recording(AsyncIterator[T], Generic[T]):
                 self._incoming.add(fragment, 64 + sum(map(_size, fragment)))
         except StopAsyncIteration:
             self._over = True
-            await self._intake.finish(self._reason(_CUT))
+            await self._intake.finish(self._reason(INCOMPLETE))
             raise
         except BaseException as error:
             await self._interrupt(error)
@@ -315,7 +312,7 @@ class Recording(AsyncIterator[T], Generic[T]):
         """Break off: commit what came as it was asked for, and close the response."""
         if not self._over:
             self._over = True
-            await self._intake.finish(self._reason(_LEFT), self._close_response)
+            await self._intake.finish(self._reason(CLOSED), self._close_response)
 
     async def __aenter__(self) -> Self:
         return self
@@ -333,7 +330,9 @@ class Recording(AsyncIterator[T], Generic[T]):
 
     def __del__(self) -> None:
         if getattr(self, "_incoming", None) is not None and not self._over:
-            self._intake.abandon(self._reason(_LEFT), partial(_close, self._chunks, self._response))
+            self._intake.abandon(
+                self._reason(CLOSED), partial(_close, self._chunks, self._response)
+            )
 
     def _reason(self, otherwise: str) -> str | None:
         """Return None where the response is whole, though nobody may have read to its very end."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tract import BranchNotFoundError, NullTokenCounter, TractStore
+from tract import BranchNotFoundError, NullTokenCounter, TractConfig, TractStore
 from tract.engine.owners import PATIENCE, current_owner, is_gone
+from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
 
@@ -114,8 +117,7 @@ def test_a_killed_process_loses_at_most_its_last_second(db_path: Path) -> None:
                 content: Any = await store.tract("agent").get_content(info.commit_hash)
                 assert content.text == left.text
                 assert info.generation_config == {"model": "m"}
-                assert info.metadata is not None
-                assert info.metadata["interrupted"] is True
+                assert info.metadata == {"interrupted": True, "reason": "recovered"}
                 assert await store.recover_streams() == []
 
         asyncio.run(recover())
@@ -234,6 +236,33 @@ async def test_the_first_words_on_a_branch_can_be_recovered(db_path: Path) -> No
         assert await store.tract("agent", branch="new").head() == info.commit_hash
 
 
+async def test_streams_begin_and_are_left_by_the_stores_own_clock(db_path: Path) -> None:
+    """A stream counts as left after a minute without a sign, whatever the machine's clock says."""
+    now = 1_000_000_000_000_000
+
+    async def opened() -> TractStore:
+        options = Options(TractConfig(), COUNTER, clock=lambda: now)
+        return TractStore(await Runtime.open(str(db_path), options))
+
+    async with await opened() as store:
+        stream = store.tract("agent").stream()
+        await stream.__aenter__()
+        await stream.write("what came")
+    async with await opened() as store:
+        [left] = await store.recover_streams()
+
+        assert left.started_at == left.touched_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute("UPDATE spool SET owner = ?", (owner(host="another"),))
+        connection.commit()
+    async with await opened() as store:
+        now += PATIENCE
+        assert await store.recover_streams() == []
+        now += 1
+        assert [left.text for left in await store.recover_streams()] == ["what came"]
+
+
 async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         assert await store.recover_streams() == []
@@ -244,6 +273,13 @@ async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
 
 def owner(**changed: Any) -> str:
     return json.dumps({**json.loads(current_owner()), **changed})
+
+
+def test_an_owner_names_neither_the_machine_nor_its_boot() -> None:
+    told = json.loads(current_owner())
+
+    assert set(told) == {"pid", "started", "host"}
+    assert re.fullmatch("[0-9a-f]{16}", told["host"])
 
 
 def test_this_process_lives() -> None:

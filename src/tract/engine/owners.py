@@ -1,11 +1,13 @@
 """Whose a stream is, and whether its owner still lives.
 
 An owner is a process: its number, when it began and the host that it runs on, so that neither a
-number that was given to another process nor one of another container is taken for it.
+number that was given to another process nor one of another container is taken for it. The host
+is stored as a digest: it is only ever compared, and a file that is passed on tells no machine's name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -73,7 +75,11 @@ def _stat(pid: int) -> tuple[str, str] | None:
 
 
 def _host() -> str:
-    """Return what names this boot of this machine and the processes that can be seen here."""
+    """Return a digest of what names this boot of this machine and the processes seen here."""
+    return hashlib.sha256(_named_host().encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _named_host() -> str:
     boot = _text("/proc/sys/kernel/random/boot_id")
     if boot is None:
         return f"{platform.system()} {platform.node()}"

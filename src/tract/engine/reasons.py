@@ -1,51 +1,36 @@
-"""Why a stream was left, in words that may be kept."""
+"""Why a stream was left before its end: the kind of the interruption, and nothing else.
+
+An exception's text may hold addresses, paths, prompts and keys, and what names a task tells
+where the program runs. The caller has the exception itself.
+"""
 
 from __future__ import annotations
 
-import re
+import asyncio
+from typing import Final
 
-from tract.formats.assembly import mended
+__all__ = ["CLOSED", "INCOMPLETE", "RECOVERED", "reason_of"]
 
-__all__ = ["reason_of", "without_secrets"]
-
-_LONGEST = 300
-_SCHEME = r"(?:bearer|basic|digest|token|negotiate|api-?key)\s+"
-_VALUE = rf"""(?:b?"[^"]*"?|b?'[^']*'?|(?:{_SCHEME})?[^\s,;&'"]+)"""
-_SECRETS = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s,;'\"]+"), r"\1 ***"),
-    (
-        re.compile(
-            r"(?i)([\w-]*"
-            r"(?:api[-_ ]?key|token|secret|password|passwd|pwd|authorization|credential|cookie)"
-            rf"[\w-]*[\"']?\s*(?:provided)?\s*[=:]\s*){_VALUE}"
-        ),
-        r"\1***",
-    ),
-    (re.compile(r"(?i)([?&](?:key|sig|signature|auth)=)[^\s&'\"]+"), r"\1***"),
-    (re.compile(r"\beyJ[\w-]+(?:\.[\w-]+)*"), "***"),
-    (re.compile(r"(?i)\b(?:sk|pk|rk|ghp|gho|xai|gsk|hf|AIza|AKIA)[-_]?[\w*-]{8,}"), "***"),
-    (re.compile(r"(?<=://)[^\s/@]+@"), "***@"),
-    (re.compile(r"\b(?=[\w+-]*[0-9])(?=[\w+-]*[A-Za-z])[\w+-]{32,}={0,2}"), "***"),
-)
+CLOSED: Final = "closed"
+"""The reader stopped, or closed or dropped the stream."""
+INCOMPLETE: Final = "incomplete"
+"""The response ended without a finish reason."""
+RECOVERED: Final = "recovered"
+"""It was found in the spool: its process was killed, or its store closed, before it ended."""
+_CANCELLED: Final = "cancelled"
+_LONGEST = 100
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error's name and text, shortened and without what looks like a secret."""
-    text = " ".join(without_secrets(_text(error)).split())
-    name = type(error).__name__
-    return f"{name}: {text}" if text else name
+    """Return the kind of interruption that *error* is."""
+    if isinstance(error, asyncio.CancelledError):
+        return _CANCELLED
+    if isinstance(error, GeneratorExit):
+        return CLOSED
+    return f"error: {_class_name(type(error))}"
 
 
-def without_secrets(text: str) -> str:
-    """Return *text*, shortened, with `***` for keys, tokens and passwords as far as they show."""
-    text = text[: 4 * _LONGEST]
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return mended(str(error))
-    except Exception:  # whatever a foreign class raises
-        return ""
+def _class_name(kind: type[BaseException]) -> str:
+    """Return the name of the first class with a plain one; a class made at run time may have any."""
+    names = (parent.__name__ for parent in kind.__mro__)
+    return next(name for name in names if name.isidentifier() and len(name) <= _LONGEST)
