@@ -41,6 +41,19 @@ async def test_tract_ids_are_those_with_commits_sorted(db_path: Path) -> None:
         assert await store.tract_ids() == ["a", "b", "c"]
 
 
+async def test_a_tract_whose_branches_were_deleted_is_still_listed(db_path: Path) -> None:
+    async with TractStore.open(db_path) as store:
+        for name in ("a", "b", "c"):
+            await store.tract(name).user("x")
+        for name in ("b", "c"):
+            await store.tract(name, branch="other").delete_branch("main", force=True)
+
+        assert await store.tract("b").branches() == []
+        assert await store.tract_ids() == ["a", "b", "c"]
+    async with TractStore.open(db_path) as store:
+        assert await store.tract_ids() == ["a", "b", "c"]
+
+
 async def test_a_handle_costs_no_trip_until_it_is_used() -> None:
     async with TractStore.open() as store:
         before = store._runtime.database.trips

@@ -100,7 +100,10 @@ class TractStore:
         return AsyncTract(self._runtime, tract_id, branch)
 
     async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, sorted."""
+        """Return the ids of all tracts that have commits, sorted.
+
+        A tract whose branches were all deleted is among them: its commits are kept.
+        """
         with self._runtime.gate.call():
             return await self._runtime.refs.tract_ids()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from functools import partial
 
 import pytest
 
@@ -21,15 +23,34 @@ from tract import (
     HeadMovedError,
     TokenUsage,
 )
+from tract.storage import statements as sql
 from tract.storage.database import Database
 from tract.storage.repositories import (
     CommitDraft,
     Located,
     Position,
 )
+from tract.storage.statement import Statement
 
 MALFORMED = ["", "zz", "0" * 63, "0" * 65, "\u0660" * 64, "0 " * 32, "\ud800" * 64]
 UNKNOWN = "0" * 64
+
+
+def steps_of(statement: Statement, connection: sqlite3.Connection) -> int:
+    """Return how many instructions of SQLite's machine a statement takes."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection.set_progress_handler(count, 1)
+    try:
+        statement.all(connection)
+    finally:
+        connection.set_progress_handler(None, 1)
+    return steps
 
 
 async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositories) -> None:
@@ -294,6 +315,22 @@ async def test_usage_of_another_head_or_of_none_is_refused(store: Repositories) 
 
     with pytest.raises(HeadMovedError):
         await store.usages.record(MAIN, TokenUsage(1), "{}", head_hash=first)
+
+
+async def test_listing_tracts_reads_no_more_where_they_hold_more(
+    store: Repositories, database: Database
+) -> None:
+    async def steps() -> int:
+        return await database.read(partial(steps_of, sql.TRACT_IDS))
+
+    await say(store, MAIN, "a")
+    await say(store, OTHER_TRACT, "a")
+    few = await steps()
+    await say(store, MAIN, *map(str, range(300)))
+    many = await steps()
+
+    assert await store.refs.tract_ids() == ["agent", "rival"]
+    assert many == few
 
 
 async def test_heads_and_tracts_are_listed_sorted(store: Repositories) -> None:

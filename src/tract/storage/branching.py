@@ -14,7 +14,7 @@ from tract.storage.rows import sound
 from tract.storage.tips import is_in_place
 from tract.storage.walk import Place, find_place, is_reached, newest_first
 
-__all__ = ["is_kept", "list_refs", "misplaced", "moves"]
+__all__ = ["is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
 
 
 _CREATED = "create"
@@ -132,3 +132,8 @@ def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> lis
 
 def _hex(key: bytes | None) -> str | None:
     return None if key is None else key.hex()
+
+
+def tract_ids(connection: sqlite3.Connection) -> list[str]:
+    """Return the ids of all tracts that have commits, sorted; see `RefRepository.tract_ids`."""
+    return sorted(row[0] for row in sql.TRACT_IDS.all(connection))

@@ -412,7 +412,7 @@ class RefRepository(ABC):
 
     @abstractmethod
     async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, sorted."""
+        """Return the ids of all tracts that have commits, on whichever branch or on none, sorted."""
 
 
 class ArrivalRepository(ABC):

@@ -360,7 +360,7 @@ class SqliteRefRepository(RefRepository):
         return [hash_of(row[0]) for row in rows]
 
     async def tract_ids(self) -> list[str]:
-        return [row[0] for row in await self._database.read(sql.TRACT_IDS.all)]
+        return await self._database.read(branching.tract_ids)
 
 
 class SqliteArrivalRepository(ArrivalRepository):

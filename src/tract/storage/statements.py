@@ -6,6 +6,7 @@ Parameters are given by name; hashes go in and come out as bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import Select, bindparam, column, delete, func, select, table, update
 from sqlalchemy.dialects.sqlite import insert
@@ -72,6 +73,16 @@ SET_META = Statement(
 )
 
 
+def _tract_ids() -> Select[Any]:
+    """Look each tract's successor up in the index, which reads one entry a tract, not every commit."""
+    found = select(func.min(commits.c.tract_id).label("tract_id")).cte("found", recursive=True)
+    following = select(func.min(commits.c.tract_id)).where(commits.c.tract_id > found.c.tract_id)
+    found = found.union_all(
+        select(following.scalar_subquery()).where(found.c.tract_id.is_not(None))
+    )
+    return select(found.c.tract_id).where(found.c.tract_id.is_not(None))
+
+
 def _last_time() -> Select[int]:
     return select(commits.c.created_at).where(_tract).order_by(commits.c.created_at.desc()).limit(1)
 
@@ -134,7 +145,7 @@ HAS_INDEX = Statement(
         .where(column("type") == "index", column("name") == bindparam("name"))
     )
 )
-TRACT_IDS = Statement(lambda: select(refs.c.tract_id).distinct().order_by(refs.c.tract_id))
+TRACT_IDS = Statement(_tract_ids)
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(
