@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
 MISSING = object()
-ORDERING = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+ORDERING: dict[str, Callable[[Any, Any], Any]] = {
+    ">": operator.gt,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+}
 
 
 class Query(NamedTuple):
@@ -29,7 +36,7 @@ def satisfies(config: dict[str, Any] | None, query: Query) -> bool:
     if query.operator in ORDERING:
         if _kind(found) != _kind(query.value):
             return False
-        return bool(ORDERING[query.operator](_comparable(found), _comparable(query.value)))
+        return bool(ORDERING[query.operator](found, query.value))
     values = query.value if query.operator in ("in", "not in") else [query.value]
     equal = any(_equal(found, value) for value in values)
     return equal if query.operator in ("=", "in") else not equal
@@ -54,21 +61,11 @@ def _kind(value: Any) -> str:
     return {str: "string", type(None): "null", dict: "object"}.get(type(value), "array")
 
 
-def _comparable(value: Any) -> Any:
-    """Integers that do not fit into 64 bits are as good as the nearest double."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        try:
-            return float(value)
-        except OverflowError:
-            return float("inf") if value > 0 else float("-inf")
-    return value
-
-
 def _equal(found: Any, value: Any) -> bool:
     if _kind(found) != _kind(value):
         return False
     if _kind(found) == "number":
-        return bool(_comparable(found) == _comparable(value))
+        return bool(found == value)
     return _text(found) == _text(value)
 
 
@@ -84,18 +81,24 @@ KEYS: list[str] = [
 TEXTS: list[str] = [
     *("", "a", "high", "1", "1.0", "true", "null", "[1]", "{}", '"a"', "%", "_", "'", '"', "\\"),
     *("\0", "a\0", "a\0b", "a\1", "a\1\1", "a\1\2", "\1", "a\2", "a\\u0000", "a\\u0001", "\n"),
-    *("\x7f", "é", "\ud7ff", "\ue000", "\U0001f600", "?", "[?,?]"),
+    *("\x7f", "\x7f0", "\x7f3n", "é", "\ud7ff", "\ue000", "\U0001f600", "?", "[?,?]"),
 ]
 NUMBERS: list[int | float] = [
     *(0, 0.0, -0.0, 1, 1.0, -1, 2, 0.1, 0.3, 0.30000000000000004, 0.7, 1e22, 10**22, 1e308, -1e308),
     *(5e-324, 2**53, 2**53 + 1, float(2**53), 2**63 - 1, 2**63, float(2**63), -(2**63), 2**64),
-    *(-(2**64), 10**30, 10**400, -(10**400)),
+    *(2**53 - 1, 2**63 - 2, 2**63 + 1, 2**63 + 1025, -(2**63) - 1, -(2**63) + 1, float(-(2**63))),
+    *(2**64 - 1, 2**64 + 1, -(2**64), -(2**64) - 1, float(2**64), 10**30, 10**30 + 1, 1e30),
+    *(int(1e308), int(1e308) + 1, 2**1024 - 1, 2**1024, 10**400, 10**400 + 1, -(10**400)),
+    *(1.7976931348623157e308, -1.7976931348623157e308, math.nextafter(2.0**63, 0)),
 ]
 
 keys = st.sampled_from(KEYS) | st.text(max_size=3)
 numbers = (
     st.sampled_from(NUMBERS)
     | st.integers(-(2**70), 2**70)
+    | st.integers(-3, 3).flatmap(
+        lambda near: st.sampled_from([2**53, 2**63, 2**64]).map(near.__add__)
+    )
     | st.floats(allow_nan=False, allow_infinity=False)
 )
 texts = st.sampled_from(TEXTS) | st.text(max_size=3)

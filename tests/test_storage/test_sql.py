@@ -49,6 +49,7 @@ ALLOWED = {
     ),
     Place("storage/config_index.py", "narrowed", "op"): "an operator out of a table of ours",
     Place("storage/conditions.py", "_holds", "op"): "an operator that `config_condition` knows",
+    Place("storage/conditions.py", "_ordered", "op"): "the same",
 }
 
 

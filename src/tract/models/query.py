@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,10 +16,12 @@ __all__ = [
     "ConfigCondition",
     "ConfigField",
     "ConfigPath",
+    "LargeNumber",
     "Operand",
     "OperandKind",
     "config_condition",
     "config_path",
+    "double_json",
     "field_repr",
 ]
 
@@ -47,18 +50,38 @@ class OperandKind(StrEnum):
     OBJECT = "object"
 
 
+class LargeNumber(NamedTuple):
+    """An integer beyond those that doubles hold exactly, in JSON, and the doubles around it.
+
+    `floor` is the largest double that is not above it, `ceiling` the smallest that is not below;
+    they are one where it is a double itself, and beyond all doubles one of them is infinite.
+    """
+
+    digits: str
+    floor: str
+    ceiling: str
+
+    @property
+    def is_double(self) -> bool:
+        """Whether a double equals the number."""
+        return self.floor == self.ceiling
+
+    @property
+    def fits_64_bits(self) -> bool:
+        """Whether it lies between -(2**63) and 2**63, both excluded."""
+        return abs(int(self.digits)) < 2**63
+
+
 class Operand(NamedTuple):
     """A value to compare with: its canonical JSON and, if it is a string, the string.
 
-    `exact` has the digits of a number too large for every integer near it to be a double, and
-    `is_double` tells whether it is one itself.
+    `large` is given for a number so large that not every integer near it is a double.
     """
 
     kind: OperandKind
     json: str
     text: str = ""
-    exact: str | None = None
-    is_double: bool = True
+    large: LargeNumber | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -192,15 +215,23 @@ def _operand(operator: str, value: Any) -> Operand:
             "Use '=', '!=', 'in' or 'not in'."
         )
     if kind is OperandKind.NUMBER and abs(value) >= _LARGE:
-        return Operand(kind, text, "", str(int(value)), _is_double(value))
+        return Operand(kind, text, "", _large(value))
     return Operand(kind, text, value if kind is OperandKind.TEXT else "")
 
 
-def _is_double(value: int | float) -> bool:
+def _large(value: int | float) -> LargeNumber:
     try:
-        return float(value) == value
+        near = float(value)
     except OverflowError:
-        return False
+        near = math.inf if value > 0 else -math.inf
+    floor = near if near <= value else math.nextafter(near, -math.inf)
+    ceiling = near if near >= value else math.nextafter(near, math.inf)
+    return LargeNumber(str(int(value)), double_json(floor), double_json(ceiling))
+
+
+def double_json(number: float) -> str:
+    """Return a double as configs hold it; of an infinity a number that is read as one."""
+    return repr(number).replace("inf", "9e999")
 
 
 def _kind(value: Any) -> OperandKind:

@@ -4,11 +4,13 @@ The functions: https://www.sqlite.org/json1.html. They have changed over the yea
 used here gives the same answers from 3.40 to 3.54:
 
 - Numbers are read from JSON on both sides. Releases differ in how they round, so a bound
-  double does not always equal the same number in a config.
+  double does not always equal the same number in a config. Beyond 64 bits all of them read integers
+  as doubles, so large ones are compared by their digits, which are had as text.
 - Releases before 3.45 cut strings off at a NUL, and later ones take a key that goes on with one
   for the shorter key, so NUL is replaced before reading; see `_nul_free`.
 - Escapes in a path's labels were once compared as written, later decoded, and a quote could
-  not stand in a label before 3.48; keys that JSON escapes are looked for among all keys.
+  not stand in a label before 3.48; for keys that JSON escapes, the whole text and the path are
+  first rewritten so that there are no escapes in them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Select,
     and_,
     bindparam,
     case,
@@ -31,10 +32,10 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    tuple_,
     type_coerce,
 )
 
-from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.config_index import narrowed
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
@@ -44,12 +45,17 @@ from tract.storage.statements import RECORDS
 
 __all__ = ["matching"]
 
-_REWRITES = (("\\\\", "\\u005c"), ("\\u0001", "\\u0001\\u0002"), ("\\u0000", "\\u0001\\u0001"))
+_Rewrites = Sequence[tuple[str, str]]
+_REWRITES: _Rewrites = (
+    ("\\\\", "\\u005c"),
+    ("\\u0001", "\\u0001\\u0002"),
+    ("\\u0000", "\\u0001\\u0001"),
+)
 """Applied to JSON text in this order; after the first, a backslash always begins an escape."""
 
-
-_MAX_WALKED = 60
-"""SQLite joins 64 tables at most."""
+_UNESCAPED: _Rewrites = (("\x7f", "\x7f0"), ("\\\\", "\x7f1"), ('\\"', "\x7f2"), ("\\", "\x7f3"))
+"""Applied to JSON text in this order, they leave neither a backslash nor a quote inside a string."""
+_ESCAPED: _Rewrites = tuple((new, old) for old, new in reversed(_UNESCAPED))
 
 _REMEMBERED = 128
 _REMEMBERED_CONDITIONS = 8
@@ -62,13 +68,13 @@ class _Field(NamedTuple):
 
     `type` is its JSON type, NULL where the field is not there. `value` is for numbers and
     strings; `nested` for lists and objects, the JSON text after `_REWRITES`; `text` is a number's
-    JSON text, twice in an array, which is how SQLite tells it unread; None where it cannot.
+    JSON text, twice in an array, which is how SQLite tells it unread.
     """
 
     type: ColumnElement[Any]
     value: ColumnElement[Any]
     nested: ColumnElement[Any]
-    text: ColumnElement[Any] | None
+    text: ColumnElement[Any]
 
 
 def matching(
@@ -130,7 +136,7 @@ def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
         return and_(not_(_equals_any(field, condition.operands)), field.type.is_not(None))
     operand = condition.operands[0]
     if operand.kind is OperandKind.NUMBER:
-        return _number(field, field.value.op(operator)(_parsed(operand.json)))
+        return _ordered(field, operator, operand)
     return _typed(field, "text", field.value.op(operator)(literal(_nul_free(operand.text))))
 
 
@@ -147,31 +153,63 @@ def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> Co
     if kind is OperandKind.LITERAL:  # JSON's literals are also what json_type calls them
         return _one_of(field.type, *dict.fromkeys(texts))
     if kind is OperandKind.NUMBER:
-        small = [operand.json for operand in operands if operand.exact is None]
-        large = [_equals_large(field, operand) for operand in operands if operand.exact]
-        return or_(
-            false(), *large, *([_number(field, _is_in(field.value, small))] if small else ())
-        )
+        return _equals_number(field, operands)
     if kind is OperandKind.TEXT:
         plain = [json.dumps(_nul_free(operand.text)) for operand in operands]
         return _typed(field, "text", _is_in(field.value, plain))
-    nested = [json.dumps(_rewritten(text)) for text in texts]
+    nested = [json.dumps(_rewritten(text, _REWRITES)) for text in texts]
     return _typed(field, kind.value, _is_in(field.nested, nested))
 
 
-def _equals_large(field: _Field, operand: Operand) -> ColumnElement[bool]:
-    """Compare by digits: beyond 64 bits SQLite reads integers as doubles."""
-    if field.text is None:
-        return _number(field, field.value == _parsed(operand.json))
-    as_integer = and_(
-        field.type == literal("integer"),
-        field.text == literal(f"[{operand.exact},{operand.exact}]"),
-    )
-    if not operand.is_double:
-        return as_integer
+def _equals_number(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    read: list[str] = []
+    doubles: list[str] = []
+    digits: list[str] = []
+    for operand in operands:
+        large = operand.large
+        if large is None:
+            read.append(operand.json)
+            continue
+        (read if large.fits_64_bits else digits).append(large.digits)
+        if large.is_double:
+            doubles.append(large.floor)
+    twice = [json.dumps(_twice(number)) for number in digits]
     return or_(
-        as_integer, and_(field.type == literal("real"), field.value == _parsed(operand.json))
+        false(),
+        *([_number(field, _is_in(field.value, read))] if read else ()),
+        *([_typed(field, "real", _is_in(field.value, doubles))] if doubles else ()),
+        *([_typed(field, "integer", _is_in(field.text, twice))] if twice else ()),
     )
+
+
+def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bool]:
+    """Return whether the field is a number before or after *operand*, by their exact values."""
+    large = operand.large
+    if large is None or large.fits_64_bits:  # what is read as a double then lies far enough away
+        given = operand.json if large is None else large.digits
+        return _number(field, field.value.op(operator)(_parsed(given)))
+    bound = large.ceiling if operator in ("<", ">=") else large.floor
+    return or_(
+        _typed(field, "real", field.value.op(operator)(_parsed(bound))),
+        _typed(field, "integer", _digits_ordered(field.text, operator, large.digits)),
+    )
+
+
+def _digits_ordered(text: ColumnElement[Any], operator: str, digits: str) -> ColumnElement[bool]:
+    """Compare integers by sign, then by length, then digit by digit; *text* has one twice."""
+    its_text = _twice(digits)
+    size = tuple_(func.length(text), text)
+    its_size = tuple_(literal(len(its_text)), literal(its_text))
+    negative = func.substr(text, 2, 1) == literal("-")
+    if digits.startswith("-"):
+        after, before = or_(not_(negative), size < its_size), and_(negative, size > its_size)
+    else:
+        after, before = and_(not_(negative), size > its_size), or_(negative, size < its_size)
+    return {"<": before, "<=": not_(after), ">": after, ">=": not_(before)}[operator]
+
+
+def _twice(digits: str) -> str:
+    return f"[{digits},{digits}]"
 
 
 def _is_in(value: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
@@ -206,71 +244,44 @@ def _nul_free(text: str) -> str:
     return text.replace("\1", "\1\2").replace("\0", "\1\1")
 
 
-def _rewritten(text: str) -> str:
-    for old, new in _REWRITES:
+def _rewritten(text: str, rewrites: _Rewrites) -> str:
+    for old, new in rewrites:
         text = text.replace(old, new)
     return text
 
 
-def _rewritten_config() -> ColumnElement[Any]:
-    text: ColumnElement[Any] = CONFIG
-    for old, new in _REWRITES:
+def _rewritten_in_sql(text: ColumnElement[Any], rewrites: _Rewrites) -> ColumnElement[Any]:
+    for old, new in rewrites:
         text = func.replace(text, literal(old), literal(new))
     return text
 
 
-def _field(path: tuple[str | int, ...]) -> _Field:
-    if any(is_escaped(part) for part in path):
-        return _walked(path)
-    given = literal(json_path(path))
+def _field(path: ConfigPath) -> _Field:
+    escaped = [json.dumps(part, ensure_ascii=False) for part in path if is_escaped(part)]
+    if not escaped:
+        return _field_in(CONFIG, literal(json_path(path)))
+    may_be_there = func.instr(CONFIG, literal(escaped[-1])) > 0  # few configs have such a key
+    unescaped = case((may_be_there, _rewritten_in_sql(CONFIG, _UNESCAPED)), else_=literal("[]"))
+    given = literal(json_path(map(_unescaped, path)))
+    # the field's own JSON, and with it all its escapes: twice in an array, null where it is not there
+    found = _rewritten_in_sql(func.json_extract(unescaped, given, given), _ESCAPED)
+    return _field_in(found, literal("$[0]"))._replace(type=func.json_type(unescaped, given))
+
+
+def _field_in(text: ColumnElement[Any], path: ColumnElement[str]) -> _Field:
+    rewritten = _rewritten_in_sql(text, _REWRITES)
     # few configs have these characters, and the others are read as they are
-    nul_free = case((func.instr(CONFIG, literal("\\u000")) > 0, _rewritten_config()), else_=CONFIG)
+    nul_free = case((func.instr(text, literal("\\u000")) > 0, rewritten), else_=text)
     return _Field(
-        func.json_type(nul_free, given),
-        func.json_extract(nul_free, given),
-        func.json_extract(_rewritten_config(), given),
-        func.json_extract(nul_free, given, given),
+        func.json_type(nul_free, path),
+        func.json_extract(nul_free, path),
+        func.json_extract(rewritten, path),
+        func.json_extract(nul_free, path, path),
     )
 
 
-def _walked(path: tuple[str | int, ...]) -> _Field:
-    """Return the field by comparing keys where a key has no portable label."""
-    if sum(map(is_escaped, path)) > _MAX_WALKED:
-        raise QueryError(
-            f"Malformed field: more than {_MAX_WALKED} of its keys have quotes, backslashes or "
-            "control characters, which is more than SQLite can search through."
-        )
-    container = _rewritten_config()
-    query: Select[Any] = select()
-    plain: list[str | int] = []
-    for depth, part in enumerate(path):
-        if not is_escaped(part) and depth < len(path) - 1:
-            plain.append(part)
-            continue
-        items = func.json_each(*_container_at(container, plain))
-        level = items.table_valued("key", "value", "type", name=f"level{depth}")
-        key = _nul_free(part) if isinstance(part, str) else part
-        query = query.select_from(level).where(level.c.key == literal(key))
-        container = case((_is_nested(level.c.type), level.c.value), else_=literal("[]"))
-        plain = []
-    kind, value = (
-        query.add_columns(expression).limit(1).scalar_subquery()
-        for expression in (level.c.type, level.c.value)
-    )
-    return _Field(kind, value, value, None)
-
-
-def _container_at(
-    container: ColumnElement[Any], plain: Sequence[str | int]
-) -> tuple[ColumnElement[Any], ...]:
-    """Return the arguments with which json_each gives the items at a path, none of a scalar."""
-    if not plain:
-        return (container,)
-    path = literal(json_path(plain))
-    # of a scalar, json_each gives the scalar itself, since 3.45 with the path's last key
-    nested = _is_nested(func.json_type(container, path))
-    return case((nested, container), else_=literal("[]")), path
-
-
-def _is_nested(kind: ColumnElement[Any]) -> ColumnElement[bool]:
-    return _one_of(kind, "object", "array")
+def _unescaped(part: str | int) -> str | int:
+    """Return a path's part as it stands in JSON text after `_UNESCAPED`."""
+    if isinstance(part, int):
+        return part
+    return _rewritten(json.dumps(part, ensure_ascii=False)[1:-1], _UNESCAPED)

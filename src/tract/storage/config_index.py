@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, func, literal, literal_column, select
 from sqlalchemy.dialects import sqlite
 
 from tract.exceptions import QueryError
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
+from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
 from tract.storage import statements as sql
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
 
@@ -26,6 +25,7 @@ __all__ = ["create_config_index", "has_config_index", "narrowed"]
 
 _LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
 _NOT_STRICT = {"=": "=", ">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
+_MARGIN = 2.0**-40
 
 
 def create_config_index(connection: sqlite3.Connection, path: ConfigPath) -> None:
@@ -59,21 +59,38 @@ def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
     if not all(map(_is_indexed, condition.operands)):
         return None
     extracted = _extracted(condition.path)
-    if condition.operator == "in":
-        values: Select[Any] = select(
-            func.json_each(_array(condition.operands)).table_valued("value").c.value
-        )
+    operand = condition.operands[0]
+    if condition.operator == "in" or (condition.operator == "=" and operand.large):
+        readings = [text for operand in condition.operands for text in _readings(operand)]
+        array = literal(f"[{','.join(readings)}]")
+        values: Select[Any] = select(func.json_each(array).table_valued("value").c.value)
         return extracted.in_(values)
     operator = _NOT_STRICT.get(condition.operator)
     if operator is None:
         return None
     # Strings are cut off at a NUL by some releases; not to be strict keeps those in.
-    value = func.json_extract(_array(condition.operands), literal("$[0]"))
+    value = func.json_extract(literal(f"[{_bound(operator, operand)}]"), literal("$[0]"))
     return extracted.op(operator, is_comparison=True)(value)
 
 
-def _array(operands: Sequence[Operand]) -> ColumnElement[Any]:
-    return literal(f"[{','.join(operand.json for operand in operands)}]")
+def _readings(operand: Operand) -> list[str]:
+    """Return the JSON texts of what equals an operand, which may be read as other doubles."""
+    large = operand.large
+    return [operand.json] if large is None else [large.digits, large.floor]
+
+
+def _bound(operator: str, operand: Operand) -> str:
+    """Return the JSON text from which on values may be before or after an operand.
+
+    A large integer is read as a double near it, hence with a margin.
+    """
+    if operand.large is None:
+        return operand.json
+    if operator == ">=":
+        floor = float(operand.large.floor)
+        return double_json(floor - abs(floor) * _MARGIN)
+    ceiling = float(operand.large.ceiling)
+    return double_json(ceiling + abs(ceiling) * _MARGIN)
 
 
 def _is_indexed(operand: Operand) -> bool:
