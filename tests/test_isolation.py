@@ -479,7 +479,7 @@ CALLS: dict[str, list[Call | Refused]] = {
 HARMLESS = {
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
-    *("priority", "usage", "options", "as_"),
+    *("priority", "usage", "options", "as_", "redact"),
     # what is looked for, and how it is shown; no value of these names a commit
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
     *("value", "as_", "order", "resets"),

@@ -161,6 +161,7 @@ COMMIT_KEYWORDS = [
     ("edit_target", KEYWORD, None),
     ("metadata", KEYWORD, None),
     ("generation_config", KEYWORD, None),
+    ("redact", KEYWORD, True),
 ]
 EXPECTED_HEAD = ("expected_head", KEYWORD, UNSET)
 STORE_OPTIONS = [
@@ -183,6 +184,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("metadata", KEYWORD, None),
             ("message", KEYWORD, None),
             ("on_interrupt", KEYWORD, "keep"),
+            ("redact", KEYWORD, True),
             EXPECTED_HEAD,
         ],
     ),
@@ -232,7 +234,14 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("limit", KEYWORD, None),
         ],
     ),
-    (AsyncTract.record_usage, [("usage", POSITIONAL, REQUIRED), ("head_hash", KEYWORD, UNSET)]),
+    (
+        AsyncTract.record_usage,
+        [
+            ("usage", POSITIONAL, REQUIRED),
+            ("head_hash", KEYWORD, UNSET),
+            ("redact", KEYWORD, True),
+        ],
+    ),
     (
         AsyncTract.register_content_type,
         [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],

@@ -1,4 +1,4 @@
-"""Secrets stay out: what stands at a key that names a credential never reaches the store."""
+"""Secrets stay out: a string at a key that names a credential never reaches the store."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from tract import (
@@ -29,6 +31,7 @@ from tract import (
     TractConfig,
     TractStore,
 )
+from tract.canonical import canonical_json
 from tract.redaction import DEFAULT_REDACT_KEYS, REDACTED, Redactor, folded
 
 EDIT = CommitOperation.EDIT
@@ -94,8 +97,11 @@ def without(config: dict[str, Any]) -> dict[str, Any]:
         **config,
         "api_key": REDACTED,
         "extra_headers": {"Authorization": REDACTED, "X-Trace": "7"},
-        "tools": [{"name": "search", "auth": REDACTED}, [{"jwt": REDACTED}]],
-        "credentials": REDACTED,
+        "tools": [
+            {"name": "search", "auth": {"user": REDACTED, "password": REDACTED}},
+            [{"jwt": REDACTED}],
+        ],
+        "credentials": {"nested": {"list": [REDACTED]}},
     }
 
 
@@ -209,14 +215,314 @@ async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted(
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", 5, SecretStr(SECRET), lambda: SECRET, math.nan, [object()]],
-    ids=["none", "empty", "number", "secret", "function", "nan", "objects"],
+    [SecretStr(SECRET), lambda: SECRET, object(), b"x"],
+    ids=["secret", "function", "object", "bytes"],
 )
-async def test_whatever_stands_at_such_a_key_is_redacted(tract: AsyncTract, value: Any) -> None:
-    """Values that JSON cannot hold among them: clients wrap their keys, or take functions."""
-    info = await tract.commit(SAID, generation_config={"api_key": value})
+async def test_what_json_cannot_hold_is_redacted_at_such_a_key(
+    tract: AsyncTract, value: Any
+) -> None:
+    """Clients wrap their keys, or take functions that return them."""
+    info = await tract.commit(SAID, generation_config={"api_key": value, "api_keys": [value]})
 
-    assert info.generation_config == {"api_key": REDACTED}
+    assert info.generation_config == {"api_key": REDACTED, "api_keys": [REDACTED]}
+
+
+async def test_strings_are_secrets_at_every_depth_below_such_a_key(tract: AsyncTract) -> None:
+    given = {"user": "me", "expires_in": 3600, "renew": True, "scopes": ["a", ["b", 1.5, None]]}
+    info = await tract.commit(SAID, metadata={"credentials": given})
+
+    assert info.metadata == {
+        "credentials": {
+            "user": REDACTED,
+            "expires_in": 3600,
+            "renew": True,
+            "scopes": [REDACTED, [REDACTED, 1.5, None]],
+        }
+    }
+
+
+# what is kept
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", 5, 0.5, True, [], {}, [1, None], {"max_age": 60}], ids=repr
+)
+async def test_what_is_no_string_is_a_parameter_whatever_its_key(
+    tract: AsyncTract, value: Any
+) -> None:
+    given = {
+        "api_key": value,
+        "num_cookies": 3,
+        "require_password": True,
+        "logit": [{"jwt": value}],
+    }
+    info = await tract.commit(SAID, generation_config=given, metadata=given)
+
+    assert info.generation_config == info.metadata == given
+
+
+PARAMETERS = {
+    "type": "object",
+    "title": "Login",
+    "properties": {
+        "user": {"type": "string"},
+        "password": {"type": "string", "minLength": 8, "default": "hunter2", "x-ui": "masked"},
+        "auth": {"enum": ["basic", "oauth"], "description": "How to log in."},
+        "credentials": {"anyOf": [{"$ref": "#/$defs/Key"}, {"type": "null"}], "default": None},
+        "secret": {"description": "Any value."},
+        "cookies": {"type": ["array", "null"], "items": {"type": "string"}, "examples": [["a=b"]]},
+        "cookie": True,
+    },
+    "required": ["password"],
+    "dependentRequired": {"password": ["user"]},
+    "$defs": {"Key": {"type": "object", "properties": {"api_key": {"const": "demo"}}}},
+    "examples": [{"user": "ann", "password": "hunter2"}],
+}
+SCHEMAS: dict[str, Any] = {
+    "Chat Completions": {
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "set_password", "strict": True, "parameters": PARAMETERS},
+            }
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "set_password"}},
+    },
+    "Responses": {"tools": [{"type": "function", "name": "log_in", "parameters": PARAMETERS}]},
+    "Anthropic": {
+        "tools": [
+            {
+                "name": "log_in",
+                "input_schema": PARAMETERS,
+                "input_examples": [{"user": "ann", "password": "hunter2"}],
+            }
+        ]
+    },
+    "structured output": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "credentials", "strict": True, "schema": PARAMETERS},
+        }
+    },
+    "Gemini": {
+        "response_schema": {
+            "type": "OBJECT",
+            "properties": {"password": {"type": "STRING", "any_of": [{"type": "STRING"}]}},
+            "property_ordering": ["password"],
+        }
+    },
+    "MCP": {
+        "inputSchema": PARAMETERS,
+        "outputSchema": {"patternProperties": {"jwt": {"type": "string"}}},
+    },
+    "at such a key": {
+        "args": {"password": {"type": "string"}, "credentials": {**PARAMETERS, "x-order": ["a"]}}
+    },
+    "of definitions alone": {"definitions": {"password": {"type": "string", "pattern": "^a"}}},
+}
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("name", SCHEMAS)
+async def test_nothing_in_a_json_schema_is_touched(
+    tract: AsyncTract, name: str, large: bool
+) -> None:
+    """Tools take passwords, and structured outputs have them; the call can be made again."""
+    given = {"model": "m", "padding": LARGE if large else [], **SCHEMAS[name]}
+    info = await tract.commit(SAID, generation_config=given, metadata=given)
+
+    assert info.generation_config == info.metadata == given
+
+
+RESEMBLING: dict[str, dict[str, Any]] = {
+    "a server": {"type": "mcp", "server_url": "u", "headers": {"Authorization": SECRET}},
+    "a type and more": {"type": "object", "password": SECRET},
+    "a type and headers": {"type": "object", "headers": {"X-Api-Key": SECRET}},
+    "a type and a value": {"auth": {"type": "string", "value": SECRET}},
+    "properties that are values": {"properties": {"password": SECRET}},
+    "properties that are objects": {"properties": {"db": {"password": SECRET}}},
+    "a value among properties": {"properties": {"a": {"type": "string"}, "api_key": SECRET}},
+    "definitions of values": {"$defs": {"a": {"credentials": {"type": "basic", "token": SECRET}}}},
+    "a key beside properties": {"properties": {"a": {"type": "string"}}, "api_key": SECRET},
+    "parameters of a call": {"parameters": {"api_key": SECRET, "max_new_tokens": 5}},
+    "examples without a schema": {"name": "find", "input_examples": [{"password": SECRET}]},
+    "a key beside a schema": {
+        "name": "find",
+        "input_schema": PARAMETERS,
+        "auth": {"token": SECRET},
+    },
+}
+
+
+@pytest.mark.parametrize("name", RESEMBLING)
+async def test_what_only_resembles_a_schema_keeps_no_secret(tract: AsyncTract, name: str) -> None:
+    given = RESEMBLING[name]
+    info = await tract.commit(SAID, generation_config=given, metadata={"tools": [given]})
+
+    assert REDACTED in str(info.generation_config)
+    assert SECRET not in str(info.generation_config) + str(info.metadata)
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.sampled_from([*CREDENTIALS, *HARMLESS, "type", "properties", "$defs", "items", "enum"])
+JSON = st.recursive(
+    PLAIN | st.sampled_from(["", "s3cret", "object", "string", REDACTED]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=20,
+)
+OBJECTS = st.dictionaries(NAMES, JSON, max_size=4)
+
+
+def redacted(value: Any) -> Any:
+    return json.loads(canonical_json(value, "", Redactor()))
+
+
+def secrets_of(value: Any, *, secret: bool = False) -> list[str]:
+    """Return the strings at and below keys that name credentials, schemas' included."""
+    if isinstance(value, str):
+        return [value] if secret and value else []
+    if isinstance(value, list):
+        return [found for item in value for found in secrets_of(item, secret=secret)]
+    if not isinstance(value, dict):
+        return []
+    return [
+        found
+        for key, item in value.items()
+        for found in secrets_of(item, secret=secret or Redactor().hides(key))
+    ]
+
+
+@given(OBJECTS)
+def test_a_value_without_a_string_below_such_a_key_is_never_changed(value: dict[str, Any]) -> None:
+    if not secrets_of(value):
+        assert redacted(value) == value
+
+
+@given(OBJECTS)
+def test_redacting_twice_is_redacting_once(value: dict[str, Any]) -> None:
+    once = redacted(value)
+
+    assert redacted(once) == once
+
+
+@given(OBJECTS)
+def test_redaction_changes_strings_alone_and_each_into_the_stand_in(value: dict[str, Any]) -> None:
+    def check(before: Any, after: Any) -> None:
+        if isinstance(before, dict):
+            assert before.keys() == after.keys()
+            for key in before:
+                check(before[key], after[key])
+        elif isinstance(before, list):
+            assert len(before) == len(after)
+            for old, new in zip(before, after, strict=True):
+                check(old, new)
+        else:
+            assert after == before or (isinstance(before, str) and after == REDACTED)
+
+    check(value, redacted(value))
+
+
+# commits that are exempt
+
+
+async def recorded(tract: AsyncTract, **options: Any) -> CommitInfo:
+    async def response() -> AsyncIterator[dict[str, Any]]:
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "request": {"api_key": SECRET}}
+        yield {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+        yield {"choices": [], "usage": usage}
+
+    async with tract.record_openai(response(), **options) as recording:
+        async for _ in recording:
+            pass
+    [info] = recording.commits
+    return info
+
+
+async def streamed(tract: AsyncTract, **options: Any) -> CommitInfo:
+    async with tract.stream(**options) as stream:
+        await stream.write("hi")
+    assert stream.commit_info is not None
+    return stream.commit_info
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("way", ["commit", "edit", "batch", "user", "stream", "record"])
+async def test_an_exempt_commit_keeps_what_was_given(
+    tract: AsyncTract, db_path: Path, way: str, large: bool
+) -> None:
+    given = with_secrets(large=large)
+    await tract.user("before")
+    for redact in (False, True, False):
+        options = {"generation_config": given, "metadata": given, "redact": redact}
+        if way == "user":
+            info = await tract.user("hi", **options)  # type: ignore[arg-type]  # made of what is tried
+        elif way == "stream":
+            info = await streamed(tract, **options)
+        elif way == "record":
+            info = await recorded(tract, **options)
+        else:
+            info = await committed(tract, way, options)
+        wanted = given if not redact else without(given)
+        metadata = {**wanted, "finish_reason": "stop"} if way == "record" else wanted
+
+        assert (info.generation_config, info.metadata) == (wanted, metadata)
+    async with AsyncTract.open(db_path, tokenizer=COUNTER, tract_id="agent") as again:
+        assert (await again.compile()).generation_configs[-1] == given
+
+
+async def test_an_exempt_config_is_not_remembered_for_others(tract: AsyncTract) -> None:
+    given = {"api_key": SECRET}
+    for redact in (False, True, False, True):
+        info = await tract.user("hi", generation_config=given, redact=redact)
+
+        assert info.generation_config == ({"api_key": REDACTED} if redact else given)
+
+
+@pytest.mark.parametrize("redact", [False, True])
+async def test_an_exempt_report_of_usage_is_kept_as_it_came(
+    tract: AsyncTract, db_path: Path, redact: bool
+) -> None:
+    await tract.user("hi")
+    report = {"prompt_tokens": 3, "completion_tokens": 4, "request": {"api_key": SECRET}}
+    await tract.record_usage(report, redact=redact)
+    await recorded(tract, redact=redact)
+    with closing(sqlite3.connect(db_path)) as connection:
+        rows = connection.execute("SELECT raw_json FROM usage").fetchall()
+
+    shown = REDACTED if redact else SECRET
+    assert [json.loads(row[0])["request"] for row in rows] == [{"api_key": shown}]
+
+
+async def test_an_exempt_stream_that_is_recovered_is_still_exempt(db_path: Path) -> None:
+    given = with_secrets()
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        stream = store.tract("agent").stream(generation_config=given, redact=False)
+        await stream.__aenter__()
+        await stream.write("half")
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+        [info] = await left.commit()
+
+    assert info.generation_config == given
+
+
+async def test_a_commit_that_is_picked_or_stated_again_keeps_what_was_stored(
+    tract: AsyncTract,
+) -> None:
+    given = with_secrets()
+    first = await tract.user("first")
+    other = await tract.fork("other")
+    options: Any = {"generation_config": given, "redact": False}
+    picked = await other.user("second", metadata=given, **options)
+    await tract.commit(SAID, operation=EDIT, edit_target=first.commit_hash, **options)
+    [info] = await tract.cherry_pick(picked.commit_hash)
+
+    assert (info.generation_config, info.metadata) == (given, given)
+
+    await other.commit(SAID, operation=EDIT, edit_target=first.commit_hash)
+    await tract.merge("other", on_conflict="ours")
+
+    assert (await tract.compile()).generation_configs[0] == given
 
 
 async def test_a_key_of_another_string_class_is_the_string_that_it_is(tract: AsyncTract) -> None:
@@ -283,12 +589,16 @@ async def test_the_default_set_can_be_added_to() -> None:
     assert info.metadata == {"tenant": REDACTED, "api_key": REDACTED}
 
 
-async def test_an_empty_set_switches_it_off() -> None:
-    config = TractConfig(redact_keys=frozenset())
+@pytest.mark.parametrize("nothing", [(), frozenset()], ids=repr)
+async def test_an_empty_set_switches_it_off(nothing: Any) -> None:
+    given = with_secrets()
+    config = TractConfig(redact_keys=nothing)
     async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
-        info = await tract.commit(SAID, metadata=with_secrets())
+        info = await tract.commit(SAID, metadata=given, generation_config=given)
+        last = await streamed(tract, metadata=given, generation_config=given)
 
-    assert info.metadata == with_secrets()
+    for each in (info, last):
+        assert each.metadata == each.generation_config == given
 
 
 async def test_stores_redact_each_by_its_own_set() -> None:

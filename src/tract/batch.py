@@ -82,6 +82,7 @@ class Batch:
         edit_target: str | StagedCommit | None = None,
         metadata: Mapping[str, Any] | None = None,
         generation_config: Mapping[str, Any] | None = None,
+        redact: bool = True,
     ) -> StagedCommit:
         """Stage one commit; the arguments are those of `AsyncTract.commit`.
 
@@ -94,7 +95,7 @@ class Batch:
         """
         self._check_open()
         target = None if edit_target is None else self._target(edit_target)
-        given = Given(content, operation, target, message, metadata, generation_config)
+        given = Given(content, operation, target, message, metadata, generation_config, redact)
         return self._stage(self._runtime.drafts.stage(given))
 
     def annotate(

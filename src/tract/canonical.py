@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from tract.exceptions import ContentValidationError, StoreCorruptError, shown
-from tract.redaction import REDACTED, Redactor
+from tract.redaction import REDACTED, Redactor, kept_keys
 
 __all__ = [
     "MAX_DEPTH",
@@ -59,7 +59,8 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
     Args:
         value: dicts with string keys, lists, tuples, strings, numbers, booleans and None.
         root: what errors call the value itself, the start of their path.
-        redactor: tells the keys whose values are written as `REDACTED`, whatever they are.
+        redactor: tells the keys below which strings are written as `REDACTED`, and so is what JSON
+            cannot hold, such as a client's wrapper of a key. JSON schemas are written as they are.
 
     Raises:
         ContentValidationError: NaN, an infinity, bytes, a datetime or another foreign type, a key
@@ -159,18 +160,20 @@ def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
     return True
 
 
-def _plain(value: Any, depth: int, redactor: Redactor | None) -> Any:
+def _plain(value: Any, depth: int, redactor: Redactor | None, *, secret: bool = False) -> Any:
     """Return a copy of *value* in JSON's own types, with what is secret redacted."""
     kind = type(value)  # `isinstance` would ask the value itself, which may be anything
+    if issubclass(kind, str):
+        return REDACTED if secret and str.__len__(value) else str.__str__(value)
     if kind in _PLAIN:
         return value
-    if issubclass(kind, str):
-        return str.__str__(value)
     if issubclass(kind, int):
         return int.__index__(value)
     if issubclass(kind, float):
         return _finite(float.__float__(value))
     if not issubclass(kind, (dict, list, tuple)):
+        if secret:
+            return REDACTED
         raise _Unstorable(
             f"a {kind.__name__} is no JSON value; convert it to a string, number, list or "
             "object first"
@@ -178,9 +181,11 @@ def _plain(value: Any, depth: int, redactor: Redactor | None) -> Any:
     if depth >= MAX_DEPTH:
         raise _Unstorable(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
     if issubclass(kind, dict):
-        return _plain_dict(value, depth, redactor)
+        return _plain_dict(value, depth, redactor, secret=secret)
     items = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
-    return [_plain_item(index, item, depth, redactor) for index, item in enumerate(items)]
+    return [
+        _plain_item(index, item, depth, redactor, secret=secret) for index, item in enumerate(items)
+    ]
 
 
 def _finite(number: float) -> float:
@@ -189,17 +194,29 @@ def _finite(number: float) -> float:
     return number
 
 
-def _plain_dict(value: Any, depth: int, redactor: Redactor | None) -> dict[str, Any]:
+def _plain_dict(
+    value: Any, depth: int, redactor: Redactor | None, *, secret: bool
+) -> dict[str, Any]:
+    given = {_key(key): item for key, item in _pairs(value)}
+    kept = () if redactor is None else kept_keys(given)
+    secret = secret and not kept
     plain: dict[str, Any] = {}
-    for given, item in _pairs(value):
-        if not issubclass(type(given), str):
-            raise _Unstorable(
-                f"the key {_named(given)} is no string; JSON objects have string keys only"
-            )
-        key = str.__str__(given)
-        hidden = redactor is not None and redactor.hides(key)
-        plain[key] = REDACTED if hidden else _plain_item(key, item, depth, redactor)
+    for key, item in given.items():
+        if key in kept and _is_plain(item, depth + 1, None):
+            plain[key] = item
+            continue
+        inner = None if key in kept else redactor
+        hidden = inner is not None and (secret or inner.hides(key))
+        plain[key] = _plain_item(key, item, depth, inner, secret=hidden)
     return plain
+
+
+def _key(given: object) -> str:
+    if not issubclass(type(given), str):
+        raise _Unstorable(
+            f"the key {_named(given)} is no string; JSON objects have string keys only"
+        )
+    return str.__str__(given)
 
 
 def _named(key: object) -> str:
@@ -217,9 +234,11 @@ def _pairs(value: Any) -> list[tuple[Any, Any]]:
         ) from error
 
 
-def _plain_item(key: str | int, item: Any, depth: int, redactor: Redactor | None) -> Any:
+def _plain_item(
+    key: str | int, item: Any, depth: int, redactor: Redactor | None, *, secret: bool
+) -> Any:
     try:
-        return _plain(item, depth + 1, redactor)
+        return _plain(item, depth + 1, redactor, secret=secret)
     except _Unstorable as problem:
         problem.parts.append(key)
         raise

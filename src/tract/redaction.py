@@ -1,16 +1,20 @@
-"""Names of credentials, which configs and metadata made of a client's arguments may carry.
+"""What of a client's arguments, which become configs and metadata, is a secret.
 
-Only keys are looked at, and of a key its end: `api_key` and `my_api_key` name secrets,
-`api_key_count` does not.
+Secrets are the strings at and below a key that names a credential. Of a key its end counts:
+`api_key` and `my_api_key` name secrets, `api_key_count` does not. Numbers, booleans and null are
+parameters whatever their key is called, and a JSON schema describes values and holds none: a tool
+may well take a `password`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
 
-__all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded"]
+__all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded", "kept_keys"]
 
 REDACTED = "[redacted]"
 """Stands in the store where a credential stood."""
@@ -40,6 +44,23 @@ DEFAULT_REDACT_KEYS: frozenset[str] = frozenset(
     """.split()
 )
 """What `TractConfig.redact_keys` is unless it is given."""
+
+_TYPES = frozenset("object array string number integer boolean null".split())
+_MAPS = frozenset({"properties", "patternproperties", "$defs", "definitions", "dependentschemas"})
+_LISTS = frozenset({"enum", "anyof", "oneof", "allof"})
+_KEYWORDS = frozenset(
+    """
+    $schema $id $anchor $ref $dynamicref $dynamicanchor $vocabulary $comment $defs definitions id
+    title description default deprecated readonly writeonly examples example type enum const
+    multipleof maximum exclusivemaximum minimum exclusiveminimum maxlength minlength pattern format
+    contentencoding contentmediatype contentschema items prefixitems additionalitems unevaluateditems
+    contains mincontains maxcontains maxitems minitems uniqueitems properties patternproperties
+    additionalproperties unevaluatedproperties propertynames maxproperties minproperties required
+    dependentrequired dependentschemas dependencies allof anyof oneof not if then else
+    nullable discriminator xml externaldocs propertyordering
+    """.split()
+)
+"""Those of JSON Schema, draft 7 to 2020-12, of OpenAPI and of Gemini, in lower case."""
 
 _IGNORED = re.compile(r"[\s_\u00ad\u200b\u2010-\u2015\u2212-]+")  # spaces, underscores and dashes
 _TELLING = 6
@@ -78,3 +99,56 @@ class Redactor:
                 self.harmless = set()  # not cleared: somebody may be looking into it
             self.harmless.add(key)
         return False
+
+
+def kept_keys(value: Mapping[str, Any]) -> Collection[str]:
+    """Return the keys of an object below which nothing is a secret.
+
+    Those are the keywords of a JSON schema, which is known by its own form and not by where it
+    stands: it has `properties`, `$defs` or the like with schemas in them, or has keywords and nothing
+    else, among them one that tells, such as a `type` that is one of JSON's. And of the definition of
+    a tool they are the examples of its input.
+    """
+    words = {_lowered(key): item for key, item in value.items()}
+    is_schema = any(_has_schemas(words[name]) for name in _MAPS & words.keys()) or (
+        words.keys() <= _KEYWORDS and _tells(words)
+    )
+    if is_schema:
+        return {key for key in value if _lowered(key) in _KEYWORDS}
+    return ("input_examples",) if "input_schema" in value else ()
+
+
+def _has_schemas(value: Any) -> bool:
+    """Return True if schemas stand by name in *value*, and nothing else."""
+    if not issubclass(type(value), dict):
+        return False
+    items = [item for item in dict.values(value) if not isinstance(item, bool)]
+    if not all(issubclass(type(item), dict) for item in items):
+        return False
+    return any(map(_is_like_schema, items))
+
+
+def _is_like_schema(value: dict[Any, Any]) -> bool:
+    """Return True if what has a name among `properties` is a schema; it may have keys of its own."""
+    words = {_word(key): item for key, item in dict.items(value)}
+    return bool(words) and (_tells(words) or words.keys() <= _KEYWORDS)
+
+
+def _tells(words: Mapping[str, Any]) -> bool:
+    kind: Any = words.get("type")
+    types: Iterable[Any] = kind if type(kind) in (list, tuple) else (kind,)
+    return (
+        any(issubclass(type(name), str) and str.lower(name) in _TYPES for name in types)
+        or issubclass(type(words.get("$ref")), str)
+        or any(issubclass(type(words[name]), (list, tuple)) for name in _LISTS & words.keys())
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _lowered(key: str) -> str:
+    """Return a keyword as it is compared: clients in Python write `any_of` for `anyOf`."""
+    return key.lower().replace("_", "") if len(key) <= _LONGEST else ""
+
+
+def _word(key: Any) -> str:
+    return _lowered(key) if type(key) is str else ""

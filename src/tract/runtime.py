@@ -91,7 +91,9 @@ class Runtime:
         self.blobs: BlobRepository = SqliteBlobRepository(database)
         self.refs: RefRepository = SqliteRefRepository(database)
         self.usages: UsageRepository = SqliteUsageRepository(database)
-        self.redactor: Redactor = Redactor(config.redact_keys)
+        self.redactor: Redactor | None = (
+            Redactor(config.redact_keys) if config.redact_keys else None
+        )
         self.drafts: DraftMaker = DraftMaker(
             self.registry, compiler, self.threads, config.max_content_bytes, self.redactor
         )

@@ -44,6 +44,7 @@ class StreamOptions(NamedTuple):
     on_interrupt: str = "keep"
     expected_head: str | UnsetType | None = UNSET
     head_hash: str | UnsetType | None = UNSET
+    redact: bool = True
 
 
 class _Reader(Protocol):
@@ -90,6 +91,7 @@ class _Intake:
             generation_config=generation_config,
             started_at=self._runtime.clock(),
             redactor=self._runtime.redactor,
+            redact=options.redact is not False,
         )
 
     async def _head(self, given: str | UnsetType | None) -> str | None:

@@ -29,6 +29,7 @@ class RecordOptions(TypedDict, total=False):
     on_interrupt: OnInterrupt
     expected_head: str | UnsetType | None
     head_hash: str | UnsetType | None
+    redact: bool
 
 
 class StreamCalls(Handle):
@@ -43,6 +44,7 @@ class StreamCalls(Handle):
         metadata: Mapping[str, Any] | None = None,
         message: str | None = None,
         on_interrupt: OnInterrupt = "keep",
+        redact: bool = True,
         expected_head: str | UnsetType | None = UNSET,
     ) -> Stream:
         """Return a stream: `async with tract.stream() as stream:` makes one message of its writes.
@@ -55,6 +57,7 @@ class StreamCalls(Handle):
                 exception or a cancellation.
             message: a note on the commit.
             on_interrupt: `keep` commits what had come in that case, `discard` nothing.
+            redact: as `commit` takes it.
             expected_head: the head that the branch must have when the block is left (None: no
                 commit). Leaving it raises a `HeadMovedError` if it has another; nothing is lost
                 then: `TractStore.recover_streams()` has what came.
@@ -62,7 +65,7 @@ class StreamCalls(Handle):
         self._check_open()
         expected = checked_head("expected_head", expected_head)
         options = StreamOptions(
-            role, name, generation_config, metadata, message, on_interrupt, expected
+            role, name, generation_config, metadata, message, on_interrupt, expected, redact=redact
         )
         return Stream(self._runtime, self._branch, options)
 
@@ -78,10 +81,10 @@ class StreamCalls(Handle):
 
         Args:
             response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
-            options: `generation_config`, `metadata`, `message`, `on_interrupt` and
-                `expected_head` as for `stream`; `head_hash`, the head that was compiled for the
-                call, to which the usage belongs (that of the first chunk's time if left out; with
-                None, an empty context, it belongs to none).
+            options: `generation_config`, `metadata`, `message`, `on_interrupt`, `redact` (which goes
+                for the report of usage, too) and `expected_head` as for `stream`; `head_hash`, the
+                head that was compiled for the call, to which the usage belongs (that of the first
+                chunk's time if left out; with None, an empty context, it belongs to none).
 
         Raises, on iterating:
             CommitNotFoundError: the tract has no commit *head_hash*.

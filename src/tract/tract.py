@@ -63,6 +63,7 @@ class CommitOptions(TypedDict, total=False):
     edit_target: str | None
     metadata: Mapping[str, Any] | None
     generation_config: Mapping[str, Any] | None
+    redact: bool
     expected_head: str | UnsetType | None
 
 
@@ -123,6 +124,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         edit_target: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         generation_config: Mapping[str, Any] | None = None,
+        redact: bool = True,
         expected_head: str | UnsetType | None = UNSET,
     ) -> CommitInfo:
         """Commit *content* on the branch's head. When this returns, the commit is stored.
@@ -135,6 +137,8 @@ class AsyncTract(BranchCalls, StreamCalls):
             metadata: any JSON object; it is in no hash.
             generation_config: the exact parameters of the model's call, any JSON object. An EDIT
                 without one inherits its target's.
+            redact: False stores config and metadata as they are, the strings that
+                `TractConfig.redact_keys` names included.
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
@@ -147,7 +151,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         if edit_target is not None:
             edit_target = checked_target(edit_target)
         expected_head = checked_head("expected_head", expected_head)
-        given = Given(content, operation, edit_target, message, metadata, generation_config)
+        given = Given(content, operation, edit_target, message, metadata, generation_config, redact)
         with self._call():
             draft = await self._runtime.drafts.make(given)
             records = await self._runtime.writer.write(self._branch, [draft], expected_head)
@@ -387,6 +391,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         usage: TokenUsage | Mapping[str, Any] | BaseModel | None,
         *,
         head_hash: str | UnsetType | None = UNSET,
+        redact: bool = True,
     ) -> CompiledContext:
         """Keep what an API reported for this head; return the context with that token count.
 
@@ -396,6 +401,7 @@ class AsyncTract(BranchCalls, StreamCalls):
                 as it was.
             head_hash: the head that was compiled for the call; checked if given (None: the branch
                 was empty, and there is nothing that usage could belong to).
+            redact: False keeps the report as it is; see `commit`.
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
@@ -405,7 +411,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         expected = checked_head("head_hash", head_hash)
         if usage is None:
             return await self.compile(at_commit=head_hash)
-        counts, raw_json = parse_usage(usage, self._runtime.redactor)
+        counts, raw_json = parse_usage(usage, None if redact is False else self._runtime.redactor)
         runtime = self._runtime
         with self._call():
             found = await keep_usage(

@@ -56,11 +56,13 @@ def expanded(content: Content) -> Content:
     }
 
 
-def hidden(value: Any) -> Any:
-    """Return a config or metadata as it is kept: without what stands at a credential's key."""
+def hidden(value: Any, *, secret: bool = False) -> Any:
+    """Return a config or metadata as it is kept: without the strings at or below a credential's key."""
     if isinstance(value, dict):
-        return {key: REDACTED if _is_secret(key) else hidden(v) for key, v in value.items()}
-    return [hidden(item) for item in value] if isinstance(value, list) else value
+        return {key: hidden(v, secret=secret or _is_secret(key)) for key, v in value.items()}
+    if isinstance(value, list):
+        return [hidden(item, secret=secret) for item in value]
+    return REDACTED if secret and isinstance(value, str) and value else value
 
 
 def _is_secret(key: str) -> bool:

@@ -452,22 +452,21 @@ async def test_bytes_are_refused_even_after_a_number_that_shows_the_same(tract: 
             await tract.commit(FREEFORM, generation_config={"t": other})
 
 
-def test_a_config_that_another_thread_changes_meanwhile_spoils_no_other_commit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    maker = draft_maker()
+def test_a_config_that_another_thread_changes_meanwhile_spoils_no_other_commit() -> None:
     config = {"n": 1}
-    write = DraftMaker._object
 
-    def change(self: DraftMaker, value: object, path: str) -> str | None:
-        config["n"] = 2  # what another thread does
-        return write(self, value, path)
+    class Meanwhile(Redactor):
+        """Changes the config while it is being looked at, as another thread may."""
 
-    with monkeypatch.context() as patch:
-        patch.setattr(DraftMaker, "_object", change)
-        maker.check(Given(FREEFORM, generation_config=config))
+        def hides(self, key: str) -> bool:
+            config["n"] = 2
+            return super().hides(key)
+
+    maker = draft_maker(Meanwhile())
+    maker.check(Given(FREEFORM, generation_config=config))
     later = maker.check(Given(FREEFORM, generation_config={"n": 1}))
 
+    assert config == {"n": 2}
     assert later.draft.generation_config_json == '{"n":1}'
 
 
@@ -475,7 +474,8 @@ def test_few_configs_are_remembered_and_none_with_a_secret_or_a_long_text() -> N
     maker = draft_maker()
     for number in range(1_000):
         maker.check(Given(FREEFORM, generation_config={"n": number}))
-    maker.check(Given(FREEFORM, generation_config={"api_key": "sk-secret"}))
+    for redact in (True, False):
+        maker.check(Given(FREEFORM, generation_config={"api_key": "sk-secret"}, redact=redact))
     maker.check(Given(FREEFORM, generation_config={"prompt": "long" * 5_000}), light=False)
 
     remembered = repr(vars(maker))
@@ -486,6 +486,6 @@ def test_few_configs_are_remembered_and_none_with_a_secret_or_a_long_text() -> N
     assert len(remembered) < 10_000
 
 
-def draft_maker() -> DraftMaker:
+def draft_maker(redactor: Redactor | None = None) -> DraftMaker:
     compiler = DefaultContextCompiler(WordCounter())
-    return DraftMaker(compiler.registry, compiler, Threads(), 1_000_000, Redactor())
+    return DraftMaker(compiler.registry, compiler, Threads(), 1_000_000, redactor or Redactor())

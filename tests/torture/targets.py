@@ -197,24 +197,26 @@ async def check_messages(tract: AsyncTract, messages: Any) -> None:
     assert json.dumps((await tract.compile()).to_openai(), allow_nan=False).encode()
 
 
-def expected(value: Any, *, hide: bool = True) -> Any:
-    """Return what JSON makes of *value*, said in plain Python."""
+def expected(value: Any, *, hide: bool = True, secret: bool = False) -> Any:
+    """Return what JSON makes of *value*, said in plain Python; *secret* is what stands at a key."""
     kind = type(value)
     if issubclass(kind, str):
-        return str.__str__(value)
+        return "[redacted]" if secret and str.__len__(value) else str.__str__(value)
     if issubclass(kind, dict):
         return {
-            str.__str__(key): "[redacted]" if hide and _hidden(key) else expected(item, hide=hide)
+            str.__str__(key): expected(item, hide=hide, secret=secret or (hide and _hidden(key)))
             for key, item in value.items()
         }
     if issubclass(kind, (list, tuple)):
         return [
-            expected(item, hide=hide)
+            expected(item, hide=hide, secret=secret)
             for item in (list if issubclass(kind, list) else tuple).__iter__(value)
         ]
     if issubclass(kind, int) and kind is not bool:
         return int.__index__(value)
-    return float.__float__(value) if issubclass(kind, float) else value
+    if issubclass(kind, float):
+        return float.__float__(value)
+    return "[redacted]" if secret and kind not in (bool, type(None)) else value
 
 
 def _hidden(key: str) -> bool:

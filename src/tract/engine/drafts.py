@@ -48,6 +48,8 @@ class Given(NamedTuple):
     message: str | None = None
     metadata: Mapping[str, Any] | None = None
     generation_config: Mapping[str, Any] | None = None
+    redact: bool = True
+    """False stores metadata and config as they are."""
 
 
 class Checked(NamedTuple):
@@ -181,6 +183,7 @@ class DraftMaker:
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
         data = canonical_bytes(fields)
+        redactor = None if given.redact is False else self._redactor
         if len(data) > self._max_content_bytes:
             self._bounded(data, _longest(fields))
         draft = _draft(
@@ -189,38 +192,35 @@ class DraftMaker:
             data,
             given.edit_target,
             message=message,
-            metadata_json=self._object(given.metadata, "metadata"),
-            generation_config_json=self._config(given.generation_config, light=light),
+            metadata_json=_object(given.metadata, "metadata", redactor),
+            generation_config_json=self._config(given.generation_config, redactor, light=light),
             token_source=self._compiler.source_of(name),
         )
         return Checked(draft, json.loads(data) if _may_change(fields) else fields)
 
-    def _config(self, value: Any, *, light: bool) -> str | None:
+    def _config(self, value: Any, redactor: Redactor | None, *, light: bool) -> str | None:
         """Return a config as JSON text; light ones are remembered, as most of an agent's are one."""
         if light and value is not None:
             try:
                 key = marshal.dumps(value, _BY_VALUE)
-                return self._configs.get(key) or self._remembered(key)
+                known = self._configs.get(key)  # it has no secrets, so it is the same for all
+                if known is not None or redactor is self._redactor:
+                    return known or self._remembered(key)
             except (ValueError, ContentValidationError):
                 pass  # marshal cannot write it, or only as bytes, or nobody can
-        return self._object(value, "generation_config")
+        return _object(value, "generation_config", redactor)
 
     def _remembered(self, key: bytes) -> str | None:
         """Return the text of a config that was taken down, and remember it without secrets.
 
         The config itself may have changed since, on another thread.
         """
-        text = self._object(marshal.loads(key), "generation_config")
+        text = _object(marshal.loads(key), "generation_config", self._redactor)
         if text is not None and REDACTED not in text:
             if len(self._configs) >= _CONFIGS:
                 self._configs.clear()
             self._configs[key] = text
         return text
-
-    def _object(self, value: object, path: str) -> str | None:
-        """Return a config or metadata as JSON text without secrets."""
-        given = as_object(value, path)
-        return None if given is None else canonical_json(given, path, self._redactor)
 
     def _count(self, checked: Checked) -> CommitDraft:
         """Return the draft with its tokens; each content is counted once."""
@@ -249,6 +249,12 @@ class DraftMaker:
             return self._compiler.body_tokens(self._compiler.render(record.content_type, fields))
         except (TractError, LookupError, TypeError, AttributeError):
             return None
+
+
+def _object(value: object, path: str, redactor: Redactor | None) -> str | None:
+    """Return a config or metadata as JSON text, without secrets where there is a redactor."""
+    given = as_object(value, path)
+    return None if given is None else canonical_json(given, path, redactor)
 
 
 def _may_change(fields: Mapping[str, Any]) -> bool:

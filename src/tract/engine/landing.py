@@ -39,9 +39,12 @@ def opening(
     metadata: object,
     generation_config: object,
     started_at: int,
-    redactor: Redactor,
+    redactor: Redactor | None,
+    redact: bool = True,
 ) -> Opening:
-    """Return what describes a stream, without secrets, sharing nothing with the arguments.
+    """Return what describes a stream, sharing nothing with the arguments.
+
+    It has no secrets in it, unless *redact* is False.
 
     Raises:
         ContentValidationError: one of them cannot be stored.
@@ -56,7 +59,10 @@ def opening(
     described = {"role": role, "name": name, "message": message, "started_at": started_at}
     opened: Opening = json.loads(canonical_json(described))
     for path, value in (("metadata", metadata), ("generation_config", generation_config)):
-        opened[path] = json.loads(canonical_json(as_object(value, path), path, redactor))
+        given = as_object(value, path)
+        opened[path] = json.loads(canonical_json(given, path, redactor if redact else None))
+    if not redact:
+        opened["redact"] = False  # for those who commit it, perhaps in another process
     return opened
 
 
@@ -133,7 +139,9 @@ def _metadata(assembly: Assembly, opened: Mapping[str, Any], reason: str | None)
 class StreamLander:
     """Commits what streams became."""
 
-    def __init__(self, drafts: DraftMaker, writer: BudgetedCommits, redactor: Redactor) -> None:
+    def __init__(
+        self, drafts: DraftMaker, writer: BudgetedCommits, redactor: Redactor | None
+    ) -> None:
         self._drafts = drafts
         self._writer = writer
         self._redactor = redactor
@@ -158,7 +166,8 @@ class StreamLander:
         made = pieces(assembly, opened, reason)
         drafts = await self._drafts.finish(self._staged(made, opened))
         head = opened.get("head")
-        ending = StreamEnd(name, claim, head, _usage(assembly, self._redactor) if head else None)
+        redactor = self._redactor if _redacts(opened) else None
+        ending = StreamEnd(name, claim, head, _usage(assembly, redactor) if head else None)
         return await self._writer.write(name.branch, drafts, expected_head, ending)
 
     def _staged(self, made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Staged]:
@@ -169,6 +178,7 @@ class StreamLander:
                 message=opened.get("message"),
                 metadata=piece.metadata or None,
                 generation_config=opened.get("generation_config"),
+                redact=_redacts(opened),
             )
             staged.append(self._drafts.stage(given, checking=False))
             if piece.skip:
@@ -177,7 +187,11 @@ class StreamLander:
         return staged
 
 
-def _usage(assembly: Assembly, redactor: Redactor) -> tuple[TokenUsage, str] | None:
+def _redacts(opened: Mapping[str, Any]) -> bool:
+    return opened.get("redact") is not False
+
+
+def _usage(assembly: Assembly, redactor: Redactor | None) -> tuple[TokenUsage, str] | None:
     """Return what the response reported; None where nothing, or nothing that can be understood."""
     if not assembly.usage:
         return None

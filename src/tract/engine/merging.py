@@ -367,6 +367,7 @@ class Merger:
                 message=record.message,
                 metadata=_parsed(record.metadata_json),
                 generation_config=_parsed(record.generation_config_json),
+                redact=False,  # they are as they were stored
             )
         )
         return draft._replace(origins=(Origin("cherry-pick", record.commit_hash),))

@@ -65,11 +65,11 @@ class TractConfig(BaseModel):
         durability: `normal` survives a killed process, `full` also a power cut at each commit.
         busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
         readers: connections that serve reads of a file, each with a thread of its own.
-        redact_keys: keys that name credentials: what stands at one of them, at any depth of a
-            generation config, metadata or a usage report, is stored as `"[redacted]"`. Keys
-            are compared without case, dashes, underscores and spaces; names of six letters or more
-            also with the end of a key. A set that is given replaces the default one; an empty one
-            turns this off.
+        redact_keys: keys that name credentials: strings at one of them or below, at any depth of a
+            generation config, metadata or a usage report, are stored as `"[redacted]"`. Numbers,
+            booleans and null are kept, and so is all of a JSON schema. Keys are compared without
+            case, dashes, underscores and spaces; names of six letters or more also with the end of a
+            key. A set that is given replaces the default one; an empty one turns this off.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
