@@ -234,7 +234,7 @@ async def test_the_time_before_an_emptied_branchs_commits_gives_an_empty_context
 
 async def test_who_watches_is_told_that_a_branch_was_emptied(main: AsyncTract) -> None:
     old = await main.user("a")
-    async with main.watch() as watch:
+    async with main.watch(resets=True) as watch:
         assert await anext(watch) == old
         await main.reset(None)
         new = await main.user("b")
