@@ -138,7 +138,14 @@ async def test_nothing_and_what_is_not_there_are_compared(
     with pytest.raises(BranchNotFoundError):
         await main.compare(["main", "nothing"])
     with pytest.raises(BranchNotFoundError):
-        await store.tract("empty").compare(["main"])
+        await store.tract("empty").compare(["nothing"])
+
+
+async def test_a_main_without_commits_is_compared_as_empty(store: TractStore) -> None:
+    [alone] = await store.tract("empty").compare(["main"])
+
+    assert alone.head_hash is None
+    assert alone.token_count == 0
 
 
 async def test_a_callers_change_to_a_comparison_reaches_nobody(main: AsyncTract) -> None:
