@@ -229,3 +229,17 @@ async def test_a_compiler_without_entries_is_told_what_it_cannot_do(db_path: Pat
         await (await main.fork("ahead")).user("d")
         await main.merge("ahead")
         assert (await main.compile()).commit_count == 5
+
+
+async def test_reports_for_other_branches_do_not_count_however_many_there_are(
+    store: TractStore, main: AsyncTract
+) -> None:
+    side = await main.fork("side")
+    await side.user("one")
+    await side.record_usage(TokenUsage(1, 2))
+    for number in range(12):
+        await main.user(str(number))
+        await main.record_usage(TokenUsage(1000))
+
+    [compared] = await side.compare(["side"])
+    assert compared.usage == TokenUsage(101, 12, 113)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import branches, commits, depth, fresh, queries, stalls, turns
+from benchmarks import branches, commits, depth, fresh, queries, small, stalls, turns
 from benchmarks.backends import Backend
 from benchmarks.model import (
     LIMIT,
@@ -282,6 +282,21 @@ _BRANCHES = (
         "merge",
         (Row("merge", "merge of 10 commits into 10 others, depth 10,000", "ms"),),
         {OURS: branches.merge},
+    ),
+    Line(
+        "small",
+        (
+            Row(
+                "small.compile",
+                "first compile of 22 commits beside 50,000 of another branch, by that alone",
+                "x",
+                (Bar(5),),
+            ),
+            Row("small.log", "log(5) likewise", "x", (Bar(5),)),
+            Row("small.rest", "the dearest of at_time, diff, edit, merge, reset", "x", (Bar(5),)),
+        ),
+        {OURS: small.small},
+        "The last two of the 22 come after the others. Alone: in a tract that has no others.",
     ),
     Line(
         "stream",

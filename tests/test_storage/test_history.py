@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
+from support.working import Work
 from tract import CommitNotFoundError, StoreCorruptError
 from tract.storage import history
 from tract.storage.history import Span
@@ -68,6 +70,53 @@ def test_a_line_among_others_names_its_members(
     members = {bytes.fromhex(record.commit_hash) for record in (first, second, third)}
     assert span(connection, third) == Span(None, 0, 4000, frozenset(members))
     assert span(connection, third, second) == Span(second.commit_hash, 3000, 4000, None)
+
+
+def test_a_line_among_far_more_others_is_read_by_its_own_order(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    mine = say(transaction, MAIN)
+    for _ in range(9):
+        say(transaction, OTHER_BRANCH, 9)
+        mine += say(transaction, MAIN)
+    way = span(connection, mine[-1])
+
+    order = [bytes.fromhex(record.commit_hash) for record in mine]
+    assert way == Span(None, 0, len(order), None, order)
+    assert span(connection, mine[-1], mine[-3]).order == order[-2:]
+    steps, reached = history.portion(connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3)
+    assert [step.commit_hash for step in steps] == [record.commit_hash for record in mine[4:7]]
+    assert reached == 7
+
+
+@pytest.mark.parametrize("beside", [0, 1, 30, 300])
+def test_a_time_finds_the_newest_commit_until_then(
+    connection: sqlite3.Connection, transaction: WriteTransaction, beside: int
+) -> None:
+    """Whether the branch or its siblings have come far since, and also before it was forked."""
+    mine = say(transaction, MAIN, 5)
+    transaction.fork(MAIN, OTHER_BRANCH.branch, None)
+    for _ in range(12):
+        if beside:
+            say(transaction, OTHER_BRANCH, beside)
+        mine += say(transaction, MAIN)
+    theirs = say(transaction, OTHER_BRANCH)
+
+    def located(branch: BranchName, time: int) -> str | None:
+        return history.locate(
+            connection,
+            branch=branch,
+            position=Position(at_time=time),
+            known=lambda commit_hash: True,
+            recent=RecentCommits(),
+        ).head_hash
+
+    for before, after in pairwise(mine):
+        assert located(MAIN, before.created_at) == before.commit_hash
+        assert located(MAIN, after.created_at - 1) == before.commit_hash
+    assert located(MAIN, mine[0].created_at - 1) is None
+    assert located(OTHER_BRANCH, mine[4].created_at) == mine[4].commit_hash
+    assert located(OTHER_BRANCH, theirs[0].created_at) == theirs[0].commit_hash
 
 
 def test_that_the_head_itself_is_known_is_no_way_to_it(
@@ -151,3 +200,21 @@ def test_what_the_caller_knows_is_asked_no_further_than_needed(
 
     assert located.base_hash == records[7].commit_hash
     assert asked == [record.commit_hash for record in records[:6:-1]]
+
+
+@pytest.mark.parametrize("merges", [1, 60])
+def test_a_page_of_the_log_is_read_from_its_place_though_others_merge(
+    connection: sqlite3.Connection, transaction: WriteTransaction, merges: int
+) -> None:
+    mine = say(transaction, MAIN, 50)
+    [brought] = say(transaction, MAIN._replace(branch="brought"))
+    say(transaction, OTHER_BRANCH)
+    made = draft("merge", operation="merge")._replace(merge_parent=brought.commit_hash)
+    transaction.commit(OTHER_BRANCH, [made] * merges)
+    mine += say(transaction, MAIN, 950)
+    work = Work()
+    work.watch(connection)
+
+    page = history.log(connection, branch=MAIN, limit=5, before=mine[45].commit_hash)
+    assert page == mine[40:45][::-1]
+    assert work.steps < 1_000

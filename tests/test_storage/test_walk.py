@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
+from support.working import Work
 from tract import StoreCorruptError
+from tract.graph import reachable
 from tract.storage import statements as sql
 from tract.storage.migrations import migrate
 from tract.storage.names import digest
@@ -180,3 +184,139 @@ def test_ancestry_holds_along_a_line_and_nowhere_else(
     assert not ancestor(third, second)
     assert not ancestor(other, third)
     assert not ancestor(first, other)
+
+
+@pytest.mark.parametrize("beside", [0, 1, 3, 10, 100, 3000])
+def test_a_walk_reads_what_the_history_holds(
+    connection: sqlite3.Connection, transaction: WriteTransaction, beside: int
+) -> None:
+    """Steps of SQLite for each ancestor, whatever lies between them: 9 where nothing does."""
+    mine: list[str] = []
+    for _ in range(min(100, 12_000 // (beside + 1))):
+        mine += say(transaction, MAIN)
+        if beside:
+            say(transaction, OTHER_BRANCH, beside)
+    work = Work()
+    work.watch(connection)
+
+    assert walked(connection, mine[-1]) == mine[::-1]
+    assert work.steps < 2 * 60 * len(mine) + 500
+
+
+def test_a_walk_reads_in_vain_no_more_than_a_share_of_what_it_meets(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    """Long runs of one branch, each behind a longer one of another."""
+    mine: list[str] = []
+    for _ in range(10):
+        mine += say(transaction, MAIN, 300)
+        say(transaction, OTHER_BRANCH, 3000)
+    work = Work()
+    work.watch(connection)
+
+    assert walked(connection, mine[-1]) == mine[::-1]
+    assert work.steps < 2 * 60 * len(mine)
+
+
+def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
+    connection: sqlite3.Connection, transaction: WriteTransaction
+) -> None:
+    beside = BranchName(MAIN.tract_id, "beside")
+    hashes = say(transaction, MAIN, 3)
+    transaction.fork(MAIN, "other", None)
+    for branch in (MAIN, OTHER_BRANCH):
+        say(transaction, beside, 30)
+        hashes += say(transaction, branch)
+    say(transaction, beside, 30)
+    hashes.append(merged(transaction, MAIN, hashes[-1]))
+
+    rows = walk_all(connection, sql.WALK, MAIN.tract_id, [place(connection, hashes[-1])])
+    assert [row[0].hex() for row in rows] == hashes[::-1]
+
+
+@given(
+    runs=st.lists(
+        st.tuples(
+            st.sampled_from(["main", "main", "a", "b"]),
+            st.integers(1, 40) | st.just(200),
+            st.sampled_from([None, None, "main", "a", "b"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_walk_meets_the_ancestors_whatever_was_merged_and_lies_between(
+    runs: list[tuple[str, int, str | None]],
+) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection, ":memory:")
+        transaction = WriteTransaction(connection, ticking())
+        heads: dict[str, str] = {}
+        for name, count, other in runs:
+            branch = BranchName(MAIN.tract_id, name)
+            if other in heads and name in heads and other != name:
+                heads[name] = merged(transaction, branch, heads[other])
+            heads[name] = say(transaction, branch, count)[-1]
+        links = connection.execute(
+            "SELECT commit_hash, parent_hash, merge_parent, created_at FROM commits"
+        ).fetchall()
+        parents = {row[0]: row[1:3] for row in links}
+        times = {row[0]: row[3] for row in links}
+
+        for head in heads.values():
+            at = place(connection, head)
+            rows = [row[0] for row in walk_all(connection, sql.WALK, MAIN.tract_id, [at])]
+            assert rows == sorted(
+                reachable(parents, [at.commit_hash]), key=times.__getitem__, reverse=True
+            )
+            line = lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at)
+            assert [row[0] for row in line] == first_parents(parents, at.commit_hash)
+
+
+def first_parents(
+    parents: dict[bytes, tuple[bytes | None, bytes | None]], head: bytes | None
+) -> list[bytes]:
+    found: list[bytes] = []
+    while head is not None:
+        found.append(head)
+        head = parents[head][0]
+    return found
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM commits", "UPDATE commits SET created_at = 10**9"])
+def test_a_walk_among_others_tells_of_a_parent_that_is_not_where_it_should_be(
+    connection: sqlite3.Connection, transaction: WriteTransaction, damage: str
+) -> None:
+    mine: list[str] = []
+    for _ in range(10):
+        mine += say(transaction, MAIN)
+        say(transaction, OTHER_BRANCH, 50)
+    damage = damage.replace("10**9", str(10**9))
+    connection.execute(f"{damage} WHERE commit_hash = ?", [bytes.fromhex(mine[3])])
+    at = place(connection, mine[-1])
+
+    for rows in (
+        lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at),
+        walk_all(connection, sql.WALK, MAIN.tract_id, [at]),
+    ):
+        found: list[str] = []
+        with pytest.raises(StoreCorruptError, match=mine[3]):
+            found.extend(row[0].hex() for row in rows)
+        assert found == mine[:3:-1]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("created_at", "never"), ("created_at", b"0"), ("parent_hash", "none")]
+)
+def test_a_value_that_cannot_have_been_stored_ends_a_walk_as_a_missing_parent_does(
+    connection: sqlite3.Connection, transaction: WriteTransaction, column: str, value: object
+) -> None:
+    mine = say(transaction, MAIN, 3)
+    say(transaction, OTHER_BRANCH, 50)
+    mine += say(transaction, MAIN)
+    damaged = bytes.fromhex(mine[2])
+    connection.execute(f"UPDATE commits SET {column} = ? WHERE commit_hash = ?", [value, damaged])
+    at = place(connection, mine[-1])
+
+    with pytest.raises(StoreCorruptError):
+        [*walk_all(connection, sql.WALK, MAIN.tract_id, [at])]

@@ -16,7 +16,7 @@ from tract.storage.lines import Parents, compare, first_parents, in_line, part, 
 from tract.storage.names import ref_name
 from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
 from tract.storage.rows import head_of, record_of
-from tract.storage.walk import find_place, lost
+from tract.storage.walk import Place, find_place, lost
 
 __all__ = ["HeadWatch", "arrivals", "planned"]
 
@@ -66,8 +66,8 @@ def _looked_ahead(
     target = cursor.target or _head(connection, branch)
     if target == base:
         return cursor, None
-    ends = _time(connection, tract_id, base), _target_time(connection, tract_id, target, cursor)
-    commits = partial(scan, connection, tract_id, max(ends))
+    ends = _place(connection, tract_id, base), _target(connection, tract_id, target, cursor)
+    commits = partial(scan, connection, tract_id, [end for end in ends if end is not None])
     found = compare(commits(), _key(target), _key(base))
     if found.shared == _key(base):
         return planned(cursor, target, found.fresh), None
@@ -114,24 +114,24 @@ def _head(connection: sqlite3.Connection, branch: BranchName) -> str | None:
     return None if row is None else head_of(row[0])
 
 
-def _target_time(
+def _target(
     connection: sqlite3.Connection, tract_id: str, target: str | None, cursor: Cursor
-) -> int:
+) -> Place | None:
     try:
-        return _time(connection, tract_id, target)
+        return _place(connection, tract_id, target)
     except CommitNotFoundError:
         if target == cursor.target:
             raise
         raise lost(_key(target)) from None  # the branch names it
 
 
-def _time(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None) -> int:
+def _place(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None) -> Place | None:
     if commit_hash is None:
-        return 0
+        return None
     place = find_place(connection, tract_id, commit_hash)
     if place is None:
         raise CommitNotFoundError(commit_hash)
-    return place.created_at
+    return place
 
 
 def _record(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> CommitRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tract.storage import ref_statements as refs
@@ -12,7 +13,7 @@ from tract.storage.names import BRANCHES, TAGS, ref_name
 from tract.storage.repositories import BranchName, Move, RefRecord
 from tract.storage.rows import sound
 from tract.storage.tips import is_in_place
-from tract.storage.walk import Place, find_place, is_reached, newest_first
+from tract.storage.walk import Place, find_place, lost
 
 __all__ = ["is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
 
@@ -64,36 +65,67 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
         if prefix + ref.name != ref_name(branch.branch)
         and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
     ]
-    place = find_place(connection, tract_id, head)
-    if place is not None and _only_merges_beyond(connection, tract_id, place, others):
-        return True
     squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=bytes.fromhex(head))
-    return any(
-        is_reached(connection, tract_id, place, others)
-        for row in squashed
-        if (place := find_place(connection, tract_id, row[0].hex())) is not None
-    )
+    places = [find_place(connection, tract_id, row[0].hex()) for row in squashed]
+    place = find_place(connection, tract_id, head)
+    if place is None:
+        return False
+    reached = _Reached(connection, tract_id, others, since=place.created_at)
+    if place in reached or any(squash in reached for squash in places if squash is not None):
+        return True
+    return place.operation == "merge" and _only_merges_beyond(connection, tract_id, place, others)
 
 
 def _only_merges_beyond(
     connection: sqlite3.Connection, tract_id: str, head: Place, others: Sequence[Place]
 ) -> bool:
     """Return True if all that *head* reaches and *others* do not are merges."""
-    wanted = {head.commit_hash}
-    reached = {other.commit_hash for other in others}
-    through = max(place.created_at for place in (head, *others))
-    for row in newest_first(connection, sql.WALK, tract_id, through, 2):
-        key, parents = row[0], {each for each in (row[1], row[3]) if each is not None}
-        if key in reached:
-            reached.update(parents)
-        elif key in wanted:
-            if row[3] is None:
-                return False
-            wanted.update(parents)
-        wanted.discard(key)
-        if wanted <= reached:
-            return True
-    return False
+    reached = _Reached(connection, tract_id, others, since=0)
+    waiting, seen = [head.commit_hash], {head.commit_hash}
+    while waiting:
+        key = waiting.pop()
+        place = find_place(connection, tract_id, key.hex())
+        row = sql.WALK.by_hash.one(connection, tract_id=tract_id, hash=key)
+        if place is None or row is None:
+            raise lost(key)
+        if place in reached:
+            continue
+        if row[3] is None:
+            return False
+        new = {each for each in (row[1], row[3]) if each is not None} - seen
+        seen |= new
+        waiting += new
+    return True
+
+
+class _Reached:
+    """The commits that some heads reach, of those since a time.
+
+    Each commit of a segment reaches the ones before. So it takes only those places where segments
+    go on from others, however many commits lie between.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place], *, since: int
+    ) -> None:
+        self._until: dict[int, int] = {}
+        for head in heads:
+            self._add(head.segment, head.created_at)
+        rows = refs.JOINTS.all(connection, tract_id=tract_id, since=since)
+        newest_first = sorted(sound(rows, int, int, int, int), key=itemgetter(3), reverse=True)
+        for segment, time, source_segment, source_time in newest_first:
+            if self._has(segment, time):
+                self._add(source_segment, source_time)
+
+    def __contains__(self, place: Place) -> bool:
+        return self._has(place.segment, place.created_at)
+
+    def _has(self, segment: int, time: int) -> bool:
+        return self._until.get(segment, -1) >= time
+
+    def _add(self, segment: int, time: int) -> None:
+        """Have all of a segment up to a time."""
+        self._until[segment] = max(time, self._until.get(segment, time))
 
 
 def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:

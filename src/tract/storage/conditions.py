@@ -32,6 +32,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     tuple_,
     type_coerce,
 )
@@ -41,9 +42,9 @@ from tract.storage.config_index import narrowed
 from tract.storage.json_paths import CONFIG, is_escaped, json_path
 from tract.storage.schema import commits
 from tract.storage.statement import Statement
-from tract.storage.statements import RECORDS
+from tract.storage.statements import LINKS, RECORDS, Walk, walk_of
 
-__all__ = ["matching"]
+__all__ = ["matching", "meeting"]
 
 _Rewrites = Sequence[tuple[str, str]]
 _REWRITES: _Rewrites = (
@@ -122,6 +123,21 @@ def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[Config
 
 
 _remembered = lru_cache(_REMEMBERED)(_statement)
+
+
+def meeting(*conditions: ConfigCondition) -> Walk:
+    """Return the walk whose rows end with whether a commit meets all *conditions*."""
+    make = _remembered_walk if _is_short(conditions) else _walk
+    return make(conditions)
+
+
+def _walk(conditions: Sequence[ConfigCondition]) -> Walk:
+    with_config = [commits.c.generation_config_json.is_not(None)] if conditions else []
+    meets = and_(true(), *with_config, *map(_holds, conditions))
+    return walk_of(*LINKS, meets.label("meets"), by_name=True)
+
+
+_remembered_walk = lru_cache(_REMEMBERED)(_walk)
 
 
 def _holds(condition: ConfigCondition) -> ColumnElement[bool]:

@@ -24,6 +24,7 @@ from tract.storage.repositories import (
 from tract.storage.rows import check_types, hash_of, name_of, record_of, step_of
 from tract.storage.walk import (
     Place,
+    count_of,
     find_place,
     is_reached,
     lineage,
@@ -41,10 +42,13 @@ __all__ = [
     "log_in_context",
     "parents_of",
     "portion",
+    "record_at",
     "span",
     "step_at",
 ]
 
+_FIRST_LOOK = 4
+_GLANCE = 64
 _MERGED = 10
 _NEAR = 64
 """Steps that a single trip brings along with the head."""
@@ -60,8 +64,8 @@ class Span(NamedTuple):
     """The way to a head: after the time of its base, through its own time.
 
     `members` names the commits on the way where others lie between them, else it is None.
-    `order` has their order where there are merges among them, else it is None; portions are
-    then counted by places in it, not by times.
+    `order` has them in their order where there are merges among them, or far more others than
+    members, else it is None; portions are then counted by places in it, not by times.
     """
 
     base_hash: str | None
@@ -137,7 +141,7 @@ def span(
     head = find_place(connection, tract_id, head_hash)
     if head is None:
         raise CommitNotFoundError(head_hash)
-    members: set[bytes] = set()
+    members: dict[bytes, None] = {}
     base: bytes | None = None
     after = 0
     merged = False
@@ -145,14 +149,19 @@ def span(
         if row[0] != head.commit_hash and known(row[0].hex()):
             base, after = row[0], row[2]
             break
-        members.add(row[0])
+        members[row[0]] = None
         merged = merged or row[3] is not None
     base_hash = None if base is None else base.hex()
     if merged:
         order = linearise(parents_of(connection, tract_id, [head]), head.commit_hash, base)
         return Span(base_hash, 0, len(order), None, order)
-    between = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=head.created_at)
-    alone = between[0][0] == len(members)
+    between = count_of(
+        connection, tract_id, limit=2 * len(members) + 1, after=after, through=head.created_at
+    )
+    if between > 2 * len(members):
+        order = [*members][::-1]
+        return Span(base_hash, 0, len(order), None, order)
+    alone = between == len(members)
     return Span(base_hash, after, head.created_at, None if alone else frozenset(members))
 
 
@@ -182,7 +191,7 @@ def portion(
 
 def step_at(connection: sqlite3.Connection, tract_id: str, key: bytes) -> CommitStep:
     """Return a commit as the fold reads it."""
-    row = sql.STEP.one(connection, tract_id=tract_id, hash=key)
+    row = sql.WALK_STEPS.by_hash.one(connection, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
     return _step(connection, tract_id, row)
@@ -202,9 +211,7 @@ def log(
         return []
     start = _start(connection, branch.tract_id, head, after)
     records: list[CommitRecord] = []
-    for row in walk_all(
-        connection, sql.WALK_RECORDS, branch.tract_id, [start], columns=(2, 11, 12)
-    ):
+    for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
         if after is None or row[11] < after.created_at:
             records.append(record_of(row))
         if limit is not None and len(records) == limit:
@@ -232,10 +239,10 @@ def log_in_context(
         for key, _ in line:
             if key == after.commit_hash:
                 break
-    return [_record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
+    return [record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
 
 
-def _record_at(
+def record_at(
     connection: sqlite3.Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
 ) -> CommitRecord:
     """Return a commit's record, of its *row* if that was read already."""
@@ -265,8 +272,22 @@ def _start(
         found = after or head
         assert found is not None
         return found
-    merged = sql.MERGED_SINCE.all(connection, tract_id=tract_id, since=after.created_at)
+    merged = _may_have_merged(connection, tract_id, head, after)
     return head if merged and is_reached(connection, tract_id, after, [head]) else after
+
+
+def _may_have_merged(
+    connection: sqlite3.Connection, tract_id: str, head: Place, after: Place
+) -> bool:
+    """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
+    merges = sql.MERGED_SINCE.all(
+        connection, tract_id=tract_id, since=after.created_at, limit=_GLANCE
+    )
+    if not merges or len(merges) == _GLANCE:
+        return bool(merges)
+    ends = (find_place(connection, tract_id, end.commit_hash.hex()) for end in (head, after))
+    segments = {end.segment for end in ends if end is not None}
+    return len(segments) > 1 or any(row[0] in segments for row in merges)
 
 
 def _find_head(
@@ -293,14 +314,24 @@ def _find_head(
 def _head_at(
     connection: sqlite3.Connection, tract_id: str, head: Sequence[Any], time: int
 ) -> _Head | None:
-    """Return the newest commit at or before *time* among *head* and its ancestors."""
-    row = sql.NEWEST_IN_SEGMENT.one(connection, tract_id=tract_id, through=time, segment=head[2])
-    if row is not None:
-        return _with_usage(connection, tract_id, row[0], row[1])
-    for step in lineage(connection, sql.WALK, tract_id, head[0], head[1]):
-        if step[2] <= time:
-            return _with_usage(connection, tract_id, step[0], step[2])
-    return None
+    """Return the newest commit at or before *time* among *head* and its ancestors.
+
+    That is the newest of the head's segment then, if the branch has not been moved since. To look
+    for that among all commits and to walk back from the head are tried by turns: either can be long.
+    """
+    line = lineage(connection, sql.WALK, tract_id, head[0], head[1])
+    reach = _FIRST_LOOK
+    while True:
+        found = sql.NEWEST_IN_SEGMENT.one(
+            connection, tract_id=tract_id, through=time, segment=head[2], limit=reach
+        )
+        steps = [(step[0], step[2]) for step in islice(line, reach)]
+        found = found or next((step for step in steps if step[1] <= time), None)
+        if found is not None:
+            return _with_usage(connection, tract_id, *found)
+        if len(steps) < reach:
+            return None
+        reach *= 4
 
 
 def _with_usage(

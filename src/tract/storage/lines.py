@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tract.storage import statements as sql
-from tract.storage.walk import Place, lost, newest_first, walk_all
+from tract.storage.walk import Place, lineage, lost, walk_all
 
 __all__ = [
     "Difference",
@@ -153,9 +153,9 @@ def in_line(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
     return line
 
 
-def scan(connection: sqlite3.Connection, tract_id: str, through: int) -> Iterator[Commit]:
-    """Yield the tract's commits up to a time with their parents, newest first."""
-    for row in newest_first(connection, sql.WALK, tract_id, through, 2):
+def scan(connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place]) -> Iterator[Commit]:
+    """Yield the commits that some heads reach with their parents, newest first."""
+    for row in walk_all(connection, sql.WALK, tract_id, heads):
         yield row[0], tuple(parent for parent in (row[1], row[3]) if parent is not None)
 
 
@@ -169,18 +169,12 @@ def backwards(
     Raises:
         StoreCorruptError: a commit is missing.
     """
-    wanted: bytes | None = head.commit_hash
-    for row in newest_first(connection, sql.WALK_RECORDS, tract_id, head.created_at, _TIME):
-        if row[0] != wanted:
-            continue
+    key, time = head.commit_hash, head.created_at
+    for row in lineage(connection, sql.WALK_RECORDS, tract_id, key, time):
         yield row[0], row
-        wanted = row[_PARENT]
         if row[_MERGED] is not None:
-            for key in _brought(connection, tract_id, row):
-                yield key, None
-        if wanted is None:
-            return
-    raise lost(wanted)
+            for brought in _brought(connection, tract_id, row):
+                yield brought, None
 
 
 def _brought(
@@ -188,19 +182,15 @@ def _brought(
 ) -> Iterable[bytes]:
     """Return what a merge has brought, the last of it first."""
     theirs = merge[_MERGED]
-    commits = scan(connection, tract_id, merge[_TIME])
+    commits = scan(connection, tract_id, [Place(merge[0], merge[_TIME], -1, "")])
     return reversed(in_line(compare(commits, theirs, merge[_PARENT]).fresh, theirs))
 
 
 def all_backwards(
     connection: sqlite3.Connection, tract_id: str, head: Place
 ) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
-    """Do what `backwards` does, in one scan that reads everything."""
-    columns = (_PARENT, _TIME, _MERGED)
-    rows = {
-        row[0]: row
-        for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head], columns=columns)
-    }
+    """Do what `backwards` does, in one walk that reads everything."""
+    rows = {row[0]: row for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head])}
     parents = {
         key: tuple(parent for parent in (row[_PARENT], row[_MERGED]) if parent is not None)
         for key, row in rows.items()

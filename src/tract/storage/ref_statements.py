@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, select, union, union_all, update
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    union,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import commits, origins, refs, runs, usage
@@ -152,8 +164,10 @@ ADD_ORIGIN = Statement(
         .on_conflict_do_nothing()
     )
 )
-ORIGINS = Statement(
-    lambda: (
+
+
+def _origins() -> Select[str, bytes, bytes]:
+    return (
         select(origins.c.kind, origins.c.source_hash, origins.c.commit_hash)
         .join(
             commits,
@@ -163,7 +177,10 @@ ORIGINS = Statement(
         .where(origins.c.tract_id == bindparam("tract_id"))
         .order_by(commits.c.created_at, origins.c.source_hash)
     )
-)
+
+
+ORIGINS = Statement(_origins)
+ORIGINS_OF = Statement(lambda: _origins().where(origins.c.commit_hash == bindparam("hash")))
 SQUASHED = Statement(
     lambda: select(origins.c.commit_hash).where(
         origins.c.tract_id == bindparam("tract_id"),
@@ -172,10 +189,48 @@ SQUASHED = Statement(
     )
 )
 USAGES = Statement(
-    lambda: select(
-        usage.c.commit_hash,
-        usage.c.prompt_tokens,
-        usage.c.completion_tokens,
-        usage.c.total_tokens,
-    ).where(usage.c.tract_id == bindparam("tract_id"))
+    lambda: (
+        select(
+            usage.c.commit_hash,
+            usage.c.prompt_tokens,
+            usage.c.completion_tokens,
+            usage.c.total_tokens,
+        )
+        .where(usage.c.tract_id == bindparam("tract_id"))
+        .limit(bindparam("limit"))
+    )
 )
+
+
+def _joints() -> CompoundSelect[*tuple[Any, ...]]:
+    source = commits.alias("source")
+    begun = (
+        select(run.c.segment, literal(0), source.c.segment, source.c.created_at)
+        .join(
+            source,
+            (source.c.tract_id == run.c.tract_id) & (source.c.commit_hash == run.c.start_hash),
+        )
+        .where(run.c.tract_id == bindparam("tract_id"))
+        for run in (runs, refs)
+    )
+    merged = (
+        select(commits.c.segment, commits.c.created_at, source.c.segment, source.c.created_at)
+        .join(
+            source,
+            (source.c.tract_id == commits.c.tract_id)
+            & (source.c.commit_hash == commits.c.merge_parent),
+        )
+        .where(
+            commits.c.tract_id == bindparam("tract_id"),
+            commits.c.created_at > bindparam("since"),
+            commits.c.merge_parent.is_not(None),
+        )
+    )
+    return union_all(*begun, merged)
+
+
+JOINTS = Statement(_joints)
+"""Where a segment goes on from a commit of another, by a merge or from its start (at time 0).
+
+Of the latter commit the segment and the time come last. Merges up to *since* are left out.
+"""

@@ -20,13 +20,13 @@ from tract.storage.repositories import (
     Survey,
 )
 from tract.storage.rows import sound
-from tract.storage.walk import Place, find_place, newest_first, place_or_beginning, walk_all
+from tract.storage.walk import Place, find_place, place_or_beginning, walk_all
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
 
 T = TypeVar("T")
 
-_FAR = 20_000  # commits, of whatever branch: some 50 ms, in which nobody else can write
+_FAR = 10_000  # commits: some 25 ms, or 100 where others lie between, in which nobody can write
 
 
 def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
@@ -76,7 +76,7 @@ def still_holds(
     head = find_place(connection, tract_id, head_hash)
     if head is None or head_hash in basis.parents:
         return False
-    rows = newest_first(connection, sql.WALK_CHANGES, tract_id, head.created_at, 2)
+    rows = walk_all(connection, sql.WALK_CHANGES, tract_id, [head])
     new = _come_since(allowance.of(rows), head, basis)
     if new is None or any(target in basis.touched for target in new.values()):
         return False
@@ -133,9 +133,8 @@ def survey(
     """See `CommitRepository.survey`."""
     tract_id = branch.tract_id
     heads = [_head(connection, BranchName(tract_id, name)) for name in names]
-    rows = refs.USAGES.all(connection, tract_id=tract_id)
-    usages = {row[0]: TokenUsage(*row[1:]) for row in sound(rows, bytes, int, int, int)}
     reached = [_configs(connection, tract_id, head) for head in heads]
+    usages = _usages(connection, tract_id, set().union(*reached))
     shared = set.intersection(*map(set, reached)) if reached else set()
     if len({*names}) == 1:  # one by itself has parted from the branch that asks, or from none
         own = None if branch.branch in names else find_head_place(connection, branch)
@@ -163,6 +162,21 @@ def _configs(
     return {row[0]: row[4] for row in rows}
 
 
+def _usages(
+    connection: sqlite3.Connection, tract_id: str, commits: set[bytes]
+) -> dict[bytes, TokenUsage]:
+    """Return what was reported for some commits, and maybe for others.
+
+    All reports of the tract are read at once, unless there are too many of others among them.
+    """
+    most = 2 * len(commits) + 1
+    rows = refs.USAGES.all(connection, tract_id=tract_id, limit=most)
+    if len(rows) == most:
+        found = {key: sql.USAGE.one(connection, tract_id=tract_id, hash=key) for key in commits}
+        rows = [(key, *row) for key, row in found.items() if row is not None]
+    return {row[0]: TokenUsage(*row[1:]) for row in sound(rows, bytes, int, int, int)}
+
+
 def steps(
     connection: sqlite3.Connection, *, tract_id: str, hashes: Sequence[str]
 ) -> list[CommitStep]:
@@ -174,13 +188,13 @@ def origins(
     connection: sqlite3.Connection, *, tract_id: str, commit: str | UnsetType | None
 ) -> list[tuple[str, Origin]]:
     """See `CommitRepository.origins`."""
-    place = None if commit is UNSET else place_or_beginning(connection, tract_id, commit)
-    rows = refs.ORIGINS.all(connection, tract_id=tract_id)
-    return [
-        (row[2].hex(), Origin(row[0], row[1].hex()))
-        for row in sound(rows, str, bytes, bytes)
-        if commit is UNSET or (place is not None and row[2] == place.commit_hash)
-    ]
+    if commit is UNSET:
+        rows = refs.ORIGINS.all(connection, tract_id=tract_id)
+    else:
+        place = place_or_beginning(connection, tract_id, commit)
+        key = None if place is None else place.commit_hash
+        rows = refs.ORIGINS_OF.all(connection, tract_id=tract_id, hash=key)
+    return [(row[2].hex(), Origin(row[0], row[1].hex())) for row in sound(rows, str, bytes, bytes)]
 
 
 def _head(connection: sqlite3.Connection, branch: BranchName) -> Place | None:

@@ -41,7 +41,9 @@ class Search:
     def _by_time(
         self, connection: sqlite3.Connection, tract_id: str, through: int
     ) -> list[StoredCommit]:
-        rows = sql.WALK_STORED.all(connection, tract_id=tract_id, through=through, limit=_BATCH)
+        rows = sql.WALK_STORED.by_time.all(
+            connection, tract_id=tract_id, through=through, limit=_BATCH
+        )
         self._through = rows[-1][11] - 1 if len(rows) == _BATCH else None
         return [self._found(row) for row in rows if row[0] in self.wanted]
 
@@ -49,7 +51,7 @@ class Search:
         batch: list[StoredCommit] = []
         while self.wanted and len(batch) < _BATCH:
             key = self.wanted.pop()
-            row = sql.STORED.one(connection, tract_id=tract_id, hash=key)
+            row = sql.WALK_STORED.by_hash.one(connection, tract_id=tract_id, hash=key)
             if row is not None:
                 batch.append(self._found(row))
         return batch

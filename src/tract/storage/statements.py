@@ -5,14 +5,26 @@ Parameters are given by name; hashes go in and come out as bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, column, delete, func, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    bindparam,
+    column,
+    delete,
+    func,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
 from tract.storage.statement import Statement
+
+__all__ = ["Walk", "walk_of"]
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 _record = (
@@ -45,16 +57,51 @@ _step = (
 )
 _blob = commits.c.content_hash == blobs.c.content_hash
 _through = commits.c.created_at <= bindparam("through")
+_at_hash = (_tract, commits.c.commit_hash == bindparam("hash"))
 
 
-def _newest_first(statement: Callable[[], Select[*tuple[object, ...]]]) -> Statement:
-    return Statement(
-        lambda: (
-            statement()
-            .where(_tract, _through)
-            .order_by(commits.c.created_at.desc())
-            .limit(bindparam("limit"))
-        )
+class Walk(NamedTuple):
+    """What a walk reads of each commit; its hash comes first.
+
+    `by_time` reads the commits of a tract up to a time, newest first, `by_hash` a single one.
+    `parent`, `time` and `merged` say which columns those are.
+    """
+
+    by_time: Statement
+    by_hash: Statement
+    parent: int
+    time: int
+    merged: int
+
+
+LINKS = (
+    commits.c.commit_hash,
+    commits.c.parent_hash,
+    commits.c.created_at,
+    commits.c.merge_parent,
+)
+"""What a walk cannot do without."""
+
+
+def walk_of(
+    *columns: ColumnElement[Any],
+    joined: tuple[Table, ColumnElement[bool]] | None = None,
+    by_name: bool = False,
+) -> Walk:
+    """Return the walk that reads some columns, `LINKS` among them, also of a table *joined* so."""
+
+    def rows() -> Select[*tuple[Any, ...]]:
+        return select(*columns) if joined is None else select(*columns).outerjoin(*joined)
+
+    def by_time() -> Select[*tuple[Any, ...]]:
+        newest_first = commits.c.created_at.desc()
+        return rows().where(_tract, _through).order_by(newest_first).limit(bindparam("limit"))
+
+    names = [getattr(column, "name", None) for column in columns]
+    return Walk(
+        Statement(by_time, by_name=by_name),
+        Statement(lambda: rows().where(*_at_hash), by_name=by_name),
+        *map(names.index, ("parent_hash", "created_at", "merge_parent")),
     )
 
 
@@ -150,11 +197,9 @@ LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(
         commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash
-    ).where(_tract, commits.c.commit_hash == bindparam("hash"))
+    ).where(*_at_hash)
 )
-COMMIT = Statement(
-    lambda: select(*_record).where(_tract, commits.c.commit_hash == bindparam("hash"))
-)
+COMMIT = Statement(lambda: select(*_record).where(*_at_hash))
 HASHES = Statement(
     lambda: (
         select(commits.c.commit_hash)
@@ -163,73 +208,49 @@ HASHES = Statement(
         .limit(bindparam("limit"))
     )
 )
-CONTENT = Statement(
-    lambda: (
-        select(*_record, blobs.c.data)
-        .outerjoin(blobs, _blob)
-        .where(_tract, commits.c.commit_hash == bindparam("hash"))
-    )
-)
-NEWEST_IN_SEGMENT = Statement(
-    lambda: (
-        select(commits.c.commit_hash, commits.c.created_at)
-        .where(_tract, _through, commits.c.segment == bindparam("segment"))
+CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
+
+
+def _newest_in_segment() -> Select[bytes, int]:
+    newest = (
+        select(commits.c.commit_hash, commits.c.created_at, commits.c.segment)
+        .where(_tract, _through)
         .order_by(commits.c.created_at.desc())
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+    return (
+        select(newest.c.commit_hash, newest.c.created_at)
+        .where(newest.c.segment == bindparam("segment"))
+        .order_by(newest.c.created_at.desc())
         .limit(1)
     )
+
+
+NEWEST_IN_SEGMENT = Statement(_newest_in_segment)
+"""The newest commit of a segment among the newest *limit* of a tract up to a time."""
+WALK = walk_of(*LINKS)
+WALK_CHANGES = walk_of(*LINKS, commits.c.operation, commits.c.edit_target)
+WALK_SIZES = walk_of(
+    *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, _blob)
 )
-_stored = (*_record, commits.c.token_source, commits.c.segment, blobs.c.data)
-WALK = _newest_first(
-    lambda: select(
-        commits.c.commit_hash, commits.c.parent_hash, commits.c.created_at, commits.c.merge_parent
-    )
+WALK_CONFIGS = walk_of(*LINKS, commits.c.generation_config_json)
+WALK_RECORDS = walk_of(*_record)
+WALK_STORED = walk_of(
+    *_record,
+    commits.c.token_source,
+    commits.c.segment,
+    blobs.c.data,
+    joined=(blobs, _blob),
 )
-WALK_CHANGES = _newest_first(
-    lambda: select(
-        commits.c.commit_hash,
-        commits.c.parent_hash,
-        commits.c.created_at,
-        commits.c.merge_parent,
-        commits.c.operation,
-        commits.c.edit_target,
-    )
-)
-WALK_SIZES = _newest_first(
-    lambda: select(
-        commits.c.commit_hash,
-        commits.c.parent_hash,
-        commits.c.created_at,
-        commits.c.merge_parent,
-        commits.c.content_hash,
-        func.length(blobs.c.data),
-    ).outerjoin(blobs, _blob)
-)
-WALK_CONFIGS = _newest_first(
-    lambda: select(
-        commits.c.commit_hash,
-        commits.c.parent_hash,
-        commits.c.created_at,
-        commits.c.merge_parent,
-        commits.c.generation_config_json,
-    )
-)
+WALK_STEPS = walk_of(*_step, joined=(blobs, _blob))
 MERGED_SINCE = Statement(
     lambda: (
-        select(commits.c.commit_hash)
+        select(commits.c.segment)
         .where(
             _tract, commits.c.created_at >= bindparam("since"), commits.c.merge_parent.is_not(None)
         )
-        .limit(1)
-    )
-)
-WALK_RECORDS = _newest_first(lambda: select(*_record))
-WALK_STORED = _newest_first(lambda: select(*_stored).outerjoin(blobs, _blob))
-WALK_STEPS = _newest_first(lambda: select(*_step).outerjoin(blobs, _blob))
-STORED = Statement(
-    lambda: (
-        select(*_stored)
-        .outerjoin(blobs, _blob)
-        .where(_tract, commits.c.commit_hash == bindparam("hash"))
+        .limit(bindparam("limit"))
     )
 )
 STEPS = Statement(
@@ -241,20 +262,15 @@ STEPS = Statement(
         .limit(bindparam("limit"))
     )
 )
-STEP = Statement(
-    lambda: (
-        select(*_step)
-        .outerjoin(blobs, _blob)
-        .where(_tract, commits.c.commit_hash == bindparam("hash"))
-    )
-)
 COUNT = Statement(
-    lambda: (
-        select(func.count())
-        .select_from(commits)
+    lambda: select(func.count()).select_from(
+        select(commits.c.created_at)
         .where(_tract, _through, commits.c.created_at > bindparam("after"))
+        .limit(bindparam("limit"))
+        .subquery()
     )
 )
+"""The commits of a tract between two times, as far as *limit* goes."""
 ANNOTATIONS = Statement(
     lambda: (
         select(*_record, blobs.c.data, commits.c.segment)
@@ -264,7 +280,7 @@ ANNOTATIONS = Statement(
             commits.c.edit_target == bindparam("hash"),
             commits.c.operation == "annotate",
         )
-        .order_by(commits.c.created_at)
+        .order_by(commits.c.created_at + 0)  # else SQLite may take the index on times
     )
 )
 

@@ -1,37 +1,43 @@
-"""Walking a history on the connection's thread.
+"""Walking a history on the connection's thread: the ancestors of some heads, newest first.
 
 Time strictly increases within a tract, so a parent always lies before its child: one scan
-of the tract's commits, newest first, meets every ancestor in order, by whichever parent.
-Commits of other branches are passed over. Where a branch is the whole tract, nothing is read
-in vain.
+of the tract's commits, newest first, meets every ancestor in order, by whichever parent. Where
+a branch is most of its tract that is the quickest way. Where a scan has met little but commits of
+other branches, the walk goes on from child to parent, each looked up by its hash, and tries
+another scan now and then. So it costs what the branch costs, whatever its siblings hold.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.storage import statements as sql
 from tract.storage.names import is_beginning, key_of
 from tract.storage.rows import check_types, name_of
-from tract.storage.statement import Statement
+from tract.storage.statements import Walk
 
 __all__ = [
     "Place",
+    "count_of",
     "find_place",
     "is_ancestor",
     "is_reached",
     "lineage",
     "lost",
-    "newest_first",
     "place_or_beginning",
     "walk_all",
 ]
 
+_LATEST = 2**62
 _FIRST_READ = 4
 _LARGEST_READ = 2048
+_SPARSE = 8
+"""To look a commit up by its hash takes as long as to scan some eight."""
 
 
 class Place(NamedTuple):
@@ -71,6 +77,20 @@ def place_or_beginning(
     return place
 
 
+def count_of(
+    connection: sqlite3.Connection,
+    tract_id: str,
+    *,
+    limit: int,
+    after: int = 0,
+    through: int = _LATEST,
+) -> int:
+    """Return how many commits a tract has between two times, or *limit* where there are more."""
+    rows = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=through, limit=limit)
+    count: int = rows[0][0]
+    return count
+
+
 def lost(commit_hash: object) -> StoreCorruptError:
     """Return the error for a commit that a ref or a child names, and that is not there."""
     return StoreCorruptError(
@@ -100,70 +120,94 @@ def is_reached(
 
 
 def lineage(
-    connection: sqlite3.Connection,
-    statement: Statement,
-    tract_id: str,
-    head: bytes,
-    through: int,
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, head: bytes, through: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *head*, its parent, that one's parent and so on.
 
-    *through* is the head's time. *statement* gives the commit's hash, its parent's and its time
-    first. What a merge brought is passed over.
+    *through* is the head's time. What a merge brought is passed over.
 
     Raises:
         StoreCorruptError: a parent is missing.
     """
-    wanted: bytes | None = head
-    for row in newest_first(connection, statement, tract_id, through, 2):
-        if row[0] == wanted:
-            yield row
-            wanted = row[1]
-            if wanted is None:
-                return
-    if wanted is not None:
-        raise lost(wanted)
+    return _walked(connection, walk._replace(merged=walk.parent), tract_id, {head}, through)
 
 
 def walk_all(
-    connection: sqlite3.Connection,
-    statement: Statement,
-    tract_id: str,
-    heads: Sequence[Place],
-    *,
-    columns: tuple[int, int, int] = (1, 2, 3),
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, heads: Sequence[Place]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *heads* and of all their ancestors, newest first.
-
-    *statement* gives the commit's hash first; *columns* are those of its parent's hash, its time,
-    and the hash of the head that it merged.
 
     Raises:
         StoreCorruptError: a parent is missing.
     """
-    parent, time, merged = columns
-    wanted = {head.commit_hash for head in heads}
     through = max((head.created_at for head in heads), default=0)
-    for row in newest_first(connection, statement, tract_id, through, time) if wanted else ():
-        if row[0] in wanted:
-            wanted.discard(row[0])
-            yield row
-            wanted.update(key for key in (row[parent], row[merged]) if key is not None)
-            if not wanted:
-                return
-    for missing in sorted(wanted):
-        raise lost(missing)
+    return _walked(connection, walk, tract_id, {head.commit_hash for head in heads}, through)
 
 
-def newest_first(
-    connection: sqlite3.Connection, statement: Statement, tract_id: str, through: int, time: int
+def _walked(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a tract up to a time, newest first, read in growing portions."""
-    limit = _FIRST_READ
-    while True:
-        rows = statement.all(connection, tract_id=tract_id, through=through, limit=limit)
-        yield from rows
-        if len(rows) < limit:
-            return
-        through = rows[-1][time] - 1
-        limit = min(limit * 4, _LARGEST_READ)
+    """Yield the rows of *wanted*, which is used up, and of their ancestors, newest first."""
+    met, reach = 0, _FIRST_READ
+    while wanted:
+        before = met
+        rows = walk.by_time.all(connection, tract_id=tract_id, through=through, limit=reach)
+        for row in rows:
+            if row[0] in wanted:
+                met += 1
+                yield row
+                _follow(walk, row, wanted)
+                if not wanted:
+                    return
+        if len(rows) < reach:
+            raise lost(_first_of(wanted))
+        through = rows[-1][walk.time] - 1
+        dense = (met - before) * _SPARSE >= reach
+        reach = min(max(4 * met, _FIRST_READ), _LARGEST_READ)  # what is read in vain stays a share
+        if dense:
+            continue
+        for row in islice(_by_parents(connection, walk, tract_id, wanted, through), reach):
+            met += 1
+            yield row
+            _follow(walk, row, wanted)
+            through = row[walk.time] - 1
+        reach = max(reach // _SPARSE, _FIRST_READ)
+
+
+def _by_parents(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the newest of *wanted*, each time; the caller then wants its parents instead.
+
+    Raises:
+        StoreCorruptError: a parent is missing, and all others have been yielded.
+    """
+    waiting: list[tuple[int, tuple[Any, ...]]] = []
+    new, looked_up = wanted.copy(), set[bytes]()
+    while wanted:
+        looked_up |= new
+        for key in new:
+            row = walk.by_hash.one(connection, tract_id=tract_id, hash=key)
+            if row is not None and isinstance(row[walk.time], int) and row[walk.time] <= through:
+                heappush(waiting, (-row[walk.time], row))
+        if not waiting:
+            raise lost(_first_of(wanted))
+        row = heappop(waiting)[1]
+        yield row
+        through = row[walk.time] - 1
+        new = _parents(walk, row) - looked_up
+
+
+def _follow(walk: Walk, row: tuple[Any, ...], wanted: set[bytes]) -> None:
+    """Want the parents of a row in its place."""
+    wanted.discard(row[0])
+    wanted |= _parents(walk, row)
+
+
+def _parents(walk: Walk, row: tuple[Any, ...]) -> set[bytes]:
+    return {key for key in (row[walk.parent], row[walk.merged]) if key is not None}
+
+
+def _first_of(keys: set[bytes]) -> bytes:
+    """Return the same one each time, whatever a damaged row has for a hash."""
+    return min(keys, key=name_of)
