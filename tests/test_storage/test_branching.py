@@ -53,7 +53,7 @@ class Plan:
         elif kind == "merge" and known and name != other:
             self._commit(name, self.heads[other])
         elif kind == "fork" and name in self.heads and other not in self.heads:
-            self._transaction.fork(on(name), other, None)
+            self._transaction.fork(on(name), other)
             self.heads[other] = self.heads[name]
         elif kind == "back" and name in self.heads:
             self._move(name, self.parents[bytes.fromhex(self.heads[name])][0], "reset")
@@ -61,7 +61,8 @@ class Plan:
             self._move(name, bytes.fromhex(self.heads[other]), "fast-forward")
         elif kind == "tag" and name in self.heads:
             tag = f"tag-{len(self.tags)}"
-            self.tags[tag] = self._transaction.tag(on(name), tag, None).commit_hash
+            self._transaction.tag(on(name), tag)
+            self.tags[tag] = self.heads[name]
         elif kind == "delete" and known and name != other:
             self._transaction.delete_branch(on(name), force=True)
             del self.heads[name]
@@ -120,7 +121,7 @@ def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
     connection: sqlite3.Connection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch, None)
+    transaction.fork(MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     squash = draft("squash")._replace(origins=(Origin("squash", theirs.commit_hash),))
     [squashed] = transaction.commit(MAIN, [squash])
@@ -134,7 +135,7 @@ def test_whether_a_branch_is_kept_takes_no_walk_over_what_others_committed(
     connection: sqlite3.Connection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch, None)
+    transaction.fork(MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     transaction.commit(OTHER_TRACT, [draft(str(number)) for number in range(2000)])
     transaction.commit(MAIN, [draft(str(number)) for number in range(2000)])

@@ -95,7 +95,7 @@ def test_a_time_finds_the_newest_commit_until_then(
 ) -> None:
     """Whether the branch or its siblings have come far since, and also before it was forked."""
     mine = say(transaction, MAIN, 5)
-    transaction.fork(MAIN, OTHER_BRANCH.branch, None)
+    transaction.fork(MAIN, OTHER_BRANCH.branch)
     for _ in range(12):
         if beside:
             say(transaction, OTHER_BRANCH, beside)

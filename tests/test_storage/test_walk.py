@@ -223,7 +223,7 @@ def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
 ) -> None:
     beside = BranchName(MAIN.tract_id, "beside")
     hashes = say(transaction, MAIN, 3)
-    transaction.fork(MAIN, "other", None)
+    transaction.fork(MAIN, "other")
     for branch in (MAIN, OTHER_BRANCH):
         say(transaction, beside, 30)
         hashes += say(transaction, branch)
