@@ -18,6 +18,7 @@ from support.counters import WholeCounter
 from support.histories import histories
 from support.naive import Deed, messages, shown
 from tract import (
+    UNSET,
     AsyncTract,
     CommitOperation,
     CommitStep,
@@ -28,6 +29,7 @@ from tract import (
     TiktokenCounter,
     TokenCounter,
     TractConfig,
+    UnsetType,
 )
 
 pytestmark = pytest.mark.long
@@ -98,8 +100,8 @@ async def do(tract: AsyncTract, deed: Deed, hashes: Sequence[str]) -> str:
     return info.commit_hash
 
 
-async def compiled(tract: AsyncTract, head: str | None = None) -> list[Fields]:
-    """The context at a head in all four views."""
+async def compiled(tract: AsyncTract, head: str | UnsetType = UNSET) -> list[Fields]:
+    """The context at a commit, or at the head, in all four views."""
     return [fields_of(await tract.compile(at_commit=head, **view)) for view in VIEWS]
 
 

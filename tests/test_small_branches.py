@@ -104,7 +104,9 @@ VERBS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "compile at an early time": lambda on: on.small.compile(at_time=on.log[20].created_at),
     "compile at a commit": lambda on: on.small.compile(at_commit=on.log[4].commit_hash),
     "query": lambda on: on.small.query(config("temperature") > 0, branch_only=True),
-    "query that finds nothing": lambda on: on.small.query(config("model") == "none", branch_only=True),
+    "query that finds nothing": lambda on: on.small.query(
+        config("model") == "none", branch_only=True
+    ),
     "diff": lambda on: on.small.diff("small", "side"),
     "compare": lambda on: on.small.compare(["small", "side"]),
     "compare alone": lambda on: on.small.compare(["side"]),
