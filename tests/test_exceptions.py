@@ -20,6 +20,7 @@ from tract.exceptions import (
     CommitNotFoundError,
     ContentValidationError,
     EditTargetError,
+    ForkedProcessError,
     HeadMovedError,
     MergeConflictError,
     QueryError,
@@ -125,6 +126,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (StoreFullError("full", "a.db"), {"path": "a.db"}, "a.db: full"),
     (StoreCorruptError("damaged", "a.db"), {"path": "a.db"}, "a.db: damaged"),
     (StoreReadOnlyError("read-only", "a.db"), {"path": "a.db"}, "a.db: read-only"),
+    (
+        ForkedProcessError("it was busy", "a.db"),
+        {"cause": "it was busy", "path": "a.db"},
+        "a.db: this process was forked while it was busy",
+    ),
     (SchemaVersionError(9, 1, "a.db"), {"found": 9, "supported": 1}, "Upgrade asynctract"),
     (SchemaVersionError(1, 2), {"found": 1, "supported": 2}, "open it for writing once"),
 ]

@@ -107,6 +107,7 @@ ERRORS = {
     "CommitNotFoundError",
     "ContentValidationError",
     "EditTargetError",
+    "ForkedProcessError",
     "HeadMovedError",
     "MergeConflictError",
     "QueryError",

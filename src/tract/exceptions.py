@@ -24,6 +24,7 @@ TractError
     ├── StoreFullError         no room on the disk
     ├── StoreCorruptError      damaged, or no database at all
     ├── StoreReadOnlyError     opened read-only, or not writable
+    ├── ForkedProcessError     opened before this process was forked
     └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
 TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`.
@@ -49,6 +50,7 @@ __all__ = [
     "CommitNotFoundError",
     "ContentValidationError",
     "EditTargetError",
+    "ForkedProcessError",
     "HeadMovedError",
     "MergeConflictError",
     "QueryError",
@@ -413,6 +415,26 @@ class StoreCorruptError(StorageError):
 
 class StoreReadOnlyError(StorageError):
     """The store can only be read: it was opened so, or the file may not be written."""
+
+
+class ForkedProcessError(StorageError):
+    """The process was forked while the database was open; `cause` says what keeps it from here.
+
+    SQLite's locks do not survive a fork, so commits made in the child could be lost. Nothing was
+    written.
+    """
+
+    def __init__(self, cause: str = "the database was open", path: str = "") -> None:
+        super().__init__(
+            f"this process was forked while {cause}, and SQLite's locks do not survive a fork: "
+            "commits made here could be lost. Nothing was written. Open stores after forking, in "
+            "the process that uses them: start processes with multiprocessing's `spawn` or "
+            "`forkserver`, run gunicorn without `preload_app` or open in its `post_fork`, and in "
+            "Celery on `worker_process_init`.",
+            path,
+        )
+        self.args: tuple[object, ...] = (cause, path)
+        self.cause = cause
 
 
 class SchemaVersionError(StorageError):

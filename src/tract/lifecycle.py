@@ -12,6 +12,7 @@ import anyio
 
 from tract.callers import calling_line, noted
 from tract.exceptions import StorageError, StoreClosedError, TractError
+from tract.forking import PROCESS
 
 __all__ = ["CallGate", "Opening", "ended", "running_loop", "to_the_end"]
 
@@ -177,6 +178,7 @@ class CallGate:
     def __init__(self, path: str) -> None:
         self.path = path
         self._loop = asyncio.get_running_loop()
+        self._forks = PROCESS.forks
         self._active = 0
         self._empty: asyncio.Future[None] | None = None
         self.closed: bool = False
@@ -186,17 +188,26 @@ class CallGate:
 
         Raises, on entering:
             StoreClosedError: closing has begun.
+            ForkedProcessError: this is a forked child of the process that opened the store.
             StorageError: this is another event loop, or none of asyncio's.
         """
         return _Call(self)
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked since the store was opened, which is its parent's."""
+        return self._forks != PROCESS.forks
+
     def check_open(self) -> None:
-        """Raise a StoreClosedError once closing has begun."""
+        """Raise a StoreClosedError once closing has begun, a ForkedProcessError in a child."""
+        PROCESS.check(self._forks, self.path)
         if self.closed and not self._is_inside():
             raise StoreClosedError(self.path)
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
+        if self._forks != PROCESS.forks:  # first: a child may have no loop at all
+            PROCESS.check(self._forks, self.path)
         try:
             found = asyncio.get_running_loop()
         except RuntimeError:

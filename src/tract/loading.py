@@ -7,16 +7,17 @@ the event loop would stand still if they were loaded at their first use.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 
+from tract.forking import PROCESS
 from tract.models.building import build_models
 
 __all__ = ["is_loaded", "load"]
 
-_lock = threading.Lock()
 _loaded = threading.Event()
 
 
@@ -40,8 +41,24 @@ async def load() -> None:
         executor.shutdown(wait=False)
 
 
+class _Turn:
+    """What those take who load; a fork waits for whoever has it."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Be usable in a process that was forked while a thread was loading all the same."""
+        self.lock = PROCESS.new_lock()
+
+
+_turn = _Turn()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_turn.renew)
+
+
 def _load() -> None:
-    with _lock:  # two who open at once would only hinder each other
+    with _turn.lock:  # two who open at once would only hinder each other
         if is_loaded():
             return
         anyio.run(anyio.sleep, 0)  # has it load what it does everything with

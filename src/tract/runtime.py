@@ -163,7 +163,9 @@ class Runtime:
 
     def __del__(self) -> None:
         database = getattr(self, "database", None)
-        if database is not None and not database.closed:
+        if database is None or self.gate.is_inherited:
+            return  # it is open in the parent, which closes it
+        if not database.closed:
             database.abandon()  # first: the warning may be an error
             warnings.warn(
                 f"the store {database.path} was dropped without being closed. "

@@ -127,6 +127,8 @@ class _Intake:
 
     def abandon(self, reason: str | None, close: _Close) -> None:
         """Finish in the background, as nobody is left to wait; called from any thread."""
+        if self._runtime.gate.is_inherited:
+            return  # the parent's stream goes on
         try:
             if asyncio.get_running_loop() is self._loop:
                 self._leave(reason, close)

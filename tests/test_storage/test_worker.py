@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import aiosqlite
@@ -13,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tract import StorageError, StoreCorruptError
-from tract.storage.worker import Worker
+from tract.storage.worker import OwnConnection, Worker
 
 
 @pytest_asyncio.fixture
@@ -100,7 +101,7 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
     ran: list[bool] = []
 
     async def leave() -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(db_path)
+        connection = await OwnConnection(partial(sqlite3.connect, db_path))
         worker = Worker(connection, str(db_path))
         worker.send(lambda _: ran.append(go.wait(10)), lambda _, __: None)
         worker.send(lambda _: ran.append(True), lambda _, __: None)

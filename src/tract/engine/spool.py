@@ -8,12 +8,14 @@ where a stream has 16 KiB.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from tract.engine.owners import current_owner
 from tract.exceptions import StoreClosedError, TractError
+from tract.forking import PROCESS
 from tract.formats.assembly import Assembly, Fragment, joined
 from tract.storage.repositories import BranchName, SpoolPart, SpoolRepository, StreamName
 
@@ -29,6 +31,17 @@ _open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
 def is_open_here(stream_id: str) -> bool:
     """Tell whether this process is still writing a stream."""
     return stream_id in _open_here
+
+
+def _disown() -> None:
+    """Have the streams of the parent refuse what comes, in a forked child."""
+    for stream in [*_open_here.values()]:
+        stream.disown()
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
 
 
 class OpenStream:
@@ -98,6 +111,10 @@ class OpenStream:
         """Tell whoever recovers the stream that it was left, and why if before its end."""
         self._unsaved.append(("ended", reason))
 
+    def disown(self) -> None:
+        """Look at the next piece whether this process opened the stream."""
+        self._room = -1
+
     def let_go(self) -> None:
         """Leave what is saved of it to whoever recovers streams."""
         _open_here.pop(self.name.stream_id, None)
@@ -129,6 +146,7 @@ class OpenStream:
         return True
 
     def _make_room(self) -> None:
+        self._spooler.check_process()
         if self._ended is not None:
             self._fresh.clear()
             raise self._ended
@@ -145,10 +163,15 @@ class Spooler:
         self._repository = repository
         self._path = path
         self._loop = asyncio.get_running_loop()
+        self._forks = PROCESS.forks
         self._streams: dict[str, OpenStream] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._saving: asyncio.Task[None] | None = None
         self._again = False
+
+    def check_process(self) -> None:
+        """Raise a ForkedProcessError in a forked child of the process that opened the store."""
+        PROCESS.check(self._forks, self._path)
 
     def open(self, branch: BranchName, opening: dict[str, Any]) -> OpenStream:
         """Return a new stream; *opening* are JSON values that describe it."""

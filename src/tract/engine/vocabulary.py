@@ -67,8 +67,13 @@ class EncodingStore:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._loads: dict[str, Future[tiktoken.Encoding]] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Be usable in a process that was forked while a thread was loading: forget its loads."""
+        self._lock = threading.Lock()
+        self._loads = {name: load for name, load in self._loads.items() if load.done()}
 
     def peek(self, name: str) -> tiktoken.Encoding | None:
         """Return the encoding if it is there already, this store's or tiktoken's own."""
@@ -104,6 +109,8 @@ class EncodingStore:
 
 
 _process_store = EncodingStore()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process_store.renew)
 
 
 def encoding_names() -> list[str]:

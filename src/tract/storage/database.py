@@ -8,17 +8,21 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import aiosqlite
+import anyio
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
-from tract.exceptions import StorageError, StoreReadOnlyError
+from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
+from tract.forking import PROCESS
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
 from tract.storage.groups import Wakings
@@ -38,6 +42,9 @@ __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
 
 T = TypeVar("T")
+
+_STUCK = 10.0
+"""Seconds after which an opening in a forked child waits for what was locked at the fork."""
 
 
 def now_microseconds() -> int:
@@ -148,11 +155,21 @@ class Database:
 def _connect(target: Target) -> sqlite3.Connection:
     """Connect; to be called on the connection's thread, for it looks at the file system."""
     name, is_uri = target.arguments()
+    if not target.is_in_memory:
+        PROCESS.check_file(target.path, target.path)
     try:
+        if PROCESS.forks:
+            _try_sqlite()
         connection: sqlite3.Connection = sqlite3.connect(name, uri=is_uri)
     except sqlite3.Error as error:
         raise translate(error, target.path) from error
     return connection
+
+
+def _try_sqlite() -> None:
+    """Take the locks that SQLite has for all files; for ever, if a fork left one of them locked."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT randomblob(10000)")
 
 
 def _connect_or_stand_in(target: Target, failures: list[Exception]) -> sqlite3.Connection:
@@ -186,7 +203,11 @@ async def open_database(
         failures: list[Exception] = []
         connection = OwnConnection(partial(_connect_or_stand_in, named, failures))
         opened.append(connection)
-        await connection
+        try:
+            async with asyncio.timeout(_STUCK if PROCESS.forks else None):
+                await connection
+        except TimeoutError:
+            raise ForkedProcessError("another thread was inside SQLite", path) from None
         if failures:
             raise failures[0]
         return Worker(connection, path)
@@ -200,7 +221,7 @@ async def open_database(
             await workers[0].run(index.attach)
         for _ in range(0 if named.is_in_memory else config.readers):
             workers.append(await connect())
-            await workers[-1].run(lambda raw: prepare(raw, config))
+            await workers[-1].run(lambda raw: prepare(raw, config, path))
     except BaseException:
         try:
             await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
@@ -233,6 +254,8 @@ async def open_engine(
     )
     count = 1 if shared else 1 + config.readers
     read_only: str | None = None
+    if PROCESS.inherited:  # before a connection whose thread is the parent's is waited for
+        await anyio.to_thread.run_sync(_check_engine, engine, path)
     try:
         for number in range(count):
             held.append(await _Held.take(engine, path))
@@ -240,7 +263,7 @@ async def open_engine(
             if number == 0:
                 read_only = await held[0].worker.run(lambda raw: prepare_first(raw, config, named))
             else:
-                await held[-1].worker.run(lambda raw: prepare(raw, config))
+                await held[-1].worker.run(lambda raw: prepare(raw, config, path))
         file = await held[0].worker.run(DatabaseFile)
         held[0].file = file
     except BaseException as error:
@@ -258,11 +281,18 @@ def _given(url: URL) -> dict[str, str]:
     return {name: values[-1] for name, values in url.normalized_query.items()}
 
 
+def _check_engine(engine: AsyncEngine, path: str) -> None:
+    """Raise a ForkedProcessError if the file of an engine was inherited open."""
+    [file], given = SQLiteDialect_aiosqlite().create_connect_args(engine.url)
+    PROCESS.check_file(unquote(urlsplit(file).path) if given.get("uri") else file, path)
+
+
 class _Held:
     """A connection on loan from an engine's pool."""
 
     def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
         self._connection = connection
+        PROCESS.opened(connection)  # in a child nobody is to clean it up
         self.worker = worker
         self._found: dict[str, int] = {}
         self._factories: tuple[Any, Any] = (None, str)
@@ -274,6 +304,8 @@ class _Held:
         connection = await engine.connect()
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
+        if PROCESS.forks and not driver._thread.is_alive():  # it did not come along
+            raise ForkedProcessError("the engine was connected", path)
         return cls(connection, Worker(driver, path, borrowed=True))
 
     async def set_up(self) -> None:
@@ -282,6 +314,7 @@ class _Held:
         self._found = await self.worker.run(options_of)
 
     async def give_back(self) -> None:
+        PROCESS.closed(self._connection)
         if self.worker.is_gone:  # there is nothing to leave as it was
             await self._connection.close()
         elif not self._connection.closed:

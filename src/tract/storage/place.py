@@ -13,7 +13,13 @@ from contextlib import suppress
 from tract.exceptions import StorageError, StoreCorruptError
 from tract.storage.log import WriteAheadLog
 
-__all__ = ["DatabaseFile"]
+__all__ = ["DatabaseFile", "main_file"]
+
+
+def main_file(connection: sqlite3.Connection) -> str:
+    """Return the path of what a connection has open; empty in memory."""
+    listed = connection.execute("PRAGMA database_list").fetchall()
+    return next(str(row[2]) for row in listed if row[1] == "main")
 
 
 class DatabaseFile:
@@ -25,8 +31,7 @@ class DatabaseFile:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        listed = connection.execute("PRAGMA database_list").fetchall()
-        self._path: str = next(row[2] for row in listed if row[1] == "main")  # empty in memory
+        self._path: str = main_file(connection)
         self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
         self._opened: os.stat_result | None = None
@@ -65,10 +70,10 @@ class DatabaseFile:
         """
         self._look("Nothing that others commit comes here any more.")
 
-    def release(self) -> None:
+    def release(self) -> bool:
         """Empty the write-ahead log if another file has our path; to be called before closing.
 
-        The log stays behind where it is, and who opens the other file would find it laid over
+        Returns True if the connection must not be closed at all. The log stays behind where it is, and who opens the other file would find it laid over
         that. Unless somebody else wrote last: it may then be the other file's own.
         """
         try:
@@ -77,6 +82,7 @@ class DatabaseFile:
             with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
                 if not self.others_have_written():
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return False
 
     def _look(self, so: str = "Nothing was written.") -> os.stat_result | None:
         """Return what the path names now; None where there is none, or it cannot be looked at.

@@ -7,16 +7,23 @@ import sqlite3
 import time
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
+from tract.forking import PROCESS
 from tract.models.config import TractConfig
 from tract.storage.migrations import MIGRATIONS, migrate, version
 from tract.storage.options import set_options
+from tract.storage.place import main_file
 from tract.storage.targets import Target, lacks_permission
 
 __all__ = ["prepare", "prepare_first"]
 
 
-def prepare(connection: sqlite3.Connection, config: TractConfig) -> None:
-    """Set a connection's options."""
+def prepare(connection: sqlite3.Connection, config: TractConfig, path: str) -> None:
+    """Set a connection's options.
+
+    Raises:
+        ForkedProcessError: the file was open when this process was forked.
+    """
+    PROCESS.check_file(main_file(connection), path)  # whatever it is that a URL or creator names
     set_options(
         connection,
         {
@@ -40,8 +47,8 @@ def prepare_first(
         SchemaVersionError: it is of another version, newer, or older and read-only.
         StorageError: reading the file alone would miss what is in its log.
     """
-    prepare(connection, config)
-    file = _file_of(connection)
+    prepare(connection, config, target.path)
+    file = main_file(connection)
     problem = _read_only(target, file)
     if problem is None:
         version(connection, target.path)  # a file that is refused is left as it was found
@@ -60,12 +67,6 @@ def prepare_first(
     if found < len(MIGRATIONS):
         raise SchemaVersionError(found, len(MIGRATIONS), target.path)
     return problem
-
-
-def _file_of(connection: sqlite3.Connection) -> str:
-    """Return the path of a connection's file; empty in memory."""
-    listed = connection.execute("PRAGMA database_list").fetchall()
-    return next(str(row[2]) for row in listed if row[1] == "main")
 
 
 def _read_only(target: Target, file: str) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from tract.exceptions import StorageError
+from tract.forking import PROCESS, keep_for_ever
 from tract.storage.errors import translate
 
 __all__ = ["OwnConnection", "Worker"]
@@ -28,34 +29,57 @@ class OwnConnection(aiosqlite.Connection):
     """A connection that is closed even if nobody waited for it to be made.
 
     A cancelled `connect` would leave it open: https://github.com/omnilib/aiosqlite/issues/389
+    In a forked child it is left to the parent.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(self._make, iter_chunk_size=64)
         self._connect_it = connect
         self._made: list[sqlite3.Connection] = []
+        self._forks = PROCESS.forks
+        self._lock = PROCESS.new_lock()
         self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
-        self.before_closing: Callable[[], None] | None = None
-        """Run on the connection's thread when it is closed in good order."""
+        self.before_closing: Callable[[], bool] = bool
+        """Run on the connection's thread before it is closed; True has it never closed."""
 
     async def close(self) -> None:
         """Close the connection after what it was given; closing again does nothing."""
-        if self._connection is not None and self.before_closing is not None:
-            await self._execute(self.before_closing)  # type: ignore[no-untyped-call]  # aiosqlite's own
-        await super().close()
+        if self._connection is None:
+            return
+        try:
+            await self._execute(self.close_made)  # type: ignore[no-untyped-call]  # aiosqlite's own
+        finally:
+            self._connection = None
+            stopped = self.stop()
+            if stopped is not None:
+                await stopped
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Close the connection after what it was given, and end its thread."""
-        self._tx.put_nowait((None, self._close_made))
+        self._tx.put_nowait((None, self.close_made))
         return super().stop()
 
-    def _make(self) -> sqlite3.Connection:
-        self._made.append(self._connect_it())
-        return self._made[0]
+    def close_made(self) -> None:
+        """Close what was made; to be called on the connection's thread."""
+        with self._lock:
+            while self._made:
+                made = self._made.pop()
+                if self.before_closing():
+                    keep_for_ever(made)
+                else:
+                    made.close()
+                PROCESS.closed(made)
 
-    def _close_made(self) -> None:
-        for made in self._made:
-            made.close()
+    def _make(self) -> sqlite3.Connection:
+        with self._lock:
+            made = self._connect_it()
+            PROCESS.opened(made)
+        self._made.append(made)
+        return made
+
+    def __del__(self) -> None:
+        if self._forks == PROCESS.forks:
+            super().__del__()  # type: ignore[no-untyped-call]  # aiosqlite's own
 
 
 class Worker:
@@ -68,6 +92,8 @@ class Worker:
         self._borrowed = borrowed
         self._path = path
         self._loop = asyncio.get_running_loop()
+        self.lock = PROCESS.new_lock()
+        """Held over there, for a fork to wait for what is done."""
         self.trips: int = 0
         """Functions sent over so far."""
         self.waiting: int = 0
@@ -147,9 +173,9 @@ class Worker:
         if self._borrowed:
             return
         connection = self._connection
-        raw, connection._connection = connection._connection, None  # it has nothing to warn of
-        if raw is not None:
-            connection._tx.put_nowait((None, raw.close))
+        assert isinstance(connection, OwnConnection)
+        connection._connection = None  # it has nothing to warn of
+        connection._tx.put_nowait((None, connection.close_made))
         connection._tx.put_nowait((None, closed))
         # Called over there `stop` finds no event loop that it would tell, perhaps too late.
         connection._tx.put_nowait((None, connection.stop))
@@ -174,7 +200,8 @@ class _Trip:
         worker, connection, function, deliver = self._load
         del self._load
         try:
-            outcome: tuple[Any, BaseException | None] = (function(connection), None)
+            with worker.lock:
+                outcome: tuple[Any, BaseException | None] = (function(connection), None)
         except BaseException as error:
             outcome = (None, worker.explained(error))
         worker.deliver(*outcome, deliver)

@@ -1,0 +1,160 @@
+"""What a fork does to SQLite in this process, and how far it can be made up for.
+
+SQLite keeps one table of the files and locks of a process. A forked child inherits it, but not
+the locks: a file that any connection of the parent had open counts as locked in the child, so that
+a new connection there takes no lock at all. The table cannot be reset, so the child must not open
+such a file: https://www.sqlite.org/howtocorrupt.html (2.6). Nor may it close a connection that it
+inherited, which would move the log into the database under the parent's hands.
+
+What a thread has locked at the moment of the fork stays locked in the child for ever, SQLite's own
+mutexes included. So a fork waits for the threads that hold a `new_lock()`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from time import monotonic
+from weakref import WeakSet
+
+from tract.exceptions import ForkedProcessError
+
+try:
+    import ctypes
+except ImportError:  # a Python that was built without it
+    ctypes = None  # type: ignore[assignment]  # the usual way to say that it is not there
+
+__all__ = ["PROCESS", "Inode", "keep_for_ever", "open_files"]
+
+_MAGIC = b"SQLite format 3\0"
+_PATIENCE = 1.0  # seconds that a fork waits for threads
+_MOST = 4096  # descriptors that are looked at where the system does not list them
+
+Inode = tuple[int, int]
+"""What identifies a file: the numbers of its device and its inode."""
+
+
+class _Process:
+    """This process, and what it has inherited."""
+
+    def __init__(self) -> None:
+        self.forks: int = 0
+        """Forks between this process and the one that imported the package."""
+        self.inherited: frozenset[Inode] = frozenset()
+        """Databases that SQLite takes for locked here, and that nobody has locked."""
+        self._connections: dict[int, object] = {}
+        self._pid = os.getpid()
+        self._renew()
+
+    def _renew(self) -> None:
+        self._turn = threading.Lock()
+        self._locks: WeakSet[threading.RLock] = WeakSet()
+        self._held: list[threading.RLock] = []
+
+    def new_lock(self) -> threading.RLock:
+        """Return a lock to be held while a fork would leave something locked in the child."""
+        lock = threading.RLock()
+        with self._turn:
+            self._locks.add(lock)
+        return lock
+
+    def opened(self, connection: object) -> None:
+        """Note a connection that a child must not close."""
+        self._connections[id(connection)] = connection
+
+    def closed(self, connection: object) -> None:
+        """Forget a connection."""
+        self._connections.pop(id(connection), None)
+
+    def check(self, forks: int, path: str) -> None:
+        """Raise a ForkedProcessError if a store of *forks* was opened before a fork."""
+        if forks != self.forks:
+            raise ForkedProcessError(path=path)
+
+    def check_file(self, file: str | os.PathLike[str], path: str) -> None:
+        """Raise a ForkedProcessError if this process inherited *file* open.
+
+        The error names the database by *path*.
+        """
+        if self._pid != os.getpid():  # forked by something that calls none of Python's hooks
+            self.after_in_child()
+        if self.inherited:
+            with suppress(OSError, ValueError):  # a file that is not there was not inherited
+                if inode_of(os.stat(file)) in self.inherited:
+                    raise ForkedProcessError(path=path)
+
+    def before(self) -> None:
+        """Wait for the threads that a fork would interrupt, though not for long."""
+        self._turn.acquire()
+        deadline = monotonic() + _PATIENCE
+        for lock in list(self._locks):
+            if lock.acquire(timeout=max(0.0, deadline - monotonic())):
+                self._held.append(lock)
+
+    def after_in_parent(self) -> None:
+        """Let the threads go on."""
+        while self._held:
+            self._held.pop().release()
+        self._turn.release()
+
+    def after_in_child(self) -> None:
+        """Note what was inherited; open stores are the parent's."""
+        self.forks += 1
+        self._pid = os.getpid()
+        self._renew()
+        for connection in self._connections.values():
+            keep_for_ever(connection)
+        self._connections = {}
+        self.inherited |= open_files(databases=True)
+
+
+_kept: list[object] = []
+
+
+def keep_for_ever(connection: object) -> None:
+    """Keep a connection from being closed, at the interpreter's end, too."""
+    _kept.append(connection)
+    if ctypes is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+def inode_of(found: os.stat_result) -> Inode:
+    """Return what identifies a file."""
+    return found.st_dev, found.st_ino
+
+
+def open_files(*, databases: bool = False) -> frozenset[Inode]:
+    """Return the regular files that this process has open; of *databases*, those alone."""
+    files: set[Inode] = set()
+    for descriptor in _descriptors():
+        with suppress(OSError):  # it was closed meanwhile, or cannot be read
+            found = os.fstat(descriptor)
+            if stat.S_ISREG(found.st_mode) and not (databases and _is_other(descriptor, found)):
+                files.add(inode_of(found))
+    return frozenset(files)
+
+
+def _descriptors() -> Iterable[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError, ValueError):
+            listed = [int(name) for name in os.listdir(folder)]
+            if max(listed, default=0) > 2:  # some systems list the first three alone
+                return listed
+    return range(_MOST)
+
+
+def _is_other(descriptor: int, found: os.stat_result) -> bool:
+    """Return True if a file is not a database, nor empty as one that is being made."""
+    return found.st_size > 0 and os.pread(descriptor, len(_MAGIC), 0) != _MAGIC
+
+
+PROCESS = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=PROCESS.before,
+        after_in_parent=PROCESS.after_in_parent,
+        after_in_child=PROCESS.after_in_child,
+    )
