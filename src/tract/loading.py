@@ -7,7 +7,6 @@ the event loop would stand still if they were loaded at their first use.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,24 +40,8 @@ async def load() -> None:
         executor.shutdown(wait=False)
 
 
-class _Turn:
-    """What those take who load; a fork waits for whoever has it."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Be usable in a process that was forked while a thread was loading all the same."""
-        self.lock = PROCESS.new_lock()
-
-
-_turn = _Turn()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_turn.renew)
-
-
 def _load() -> None:
-    with _turn.lock:  # two who open at once would only hinder each other
+    with PROCESS.loading:  # two who open at once would only hinder each other
         if is_loaded():
             return
         anyio.run(anyio.sleep, 0)  # has it load what it does everything with

@@ -23,6 +23,7 @@ from tract.engine.spool import Spooler
 from tract.engine.threads import Threads
 from tract.engine.tokens import TiktokenCounter
 from tract.engine.watching.hub import WatchHub
+from tract.forking import PROCESS
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
@@ -64,7 +65,8 @@ def checked_options(
     Raises:
         ValueError: a counter or roles that the compiler would not use.
     """
-    config = config or TractConfig()
+    with PROCESS.building:
+        config = config or TractConfig()
     own = isinstance(compiler, DefaultContextCompiler)
     if own and (tokenizer is not None or config.type_to_role):
         raise ValueError(

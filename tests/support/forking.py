@@ -45,7 +45,8 @@ def _told(work: Callable[[], object]) -> str:
     try:
         return str(work())
     except ForkedProcessError as error:
-        return type(error).__name__
+        stuck = "another thread" in error.cause
+        return f"{type(error).__name__}{' for good' if stuck else ''}"
     except BaseException:
         return traceback.format_exc()
 

@@ -18,7 +18,7 @@ import pytest
 from support.drafts import MAIN, draft
 from support.opening import COUNTER
 from support.scripts import printed, started
-from tract import AsyncTract, TractConfig, TractStore
+from tract import AsyncTract, StorageError, TractConfig, TractStore
 from tract.storage import wal_index
 from tract.storage.database import open_database
 from tract.storage.wal_index import Header, WalIndex, is_next
@@ -313,7 +313,8 @@ async def test_a_store_that_is_dropped_within_a_commit_keeps_its_lock_until_that
     other.tell()
     told = await other.line()
     go_on.set()
-    await slow
+    with pytest.raises(StorageError, match=r"index .* was deleted"):
+        await slow
     await other.process.wait()
 
     assert told == "database is locked"

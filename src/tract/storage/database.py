@@ -71,7 +71,7 @@ class Database:
         self.path = path
         self._read_only = read_only
         self._file = file
-        self._index = index
+        self._index = file.index
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
@@ -80,7 +80,7 @@ class Database:
         wakings = Wakings()
         transactions = Transactions(file, index, path, clock)
         self._writer = GroupWriter(workers[0], transactions, self.heads, wakings)
-        self._reader = GroupReader(workers[1:] or workers, index, wakings)
+        self._reader = GroupReader(workers[1:] or workers, index, file, wakings)
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
@@ -215,12 +215,12 @@ async def open_database(
     try:
         workers = [await connect()]
         read_only = await workers[0].run(lambda raw: prepare_first(raw, config, named))
-        file = await workers[0].run(DatabaseFile)
+        look = partial(_look, index=index, target=named, read_only=read_only is not None)
+        file = await workers[0].run(look)
         opened[0].before_closing = file.release
-        if read_only is None and not named.has_vfs:  # who only reads leaves its index behind
-            await workers[0].run(index.attach)
         for _ in range(0 if named.is_in_memory else config.readers):
             workers.append(await connect())
+            opened[-1].before_closing = file.is_superseded
             await workers[-1].run(lambda raw: prepare(raw, config, path))
     except BaseException:
         try:
@@ -248,7 +248,7 @@ async def open_engine(
     named = Target(engine.url.database or ":memory:", _given(engine.url))
     path = named.path
     held: list[_Held] = []
-    index = WalIndex()  # their owner may close the connections, and then none must be read
+    index = WalIndex()
     shared = isinstance(engine.pool, StaticPool) or not SQLiteDialect_aiosqlite._is_url_file_db(
         engine.url
     )
@@ -264,21 +264,39 @@ async def open_engine(
                 read_only = await held[0].worker.run(lambda raw: prepare_first(raw, config, named))
             else:
                 await held[-1].worker.run(lambda raw: prepare(raw, config, path))
-        file = await held[0].worker.run(DatabaseFile)
+        look = partial(_look, index=index, target=named, read_only=read_only is not None)
+        file = await held[0].worker.run(look)
         held[0].file = file
     except BaseException as error:
         await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
+        index.close()
         if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
     workers = [item.worker for item in held]
     closers = [item.give_back for item in held]
-    return Database(path, file, index, workers, closers, clock, read_only)
+    known = WalIndex()  # their owner may close the connections, and then none must be read
+    return Database(path, file, known, workers, closers, clock, read_only)
 
 
 def _given(url: URL) -> dict[str, str]:
     """Return the parameters of an engine's URL, which its owner answers for."""
     return {name: values[-1] for name, values in url.normalized_query.items()}
+
+
+def _look(
+    connection: sqlite3.Connection, *, index: WalIndex, target: Target, read_only: bool
+) -> DatabaseFile:
+    """Return what the first connection has open, with its index attached to *index*.
+
+    One that only reads leaves its index behind and may have no log, so neither is looked at.
+    """
+    if read_only:
+        return DatabaseFile(connection, index, has_log=False)
+    file = DatabaseFile(connection, index, shares_index=not target.has_vfs)
+    if not target.has_vfs and target.parameters.get("cache") != "shared":
+        index.attach(connection)
+    return file
 
 
 def _check_engine(engine: AsyncEngine, path: str) -> None:

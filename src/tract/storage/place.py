@@ -1,7 +1,8 @@
 """The file that a connection writes to, and whether its path still names it.
 
 SQLite does not notice that its file was deleted or replaced: it goes on writing to the one that it
-opened, which nobody can open again. So every transaction looks before it is committed.
+opened, which nobody can open again. So every transaction looks before it is committed, at the log
+and its index, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sqlite3
 from contextlib import suppress
 
 from tract.exceptions import StorageError, StoreCorruptError
+from tract.storage.companions import Companions
 from tract.storage.log import WriteAheadLog
+from tract.storage.wal_index import WalIndex, least_log
 
 __all__ = ["DatabaseFile", "main_file"]
 
@@ -29,13 +32,25 @@ class DatabaseFile:
         StorageError: it is gone already.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        index: WalIndex | None = None,
+        *,
+        has_log: bool = True,
+        shares_index: bool = True,
+    ) -> None:
         self._connection = connection
+        self.index: WalIndex = index or WalIndex()
+        """Tells how long the log has to be, if it is attached."""
         self._path: str = main_file(connection)
         self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
         self._opened: os.stat_result | None = None
         self._opened = self._look()
+        self._companions = Companions(
+            connection, self._path if has_log else "", shares_index=shares_index
+        )
         self._size = 0
 
     def fault(self, *, alone: bool = False) -> StorageError | None:
@@ -46,18 +61,33 @@ class DatabaseFile:
         """
         try:
             found = self._look()
+            log = self._companions.look()
         except StorageError as moved:
             return moved
         if found is not None:
             if found.st_size < self._size and not self._is_whole():
-                return StoreCorruptError(
-                    "the file was truncated while it was open. Nothing was written. Close the "
-                    "store and restore the file from a backup."
-                )
+                return _truncated("file")
             self._size = found.st_size
             if not alone:
                 self._version = self._others_version()
+        header = None if log is None else self.index.header()
+        if log is not None and header is not None and log.st_size < least_log(header):
+            return _truncated("log")
         return None
+
+    def rescue(self) -> None:
+        """Move what was committed into the database, where its log has lost its name."""
+        try:
+            self._companions.look()
+        except StorageError:
+            if self._companions.may_be_emptied(others_have_written=self.others_have_written()):
+                self.log.shorten()
+
+    def check_reading(self) -> None:
+        """Raise a StorageError if what is read may be another's; callable from any thread."""
+        problem = self._companions.problem()
+        if problem is not None:
+            raise StorageError(problem)
 
     def others_have_written(self) -> bool:
         """Tell whether another connection has written since `fault` was called."""
@@ -71,18 +101,25 @@ class DatabaseFile:
         self._look("Nothing that others commit comes here any more.")
 
     def release(self) -> bool:
-        """Empty the write-ahead log if another file has our path; to be called before closing.
+        """Leave no log behind that is laid over another's file; to be called before closing.
 
-        Returns True if the connection must not be closed at all. The log stays behind where it is, and who opens the other file would find it laid over
-        that. Unless somebody else wrote last: it may then be the other file's own.
+        Where another file has our path, the log is emptied, unless somebody else wrote last: it
+        may then be the other file's own. Returns True if the connection must not be closed at
+        all, for that would move a log into the database which others have gone on without.
         """
-        try:
-            self._look()
-        except StorageError:
-            with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
+        with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
+            try:
+                self._look()
+            except StorageError:
                 if not self.others_have_written():
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return False
+                return False
+            self.rescue()
+        return self.is_superseded()
+
+    def is_superseded(self) -> bool:
+        """Return True if others have gone on without our log; callable from any thread."""
+        return not self._companions.may_be_emptied(others_have_written=True)
 
     def _look(self, so: str = "Nothing was written.") -> os.stat_result | None:
         """Return what the path names now; None where there is none, or it cannot be looked at.
@@ -120,3 +157,10 @@ class DatabaseFile:
         except sqlite3.Error:
             return False
         return bool(told == "ok")
+
+
+def _truncated(what: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"the {what} was truncated while it was open. Nothing was written. Close the store and "
+        "restore the file from a backup."
+    )

@@ -5,16 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tract.storage.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.place import DatabaseFile
 from tract.storage.wal_index import Header, WalIndex
 from tract.storage.worker import Worker
 
 __all__ = ["GroupReader"]
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection, Header | None], Any]
+
+
+class Job(Protocol):
+    """Reads, told of the state that the database was in *before*."""
+
+    def __call__(self, connection: sqlite3.Connection, before: Header | None) -> Any: ...
+
 
 _MAX_GROUP = 64  # reads; bounds how long the first waits for the last
 
@@ -23,22 +30,27 @@ class GroupReader:
     """The ways in for reads of a store."""
 
     def __init__(
-        self, workers: Sequence[Worker], index: WalIndex, wakings: Wakings | None = None
+        self,
+        workers: Sequence[Worker],
+        index: WalIndex,
+        file: DatabaseFile,
+        wakings: Wakings | None = None,
     ) -> None:
         self._workers = workers
         self._index = index
+        self._file = file
         self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run *function* on the connection that has least to do; it must not write."""
-        return await self._idlest().run(function)
+        return await self._idlest().run(partial(_read, self._file, function))
 
     def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Do what `read` does for a *function* of a few rows, together with others of its kind.
 
         What it sees was in the database when this was called, or has been written since.
         """
-        return self._groups.run(lambda connection, _: function(connection))
+        return self._groups.run(lambda connection, before: function(connection))
 
     def observe(
         self, function: Callable[[sqlite3.Connection], T]
@@ -48,7 +60,7 @@ class GroupReader:
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
         worker = self._idlest()
-        run = partial(_run_group, worker=worker, index=self._index, jobs=jobs)
+        run = partial(_run_group, worker=worker, index=self._index, file=self._file, jobs=jobs)
         worker.send(run, deliver)
 
     def _idlest(self) -> Worker:
@@ -57,6 +69,17 @@ class GroupReader:
 
 def _load(worker: Worker) -> int:
     return worker.waiting
+
+
+def _read(
+    file: DatabaseFile,
+    function: Callable[[sqlite3.Connection], T],
+    connection: sqlite3.Connection,
+) -> T:
+    """Return what *function* gives, if all of it was read from files that are still ours."""
+    result = function(connection)
+    file.check_reading()
+    return result
 
 
 def _observed(
@@ -75,26 +98,37 @@ def _observed(
 
 
 def _run_group(
-    connection: sqlite3.Connection, *, worker: Worker, index: WalIndex, jobs: Sequence[Job]
+    connection: sqlite3.Connection,
+    *,
+    worker: Worker,
+    index: WalIndex,
+    file: DatabaseFile,
+    jobs: Sequence[Job],
 ) -> list[Outcome]:
     """Run *jobs* on one state of the database: looking whether it has changed is done once."""
+    attempt = partial(_attempt, connection=connection, file=file, worker=worker)
     if connection.in_transaction:  # that of a shared connection's owner
-        return [_attempt(job, connection, None, worker) for job in jobs]
+        return [attempt(job, None) for job in jobs]
     before = index.header()
     if len(jobs) == 1:
-        return [_attempt(jobs[0], connection, before, worker)]
+        return [attempt(jobs[0], before)]
     connection.execute("BEGIN")
     try:
-        return [_attempt(job, connection, before, worker) for job in jobs]
+        return [attempt(job, before) for job in jobs]
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
 
 
 def _attempt(
-    job: Job, connection: sqlite3.Connection, before: Header | None, worker: Worker
+    job: Job,
+    before: Header | None,
+    *,
+    connection: sqlite3.Connection,
+    file: DatabaseFile,
+    worker: Worker,
 ) -> Outcome:
     try:
-        return Outcome(job(connection, before), None)
+        return Outcome(_read(file, partial(job, before=before), connection), None)
     except Exception as error:
         return Outcome(None, worker.explained(error))

@@ -31,12 +31,14 @@ try:  # now, for a process may give up its rights before it opens a store
 except ImportError:  # a Python that was built without it
     ctypes = None  # type: ignore[assignment]  # the usual way to say that it is not there
 
-__all__ = ["Header", "WalIndex", "is_next"]
+__all__ = ["Header", "WalIndex", "is_next", "least_log"]
 
 _HEADER = 48  # bytes; it is there twice, and whoever finds two that differ meets a commit half-way
 _VERSION = 3007000
 _CHANGES = struct.Struct("=I")
 _CHANGES_AT = 8
+_FRAMES = struct.Struct("=HI")
+_FRAMES_AT = 14  # the size of a page, and how many of them the log has
 _LINGERING = 32
 """No more indexes are mapped once we are left with so many that only others still use."""
 _FAILED = 2 ** (8 * struct.calcsize("P")) - 1  # the address that tells of it
@@ -211,6 +213,13 @@ def is_next(before: Header, after: Header) -> bool:
     [old] = _CHANGES.unpack_from(before, _CHANGES_AT)
     [new] = _CHANGES.unpack_from(after, _CHANGES_AT)
     return bool((old + 1) & 0xFFFFFFFF == new)
+
+
+def least_log(header: Header) -> int:
+    """Return how many bytes the log has at least in a state: those of its frames that count."""
+    page, frames = _FRAMES.unpack_from(header, _FRAMES_AT)
+    size = 65536 if page == 1 else page
+    return 32 + frames * (24 + size) if frames else 0
 
 
 def _index_path(connection: sqlite3.Connection) -> str | None:

@@ -168,9 +168,10 @@ class Worker:
     def abandon(self, closed: Callable[[], None]) -> None:
         """Close the connection once it has done what it was given, without waiting for it.
 
-        *closed* is called then, over there. One that is borrowed is left to its owner.
+        *closed* is called then, over there. One that is borrowed is left to its owner, at once.
         """
         if self._borrowed:
+            closed()
             return
         connection = self._connection
         assert isinstance(connection, OwnConnection)

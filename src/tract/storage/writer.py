@@ -120,6 +120,7 @@ class Transactions:
             fault = self._file.fault(alone=alone)
             if fault is not None:
                 _roll_back(connection)
+                self._file.rescue()
                 return [Outcome(None, type(fault)(fault.problem, self._path)) for _ in jobs]
             connection.execute("COMMIT")
         except BaseException as error:  # whatever it was, it must not outlive its transaction
