@@ -246,6 +246,20 @@ async def test_what_cannot_be_stored_is_told_and_nothing_is_written(
     assert (row_counts(db_path), await main.head()) == before
 
 
+@pytest.mark.parametrize("answer", [None, "Ours", "some text", 5, b"ours", Priority.SKIP], ids=repr)
+async def test_an_answer_that_decides_nothing_is_told_as_the_functions(
+    store: TractStore, answer: Any
+) -> None:
+    """The caller's own content is not to blame, and there may be many entries."""
+    main, _, entry = await parted(store)
+
+    with pytest.raises(ContentValidationError) as told:
+        await main.merge("fork", on_conflict=lambda _: answer)
+    assert told.value.path == "on_conflict"
+    for part in (entry, type(answer).__name__, "'ours', 'theirs' or 'base'", "Resolution"):
+        assert part in str(told.value)
+
+
 async def test_a_resolution_is_no_priority(store: TractStore) -> None:
     main, fork, entry = await parted(store)
     for tract, priority in ((main, Priority.PINNED), (fork, Priority.SKIP)):

@@ -140,6 +140,7 @@ class Resolver:
         if item.found.kind is ConflictKind.PRIORITY:
             return await self._drafts.annotate(item.found.target_hash, answer, "merge")
         target = item.found.target_hash
+        _check_answer(target, answer)
         given = given_by(answer)._replace(
             operation=CommitOperation.EDIT, edit_target=target, message="merge"
         )
@@ -206,6 +207,16 @@ def _taken(found: EntryConflict, side: Side) -> Outcome:
             "on_conflict",
         )
     return Outcome(found.kind, entry)
+
+
+def _check_answer(target: str, answer: object) -> None:
+    """Refuse what is neither a content nor a `Resolution`, as the answer that it is."""
+    if not issubclass(type(answer), (BaseModel, Mapping, Resolution)):
+        raise ContentValidationError(
+            f"the function returned a {type(answer).__name__} that decides nothing about the content "
+            f"of the entry {target}. Return 'ours', 'theirs' or 'base', a content, or a Resolution",
+            "on_conflict",
+        )
 
 
 def _question(item: Shown) -> str:
