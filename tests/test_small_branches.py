@@ -121,6 +121,7 @@ VERBS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "cherry_pick": lambda on: on.small.cherry_pick(on.oldest),
     "merge": lambda on: on.small.merge("side", on_conflict="ours"),
     "origins": lambda on: on.small.origins(on.log[0].commit_hash),
+    "origins of all": lambda on: on.small.origins(),
     "compile a merge": lambda on: on.small.compile(),
     "log after a merge": lambda on: on.small.log(5, before=on.log[2].commit_hash),
     "log of a merge in context order": lambda on: on.small.log(None, order="context"),

@@ -175,7 +175,7 @@ def _origins() -> Select[str, bytes, bytes]:
             & (commits.c.commit_hash == origins.c.commit_hash),
         )
         .where(origins.c.tract_id == bindparam("tract_id"))
-        .order_by(commits.c.created_at, origins.c.source_hash)
+        .order_by(commits.c.created_at + 0, origins.c.source_hash)  # else all commits are read
     )
 
 
