@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from support.opening import COUNTER
-from tract import AsyncTract, CommitInfo, CommitNotFoundError
+from support.working import counted
+from tract import AsyncTract, CommitInfo, CommitNotFoundError, TractStore
 
 
 @pytest_asyncio.fixture
@@ -107,3 +108,30 @@ async def test_what_is_no_order_or_no_commit_is_refused(tract: AsyncTract) -> No
         await tract.log(before="0" * 64, order="context")
     with pytest.raises(ValueError, match="limit"):
         await tract.log(-1, order="context")
+
+
+async def say(tract: AsyncTract, count: int) -> None:
+    async with tract.batch() as batch:
+        for number in range(count):
+            batch.commit({"content_type": "output", "text": f"{tract.branch} {number}"})
+
+
+async def test_a_page_below_a_merge_costs_little_more_than_without_one(db_path: Path) -> None:
+    """What was there before a merge has its order by itself, so little else is read."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await say(store.tract("t"), 100)
+        branches = [await store.tract("t").fork(name) for name in ("plain", "merged")]
+        for tract in branches:
+            await say(tract, 1_000)
+        before = [(await tract.log(600))[-1].commit_hash for tract in branches]
+        await (await branches[1].fork("side")).user("aside")
+        await branches[1].user("more")
+        await branches[1].merge("side")
+
+    costs: list[int] = []
+    for tract, info in zip(branches, before, strict=True):
+        async with counted(db_path) as (store, work):
+            again = store.tract("t", branch=tract.branch)
+            costs.append(await work.of(again.log(10, before=info, order="context")))
+
+    assert costs[1] <= 2 * costs[0]

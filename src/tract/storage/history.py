@@ -232,7 +232,7 @@ def log_in_context(
     if limit == 0 or (head if before is UNSET else after) is None:
         return []
     tract_id = branch.tract_id
-    start = _start(connection, tract_id, head, after)
+    start = _start(connection, tract_id, head, after, in_context=True)
     read = all_backwards if limit is None else backwards
     line = read(connection, tract_id, start)
     if after is not None:
@@ -261,19 +261,45 @@ def find_head_place(
 
 
 def _start(
-    connection: sqlite3.Connection, tract_id: str, head: Place | None, after: Place | None
+    connection: sqlite3.Connection,
+    tract_id: str,
+    head: Place | None,
+    after: Place | None,
+    *,
+    in_context: bool = False,
 ) -> Place:
     """Return where to begin a page of the log that follows *after*.
 
     What follows a commit in a line are its ancestors. Where a merge came later, what it brought
-    lies among them by time, and only the head reaches it all.
+    lies among them by time, and only the head reaches it all. *in_context* it does not: there the
+    line of a first parent is how that of the head begins.
     """
     if after is None or head is None:
         found = after or head
         assert found is not None
         return found
-    merged = _may_have_merged(connection, tract_id, head, after)
-    return head if merged and is_reached(connection, tract_id, after, [head]) else after
+    if not _may_have_merged(connection, tract_id, head, after):
+        return after
+    if in_context and _is_on_line(connection, tract_id, after, head):
+        return after
+    return head if is_reached(connection, tract_id, after, [head]) else after
+
+
+def _is_on_line(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
+    """Return True if *place* is *head*, its parent, that one's parent and so on."""
+    if place.created_at > head.created_at:
+        return False
+    if _segment(connection, tract_id, place) == _segment(connection, tract_id, head):
+        return True
+    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
+        if row[2] <= place.created_at:
+            return bool(row[0] == place.commit_hash)
+    return False
+
+
+def _segment(connection: sqlite3.Connection, tract_id: str, place: Place) -> int | None:
+    found = find_place(connection, tract_id, place.commit_hash.hex())
+    return None if found is None else found.segment
 
 
 def _may_have_merged(
@@ -285,8 +311,7 @@ def _may_have_merged(
     )
     if not merges or len(merges) == _GLANCE:
         return bool(merges)
-    ends = (find_place(connection, tract_id, end.commit_hash.hex()) for end in (head, after))
-    segments = {end.segment for end in ends if end is not None}
+    segments = {_segment(connection, tract_id, end) for end in (head, after)} - {None}
     return len(segments) > 1 or any(row[0] in segments for row in merges)
 
 
