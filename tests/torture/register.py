@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture import cancellation, comparison, fuzz, kills, long_life, many_processes, storage
+from torture import cancellation, comparison, forks, fuzz, kills, long_life, many_processes, storage
 from torture.model import Fault
 
 __all__ = ["FAULTS"]
@@ -14,6 +14,7 @@ FAULTS: tuple[Fault[Any], ...] = (
     *many_processes.FAULTS,
     *cancellation.FAULTS,
     *storage.FAULTS,
+    *forks.FAULTS,
     *long_life.FAULTS,
     *comparison.FAULTS,
     *fuzz.FAULTS,
