@@ -21,6 +21,7 @@ from tract import TractStore
 __all__ = ["FAULTS"]
 
 _INNOCENT = "innocent"
+_PATIENCE = 20.0  # seconds until a commit is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,13 @@ async def lose_log(report: Report, sizes: Sizes, rng: Random) -> None:
             told = [json.loads(await process.stdout.readline())]
             await asyncio.sleep(rng.uniform(0, 0.2))
             await asyncio.to_thread(_take_away, Path(f"{path}-wal"), replacing=rng.random() < 0.5)
-            while told[-1][0] not in ("refused", "failed"):
-                told.append(json.loads(await process.stdout.readline() or '["failed", "ended"]'))
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    while told[-1][0] not in ("refused", "failed"):
+                        line = await process.stdout.readline()
+                        told.append(json.loads(line or '["failed", "ended"]'))
+            except TimeoutError:
+                told.append(["failed", "commits were not refused"])
             process.kill()
         report.faults += 1
         await _examine(report, path, told)
