@@ -49,11 +49,15 @@ CREDENTIALS = [
     *("aws_access_key", "aws_secret_key", "azure_ad_token", "azure_ad_token_provider"),
     *("x-goog-api-key", "Ocp-Apim-Subscription-Key", "x-amz-security-token", "webhook_secret"),
     *("openai_api_key", "ANTHROPIC_API_KEY", "_api__key_", "service_account_info", "hf_token"),
+    *("HUGGING_FACE_HUB_TOKEN", "NOTION_TOKEN", "SLACK_APP_TOKEN", "X-Vault-Token", "http_auth"),
+    *("LITELLM_MASTER_KEY", "aws_web_identity_token", "x-functions-key", "api_key_string"),
+    *("access_tokens", "private_keys", "API_KEY_2", "password2", "OAuth2 Token", "passcode"),
 ]
 HARMLESS = [
     *("max_tokens", "token_count", "logit_bias", "presence_penalty", "prompt_tokens", "token"),
     *("tokens", "max_completion_tokens", "budget_tokens", "stop_token_ids", "key", "keys", "model"),
     *("user", "session_id", "authority", "author", "secretary", "api_key_count"),
+    *("eos_token", "stop_token", "next_page_token", "image_token", "key_1", "token2", "2", "fp8"),
     *("prompt_cache_key", "safety_identifier", "seed", "bearing", "credit", "api.key", "", "-"),
 ]
 
@@ -241,6 +245,27 @@ async def test_strings_are_secrets_at_every_depth_below_such_a_key(tract: AsyncT
     }
 
 
+AZURE_DATA: dict[str, Any] = {
+    "data_sources": [
+        {
+            "type": "azure_search",
+            "parameters": {"index_name": "i", "authentication": {"type": "api_key", "key": SECRET}},
+        }
+    ]
+}
+
+
+async def test_the_key_of_azures_data_sources_is_a_secret(tract: AsyncTract) -> None:
+    """It stands at `key`, which says nothing by itself."""
+    info = await tract.commit(SAID, generation_config=AZURE_DATA)
+
+    [source] = (info.generation_config or {})["data_sources"]
+    assert source["parameters"] == {
+        "index_name": "i",
+        "authentication": {"type": REDACTED, "key": REDACTED},
+    }
+
+
 # what is kept
 
 
@@ -318,6 +343,17 @@ SCHEMAS: dict[str, Any] = {
     "at such a key": {
         "args": {"password": {"type": "string"}, "credentials": {**PARAMETERS, "x-order": ["a"]}}
     },
+    "Cohere, with Python's types": {
+        "tools": [
+            {
+                "name": "log_in",
+                "parameter_definitions": {
+                    "password": {"description": "It is secret.", "type": "str", "required": True}
+                },
+            }
+        ]
+    },
+    "smolagents": {"inputs": {"password": {"type": "any", "description": "It is secret."}}},
     "of definitions alone": {"definitions": {"password": {"type": "string", "pattern": "^a"}}},
 }
 
@@ -346,6 +382,10 @@ RESEMBLING: dict[str, dict[str, Any]] = {
     "a key beside properties": {"properties": {"a": {"type": "string"}}, "api_key": SECRET},
     "parameters of a call": {"parameters": {"api_key": SECRET, "max_new_tokens": 5}},
     "examples without a schema": {"name": "find", "input_examples": [{"password": SECRET}]},
+    "credentials beside a schema": {
+        "credentials": {"input_schema": PARAMETERS, "token": SECRET, "user": "me"}
+    },
+    "examples beside no schema": {"input_schema": None, "input_examples": [{"password": SECRET}]},
     "a key beside a schema": {
         "name": "find",
         "input_schema": PARAMETERS,

@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from tract.exceptions import ContentValidationError, StoreCorruptError, shown
-from tract.redaction import REDACTED, Redactor, kept_keys
+from tract.redaction import REDACTED, Redactor, is_schema, kept_keys
 
 __all__ = [
     "MAX_DEPTH",
@@ -198,8 +198,9 @@ def _plain_dict(
     value: Any, depth: int, redactor: Redactor | None, *, secret: bool
 ) -> dict[str, Any]:
     given = {_key(key): item for key, item in _pairs(value)}
-    kept = () if redactor is None else kept_keys(given)
-    secret = secret and not kept
+    schema = redactor is not None and is_schema(given)
+    kept = () if redactor is None else kept_keys(given, schema=schema)
+    secret = secret and not schema
     plain: dict[str, Any] = {}
     for key, item in given.items():
         if key in kept and _is_plain(item, depth + 1, None):

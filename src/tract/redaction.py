@@ -1,9 +1,9 @@
 """What of a client's arguments, which become configs and metadata, is a secret.
 
 Secrets are the strings at and below a key that names a credential. Of a key its end counts:
-`api_key` and `my_api_key` name secrets, `api_key_count` does not. Numbers, booleans and null are
-parameters whatever their key is called, and a JSON schema describes values and holds none: a tool
-may well take a `password`.
+`api_key`, `my_api_key` and `api_key_2` name secrets, `api_key_count` does not. Numbers, booleans and
+null are parameters whatever their key is called, and a JSON schema describes values and holds none:
+a tool may well take a `password`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from string import digits
 from typing import Any
 
-__all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded", "kept_keys"]
+__all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded", "is_schema", "kept_keys"]
 
 REDACTED = "[redacted]"
 """Stands in the store where a credential stood."""
@@ -26,13 +27,18 @@ DEFAULT_REDACT_KEYS: frozenset[str] = frozenset(
     mistral_api_key cohere_api_key co_api_key groq_api_key together_api_key fireworks_api_key
     deepseek_api_key openrouter_api_key perplexity_api_key xai_api_key voyage_api_key
     nvidia_api_key hf_token huggingfacehub_api_token replicate_api_token
-    ocp_apim_subscription_key subscription_key
-    basic_auth x_auth_key auth_key bot_token app_secret access_token_secret
+    openai_key azure_openai_key anthropic_key api_key_string master_key functions_key
+    huggingface_token hugging_face_hub_token gitlab_token gitlab_pat github_pat slack_token app_token
+    discord_token telegram_token notion_token figma_token npm_token pypi_token vault_token
+    vercel_token identity_token ocp_apim_subscription_key subscription_key
+    authentication basic_auth bearer_auth http_auth proxy_auth x_auth x_auth_key auth_key bot_token
+    app_secret access_token_secret
     authorization proxy_authorization x_authorization authorization_token auth auth_token
-    auth_header x_auth_token access_token x_access_token refresh_token id_token oauth_token
+    auth_header x_auth_token access_token x_access_token refresh_token id_token oauth_token oauth2_token
     bearer bearer_token private_token session_token security_token github_token gh_token
-    x_csrf_token csrf_token xsrf_token jwt cookie cookies set_cookie
-    password passwords passwd pwd passphrase user_password db_password proxy_password
+    access_tokens api_tokens auth_tokens bearer_tokens refresh_tokens session_tokens secret_keys
+    access_keys private_keys x_csrf_token csrf_token xsrf_token jwt cookie cookies set_cookie
+    password passwords passwd pwd passcode passphrase user_password db_password proxy_password
     secret secrets secret_key secret_token shared_secret client_secret webhook_secret
     signing_secret signing_key encryption_key access_key access_key_id secret_access_key
     private_key private_key_id ssh_key ssh_private_key client_assertion
@@ -45,7 +51,10 @@ DEFAULT_REDACT_KEYS: frozenset[str] = frozenset(
 )
 """What `TractConfig.redact_keys` is unless it is given."""
 
-_TYPES = frozenset("object array string number integer boolean null".split())
+_TYPES = frozenset(
+    "object array string number integer boolean null any str int float bool dict list".split()
+)
+"""JSON's, and those of Python, by which some providers' tools describe what they take."""
 _MAPS = frozenset({"properties", "patternproperties", "$defs", "definitions", "dependentschemas"})
 _LISTS = frozenset({"enum", "anyof", "oneof", "allof"})
 _KEYWORDS = frozenset(
@@ -92,8 +101,9 @@ class Redactor:
     def hides(self, key: str) -> bool:
         """Tell whether what stands at *key* is a secret; *key* is exactly a `str`."""
         name = folded(key)
-        if name in self._names or name.endswith(self._endings):
-            return True
+        for spelt in (name, name.rstrip(digits)):
+            if spelt in self._names or spelt.endswith(self._endings):
+                return True
         if len(key) <= _LONGEST:
             if len(self.harmless) >= _REMEMBERED:
                 self.harmless = set()  # not cleared: somebody may be looking into it
@@ -101,21 +111,27 @@ class Redactor:
         return False
 
 
-def kept_keys(value: Mapping[str, Any]) -> Collection[str]:
-    """Return the keys of an object below which nothing is a secret.
+def is_schema(value: Mapping[str, Any]) -> bool:
+    """Return True if an object is a JSON schema, by its own form and not by where it stands.
 
-    Those are the keywords of a JSON schema, which is known by its own form and not by where it
-    stands: it has `properties`, `$defs` or the like with schemas in them, or has keywords and nothing
-    else, among them one that tells, such as a `type` that is one of JSON's. And of the definition of
-    a tool they are the examples of its input.
+    It has `properties`, `$defs` or the like with schemas in them, or has keywords and nothing else,
+    among them one that tells, such as a `type` that is one of JSON's.
     """
     words = {_lowered(key): item for key, item in value.items()}
-    is_schema = any(_has_schemas(words[name]) for name in _MAPS & words.keys()) or (
+    return any(_has_schemas(words[name]) for name in _MAPS & words.keys()) or (
         words.keys() <= _KEYWORDS and _tells(words)
     )
-    if is_schema:
+
+
+def kept_keys(value: Mapping[str, Any], *, schema: bool) -> Collection[str]:
+    """Return the keys of an object below which nothing is a secret.
+
+    Those are the keywords of a JSON *schema* and, of the definition of a tool, the examples of its
+    input.
+    """
+    if schema:
         return {key for key in value if _lowered(key) in _KEYWORDS}
-    return ("input_examples",) if "input_schema" in value else ()
+    return ("input_examples",) if issubclass(type(value.get("input_schema")), dict) else ()
 
 
 def _has_schemas(value: Any) -> bool:

@@ -68,8 +68,8 @@ class TractConfig(BaseModel):
         redact_keys: keys that name credentials: strings at one of them or below, at any depth of a
             generation config, metadata or a usage report, are stored as `"[redacted]"`. Numbers,
             booleans and null are kept, and so is all of a JSON schema. Keys are compared without
-            case, dashes, underscores and spaces; names of six letters or more also with the end of a
-            key. A set that is given replaces the default one; an empty one turns this off.
+            case, dashes, underscores, spaces and digits at their end; names of six letters or more also
+            with the end of a key. A set that is given replaces the default one; an empty one turns this off.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
