@@ -209,6 +209,31 @@ async def test_a_secret_in_the_usage_of_a_response_is_not_kept(
     assert SECRET.encode() not in on_disk(db_path)
 
 
+@pytest.mark.parametrize("redact", [True, False])
+async def test_a_recording_spools_no_secret_of_a_usage_report(
+    tract: AsyncTract, db_path: Path, redact: bool
+) -> None:
+    """Anthropic reports at the beginning of a stream, long before there is a commit."""
+    usage = {"input_tokens": 3, "output_tokens": 0, "request": {"api_key": SECRET}}
+    shown: list[bool] = []
+
+    async def response() -> AsyncIterator[dict[str, Any]]:
+        yield {"type": "message_start", "message": {"id": "m", "usage": usage}}
+        block = {"type": "text", "text": "half"}
+        yield {"type": "content_block_start", "index": 0, "content_block": block}
+        async with asyncio.timeout(10):
+            found = b""
+            while b"half" not in found:
+                await asyncio.sleep(0.05)  # nobody would tell us
+                found = await asyncio.to_thread(on_disk, db_path)
+        shown.append(SECRET.encode() in found)
+
+    async for _ in tract.record_anthropic(response(), redact=redact):
+        pass
+
+    assert shown == [not redact]
+
+
 async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted() -> None:
     config = TractConfig(redact_keys=frozenset({"prompt tokens"}))
     async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:

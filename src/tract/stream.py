@@ -20,6 +20,7 @@ from tract.formats.assembly import Assembly, Fragment
 from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
+from tract.redaction import Redactor
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName
 
@@ -77,8 +78,12 @@ class _Intake:
             if at_head:
                 self._opening["head"] = await self._head(options.head_hash)
             self._opening["must_exist"] = self._branch.must_exist
-            self.incoming = runtime.spooler.open(self._branch, self._opening)
+            self.incoming = runtime.spooler.open(self._branch, self._opening, self._redactor)
         return self.incoming
+
+    @property
+    def _redactor(self) -> Redactor | None:
+        return None if self._options.redact is False else self._runtime.redactor
 
     def _open(self) -> landing.Opening:
         options = self._options

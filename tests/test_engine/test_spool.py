@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -95,6 +96,18 @@ async def test_the_first_part_tells_how_the_stream_was_opened() -> None:
     await spooler.aclose()
 
     assert disk.parts == {(stream.name.stream_id, 0): [("opening", OPENING), ("text", "a")]}
+
+
+async def test_a_report_that_json_cannot_hold_is_left_out_and_hinders_no_save() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("usage", {"prompt_tokens": 1, "cost": Decimal("0.5")}), 8)
+    stream.add(("text", "a"), 1)
+    await spooler.aclose()
+
+    [saved] = disk.parts.values()
+    assert saved == [("opening", OPENING), ("usage", {}), ("text", "a")]
 
 
 async def test_while_one_save_is_slow_there_is_no_other_and_writing_goes_on() -> None:

@@ -8,15 +8,19 @@ where a stream has 16 KiB.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from tract.canonical import canonical_json
 from tract.engine.owners import current_owner
-from tract.exceptions import StoreClosedError, TractError
+from tract.exceptions import ContentValidationError, StoreClosedError, TractError
 from tract.forking import PROCESS
 from tract.formats.assembly import Assembly, Fragment, joined
+from tract.redaction import Redactor
 from tract.storage.repositories import BranchName, SpoolPart, SpoolRepository, StreamName
 
 __all__ = ["OpenStream", "Spooler", "is_open_here"]
@@ -53,6 +57,7 @@ class OpenStream:
         "_fresh",
         "_opening",
         "_path",
+        "_redactor",
         "_room",
         "_saved",
         "_signed",
@@ -62,8 +67,15 @@ class OpenStream:
         "name",
     )
 
-    def __init__(self, spooler: Spooler, name: StreamName, opening: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        spooler: Spooler,
+        name: StreamName,
+        opening: dict[str, Any],
+        redactor: Redactor | None,
+    ) -> None:
         self._spooler = spooler
+        self._redactor = redactor
         self._fresh: list[Fragment] = []
         self._unsaved: list[Fragment] = [("opening", opening)]
         self._room = 0  # so that the first piece has the spooler look after this stream
@@ -96,7 +108,7 @@ class OpenStream:
             fresh = joined(self._fresh)
             self._fresh.clear()
             self.assembly.extend(fresh)
-            self._unsaved += fresh
+            self._unsaved += _storable(fresh, self._redactor)
         return self.assembly
 
     def end(self, error: Exception) -> None:
@@ -173,9 +185,14 @@ class Spooler:
         """Raise a ForkedProcessError in a forked child of the process that opened the store."""
         PROCESS.check(self._forks, self._path)
 
-    def open(self, branch: BranchName, opening: dict[str, Any]) -> OpenStream:
-        """Return a new stream; *opening* are JSON values that describe it."""
-        return OpenStream(self, StreamName(branch, uuid4().hex), opening)
+    def open(
+        self, branch: BranchName, opening: dict[str, Any], redactor: Redactor | None = None
+    ) -> OpenStream:
+        """Return a new stream; *opening* are JSON values that describe it, without secrets.
+
+        Secrets in what comes are known by *redactor*; None saves all as it comes.
+        """
+        return OpenStream(self, StreamName(branch, uuid4().hex), opening, redactor)
 
     def look_after(self, stream: OpenStream) -> bool:
         """Save *stream* from now on; return False if that is done already."""
@@ -260,3 +277,18 @@ class Spooler:
             for stream, part in parts:
                 stream.unsaved(part)
             raise
+
+
+def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[Fragment]:
+    """Return fragments as they may be saved: usage reports are the provider's, and may hold secrets."""
+    return [
+        ("usage", _report(fragment[1], redactor)) if fragment[0] == "usage" else fragment
+        for fragment in fragments
+    ]
+
+
+def _report(report: object, redactor: Redactor | None) -> Any:
+    try:
+        return json.loads(canonical_json(report, "usage", redactor))
+    except ContentValidationError:  # it will not be kept with the commit either
+        return {}
