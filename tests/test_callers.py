@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,14 @@ async def leaves_a_stream_by_an_error(tract: AsyncTract) -> int:
         return line
 
 
+async def leaves_an_exit_stack(tract: AsyncTract) -> int:
+    line = here() + 1
+    async with AsyncExitStack() as stack:
+        stream = await stack.enter_async_context(tract.stream())
+        await stream.write("a few words more")
+    return line
+
+
 async def records(tract: AsyncTract) -> int:
     line = here() + 1
     async for _ in tract.record_openai(reply(CHUNK)):
@@ -150,6 +159,7 @@ CALLS: list[Callable[[AsyncTract], Awaitable[int]]] = [
     leaves_a_batch,
     leaves_a_stream,
     leaves_a_stream_by_an_error,
+    leaves_an_exit_stack,
     records,
     merges,
     fast_forwards,

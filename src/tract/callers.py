@@ -1,7 +1,7 @@
 """The line of the program that called the library, for warnings to name.
 
 While a coroutine runs, those that await it are on the stack below it, so that the first frame outside
-the package is the caller's. What runs in a task of its own has no caller there; whoever starts such a
+the package, and outside `contextlib`, is the caller's. What runs in a task of its own has no caller there; whoever starts such a
 task for a caller does so inside `noted`, which tells the task whose line it works for.
 """
 
@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 __all__ = ["Line", "calling_line", "noted", "warn"]
 
 _PACKAGE = __name__.partition(".")[0]
-_LOOPS = frozenset({_PACKAGE, "asyncio", "uvloop"})
+_BETWEEN = frozenset({_PACKAGE, "contextlib"})  # an exit stack leaves blocks for the program
+_LOOPS = _BETWEEN | {"asyncio", "uvloop"}
 
 
 class Line(NamedTuple):
@@ -57,7 +58,7 @@ def calling_line() -> Line | None:
     """
     frame: FrameType | None = sys._getframe(1)
     root = _root()
-    while frame is not None and _is_in(frame, {_PACKAGE}):
+    while frame is not None and _is_in(frame, _BETWEEN):
         if frame is root:
             return _noted.get() or _line(_outside(frame, _LOOPS))
         frame = frame.f_back
