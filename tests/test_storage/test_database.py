@@ -132,8 +132,9 @@ async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
-async def test_a_folder_is_no_database(tmp_path: Path) -> None:
-    error = await refused(tmp_path)
+@pytest.mark.parametrize("form", ["{}", "file:{}", "file:{}?mode=ro", "file:{}?immutable=1"])
+async def test_a_folder_is_no_database(tmp_path: Path, form: str) -> None:
+    error = await refused(form.format(tmp_path))
 
     assert error.path == str(tmp_path)
     assert "this is a folder" in str(error)

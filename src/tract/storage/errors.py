@@ -17,6 +17,7 @@ from tract.storage.targets import immutable_uri, lacks_permission
 
 __all__ = ["translate"]
 
+_FOLDER = "this is a folder. Give the path of a file."
 _PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest byte
 
 
@@ -63,6 +64,8 @@ def translate(error: BaseException, path: str) -> TractError:
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
         return StorageError(_cannot_open(told, path), path)
+    if _is_folder(path):  # opened for reading alone, it fails at the first read
+        return StorageError(_FOLDER, path)
     return StorageError(f"the database failed: {told}", path)
 
 
@@ -79,12 +82,19 @@ def _is_no_text(error: BaseException) -> bool:
     return isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to")
 
 
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # the path itself cannot be looked at
+        return False
+
+
 def _cannot_open(told: str, path: str) -> str:
     file = Path(path)
     folder = file.parent
     try:
-        if file.is_dir():
-            return "this is a folder. Give the path of a file."
+        if _is_folder(path):
+            return _FOLDER
         if not folder.is_dir():
             return f"the folder {folder} does not exist. Create it first."
         if not file.exists() and not lacks_permission(folder):
