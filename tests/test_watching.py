@@ -194,7 +194,9 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
         hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
-        watch = Watch(hub, BranchName("agent", "main"), None, lambda: True, Everything())
+        watch = Watch(
+            hub, BranchName("agent", "main"), None, lambda: True, runtime.clock, Everything()
+        )
         step = asyncio.create_task(commits_from(watch, 1))
         await late.has_read.wait()
         made = await say(store.tract("agent"), "a")
@@ -229,7 +231,14 @@ async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> Non
         hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
         watches: list[asyncio.Task[object]] = []
         for number in range(8):
-            watch = Watch(hub, BranchName("agent", str(number)), None, lambda: True, Everything())
+            watch = Watch(
+                hub,
+                BranchName("agent", str(number)),
+                None,
+                lambda: True,
+                runtime.clock,
+                Everything(),
+            )
             watches.append(asyncio.create_task(anext(watch)))
             await asyncio.sleep(_INTERVAL)
         began, since = slow.looks, time.monotonic()

@@ -147,10 +147,10 @@ class StreamCalls(Handle):
         """
         after = None if after is None else checked_hash(after)
         self._check_open()
-        hub, branch = self._runtime.watching, self._branch
+        hub, clock = self._runtime.watching, self._runtime.clock
         if resets:
-            return Watch(hub, branch, after, self._is_open, Everything())
-        return Watch(hub, branch, after, self._is_open, CommitsOnce())
+            return Watch(hub, self._branch, after, self._is_open, clock, Everything())
+        return Watch(hub, self._branch, after, self._is_open, clock, CommitsOnce())
 
     def _is_open(self) -> bool:
         return not self._closed

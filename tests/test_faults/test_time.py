@@ -16,7 +16,7 @@ import pytest
 
 from support.opening import COUNTER
 from support.scripts import started
-from tract import AsyncTract, CommitInfo, TractConfig
+from tract import AsyncTract, BranchReset, CommitInfo, TractConfig
 from tract.runtime import Options, Runtime
 from tract.storage.database import now_microseconds
 
@@ -51,6 +51,21 @@ class Clock:
 
     def __call__(self) -> int:
         return self.stands_at or now_microseconds() + self.offset
+
+
+async def test_a_watch_tells_of_a_reset_by_the_stores_own_clock(db_path: Path) -> None:
+    clock = Clock()
+    clock.stands_at = now_microseconds() - DAY
+    async with opened(db_path, clock) as tract:
+        first = await tract.user("a")
+        async with tract.watch(resets=True) as items:
+            await anext(items)
+            await tract.reset(None)
+            clock.stands_at += 1
+            item = await anext(items)
+
+    assert isinstance(item, BranchReset)
+    assert item.created_at == first.created_at + timedelta(microseconds=1)
 
 
 async def test_a_clock_that_jumps_back_a_day_and_then_stands_still(db_path: Path) -> None:

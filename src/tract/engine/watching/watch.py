@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from tract.engine.infos import microseconds
+from tract.engine.infos import microseconds, moment
 from tract.engine.watching.hub import Page, WatchHub
 from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError
@@ -84,9 +83,11 @@ class Watch(Generic[Item]):
         branch: BranchName,
         after: str | None,
         is_wanted: Callable[[], bool],
+        clock: Callable[[], int],
         sieve: Sieve[Item],
     ) -> None:
         self._hub = hub
+        self._clock = clock
         self._branch = branch
         self._after = after
         self._is_wanted = is_wanted
@@ -171,8 +172,8 @@ class Watch(Generic[Item]):
         self._cursor = page.cursor
 
     def _take_back(self, taken: TakenBack) -> None:
-        branch, now = self._branch.branch, datetime.now(UTC)
-        reset = BranchReset(branch, self._last, taken.new_hash, now)
+        now = moment(self._clock())
+        reset = BranchReset(self._branch.branch, self._last, taken.new_hash, now)
         self._items.extend(self._sieve.pass_on(News(reset, taken.dropped, ())))
         self._trail.drop({*taken.dropped})
         self._last = taken.new_hash
