@@ -68,6 +68,10 @@ class _Intake:
         self.incoming: OpenStream | None = None
         self.commits: list[CommitInfo] = []
 
+    def check_loop(self) -> None:
+        """Raise a StorageError where the store's event loop does not run, with nothing done yet."""
+        self._runtime.gate.check_loop()
+
     async def begin(self, *, at_head: bool) -> OpenStream:
         """Open the stream; *at_head* notes the head that a response's usage will belong to."""
         options, runtime = self._options, self._runtime
@@ -300,6 +304,7 @@ class Recording(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         if self._over:
             raise StopAsyncIteration
+        self._intake.check_loop()  # before a chunk is taken that nobody could commit
         if self._incoming is None:
             self._incoming = await self._intake.begin(at_head=True)
         if self._chunks is None:
@@ -320,6 +325,7 @@ class Recording(AsyncIterator[T], Generic[T]):
     async def aclose(self) -> None:
         """Break off: commit what came as it was asked for, and close the response."""
         if not self._over:
+            self._intake.check_loop()
             self._over = True
             await self._intake.finish(self._reason(CLOSED), self._close_response)
 

@@ -103,3 +103,28 @@ async def test_a_stream_without_asyncio_says_so_when_it_is_made(run: Runner, db_
     async with AsyncTract.open(db_path, tokenizer=COUNTER) as tract:
         with ThreadPoolExecutor(1) as elsewhere:
             await asyncio.get_running_loop().run_in_executor(elsewhere, run, use)
+
+
+@every_runner
+@pytest.mark.parametrize("step", ["anext", "aclose"])
+async def test_a_recording_that_is_used_without_asyncio_says_so_and_goes_on_with_it(
+    run: Runner, step: str, db_path: Path
+) -> None:
+    deltas = [{"content": "a"}, {"content": "b"}]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+    async def use() -> None:
+        with pytest.raises(StorageError, match=SAYS):
+            await (anext(recording) if step == "anext" else recording.aclose())
+
+    async with AsyncTract.open(db_path, tokenizer=COUNTER) as tract:
+        recording = tract.record_openai(reply(*chunks, end))
+        await anext(recording)
+        with ThreadPoolExecutor(1) as elsewhere:
+            await asyncio.get_running_loop().run_in_executor(elsewhere, run, use)
+        async for _ in recording:
+            pass
+
+        assert recording.text == "ab"
+        assert recording.commits == await tract.log()
