@@ -306,34 +306,3 @@ async def test_conditions_are_one_statement_and_one_trip(database: Database) -> 
     assert [record.generation_config_json for record in records] == ['{"n":2}']
     assert database.trips == before + 1
     assert len([text for text in run if "FROM commits" in text]) == 1
-
-
-@pytest.mark.parametrize("beside", [0, 100, 300 * 30])
-async def test_a_query_of_a_long_branch_finds_the_same_whatever_its_share_of_the_tract(
-    db_path: Path, beside: int
-) -> None:
-    database = await open_database(str(db_path), TractConfig())
-    commits = SqliteCommitRepository(database)
-    branch, other = BranchName("agent", "main"), BranchName("agent", "other")
-    configs = ['{"t":0}', '{"t":1}', None]
-    made = [draft(str(number), config=configs[number % 3]) for number in range(300)]
-    try:
-        written = [*await commits.write(branch, made[:200])]
-        await commits.write(
-            other, [draft(f"o{number}", config='{"t":1}') for number in range(beside)]
-        )
-        written += await commits.write(branch, made[200:])
-
-        async def found(*conditions: ConfigCondition, limit: int | None = None) -> list[str]:
-            records = await commits.query(branch, conditions, branch_only=True, limit=limit)
-            return [record.commit_hash for record in records]
-
-        hashes = [record.commit_hash for record in written]
-        assert await found(config("t") == 1) == hashes[1::3]
-        assert await found(config("t") == 1, limit=2) == hashes[1:7:3]
-        assert await found(config("t") == 2) == []
-        assert await found() == hashes
-        await commits.create_config_index("t")
-        assert await found(config("t") == 1) == hashes[1::3]
-    finally:
-        await database.aclose()

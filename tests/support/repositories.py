@@ -1,33 +1,65 @@
-"""The repositories over any kind of database, and what tests ask of them again and again."""
+"""What the contract of storage is tested against: the repositories of any engine, and nothing else.
+
+An engine is added to the list in `support.engines`, which alone knows how each is opened.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import StaticPool
-
-from support.drafts import (
-    MAIN,
-    OTHER_BRANCH,
-    draft,
-    ticking,
-)
-from tract import (
-    TractConfig,
-)
+from support.drafts import MAIN, draft
+from tract.graph import brought
 from tract.protocols import CommitStep
-from tract.storage.database import Database, open_database, open_engine
 from tract.storage.repositories import (
+    ArrivalRepository,
     BlobRepository,
     BranchName,
+    CommitDraft,
+    CommitRecord,
     CommitRepository,
+    MergeBasis,
     RefRepository,
+    Relation,
+    SpoolRepository,
+    StoredCommit,
     UsageRepository,
 )
+
+__all__ = [
+    "MALFORMED",
+    "UNKNOWN",
+    "Damage",
+    "EngineUnderTest",
+    "Repositories",
+    "basis_of",
+    "everything",
+    "hashes",
+    "merge_of",
+    "names",
+    "none_known",
+    "say",
+    "steps_to",
+    "stored",
+]
+
+UNKNOWN = "0" * 64
+MALFORMED = ["", "zz", "0" * 63, "0" * 65, "\u0660" * 64, "0 " * 32, "\ud800" * 64]
+
+
+class Damage(Protocol):
+    """Harm done to a database behind the repositories' backs, as a failing disk would do it."""
+
+    async def lose_blob(self, content_hash: str) -> None:
+        """Remove a content."""
+
+    async def lose_commit(self, commit_hash: str) -> None:
+        """Remove a commit."""
+
+    async def misplace(self, branch: BranchName, other: BranchName) -> None:
+        """Give a branch's row the place of another one's."""
 
 
 class Repositories(NamedTuple):
@@ -35,35 +67,61 @@ class Repositories(NamedTuple):
     blobs: BlobRepository
     refs: RefRepository
     usages: UsageRepository
+    spools: SpoolRepository
+    arrivals: ArrivalRepository
+    damage: Damage
 
 
-@asynccontextmanager
-async def opened(kind: str, path: Path) -> AsyncIterator[Database]:
-    if kind == "engine":
-        engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
-        database = await open_engine(engine, TractConfig(), ticking())
-        yield database
-        await database.aclose()
-        await engine.dispose()
-    else:
-        target = str(path) if kind == "file" else ":memory:"
-        database = await open_database(target, TractConfig(), ticking())
-        yield database
-        await database.aclose()
+class EngineUnderTest(Protocol):
+    """A kind of database that the contract holds for."""
+
+    @property
+    def name(self) -> str:
+        """What tests of this engine are called."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether opening the same path again gives the same database, also while it is open."""
+
+    def opened(
+        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AbstractAsyncContextManager[Repositories]:
+        """Open a database, and close it at the end; *read_only* only where it is shared.
+
+        *path* tells databases from each other; *clock* gives microseconds, and may be asked at any
+        time and from any thread.
+        """
 
 
 def none_known(_: str) -> bool:
     return False
 
 
-async def say(store: Repositories, branch: BranchName, *texts: str) -> list[str]:
-    records = await store.commits.write(branch, [draft(text) for text in texts])
+def hashes(records: Iterable[CommitRecord]) -> list[str]:
     return [record.commit_hash for record in records]
 
 
-async def fork(database: Database, source: str) -> None:
-    """Point the other branch at a commit of the main one."""
-    await database.write(lambda transaction: transaction.fork(MAIN, OTHER_BRANCH.branch, source))
+def names(steps: Sequence[CommitStep] | None) -> list[str] | None:
+    return None if steps is None else [step.commit_hash for step in steps]
+
+
+async def say(store: Repositories, branch: BranchName, *texts: str) -> list[str]:
+    return hashes(await store.commits.write(branch, [draft(text) for text in texts]))
+
+
+def merge_of(theirs: str, text: str = "merge") -> CommitDraft:
+    """Return the draft of a MERGE that brings in the head *theirs*."""
+    return draft(text, operation="merge")._replace(merge_parent=theirs)
+
+
+def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBasis:
+    """Return what a merge of two branches is computed from."""
+    assert relation.theirs is not None
+    new = frozenset(brought(relation.parents, relation.ours, relation.theirs))
+    changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
+    return MergeBasis(
+        relation.ours, relation.theirs, relation.parents, new, changed.union(touched), squash
+    )
 
 
 async def steps_to(
@@ -71,12 +129,25 @@ async def steps_to(
 ) -> tuple[set[str | None], list[str]]:
     """Return the bases and the steps that `history` gives."""
     bases: set[str | None] = set()
-    hashes: list[str] = []
+    found: list[str] = []
     async for base, steps in store.commits.history(MAIN.tract_id, head, set(known).__contains__):
         bases.add(base)
-        hashes += [step.commit_hash for step in steps]
-    return bases, hashes
+        found += [step.commit_hash for step in steps]
+    return bases, found
 
 
-def names(steps: Sequence[CommitStep] | None) -> list[str] | None:
-    return None if steps is None else [step.commit_hash for step in steps]
+async def stored(store: Repositories, tract_id: str, *heads: str) -> list[StoredCommit]:
+    """Return what `stored` gives, batches joined."""
+    return [item async for batch in store.commits.stored(tract_id, heads) for item in batch]
+
+
+async def everything(store: Repositories) -> list[object]:
+    """Return all that the repositories tell of a database."""
+    found: list[object] = [await store.refs.tract_ids(), await store.spools.spooled()]
+    for tract_id in (MAIN.tract_id, "rival"):
+        heads = await store.refs.heads(tract_id)
+        found += [heads, await store.refs.branches(tract_id), await store.refs.tags(tract_id)]
+        found += [await store.refs.moves(tract_id), await store.commits.origins(tract_id)]
+        found.append(await store.commits.query(BranchName(tract_id, "main"), []))
+        found.append(await stored(store, tract_id, *heads))
+    return found

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, keys, queries, satisfies, values
-from support.drafts import draft
 from support.tables import create_tables
 from tract import (
     AsyncTract,
@@ -25,14 +24,12 @@ from tract import (
     TractConfig,
     TractStore,
 )
-from tract.canonical import MAX_DEPTH, canonical_json
+from tract.canonical import MAX_DEPTH
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.conditions import matching
 from tract.storage.database import Database, open_database
 from tract.storage.json_paths import is_escaped
-from tract.storage.repositories import BranchName
 from tract.storage.schema import METADATA, commits
-from tract.storage.sqlite import SqliteCommitRepository
 
 LARGE = st.one_of(
     st.sampled_from(NUMBERS),
@@ -285,23 +282,6 @@ async def database(db_path: Path) -> AsyncIterator[Database]:
     opened = await open_database(str(db_path), TractConfig())
     yield opened
     await opened.aclose()
-
-
-async def test_the_repository_takes_the_same_arguments(database: Database) -> None:
-    commits = SqliteCommitRepository(database)
-    for tract_id in ("agent", "rival"):
-        made = [draft(str(n), config=canonical_json({"p": {"x": n}})) for n in range(5)]
-        await commits.write(BranchName(tract_id, "main"), made)
-    records = await commits.get_by_config("agent", "p.x", ">=", 2, limit=2)
-
-    assert [record.generation_config_json for record in records] == [
-        '{"p":{"x":2}}',
-        '{"p":{"x":3}}',
-    ]
-    assert {record.tract_id for record in records} == {"agent"}
-    assert records == (await commits.get_by_config("agent", ("p", "x"), "not in", [0, 1]))[:2]
-    with pytest.raises(QueryError, match="Unsupported operator"):
-        await commits.get_by_config("agent", "p", "LIKE", "x")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

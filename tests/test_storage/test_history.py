@@ -5,13 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import pairwise
 
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
-from tract import CommitNotFoundError, StoreCorruptError
+from tract import StoreCorruptError
 from tract.storage import history
 from tract.storage.history import Span
 from tract.storage.migrations import migrate
@@ -89,44 +88,6 @@ def test_a_line_among_far_more_others_is_read_by_its_own_order(
     assert reached == 7
 
 
-@pytest.mark.parametrize("beside", [0, 1, 30, 300])
-def test_a_time_finds_the_newest_commit_until_then(
-    connection: sqlite3.Connection, transaction: WriteTransaction, beside: int
-) -> None:
-    """Whether the branch or its siblings have come far since, and also before it was forked."""
-    mine = say(transaction, MAIN, 5)
-    transaction.fork(MAIN, OTHER_BRANCH.branch)
-    for _ in range(12):
-        if beside:
-            say(transaction, OTHER_BRANCH, beside)
-        mine += say(transaction, MAIN)
-    theirs = say(transaction, OTHER_BRANCH)
-
-    def located(branch: BranchName, time: int) -> str | None:
-        return history.locate(
-            connection,
-            branch=branch,
-            position=Position(at_time=time),
-            known=lambda commit_hash: True,
-            recent=RecentCommits(),
-        ).head_hash
-
-    for before, after in pairwise(mine):
-        assert located(MAIN, before.created_at) == before.commit_hash
-        assert located(MAIN, after.created_at - 1) == before.commit_hash
-    assert located(MAIN, mine[0].created_at - 1) is None
-    assert located(OTHER_BRANCH, mine[4].created_at) == mine[4].commit_hash
-    assert located(OTHER_BRANCH, theirs[0].created_at) == theirs[0].commit_hash
-
-
-def test_that_the_head_itself_is_known_is_no_way_to_it(
-    connection: sqlite3.Connection, transaction: WriteTransaction
-) -> None:
-    first, second = say(transaction, MAIN, 2)
-
-    assert span(connection, second, first, second).base_hash == first.commit_hash
-
-
 @pytest.mark.parametrize("step", [1, 1000])
 def test_portions_of_any_size_add_up_to_the_whole_way(
     connection: sqlite3.Connection, step: int
@@ -148,15 +109,6 @@ def test_portions_of_any_size_add_up_to_the_whole_way(
             assert len(steps) <= limit
             hashes += [step.commit_hash for step in steps]
         assert hashes == [record.commit_hash for record in mine]
-
-
-def test_a_head_of_another_tract_is_not_found(
-    connection: sqlite3.Connection, transaction: WriteTransaction
-) -> None:
-    [foreign] = say(transaction, OTHER_TRACT)
-
-    with pytest.raises(CommitNotFoundError):
-        span(connection, foreign._replace(tract_id=MAIN.tract_id))
 
 
 @pytest.mark.parametrize("length", [5, 100])
@@ -182,6 +134,27 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
     with pytest.raises(StoreCorruptError, match=records[2].commit_hash):
         span(connection, records[-1])
     assert span(connection, records[-1], records[3]).base_hash == records[3].commit_hash
+
+
+@pytest.mark.parametrize("length", [63, 64, 65])
+def test_as_many_as_64_steps_are_read_at_once(
+    connection: sqlite3.Connection, transaction: WriteTransaction, length: int
+) -> None:
+    """Whether what lies beyond is the beginning, or a commit that the caller knows."""
+    records = say(transaction, MAIN, length + 1)
+
+    def locate(*known: str) -> Located:
+        return history.locate(
+            connection,
+            branch=MAIN,
+            position=Position(),
+            known=frozenset(known).__contains__,
+            recent=RecentCommits(),
+        )
+
+    located, whole = locate(records[0].commit_hash), locate()
+    assert (located.steps is None) == (length > 64)
+    assert (whole.steps is None) == (length + 1 > 64)
 
 
 def test_what_the_caller_knows_is_asked_no_further_than_needed(

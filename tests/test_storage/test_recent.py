@@ -60,22 +60,6 @@ async def test_what_is_remembered_is_what_would_be_read(db_path: Path) -> None:
     await database.aclose()
 
 
-async def test_commits_of_another_process_are_read(db_path: Path) -> None:
-    """Between two commits of ours lies one of theirs: the steps are all there, in order."""
-    ours = await open_database(str(db_path), TractConfig(), ticking())
-    theirs = await open_database(str(db_path), TractConfig(), ticking(2))
-    here, there = SqliteCommitRepository(ours), SqliteCommitRepository(theirs)
-    hashes: list[str] = []
-    for repository in (here, there, here, there):
-        hashes += [item.commit_hash for item in await repository.write(MAIN, [draft(str(hashes))])]
-        located = await here.locate(MAIN, Position(), none_known)
-
-        assert located.steps is not None
-        assert [step.commit_hash for step in located.steps] == hashes
-    await ours.aclose()
-    await theirs.aclose()
-
-
 def test_one_hash_in_two_tracts_is_two_commits() -> None:
     """A hash leaves the config out, so tracts may share one and differ in that."""
     recent = RecentCommits()

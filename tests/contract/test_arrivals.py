@@ -1,0 +1,181 @@
+"""What comes to branches: read behind a cursor, looked for, and told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft
+from support.repositories import UNKNOWN, Repositories, hashes, merge_of, say
+from tract import CommitNotFoundError
+from tract.protocols import TokenUsage
+from tract.storage.repositories import (
+    Arrivals,
+    BranchName,
+    CommitRecord,
+    Cursor,
+    SpoolPart,
+    StreamName,
+    TakenBack,
+)
+
+
+async def line_of(store: Repositories, count: int) -> list[CommitRecord]:
+    return await store.commits.write(MAIN, [draft(str(number)) for number in range(count)])
+
+
+async def read_all(
+    store: Repositories, cursor: Cursor, *, near: bool = False
+) -> list[CommitRecord]:
+    records: list[CommitRecord] = []
+    while True:
+        page = await store.arrivals.read(MAIN, cursor, near=near)
+        records += page.records
+        cursor = page.cursor
+        if cursor.is_at_head:
+            return records
+
+
+async def test_pages_follow_on_each_other(store: Repositories) -> None:
+    records = await line_of(store, 700)
+    await store.commits.write(OTHER_BRANCH, [draft("other")])
+
+    for near in (False, True):
+        assert await read_all(store, Cursor(None), near=near) == records
+        assert await read_all(store, Cursor(records[99].commit_hash), near=near) == records[100:]
+        assert await read_all(store, Cursor(records[-1].commit_hash), near=near) == []
+        until = Cursor(None, target=records[9].commit_hash)
+        assert await read_all(store, until, near=near) == records[:10]
+
+
+async def test_a_branch_without_commits_has_nothing(store: Repositories) -> None:
+    assert await store.arrivals.read(MAIN, Cursor(None)) == Arrivals(None, [], Cursor(None))
+
+
+async def test_a_cursor_goes_on_with_what_comes_later(store: Repositories) -> None:
+    records = await line_of(store, 2)
+    page = await store.arrivals.read(MAIN, Cursor(None))
+    assert page.records == records
+    assert await store.arrivals.read(MAIN, page.cursor) == Arrivals(None, [], page.cursor)
+    await say(store, OTHER_BRANCH, "beside")
+    later = await line_of(store, 1)
+
+    assert (await store.arrivals.read(MAIN, page.cursor)).records == later
+
+
+async def test_what_a_merge_brought_comes_in_the_order_of_the_context(
+    store: Repositories,
+) -> None:
+    [shared] = await say(store, MAIN, "shared")
+    await store.refs.fork(MAIN, OTHER_BRANCH.branch)
+    [theirs] = await say(store, OTHER_BRANCH, "theirs")
+    [ours] = await say(store, MAIN, "ours")
+    [merge] = hashes(await store.commits.write(MAIN, [merge_of(theirs)]))
+
+    assert hashes(await read_all(store, Cursor(None))) == [shared, ours, theirs, merge]
+    assert hashes(await read_all(store, Cursor(ours))) == [theirs, merge]
+    assert hashes(await read_all(store, Cursor(merge))) == []
+
+
+async def test_what_a_reset_took_back_is_told_with_what_came_after(store: Repositories) -> None:
+    a, b, c = await say(store, MAIN, *"abc")
+    await store.refs.move(MAIN, a, action="reset")
+    [d] = await say(store, MAIN, "d")
+    page = await store.arrivals.read(MAIN, Cursor(c))
+
+    assert page.taken_back is not None
+    assert (page.taken_back.new_hash, {*page.taken_back.dropped}) == (a, {b, c})
+    assert hashes(page.records) == [d]
+    assert page.cursor.is_at_head
+
+
+async def test_all_is_taken_back_from_a_branch_that_was_emptied(store: Repositories) -> None:
+    [a] = await say(store, MAIN, "a")
+    await store.refs.move(MAIN, None, action="reset")
+    page = await store.arrivals.read(MAIN, Cursor(a))
+
+    assert (page.taken_back, page.records) == (TakenBack(None, (a,)), [])
+    assert page.cursor.is_at_head
+
+
+async def test_an_unknown_commit_is_told(store: Repositories) -> None:
+    await line_of(store, 1)
+    [foreign] = await say(store, OTHER_TRACT, "x")
+
+    for unknown in (UNKNOWN, foreign):
+        with pytest.raises(CommitNotFoundError):
+            await store.arrivals.read(MAIN, Cursor(unknown))
+
+
+async def test_heads_are_told_when_something_was_written(store: Repositories) -> None:
+    """Once too often rather than once too rarely."""
+    both = [MAIN, OTHER_BRANCH]
+    assert await store.arrivals.heads(both) in ([None, None], None)
+    first = await line_of(store, 2)
+    told = [await store.arrivals.heads(both) for _ in range(8)]
+
+    assert told[-1] is None
+    assert set(map(str, told)) <= {"None", str([first[1].commit_hash, None])}
+    assert await store.arrivals.heads([]) in ([], None)
+
+
+async def test_what_another_opening_wrote_is_told_once(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    here, there = pair
+    while await here.arrivals.heads([MAIN]) is not None:
+        pass  # each connection counts for itself
+    [head] = await say(there, MAIN, "a")
+    told = [await here.arrivals.heads([MAIN]) for _ in range(8)]
+
+    assert [head] in told
+    assert told[-1] is None
+
+
+async def moves_of(store: Repositories) -> list[set[BranchName]]:
+    """Return what `on_move` tells from now on, as one set for each call."""
+    moved: list[set[BranchName]] = []
+
+    def on_move(branches: Iterable[BranchName]) -> None:
+        moved.append({*branches})
+
+    store.arrivals.on_move(on_move)
+    return moved
+
+
+async def test_each_write_tells_what_it_has_moved(store: Repositories) -> None:
+    moved = await moves_of(store)
+    [_, head] = await line_of(store, 2)
+    with pytest.raises(CommitNotFoundError):
+        await store.commits.write(MAIN, [annotation(UNKNOWN)])
+    await store.commits.write(OTHER_BRANCH, [draft("x")])
+    await store.commits.write(MAIN._replace(must_exist=True), [draft("x")])
+    assert moved == [{MAIN}, {OTHER_BRANCH}, {MAIN}]
+
+    moved.clear()
+    await store.refs.move(MAIN, head.commit_hash, action="reset")
+    await store.refs.fork(MAIN, "side")
+    await store.refs.delete(OTHER_BRANCH, force=True)
+    assert moved == [{MAIN}, {BranchName("agent", "side")}, {OTHER_BRANCH}]
+
+
+async def test_what_moves_no_branch_is_told_to_nobody(store: Repositories) -> None:
+    [head] = await say(store, MAIN, "a")
+    moved = await moves_of(store)
+    await store.refs.tag(MAIN, "v1")
+    await store.refs.untag(MAIN.tract_id, "v1")
+    await store.usages.record(MAIN, TokenUsage(1, 0, 1), "{}", head_hash=head)
+    await store.spools.save(lambda: "me", [SpoolPart(StreamName(MAIN, "s"), 0, [])])
+    await store.commits.create_config_index("t")
+    await store.commits.write(MAIN, [])
+
+    assert [branches for branches in moved if branches] == []
+
+
+async def test_a_move_is_told_before_the_one_who_wrote_goes_on(store: Repositories) -> None:
+    moved = await moves_of(store)
+    for number in range(20):
+        await say(store, MAIN, str(number))
+
+        assert len(moved) == number + 1

@@ -1,0 +1,317 @@
+"""Merges: what they are computed from, when that still holds, and how branches stand to each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit
+from support.repositories import (
+    UNKNOWN,
+    Repositories,
+    basis_of,
+    everything,
+    hashes,
+    merge_of,
+    say,
+    stored,
+)
+from tract import BranchNotFoundError, HeadMovedError
+from tract.exceptions import CommitNotFoundError
+from tract.protocols import TokenUsage
+from tract.storage.repositories import (
+    BranchName,
+    CommitDraft,
+    MergeBasis,
+    Origin,
+    OutdatedMergeError,
+    Sizes,
+    Survey,
+)
+
+THIRD = BranchName(MAIN.tract_id, "third")
+
+
+async def parted(store: Repositories) -> tuple[str, str, str]:
+    """Return what two branches share, and the head of each."""
+    [shared] = await say(store, MAIN, "shared")
+    await store.refs.fork(MAIN, OTHER_BRANCH.branch)
+    [ours], [theirs] = await say(store, MAIN, "ours"), await say(store, OTHER_BRANCH, "theirs")
+    return shared, ours, theirs
+
+
+async def basis(store: Repositories, *touched: str, squash: bool = False) -> MergeBasis:
+    return basis_of(await store.commits.relation(MAIN, OTHER_BRANCH), *touched, squash=squash)
+
+
+# relation
+
+
+async def test_a_relation_has_both_heads_and_the_parents_of_all_that_they_reach(
+    store: Repositories,
+) -> None:
+    shared, ours, theirs = await parted(store)
+    await say(store, THIRD, "beside")
+    relation = await store.commits.relation(MAIN, OTHER_BRANCH)
+
+    assert (relation.ours, relation.theirs) == (ours, theirs)
+    assert relation.parents == {
+        shared: (None, None),
+        ours: (shared, None),
+        theirs: (shared, None),
+    }
+    assert (relation.changes, [*relation.squashed]) == ({}, [])
+
+
+async def test_a_relation_tells_of_edits_annotations_merges_and_squashes(
+    store: Repositories,
+) -> None:
+    shared, ours, theirs = await parted(store)
+    squash = draft("squash")._replace(origins=(Origin("squash", theirs),))
+    made = await store.commits.write(
+        MAIN, [edit("x", shared), annotation(ours), squash, merge_of(theirs)]
+    )
+    edited, noted, squashed, merged = hashes(made)
+    relation = await store.commits.relation(MAIN, OTHER_BRANCH)
+
+    assert relation.changes == {edited: ("edit", shared), noted: ("annotate", ours)}
+    assert [*relation.squashed] == [squashed]
+    assert relation.parents[merged] == (squashed, theirs)
+
+
+async def test_a_relation_to_an_empty_branch_and_of_one(store: Repositories) -> None:
+    [head] = await say(store, MAIN, "a")
+    await store.refs.fork(MAIN, "side", None)
+    side = BranchName(MAIN.tract_id, "side")
+
+    towards = await store.commits.relation(MAIN, side)
+    assert (towards.ours, towards.theirs) == (head, None)
+    away = await store.commits.relation(side, MAIN)
+    assert (away.ours, away.theirs, away.parents) == (None, head, {head: (None, None)})
+
+
+async def test_a_relation_to_a_branch_that_is_not_there_is_refused(store: Repositories) -> None:
+    await say(store, MAIN, "a")
+    await say(store, BranchName(OTHER_TRACT.tract_id, "side"), "b")
+
+    for name in ("side", "nobody"):
+        with pytest.raises(BranchNotFoundError):
+            await store.commits.relation(MAIN, BranchName(MAIN.tract_id, name))
+
+
+# merge
+
+
+async def test_a_merge_lands_like_any_write(store: Repositories) -> None:
+    _, ours, theirs = await parted(store)
+    records = await store.commits.merge(
+        MAIN, [merge_of(theirs), draft("after")], await basis(store), expected_head=ours
+    )
+
+    assert [record.parent_hash for record in records] == [ours, records[0].commit_hash]
+    assert records[0].merge_parent == theirs
+    assert await store.refs.head(MAIN) == records[1].commit_hash
+
+
+async def test_a_merge_is_refused_on_another_head_than_expected(store: Repositories) -> None:
+    _, _, theirs = await parted(store)
+    computed = await basis(store)
+    before = await everything(store)
+
+    for expected in (theirs, None, UNKNOWN):
+        with pytest.raises(HeadMovedError):
+            await store.commits.merge(MAIN, [merge_of(theirs)], computed, expected_head=expected)
+    assert await everything(store) == before
+
+
+async def test_a_merge_that_would_be_another_now_is_refused_and_leaves_nothing(
+    store: Repositories,
+) -> None:
+    shared, _, theirs = await parted(store)
+    computed = await basis(store, shared)
+    await store.commits.write(MAIN, [edit("x", shared)])
+    before = await everything(store)
+
+    with pytest.raises(OutdatedMergeError):
+        await store.commits.merge(MAIN, [merge_of(theirs)], computed)
+    assert await everything(store) == before
+
+
+async def test_of_one_merge_made_many_times_at_once_one_lands(store: Repositories) -> None:
+    _, _, theirs = await parted(store)
+    computed = await basis(store)
+    results = await asyncio.gather(
+        *(store.commits.merge(MAIN, [merge_of(theirs)], computed) for _ in range(6)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(result, list) for result in results) == 1
+    assert sum(isinstance(result, OutdatedMergeError) for result in results) == 5
+
+
+# still_holds
+
+
+async def holds(store: Repositories, computed: MergeBasis) -> bool:
+    head = await store.refs.head(MAIN)
+    return await store.commits.still_holds(MAIN.tract_id, head, computed)
+
+
+async def test_a_merge_still_holds_where_nothing_or_something_else_came(
+    store: Repositories,
+) -> None:
+    shared, ours, _ = await parted(store)
+    [beside] = await say(store, THIRD, "beside")
+    computed = await basis(store, shared)
+    assert await holds(store, computed)
+
+    changes: list[CommitDraft] = [
+        draft("more"),
+        edit("x", ours),
+        annotation(ours),
+        merge_of(beside),
+    ]
+    for change in changes:
+        await store.commits.write(MAIN, [change])
+        assert await holds(store, computed)
+    await store.commits.merge(MAIN, [merge_of(computed.theirs)], computed)
+
+
+@pytest.mark.parametrize("change", ["edit", "annotate", "merge", "reset", "empty", "elsewhere"])
+async def test_a_merge_holds_no_more_once_what_it_stands_on_has_changed(
+    store: Repositories, change: str
+) -> None:
+    shared, _, theirs = await parted(store)
+    computed = await basis(store, shared)
+    await say(store, THIRD, "beside")
+    third = await store.refs.head(THIRD)
+    if change == "edit":
+        await store.commits.write(MAIN, [edit("x", shared)])
+    elif change == "annotate":
+        await store.commits.write(MAIN, [annotation(shared)])
+    elif change == "merge":
+        await store.commits.write(MAIN, [merge_of(theirs)])
+    elif change == "reset":
+        await store.refs.move(MAIN, shared, action="reset")
+    elif change == "empty":
+        await store.refs.move(MAIN, None, action="reset")
+    else:
+        await store.refs.move(MAIN, third, action="fast-forward")
+
+    assert not await holds(store, computed)
+
+
+async def test_a_head_that_only_brings_ours_in_by_a_merge_does_not_go_on_from_it(
+    store: Repositories,
+) -> None:
+    """Its first parents lead elsewhere, so entries come in another order."""
+    _, ours, _ = await parted(store)
+    computed = await basis(store)
+    await say(store, THIRD, "third")
+    [crossed] = hashes(await store.commits.write(THIRD, [merge_of(ours)]))
+
+    assert not await store.commits.still_holds(MAIN.tract_id, crossed, computed)
+
+
+async def test_a_squash_holds_until_the_same_is_squashed(store: Repositories) -> None:
+    _, _, theirs = await parted(store)
+    squashing, merging = await basis(store, squash=True), await basis(store)
+    await say(store, MAIN, "more")
+    assert await holds(store, squashing)
+    await store.commits.write(MAIN, [draft("squash")._replace(origins=(Origin("squash", theirs),))])
+
+    assert not await holds(store, squashing)
+    assert await holds(store, merging)
+
+
+# sizes
+
+
+async def test_sizes_count_commits_contents_and_bytes_once(store: Repositories) -> None:
+    same, again, other = await say(store, MAIN, "same", "same", "other")
+    await say(store, OTHER_BRANCH, "beside")
+    large, small = len(draft("other").data), len(draft("same").data)
+
+    assert await store.commits.sizes(MAIN.tract_id, None) == Sizes(0, 0, 0)
+    assert await store.commits.sizes(MAIN.tract_id, same) == Sizes(1, 1, small)
+    assert await store.commits.sizes(MAIN.tract_id, again) == Sizes(2, 1, small)
+    assert await store.commits.sizes(MAIN.tract_id, other) == Sizes(3, 2, small + large)
+
+
+async def test_sizes_count_what_a_merge_brought(store: Repositories) -> None:
+    _, _, theirs = await parted(store)
+    [merged] = hashes(await store.commits.write(MAIN, [merge_of(theirs)]))
+    found = await stored(store, MAIN.tract_id, merged)
+
+    assert await store.commits.sizes(MAIN.tract_id, merged) == Sizes(
+        4, 4, sum(len(item.data or b"") for item in found)
+    )
+
+
+# survey
+
+
+async def test_a_survey_tells_what_happened_in_all_and_since_branches_parted(
+    store: Repositories,
+) -> None:
+    [shared] = hashes(await store.commits.write(MAIN, [draft("a", config='{"n":0}')]))
+    await store.usages.record(MAIN, TokenUsage(1, 1, 2), "{}", head_hash=shared)
+    await store.refs.fork(MAIN, OTHER_BRANCH.branch)
+    mine = [draft("b", config='{"n":1}'), draft("c", config='{"n":2}')]
+    [_, ours] = hashes(await store.commits.write(MAIN, mine))
+    await store.usages.record(MAIN, TokenUsage(3, 1, 4), "{}", head_hash=ours)
+    usages, since = {TokenUsage(1, 1, 2), TokenUsage(3, 1, 4)}, [TokenUsage(3, 1, 4)]
+
+    main, other = await store.commits.survey(MAIN, ["main", "other"])
+    assert (main.head_hash, {*main.usage}, [*main.usage_since]) == (ours, usages, since)
+    assert [*main.configs_since] == ['{"n":1}', '{"n":2}']
+    assert other == Survey(shared, [TokenUsage(1, 1, 2)], [], [])
+
+
+async def test_a_branch_surveyed_alone_is_seen_beside_the_one_that_asks(
+    store: Repositories,
+) -> None:
+    """One that asks about itself has parted from none, so that all is told."""
+    [shared] = hashes(await store.commits.write(MAIN, [draft("a", config='{"n":0}')]))
+    await store.refs.fork(MAIN, OTHER_BRANCH.branch)
+    [own] = hashes(await store.commits.write(OTHER_BRANCH, [draft("b", config='{"n":1}')]))
+
+    [beside] = await store.commits.survey(MAIN, ["other"])
+    assert (beside.head_hash, [*beside.configs_since]) == (own, ['{"n":1}'])
+    [alone] = await store.commits.survey(OTHER_BRANCH, ["other"])
+    assert [*alone.configs_since] == ['{"n":0}', '{"n":1}']
+    [itself] = await store.commits.survey(MAIN, ["main"])
+    assert (itself.head_hash, [*itself.configs_since]) == (shared, ['{"n":0}'])
+
+
+async def test_a_survey_of_no_branch_is_empty_and_of_a_missing_one_refused(
+    store: Repositories,
+) -> None:
+    await say(store, OTHER_BRANCH, "a")
+
+    assert await store.commits.survey(OTHER_BRANCH, []) == []
+    assert await store.commits.survey(MAIN, ["main"]) == [Survey(None, [], [], [])]
+    for names in (["nobody"], ["other", "nobody"]):
+        with pytest.raises(BranchNotFoundError):
+            await store.commits.survey(OTHER_BRANCH, names)
+
+
+# origins
+
+
+async def test_origins_are_of_one_commit_of_all_or_of_none(store: Repositories) -> None:
+    a, b = await say(store, OTHER_BRANCH, "a", "b")
+    picked, squash = Origin("cherry-pick", a), Origin("squash", b)
+    [first] = await store.commits.write(MAIN, [draft("c")._replace(origins=(picked,))])
+    [second] = await store.commits.write(MAIN, [draft("d")._replace(origins=(squash,))])
+    of_all = [(first.commit_hash, picked), (second.commit_hash, squash)]
+
+    assert await store.commits.origins(MAIN.tract_id) == of_all
+    assert await store.commits.origins(MAIN.tract_id, first.commit_hash) == of_all[:1]
+    assert await store.commits.origins(MAIN.tract_id, "main") == of_all[1:]
+    assert await store.commits.origins(MAIN.tract_id, a) == []
+    assert await store.commits.origins(MAIN.tract_id, None) == []
+    assert await store.commits.origins(OTHER_TRACT.tract_id) == []
+    with pytest.raises(CommitNotFoundError):
+        await store.commits.origins(OTHER_TRACT.tract_id, first.commit_hash)

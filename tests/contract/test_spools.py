@@ -1,0 +1,192 @@
+"""The spool: parts of open streams, added, listed, ended and dropped."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
+from support.repositories import UNKNOWN, Repositories, everything, hashes, none_known, say
+from tract.exceptions import EditTargetError, HeadMovedError
+from tract.protocols import TokenUsage
+from tract.storage.repositories import BranchName, Position, SpoolPart, StreamEnd, StreamName
+
+STREAM = StreamName(MAIN, "s1")
+OTHER = StreamName(OTHER_BRANCH, "s2")
+ELSEWHERE = StreamName(BranchName("another tract", "main"), "s1")
+
+
+def owner() -> str:
+    return "somebody"
+
+
+async def test_parts_are_read_in_order_and_by_stream(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    await store.spools.save(
+        owner,
+        [SpoolPart(STREAM, 1, [["text", "b"], ["id", "x"]]), SpoolPart(OTHER, 0, [["text", "c"]])],
+    )
+
+    assert await store.spools.fragments(STREAM) == [["text", "a"], ["text", "b"], ["id", "x"]]
+    assert await store.spools.fragments(OTHER) == [["text", "c"]]
+    assert await store.spools.fragments(ELSEWHERE) == []
+
+
+async def test_every_stream_is_listed_once_with_its_owner(store: Repositories) -> None:
+    assert await store.spools.spooled() == []
+
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(STREAM, 1, [])])
+    await store.spools.save(owner, [SpoolPart(ELSEWHERE, 0, [])])
+
+    listed = await store.spools.spooled()
+    assert [(item.stream, item.owner) for item in listed] == [
+        (STREAM, "somebody"),
+        (ELSEWHERE, "somebody"),
+    ]
+
+
+async def test_a_part_that_comes_again_takes_the_place_of_the_first(
+    store: Repositories,
+) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "ab"]])])
+
+    assert await store.spools.fragments(STREAM) == [["text", "ab"]]
+
+
+async def test_a_sign_of_life_is_noted(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
+    before = {item.stream: item.updated_at for item in await store.spools.spooled()}
+
+    await store.spools.save(owner, [], [STREAM])
+
+    after = {item.stream: item.updated_at for item in await store.spools.spooled()}
+    assert after[STREAM] > before[STREAM]
+    assert after[OTHER] == before[OTHER]
+
+
+async def test_dropping_a_stream_leaves_the_others(store: Repositories) -> None:
+    parts = [SpoolPart(stream, 0, [["text", "a"]]) for stream in (STREAM, OTHER, ELSEWHERE)]
+    await store.spools.save(owner, parts)
+    await store.spools.drop(STREAM)
+    await store.spools.drop(STREAM)
+
+    assert {item.stream for item in await store.spools.spooled()} == {OTHER, ELSEWHERE}
+
+
+async def test_dropping_what_is_not_there_does_nothing(store: Repositories) -> None:
+    await store.spools.drop(STREAM)
+
+    assert await store.spools.spooled() == []
+    assert await store.spools.fragments(STREAM) == []
+
+
+async def test_saving_nothing_leaves_nothing(store: Repositories) -> None:
+    await store.spools.save(owner, [])
+    await store.spools.save(owner, [], [STREAM])
+
+    assert await store.spools.spooled() == []
+
+
+async def test_streams_are_listed_by_their_last_sign_oldest_first(store: Repositories) -> None:
+    for stream in (STREAM, OTHER, ELSEWHERE):
+        await store.spools.save(owner, [SpoolPart(stream, 0, [])])
+    await store.spools.save(owner, [], [STREAM])
+
+    listed = await store.spools.spooled()
+    assert [item.stream for item in listed] == [OTHER, ELSEWHERE, STREAM]
+    times = [item.updated_at for item in listed]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    "fragments", [[], [None], [0, 1.5, True], ["\u2028\U0001f600\0"], [{"a": [{"b": "c"}]}] * 3]
+)
+async def test_fragments_are_any_json_and_come_back_as_they_were(
+    store: Repositories, fragments: list[object]
+) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, fragments), SpoolPart(STREAM, 1, [1])])
+
+    assert await store.spools.fragments(STREAM) == [*fragments, 1]
+
+
+async def test_parts_come_in_order_of_their_numbers_however_many(store: Repositories) -> None:
+    parts = [SpoolPart(STREAM, number, [number]) for number in range(120)]
+    await asyncio.gather(*(store.spools.save(owner, [part]) for part in reversed(parts)))
+
+    assert await store.spools.fragments(STREAM) == [*range(120)]
+
+
+# streams that end
+
+
+async def test_ending_a_stream_commits_and_drops_it_and_keeps_its_usage(
+    store: Repositories,
+) -> None:
+    [sent] = await say(store, MAIN, "sent")
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
+    usage = (TokenUsage(7, 2, 9), '{"prompt_tokens":7}')
+    ending = StreamEnd(STREAM, head_hash=sent, usage=usage)
+    records = await store.commits.write(MAIN, [draft("said"), draft("more")], ending=ending)
+
+    assert [record.parent_hash for record in records] == [sent, records[0].commit_hash]
+    assert [item.stream for item in await store.spools.spooled()] == [OTHER]
+    located = await store.commits.locate(MAIN, Position(sent), none_known)
+    assert located.usage == usage[0]
+
+
+async def test_a_stream_that_comes_to_nothing_ends_all_the_same(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
+
+    assert await store.commits.write(MAIN, [], ending=StreamEnd(STREAM)) == []
+    assert await store.spools.spooled() == []
+
+
+async def test_ending_a_stream_that_fails_drops_nothing(store: Repositories) -> None:
+    [sent] = await say(store, MAIN, "sent")
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    before = await everything(store)
+    ending = StreamEnd(STREAM, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
+
+    with pytest.raises(EditTargetError):
+        await store.commits.write(MAIN, [draft("said", target=UNKNOWN)], ending=ending)
+    with pytest.raises(HeadMovedError):
+        await store.commits.write(MAIN, [draft("said")], expected_head=None, ending=ending)
+    assert await everything(store) == before
+    assert await store.spools.fragments(STREAM) == [["text", "a"]]
+    assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
+
+
+async def test_a_claim_on_what_is_there_commits_it(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
+    records = await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, claim=True))
+
+    assert hashes(await store.commits.log(MAIN, limit=None)) == hashes(records)
+    assert await store.spools.spooled() == []
+
+
+async def test_a_claim_on_what_is_gone_commits_nothing(store: Repositories) -> None:
+    [sent] = await say(store, MAIN, "sent")
+    ending = StreamEnd(STREAM, claim=True, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
+
+    assert await store.commits.write(MAIN, [draft("said")], ending=ending) == []
+    assert hashes(await store.commits.log(MAIN, limit=None)) == [sent]
+    assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
+
+
+async def test_of_many_claims_at_once_one_is_granted(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
+    claims = [
+        store.commits.write(MAIN, [draft(str(number))], ending=StreamEnd(STREAM, claim=True))
+        for number in range(10)
+    ]
+
+    assert sorted(map(len, await asyncio.gather(*claims))) == [0] * 9 + [1]
+
+
+async def test_a_spool_makes_no_branch_and_no_tract(store: Repositories) -> None:
+    await store.spools.save(owner, [SpoolPart(StreamName(OTHER_TRACT, "s"), 0, ["text"])])
+
+    assert await store.refs.tract_ids() == []
+    assert await store.refs.branches(OTHER_TRACT.tract_id) == []

@@ -1,0 +1,169 @@
+"""Every engine that keeps the contract of storage: the one place that knows how each is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from support.repositories import EngineUnderTest, Repositories
+from tract import TractConfig
+from tract.storage.database import Database, open_database, open_engine
+from tract.storage.repositories import BranchName
+from tract.storage.sqlite import (
+    SqliteArrivalRepository,
+    SqliteBlobRepository,
+    SqliteCommitRepository,
+    SqliteRefRepository,
+    SqliteSpoolRepository,
+    SqliteUsageRepository,
+)
+
+__all__ = ["ENGINES", "SHARED"]
+
+
+class SqliteDamage:
+    """Does harm on the connection that writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def lose_blob(self, content_hash: str) -> None:
+        await self._do("DELETE FROM blobs WHERE content_hash = ?", bytes.fromhex(content_hash))
+
+    async def lose_commit(self, commit_hash: str) -> None:
+        await self._do("DELETE FROM commits WHERE commit_hash = ?", bytes.fromhex(commit_hash))
+
+    async def misplace(self, branch: BranchName, other: BranchName) -> None:
+        segment = "SELECT segment FROM refs WHERE tract_id = ? AND name = ?"
+        await self._do(
+            f"UPDATE refs SET segment = ({segment}) WHERE tract_id = ? AND name = ?",
+            *(other.tract_id, f"refs/heads/{other.branch}"),
+            *(branch.tract_id, f"refs/heads/{branch.branch}"),
+        )
+
+    async def _do(self, statement: str, *parameters: object) -> None:
+        def harm(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute(statement, parameters)
+            connection.commit()
+            connection.execute("PRAGMA foreign_keys = ON")
+
+        await self._database._workers[0].run(harm)
+
+
+def over(database: Database) -> Repositories:
+    return Repositories(
+        SqliteCommitRepository(database),
+        SqliteBlobRepository(database),
+        SqliteRefRepository(database),
+        SqliteUsageRepository(database),
+        SqliteSpoolRepository(database),
+        SqliteArrivalRepository(database),
+        SqliteDamage(database),
+    )
+
+
+class SqliteFile:
+    """A file."""
+
+    name = "file"
+    is_shared = True
+
+    @asynccontextmanager
+    async def opened(
+        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        target = f"file:{path}?mode=ro" if read_only else str(path)
+        database = await open_database(target, TractConfig(), clock)
+        try:
+            yield over(database)
+        finally:
+            await database.aclose()
+
+
+class SqliteMemory:
+    """A database in memory."""
+
+    name = "memory"
+    is_shared = False
+
+    @asynccontextmanager
+    async def opened(
+        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        database = await open_database(":memory:", TractConfig(), clock)
+        try:
+            yield over(database)
+        finally:
+            await database.aclose()
+
+
+class SqliteFromEngine:
+    """Somebody else's engine, in memory."""
+
+    name = "from_engine"
+    is_shared = False
+
+    @asynccontextmanager
+    async def opened(
+        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
+        database = await open_engine(engine, TractConfig(), clock)
+        try:
+            yield over(database)
+        finally:
+            await database.aclose()
+            await engine.dispose()
+
+
+class Split:
+    """Calls some methods of one repository, and all others of the same one of another opening."""
+
+    def __init__(self, here: object, there: object, of_here: Collection[str]) -> None:
+        self._here, self._there, self._of_here = here, there, of_here
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._here if name in self._of_here else self._there, name)
+
+
+class ReadElsewhere:
+    """A shared engine whose database is written by one opening and read by another.
+
+    So nothing that is read can come from what the opening that wrote it remembers.
+    """
+
+    is_shared = True
+    _WRITES = frozenset(
+        {
+            *("write", "merge", "check_writable", "create_config_index", "fork", "move", "delete"),
+            *("tag", "untag", "record", "record_at", "save", "drop", "on_move"),
+        }
+    )
+
+    def __init__(self, inner: EngineUnderTest) -> None:
+        self.name = f"{inner.name}, read elsewhere"
+        self._inner = inner
+
+    @asynccontextmanager
+    async def opened(
+        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        async with (
+            self._inner.opened(path, clock, read_only=read_only) as here,
+            self._inner.opened(path, clock, read_only=read_only) as there,
+        ):
+            pairs = zip(here[:-1], there[:-1], strict=True)
+            split: list[Any] = [Split(one, other, self._WRITES) for one, other in pairs]
+            yield Repositories(*split, here.damage)
+
+
+FILE = SqliteFile()
+ENGINES: list[EngineUnderTest] = [FILE, SqliteMemory(), SqliteFromEngine(), ReadElsewhere(FILE)]
+SHARED = [engine for engine in ENGINES if engine.is_shared]
