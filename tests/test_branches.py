@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from support.probes import probe
 from support.rows import row_counts
 from tract import (
     UNSET,
@@ -65,10 +66,10 @@ async def test_a_fork_is_one_row_whatever_the_history(
     async with main.batch() as batch:
         for number in range(length):
             batch.commit({"content_type": "freeform", "payload": number})
-    before, trips = row_counts(db_path), main._runtime.database.trips
+    before, trips = row_counts(db_path), probe(main).trips
     await main.fork("experiment")
 
-    assert main._runtime.database.trips - trips == 1
+    assert probe(main).trips - trips == 1
     assert row_counts(db_path) == {**before, "refs": before["refs"] + 1}
 
 
@@ -167,10 +168,10 @@ async def test_of_two_forks_of_one_name_one_is_made(main: AsyncTract) -> None:
 async def test_a_handle_on_a_branch_costs_nothing_and_shares_it(main: AsyncTract) -> None:
     await say(main, "a")
     fork = await main.fork("experiment")
-    trips = main._runtime.database.trips
+    trips = probe(main).trips
     again = main.on("experiment")
 
-    assert main._runtime.database.trips == trips
+    assert probe(main).trips == trips
     await say(fork, "b")
     assert await texts(again) == ["a", "b"]
     assert type(again) is AsyncTract

@@ -223,14 +223,16 @@ async def test_the_warning_of_a_call_within_a_callback_names_the_line_in_the_cal
 
 
 _LEAVES_A_STREAM = """
-import asyncio, os, sys
+import asyncio, os, sqlite3, sys
+from contextlib import closing
 from tract import NullTokenCounter, TractStore
 async def main(path):
     async with TractStore.open(path, tokenizer=NullTokenCounter()) as store:
         async with store.tract("t").stream() as stream:
             await stream.write("a few words more")
-            while not await store._runtime.spools.spooled():
-                await asyncio.sleep(0.01)
+            with closing(sqlite3.connect(path)) as raw:
+                while not raw.execute("SELECT count(*) FROM spool").fetchone()[0]:
+                    await asyncio.sleep(0.01)
             os._exit(0)
 asyncio.run(main(sys.argv[1]))
 """

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from support.opening import with_clock
 from support.replies import drained, reply
 from tract import (
     AsyncTract,
@@ -39,7 +40,6 @@ from tract import (
     TractStore,
     config,
 )
-from tract.runtime import Options, Runtime
 
 EDIT = CommitOperation.EDIT
 COUNTER = NullTokenCounter()
@@ -640,8 +640,7 @@ class _Words(NullTokenCounter):
 @pytest_asyncio.fixture
 async def twins(db_path: Path) -> AsyncIterator[tuple[AsyncTract, AsyncTract, str]]:
     """Two tracts with one commit each, of one hash: they say the same at the same time."""
-    options = Options(TractConfig(), COUNTER, None, clock=lambda: 1_700_000_000_000_000)
-    store = TractStore(await Runtime.open(str(db_path), options))
+    store = await with_clock(db_path, lambda: 1_700_000_000_000_000)
     async with store:
         one, two = store.tract("one"), store.tract("two")
         first = await one.user("same", message="one", generation_config={"of": "one"})

@@ -17,10 +17,10 @@ from support.doing import Doing
 from support.drafts import ticking
 from support.meanwhile import everything
 from support.naive import messages, shown
+from support.opening import with_clock
 from support.plans import Plan, plans
 from tract import UNSET, AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
 from tract.protocols import UnsetType
-from tract.runtime import Options, Runtime
 
 pytestmark = pytest.mark.long
 
@@ -34,8 +34,7 @@ UNCACHED = TractConfig(cache_max_bytes=0)
 
 async def opened(path: Path, config: TractConfig | None = None) -> TractStore:
     """Open a store whose clock ticks, so that two stores can make the same hashes."""
-    options = Options(config or TractConfig(), COUNTER, None, ticking())
-    return TractStore(await Runtime.open(str(path), options))
+    return await with_clock(path, ticking(), config=config, tokenizer=COUNTER)
 
 
 def fields_of(context: CompiledContext) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import anyio
 import pytest
 from blockbuster import BlockBuster
 
+from support.opening import with_clock
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -43,7 +44,6 @@ from tract import (
     TractError,
     TractStore,
 )
-from tract.runtime import Options, Runtime
 
 EDIT = CommitOperation.EDIT
 FIELDS = ("head_hash", "token_count", "token_source", "commit_count", "commit_hashes")
@@ -653,9 +653,9 @@ async def test_promise_8_time_strictly_increases_whatever_the_clock_does(
 ) -> None:
     count = itertools.count()
     for _ in range(2):
-        options = Options(TractConfig(), clock=lambda: ticks(next(count)))
-        runtime = await Runtime.open(str(db_path), options)
-        async with AsyncTract(runtime, "t", owns_runtime=True) as tract:
+        clocked = await with_clock(db_path, lambda: ticks(next(count)), tokenizer=None)
+        async with clocked as store:
+            tract = store.tract("t")
             entry = await tract.user("a")
             await asyncio.gather(*(tract.user(str(n)) for n in range(10)))
             async with tract.batch() as batch:

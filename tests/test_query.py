@@ -13,21 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import KEYS, Query, configs, places, queries, satisfies
-from support.drafts import draft
+from support.probes import probe
 from tract import (
     AsyncTract,
     ConfigCondition,
     NullTokenCounter,
     QueryError,
-    TractConfig,
     TractError,
     TractStore,
     config,
 )
-from tract.canonical import canonical_json
-from tract.storage.database import Database, open_database
-from tract.storage.repositories import BranchName
-from tract.storage.sqlite import SqliteCommitRepository
 
 COUNTER = NullTokenCounter()
 WRITTEN: dict[str, Callable[[Any, Any], Any]] = {
@@ -286,23 +281,16 @@ async def test_a_query_on_a_closed_store_is_refused() -> None:
         await tract.query()
 
 
-@pytest_asyncio.fixture
-async def database(db_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(str(db_path), TractConfig())
-    yield opened
-    await opened.aclose()
+async def test_conditions_are_one_statement_and_one_trip(db_path: Path) -> None:
+    """Seen as the database traces what it runs; the indexes are looked for beside it."""
+    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
+        for number in range(5):
+            await tract.user(str(number), generation_config={"n": number})
+        async with probe(tract).statements() as ran:
+            before = probe(tract).trips
+            found = await tract.query(config("n") > 1, config("n") < 4, config("n") != 3)
+            trips = probe(tract).trips - before
 
-
-async def test_conditions_are_one_statement_and_one_trip(database: Database) -> None:
-    """Seen as SQLite itself traces what it runs; the indexes are looked for beside it."""
-    commits = SqliteCommitRepository(database)
-    branch = BranchName("agent", "main")
-    await commits.write(branch, [draft(str(n), config=canonical_json({"n": n})) for n in range(5)])
-    run: list[str] = []
-    await database.read(lambda raw: raw.set_trace_callback(run.append))
-    before = database.trips
-    records = await commits.query(branch, [config("n") > 1, config("n") < 4, config("n") != 3])
-
-    assert [record.generation_config_json for record in records] == ['{"n":2}']
-    assert database.trips == before + 1
-    assert len([text for text in run if "FROM commits" in text]) == 1
+    assert [info.generation_config for info in found] == [{"n": 2}]
+    assert trips == 1
+    assert len([text for text in ran if "FROM commits" in text]) == 1

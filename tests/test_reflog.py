@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from support.opening import with_clock
 from tract import (
     UNSET,
     AsyncTract,
@@ -19,12 +20,10 @@ from tract import (
     ContentValidationError,
     NullTokenCounter,
     ReflogEntry,
-    TractConfig,
     TractError,
     TractStore,
     UnsetType,
 )
-from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
 
@@ -284,8 +283,7 @@ async def test_the_reflog_is_there_after_reopening(db_path: Path) -> None:
 async def test_moves_keep_their_order_where_the_clock_does_not(db_path: Path, step: int) -> None:
     """As commits do: a later move of a branch has a later time."""
     times = (10**9 + number * step for number in range(1000))
-    options = Options(TractConfig(), COUNTER, None, lambda: next(times))
-    async with TractStore(await Runtime.open(str(db_path), options)) as store:
+    async with await with_clock(db_path, lambda: next(times)) as store:
         main = store.tract("t")
         a, _ = await say(main, "a", "b")
         await main.reset(a.commit_hash)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from support.probes import probe
 from tract import (
     AsyncTract,
     DefaultContextCompiler,
@@ -56,20 +57,20 @@ async def test_a_tract_whose_branches_were_deleted_is_still_listed(db_path: Path
 
 async def test_a_handle_costs_no_trip_until_it_is_used() -> None:
     async with TractStore.open() as store:
-        before = store._runtime.database.trips
+        before = probe(store).trips
         for n in range(100):
             store.tract(str(n))
 
-        assert store._runtime.database.trips == before
+        assert probe(store).trips == before
 
 
 async def test_tract_ids_costs_one_trip(db_path: Path) -> None:
     async with TractStore.open(db_path) as store:
         await store.tract("a").user("x")
-        before = store._runtime.database.trips
+        before = probe(store).trips
         await store.tract_ids()
 
-        assert store._runtime.database.trips == before + 1
+        assert probe(store).trips == before + 1
 
 
 async def test_handles_share_one_cache() -> None:

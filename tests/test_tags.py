@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from support.probes import probe
 from support.replies import drained, reply
 from support.rows import add_twin, row_counts
 from tract import (
@@ -327,9 +328,9 @@ async def test_a_tag_or_a_short_hash_stands_for_an_entry(
     await main.annotate(a.commit_hash, Priority.PINNED)
     await main.user("b")
     await main.tag("v1", a.commit_hash)
-    trips = main._runtime.database.trips
+    trips = probe(main).trips
     by_name = await ENTRY[call](main, NAMINGS[naming](a.commit_hash))
-    cost = main._runtime.database.trips - trips
+    cost = probe(main).trips - trips
 
     made = by_name if isinstance(by_name, list) else [by_name]
     for info in made:
@@ -376,9 +377,9 @@ async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path, naming: str) 
                 if call in HEAD:
                     head = str(await main.head())
                     named = "main" if naming == "tag" else NAMINGS[naming](head)
-                trips = main._runtime.database.trips
+                trips = probe(main).trips
                 await run(main, named)
-                costs[call] = main._runtime.database.trips - trips
+                costs[call] = probe(main).trips - trips
             if call[0] in ("fork", "tag"):
                 await (main.delete_tag("new") if call[0] == "tag" else main.delete_branch("new"))
 

@@ -16,6 +16,7 @@ from anthropic.types import Usage
 from openai.types import CompletionUsage
 from pydantic import BaseModel, ValidationError
 
+from support.probes import probe
 from tract import (
     ArtifactContent,
     AsyncTract,
@@ -820,10 +821,9 @@ async def test_branches_of_a_tract_are_apart() -> None:
 
 
 async def trips(tract: AsyncTract, call: Any) -> int:
-    database = tract._runtime.database
-    before = database.trips
+    before = probe(tract).trips
     await call
-    return database.trips - before
+    return probe(tract).trips - before
 
 
 async def test_every_verb_costs_one_trip_and_what_is_known_costs_none(tract: AsyncTract) -> None:

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from support.opening import COUNTER
+from support.probes import probe
 from support.watching import SOON, commits_from, nothing_more, say, take
 from tract import (
     AsyncTract,
@@ -165,11 +166,11 @@ async def test_many_watchers_of_a_branch_get_everything_with_few_reads(store: Tr
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(commits_from(tract.watch(), 300)) for _ in range(200)]
         await asyncio.sleep(0.1)
-        before = store._runtime.database.trips
+        before = probe(store).trips
         made = await say(tract, *map(str, range(300)))
 
     assert all(task.result() == made for task in tasks)
-    assert store._runtime.database.trips - before < 300 * 4
+    assert probe(store).trips - before < 300 * 4
 
 
 class LateArrivals(SqliteArrivalRepository):
@@ -190,7 +191,7 @@ class LateArrivals(SqliteArrivalRepository):
 async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
     """In memory, where no look for other processes would make up for it."""
     async with TractStore.open(tokenizer=COUNTER) as store:
-        runtime = store._runtime
+        runtime = probe(store).parts
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
         hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
@@ -226,7 +227,7 @@ class SlowLooks(SqliteArrivalRepository):
 
 async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> None:
     async with TractStore.open(tokenizer=COUNTER) as store:
-        runtime = store._runtime
+        runtime = probe(store).parts
         slow = SlowLooks(runtime.database)
         hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
         watches: list[asyncio.Task[object]] = []
@@ -257,19 +258,19 @@ async def test_watchers_cost_no_trip_while_nothing_comes(store: TractStore) -> N
     async with asyncio.timeout(30):
         while await trips_in(store, 0.2) > 0.2 / _INTERVAL + 1:
             pass  # some watches are still being begun
-    before, since = store._runtime.database.trips, time.monotonic()
+    before, since = probe(store).trips, time.monotonic()
     await say(store.tract("writer"), *map(str, range(100)))
     await asyncio.sleep(0.3)
     looks = (time.monotonic() - since) / _INTERVAL
 
-    assert store._runtime.database.trips - before <= 100 + looks + 2
+    assert probe(store).trips - before <= 100 + looks + 2
     await cancelled(tasks)
 
 
 async def trips_in(store: TractStore, seconds: float) -> int:
-    before = store._runtime.database.trips
+    before = probe(store).trips
     await asyncio.sleep(seconds)
-    return store._runtime.database.trips - before
+    return probe(store).trips - before
 
 
 async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -364,13 +365,13 @@ async def test_leaving_the_loop_leaves_nothing_behind(store: TractStore, way: st
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
     assert isinstance(outcome, LEFT_BY[way])
     await asyncio.sleep(0.25)
-    before = store._runtime.database.trips
+    before = probe(store).trips
     await asyncio.sleep(0.25)
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert store._runtime.database.trips == before
-    assert store._runtime.watching._topics == {}
-    assert store._runtime.watching._timer is None
+    assert probe(store).trips == before
+    assert probe(store).parts.watching._topics == {}
+    assert probe(store).parts.watching._timer is None
 
 
 async def test_a_watch_that_was_left_yields_nothing_more(store: TractStore) -> None:

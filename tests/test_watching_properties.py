@@ -16,6 +16,7 @@ from support.doing import Doing
 from support.naive import messages
 from support.opening import COUNTER
 from support.plans import Plan, plans
+from support.probes import probe
 from tract import AsyncTract, BranchReset, CommitInfo, TractStore, Watch
 from tract.storage.repositories import BranchName
 
@@ -131,7 +132,7 @@ class Copies:
 async def move(doing: Doing, branch: str, to: int | None) -> None:
     """Point a branch at any commit, whatever `merge` would make of it."""
     if to is not None and doing.model.heads.get(branch) not in (None, to):
-        refs, name = doing.store._runtime.refs, BranchName("t", branch)
+        refs, name = probe(doing.store).parts.refs, BranchName("t", branch)
         await refs.move(name, doing.hashes[to], action="fast-forward")
         doing.model.heads[branch] = to
 

@@ -159,9 +159,9 @@ class ReadElsewhere:
             self._inner.opened(path, clock, read_only=read_only) as here,
             self._inner.opened(path, clock, read_only=read_only) as there,
         ):
-            pairs = zip(here[:-1], there[:-1], strict=True)
+            pairs = zip(here, there, strict=True)
             split: list[Any] = [Split(one, other, self._WRITES) for one, other in pairs]
-            yield Repositories(*split, here.damage)
+            yield Repositories(*split)._replace(damage=here.damage)
 
 
 FILE = SqliteFile()

@@ -8,6 +8,8 @@ from typing import Any
 
 from support.counters import WordCounter
 from support.drafts import ticking
+from support.opening import with_clock
+from support.probes import probe
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -19,7 +21,6 @@ from tract import (
     TractConfig,
     TractStore,
 )
-from tract.runtime import Options, Runtime
 
 __all__ = [
     "EDIT",
@@ -46,9 +47,7 @@ async def opened(path: Path, budget: int | None = None) -> TractStore:
     if budget is not None:
         limit = TokenBudgetConfig(max_tokens=budget, action=BudgetAction.REJECT)
         config = TractConfig(token_budget=limit)
-    return TractStore(
-        await Runtime.open(str(path), Options(config, WordCounter(), None, ticking()))
-    )
+    return await with_clock(path, ticking(), config=config, tokenizer=WordCounter())
 
 
 async def prepared(store: TractStore) -> AsyncTract:
@@ -78,7 +77,7 @@ class Interruption:
         self.happened = False
         self.attempts = 0
         """Merges of the one that was interrupted that were to be written."""
-        writer = store._runtime.writer
+        writer = probe(store).parts.writer
         merge = writer.merge
 
         async def interrupted(*given: Any, **options: Any) -> Any:

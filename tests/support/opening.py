@@ -6,16 +6,32 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tract import (
     NullTokenCounter,
     StorageError,
+    TokenCounter,
+    TractConfig,
     TractStore,
 )
+from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
+
+
+async def with_clock(
+    target: str | os.PathLike[str],
+    clock: Callable[[], int],
+    *,
+    config: TractConfig | None = None,
+    tokenizer: TokenCounter | None = COUNTER,
+) -> TractStore:
+    """Open a store that asks *clock* for the time, in microseconds."""
+    options = Options(config or TractConfig(), tokenizer, clock=clock)
+    return TractStore(await Runtime.open(target, options))
 
 
 async def used(target: str | os.PathLike[str]) -> list[str]:

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from support.opening import COUNTER
+from support.opening import COUNTER, with_clock
 from tract import CompileSnapshot, Message, Priority, TractConfig, TractStore
 from tract.engine.cache import CacheKey, SnapshotCache
 from tract.engine.entries import CHUNK_SIZE, Entries, Entry
 from tract.engine.fold import Snapshot
-from tract.runtime import Options, Runtime
-from tract.tract import AsyncTract
 
 OWN = 1600
 """What a cached snapshot weighs without its entries."""
@@ -227,9 +225,9 @@ async def test_hits_folds_and_misses_are_told_apart() -> None:
 async def test_tracts_that_share_a_hash_do_not_share_a_context() -> None:
     """Promise 9: the clock says the same in both, configs are in no hash."""
     times = count(1_000)
-    runtime = await Runtime.open(":memory:", Options(TractConfig(), clock=lambda: next(times) // 2))
-    try:
-        tracts = [AsyncTract(runtime, "a"), AsyncTract(runtime, "b")]
+    clocked = await with_clock(":memory:", lambda: next(times) // 2, tokenizer=None)
+    async with clocked as store:
+        tracts = [store.tract("a"), store.tract("b")]
         infos = []
         for number, tract in enumerate(tracts):
             infos.append(await tract.user("x", generation_config={"n": number}))
@@ -238,8 +236,6 @@ async def test_tracts_that_share_a_hash_do_not_share_a_context() -> None:
         assert infos[0].commit_hash == infos[1].commit_hash
         contexts = [await tract.compile() for tract in tracts]
         assert [context.generation_configs for context in contexts] == [[{"n": 0}], [{"n": 1}]]
-    finally:
-        await runtime.aclose()
 
 
 async def test_a_small_cache_stays_within_its_bound_and_gives_the_same_contexts() -> None:

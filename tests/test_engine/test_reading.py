@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from support.counters import WholeCounter, WordCounter
+from support.probes import probe
 from tract import (
     AsyncTract,
     CommitOperation,
@@ -169,7 +170,7 @@ class LateCommits(SqliteCommitRepository):
 @pytest.mark.parametrize("between", [0, 3, 100])
 async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: int) -> None:
     async with AsyncTract.open(tract_id="t") as tract:
-        runtime = tract._runtime
+        runtime = probe(tract).parts
         cache = SnapshotCache(100_000)
         compiler = DefaultContextCompiler(TiktokenCounter())
         calm = ContextReader(runtime.commits, cache, compiler, runtime.threads)

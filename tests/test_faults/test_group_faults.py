@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.probes import probe
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -119,11 +120,11 @@ async def test_invalid_commits_of_a_group_fail_alone(db_path: Path, name: str, c
         place = await placed(store.tract("t"), store.tract("other"))
         await asyncio.gather(*(place.tract.user(f"warm {n}") for n in range(4)))
         bad = {n * 64 // count for n in range(count)}
-        before, trips = await texts_of(place.tract), store._runtime.database.trips
+        before, trips = await texts_of(place.tract), probe(store).trips
         results = await outcomes(
             [call(place, n) if n in bad else place.tract.user(f"good {n}") for n in range(64)]
         )
-        trips = store._runtime.database.trips - trips
+        trips = probe(store).trips - trips
 
         errors = [results[n] for n in sorted(bad)]
         assert {type(item) for item in errors} == {error}

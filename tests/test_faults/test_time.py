@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from support.opening import COUNTER
+from support.opening import with_clock
 from support.scripts import started
-from tract import AsyncTract, BranchReset, CommitInfo, TractConfig
-from tract.runtime import Options, Runtime
+from tract import AsyncTract, BranchReset, CommitInfo
 from tract.storage.database import now_microseconds
 
 DAY = 24 * 3600 * 10**6
@@ -25,9 +24,8 @@ DAY = 24 * 3600 * 10**6
 
 @asynccontextmanager
 async def opened(path: Path, clock: Callable[[], int]) -> AsyncIterator[AsyncTract]:
-    options = Options(TractConfig(), COUNTER, clock=clock)
-    async with AsyncTract(await Runtime.open(str(path), options), "t", owns_runtime=True) as tract:
-        yield tract
+    async with await with_clock(path, clock) as store:
+        yield store.tract("t")
 
 
 async def check_time(tract: AsyncTract, log: list[CommitInfo]) -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from support.drafts import MAIN, OTHER_TRACT, draft, ticking
 from support.opening import COUNTER, used
+from support.probes import probe
 from support.scripts import started
 from tract import (
     AsyncTract,
@@ -229,10 +230,10 @@ async def test_a_head_that_was_read_is_known_from_then_on(db_path: Path) -> None
         await tract.record_usage(USAGE)
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
         await tract.compile()
-        before = tract._runtime.database.trips
+        before = probe(tract).trips
         context = await tract.compile()
 
-        assert tract._runtime.database.trips == before
+        assert probe(tract).trips == before
         assert context.head_hash == info.commit_hash
         assert context.token_count == USAGE.prompt_tokens
 

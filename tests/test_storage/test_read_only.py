@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from support.first_schema import write
 from support.opening import COUNTER, refused, used
+from support.probes import probe
 from support.replies import reply
 from tract import (
     AsyncTract,
@@ -152,12 +153,12 @@ async def test_a_write_says_that_the_store_was_opened_read_only(
     )
     options = TractConfig(token_budget=budget if budgeted else None)
     async with opened(form.format(db_path), options) as tract:
-        trips = tract._runtime.database.trips
+        trips = probe(tract).trips
         with pytest.raises(StoreReadOnlyError, match="was opened read-only, by `") as told:
             await WRITES[call](tract)
         assert told.value.path == str(db_path)
         if call in ("commit", "batch", "stream", "merge", "fork", "tag"):
-            assert tract._runtime.database.trips == trips
+            assert probe(tract).trips == trips
 
     assert content(db_path) == before
 

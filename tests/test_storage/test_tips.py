@@ -10,7 +10,8 @@ import pytest
 
 from support.drafts import draft
 from support.opening import COUNTER
-from tract import BranchNotFoundError, HeadMovedError, TractStore
+from tract import BranchNotFoundError, HeadMovedError, TractConfig, TractStore
+from tract.storage.database import open_database
 from tract.storage.repositories import BranchName
 from tract.storage.transaction import WriteTransaction
 
@@ -76,8 +77,10 @@ async def test_a_branch_made_in_one_transaction_with_others_fits(db_path: Path) 
         transaction.commit(main, [draft("third")])
         transaction.fork(main, "side")
 
+    database = await open_database(db_path, TractConfig())
+    await database.write(job)
+    await database.aclose()
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        await store._runtime.database.write(job)
         assert (await store.tract("t").verify()).faults == ()
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store.tract("t", branch="side").user("fourth")

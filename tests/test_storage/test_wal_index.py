@@ -17,6 +17,7 @@ import pytest
 
 from support.drafts import MAIN, draft
 from support.opening import COUNTER
+from support.probes import probe
 from support.scripts import printed, started
 from tract import AsyncTract, StorageError, TractConfig, TractStore
 from tract.storage import wal_index
@@ -339,10 +340,10 @@ async def test_without_a_c_library_every_compile_asks_the_database(
     monkeypatch.setattr(wal_index, "_LIBRARY", None)
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
         await tract.user("hello")
-        before = tract._runtime.database.trips
+        before = probe(tract).trips
         await tract.compile()
 
-        assert tract._runtime.database.trips == before + 1
+        assert probe(tract).trips == before + 1
         assert not LISTED or descriptors(db_path) == 1  # of SQLite
 
 
@@ -512,9 +513,9 @@ async def test_with_some_parameters_no_index_is_read(
         await store.tract("t").user("hello")
     db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
     async with TractStore.open(f"file:{db_path}?{parameter}", tokenizer=COUNTER) as store:
-        assert store._runtime.database._index.header() is None
-        before = store._runtime.database.trips
+        assert probe(store).parts.database._index.header() is None
+        before = probe(store).trips
         await store.tract("t").compile()
 
-        assert store._runtime.database.trips == before + 1
+        assert probe(store).trips == before + 1
     assert descriptors(db_path) == 0

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from tract import BranchNotFoundError, NullTokenCounter, TractConfig, TractStore
+from support.opening import with_clock
+from tract import BranchNotFoundError, NullTokenCounter, TractStore
 from tract.engine.owners import PATIENCE, current_owner, is_gone
-from tract.runtime import Options, Runtime
 
 COUNTER = NullTokenCounter()
 
@@ -241,8 +241,7 @@ async def test_streams_begin_and_are_left_by_the_stores_own_clock(db_path: Path)
     now = 1_000_000_000_000_000
 
     async def opened() -> TractStore:
-        options = Options(TractConfig(), COUNTER, clock=lambda: now)
-        return TractStore(await Runtime.open(str(db_path), options))
+        return await with_clock(db_path, lambda: now)
 
     async with await opened() as store:
         stream = store.tract("agent").stream()

@@ -35,6 +35,7 @@ from support.disks import (
     size_of,
     small_disk,
 )
+from support.probes import probe
 from torture.checks import COUNTER, check_usable
 from torture.model import Fault, Report
 from tract import StorageError, TractConfig, TractError, TractStore
@@ -95,7 +96,7 @@ class _Work:
 
     async def at_the_writer(self, pragma: str) -> tuple[int, ...]:
         """Do to the connection that writes what only it can have done to it."""
-        writer = self.store._runtime.database._workers[0]
+        writer = probe(self.store).parts.database._workers[0]
         rows = await writer.run(lambda raw: raw.execute(pragma).fetchall())
         return rows[0] if rows else ()
 

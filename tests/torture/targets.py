@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from support.hostile import Source
+from support.probes import probe
 from tract import (
     AsyncTract,
     CommitInfo,
@@ -26,7 +26,6 @@ from tract import (
 
 __all__ = ["Rig", "State"]
 
-_TABLES = ("_tract_meta", "blobs", "commits", "refs", "usage")
 _SAID = {"content_type": "dialogue", "role": "user", "text": "said"}
 _SECRET = ("apikey", "xapikey", "authorization", "password")
 _FRESH = 500  # inputs that one store gets
@@ -61,7 +60,7 @@ _CALL: dict[str, Any] = {
 class State(NamedTuple):
     """What a store holds: rows by table, and the head of the branch."""
 
-    rows: tuple[int, ...]
+    rows: dict[str, int]
     head: str | None
 
 
@@ -117,13 +116,7 @@ class Rig:
 
 async def state(tract: AsyncTract) -> State:
     """Return what the store of *tract* holds."""
-
-    def count(connection: sqlite3.Connection) -> tuple[int, ...]:
-        return tuple(
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _TABLES
-        )
-
-    return State(await tract._runtime.database.read(count), await tract.head())
+    return State(await probe(tract).row_counts(), await tract.head())
 
 
 async def attempt(tract: AsyncTract, call: Awaitable[Any], *errors: type[Exception]) -> Any:

@@ -1,0 +1,54 @@
+"""What a call costs the database, and the parts of an open store: the one look behind the facades."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.rows import TABLES
+from tract import AsyncTract, TractStore
+from tract.runtime import Runtime
+
+__all__ = ["Probe", "probe"]
+
+
+class Probe:
+    """Looks into an open store."""
+
+    def __init__(self, parts: Runtime) -> None:
+        self.parts = parts
+        """For tests that put parts together in their own way, such as a reader over slow commits."""
+
+    @property
+    def trips(self) -> int:
+        """Trips to the database's threads so far: what a verb costs is how many more they become."""
+        return self.parts.database.trips
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[list[str]]:
+        """Note the statements that all connections run meanwhile, as SQLite itself traces them."""
+        workers = self.parts.database._workers
+        ran: list[str] = []
+        for worker in workers:
+            await worker.run(lambda raw: raw.set_trace_callback(ran.append))
+        try:
+            yield ran
+        finally:
+            for worker in workers:
+                await worker.run(lambda raw: raw.set_trace_callback(None))
+
+    async def row_counts(self) -> dict[str, int]:
+        """Return the number of rows by table, as `support.rows` does for a file."""
+
+        def count(raw: sqlite3.Connection, table: str) -> int:
+            [found] = raw.execute(f"SELECT count(*) FROM {table}").fetchone()
+            return int(found)
+
+        read = self.parts.database.read
+        return await read(lambda raw: {table: count(raw, table) for table in TABLES})
+
+
+def probe(opened: TractStore | AsyncTract) -> Probe:
+    """Return what looks into a store, given by itself or by a handle on one of its branches."""
+    return Probe(opened._runtime)
