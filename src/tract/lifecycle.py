@@ -141,7 +141,7 @@ class _Call:
         self.active: bool = False
 
     def __enter__(self) -> None:
-        self._gate._enter()
+        self._gate._enter(self)
         self.active = True
         self._token = _under_way.set(self)
 
@@ -152,9 +152,9 @@ class _Call:
         traceback: TracebackType | None,
     ) -> None:
         self.active = False
+        self._gate._leave(self)
         if isinstance(exc, StorageError):
             exc.locate(self._gate.path)
-        self._gate._leave()
         if (
             self._token is not None and _under_way.get() is self
         ):  # else closed from outside its task
@@ -179,7 +179,7 @@ class CallGate:
         self.path = path
         self._loop = asyncio.get_running_loop()
         self._forks = PROCESS.forks
-        self._active = 0
+        self._calls: dict[_Call, asyncio.Task[Any] | None] = {}
         self._empty: asyncio.Future[None] | None = None
         self.closed: bool = False
 
@@ -231,20 +231,24 @@ class CallGate:
         call = _under_way.get()
         return call is not None and call.is_of(self)
 
-    def _enter(self) -> None:
+    def _enter(self, call: _Call) -> None:
         if self.closed:
             self.check_open()
         self.check_loop()
-        self._active += 1
+        self._calls[call] = asyncio.current_task()
 
-    def _leave(self) -> None:
-        self._active -= 1
-        if not self._active and self._empty is not None and not self._empty.done():
+    def _leave(self, call: _Call) -> None:
+        self._calls.pop(call, None)
+        if not self._calls and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
     async def close(self) -> None:
-        """Refuse new calls and wait for those under way."""
+        """Refuse new calls and wait for those under way, or for the end of the tasks they are in.
+
+        An interrupt from the keyboard may end a task just before its call is told to be out.
+        """
         self.closed = True
-        if self._active:
+        while calls := [t for t in self._calls.values() if t is None or not t.done()]:
             self._empty = self._loop.create_future()
-            await self._empty
+            tasks = [task for task in calls if task is not None]
+            await asyncio.wait([self._empty, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -149,19 +149,20 @@ class Runtime:
                 self._closing = asyncio.create_task(self._close())
             closing = self._closing
             cancelled = await ended(closing) or cancelled
-            if not closing.cancelled():  # else by somebody who cancels every task: once more
+            if not _is_interrupted(closing):  # else by who cancels every task: once more
                 closing.result()
         if cancelled is not None:
             raise cancelled
 
     async def _close(self) -> None:
         self.watching.close()
-        while self.leaving:
-            await asyncio.wait(self.leaving)
+        while leaving := [task for task in self.leaving if not task.done()]:
+            await asyncio.wait(leaving)
         await self.gate.close()
         await self.spooler.aclose()
         await self.cache.drain()
         await self.database.aclose()
+        self.threads.close()
 
     def __del__(self) -> None:
         database = getattr(self, "database", None)
@@ -176,6 +177,11 @@ class Runtime:
                 source=self,
                 stacklevel=1,
             )
+
+
+def _is_interrupted(task: asyncio.Task[None]) -> bool:
+    """Return True if a task was cancelled, or met an interrupt, which the loop has told already."""
+    return task.cancelled() or isinstance(task.exception(), (KeyboardInterrupt, SystemExit))
 
 
 def _default_compiler(options: Options) -> DefaultContextCompiler:

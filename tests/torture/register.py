@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture import cancellation, comparison, forks, fuzz, kills, long_life, many_processes, storage
+from torture import (
+    cancellation,
+    comparison,
+    forks,
+    fuzz,
+    kills,
+    long_life,
+    many_processes,
+    storage,
+)
 from torture.model import Fault
 
 __all__ = ["FAULTS"]

@@ -175,8 +175,8 @@ class SnapshotCache:
 
     async def drain(self) -> None:
         """Wait until no compile is under way."""
-        while self._flights:
-            await asyncio.wait(list(self._flights.values()))
+        while flights := [flight for flight in self._flights.values() if not flight.done()]:
+            await asyncio.wait(flights)
             await asyncio.sleep(0)  # let the done callbacks run
 
     def info(self) -> CacheInfo:

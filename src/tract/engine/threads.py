@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import marshal
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
 
-import anyio
 from pydantic import BaseModel
 
 from tract.canonical import MAX_DEPTH
@@ -30,17 +32,29 @@ _AT_ONCE = 4  # more would only wait for the interpreter's lock
 class Threads:
     """Runs functions on threads, a few at a time.
 
-    With a limit of its own: anyio's common one may be used up by callers who wait for us.
+    On its own: the loop's and anyio's common ones may be used up by callers who wait for us. And
+    anyio's end by a callback of the event loop: where an interrupt loses that, the interpreter waits
+    for them for ever at its end.
     """
 
     def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._executor = ThreadPoolExecutor(_AT_ONCE, "tract-work")
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns; cancelling the caller leaves it to itself."""
-        return await anyio.to_thread.run_sync(
-            function, *arguments, abandon_on_cancel=True, limiter=self._limiter
-        )
+        called = partial(copy_context().run, _called, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, called)
+
+    def close(self) -> None:
+        """Let the threads end when they are done."""
+        self._executor.shutdown(wait=False)
+
+
+def _called(function: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return function(*arguments)
+    except StopIteration as stopped:  # which no future takes: its caller would wait for ever
+        raise RuntimeError("a StopIteration was raised on a thread") from stopped
 
 
 def is_heavy(*values: object) -> bool:

@@ -37,6 +37,7 @@ class Companions:
             self._log = _Companion(f"{path}-wal", "log")
             if locking == "normal" and shares_index:
                 self._index = _Companion(f"{path}-shm", "log's index")
+        self._looked_at = tuple(item for item in (self._log, self._index) if item is not None)
 
     def look(self) -> os.stat_result | None:
         """Return what the log is like now; None where there is none, or it cannot be looked at.
@@ -50,8 +51,8 @@ class Companions:
 
     def problem(self) -> str | None:
         """Return what is wrong with reading on: somebody else has made files of these names."""
-        for item in (self._log, self._index):
-            if item is not None and item.is_replaced():
+        for item in self._looked_at:
+            if item.is_replaced():
                 return item.replaced
         return None
 
@@ -96,7 +97,7 @@ class _Companion:
             ) from None
         except OSError:
             return None
-        if inode_of(found) != self._opened:
+        if (found.st_dev, found.st_ino) != self._opened:
             raise StorageError(self.replaced)
         return found
 
@@ -111,6 +112,7 @@ class _Companion:
     def is_replaced(self) -> bool:
         """Return True if the path names another file."""
         try:
-            return inode_of(os.stat(self._path)) != self._opened
+            found = os.stat(self._path)
+            return (found.st_dev, found.st_ino) != self._opened
         except OSError:
             return False

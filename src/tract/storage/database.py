@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiosqlite
-import anyio
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +24,7 @@ from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyErro
 from tract.forking import PROCESS
 from tract.models.config import TractConfig
 from tract.storage.errors import translate
-from tract.storage.groups import Wakings
+from tract.storage.groups import Groups, Wakings
 from tract.storage.heads import KnownHeads
 from tract.storage.options import options_of, set_options
 from tract.storage.place import DatabaseFile
@@ -43,6 +42,7 @@ __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
 T = TypeVar("T")
 
+_LOST_AFTER = 1.0  # seconds between looks whether an interrupt has lost anything
 _STUCK = 10.0
 """Seconds after which an opening in a forked child waits for what was locked at the fork."""
 
@@ -81,6 +81,9 @@ class Database:
         transactions = Transactions(file, index, path, clock)
         self._writer = GroupWriter(workers[0], transactions, self.heads, wakings)
         self._reader = GroupReader(workers[1:] or workers, index, file, wakings)
+        self._groups: tuple[Groups[Any], ...] = (self._writer.groups, self._reader.groups)
+        self._loop = asyncio.get_running_loop()
+        self._watching: asyncio.TimerHandle | None = None
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
@@ -89,6 +92,7 @@ class Database:
             StoreReadOnlyError: the store was opened read-only.
         """
         self.check_writable()
+        self._watch()
         return self._writer.write(job, size)
 
     def check_writable(self) -> None:
@@ -102,16 +106,19 @@ class Database:
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Run *function* by itself; see `GroupReader.read`."""
+        self._watch()
         return self._reader.read(function)
 
     def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Run a quick *function*, together with others; see `GroupReader.glance`."""
+        self._watch()
         return self._reader.glance(function)
 
     def observe(
         self, function: Callable[[sqlite3.Connection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
+        self._watch()
         return self._reader.observe(function)
 
     def check_place(self) -> None:
@@ -123,6 +130,37 @@ class Database:
         """Trips made so far to the connections' threads, the measure of what a verb costs."""
         return sum(worker.trips for worker in self._workers)
 
+    def _watch(self) -> None:
+        """Look in a while whether those who wait still wait for something."""
+        if self._watching is None:
+            flights = [groups.flight for groups in self._groups]
+            self._watching = self._loop.call_later(_LOST_AFTER, self._look, flights)
+
+    def _look(self, flights: Sequence[Any]) -> None:
+        """Go on without *flights* that have not come back though nothing is away.
+
+        An interrupt from the keyboard is raised wherever the event loop is, just before a callback
+        for one, which is lost then. Whoever waits for it would do so for ever, closing included.
+        """
+        self._watching = None
+        passed: set[Worker] = set()
+        for worker in self._workers:
+            worker.collect()
+            worker.send(_nothing, partial(self._passed, worker, passed, flights))
+        if any(worker.waiting for worker in self._workers) or not all(
+            groups.is_quiet for groups in self._groups
+        ):
+            self._watch()
+
+    def _passed(
+        self, worker: Worker, passed: set[Worker], flights: Sequence[Any], *_: object
+    ) -> None:
+        """Note that *worker* has done all that it was given before; then what is left is lost."""
+        passed.add(worker)
+        if len(passed) == len(self._workers):
+            for groups, flight in zip(self._groups, flights, strict=True):
+                groups.recover(flight)
+
     async def aclose(self) -> None:
         """Close every connection; no call may be under way.
 
@@ -133,6 +171,8 @@ class Database:
         results = await asyncio.gather(*(close() for close in readers), return_exceptions=True)
         results += await asyncio.gather(writer(), return_exceptions=True)
         self._index.close()
+        if self._watching is not None:
+            self._watching.cancel()
         for failure in results:
             if isinstance(failure, BaseException):
                 raise translate(failure, self.path) from failure
@@ -150,6 +190,10 @@ class Database:
 
         for worker in self._workers:
             worker.abandon(closed)
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Do nothing over there."""
 
 
 def _connect(target: Target) -> sqlite3.Connection:
@@ -255,7 +299,7 @@ async def open_engine(
     count = 1 if shared else 1 + config.readers
     read_only: str | None = None
     if PROCESS.inherited:  # before a connection whose thread is the parent's is waited for
-        await anyio.to_thread.run_sync(_check_engine, engine, path)
+        await asyncio.get_running_loop().run_in_executor(None, _check_engine, engine, path)
     try:
         for number in range(count):
             held.append(await _Held.take(engine, path))

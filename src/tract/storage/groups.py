@@ -12,8 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from tract.exceptions import StorageError
 
 __all__ = ["Groups", "Outcome", "Wakings"]
 
@@ -52,34 +55,34 @@ class Wakings:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._under_way = 0
+        self._under_way: set[object] = set()
         self._since = 0.0
         self._held: list[Callable[[], None]] = []
 
-    def begin(self) -> None:
-        """Some callers are woken, and more will be in the next turns."""
+    def begin(self, group: object) -> None:
+        """Some callers of *group* are woken, and more will be in the next turns."""
         if not self._under_way:
             self._since = self._loop.time()
-        self._under_way += 1
+        self._under_way.add(group)
 
-    def go_on(self) -> None:
+    def go_on(self, group: object) -> None:
         """More of them are woken; who has waited for long is let go."""
         now = self._loop.time()
         if now - self._since >= _PATIENCE:
             self._since = now
             self._let_go()
 
-    def end(self) -> None:
-        """The last of them are woken."""
-        self._under_way -= 1
+    def end(self, group: object) -> None:
+        """The last of them are woken, if any were."""
+        self._under_way.discard(group)
         if not self._under_way:
             self._let_go()
 
     def hold(self, leave: Callable[[], None]) -> bool:
-        """Tell whether anybody is being woken; then *leave* is called later."""
+        """Return True if anybody is being woken; then *leave* is called later."""
         if self._under_way:
             self._held.append(leave)
-        return self._under_way > 0
+        return bool(self._under_way)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -88,6 +91,14 @@ class Wakings:
 
 
 Deliver = Callable[[Sequence[Outcome] | None, BaseException | None], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A group that is away, or whose callers are being woken."""
+
+    waiting: Sequence[asyncio.Future[Any]]
+    outcomes: Sequence[Outcome] | None = None
 
 
 class Groups(Generic[Job]):
@@ -110,7 +121,8 @@ class Groups(Generic[Job]):
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending[Job]] = deque()
         self._scheduled = False
-        self._away = False
+        self.flight: _Flight | None = None
+        """The group that is away; the next one leaves when all of its callers are awake."""
         self._lonely = True
         self._left = self._began = 0.0
         """When callers were last told to wake, and when the first of them did."""
@@ -123,7 +135,7 @@ class Groups(Generic[Job]):
         return await future
 
     def _schedule(self) -> None:
-        if self._scheduled or self._away:
+        if self._scheduled or self.flight is not None:
             return
         if self._wakings.hold(self._dispatch):
             self._scheduled = True
@@ -135,12 +147,34 @@ class Groups(Generic[Job]):
 
     def _dispatch(self) -> None:
         self._scheduled = False
+        if self.flight is not None:
+            return
         group = self._next_group()
         self._lonely = len(group) < 2
         if group:
-            self._away = True
-            waiting = [item.future for item in group]
-            self._send([item.job for item in group], partial(self._landed, waiting))
+            flight = self.flight = _Flight([item.future for item in group])
+            self._send([item.job for item in group], partial(self._landed, flight))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody waits for anything here."""
+        return self.flight is None and not self._pending and not self._scheduled
+
+    def recover(self, flight: _Flight | None) -> None:
+        """Go on without *flight*, if that has not come back though nothing is away any more.
+
+        An interrupt from the keyboard is raised wherever the event loop is, between two of our
+        lines or just before a callback, which is lost then. Others must not wait for it.
+        """
+        if flight is not None and flight is self.flight:
+            lost = StorageError("an interrupt came before this was done. Nothing was written.")
+            outcomes = flight.outcomes or [Outcome(None, lost)] * len(flight.waiting)
+            for future, outcome in zip(flight.waiting, outcomes, strict=True):
+                _settle(future, outcome)
+            self.flight = None
+            self._wakings.end(flight)
+        if self._pending or self._scheduled:
+            self._dispatch()
 
     def _next_group(self) -> list[_Pending[Job]]:
         group: list[_Pending[Job]] = []
@@ -154,18 +188,20 @@ class Groups(Generic[Job]):
 
     def _landed(
         self,
-        waiting: Sequence[asyncio.Future[Any]],
+        flight: _Flight,
         outcomes: Sequence[Outcome] | None,
         error: BaseException | None,
     ) -> None:
         if outcomes is None:
-            outcomes = [Outcome(None, error)] * len(waiting)
-        self._hand_out(waiting, outcomes, 0)
+            outcomes = [Outcome(None, error)] * len(flight.waiting)
+        flight.outcomes = outcomes
+        self._hand_out(flight, outcomes, 0)
 
-    def _hand_out(
-        self, waiting: Sequence[asyncio.Future[Any]], outcomes: Sequence[Outcome], start: int
-    ) -> None:
+    def _hand_out(self, flight: _Flight, outcomes: Sequence[Outcome], start: int) -> None:
         """Wake some callers, and the rest in the next turns of the loop; then others may leave."""
+        if flight is not self.flight:  # it was recovered from an interrupt meanwhile
+            return
+        waiting = flight.waiting
         long_turns = start > 0 and self._began - self._left > _LONG_TURN
         end = start + (_AT_MOST if long_turns else _AT_ONCE)
         if end < len(waiting):
@@ -176,19 +212,19 @@ class Groups(Generic[Job]):
         finally:  # whatever came between, an interrupt from the keyboard say, all others go on
             if end < len(waiting):
                 tell = self._wakings.go_on if start else self._wakings.begin
-                tell()
+                tell(flight)
                 self._left = self._loop.time()
-                self._loop.call_soon(self._hand_out, waiting, outcomes, end)
+                self._loop.call_soon(self._hand_out, flight, outcomes, end)
             else:
-                self._all_woken(several_turns=start > 0)
+                self._all_woken(flight, several_turns=start > 0)
 
     def _begin(self) -> None:
         self._began = self._loop.time()
 
-    def _all_woken(self, *, several_turns: bool) -> None:
+    def _all_woken(self, flight: _Flight, *, several_turns: bool) -> None:
         if several_turns:
-            self._wakings.end()
-        self._away = False
+            self._wakings.end(flight)
+        self.flight = None
         if self._pending:
             self._schedule()
 

@@ -39,7 +39,7 @@ class GroupReader:
         self._workers = workers
         self._index = index
         self._file = file
-        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run *function* on the connection that has least to do; it must not write."""
@@ -50,13 +50,13 @@ class GroupReader:
 
         What it sees was in the database when this was called, or has been written since.
         """
-        return self._groups.run(lambda connection, before: function(connection))
+        return self.groups.run(lambda connection, before: function(connection))
 
     def observe(
         self, function: Callable[[sqlite3.Connection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and return the state that was seen, too, where it is known."""
-        return self._groups.run(partial(_observed, self._index, function))
+        return self.groups.run(partial(_observed, self._index, function))
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
         worker = self._idlest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -98,6 +99,7 @@ class Worker:
         """Functions sent over so far."""
         self.waiting: int = 0
         """Functions sent over that have not come back."""
+        self._landed: deque[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = deque()
 
     @property
     def is_gone(self) -> bool:
@@ -125,20 +127,41 @@ class Worker:
         function: Callable[[sqlite3.Connection], T],
         deliver: Callable[[T | None, BaseException | None], None],
     ) -> None:
-        """Run *function* over there, then *deliver* its result or its error on the event loop."""
-        self.trips += 1
-        self.waiting += 1
+        """Run *function* over there, then *deliver* its result or its error on the event loop.
+
+        *deliver* is called again where an interrupt from the keyboard cut it short.
+        """
         if self.is_gone:
-            self._loop.call_soon(self._back, deliver, None, self._closed_by_its_owner())
+            self._landed.append((deliver, None, self._closed_by_its_owner()))
+            self._loop.call_soon(self.collect)
             return
         trip = _Trip(self, self._connection._conn, function, deliver)
         self._connection._tx.put_nowait((None, trip))
+        self.trips += 1
+        self.waiting += 1
 
     def deliver(
         self, result: Any, error: BaseException | None, deliver: Callable[[Any, Any], None]
     ) -> None:
         """Hand the outcome of a trip to the event loop; called over there."""
-        self._loop.call_soon_threadsafe(self._back, deliver, result, error)
+        self._landed.append((deliver, result, error))
+        self._loop.call_soon_threadsafe(self.collect)
+
+    def collect(self) -> None:
+        """Deliver what has come back; what an interrupt cut short is delivered again."""
+        while self._landed:
+            deliver, result, error = self._landed[0]
+            try:
+                deliver(result, error)
+            except Exception:
+                self._landed.popleft()
+                self.waiting = max(0, self.waiting - 1)
+                raise
+            except BaseException:
+                self._loop.call_soon(self.collect)
+                raise
+            self._landed.popleft()
+            self.waiting = max(0, self.waiting - 1)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return *error* as callers get it, with the path of the database."""
@@ -155,15 +178,6 @@ class Worker:
         if isinstance(error, StorageError):
             error.locate(self._path)
         return error
-
-    def _back(
-        self,
-        deliver: Callable[[Any, BaseException | None], None],
-        result: Any,
-        error: BaseException | None,
-    ) -> None:
-        self.waiting -= 1
-        deliver(result, error)
 
     def abandon(self, closed: Callable[[], None]) -> None:
         """Close the connection once it has done what it was given, without waiting for it.

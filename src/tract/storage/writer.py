@@ -41,7 +41,7 @@ class GroupWriter:
         self._transactions = transactions
         self._log = transactions.log
         self._heads = heads
-        self._groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
@@ -55,7 +55,7 @@ class GroupWriter:
         It may be run again, in a transaction of its own, if the group's transaction fails. A
         caller that is cancelled before its group left has written nothing.
         """
-        return self._groups.run(job, size)
+        return self.groups.run(job, size)
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
         done: list[Written] = []

@@ -1,0 +1,244 @@
+"""Raises a KeyboardInterrupt somewhere in the closing of a busy store: `python -m support.interrupts`.
+
+As Ctrl-C does when it comes twice: `asyncio.run` answers the first by cancelling its main task, whose
+store then closes, and the second is raised wherever the event loop is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import aiosqlite
+
+import tract
+from support.opening import COUNTER
+from tract import AsyncTract, TractStore
+
+__all__ = ["busy_until_interrupted"]
+
+_BEFORE = 20  # commits before the first interrupt
+_LIMIT = 15.0  # seconds that a run may take
+_FOLDERS = tuple(str(Path(module.__file__).parent) for module in (tract, aiosqlite))  # type: ignore[arg-type]
+
+
+async def busy(path: object, tell: Callable[[str], object]) -> None:
+    """Commit, compile and write to a stream until cancelled, and close; tell what was made."""
+    async with TractStore.open(str(path), tokenizer=COUNTER) as store:
+        async with asyncio.TaskGroup() as group:
+            for name in "abcd":
+                group.create_task(_commit(store.tract("t"), name, tell))
+            group.create_task(_stream(store.tract("u")))
+
+
+async def _commit(tract: AsyncTract, name: str, tell: Callable[[str], object]) -> None:
+    for number in itertools.count():
+        await tract.user("hello", message=f"{name} {number}")
+        tell(f"{name} {number}")
+        if number % 5 == 0:
+            await tract.compile()
+
+
+async def _stream(tract: AsyncTract) -> None:
+    async with tract.stream() as stream:
+        while True:
+            await stream.write("hello ")
+            await asyncio.sleep(0.0005)
+
+
+async def busy_until_interrupted(path: object, tell: Callable[[str], object]) -> None:
+    """Be `busy`; the first SIGINT cancels that, and the second is a KeyboardInterrupt anywhere.
+
+    So it is under `asyncio.run`, too, which can lose the cancellation where the second one comes while
+    the first is being handled, and then waits for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    came = 0
+    handling = False
+
+    def handle(*_: object) -> None:
+        nonlocal came, handling
+        came += 1
+        if handling:
+            return
+        if came == 1:
+            handling = True
+            task.cancel()
+            asyncio.get_running_loop().call_soon_threadsafe(int)  # wakes it
+            handling = False
+        if came > 1:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_end_what_hangs, args=(loop,), daemon=True).start()
+    await busy(path, tell)
+
+
+def _end_what_hangs(loop: asyncio.AbstractEventLoop) -> None:
+    """End a process that does not, with status 3 if it waits for something of ours.
+
+    An interrupt may also lose what the event loop has to do for itself, such as telling a task group
+    that a task is done, and who waits for that does so for ever.
+    """
+    time.sleep(_LIMIT)
+    ours = [task for task in asyncio.all_tasks(loop) if _is_in_ours(task.get_coro())]
+    print(ours, file=sys.stderr, flush=True)
+    os._exit(3 if ours or loop.is_closed() else 4)
+
+
+def _is_in_ours(waiting: Any) -> bool:
+    while (code := getattr(waiting, "cr_code", None)) is not None:
+        if code.co_filename.startswith(_FOLDERS):
+            return True
+        waiting = waiting.cr_await
+    return False
+
+
+class Interrupts:
+    """Raises one at the *at*-th place that it comes by, once it is armed."""
+
+    def __init__(self, how: str, at: int) -> None:
+        self._how = how
+        self._left = at
+        self.armed: bool = False
+        self.made: asyncio.AbstractEventLoop | None = None
+        self.came: str | None = None
+        """Where it came."""
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return an event loop whose callbacks are looked at."""
+        self.made = _Loop(self)
+        return self.made
+
+    def arm(self) -> None:
+        """Begin to count."""
+        self.armed = True
+        if self._how == "line":
+            sys.settrace(self._trace)
+
+    def disarm(self) -> None:
+        """Raise nothing any more."""
+        self.armed = False
+        sys.settrace(None)
+
+    def run(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Run a callback of the loop, or lose it, or interrupt it when it is done."""
+        lost = self._how == "lost"
+        if not self.armed or self._how == "line" or (lost and not _is_ours(callback)):
+            callback(*arguments)
+        elif lost:
+            self._come_by(repr(callback))
+            callback(*arguments)
+        else:
+            callback(*arguments)
+            self._come_by(repr(callback))
+
+    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(_FOLDERS):
+            return None
+        if event == "line" and self.armed:
+            self._come_by(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        return self._trace
+
+    def _come_by(self, place: str) -> None:
+        self._left -= 1
+        if not self._left:
+            self.disarm()
+            self.came = place
+            raise KeyboardInterrupt
+
+
+def _is_ours(callback: Any) -> bool:
+    callback = getattr(callback, "func", callback)
+    code = getattr(getattr(callback, "__func__", callback), "__code__", None)
+    return code is not None and code.co_filename.startswith(_FOLDERS)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, interrupts: Interrupts) -> None:
+        super().__init__()
+        self._interrupts = interrupts
+
+    def call_soon(  # type: ignore[override]  # its own types are of arguments that we pass on
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        return super().call_soon(self._interrupts.run, callback, *args, context=context)
+
+    def call_soon_threadsafe(  # type: ignore[override]  # as above
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        return super().call_soon_threadsafe(self._interrupts.run, callback, *args, context=context)
+
+
+@contextmanager
+def limited(interrupts: Interrupts) -> Iterator[None]:
+    """End the process, having said where, if it takes too long."""
+    done = threading.Event()
+
+    def watch() -> None:
+        if not done.wait(_LIMIT):
+            print("hangs after an interrupt at", interrupts.came)
+            for task in asyncio.all_tasks(interrupts.made):
+                print(task)
+                task.print_stack(file=sys.stdout)
+            sys.stdout.flush()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield
+    done.set()
+
+
+def interrupted(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; whatever was acknowledged must be there."""
+    interrupts = Interrupts(how, at)
+    acknowledged: list[str] = []
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def begin() -> None:
+            interrupts.arm()
+            task.cancel()
+
+        def tell(made: str) -> None:
+            acknowledged.append(made)
+            if len(acknowledged) == _BEFORE:
+                asyncio.get_running_loop().call_soon(begin)
+
+        await busy(path, tell)
+
+    with limited(interrupts), suppress(KeyboardInterrupt, asyncio.CancelledError):
+        try:
+            with asyncio.Runner(loop_factory=interrupts.loop) as runner:
+                runner.run(main())
+        finally:
+            interrupts.disarm()
+    with closing(sqlite3.connect(path)) as connection:
+        there = {row[0] for row in connection.execute("SELECT message FROM commits")}
+    assert there.issuperset(acknowledged), interrupts.came
+    return interrupts.came is not None
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", ResourceWarning)  # a store that could not be closed is dropped
+    first, step = int(sys.argv[2]), int(sys.argv[3])
+    for number in itertools.count(first, step):
+        if not interrupted(sys.argv[1], number, Path(sys.argv[4]) / f"{number}.db"):
+            print("closed", number)
+            break

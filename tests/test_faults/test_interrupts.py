@@ -1,0 +1,68 @@
+"""Ctrl-C, once and once more while the store is closing: the process always ends, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@pytest.mark.parametrize(("how", "step"), [("lost", 1), ("after", 2), ("line", 29)])
+def test_closing_ends_wherever_a_second_interrupt_comes(
+    how: str, step: int, tmp_path: Path
+) -> None:
+    """In place of a callback of ours, after any callback, or at a line of ours."""
+    first = random.SystemRandom().randrange(1, step + 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "support.interrupts", how, str(first), str(step), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment(),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told, number = done.stdout.split()
+    assert told == "closed"
+    assert int(number) > 5 * step
+
+
+_BUSY = """
+import asyncio, sys
+from functools import partial
+from support.interrupts import busy_until_interrupted
+asyncio.run(busy_until_interrupted(sys.argv[1], partial(print, flush=True)))
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.001, 0.002, 0.005])
+def test_a_process_that_is_interrupted_twice_ends(pause: float, tmp_path: Path) -> None:
+    for number in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", _BUSY, str(tmp_path / f"{number}.db")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(20 + number):
+                process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+
+        assert process.returncode != 3, told
