@@ -12,6 +12,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
 
+import anyio
 from pydantic import BaseModel
 
 from tract.canonical import MAX_DEPTH
@@ -39,11 +40,14 @@ class Threads:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(_AT_ONCE, "tract-work")
+        # Else a thread could do all that is queued while another has yet to hand over what came first.
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns; cancelling the caller leaves it to itself."""
         called = partial(copy_context().run, _called, function, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, called)
+        async with self._limiter:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, called)
 
     def close(self) -> None:
         """Let the threads end when they are done."""
