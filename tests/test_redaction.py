@@ -41,6 +41,7 @@ LARGE = ["padding"] * 5_000
 SAID = {"content_type": "dialogue", "role": "assistant", "text": "hi"}
 
 CREDENTIALS = [
+    *("my_id_token", "googleIdToken", "GH_TOKEN_2", "user-gh-token", "x_co_api_key"),
     *("api_key", "apiKey", "apikey", "API-KEY", "Api Key", "x-api-key", "X_API_KEY", "api-key"),
     *("authorization", "Authorization", "proxy-authorization", "auth", "bearer", "Bearer Token"),
     *("access_token", "accessToken", "refresh_token", "id_token", "auth_token", "session-token"),
@@ -54,6 +55,7 @@ CREDENTIALS = [
     *("access_tokens", "private_keys", "API_KEY_2", "password2", "OAuth2 Token", "passcode"),
 ]
 HARMLESS = [
+    *("fim_mid_token", "invalid_token", "half_token", "midToken", "tokenAid"),
     *("max_tokens", "token_count", "logit_bias", "presence_penalty", "prompt_tokens", "token"),
     *("tokens", "max_completion_tokens", "budget_tokens", "stop_token_ids", "key", "keys", "model"),
     *("user", "session_id", "authority", "author", "secretary", "api_key_count"),

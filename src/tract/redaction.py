@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from string import digits
 from typing import Any
@@ -72,8 +72,11 @@ _KEYWORDS = frozenset(
 """Those of JSON Schema, draft 7 to 2020-12, of OpenAPI and of Gemini, in lower case."""
 
 _IGNORED = re.compile(r"[\s_\u00ad\u200b\u2010-\u2015\u2212-]+")  # spaces, underscores and dashes
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TELLING = 6
 """Letters from which on a name is looked for at the end of longer ones, too."""
+_BRIEF = 2
+"""Letters up to which a name's first word may be the end of another: `id_token`, `fim_mid_token`."""
 _REMEMBERED = 4096
 _LONGEST = 64  # longer keys are data, and not worth remembering
 
@@ -86,6 +89,20 @@ def folded(name: str) -> str:
     return _IGNORED.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
+def _words(name: str) -> list[str]:
+    """Return the words of a name, which separators and capitals begin; never an empty list."""
+    apart = _CAPITAL.sub("_", unicodedata.normalize("NFKC", name))
+    return [word for word in map(str.casefold, _IGNORED.split(apart)) if word] or [""]
+
+
+def _endings(words: Sequence[str]) -> Iterator[str]:
+    """Yield the last word, the last two as one, and so on."""
+    ending = ""
+    for word in reversed(words):
+        ending = word + ending
+        yield ending
+
+
 class Redactor:
     """Tells the keys that name credentials; may be used by several threads at once.
 
@@ -94,8 +111,12 @@ class Redactor:
     """
 
     def __init__(self, names: Iterable[str] = DEFAULT_REDACT_KEYS) -> None:
+        names = [*names]
         self._names = frozenset(map(folded, names))
-        self._endings = tuple(name for name in self._names if len(name) >= _TELLING)
+        telling = {name for name in names if len(folded(name)) >= _TELLING}
+        brief = {name for name in telling if len(_words(name)[0]) <= _BRIEF}
+        self._endings = tuple(map(folded, telling - brief))
+        self._last_words = frozenset(map(folded, brief))
         self.harmless: set[str] = set()
 
     def hides(self, key: str) -> bool:
@@ -104,6 +125,8 @@ class Redactor:
         for spelt in (name, name.rstrip(digits)):
             if spelt in self._names or spelt.endswith(self._endings):
                 return True
+        if any(words.rstrip(digits) in self._last_words for words in _endings(_words(key))):
+            return True
         if len(key) <= _LONGEST:
             if len(self.harmless) >= _REMEMBERED:
                 self.harmless = set()  # not cleared: somebody may be looking into it
