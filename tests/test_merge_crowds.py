@@ -31,7 +31,7 @@ from tract import (
     TractConfig,
     TractStore,
 )
-from tract.storage import relations
+from tract.storage.sql.ancestry import relations
 
 
 @pytest_asyncio.fixture

@@ -35,7 +35,7 @@ from tract import (
     MergeKind,
     TractStore,
 )
-from tract.storage import relations
+from tract.storage.sql.ancestry import relations
 
 ALL = HARMLESS | HINDERING
 every_way = pytest.mark.parametrize("squash", [None, SQUASH], ids=["merged", "squashed"])

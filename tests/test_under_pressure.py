@@ -34,7 +34,7 @@ from tract import (
     TractError,
     TractStore,
 )
-from tract.engine.compiler import DefaultContextCompiler
+from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.models.query import config_condition
 from tract.protocols import CommitStep
 

@@ -31,9 +31,9 @@ from tract import (
 )
 from tract.engine.watching.hub import _INTERVAL, WatchHub
 from tract.engine.watching.watch import Everything
-from tract.storage.database import Database
 from tract.storage.repositories import Arrivals, BranchName, Cursor
-from tract.storage.sqlite import SqliteArrivalRepository
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.repositories import SqliteArrivalRepository
 
 LEFT_BY = {
     "break": type(None),

@@ -5,10 +5,9 @@ Everything public is here; see `AsyncTract` and `TractStore` for where to start.
 
 from __future__ import annotations
 
-from tract.batch import Batch, StagedCommit
-from tract.engine.cache import CacheInfo
-from tract.engine.compiler import DefaultContextCompiler
-from tract.engine.tokens import BaseTokenCounter, NullTokenCounter, TiktokenCounter
+from tract.engine.compile.cache import CacheInfo
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.tokens.counters import BaseTokenCounter, NullTokenCounter, TiktokenCounter
 from tract.engine.watching.watch import Watch
 from tract.exceptions import (
     AmbiguousHashError,
@@ -41,6 +40,10 @@ from tract.exceptions import (
 )
 from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import from_openai, to_openai
+from tract.handles.batch import Batch, StagedCommit
+from tract.handles.recovery import LeftStream
+from tract.handles.stream import OnInterrupt, Recording, Stream
+from tract.handles.streaming import RecordOptions
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, CommitOperation, VerifyFault, VerifyReport
@@ -90,10 +93,7 @@ from tract.protocols import (
     Unset,
     UnsetType,
 )
-from tract.recovery import LeftStream
 from tract.store import TractStore
-from tract.stream import OnInterrupt, Recording, Stream
-from tract.streaming import RecordOptions
 from tract.tract import AsyncTract, CommitOptions
 
 __all__ = [

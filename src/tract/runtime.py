@@ -10,25 +10,24 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tract.engine.budget import BudgetedCommits
-from tract.engine.cache import SnapshotCache
-from tract.engine.comparing import Comparer
-from tract.engine.compiler import DefaultContextCompiler
-from tract.engine.contents import ContentRegistry
-from tract.engine.drafts import DraftMaker
-from tract.engine.landing import StreamLander
-from tract.engine.merging import Merger
-from tract.engine.reading import ContextReader
-from tract.engine.spool import Spooler
+from tract.engine.branches.comparing import Comparer
+from tract.engine.branches.merging import Merger
+from tract.engine.commit.budget import BudgetedCommits
+from tract.engine.commit.drafts import DraftMaker
+from tract.engine.compile.cache import SnapshotCache
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.reading import ContextReader
+from tract.engine.streams.landing import StreamLander
+from tract.engine.streams.spool import Spooler
 from tract.engine.threads import Threads
-from tract.engine.tokens import TiktokenCounter
+from tract.engine.tokens.counters import TiktokenCounter
 from tract.engine.watching.hub import WatchHub
 from tract.forking import PROCESS
+from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.redaction import Redactor
-from tract.storage.database import Database, now_microseconds, open_database, open_engine
 from tract.storage.repositories import (
     BlobRepository,
     CommitRepository,
@@ -36,7 +35,8 @@ from tract.storage.repositories import (
     SpoolRepository,
     UsageRepository,
 )
-from tract.storage.sqlite import (
+from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
+from tract.storage.sqlite.repositories import (
     SqliteArrivalRepository,
     SqliteBlobRepository,
     SqliteCommitRepository,

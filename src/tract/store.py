@@ -9,13 +9,13 @@ from typing import Self
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tract.engine.cache import CacheInfo
+from tract.engine.compile.cache import CacheInfo
+from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.config import TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.recovery import LeftStream, left_streams
 from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 

@@ -11,7 +11,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tract.arguments import (
+from tract.engine.commit.drafts import Given
+from tract.engine.commit.infos import annotation_of, commit_infos, microseconds
+from tract.engine.commit.usage import keep_usage, parse_usage
+from tract.engine.compile.reading import ViewOptions
+from tract.engine.threads import HEAVY
+from tract.engine.verifying import Verifier
+from tract.exceptions import ContentValidationError
+from tract.handles.arguments import (
     check_time,
     checked_hash,
     checked_head,
@@ -21,15 +28,9 @@ from tract.arguments import (
     checked_place,
     checked_target,
 )
-from tract.batch import Batch
-from tract.branches import BranchCalls
-from tract.engine.drafts import Given
-from tract.engine.infos import annotation_of, commit_infos, microseconds
-from tract.engine.reading import ViewOptions
-from tract.engine.threads import HEAVY
-from tract.engine.usage import keep_usage, parse_usage
-from tract.engine.verifying import Verifier
-from tract.exceptions import ContentValidationError
+from tract.handles.batch import Batch
+from tract.handles.branches import BranchCalls
+from tract.handles.streaming import StreamCalls
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -47,7 +48,6 @@ from tract.protocols import (
 )
 from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import Position
-from tract.streaming import StreamCalls
 
 __all__ = ["AsyncTract", "CommitOptions"]
 

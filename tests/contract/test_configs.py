@@ -10,7 +10,7 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit
 from support.repositories import Repositories, hashes, say
 from tract import QueryError, config
-from tract.canonical import canonical_json
+from tract.history.canonical import canonical_json
 from tract.storage.repositories import BranchName, CommitRecord
 
 

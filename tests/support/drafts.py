@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from tract.canonical import canonical_bytes
-from tract.engine.hashing import commit_hash, content_hash
+from tract.history.canonical import canonical_bytes
+from tract.history.hashing import commit_hash, content_hash
 from tract.storage.repositories import BranchName, CommitDraft
 
 MAIN = BranchName("agent", "main")

@@ -13,9 +13,9 @@ from sqlalchemy.pool import StaticPool
 
 from support.repositories import EngineUnderTest, Repositories
 from tract import TractConfig
-from tract.storage.database import Database, open_database, open_engine
 from tract.storage.repositories import BranchName
-from tract.storage.sqlite import (
+from tract.storage.sqlite.database import Database, open_database, open_engine
+from tract.storage.sqlite.repositories import (
     SqliteArrivalRepository,
     SqliteBlobRepository,
     SqliteCommitRepository,

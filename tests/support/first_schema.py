@@ -7,8 +7,8 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
-from tract.canonical import canonical_bytes
-from tract.engine.hashing import commit_hash
+from tract.history.canonical import canonical_bytes
+from tract.history.hashing import commit_hash
 
 __all__ = ["Line", "write"]
 

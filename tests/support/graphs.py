@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hypothesis import strategies as st
 
-from tract.storage.lines import Parents
+from tract.storage.sql.ancestry.lines import Parents
 
 __all__ = ["Graph", "first_parents", "graphs", "line", "name", "newest_first"]
 

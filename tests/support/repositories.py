@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from support.drafts import MAIN, draft
-from tract.graph import brought
+from tract.history.graph import brought
 from tract.protocols import CommitStep
 from tract.storage.repositories import (
     ArrivalRepository,

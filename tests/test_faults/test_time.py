@@ -17,7 +17,7 @@ import pytest
 from support.opening import with_clock
 from support.scripts import started
 from tract import AsyncTract, BranchReset, CommitInfo
-from tract.storage.database import now_microseconds
+from tract.storage.sqlite.database import now_microseconds
 
 DAY = 24 * 3600 * 10**6
 

@@ -22,8 +22,8 @@ from tract import (
     SchemaVersionError,
     TractStore,
 )
-from tract.storage.migrations import MIGRATIONS, migrate
 from tract.storage.schema import METADATA
+from tract.storage.sqlite.migrations import MIGRATIONS, migrate
 
 LINES: tuple[Line, ...] = (
     ("one", "main", ("a", "b", "c")),
@@ -138,7 +138,7 @@ import sys
 
 from sqlalchemy import Column, Text
 
-from tract.storage.migrations import MIGRATIONS, migrate
+from tract.storage.sqlite.migrations import MIGRATIONS, migrate
 from tract.storage.schema import METADATA
 
 def adds(connection):

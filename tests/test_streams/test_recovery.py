@@ -20,7 +20,7 @@ import pytest
 
 from support.opening import with_clock
 from tract import BranchNotFoundError, NullTokenCounter, TractStore
-from tract.engine.owners import PATIENCE, current_owner, is_gone
+from tract.engine.streams.owners import PATIENCE, current_owner, is_gone
 
 COUNTER = NullTokenCounter()
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar, cast
 import anyio
 from pydantic import BaseModel
 
-from tract.canonical import MAX_DEPTH
 from tract.exceptions import ContentValidationError
+from tract.history.canonical import MAX_DEPTH
 
 __all__ = ["HEAVY", "Threads", "freeze", "is_heavy"]
 

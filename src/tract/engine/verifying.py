@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tract.canonical import stored_json
-from tract.engine.hashing import commit_hash, content_hash
 from tract.engine.threads import Threads
 from tract.exceptions import StoreCorruptError
+from tract.history.canonical import stored_json
+from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.storage.repositories import CommitRecord, StoredCommit
 

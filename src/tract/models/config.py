@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tract.redaction import DEFAULT_REDACT_KEYS, folded
+from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
 
 __all__ = ["BudgetAction", "TokenBudgetConfig", "TractConfig"]
 

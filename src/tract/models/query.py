@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn, cast
 
-from tract.canonical import canonical_json
 from tract.exceptions import ContentValidationError, QueryError, shown
+from tract.history.canonical import canonical_json
 
 __all__ = [
     "ConfigCondition",

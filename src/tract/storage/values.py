@@ -13,6 +13,7 @@ __all__ = [
     "CommitDraft",
     "CommitRecord",
     "Cursor",
+    "KnownHead",
     "Located",
     "Move",
     "Origin",
@@ -76,7 +77,7 @@ class StreamEnd(NamedTuple):
 
 
 class Seal(Protocol):
-    """Names a commit once its place in the history is known; see `engine.hashing`."""
+    """Names a commit once its place in the history is known; see `history.hashing`."""
 
     def __call__(
         self,
@@ -241,6 +242,13 @@ class Located(NamedTuple):
     usage: TokenUsage | None
     base_hash: str | None
     steps: Sequence[CommitStep] | None
+
+
+class KnownHead(NamedTuple):
+    """Where a branch points, and what an API reported for that commit."""
+
+    commit_hash: str
+    usage: TokenUsage | None
 
 
 class Cursor(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tract.engine.infos import commit_infos
+from tract.engine.commit.infos import commit_infos
 from tract.engine.threads import Threads
 from tract.exceptions import StoreClosedError
 from tract.lifecycle import CallGate
@@ -31,7 +31,7 @@ from tract.storage.repositories import (
 __all__ = ["Page", "WatchHub"]
 
 _INTERVAL = 0.05  # seconds between two looks for the commits of other processes
-_AT_ONCE = 8  # watchers that one turn of the loop wakes: see `storage.groups`
+_AT_ONCE = 8  # watchers that one turn of the loop wakes: see `storage.sqlite.thread.groups`
 _REST = 12  # times what waking took, for writers who are faster than that
 _LONGEST_REST = 0.05  # seconds
 

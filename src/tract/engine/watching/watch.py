@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from tract.engine.infos import microseconds, moment
+from tract.engine.commit.infos import microseconds, moment
 from tract.engine.watching.hub import Page, WatchHub
 from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError

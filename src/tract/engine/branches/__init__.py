@@ -1,0 +1,1 @@
+"""What passes between branches: merges and their conflicts, comparisons, differences."""

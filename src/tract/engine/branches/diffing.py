@@ -1,0 +1,107 @@
+"""What differs between two snapshots, entry by entry. Plain values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tract.engine.compile.entries import Entry
+from tract.engine.compile.fold import Snapshot
+from tract.history.canonical import stored_json
+from tract.models.annotations import Priority
+from tract.models.refs import ContextDiff, EntryChange, EntryDiff
+from tract.protocols import Message
+
+__all__ = ["context_diff", "shown_tokens"]
+
+_Half = tuple[Message | None, Priority | None, dict[str, Any] | None, int | None]
+
+
+def shown_tokens(entry: Entry) -> int:
+    """Return the tokens of an entry's message by itself, as its snapshot's counter said."""
+    return entry.message_tokens if entry.visible else 0
+
+
+def context_diff(
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    token_difference: int,
+    tokens: Callable[[Entry], int] = shown_tokens,
+) -> ContextDiff:
+    """Return what differs between two contexts; see `ContextDiff` for the order of the entries.
+
+    Args:
+        before: the first.
+        after: the second.
+        token_difference: by how many tokens the second is longer, which snapshots do not tell.
+        tokens: says what an entry costs; the default needs a counter that adds up.
+    """
+    entries = [
+        _entry_diff(old, new, changes, tokens)
+        for old, new in _pairs(before, after)
+        if (changes := _changes(old, new))
+    ]
+    return ContextDiff(entries=tuple(entries), token_difference=token_difference)
+
+
+def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Yield each entry as it was and as it is, None where one of the snapshots lacks it."""
+    kept = {entry.commit_hash for entry in after.entries}
+    known: dict[str, Entry] = {}
+    removed: dict[str | None, list[Entry]] = {}  # by the last entry before that is still there
+    last: str | None = None
+    for entry in before.entries:
+        if entry.commit_hash in kept:
+            last = entry.commit_hash
+            known[last] = entry
+        else:
+            removed.setdefault(last, []).append(entry)
+    yield from ((entry, None) for entry in removed.get(None, ()))
+    for entry in after.entries:
+        yield known.get(entry.commit_hash), entry
+        yield from ((gone, None) for gone in removed.get(entry.commit_hash, ()))
+
+
+def _changes(old: Entry | None, new: Entry | None) -> tuple[EntryChange, ...]:
+    if old is new:  # snapshots of one history share most of their entries
+        return ()
+    if old is None or new is None:
+        return (EntryChange.ADDED if old is None else EntryChange.REMOVED,)
+    found = {
+        EntryChange.EDITED: old.message != new.message,
+        EntryChange.REPRIORITISED: old.priority is not new.priority,
+        EntryChange.CONFIG_CHANGED: (old.config_json or "{}") != (new.config_json or "{}"),
+    }
+    return tuple(change for change, there in found.items() if there)
+
+
+def _entry_diff(
+    old: Entry | None,
+    new: Entry | None,
+    changes: tuple[EntryChange, ...],
+    tokens: Callable[[Entry], int],
+) -> EntryDiff:
+    either = old or new
+    assert either is not None
+    message_before, priority_before, config_before, tokens_before = _half(old, tokens)
+    message_after, priority_after, config_after, tokens_after = _half(new, tokens)
+    return EntryDiff(
+        commit_hash=either.commit_hash,
+        changes=changes,
+        message_before=message_before,
+        message_after=message_after,
+        priority_before=priority_before,
+        priority_after=priority_after,
+        config_before=config_before,
+        config_after=config_after,
+        tokens_before=tokens_before,
+        tokens_after=tokens_after,
+    )
+
+
+def _half(entry: Entry | None, tokens: Callable[[Entry], int]) -> _Half:
+    if entry is None:
+        return None, None, None, None
+    config = stored_json(entry.config_json or "{}", "a generation config")
+    return entry.message, entry.priority, config, tokens(entry)

@@ -1,0 +1,388 @@
+"""Merging branches, and committing contents of one on another.
+
+A merge is computed beside the store: what both sides are is read in one trip, conflicts are
+decided with nothing held, and what comes out is written on the head that it was computed for, or on
+one that goes on from there without changing anything about it. Else all is done anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import anyio
+from pydantic import BaseModel
+
+from tract.engine.branches.conflicts import Outcome, Settlement, SideChanges, settle, unmet
+from tract.engine.branches.resolving import (
+    AskedTooOftenError,
+    Resolver,
+    Shown,
+    Sides,
+    given_by,
+    kept_config,
+)
+from tract.engine.branches.turns import Turns
+from tract.engine.commit.budget import BudgetedCommits
+from tract.engine.commit.drafts import DraftMaker, Given, Staged
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.reading import ContextReader
+from tract.exceptions import (
+    BranchBusyError,
+    EditTargetError,
+    HeadMovedError,
+    MergeConflictError,
+    TractError,
+)
+from tract.history.canonical import stored_json
+from tract.history.graph import brought, is_ancestor, merge_bases, parted_at
+from tract.models.commit import CommitOperation
+from tract.models.merging import OnConflict, Resolution
+from tract.models.refs import ConflictKind, MergeKind, MergeResult
+from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.storage.repositories import (
+    BlobRepository,
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    CommitRepository,
+    MergeBasis,
+    Origin,
+    OutdatedMergeError,
+    Position,
+    RefRepository,
+    Relation,
+)
+
+__all__ = ["Asked", "Merger"]
+
+
+class Asked(NamedTuple):
+    """What a caller wants of a merge."""
+
+    on_conflict: OnConflict
+    fast_forward: bool
+    squash: BaseModel | Mapping[str, Any] | Resolution | None
+    message: str | None
+    expected_head: str | UnsetType | None = UNSET
+
+
+_ATTEMPTS = 50
+"""How often a merge is computed anew while others change what it is about, before the caller is told."""
+
+
+class _Heads(NamedTuple):
+    """Two heads, and what a merge of the second into the first would bring."""
+
+    relation: Relation
+    ours: str
+    theirs: str
+    brought: list[str]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether our history is a beginning of theirs, so that moving there reorders nothing."""
+        return parted_at(self.relation.parents, self.theirs, {*self.brought}) == self.ours
+
+    @property
+    def brings_merges_alone(self) -> bool:
+        """Whether all that is brought are merges, of what is here already."""
+        parents = self.relation.parents
+        return all(parents[each][1] is not None for each in self.brought)
+
+    def basis(self, stated: Iterable[str]) -> MergeBasis:
+        """Return what a merge of them stands on.
+
+        *stated* are the entries that it was asked of, or states again.
+        """
+        relation, new = self.relation, frozenset(self.brought)
+        changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
+        return MergeBasis(self.ours, self.theirs, relation.parents, new, changed.union(stated))
+
+
+class _MovedMeanwhile(Exception):
+    """The branch has moved, and the merge would now be another; nothing was written.
+
+    No `TractError`, which might be one of a caller's function, raised for its own reasons.
+    """
+
+
+class _Call:
+    """One call of `merge`, however often it is computed."""
+
+    def __init__(
+        self,
+        branch: BranchName,
+        other: BranchName,
+        asked: Asked,
+        resolver: Resolver,
+        squash: Staged | None,
+    ) -> None:
+        self.branch = branch
+        self.other = other
+        self.asked = asked
+        self.resolver = resolver
+        self.squash = squash
+        self.relation: Relation | None = None
+        self.step_aside: Callable[[], Awaitable[None]] | None = None
+        """Lets others compute meanwhile."""
+        self._changed: Counter[str] = Counter()
+
+    def saw(self, relation: Relation) -> None:
+        """Note how the branches are now, and which entries were changed since they were seen last."""
+        if self.relation is not None:
+            new = relation.changes.keys() - self.relation.changes.keys()
+            self._changed.update({relation.changes[each][1] for each in new})
+        self.relation = relation
+
+    def busy(self, head: str | None) -> BranchBusyError:
+        """Return the error that tells what kept changing."""
+        assert self.relation is not None
+        relation = self.relation
+        new = brought(relation.parents, relation.ours, relation.theirs)
+        about = {relation.changes[each][1] for each in new if each in relation.changes}
+        about |= self.resolver.asked
+        changed = {entry: times for entry, times in self._changed.items() if entry in about}
+        return BranchBusyError(self.branch.branch, relation.ours, head, changed)
+
+
+class Merger:
+    """Merges branches of one store.
+
+    Those that have to be computed anew take turns at that, so as not to hinder each other again;
+    a merge steps aside before it asks anybody, and where writing might. Those that ask take turns at
+    asking, until they are written.
+    """
+
+    def __init__(
+        self,
+        commits: CommitRepository,
+        refs: RefRepository,
+        blobs: BlobRepository,
+        reader: ContextReader,
+        drafts: DraftMaker,
+        writer: BudgetedCommits,
+        registry: ContentRegistry,
+    ) -> None:
+        self._commits = commits
+        self._refs = refs
+        self._blobs = blobs
+        self._reader = reader
+        self._drafts = drafts
+        self._writer = writer
+        self._registry = registry
+        self._sides = Sides(blobs, registry)
+        self._asking = Turns()
+        self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+
+    async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
+        """Merge *other* into *branch*; see `BranchCalls.merge`."""
+        self._commits.check_writable()
+        squash = None if asked.squash is None else self._squashed(other, asked)
+        with self._asking.at(branch[:2]) as turn:
+            resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)
+            call = _Call(branch, other, asked, resolver, squash)
+            computing = self._computing.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+            for attempt in range(_ATTEMPTS):
+                async with AsyncExitStack() as held:
+                    if attempt and not self._writer.calls_back:
+                        await held.enter_async_context(computing)
+                    call.step_aside = held.aclose
+                    relation = await self._commits.relation(branch, other)
+                    await self._writer.check_head(branch, relation.ours, asked.expected_head)
+                    call.saw(relation)
+                    try:
+                        return await self._attempt(call)
+                    except _MovedMeanwhile:
+                        continue  # nothing was written: compute the merge anew
+                    except AskedTooOftenError:
+                        break
+        raise call.busy(await self._refs.head(branch))
+
+    async def cherry_pick(
+        self,
+        branch: BranchName,
+        hashes: Sequence[str],
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRecord]:
+        """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
+        drafts = [await self._picked(branch, each) for each in hashes]
+        if not drafts and expected_head is UNSET:
+            return []
+        return await self._writer.write(branch, drafts, expected_head)
+
+    async def _attempt(self, call: _Call) -> MergeResult:
+        relation = call.relation
+        assert relation is not None
+        ours, theirs, parents = relation.ours, relation.theirs, relation.parents
+        new = brought(parents, ours, theirs)
+        held = call.squash is not None and any(
+            commit in parents and is_ancestor(parents, commit, ours) for commit in relation.squashed
+        )
+        if theirs is None or not new or held:
+            return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
+        if call.squash is not None:
+            basis = MergeBasis(ours, theirs, parents, frozenset(new), squash=True)
+            return await self._squash(call, basis, new, call.squash)
+        if ours is None:
+            return await self._fast_forward(call, ours, theirs, new)
+        heads = _Heads(relation, ours, theirs, new)
+        if call.asked.fast_forward and heads.goes_on:
+            return await self._fast_forward(call, ours, theirs, new)
+        return await self._merge(call, heads)
+
+    def _squashed(self, other: BranchName, asked: Asked) -> Staged:
+        """Copy what the branch is squashed to before anything is awaited: it may change."""
+        message = asked.message or f"Squash branch '{other.branch}'"
+        return self._drafts.stage(given_by(asked.squash)._replace(message=message), checking=False)
+
+    async def _squash(
+        self, call: _Call, basis: MergeBasis, new: Sequence[str], squash: Staged
+    ) -> MergeResult:
+        (draft,) = await self._drafts.finish([squash])
+        draft = draft._replace(origins=(Origin("squash", basis.theirs),))
+        (record,) = await self._write(call, [draft], basis)
+        return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
+
+    async def _fast_forward(
+        self, call: _Call, ours: str | None, theirs: str, new: Sequence[str]
+    ) -> MergeResult:
+        branch, note = call.branch, f"to {call.other.branch}"
+        await self._writer.admit(branch, theirs)
+        try:
+            await self._refs.move(
+                branch, theirs, action="fast-forward", note=note, expected_head=ours
+            )
+        except HeadMovedError:
+            raise _MovedMeanwhile from None
+        return MergeResult(kind=MergeKind.FAST_FORWARD, head_hash=theirs, merged=tuple(new))
+
+    async def _merge(self, call: _Call, heads: _Heads) -> MergeResult:
+        branch = call.branch
+        ours = await self._snapshot(branch, heads.ours)
+        settlement = await self._settle(branch, heads, ours)
+        shown = [await self._sides.show(branch, item) for item in settlement.conflicts]
+        conflicts = tuple(item.conflict for item in shown)
+        if conflicts and call.asked.on_conflict == "raise":
+            raise MergeConflictError(conflicts)
+        outcomes, drafts = await self._decided(call, shown)
+        steps = await self._commits.steps(branch.tract_id, heads.brought)
+        merged = await self._reader.folded(ours, steps)
+        assert isinstance(merged, Snapshot)
+        again = unmet(merged, [*settlement.outcomes, *outcomes])
+        if heads.brings_merges_alone and not (conflicts or again):
+            return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=heads.ours)
+        merge = self._drafts.merge(call.other.branch, heads.theirs, call.asked.message)
+        restated = [await self._restated(branch, item) for item in again]
+        stated = [item.found.target_hash for item in shown]
+        basis = heads.basis([*stated, *(item.entry.commit_hash for item in again)])
+        records = await self._write(call, [merge, *restated, *drafts], basis, steps)
+        return MergeResult(
+            kind=MergeKind.MERGE,
+            head_hash=records[-1].commit_hash,
+            merged=tuple(heads.brought),
+            conflicts=conflicts,
+        )
+
+    async def _decided(
+        self, call: _Call, shown: Sequence[Shown]
+    ) -> tuple[list[Outcome], list[CommitDraft]]:
+        """Return what conflicts come to: what has to show, and what is committed."""
+        outcomes: list[Outcome] = []
+        drafts: list[CommitDraft] = []
+        for item in shown:
+            if not call.resolver.knows(item):
+                assert call.step_aside is not None
+                await call.step_aside()
+                if not await call.resolver.may_ask():
+                    raise _MovedMeanwhile  # probably: others had their turns
+            decided = await call.resolver.decide(item)
+            if isinstance(decided, Outcome):
+                outcomes.append(decided)
+            else:
+                drafts.append(decided)
+        return outcomes, drafts
+
+    async def _write(
+        self,
+        call: _Call,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        brought: Sequence[CommitStep] = (),
+    ) -> list[CommitRecord]:
+        """Write where a merge still is what was computed, or tell that the branch has moved."""
+        try:
+            return await self._writer.merge(
+                call.branch, drafts, basis, brought, call.asked.expected_head
+            )
+        except OutdatedMergeError:
+            raise _MovedMeanwhile from None
+
+    async def _settle(self, branch: BranchName, heads: _Heads, ours: Snapshot) -> Settlement:
+        parents = heads.relation.parents
+        ours_own = set(brought(parents, heads.theirs, heads.ours))
+        bases = merge_bases(parents, heads.ours, heads.theirs)
+        return settle(
+            [await self._snapshot(branch, base) for base in bases],
+            ours,
+            await self._snapshot(branch, heads.theirs),
+            _changes(heads.relation, heads.ours, ours_own, bases),
+            _changes(heads.relation, heads.theirs, {*heads.brought}, bases),
+        )
+
+    async def _snapshot(self, branch: BranchName, commit_hash: str) -> Snapshot:
+        found = await self._reader.snapshot(branch, Position(commit_hash))
+        if not isinstance(found.snapshot, Snapshot):
+            raise TractError(
+                "Merging needs the entries of a context, which only the default compiler and its "
+                "subclasses have. Squash, or cherry-pick."
+            )
+        return found.snapshot
+
+    async def _restated(self, branch: BranchName, outcome: Outcome) -> CommitDraft:
+        """Return the commit that lets an entry show what one side had."""
+        entry = outcome.entry
+        if outcome.kind is ConflictKind.PRIORITY:
+            return await self._drafts.annotate(entry.commit_hash, entry.priority, "merge")
+        content = await self._sides.content(branch, entry)
+        draft = await self._drafts.make(
+            Given(content, CommitOperation.EDIT, entry.commit_hash, message="merge")
+        )
+        return draft._replace(generation_config_json=kept_config(entry))
+
+    async def _picked(self, branch: BranchName, commit_hash: str) -> CommitDraft:
+        record, data = await self._blobs.get(branch.tract_id, commit_hash)
+        if record.operation not in ("append", "edit"):
+            raise EditTargetError(
+                commit_hash,
+                f"has no content to pick: it is of the operation {record.operation.upper()}.",
+            )
+        draft = await self._drafts.make(
+            Given(
+                self._registry.load(record.content_type, data),
+                message=record.message,
+                metadata=_parsed(record.metadata_json),
+                generation_config=_parsed(record.generation_config_json),
+                redact=False,  # they are as they were stored
+            )
+        )
+        return draft._replace(origins=(Origin("cherry-pick", record.commit_hash),))
+
+
+def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:
+    """Return what a side's own commits did to entries."""
+    done = [change for commit, change in relation.changes.items() if commit in own]
+    parted = parted_at(relation.parents, head, own)
+    return SideChanges(
+        edited={target for operation, target in done if operation == "edit"},
+        annotated={target for operation, target in done if operation == "annotate"},
+        goes_on=parted is not None and parted in bases,
+    )
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else stored_json(text, "a commit's metadata or config")

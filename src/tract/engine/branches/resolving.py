@@ -1,0 +1,228 @@
+"""Deciding the conflicts of a merge: what they show, who is asked, and what the answer commits."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel
+
+from tract.engine.branches.conflicts import EntryConflict, Outcome, Side
+from tract.engine.branches.turns import Turn
+from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.entries import Entry
+from tract.exceptions import ContentValidationError, shown
+from tract.history.canonical import canonical_json, stored_json
+from tract.models.commit import CommitOperation
+from tract.models.merging import OnConflict, Resolution
+from tract.models.refs import ConflictKind, MergeConflict
+from tract.storage.repositories import BlobRepository, BranchName, CommitDraft
+
+__all__ = [
+    "AskedTooOftenError",
+    "Resolver",
+    "Shown",
+    "Sides",
+    "checked_way",
+    "given_by",
+    "kept_config",
+]
+
+_SIDES: tuple[Side, ...] = ("ours", "theirs", "base")
+_QUESTIONS = 10
+"""How often a function is asked about one entry that others keep changing."""
+
+
+class AskedTooOftenError(Exception):
+    """An entry was changed after each answer about it. No caller sees this."""
+
+
+class Shown(NamedTuple):
+    """A conflict as callers see it, what it was found from, and the hashes of its contents."""
+
+    conflict: MergeConflict
+    found: EntryConflict
+    hashes: Mapping[Side, str]
+
+
+class Sides:
+    """Reads what the sides of a merge have."""
+
+    def __init__(self, blobs: BlobRepository, registry: ContentRegistry) -> None:
+        self._blobs = blobs
+        self._registry = registry
+
+    async def show(self, branch: BranchName, found: EntryConflict) -> Shown:
+        """Return a conflict as callers see it."""
+        told: dict[str, Any] = {}
+        hashes: dict[Side, str] = {}
+        for side in _SIDES:
+            entry = found.entry(side)
+            if entry is None:
+                told[side] = told[f"{side}_config"] = None
+            elif found.kind is ConflictKind.PRIORITY:
+                told[side], told[f"{side}_config"] = entry.priority, {}
+            else:
+                told[side], hashes[side] = await self._stored(branch, entry)
+                told[f"{side}_config"] = _config(entry)
+        conflict = MergeConflict(target_hash=found.target_hash, kind=found.kind, **told)
+        return Shown(conflict, found, hashes)
+
+    async def content(self, branch: BranchName, entry: Entry) -> BaseModel:
+        """Return the content that an entry shows."""
+        content, _ = await self._stored(branch, entry)
+        return content
+
+    async def _stored(self, branch: BranchName, entry: Entry) -> tuple[BaseModel, str]:
+        record, data = await self._blobs.get(branch.tract_id, entry.source_hash)
+        return self._registry.load(record.content_type, data), record.content_hash
+
+
+class Resolver:
+    """Decides the conflicts of one merge, asking each question once.
+
+    What a question shows is what it is: target, contents, configs. So what others change meanwhile
+    has the function asked about that alone.
+    """
+
+    def __init__(
+        self, branch: BranchName, sides: Sides, drafts: DraftMaker, way: OnConflict, turn: Turn
+    ) -> None:
+        self._branch = branch
+        self._sides = sides
+        self._drafts = drafts
+        self._way = way
+        self._turn = turn
+        self._decided: dict[str, Outcome | CommitDraft] = {}
+        self._asked: Counter[tuple[str, ConflictKind]] = Counter()
+
+    @property
+    def asked(self) -> set[str]:
+        """The entries that the function was asked about."""
+        return {target for target, _ in self._asked}
+
+    def knows(self, item: Shown) -> bool:
+        """Whether nobody need be asked about a conflict."""
+        return isinstance(self._way, str) or _question(item) in self._decided
+
+    async def may_ask(self) -> bool:
+        """Wait for the turn to ask; return False if others have had it, who may have merged."""
+        return not await self._turn.take()
+
+    async def decide(self, item: Shown) -> Outcome | CommitDraft:
+        """Return what a conflict comes to: what one side has, or a commit.
+
+        Raises:
+            AskedTooOftenError: the function was asked about the entry as often as it may be.
+            ContentValidationError: what it returned cannot be stored.
+        """
+        if isinstance(self._way, str):
+            return _taken(item.found, "ours" if self._way == "ours" else "theirs")
+        question = _question(item)
+        if question not in self._decided:
+            about = item.found.target_hash, item.found.kind
+            if self._asked[about] == _QUESTIONS:
+                raise AskedTooOftenError
+            self._asked[about] += 1
+            answer: Any = self._way(item.conflict)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            self._decided[question] = await self._made(item, answer)
+        return self._decided[question]
+
+    async def _made(self, item: Shown, answer: Any) -> Outcome | CommitDraft:
+        """Return what an answer comes to; a copy of it is taken before anything is awaited."""
+        if issubclass(type(answer), str) and str.__str__(answer) in _SIDES:
+            return _taken(item.found, cast(Side, str.__str__(answer)))
+        if item.found.kind is ConflictKind.PRIORITY:
+            return await self._drafts.annotate(item.found.target_hash, answer, "merge")
+        target = item.found.target_hash
+        _check_answer(target, answer)
+        given = given_by(answer)._replace(
+            operation=CommitOperation.EDIT, edit_target=target, message="merge"
+        )
+        draft = await self._drafts.make(given)
+        if draft.generation_config_json is not None:
+            return draft
+        return draft._replace(generation_config_json=await self._config_of(item, draft))
+
+    async def _config_of(self, item: Shown, draft: CommitDraft) -> str:
+        """Return the config of the side that has the draft's content, else none."""
+        for side, stored in item.hashes.items():
+            entry = item.found.entry(side)
+            assert entry is not None
+            if draft.content_hash == stored or draft.content_hash == await self._hash_now(entry):
+                return kept_config(entry)
+        return "{}"
+
+    async def _hash_now(self, entry: Entry) -> str:
+        """Return the hash of an entry's content as its model writes it today.
+
+        It may have got a field since it was stored.
+        """
+        return await self._drafts.hash_of(await self._sides.content(self._branch, entry))
+
+
+def given_by(answer: Any) -> Given:
+    """Return what a content, or a `Resolution`, gives for a commit."""
+    if not issubclass(type(answer), Resolution):
+        return Given(answer)
+    return Given(
+        answer.content, metadata=answer.metadata, generation_config=answer.generation_config
+    )
+
+
+def kept_config(entry: Entry) -> str:
+    """Return an entry's config for a commit that states it again: as stored, `{}` for none."""
+    return canonical_json(_config(entry))
+
+
+def checked_way(on_conflict: object) -> OnConflict:
+    """Return what to do about conflicts.
+
+    Raises:
+        ValueError: it is neither one of the words nor a function.
+    """
+    if issubclass(type(on_conflict), str):
+        word = str.__str__(on_conflict)
+        if word in ("raise", "ours", "theirs"):
+            return cast(OnConflict, word)
+    elif callable(on_conflict):
+        return cast(OnConflict, on_conflict)
+    raise ValueError(
+        "on_conflict must be 'raise', 'ours', 'theirs' or a function that decides, "
+        f"not {shown(on_conflict)}"
+    )
+
+
+def _taken(found: EntryConflict, side: Side) -> Outcome:
+    entry = found.entry(side)
+    if entry is None:
+        raise ContentValidationError(
+            "there is no single base where merges have crossed. Return another side, or what the "
+            f"entry {found.target_hash} shall have.",
+            "on_conflict",
+        )
+    return Outcome(found.kind, entry)
+
+
+def _check_answer(target: str, answer: object) -> None:
+    """Refuse what is neither a content nor a `Resolution`, as the answer that it is."""
+    if not issubclass(type(answer), (BaseModel, Mapping, Resolution)):
+        raise ContentValidationError(
+            f"the function returned a {type(answer).__name__} that decides nothing about the content "
+            f"of the entry {target}. Return 'ours', 'theirs' or 'base', a content, or a Resolution",
+            "on_conflict",
+        )
+
+
+def _question(item: Shown) -> str:
+    return item.conflict.model_dump_json()
+
+
+def _config(entry: Entry) -> dict[str, Any]:
+    config = stored_json(entry.config_json or "{}", "a generation config")
+    return cast(dict[str, Any], config)

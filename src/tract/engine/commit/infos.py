@@ -1,0 +1,100 @@
+"""Stored records as the values that callers get; every dict is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from tract.engine.threads import Threads
+from tract.exceptions import BlobNotFoundError
+from tract.history.canonical import stored_json, unreadable
+from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
+from tract.models.commit import CommitInfo, CommitOperation
+from tract.storage.repositories import CommitRecord
+
+__all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "moment"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_OPERATIONS = {operation.value: operation for operation in CommitOperation}
+_QUICK = 200  # records, about a millisecond of work, as this is:
+_QUICK_TEXT = 64_000  # characters of JSON
+
+
+def commit_info(record: CommitRecord) -> CommitInfo:
+    """Return a record as callers see it.
+
+    Raises:
+        StoreCorruptError: it holds what no commit can.
+    """
+    metadata = _parsed(record.metadata_json)
+    generation_config = _parsed(record.generation_config_json)
+    try:
+        return CommitInfo(
+            commit_hash=record.commit_hash,
+            tract_id=record.tract_id,
+            parent_hash=record.parent_hash,
+            content_hash=record.content_hash,
+            content_type=record.content_type,
+            operation=_OPERATIONS[record.operation],
+            edit_target=record.edit_target,
+            message=record.message,
+            token_count=record.token_count,
+            metadata=metadata,
+            generation_config=generation_config,
+            created_at=moment(record.created_at),
+            merge_parent=record.merge_parent,
+        )
+    except (LookupError, ValueError, OverflowError):
+        raise unreadable(f"the row of the commit {record.commit_hash}") from None
+
+
+async def commit_infos(threads: Threads, records: Sequence[CommitRecord]) -> list[CommitInfo]:
+    """Return records as callers see them, made on a thread if they are many or large."""
+    texts = sum(len(r.metadata_json or "") + len(r.generation_config_json or "") for r in records)
+    if len(records) <= _QUICK and texts <= _QUICK_TEXT:
+        return _infos(records)
+    return await threads.run(_infos, records)
+
+
+def _infos(records: Sequence[CommitRecord]) -> list[CommitInfo]:
+    return [commit_info(record) for record in records]
+
+
+def annotation_of(record: CommitRecord, data: bytes | None) -> PriorityAnnotation:
+    """Return what an ANNOTATE commit set.
+
+    Raises:
+        BlobNotFoundError: its content is missing.
+        StoreCorruptError: its content is none.
+    """
+    if data is None:
+        raise BlobNotFoundError(record.content_hash)
+    try:
+        content = AnnotationContent.model_validate_json(data)
+    except ValidationError:
+        raise unreadable(f"the content of the commit {record.commit_hash}") from None
+    return PriorityAnnotation(
+        target_hash=record.edit_target or "",
+        priority=Priority(content.priority),
+        reason=content.reason,
+        commit_hash=record.commit_hash,
+        created_at=moment(record.created_at),
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware time in microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """Return a time in microseconds since 1970-01-01 UTC as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _parsed(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else stored_json(text, "a commit's metadata or config")

@@ -1,0 +1,135 @@
+"""Token usage as APIs report it, in the shapes that the official SDKs use, and keeping it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from tract.engine.compile.reading import ContextReader, Found
+from tract.exceptions import ContentValidationError, HeadMovedError, TractError, shown
+from tract.history.canonical import canonical_json
+from tract.history.redaction import Redactor
+from tract.protocols import TokenUsage, UnsetType
+from tract.storage.repositories import BranchName, Position, UsageRepository
+
+__all__ = ["keep_usage", "parse_usage"]
+
+_MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any context
+_CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenUsage, str]:
+    """Return the counts of a usage report and the report as canonical JSON, without secrets.
+
+    Accepted are `TokenUsage`, and as mappings or as pydantic objects: OpenAI's chat shape
+    (`prompt_tokens`, `completion_tokens`) and the shape of Anthropic and of OpenAI Responses
+    (`input_tokens`, `output_tokens`). Anthropic counts cached input apart; it is added to the prompt.
+
+    Raises:
+        ContentValidationError: another shape, or a count that is no integer from 0 up.
+    """
+    try:
+        report = _as_dict(usage)
+    except ContentValidationError:
+        raise
+    except Exception as error:  # whatever a foreign class raises
+        raise ContentValidationError(
+            f"could not be read ({type(error).__name__}). Give a dict", "usage"
+        ) from error
+    raw_json = canonical_json(report, "usage", redactor)
+    if "prompt_tokens" in report:
+        prompt = _count(report, "prompt_tokens")
+        completion = _count(report, "completion_tokens")
+    elif "input_tokens" in report:
+        prompt = _count(report, "input_tokens") + sum(_optional(report, key) for key in _CACHED)
+        completion = _count(report, "output_tokens")
+    else:
+        raise ContentValidationError(
+            "has neither `prompt_tokens` nor `input_tokens`. Give a TokenUsage, or the `usage` of "
+            "an OpenAI or Anthropic response.",
+            "usage",
+        )
+    reported = report.get("total_tokens")
+    total = prompt + completion if reported is None else _count(report, "total_tokens")
+    return TokenUsage(prompt, completion, total), raw_json
+
+
+async def keep_usage(
+    reader: ContextReader,
+    usages: UsageRepository,
+    branch: BranchName,
+    counts: TokenUsage,
+    raw_json: str,
+    head_hash: str | UnsetType | None,
+) -> Found:
+    """Keep a report for a branch's head and return that head's snapshot with it.
+
+    The head is the one that the branch has now: commits of others that come in the meantime do not
+    matter, for the report is not about them. What cannot be compiled raises before anything is
+    written.
+
+    Raises:
+        HeadMovedError: *head_hash* is given and is not the head; None is that of an empty branch.
+        TractError: the branch has no commit yet.
+    """
+    found = await reader.snapshot(branch)
+    head = found.snapshot.head_hash
+    if head_hash is None and head is not None:
+        raise HeadMovedError(None, head)
+    if isinstance(head_hash, str):
+        named = await usages.record(branch, counts, raw_json, head_hash=head_hash)
+        if named != head:
+            found = await reader.snapshot(branch, Position(commit_hash=named))
+    elif head is None:
+        raise TractError(
+            "There is no commit yet that usage could belong to. Commit the context that was "
+            "sent first, then record what the API reported for it."
+        )
+    else:
+        await usages.record_at(branch.tract_id, head, counts, raw_json)
+    return Found(found.snapshot, counts)
+
+
+def _as_dict(usage: object) -> dict[str, Any]:
+    kind = type(usage)
+    if issubclass(kind, TokenUsage):
+        return asdict(cast(TokenUsage, usage))
+    if issubclass(kind, BaseModel):
+        return cast(BaseModel, usage).model_dump(mode="json")
+    if issubclass(kind, Mapping):
+        return _with_plain_keys(dict(cast(Mapping[str, Any], usage)))
+    raise ContentValidationError(
+        f"a {type(usage).__name__} is no usage report. Give a TokenUsage, or the `usage` of an "
+        "OpenAI or Anthropic response.",
+        "usage",
+    )
+
+
+def _with_plain_keys(report: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        str.__str__(key) if issubclass(type(key), str) else key: value
+        for key, value in report.items()
+    }
+
+
+def _optional(report: Mapping[str, Any], key: str) -> int:
+    return 0 if report.get(key) is None else _count(report, key)
+
+
+def _count(report: Mapping[str, Any], key: str) -> int:
+    value = report.get(key)
+    if value is None:
+        raise ContentValidationError(
+            "is missing. In a stream the parts of a report come apart: Anthropic's `message_start` "
+            "has the input, the last `message_delta` the output; give them together",
+            f"usage.{key}",
+        )
+    kind = type(value)
+    count = int.__index__(value) if issubclass(kind, int) and kind is not bool else -1
+    if not 0 <= count <= _MAX_COUNT:
+        given = shown(value) if kind in (int, float, bool) else f"a {kind.__name__}"
+        raise ContentValidationError(f"{given} is no token count from 0 up", f"usage.{key}")
+    return count

@@ -1,0 +1,298 @@
+"""The default compiler: entries from commits, snapshots from entries, contexts from snapshots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.entries import Entry, bytes_of
+from tract.engine.compile.fold import Snapshot, fold_steps
+from tract.engine.compile.pages import joined_messages, openai_dicts
+from tract.engine.compile.rendering import custom_text, marked, render
+from tract.engine.compile.tally import BriefCounter, TooLongError, tokens_of, window_around
+from tract.engine.tokens.counters import UNTRUSTED, counter_source, is_a_sum
+from tract.exceptions import ContentValidationError
+from tract.formats.anthropic import to_anthropic
+from tract.formats.openai import to_openai
+from tract.history.canonical import stored_json, unreadable
+from tract.models.annotations import default_priority
+from tract.protocols import (
+    AnthropicArguments,
+    CommitStep,
+    CompiledContext,
+    CompileSnapshot,
+    Message,
+    TokenCounter,
+    TokenUsage,
+)
+
+__all__ = ["DefaultContextCompiler", "SnapshotContext"]
+
+
+_REMEMBERED = 64  # configs, each perhaps with a long prompt in it
+
+
+class DefaultContextCompiler:
+    """Compiles a history as the design says; see `ContextCompiler` for the contract.
+
+    A subclass may override `render` to show contents its own way.
+    """
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        *,
+        type_to_role: Mapping[str, str] | None = None,
+    ) -> None:
+        self.counter: TokenCounter = counter
+        self.source: str = counter_source(counter)
+        self._sums = counter if is_a_sum(counter) else None
+        self.registry: ContentRegistry = ContentRegistry()
+        self._roles = dict(type_to_role or {})
+        self._configs: dict[str, str] = {}
+
+    def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
+        """Return the message of one content, given as the fields of its blob.
+
+        Raises:
+            ContentValidationError: the type is custom and not registered with this store.
+        """
+        role = self._roles.get(content_type)
+        if self.registry.is_built_in(content_type):
+            return render(content_type, fields, role)
+        model = self.registry.custom(content_type)
+        if model is None:
+            raise ContentValidationError(
+                f"the content type {content_type!r} is not registered with this store. "
+                "Call `register_content_type(name, model)` after opening.",
+                "content_type",
+            )
+        to_text = getattr(model, "to_text", None)
+        if to_text is None:
+            return Message(role or "assistant", custom_text(fields))
+        content = self.registry.load(content_type, json.dumps(fields).encode())
+        return Message(role or "assistant", str(to_text(content)))
+
+    def body_tokens(self, message: Message) -> int:
+        """Return the tokens of a message's texts, tool calls included."""
+        if self._sums is not None:
+            return self._sums.count_body(message)
+        texts = [message.content or ""]
+        texts.extend(text for call in message.tool_calls for text in (call.name, call.arguments))
+        return sum(self.counter.count_text(text) for text in texts if text)
+
+    def source_of(self, content_type: str) -> str:
+        """Return the `token_source` of counts of a content type, by which they are known again.
+
+        It is empty where the text counted is not the built-in rendering's: another opening of the
+        database may show the content otherwise, and has to count for itself.
+        """
+        if type(self).render is not DefaultContextCompiler.render:
+            return ""
+        if self.source.startswith(UNTRUSTED):
+            return ""
+        if self.registry.is_built_in(content_type):
+            alike = content_type != "tool_io" or content_type not in self._roles
+            return self.source if alike else ""
+        model = self.registry.custom(content_type)
+        return self.source if getattr(model, "to_text", None) is None else ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether counting needs nothing loaded first."""
+        return self._sums is None or self._sums.ready
+
+    @property
+    def counts_incrementally(self) -> bool:
+        """Whether a view knows its tokens without counting the whole list."""
+        return self._sums is not None
+
+    def empty(self) -> Snapshot:
+        """Return the snapshot of a history without commits."""
+        return Snapshot()
+
+    def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> Snapshot:
+        """Return the snapshot after *steps*."""
+        assert isinstance(snapshot, Snapshot)
+        return fold_steps(snapshot, steps, self._entry, self._sums)
+
+    def fold_at_once(
+        self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
+    ) -> Snapshot | None:
+        """Return what `fold` does, or None where neighbouring texts make that a long count."""
+        if type(self).fold is not DefaultContextCompiler.fold:
+            return None
+        assert isinstance(snapshot, Snapshot)
+        sums = None if self._sums is None else BriefCounter(self._sums)
+        try:
+            return fold_steps(snapshot, steps, self._entry, sums)
+        except TooLongError:
+            return None
+
+    def view(
+        self,
+        snapshot: CompileSnapshot,
+        usage: TokenUsage | None = None,
+        *,
+        include_edit_annotations: bool = False,
+        aggregate_same_role: bool = True,
+    ) -> CompiledContext:
+        """Return what a model sees of *snapshot*."""
+        assert isinstance(snapshot, Snapshot)
+        if include_edit_annotations:
+            snapshot = self._marked(snapshot)
+        context = SnapshotContext(snapshot, self.source, joining=aggregate_same_role)
+        if usage is not None:
+            source = f"api:{usage.prompt_tokens}+{usage.completion_tokens}"
+            return context.counted(usage.prompt_tokens, source)
+        return context.counted(self._count(snapshot, context, aggregate_same_role), self.source)
+
+    def _count(self, snapshot: Snapshot, context: SnapshotContext, joining: bool) -> int:
+        if self._sums is not None:
+            tokens = snapshot.joined_tokens if joining else snapshot.plain_tokens
+            return tokens + self._sums.tokens_for_reply if snapshot.visible else 0
+        count = snapshot.counts.get(joining)
+        if count is None:
+            count = snapshot.counts[joining] = self.counter.count_messages(context.to_dicts())
+        return count
+
+    def _entry(self, step: CommitStep) -> Entry:
+        what = f"the content of the commit {step.commit_hash}"
+        fields = stored_json(step.data, what)
+        try:
+            message = self.render(step.content_type, fields)
+        except (LookupError, TypeError, AttributeError):
+            if self.registry.custom(step.content_type) is not None:
+                raise  # an error of the model's own
+            raise unreadable(what) from None
+        return self._made(message, step)
+
+    def _made(self, message: Message, step: CommitStep) -> Entry:
+        body = overhead = 0
+        if self._sums is not None:
+            trusted = step.token_source == self.source_of(step.content_type) != ""
+            body = step.token_count if trusted else self._sums.count_body(message)
+            overhead = self._sums.count_overhead(message.role, message.name)
+        config = self._shared(step.generation_config_json)
+        return Entry(
+            commit_hash=step.commit_hash,
+            message=message,
+            body_tokens=body,
+            message_tokens=body + overhead,
+            config_json=config,
+            priority=default_priority(step.content_type),
+            nbytes=bytes_of(message, config),
+        )
+
+    def _shared(self, config_json: str | None) -> str | None:
+        """Return one object for equal configs, which most commits of an agent have."""
+        if config_json is None:
+            return None
+        if len(self._configs) >= _REMEMBERED:
+            self._configs.clear()
+        return self._configs.setdefault(config_json, config_json)
+
+    def _marked(self, snapshot: Snapshot) -> Snapshot:
+        """Return *snapshot* with a mark on every edited text, counted anew where it stands."""
+        entries, joined_tokens, plain_tokens = (
+            snapshot.entries,
+            snapshot.joined_tokens,
+            snapshot.plain_tokens,
+        )
+        for position, entry in enumerate(snapshot.entries):
+            if not entry.edited or entry.message.content is None:
+                continue
+            new = self._remade(entry)
+            changed = entries.replaced(position, new)
+            if entry.visible and self._sums is not None:
+                window = window_around(entries, position, self._sums)
+                count = partial(
+                    tokens_of, before=window.before, after=window.after, counter=self._sums
+                )
+                joined_tokens += count(window.entries(changed)) - count(window.entries(entries))
+                plain_tokens += new.message_tokens - entry.message_tokens
+            entries = changed
+        return replace(
+            snapshot,
+            entries=entries,
+            joined_tokens=joined_tokens,
+            plain_tokens=plain_tokens,
+            counts={},
+        )
+
+    def _remade(self, entry: Entry) -> Entry:
+        message = marked(entry.message)
+        body = self.body_tokens(message) if self._sums is not None else 0
+        overhead = entry.message_tokens - entry.body_tokens
+        return entry._replace(message=message, body_tokens=body, message_tokens=body + overhead)
+
+
+class SnapshotContext(CompiledContext):
+    """A view of a snapshot; its lists are made when somebody looks."""
+
+    __slots__ = ("_joining", "_messages", "_snapshot", "_source", "_tokens")
+
+    def __init__(self, snapshot: Snapshot, source: str, *, joining: bool) -> None:
+        self._snapshot = snapshot
+        self._joining = joining
+        self._tokens = 0
+        self._source = source
+        self._messages: tuple[Message, ...] | None = None
+
+    def counted(self, tokens: int, source: str) -> SnapshotContext:
+        """Return this context with its token count."""
+        self._tokens = tokens
+        self._source = source
+        return self
+
+    @property
+    def messages(self) -> list[Message]:
+        if self._messages is None:
+            self._messages = tuple(
+                joined_messages(self._snapshot.entries.pages)
+                if self._joining
+                else (entry.message for entry in self._shown())
+            )
+        return list(self._messages)
+
+    @property
+    def token_count(self) -> int:
+        return self._tokens
+
+    @property
+    def token_source(self) -> str:
+        return self._source
+
+    @property
+    def commit_count(self) -> int:
+        return self._snapshot.visible
+
+    @property
+    def generation_configs(self) -> list[dict[str, Any]]:
+        return [
+            stored_json(entry.config_json, "a generation config") if entry.config_json else {}
+            for entry in self._shown()
+        ]
+
+    @property
+    def commit_hashes(self) -> list[str]:
+        return [entry.commit_hash for entry in self._shown()]
+
+    @property
+    def head_hash(self) -> str | None:
+        return self._snapshot.head_hash
+
+    def to_openai(self) -> list[Any]:
+        if self._joining:
+            return openai_dicts(self._snapshot.entries.pages)
+        return to_openai(self.messages)
+
+    def to_anthropic(self) -> AnthropicArguments:
+        return to_anthropic(self.messages)
+
+    def _shown(self) -> Iterator[Entry]:
+        return (entry for entry in self._snapshot.entries if entry.visible)

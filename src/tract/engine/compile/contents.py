@@ -1,0 +1,242 @@
+"""The content types a store knows: checking what callers give, loading what is stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, RootModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from tract.exceptions import ContentValidationError, TractError, shown
+from tract.history.canonical import canonical_bytes, stored_json
+from tract.models.annotations import AnnotationContent
+from tract.models.content import (
+    ArtifactContent,
+    ContentModel,
+    DialogueContent,
+    FreeformContent,
+    InstructionContent,
+    OutputContent,
+    ReasoningContent,
+    ToolIOContent,
+)
+from tract.models.merging import MergeContent
+
+__all__ = ["ContentRegistry", "Fields"]
+
+Fields = dict[str, Any]
+"""A content as plain JSON values by field name, `content_type` among them."""
+
+_BUILT_IN: dict[str, type[ContentModel]] = {
+    "artifact": ArtifactContent,
+    "dialogue": DialogueContent,
+    "freeform": FreeformContent,
+    "instruction": InstructionContent,
+    "output": OutputContent,
+    "reasoning": ReasoningContent,
+    "tool_io": ToolIOContent,
+}
+_OF_VERBS: dict[str, type[ContentModel]] = {
+    "annotation": AnnotationContent,
+    "merge": MergeContent,
+}
+"""Contents that a verb of their own makes, not `commit()`."""
+
+_MAX_NAME = 255
+
+
+class ContentRegistry:
+    """Built-in content types, and the custom ones of one store."""
+
+    def __init__(self) -> None:
+        self._custom: dict[str, type[BaseModel]] = {}
+
+    def register(self, name: str, model: type[BaseModel]) -> None:
+        """Add a content type; registering the same pair again changes nothing.
+
+        Raises:
+            ValueError: the name is empty, too long, built-in or taken, or *model* is no model.
+        """
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
+            raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(
+            model, RootModel
+        ):
+            raise ValueError(
+                f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
+            )
+        taken = _BUILT_IN.get(name) or self._custom.get(name, model)
+        if name in _OF_VERBS or taken is not model:
+            raise ValueError(f"The content type {name!r} exists already; choose another name")
+        self._custom[name] = model
+
+    def custom(self, content_type: str) -> type[BaseModel] | None:
+        """Return the model of a custom content type, or None if it is none of this store's."""
+        return self._custom.get(content_type)
+
+    @staticmethod
+    def is_built_in(content_type: str) -> bool:
+        """Tell whether a content type is one of every store, which no custom one can replace."""
+        return content_type in _BUILT_IN
+
+    def read(self, content: object) -> tuple[str, Fields]:
+        """Return the type and the validated fields of a content that a caller gave.
+
+        Raises:
+            ContentValidationError: it is none, or none that this store knows.
+        """
+        try:
+            model, name, values = self.given(content)
+            return name, self.fields(model, name, values)
+        except TractError:
+            raise
+        except Exception as error:  # whatever a foreign mapping, value or validator raises
+            raise ContentValidationError(
+                f"the {type(content).__name__} could not be read ({type(error).__name__}). "
+                "Give a content model, or a dict of plain values",
+            ) from error
+
+    def given(self, content: object) -> tuple[type[BaseModel], str, Mapping[str, Any] | BaseModel]:
+        """Return the model, its name and the values of a content that a caller gave.
+
+        Raises:
+            ContentValidationError: it is neither a dict with a known `content_type` nor an
+                instance of a known model.
+        """
+        kind = type(content)
+        if kind is not dict and issubclass(kind, BaseModel):
+            return self._given_model(cast(BaseModel, content))
+        if kind is not dict and not issubclass(kind, Mapping):
+            raise ContentValidationError(
+                f"a {type(content).__name__} is no content. Give a content model such as "
+                "DialogueContent(...), or a dict with 'content_type'.",
+            )
+        content = dict(cast(Mapping[str, Any], content))
+        named = content.get("content_type")
+        if not issubclass(type(named), str):
+            raise ContentValidationError(
+                f"is missing or no string. Use one of: {self._names()}.", "content_type"
+            )
+        name = str.__str__(named)
+        return self._model(name), name, content
+
+    def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
+        if isinstance(content, (AnnotationContent, MergeContent)):
+            raise _not_by_hand(content.content_type)
+        for name, model in (*_BUILT_IN.items(), *self._custom.items()):
+            if type(content) is model:
+                return model, name, content
+        raise ContentValidationError(
+            f"{type(content).__name__} is no content type of this store. Register it with "
+            f"`register_content_type(name, {type(content).__name__})`."
+        )
+
+    def _model(self, name: str) -> type[BaseModel]:
+        if name in _OF_VERBS:
+            raise _not_by_hand(name)
+        model = _BUILT_IN.get(name) or self._custom.get(name)
+        if model is None:
+            raise ContentValidationError(
+                f"{shown(name)} is not known to this store. Use one of: {self._names()}; or register it "
+                "with `register_content_type(name, model)`.",
+                "content_type",
+            )
+        return model
+
+    def _names(self) -> str:
+        return ", ".join((*_BUILT_IN, *self._custom))
+
+    def fields(
+        self, model: type[BaseModel], name: str, values: Mapping[str, Any] | BaseModel
+    ) -> Fields:
+        """Return the validated fields of a content.
+
+        Raises:
+            ContentValidationError: a field is missing, unknown or of the wrong type.
+        """
+        if name in _BUILT_IN:
+            raw = values.__dict__ if isinstance(values, BaseModel) else values
+            return dict(_validated(model, raw).__dict__)
+        if isinstance(values, Mapping):
+            takes_type = "content_type" in model.model_fields
+            values = _validated(
+                model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
+            )
+        fields = {**_dumped(values, name), "content_type": name}
+        loaded = self.load(name, canonical_bytes(fields, name))
+        for field in model.model_fields:
+            if getattr(loaded, field) != getattr(values, field):
+                raise ContentValidationError(
+                    "does not come back from JSON as it was; give it a type or serializer that does",
+                    field,
+                )
+        return fields
+
+    def load(self, content_type: str, data: bytes) -> BaseModel:
+        """Return the content model of a stored blob.
+
+        Raises:
+            ContentValidationError: its type is custom and not registered with this store, or the
+                registered model no longer admits it.
+        """
+        if content_type in _OF_VERBS:
+            return _validated(_OF_VERBS[content_type], data)
+        model = self._model(content_type)
+        if content_type in _BUILT_IN or "content_type" in model.model_fields:
+            return _validated(model, data)
+        fields = stored_json(data, f"a content of type {content_type!r}")
+        fields.pop("content_type", None)
+        return _validated(model, json.dumps(fields))
+
+
+def _not_by_hand(name: str) -> ContentValidationError:
+    verb = {"annotation": "annotate", "merge": "merge"}[name]
+    return ContentValidationError(f"{name}s are made by `{verb}()`", "content_type")
+
+
+def _dumped(content: BaseModel, name: str) -> Fields:
+    """Return a custom content's fields as JSON values, as `load` takes them."""
+    try:
+        # checked anew when it is loaded: no need to warn of what does not fit its type
+        dumped = content.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+        _refuse_lost_numbers(
+            content.model_dump(by_alias=True, round_trip=True, warnings=False), dumped, ""
+        )
+    except ContentValidationError:
+        raise
+    except (PydanticSerializationError, ValueError) as error:
+        raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
+    return dict(dumped)
+
+
+def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
+    """Raise where *dumped* has null for a NaN or an infinity, as pydantic writes them."""
+    if isinstance(value, float):
+        if dumped is None and not math.isfinite(value):
+            raise ContentValidationError(f"{value} is no JSON number; use None instead", path)
+    elif isinstance(value, dict) and isinstance(dumped, dict):
+        for key in value.keys() & dumped.keys():
+            inner = f"{path}.{key}" if path else str(key)
+            _refuse_lost_numbers(value[key], dumped[key], inner)
+    elif isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        for index, (item, other) in enumerate(zip(value, dumped, strict=False)):
+            _refuse_lost_numbers(item, other, f"{path}[{index}]")
+
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any] | str | bytes) -> BaseModel:
+    try:
+        if isinstance(
+            values, (str, bytes)
+        ):  # JSON has no datetimes or tuples: strict fields take text
+            return model.model_validate_json(values)
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+        path = ".".join(str(part) for part in first["loc"])
+        more = "".join(f"; {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in others)
+        raise ContentValidationError(f"{first['msg']}{more}", path) from None
+    except (RecursionError, TypeError) as error:
+        raise ContentValidationError(f"cannot be validated: {error}") from error

@@ -1,0 +1,252 @@
+"""Entries, and the persistent sequence that snapshots share.
+
+A snapshot must stay as it is while the next one grows out of it. So entries are kept in
+chunks of a fixed size: appending copies the last, unfilled chunk at most, replacing one
+entry copies one chunk, and everything else is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from tract.engine.compile.pages import Page
+from tract.models.annotations import Priority
+from tract.protocols import Message
+
+__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
+
+CHUNK_SIZE = 64
+_MOST_COPIED = 32_000  # characters of joined texts that a chunk keeps; it has short ones then
+_ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
+_TEXT_OVERHEAD = 49
+
+
+class Entry(NamedTuple):
+    """One APPEND commit with its current message, config and priority.
+
+    `body_tokens` counts the message's texts, `message_tokens` the whole as a message of its own.
+    """
+
+    commit_hash: str
+    message: Message
+    body_tokens: int
+    message_tokens: int
+    config_json: str | None
+    priority: Priority
+    edited_by: str | None = None
+    """The EDIT commit whose content the message shows, if there is one."""
+    nbytes: int = 0
+    """About how much memory it holds."""
+
+    @property
+    def edited(self) -> bool:
+        """Whether the message is that of an EDIT."""
+        return self.edited_by is not None
+
+    @property
+    def source_hash(self) -> str:
+        """The commit whose content the message shows."""
+        return self.edited_by or self.commit_hash
+
+    @property
+    def visible(self) -> bool:
+        """Whether the compiled context shows this entry."""
+        return self.priority is not Priority.SKIP
+
+
+def bytes_of(message: Message, config_json: str | None) -> int:
+    """Return about how much memory an entry with this message and config holds."""
+    texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
+    for call in message.tool_calls:
+        texts += (call.id, call.name, call.arguments)
+    nbytes = _ENTRY_OVERHEAD
+    for text in texts:
+        if text is not None:
+            nbytes += _size(text)
+    return nbytes
+
+
+def _size(text: str) -> int:
+    """Return about what a text takes; the same always, while `sys.getsizeof` grows with its use."""
+    return _TEXT_OVERHEAD + len(text) * (1 if text.isascii() else 4)
+
+
+class Growth:
+    """What chunks that grow out of each other have in common: each is a beginning of the next.
+
+    `size` is the number of entries that the longest of them has, and `page` what that one shows,
+    once somebody has looked. The others make theirs anew: joined texts are copies, and one for
+    each length would take many times what the entries do.
+    """
+
+    __slots__ = ("page", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size: int = size
+        self.page: tuple[tuple[Entry, ...], Page] | None = None
+        """With the very entries that it shows: threads may grow one chunk twice at once."""
+
+
+class Chunk:
+    """Up to `CHUNK_SIZE` entries, never changed."""
+
+    def __init__(self, items: tuple[Entry, ...]) -> None:
+        self.items: tuple[Entry, ...] = items
+        self.growth: Growth = Growth(len(items))
+        self.visible: bool = any(entry.visible for entry in items)
+        self.nbytes: int = sum(entry.nbytes for entry in items)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Positions within the chunk by commit hash."""
+        return {entry.commit_hash: position for position, entry in enumerate(self.items)}
+
+    @property
+    def page(self) -> Page:
+        """What its visible entries show."""
+        kept = self.growth.page
+        if kept is not None and kept[0] is self.items:
+            return kept[1]
+        page = Page.of(_shown(self.items))
+        if self.growth.size == len(self.items):
+            self._keep(page)
+        return page
+
+    def _keep(self, page: Page) -> None:
+        """Keep what was made, unless it is mostly copies, which nobody counts."""
+        self.growth.page = (self.items, page) if page.copied <= _MOST_COPIED else None
+
+    def grown(self, entries: Sequence[Entry]) -> Chunk:
+        """Return the chunk with *entries* behind its own."""
+        if not entries:
+            return self
+        chunk = Chunk.__new__(Chunk)
+        chunk.items = (*self.items, *entries)
+        chunk.visible = self.visible or any(entry.visible for entry in entries)
+        chunk.nbytes = self.nbytes + sum(entry.nbytes for entry in entries)
+        alone = bool(self.items) and self.growth.size == len(self.items)  # or another has grown
+        kept = self.growth.page
+        chunk.growth = self.growth if alone else Growth(0)
+        chunk.growth.size = len(chunk.items)
+        if kept is not None and kept[0] is self.items:
+            # who looked at this one will most likely look at the next
+            chunk._keep(kept[1].grown(_shown(entries)))
+        return chunk
+
+    def replaced(self, offset: int, entry: Entry) -> Chunk:
+        """Return the chunk with *entry* in place of the one at *offset*."""
+        return Chunk((*self.items[:offset], entry, *self.items[offset + 1 :]))
+
+
+def _shown(entries: Iterable[Entry]) -> Iterator[Message]:
+    return (entry.message for entry in entries if entry.visible)
+
+
+_NOTHING = Chunk(())
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """An immutable sequence of entries: full chunks, then a tail shorter than one."""
+
+    full: tuple[Chunk, ...] = ()
+    last: Chunk = _NOTHING
+
+    @property
+    def tail(self) -> tuple[Entry, ...]:
+        """The entries of the last chunk, which is not full."""
+        return self.last.items
+
+    @property
+    def pages(self) -> list[Page]:
+        """What the entries show, page by page."""
+        pages = [chunk.page for chunk in self.full]
+        pages.append(self.last.page)
+        return pages
+
+    def __len__(self) -> int:
+        return len(self.full) * CHUNK_SIZE + len(self.tail)
+
+    def __getitem__(self, position: int) -> Entry:
+        chunk, offset = divmod(position, CHUNK_SIZE)
+        return self.full[chunk].items[offset] if chunk < len(self.full) else self.tail[offset]
+
+    def __iter__(self) -> Iterator[Entry]:
+        for chunk in self.full:
+            yield from chunk.items
+        yield from self.tail
+
+    def visible_before(self, position: int) -> int | None:
+        """Return the last position before *position* whose entry is shown, or None."""
+        while position > 0:
+            number, offset = divmod(position - 1, CHUNK_SIZE)
+            if self._shows(number):
+                for found in range(offset, -1, -1):
+                    if self._items(number)[found].visible:
+                        return number * CHUNK_SIZE + found
+            position = number * CHUNK_SIZE
+        return None
+
+    def visible_after(self, position: int) -> int | None:
+        """Return the first position after *position* whose entry is shown, or None."""
+        position += 1
+        while position < len(self):
+            number, offset = divmod(position, CHUNK_SIZE)
+            if self._shows(number):
+                items = self._items(number)
+                for found in range(offset, len(items)):
+                    if items[found].visible:
+                        return number * CHUNK_SIZE + found
+            position = (number + 1) * CHUNK_SIZE
+        return None
+
+    def newest_visible(self) -> Entry | None:
+        """Return the last entry that the compiled context shows."""
+        tail = self.last.items
+        if tail and tail[-1].visible:  # as most are
+            return tail[-1]
+        position = self.visible_before(len(self))
+        return None if position is None else self[position]
+
+    def _items(self, number: int) -> tuple[Entry, ...]:
+        return self.full[number].items if number < len(self.full) else self.tail
+
+    def _shows(self, number: int) -> bool:
+        return (self.full[number] if number < len(self.full) else self.last).visible
+
+    def find(self, commit_hash: str) -> int | None:
+        """Return the position of an entry, or None; new entries are found soonest."""
+        for offset in range(len(self.tail) - 1, -1, -1):
+            if self.tail[offset].commit_hash == commit_hash:
+                return len(self.full) * CHUNK_SIZE + offset
+        for number in range(len(self.full) - 1, -1, -1):
+            found = self.full[number].index.get(commit_hash)
+            if found is not None:
+                return number * CHUNK_SIZE + found
+        return None
+
+    def apart(self) -> Entries:
+        """Return the sequence with a last chunk that nothing has grown out of."""
+        return Entries(self.full, Chunk(self.last.items))
+
+    def extended(self, entries: Sequence[Entry]) -> Entries:
+        """Return the sequence with *entries* at its end."""
+        size = len(self.tail) + len(entries)
+        if size <= CHUNK_SIZE:
+            grown = self.last.grown(entries)
+            return Entries(self.full, grown) if size < CHUNK_SIZE else Entries((*self.full, grown))
+        tail = (*self.tail, *entries)
+        whole = size - size % CHUNK_SIZE
+        filled = [Chunk(tail[start : start + CHUNK_SIZE]) for start in range(0, whole, CHUNK_SIZE)]
+        return Entries((*self.full, *filled), Chunk(tail[whole:]))
+
+    def replaced(self, position: int, entry: Entry) -> Entries:
+        """Return the sequence with *entry* in place of the one at *position*."""
+        number, offset = divmod(position, CHUNK_SIZE)
+        if number == len(self.full):
+            return Entries(self.full, self.last.replaced(offset, entry))
+        chunk = self.full[number].replaced(offset, entry)
+        return Entries((*self.full[:number], chunk, *self.full[number + 1 :]), self.last)

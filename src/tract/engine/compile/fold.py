@@ -1,0 +1,159 @@
+"""The fold: a snapshot and the next commits give the next snapshot. Plain values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from tract.engine.compile.entries import Entries, Entry, bytes_of
+from tract.engine.compile.rendering import joins
+from tract.engine.compile.tally import tokens_of, window_around
+from tract.engine.tokens.counters import BaseTokenCounter
+from tract.exceptions import TractError
+from tract.history.canonical import stored_json, unreadable
+from tract.models.annotations import Priority
+from tract.protocols import CommitStep
+
+__all__ = ["Snapshot", "fold_steps"]
+
+
+_NO_ENTRIES = Entries()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The entries at one head, with their token sums; immutable.
+
+    `joined_tokens` counts the messages with joining, `plain_tokens` without, both without the
+    reply. `nbytes` is about what it holds in memory, shared parts included. `counts`
+    remembers what a counter without sums said, with joining and without.
+    """
+
+    head_hash: str | None = None
+    entries: Entries = _NO_ENTRIES
+    visible: int = 0
+    joined_tokens: int = 0
+    plain_tokens: int = 0
+    nbytes: int = 0
+    counts: dict[bool, int] = field(default_factory=dict, compare=False)
+
+    def apart(self) -> Snapshot:
+        """Return this snapshot for growing what will not be kept.
+
+        Only one that grows out of a chunk shares it; that is to be the next commit's.
+        """
+        return replace(self, entries=self.entries.apart())
+
+
+def fold_steps(
+    snapshot: Snapshot,
+    steps: Sequence[CommitStep],
+    make_entry: Callable[[CommitStep], Entry],
+    counter: BaseTokenCounter | None,
+) -> Snapshot:
+    """Return *snapshot* after *steps*; sums are kept only where *counter* has them."""
+    state = _State(snapshot, counter)
+    for step in steps:
+        if step.operation == "append":
+            state.append(make_entry(step))
+        elif step.operation == "edit":
+            state.change(step, partial(_edited, new=make_entry(step)))
+        elif step.operation == "annotate":
+            state.change(step, partial(_annotated, step=step))
+    return state.snapshot(steps[-1].commit_hash if steps else snapshot.head_hash)
+
+
+def _edited(entry: Entry, new: Entry) -> Entry:
+    """Return *entry* with the content of *new*, and its config unless that is None."""
+    config = entry.config_json if new.config_json is None else new.config_json
+    return new._replace(
+        commit_hash=entry.commit_hash,
+        config_json=config,
+        priority=entry.priority,
+        edited_by=new.commit_hash,
+        nbytes=bytes_of(new.message, config),
+    )
+
+
+def _annotated(entry: Entry, step: CommitStep) -> Entry:
+    what = f"the content of the commit {step.commit_hash}"
+    try:
+        priority = Priority(stored_json(step.data, what)["priority"])
+    except (LookupError, TypeError, ValueError):
+        raise unreadable(what) from None
+    return entry._replace(priority=priority)
+
+
+class _State:
+    """A snapshot in the making."""
+
+    def __init__(self, snapshot: Snapshot, counter: BaseTokenCounter | None) -> None:
+        self._entries = snapshot.entries
+        self._visible = snapshot.visible
+        self._joined = snapshot.joined_tokens
+        self._plain = snapshot.plain_tokens
+        self._nbytes = snapshot.nbytes
+        self._counter = counter
+        self._pending: list[Entry] = []
+        self._last = self._entries.newest_visible()
+
+    def append(self, entry: Entry) -> None:
+        last = self._last
+        self._visible += 1
+        self._plain += entry.message_tokens
+        self._nbytes += entry.nbytes
+        if last is None or not joins(last.message, entry.message):
+            self._joined += entry.message_tokens
+        elif entry.message.tool_calls:
+            self._joined += entry.body_tokens
+        elif self._counter is not None:
+            self._joined += self._join_cost(entry, self._counter)
+        self._pending.append(entry)
+        self._last = entry
+
+    def _join_cost(self, entry: Entry, counter: BaseTokenCounter) -> int:
+        """Return what the joined context gains when *entry*'s text joins the last message."""
+        self._flush()
+        window = window_around(self._entries, len(self._entries), counter)
+        shown = window.entries(self._entries)
+        return tokens_of([*shown, entry], window.before, None, counter) - tokens_of(
+            shown, window.before, None, counter
+        )
+
+    def change(self, step: CommitStep, change: Callable[[Entry], Entry]) -> None:
+        self._flush()
+        position = self._entries.find(step.edit_target or "")
+        if position is None:
+            raise TractError(
+                f"The {step.operation.upper()} {step.commit_hash} changes {step.edit_target}, which "
+                "is no entry of its history: the store was damaged. `verify()` lists all faults."
+            )
+        old = self._entries[position]
+        new = change(old)
+        entries = self._entries.replaced(position, new)
+        self._visible += new.visible - old.visible
+        self._plain += _shown_tokens(new) - _shown_tokens(old)
+        self._nbytes += new.nbytes - old.nbytes
+        if self._counter is not None:
+            window = window_around(self._entries, position, self._counter)
+            self._joined += tokens_of(
+                window.entries(entries), window.before, window.after, self._counter
+            ) - tokens_of(window.entries(self._entries), window.before, window.after, self._counter)
+        self._entries = entries
+        self._last = entries.newest_visible()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._entries = self._entries.extended(self._pending)
+            self._pending = []
+
+    def snapshot(self, head_hash: str | None) -> Snapshot:
+        self._flush()
+        return Snapshot(
+            head_hash, self._entries, self._visible, self._joined, self._plain, self._nbytes
+        )
+
+
+def _shown_tokens(entry: Entry) -> int:
+    return entry.message_tokens if entry.visible else 0

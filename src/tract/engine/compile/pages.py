@@ -1,0 +1,140 @@
+"""What a sequence of entries shows, page by page: messages and provider dicts, made once.
+
+Whoever compiles after every commit reads the whole context each time. Most of it was there
+the time before, in pages that snapshots share; so each page keeps its messages, already
+joined, and the next look only joins what meets at the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+from tract.engine.compile.rendering import joined, joined_runs, joins
+from tract.formats.openai import has_ids, message_to_openai, to_openai
+from tract.protocols import Message
+
+__all__ = ["Page", "joined_messages", "openai_dicts"]
+
+
+class Page:
+    """A part of a context, never changed: its messages, consecutive ones of a role joined.
+
+    `first` is the first of them before it was joined with others, which decides whether they join
+    what comes before: a text does, where that text with tool calls would not. `copied` counts the
+    characters of texts that are there because others were joined. With `has_calls` a message of it
+    has tool calls, so that its dict has dicts in it.
+    """
+
+    def __init__(
+        self, messages: tuple[Message, ...], first: Message | None, copied: int, *, has_calls: bool
+    ) -> None:
+        self.messages: tuple[Message, ...] = messages
+        self.first: Message | None = first
+        self.copied: int = copied
+        self.has_calls: bool = has_calls
+
+    @classmethod
+    def of(cls, messages: Iterable[Message]) -> Page:
+        """Return the page of *messages*."""
+        messages = tuple(messages)
+        given = set(map(id, messages))
+        shown = tuple(joined_runs(messages))
+        copied = sum(_length(message) for message in shown if id(message) not in given)
+        has_calls = any(message.tool_calls for message in shown)
+        return cls(shown, messages[0] if messages else None, copied, has_calls=has_calls)
+
+    def follows(self, last: Message) -> bool:
+        """Tell whether its first message joins the page whose last one is *last*."""
+        return self.first is not None and joins(last, self.first)
+
+    @cached_property
+    def openai(self) -> tuple[dict[str, Any], ...] | None:
+        """The provider dict of each message.
+
+        None where an id of a tool call or result is missing: what is made up depends on the rest.
+        """
+        if not all(map(has_ids, self.messages)):
+            return None
+        return tuple(map(message_to_openai, self.messages))
+
+    def grown(self, messages: Iterable[Message]) -> Page:
+        """Return the page with *messages* behind its own, and what has been made of these."""
+        shown = list(self.messages)
+        first = self.first
+        kept = len(shown)
+        copied = self.copied
+        has_calls = self.has_calls
+        for message in messages:
+            first = first or message
+            has_calls = has_calls or bool(message.tool_calls)
+            if shown and joins(shown[-1], message):
+                kept = min(kept, len(shown) - 1)
+                shown[-1] = joined((shown[-1], message))
+                copied += _length(shown[-1])  # at least: a text that was joined before counts twice
+            else:
+                shown.append(message)
+        page = Page(tuple(shown), first, copied, has_calls=has_calls)
+        made = self.__dict__.get("openai")
+        if made is not None and all(map(has_ids, shown[kept:])):
+            page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))
+        return page
+
+
+def _length(message: Message) -> int:
+    return len(message.content or "")
+
+
+def joined_messages(pages: Iterable[Page]) -> list[Message]:
+    """Return the messages of all pages, consecutive ones of a role joined."""
+    shown: list[Message] = []
+    run: list[Message] = []  # what the last one shown is to be joined of; once, or it is quadratic
+    for page in pages:
+        messages = page.messages
+        if shown and page.follows(shown[-1]):
+            run = run or [shown[-1]]
+            run.append(messages[0])
+            shown[-1] = messages[0]
+            messages = messages[1:]
+        if run and messages:
+            shown[-1] = joined(run)
+            run = []
+        shown.extend(messages)
+    if run:
+        shown[-1] = joined(run)
+    return shown
+
+
+def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
+    """Return what `to_openai` makes of `joined_messages`, as new dicts."""
+    dicts: list[dict[str, Any]] = []
+    run: list[Message] = []
+    last: Message | None = None
+    for page in pages:
+        made = page.openai
+        if made is None:
+            return to_openai(joined_messages(pages))
+        if not made:
+            continue
+        if last is not None and page.follows(last):
+            run = run or [last]
+            run.append(page.messages[0])
+            made = made[1:]
+        if run and made:
+            dicts[-1] = message_to_openai(joined(run))
+            run = []
+        dicts.extend(map(_copy if page.has_calls else dict.copy, made))
+        last = page.messages[-1]
+    if run:
+        dicts[-1] = message_to_openai(joined(run))
+    return dicts
+
+
+def _copy(sent: dict[str, Any]) -> dict[str, Any]:
+    copy = sent.copy()
+    if "tool_calls" in copy:
+        copy["tool_calls"] = [
+            {**call, "function": call["function"].copy()} for call in copy["tool_calls"]
+        ]
+    return copy

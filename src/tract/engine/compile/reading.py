@@ -1,0 +1,186 @@
+"""The compile use case: find the head, take the cached snapshot or extend the nearest one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from tract.engine.compile.cache import CacheKey, SnapshotCache
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.fold import Snapshot
+from tract.engine.threads import Threads
+from tract.protocols import (
+    CommitStep,
+    CompiledContext,
+    CompileSnapshot,
+    ContextCompiler,
+    TokenUsage,
+)
+from tract.storage.repositories import BranchName, CommitRepository, Located, Position
+
+__all__ = ["ContextReader", "Found", "ViewOptions"]
+
+_QUICK_STEPS = 16
+_QUICK_BYTES = 16_000
+_HEAD = Position()
+
+
+class Found(NamedTuple):
+    """A head's snapshot, and what an API reported for it."""
+
+    snapshot: CompileSnapshot
+    usage: TokenUsage | None
+
+
+class ViewOptions(NamedTuple):
+    """How a context is shown; see `AsyncTract.compile`."""
+
+    include_edit_annotations: bool = False
+    aggregate_same_role: bool = True
+
+
+def _nothing_known(commit_hash: str) -> bool:
+    return False
+
+
+class ContextReader:
+    """Compiles contexts of one store."""
+
+    def __init__(
+        self,
+        commits: CommitRepository,
+        cache: SnapshotCache,
+        compiler: ContextCompiler,
+        threads: Threads,
+    ) -> None:
+        self._threads = threads
+        self._commits = commits
+        self._cache = cache
+        self._compiler = compiler
+
+    async def compile(
+        self, branch: BranchName, position: Position, options: ViewOptions
+    ) -> CompiledContext:
+        """Return the context at *position*.
+
+        Raises:
+            CommitNotFoundError: *position* names a commit that the tract does not have.
+        """
+        found = await self.snapshot(branch, position)
+        return await self.view(found, options)
+
+    async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
+        """Return the snapshot at *position*: one trip where it is cached."""
+        known = partial(self._known, branch.tract_id)
+        located = await self._commits.locate(branch, position, known)
+        if located.head_hash is None:
+            return Found(self._compiler.empty(), None)
+        key = CacheKey(branch.tract_id, located.head_hash)
+        if located.base_hash == located.head_hash:
+            snapshot = await self._cache.hit(key)
+            if snapshot is not None:
+                return Found(snapshot, located.usage)
+            located = located._replace(base_hash=None, steps=None)  # evicted since
+        snapshot = await self._extended(key, located)
+        if snapshot is None:
+            snapshot = await self._cache.make(key, partial(self._make, key, located))
+        return Found(snapshot, located.usage)
+
+    async def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
+        """Return the next snapshot after a cached one, where that is done at once; else None."""
+        compiler, steps, base_hash = self._compiler, located.steps, located.base_hash
+        if (
+            steps is None
+            or base_hash is None
+            or not isinstance(compiler, DefaultContextCompiler)
+            or not self._may_be_quick(steps)
+        ):
+            return None
+        base_key = CacheKey(key.tract_id, base_hash)
+        return await self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
+
+    async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
+        """Return what a model sees of a snapshot, counting off the event loop if that is long."""
+        view = partial(
+            self._compiler.view,
+            found.snapshot,
+            found.usage,
+            include_edit_annotations=options.include_edit_annotations,
+            aggregate_same_role=options.aggregate_same_role,
+        )
+        if self._view_is_quick(found, options):
+            return view()
+        return await self._threads.run(view)
+
+    async def folded(
+        self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
+    ) -> CompileSnapshot:
+        """Return the snapshot after *steps*; nothing is stored or cached."""
+        return await self._fold(snapshot, steps)
+
+    async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
+        """Return the context that *steps* would make of a snapshot; nothing is stored or cached."""
+        base = found.snapshot
+        if isinstance(base, Snapshot):
+            base = base.apart()
+        snapshot = await self._fold(base, steps)
+        return await self.view(Found(snapshot, None), ViewOptions())
+
+    def _known(self, tract_id: str, commit_hash: str) -> bool:
+        return self._cache.has((tract_id, commit_hash))
+
+    async def _make(self, key: CacheKey, located: Located) -> CompileSnapshot:
+        if located.steps is not None:
+            base = await self._base(key.tract_id, located.base_hash)
+            if base is not None:
+                self._cache.count(folded=located.base_hash is not None)
+                return await self._fold(base, located.steps)
+        snapshot = await self._make_from_afar(key, partial(self._known, key.tract_id))
+        if snapshot is None:  # the base was evicted on the way
+            snapshot = await self._make_from_afar(key, _nothing_known)
+        assert snapshot is not None
+        return snapshot
+
+    async def _make_from_afar(
+        self, key: CacheKey, known: Callable[[str], bool]
+    ) -> CompileSnapshot | None:
+        """Fold a history that takes many trips; None if the cache has lost its base."""
+        snapshot: CompileSnapshot | None = None
+        history = self._commits.history(key.tract_id, key.head_hash, known)
+        async for base_hash, steps in history:
+            if snapshot is None:
+                snapshot = await self._base(key.tract_id, base_hash)
+                if snapshot is None:
+                    return None
+                self._cache.count(folded=base_hash is not None)
+            if steps:
+                snapshot = await self._fold(snapshot, steps)
+        return snapshot
+
+    async def _base(self, tract_id: str, base_hash: str | None) -> CompileSnapshot | None:
+        if base_hash is None:
+            return self._compiler.empty()
+        return await self._cache.get(CacheKey(tract_id, base_hash))
+
+    async def _fold(self, base: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
+        if isinstance(self._compiler, DefaultContextCompiler) and self._may_be_quick(steps):
+            snapshot = self._compiler.fold_at_once(base, steps)
+            if snapshot is not None:
+                return snapshot
+        return await self._threads.run(self._compiler.fold, base, steps)
+
+    def _may_be_quick(self, steps: Sequence[CommitStep]) -> bool:
+        return (
+            isinstance(self._compiler, DefaultContextCompiler)
+            and self._compiler.ready
+            and len(steps) <= _QUICK_STEPS
+            and sum(len(step.data) for step in steps) <= _QUICK_BYTES
+        )
+
+    def _view_is_quick(self, found: Found, options: ViewOptions) -> bool:
+        return (
+            isinstance(self._compiler, DefaultContextCompiler)
+            and self._compiler.counts_incrementally
+            and not options.include_edit_annotations
+        )

@@ -1,0 +1,135 @@
+"""Token sums of a compiled context, kept exact while entries come and change.
+
+The count of a message list is a sum over its messages. Within a joined message the texts
+cannot be counted apart, because a token may span the blank line between them; but where a
+counter knows that a text `joins_cleanly`, no token does. Such places cut a message into
+runs, and a change costs a recount of the runs that it touches, however long the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tract.engine.compile.entries import Entries, Entry
+from tract.engine.compile.rendering import JOINT, joins
+from tract.engine.tokens.counters import BaseTokenCounter
+
+__all__ = ["BriefCounter", "TooLongError", "Window", "tokens_of", "window_around"]
+
+_BRIEF = 16_000  # characters, about a millisecond of work
+
+
+class TooLongError(Exception):
+    """There is more to count than the event loop can wait for."""
+
+
+class BriefCounter(BaseTokenCounter):
+    """A counter that gives up, by a `TooLongError`, once it was asked for much text."""
+
+    def __init__(self, counter: BaseTokenCounter) -> None:
+        self._counter = counter
+        self._room = _BRIEF
+
+    @property
+    def source(self) -> str:
+        return self._counter.source
+
+    def count_text(self, text: str) -> int:
+        self._room -= len(text)
+        if self._room < 0:
+            raise TooLongError
+        return self._counter.count_text(text)
+
+    def joins_cleanly(self, text: str) -> bool:
+        return self._counter.joins_cleanly(text)
+
+
+class Window:
+    """Neighbouring visible entries that are counted together, and the ones beside them."""
+
+    __slots__ = ("after", "before", "first", "last")
+
+    def __init__(self, first: int, last: int, before: Entry | None, after: Entry | None) -> None:
+        self.first: int = first
+        self.last: int = last
+        self.before: Entry | None = before
+        self.after: Entry | None = after
+
+    def entries(self, entries: Entries) -> list[Entry]:
+        """Return the visible entries of the window."""
+        shown: list[Entry] = []
+        position = entries.visible_after(self.first - 1)
+        while position is not None and position <= self.last:
+            shown.append(entries[position])
+            position = entries.visible_after(position)
+        return shown
+
+
+def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
+    """Return the window whose count may change when the entry at *position* does.
+
+    It reaches from the start of the run that the visible entry before belongs to, to the end of
+    the run of the visible entry after, and is the same before and after the change.
+    """
+    first, last = position, position
+    found = entries.visible_before(position)
+    if found is not None:
+        first = found
+        before = entries.visible_before(first)
+        while before is not None and _continues_run(entries[before], entries[first], counter):
+            first, before = before, entries.visible_before(before)
+    found = entries.visible_after(position)
+    if found is not None:
+        last = found
+        after = entries.visible_after(last)
+        while after is not None and _continues_run(entries[last], entries[after], counter):
+            last, after = after, entries.visible_after(after)
+    return Window(
+        first,
+        last,
+        _entry(entries, entries.visible_before(first)),
+        _entry(entries, entries.visible_after(last)),
+    )
+
+
+def tokens_of(
+    shown: Sequence[Entry], before: Entry | None, after: Entry | None, counter: BaseTokenCounter
+) -> int:
+    """Return what visible entries add to the joined context between *before* and *after*.
+
+    The first must start a run, or a message.
+    """
+    total = 0
+    run: list[str] = []
+    for index, entry in enumerate(shown):
+        previous = shown[index - 1] if index else before
+        following = shown[index + 1] if index + 1 < len(shown) else after
+        if previous is None or not joins(previous.message, entry.message):
+            total += entry.message_tokens - entry.body_tokens
+        if entry.message.content is None:
+            total += entry.body_tokens
+            continue
+        run.append(entry.message.content)
+        if following is None or not _continues_run(entry, following, counter):
+            followed = following is not None and _texts_join(entry, following)
+            alone = len(run) == 1 and not followed
+            total += (
+                entry.body_tokens
+                if alone
+                else counter.count_text(JOINT.join(run) + (JOINT if followed else ""))
+            )
+            run = []
+    return total
+
+
+def _texts_join(before: Entry, after: Entry) -> bool:
+    return not after.message.tool_calls and joins(before.message, after.message)
+
+
+def _continues_run(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
+    """Tell whether a token may span the blank line between two neighbours."""
+    return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
+
+
+def _entry(entries: Entries, position: int | None) -> Entry | None:
+    return None if position is None else entries[position]

@@ -1,0 +1,294 @@
+"""Open streams: what has come of them in memory, and little behind it on the disk.
+
+One timer for all streams of a store, and one save under way at a time. Writing to a stream only
+appends and compares; whether there is something to save is looked at each second, and at once
+where a stream has 16 KiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+from tract.engine.streams.owners import current_owner
+from tract.exceptions import ContentValidationError, StoreClosedError, TractError
+from tract.forking import PROCESS
+from tract.formats.assembly import Assembly, Fragment, joined
+from tract.history.canonical import canonical_json
+from tract.history.redaction import Redactor
+from tract.storage.repositories import BranchName, SpoolPart, SpoolRepository, StreamName
+
+__all__ = ["OpenStream", "Spooler", "is_open_here"]
+
+_EVERY = 1.0  # seconds between saves
+_ROOM = 16 * 1024  # bytes that are saved at once
+_SIGN = 20.0  # seconds after which a stream that has nothing to save gives a sign of life
+
+_open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
+
+
+def is_open_here(stream_id: str) -> bool:
+    """Tell whether this process is still writing a stream."""
+    return stream_id in _open_here
+
+
+def _disown() -> None:
+    """Have the streams of the parent refuse what comes, in a forked child."""
+    for stream in [*_open_here.values()]:
+        stream.disown()
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
+
+
+class OpenStream:
+    """What has come of one stream. Made by `Spooler.open`; `add` never waits for anything."""
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_fresh",
+        "_opening",
+        "_path",
+        "_redactor",
+        "_room",
+        "_saved",
+        "_signed",
+        "_spooler",
+        "_unsaved",
+        "assembly",
+        "name",
+    )
+
+    def __init__(
+        self,
+        spooler: Spooler,
+        name: StreamName,
+        opening: dict[str, Any],
+        redactor: Redactor | None,
+    ) -> None:
+        self._spooler = spooler
+        self._redactor = redactor
+        self._fresh: list[Fragment] = []
+        self._unsaved: list[Fragment] = [("opening", opening)]
+        self._room = 0  # so that the first piece has the spooler look after this stream
+        self._ended: Exception | None = None
+        self._saved = 0
+        self._signed = 0.0
+        self.name: StreamName = name
+        self.assembly: Assembly = Assembly()
+        """What has come, as of the last `fold`."""
+
+    def add(self, fragment: Fragment, size: int) -> None:
+        """Add a fragment of about *size* bytes.
+
+        Raises:
+            TractError: the stream has ended, or its store was closed.
+        """
+        self._fresh.append(fragment)
+        self._room -= size
+        if self._room < 0:
+            self._make_room()
+
+    @property
+    def may_be_saved(self) -> bool:
+        """Tell whether something of it may be on the disk."""
+        return self._saved > 0
+
+    def fold(self) -> Assembly:
+        """Return what has come so far."""
+        if self._fresh:
+            fresh = joined(self._fresh)
+            self._fresh.clear()
+            self.assembly.extend(fresh)
+            self._unsaved += _storable(fresh, self._redactor)
+        return self.assembly
+
+    def end(self, error: Exception) -> None:
+        """Refuse what comes from now on, with *error*; what came is no longer saved."""
+        if self._ended is None:
+            self.fold()
+            self._ended = error
+            self._room = -1
+            self._spooler.forget(self)
+
+    def note_end(self, reason: str | None) -> None:
+        """Tell whoever recovers the stream that it was left, and why if before its end."""
+        self._unsaved.append(("ended", reason))
+
+    def disown(self) -> None:
+        """Look at the next piece whether this process opened the stream."""
+        self._room = -1
+
+    def let_go(self) -> None:
+        """Leave what is saved of it to whoever recovers streams."""
+        _open_here.pop(self.name.stream_id, None)
+
+    def part(self) -> SpoolPart | None:
+        """Return what is not saved yet, if something is; give it to `saved` or back to `unsaved`."""
+        self.fold()
+        if self._saved == 0 and len(self._unsaved) < 2:
+            return None  # an opening alone is worth nothing
+        if not self._unsaved:
+            return None
+        part = SpoolPart(self.name, self._saved, joined(self._unsaved))
+        self._unsaved = []
+        self._saved += 1
+        if self._ended is None:
+            self._room = _ROOM
+        return part
+
+    def unsaved(self, part: SpoolPart) -> None:
+        """Take back what could not be saved."""
+        self._unsaved[:0] = part.fragments
+        self._saved -= 1
+
+    def signs(self, now: float, *, anyway: bool) -> bool:
+        """Tell whether a sign of life is due, and note that it is given."""
+        if not (anyway or (self._saved and now - self._signed >= _SIGN)):
+            return False
+        self._signed = now
+        return True
+
+    def _make_room(self) -> None:
+        self._spooler.check_process()
+        if self._ended is not None:
+            self._fresh.clear()
+            raise self._ended
+        self._room += _ROOM
+        if not self._spooler.look_after(self) or self._room < 0:
+            self._room = _ROOM
+            self._spooler.save_soon()
+
+
+class Spooler:
+    """Saves what comes of a store's streams, in the background."""
+
+    def __init__(self, repository: SpoolRepository, path: str) -> None:
+        self._repository = repository
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._forks = PROCESS.forks
+        self._streams: dict[str, OpenStream] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._again = False
+
+    def check_process(self) -> None:
+        """Raise a ForkedProcessError in a forked child of the process that opened the store."""
+        PROCESS.check(self._forks, self._path)
+
+    def open(
+        self, branch: BranchName, opening: dict[str, Any], redactor: Redactor | None = None
+    ) -> OpenStream:
+        """Return a new stream; *opening* are JSON values that describe it, without secrets.
+
+        Secrets in what comes are known by *redactor*; None saves all as it comes.
+        """
+        return OpenStream(self, StreamName(branch, uuid4().hex), opening, redactor)
+
+    def look_after(self, stream: OpenStream) -> bool:
+        """Save *stream* from now on; return False if that is done already."""
+        stream_id = stream.name.stream_id
+        if stream_id in self._streams:
+            return False
+        self._streams[stream_id] = stream
+        _open_here[stream_id] = stream
+        if self._timer is None:
+            self._timer = self._loop.call_later(_EVERY, self._tick)
+        return True
+
+    def forget(self, stream: OpenStream) -> None:
+        """Save *stream* no more."""
+        self._streams.pop(stream.name.stream_id, None)
+        if not self._streams and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def save(self, stream: OpenStream) -> None:
+        """Save the rest of a stream that has ended but could not be committed."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        part = stream.part()
+        if part is not None:
+            await self._write([(stream, part)], [])
+
+    async def aclose(self) -> None:
+        """Save what came of the streams that are still open, which end with the store."""
+        streams = list(self._streams.values())
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        for stream in streams:
+            stream.end(StoreClosedError(self._path))
+        parts = [(stream, part) for stream in streams if (part := stream.part()) is not None]
+        try:
+            if parts:
+                await self._write(parts, [])
+        finally:
+            for stream in streams:
+                stream.let_go()
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(_EVERY, self._tick)
+        self.save_soon()
+
+    def save_soon(self) -> None:
+        """Save what came of all streams, as soon as no other save is under way."""
+        self._again = True
+        if self._saving is None:
+            self._saving = self._loop.create_task(self._save())
+
+    async def _save(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                await self._save_all()
+        except TractError:
+            pass  # tried again at the next tick; the final commit tells if the store is broken
+        finally:
+            self._saving = None
+
+    async def _save_all(self) -> None:
+        now = self._loop.time()
+        parts: list[tuple[OpenStream, SpoolPart]] = []
+        quiet: list[StreamName] = []
+        for stream in self._streams.values():
+            part = stream.part()
+            if part is not None:
+                parts.append((stream, part))
+            if stream.signs(now, anyway=part is not None) and part is None:
+                quiet.append(stream.name)
+        if parts or quiet:
+            await self._write(parts, quiet)
+
+    async def _write(
+        self, parts: list[tuple[OpenStream, SpoolPart]], quiet: list[StreamName]
+    ) -> None:
+        try:
+            await self._repository.save(current_owner, [part for _, part in parts], quiet)
+        except BaseException:
+            for stream, part in parts:
+                stream.unsaved(part)
+            raise
+
+
+def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[Fragment]:
+    """Return fragments as they may be saved: usage reports are the provider's, and may hold secrets."""
+    return [
+        ("usage", _report(fragment[1], redactor)) if fragment[0] == "usage" else fragment
+        for fragment in fragments
+    ]
+
+
+def _report(report: object, redactor: Redactor | None) -> Any:
+    try:
+        return json.loads(canonical_json(report, "usage", redactor))
+    except ContentValidationError:  # it will not be kept with the commit either
+        return {}

@@ -1,0 +1,183 @@
+"""What callers pass, taken for what it is; `isinstance` would ask the value itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, cast
+
+from tract.exceptions import (
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    RefNameError,
+    shown,
+)
+from tract.history.canonical import canonical_json
+from tract.models.ref_names import check_storable
+from tract.protocols import UNSET, UnsetType
+
+__all__ = [
+    "check_time",
+    "checked_hash",
+    "checked_head",
+    "checked_limit",
+    "checked_name",
+    "checked_order",
+    "checked_place",
+    "checked_ref",
+    "checked_target",
+    "checked_text",
+]
+
+_MAX_NAME = 255
+_MOST = 2**62  # SQL counts in 64 bits
+
+
+def checked_name(name: str, value: object) -> str:
+    """Return the name of a tract or a branch.
+
+    Raises:
+        ValueError: it is no string of 1 to 255 characters that UTF-8 can hold.
+    """
+    text = _text(value)
+    if text is None or not 0 < len(text) <= _MAX_NAME:
+        raise ValueError(
+            f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
+        )
+    canonical_json(text, name)
+    return text
+
+
+def checked_ref(value: object) -> str:
+    """Return the name of a branch or a tag, which may be one that was stored before.
+
+    The rest of the rules for names is for new ones.
+
+    Raises:
+        RefNameError: it is no string, or none that was ever stored.
+    """
+    text = _text(value)
+    if text is None:
+        raise RefNameError(value, f"a {type(value).__name__} is no string. Give a string.")
+    check_storable(text)
+    return text
+
+
+def checked_text(name: str, value: object) -> str:
+    """Return a text.
+
+    Raises:
+        ContentValidationError: it is no string that UTF-8 can hold.
+    """
+    text = _text(value)
+    if text is None:
+        raise ContentValidationError(f"a {type(value).__name__} is no string", name)
+    canonical_json(text, name)
+    return text
+
+
+def check_time(moment: object) -> None:
+    """Refuse what is no moment.
+
+    Raises:
+        ValueError: it is no datetime, or a naive one.
+    """
+    if not issubclass(type(moment), datetime) or _is_naive(moment):
+        raise ValueError(
+            "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
+        )
+
+
+def checked_hash(value: object) -> str:
+    """Return a hash that callers without a type checker may have got wrong.
+
+    Raises:
+        CommitNotFoundError: it is no string.
+    """
+    text = _text(value)
+    if text is None:
+        raise CommitNotFoundError(shown(value))
+    return text
+
+
+def checked_place(value: object) -> str | UnsetType | None:
+    """Return a place in a history that a caller names; None and UNSET are themselves.
+
+    Raises:
+        CommitNotFoundError: it is no string.
+    """
+    return value if value is None or value is UNSET else checked_hash(value)
+
+
+def checked_head(name: str, value: object) -> str | UnsetType | None:
+    """Return the head that a caller expects; None and UNSET are themselves.
+
+    Raises:
+        ContentValidationError: it is no string.
+    """
+    if value is None or value is UNSET:
+        return value
+    text = _text(value)
+    if text is None:
+        raise ContentValidationError(
+            f"{shown(value)} is no commit hash. Give a string, such as `info.commit_hash`, or None",
+            name,
+        )
+    return text
+
+
+def checked_limit(limit: object) -> int | None:
+    """Return a limit that SQL can count to.
+
+    Raises:
+        ValueError: it is no integer from 0 up.
+    """
+    if limit is None:
+        return None
+    kind = type(limit)
+    count = -1
+    if issubclass(kind, int) and kind is not bool:
+        count = int.__index__(cast(int, limit))
+    if count < 0:
+        raise ValueError(f"limit must be an integer from 0 up, or None, not {shown(limit)}")
+    return count if count < _MOST else None
+
+
+def checked_order(order: object) -> Literal["time", "context"]:
+    """Return the order of a log.
+
+    Raises:
+        ValueError: it is neither `time` nor `context`.
+    """
+    text = _text(order)
+    if text == "time":
+        return "time"
+    if text == "context":
+        return "context"
+    raise ValueError(f"order must be 'time' or 'context', not {shown(order)}")
+
+
+def checked_target(edit_target: object) -> str:
+    """Return the target of an edit.
+
+    Raises:
+        EditTargetError: it is no string.
+    """
+    text = _text(edit_target)
+    if text is None:
+        raise EditTargetError(
+            shown(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
+        )
+    return text
+
+
+def _text(value: object) -> str | None:
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
+def _is_naive(moment: object) -> bool:
+    assert isinstance(moment, datetime)
+    try:
+        return moment.utcoffset() is None
+    except Exception:  # of a time zone of somebody's own
+        return True

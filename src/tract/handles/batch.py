@@ -1,0 +1,161 @@
+"""Several commits in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel
+
+from tract.engine.commit.drafts import Given, Staged
+from tract.engine.commit.infos import commit_infos
+from tract.exceptions import CommitNotFoundError, EditTargetError, TractError, shown
+from tract.handles.arguments import checked_target
+from tract.models.annotations import Priority
+from tract.models.commit import CommitInfo, CommitOperation
+from tract.protocols import UNSET, UnsetType
+from tract.runtime import Runtime
+from tract.storage.repositories import BranchName
+
+__all__ = ["Batch", "StagedCommit"]
+
+
+class StagedCommit:
+    """A commit of a batch: the target of later edits in it and, once it has landed, its info."""
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    @property
+    def info(self) -> CommitInfo:
+        """The commit.
+
+        Raises:
+            TractError: the batch has not landed.
+        """
+        if self._index >= len(self._batch.commits):
+            raise TractError("The batch has not landed yet; leave its `async with` block first.")
+        return self._batch.commits[self._index]
+
+    def target_in(self, batch: Batch) -> str | int:
+        """Return what names this commit as a target within *batch*."""
+        if batch is self._batch:
+            return self._index
+        if self._index < len(self._batch.commits):
+            return self._batch.commits[self._index].commit_hash
+        raise EditTargetError(
+            repr(self), "belongs to another batch, which has not landed. Leave that one first."
+        )
+
+    def __repr__(self) -> str:
+        landed = self._index < len(self._batch.commits)
+        state = self._batch.commits[self._index].commit_hash[:12] if landed else "not landed"
+        return f"<StagedCommit {self._index}: {state}>"
+
+
+class Batch:
+    """Commits that land together when its block is left, or not at all.
+
+    Get one from `AsyncTract.batch()`. Nothing is held while the block runs: other commits may
+    land meanwhile, and the batch then follows them.
+    """
+
+    def __init__(
+        self, runtime: Runtime, branch: BranchName, expected_head: str | UnsetType | None
+    ) -> None:
+        self._runtime = runtime
+        self._branch = branch
+        self._expected_head = expected_head
+        self._staged: list[Staged] = []
+        self._state = "new"
+        self.commits: list[CommitInfo] = []
+        """What landed, in the order of staging; empty until the block is left."""
+
+    def commit(
+        self,
+        content: BaseModel | Mapping[str, Any],
+        *,
+        operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND,
+        message: str | None = None,
+        edit_target: str | StagedCommit | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
+        redact: bool = True,
+    ) -> StagedCommit:
+        """Stage one commit; the arguments are those of `AsyncTract.commit`.
+
+        What is passed in is copied now. Small contents are checked now, large ones on leaving.
+
+        Raises:
+            ContentValidationError: something cannot be stored.
+            EditTargetError: the operation and its target do not go together.
+            TractError: called outside the block.
+        """
+        self._check_open()
+        target = None if edit_target is None else self._target(edit_target)
+        given = Given(content, operation, target, message, metadata, generation_config, redact)
+        return self._stage(self._runtime.drafts.stage(given))
+
+    def annotate(
+        self,
+        target: str | StagedCommit,
+        priority: Priority | Literal["skip", "normal", "pinned"],
+        *,
+        reason: str | None = None,
+    ) -> StagedCommit:
+        """Stage a priority for an entry; the arguments are those of `AsyncTract.annotate`.
+
+        Raises:
+            CommitNotFoundError: *target* is neither a hash nor a staged commit.
+            ContentValidationError: *priority* or *reason* is none.
+            TractError: called outside the block.
+        """
+        self._check_open()
+        if not issubclass(type(target), (str, StagedCommit)):
+            raise CommitNotFoundError(shown(target))
+        named = self._target(target)
+        return self._stage(self._runtime.drafts.stage_annotation(named, priority, reason))
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise TractError("Stage commits inside the batch's `async with` block.")
+
+    def _target(self, target: str | StagedCommit) -> str | int:
+        if type(target) is StagedCommit:
+            return target.target_in(self)
+        return checked_target(target)
+
+    def _stage(self, staged: Staged) -> StagedCommit:
+        self._staged.append(staged)
+        return StagedCommit(self, len(self._staged) - 1)
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise TractError("A batch is used once; call `batch()` for another.")
+        with self._runtime.gate.call():  # a closed store is told before the body runs
+            self._runtime.commits.check_writable()
+            self._state = "open"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._state = "left"
+        if exc_type is None and (self._staged or self._expected_head is not UNSET):
+            with self._runtime.gate.call():
+                await self._land()
+
+    async def _land(self) -> None:
+        runtime = self._runtime
+        drafts = await runtime.drafts.finish(self._staged)
+        records = await runtime.writer.write(self._branch, drafts, self._expected_head)
+        self.commits = await commit_infos(runtime.threads, records)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.commits)} landed" if self.commits else f"{len(self._staged)} staged"
+        return f"<Batch of {self._branch.tract_id!r} on {self._branch.branch!r}: {count}>"

@@ -1,0 +1,124 @@
+"""What is left of streams whose process was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from tract.engine.commit.infos import commit_infos, moment
+from tract.engine.streams.owners import current_owner, is_gone
+from tract.engine.streams.reasons import RECOVERED
+from tract.engine.streams.spool import is_open_here
+from tract.formats.assembly import Assembly
+from tract.handles.arguments import checked_head
+from tract.lifecycle import to_the_end
+from tract.models.commit import CommitInfo
+from tract.protocols import UNSET, ToolCall, UnsetType
+from tract.runtime import Runtime
+from tract.storage.repositories import SpooledStream, StreamName
+
+__all__ = ["LeftStream", "left_streams"]
+
+
+class LeftStream:
+    """A stream that nobody writes any more, as far as it had reached the disk.
+
+    Get them from `TractStore.recover_streams()`. Of several who commit one stream at once only one
+    does.
+    """
+
+    def __init__(self, runtime: Runtime, spooled: SpooledStream, fragments: Sequence[Any]) -> None:
+        self._runtime = runtime
+        self._assembly = Assembly(fragments)
+        self._name = _where(spooled.stream, self._assembly)
+        self.tract_id: str = spooled.stream.branch.tract_id
+        """The tract that it was written to."""
+        self.branch: str = spooled.stream.branch.branch
+        """The branch that it was written to."""
+        self.touched_at: datetime = moment(spooled.updated_at)
+        """When its process last gave a sign, in UTC."""
+        started = self._assembly.opening.get("started_at", spooled.updated_at)
+        self.started_at: datetime = moment(started)
+        """When it began, in UTC."""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return self._assembly.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls that are whole."""
+        return self._assembly.calls
+
+    async def commit(self, *, expected_head: str | UnsetType | None = UNSET) -> list[CommitInfo]:
+        """Commit what was left on its branch, and forget the stream.
+
+        It is marked as interrupted unless it had come to its end, and only could not be committed.
+
+        Args:
+            expected_head: the head that the branch must have (None: no commit).
+
+        Returns:
+            The commits; none if the stream was committed or dropped before, by whomever.
+
+        Raises:
+            BudgetExceededError: the context would exceed a budget; the stream is kept.
+            BranchNotFoundError: the branch was deleted; the stream is kept.
+            HeadMovedError: the head is not *expected_head*; the stream is kept.
+        """
+        expected = checked_head("expected_head", expected_head)
+        with self._runtime.gate.call():
+            made: list[CommitInfo] = []
+            await to_the_end(self._commit(made, expected))
+        return made
+
+    async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
+        runtime, assembly = self._runtime, self._assembly
+        reason = assembly.interruption if assembly.has_ended else RECOVERED
+        records = await runtime.lander.land(
+            self._name, assembly, assembly.opening, reason, claim=True, expected_head=expected
+        )
+        made += await commit_infos(runtime.threads, records)
+
+    async def drop(self) -> None:
+        """Forget the stream; what was left of it is gone."""
+        with self._runtime.gate.call():
+            await self._runtime.spools.drop(self._name)
+
+    def __repr__(self) -> str:
+        return (
+            f"<LeftStream of {self.tract_id!r} on {self.branch!r}: "
+            f"{len(self.text)} characters, {len(self.tool_calls)} tool calls>"
+        )
+
+
+def _where(stream: StreamName, assembly: Assembly) -> StreamName:
+    """Return the name of a stream whose branch has to be there if it had to for its handle."""
+    must_exist = assembly.opening.get("must_exist") is True
+    return stream._replace(branch=stream.branch._replace(must_exist=must_exist))
+
+
+async def left_streams(runtime: Runtime) -> list[LeftStream]:
+    """Return the streams in a store that nobody writes any more."""
+    spooled = await runtime.spools.spooled()
+    if not spooled:
+        return []
+    left: list[LeftStream] = []
+    for stream in await runtime.threads.run(partial(_left_of, spooled, runtime.clock())):
+        fragments = await runtime.spools.fragments(stream.stream)
+        if fragments:
+            left.append(LeftStream(runtime, stream, fragments))
+    return left
+
+
+def _left_of(spooled: Sequence[SpooledStream], now: int) -> list[SpooledStream]:
+    return [item for item in spooled if _is_left(item, now)]
+
+
+def _is_left(spooled: SpooledStream, now: int) -> bool:
+    if spooled.owner == current_owner():
+        return not is_open_here(spooled.stream.stream_id)
+    return is_gone(spooled.owner, now - spooled.updated_at)

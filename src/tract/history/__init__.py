@@ -1,0 +1,1 @@
+"""What a history is, as plain values: canonical JSON, hashes, and the graph of commits."""

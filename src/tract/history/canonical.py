@@ -1,0 +1,277 @@
+"""Canonical JSON: the one text of a JSON value, which is what gets hashed and stored.
+
+Keys sorted by code point, no white space, UTF-8 with only the escapes that JSON demands.
+Values that JSON cannot hold are refused with the path at which they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Container, Mapping
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from tract.exceptions import ContentValidationError, StoreCorruptError, shown
+from tract.history.redaction import REDACTED, Redactor, is_schema, kept_keys
+
+__all__ = [
+    "MAX_DEPTH",
+    "as_object",
+    "canonical_bytes",
+    "canonical_json",
+    "stored_json",
+    "unreadable",
+]
+
+MAX_DEPTH = 200
+"""Levels of nesting that a stored value may have; also what ends a cycle."""
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+class _Unstorable(Exception):
+    """A problem on its way up; each level adds its own key to the path."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.parts: list[str | int] = []
+
+    def at(self, root: str) -> ContentValidationError:
+        path = root
+        for part in reversed(self.parts):
+            if isinstance(part, int):
+                path += f"[{part}]"
+            else:
+                name = part.encode("utf-8", "backslashreplace").decode("utf-8")
+                path += f".{name}" if path else name
+        return ContentValidationError(self.problem, path)
+
+
+def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None) -> str:
+    """Return the canonical JSON of *value*; tuples become lists.
+
+    Args:
+        value: dicts with string keys, lists, tuples, strings, numbers, booleans and None.
+        root: what errors call the value itself, the start of their path.
+        redactor: tells the keys below which strings are written as `REDACTED`, and so is what JSON
+            cannot hold, such as a client's wrapper of a key. JSON schemas are written as they are.
+
+    Raises:
+        ContentValidationError: NaN, an infinity, bytes, a datetime or another foreign type, a key
+            that is no string, a lone surrogate, a cycle or nesting deeper than `MAX_DEPTH`.
+    """
+    try:
+        if type(value) not in _PLAIN:
+            harmless = None if redactor is None else redactor.harmless
+            if not _is_plain(value, 0, harmless):
+                value = _plain(value, 0, redactor)
+        text = _encode(value)
+        if not text.isascii():
+            text.encode("utf-8")
+    except _Unstorable as problem:
+        raise problem.at(root) from None
+    except ValueError as error:  # a UnicodeEncodeError is one, too
+        flaw = _Unstorable(f"JSON cannot hold this value: {error}")
+        _find_flaw(value, flaw)
+        raise flaw.at(root) from None
+    except RecursionError as error:
+        raise ContentValidationError(f"JSON cannot hold this value: {error}", root) from error
+    return text
+
+
+def stored_json(text: str | bytes, what: str) -> Any:
+    """Return the value of JSON text that came from the store; *what* names it in the error.
+
+    Raises:
+        StoreCorruptError: it is no JSON.
+    """
+    try:
+        # Several times as fast as `json`, and stricter. Bytes, because a string that it is given
+        # keeps its UTF-8 from then on; and no strings shared between contents.
+        data = text.encode() if isinstance(text, str) else text
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise unreadable(what) from None
+
+
+def as_object(value: object, path: str) -> dict[Any, Any] | None:
+    """Return the mapping that a caller gave for a JSON object as a dict; None stays None.
+
+    Raises:
+        ContentValidationError: it is not a mapping, or cannot be read.
+    """
+    kind = type(value)
+    if value is None or issubclass(kind, dict):
+        return cast("dict[Any, Any] | None", value)
+    if not issubclass(kind, Mapping):
+        raise ContentValidationError(f"a {kind.__name__} is not a JSON object; give a dict", path)
+    try:
+        return dict(cast(Mapping[Any, Any], value))
+    except Exception as error:  # whatever a foreign mapping raises
+        raise ContentValidationError(
+            f"the {kind.__name__} could not be read ({type(error).__name__}). Give a dict", path
+        ) from error
+
+
+def unreadable(what: str) -> StoreCorruptError:
+    """Return the error for something in the store that is not what was written."""
+    return StoreCorruptError(
+        f"{what} cannot be read: the store was damaged. Run `verify()` for all that is, and restore "
+        "the file from a backup."
+    )
+
+
+def canonical_bytes(value: Any, root: str = "") -> bytes:
+    """Return `canonical_json()` in UTF-8."""
+    return canonical_json(value, root).encode("utf-8")
+
+
+def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
+    """Tell whether *value* can be written as it is; it runs no code but Python's own.
+
+    That is: it is made of JSON's types and no subclasses of them, and its keys are all known to
+    be harmless, where that is asked.
+    """
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or (harmless is not None and key not in harmless):
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return kind in _PLAIN
+    if depth >= MAX_DEPTH:
+        return False
+    for item in value:
+        if type(item) not in _PLAIN and not _is_plain(item, depth + 1, harmless):
+            return False
+    return True
+
+
+def _plain(value: Any, depth: int, redactor: Redactor | None, *, secret: bool = False) -> Any:
+    """Return a copy of *value* in JSON's own types, with what is secret redacted."""
+    kind = type(value)  # `isinstance` would ask the value itself, which may be anything
+    if issubclass(kind, str):
+        return REDACTED if secret and str.__len__(value) else str.__str__(value)
+    if kind in _PLAIN:
+        return value
+    if issubclass(kind, int):
+        return int.__index__(value)
+    if issubclass(kind, float):
+        return _finite(float.__float__(value))
+    if not issubclass(kind, (dict, list, tuple)):
+        if secret:
+            return REDACTED
+        raise _Unstorable(
+            f"a {kind.__name__} is no JSON value; convert it to a string, number, list or "
+            "object first"
+        )
+    if depth >= MAX_DEPTH:
+        raise _Unstorable(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if issubclass(kind, dict):
+        return _plain_dict(value, depth, redactor, secret=secret)
+    items = list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)
+    return [
+        _plain_item(index, item, depth, redactor, secret=secret) for index, item in enumerate(items)
+    ]
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise _Unstorable(f"{number} is no JSON number; leave the key out or use None")
+    return number
+
+
+def _plain_dict(
+    value: Any, depth: int, redactor: Redactor | None, *, secret: bool
+) -> dict[str, Any]:
+    given = {_key(key): item for key, item in _pairs(value)}
+    schema = redactor is not None and is_schema(given)
+    kept = () if redactor is None else kept_keys(given, schema=schema)
+    secret = secret and not schema
+    plain: dict[str, Any] = {}
+    for key, item in given.items():
+        if key in kept and _is_plain(item, depth + 1, None):
+            plain[key] = item
+            continue
+        inner = None if key in kept else redactor
+        hidden = inner is not None and (secret or inner.hides(key))
+        plain[key] = _plain_item(key, item, depth, inner, secret=hidden)
+    return plain
+
+
+def _key(given: object) -> str:
+    if not issubclass(type(given), str):
+        raise _Unstorable(
+            f"the key {_named(given)} is no string; JSON objects have string keys only"
+        )
+    return str.__str__(given)
+
+
+def _named(key: object) -> str:
+    """Return what a text shows of a key; never what a tuple, say, may hold besides names."""
+    simple = type(key) in (int, float, bool, bytes, type(None))
+    return shown(key) if simple else f"(a {type(key).__name__})"
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]]:
+    try:
+        return [(key, item) for key, item in value.items()]
+    except Exception as error:  # whatever a foreign class raises
+        raise _Unstorable(
+            f"the {type(value).__name__} could not be read ({type(error).__name__}); give a dict"
+        ) from error
+
+
+def _plain_item(
+    key: str | int, item: Any, depth: int, redactor: Redactor | None, *, secret: bool
+) -> Any:
+    try:
+        return _plain(item, depth + 1, redactor, secret=secret)
+    except _Unstorable as problem:
+        problem.parts.append(key)
+        raise
+
+
+def _find_flaw(value: Any, problem: _Unstorable) -> bool:
+    """Give *problem* the words and the path of the string or integer that cannot be written."""
+    flaw = _flaw(value)
+    if flaw is not None:
+        problem.problem = flaw
+        return True
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    for key, item in items:
+        if _find_flaw(key, problem) or _find_flaw(item, problem):
+            problem.parts.append(key)
+            return True
+    return False
+
+
+def _flaw(value: object) -> str | None:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return "a lone surrogate is no valid text; decode the bytes it came from anew"
+    elif isinstance(value, int):
+        try:
+            int.__repr__(value)
+        except ValueError:
+            return "an integer of so many digits cannot be written; use a string"
+    return None

@@ -1,0 +1,1 @@
+"""Statements and transactions, written against the tables of `storage.schema`."""

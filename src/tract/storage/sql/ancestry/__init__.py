@@ -1,0 +1,1 @@
+"""Walking histories: who descends from whom, in which order, and how far."""

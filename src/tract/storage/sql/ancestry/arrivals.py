@@ -1,0 +1,162 @@
+"""What has come to a branch after some point of its history, on the connection's thread.
+
+Who has read the line of a commit goes on behind that, where the branch's line begins so.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from tract.exceptions import CommitNotFoundError
+from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.lines import Parents, compare, first_parents, in_line, part, scan
+from tract.storage.sql.ancestry.walk import Place, find_place, lost
+from tract.storage.sql.naming import ref_name
+from tract.storage.sql.rows import head_of, record_of
+
+__all__ = ["HeadWatch", "arrivals", "planned"]
+
+_PAGE = 256
+"""Commits that one trip brings along."""
+_AHEAD = 4096
+"""Commits that a cursor names in advance, so that the way to them is not searched for each page."""
+
+
+def arrivals(connection: sqlite3.Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
+    """See `ArrivalRepository.read`."""
+    if cursor.ahead:
+        return _next_page(connection, branch, cursor)
+    with _at_one_moment(connection):
+        cursor, taken_back = _looked_ahead(connection, branch, cursor)
+        try:
+            return _next_page(connection, branch, cursor)._replace(taken_back=taken_back)
+        except CommitNotFoundError as error:
+            raise lost(_key(error.commit_hash)) from None  # it was there a moment ago
+
+
+def _next_page(connection: sqlite3.Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
+    page, rest = cursor.ahead[:_PAGE], cursor.ahead[_PAGE:]
+    records = [_record(connection, branch.tract_id, commit) for commit in page]
+    return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
+
+
+@contextmanager
+def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have all reads of the block see one state, even while a backup replaces the database."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # some errors end it
+            connection.execute("COMMIT")
+
+
+def _looked_ahead(
+    connection: sqlite3.Connection, branch: BranchName, cursor: Cursor
+) -> tuple[Cursor, TakenBack | None]:
+    """Return the cursor with what comes next, and what was taken back before that."""
+    tract_id, base = branch.tract_id, cursor.base
+    target = cursor.target or _head(connection, branch)
+    if target == base:
+        return cursor, None
+    ends = _place(connection, tract_id, base), _target(connection, tract_id, target, cursor)
+    commits = partial(scan, connection, tract_id, [end for end in ends if end is not None])
+    found = compare(commits(), _key(target), _key(base))
+    if found.shared == _key(base):
+        return planned(cursor, target, found.fresh), None
+    parting = part(commits, _key(target), _key(base))
+    cursor = planned(Cursor(_name(parting.fork), len(parting.common)), target, parting.fresh)
+    if not parting.dropped:
+        return cursor, None
+    last = parting.common[-1] if parting.common else parting.fork
+    return cursor, TakenBack(_name(last), tuple(key.hex() for key in parting.dropped))
+
+
+def planned(
+    cursor: Cursor, target: str | None, fresh: Mapping[bytes, Parents], room: int = _AHEAD
+) -> Cursor:
+    """Name the next *room* commits on the way to a target, and where the cursor stands then.
+
+    Behind a commit on the line of first parents it stands at that commit; within what a merge has
+    brought, at the first parent of the merge, with some commits to skip.
+    """
+    line = in_line(fresh, _key(target))
+    end = cursor.skip + room
+    ahead = tuple(commit.hex() for commit in line[cursor.skip : end])
+    if end >= len(line):
+        return cursor._replace(target=target, ahead=ahead, then=Cursor(target))
+    members = {*first_parents(fresh, _key(target))}
+    base, skip = cursor.base, end
+    for index in range(end - 1, cursor.skip - 1, -1):
+        if line[index] in members:
+            base, skip = line[index].hex(), end - 1 - index
+            break
+    return cursor._replace(target=target, ahead=ahead, then=Cursor(base, skip, target))
+
+
+def _key(commit_hash: str | None) -> bytes | None:
+    return None if commit_hash is None else bytes.fromhex(commit_hash)
+
+
+def _name(key: bytes | None) -> str | None:
+    return None if key is None else key.hex()
+
+
+def _head(connection: sqlite3.Connection, branch: BranchName) -> str | None:
+    row = sql.BRANCH.one(connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
+    return None if row is None else head_of(row[0])
+
+
+def _target(
+    connection: sqlite3.Connection, tract_id: str, target: str | None, cursor: Cursor
+) -> Place | None:
+    try:
+        return _place(connection, tract_id, target)
+    except CommitNotFoundError:
+        if target == cursor.target:
+            raise
+        raise lost(_key(target)) from None  # the branch names it
+
+
+def _place(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None) -> Place | None:
+    if commit_hash is None:
+        return None
+    place = find_place(connection, tract_id, commit_hash)
+    if place is None:
+        raise CommitNotFoundError(commit_hash)
+    return place
+
+
+def _record(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> CommitRecord:
+    row = sql.COMMIT.one(connection, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
+    if row is None:
+        raise CommitNotFoundError(commit_hash)
+    return record_of(row)
+
+
+class HeadWatch:
+    """Tells what some branches point to, if anything was written since it was asked before.
+
+    Each connection counts for itself what others have committed:
+    https://www.sqlite.org/pragma.html#pragma_data_version
+    """
+
+    def __init__(self) -> None:
+        self._versions: dict[int, int] = {}
+
+    def look(
+        self, connection: sqlite3.Connection, *, branches: Sequence[BranchName]
+    ) -> list[str | None] | None:
+        """See `ArrivalRepository.heads`."""
+        version = connection.execute("PRAGMA data_version").fetchall()[0][0]
+        if self._versions.get(id(connection)) == version:
+            return None
+        self._versions[id(connection)] = version  # before the heads: better once too often
+        return [_head(connection, branch) for branch in branches]

@@ -1,0 +1,205 @@
+"""How branches stand to each other, and how much they hold, on the connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
+from tract.storage.repositories import (
+    BranchName,
+    MergeBasis,
+    Origin,
+    Relation,
+    Sizes,
+    Survey,
+)
+from tract.storage.sql import ref_statements as refs
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.history import find_head_place, step_at
+from tract.storage.sql.ancestry.walk import Place, find_place, place_or_beginning, walk_all
+from tract.storage.sql.naming import MAIN
+from tract.storage.sql.rows import sound
+
+__all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
+
+T = TypeVar("T")
+
+_FAR = 10_000  # commits: some 25 ms, or 100 where others lie between, in which nobody can write
+
+
+def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
+    """See `CommitRepository.relation`."""
+    ours = find_head_place(connection, branch)
+    theirs = _head(connection, other)
+    heads = [head for head in (ours, theirs) if head is not None]
+    parents: dict[str, tuple[str | None, str | None]] = {}
+    changes: dict[str, tuple[str, str]] = {}
+    for row in walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads):
+        key = row[0].hex()
+        parents[key] = (row[1] and row[1].hex(), row[3] and row[3].hex())
+        if row[5] is not None:
+            changes[key] = (row[4], row[5].hex())
+    source = None if theirs is None else theirs.commit_hash
+    rows = refs.SQUASHED.all(connection, tract_id=branch.tract_id, source=source)
+    squashed = [row[0].hex() for row in rows]
+    return Relation(_name(ours), _name(theirs), parents, changes, squashed)
+
+
+class Allowance:
+    """How many commits may still be looked through by all who share this."""
+
+    def __init__(self) -> None:
+        self._left = _FAR
+
+    def of(self, rows: Iterable[T]) -> Iterator[T]:
+        """Yield *rows* as far as they may be looked through."""
+        for row in rows:
+            if not self._left:
+                return
+            self._left -= 1
+            yield row
+
+
+def still_holds(
+    connection: sqlite3.Connection,
+    *,
+    tract_id: str,
+    head_hash: str | None,
+    basis: MergeBasis,
+    allowance: Allowance,
+) -> bool:
+    """See `CommitRepository.still_holds`."""
+    if head_hash == basis.ours:
+        return True
+    head = find_place(connection, tract_id, head_hash)
+    if head is None or head_hash in basis.parents:
+        return False
+    rows = walk_all(connection, sql.WALK_CHANGES, tract_id, [head])
+    new = _come_since(allowance.of(rows), head, basis)
+    if new is None or any(target in basis.touched for target in new.values()):
+        return False
+    if not basis.squash:
+        return True
+    source = bytes.fromhex(basis.theirs)
+    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
+    return not any(row[0] in new for row in squashed)
+
+
+def _come_since(
+    rows: Iterable[tuple[Any, ...]], head: Place, basis: MergeBasis
+) -> dict[bytes, str | None] | None:
+    """Return the commits that *head* has beyond `basis.ours`, and the entries that they change.
+
+    *rows* are those of `WALK_CHANGES`, newest first. None where the head does not go on from there
+    or has something of what the merge brings, and where there are too few rows to tell. To go on
+    is to have `ours` among the first parents: only so our history is a beginning of the new one,
+    and entries keep their order.
+    """
+    new: dict[bytes, str | None] = {}
+    wanted, line, goes_on = {head.commit_hash}, head.commit_hash, False
+    for key, parent, _, merged, _, target in rows:
+        if key not in wanted:
+            continue
+        wanted.remove(key)
+        new[key] = target and target.hex()
+        if key == line:
+            line = parent
+            goes_on = goes_on or (parent is not None and parent.hex() == basis.ours)
+        names = {each.hex() for each in (parent, merged) if each is not None}
+        if not names.isdisjoint(basis.brought):
+            return None
+        wanted.update(bytes.fromhex(name) for name in names - basis.parents.keys())
+        if not wanted:
+            return new if goes_on else None
+    return None
+
+
+def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
+    """See `CommitRepository.sizes`."""
+    head = find_place(connection, tract_id, head_hash)
+    blobs: dict[bytes, int] = {}
+    commits = 0
+    for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
+        commits += 1
+        blobs[row[4]] = row[5] or 0
+    return Sizes(commits, len(blobs), sum(blobs.values()))
+
+
+def survey(
+    connection: sqlite3.Connection, *, branch: BranchName, names: Sequence[str]
+) -> list[Survey]:
+    """See `CommitRepository.survey`."""
+    tract_id = branch.tract_id
+    heads = [_head(connection, BranchName(tract_id, name)) for name in names]
+    reached = [_configs(connection, tract_id, head) for head in heads]
+    usages = _usages(connection, tract_id, set().union(*reached))
+    shared = set.intersection(*map(set, reached)) if reached else set()
+    if len({*names}) == 1:  # one by itself has parted from the branch that asks, or from none
+        own = None if branch.branch in names else find_head_place(connection, branch)
+        shared &= _configs(connection, tract_id, own).keys()
+    return [
+        Survey(
+            _name(head),
+            [usages[key] for key in commits if key in usages],
+            [usages[key] for key in commits if key in usages and key not in shared],
+            [
+                config
+                for key, config in reversed(commits.items())
+                if config is not None and key not in shared
+            ],
+        )
+        for head, commits in zip(heads, reached, strict=True)
+    ]
+
+
+def _configs(
+    connection: sqlite3.Connection, tract_id: str, head: Place | None
+) -> dict[bytes, str | None]:
+    """Return the configs of all commits that a head reaches, newest first."""
+    rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head] if head else [])
+    return {row[0]: row[4] for row in rows}
+
+
+def _usages(
+    connection: sqlite3.Connection, tract_id: str, commits: set[bytes]
+) -> dict[bytes, TokenUsage]:
+    """Return what was reported for some commits, and maybe for others.
+
+    All reports of the tract are read at once, unless there are too many of others among them.
+    """
+    most = 2 * len(commits) + 1
+    rows = refs.USAGES.all(connection, tract_id=tract_id, limit=most)
+    if len(rows) == most:
+        found = {key: sql.USAGE.one(connection, tract_id=tract_id, hash=key) for key in commits}
+        rows = [(key, *row) for key, row in found.items() if row is not None]
+    return {row[0]: TokenUsage(*row[1:]) for row in sound(rows, bytes, int, int, int)}
+
+
+def steps(
+    connection: sqlite3.Connection, *, tract_id: str, hashes: Sequence[str]
+) -> list[CommitStep]:
+    """See `CommitRepository.steps`."""
+    return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
+
+
+def origins(
+    connection: sqlite3.Connection, *, tract_id: str, commit: str | UnsetType | None
+) -> list[tuple[str, Origin]]:
+    """See `CommitRepository.origins`."""
+    if commit is UNSET:
+        rows = refs.ORIGINS.all(connection, tract_id=tract_id)
+    else:
+        place = place_or_beginning(connection, tract_id, commit)
+        key = None if place is None else place.commit_hash
+        rows = refs.ORIGINS_OF.all(connection, tract_id=tract_id, hash=key)
+    return [(row[2].hex(), Origin(row[0], row[1].hex())) for row in sound(rows, str, bytes, bytes)]
+
+
+def _head(connection: sqlite3.Connection, branch: BranchName) -> Place | None:
+    return find_head_place(connection, branch._replace(must_exist=branch.branch != MAIN))
+
+
+def _name(head: Place | None) -> str | None:
+    return None if head is None else head.commit_hash.hex()

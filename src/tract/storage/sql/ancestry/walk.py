@@ -1,0 +1,213 @@
+"""Walking a history on the connection's thread: the ancestors of some heads, newest first.
+
+Time strictly increases within a tract, so a parent always lies before its child: one scan
+of the tract's commits, newest first, meets every ancestor in order, by whichever parent. Where
+a branch is most of its tract that is the quickest way. Where a scan has met little but commits of
+other branches, the walk goes on from child to parent, each looked up by its hash, and tries
+another scan now and then. So it costs what the branch costs, whatever its siblings hold.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Any, NamedTuple
+
+from tract.exceptions import CommitNotFoundError, StoreCorruptError
+from tract.storage.sql import statements as sql
+from tract.storage.sql.naming import is_beginning, key_of
+from tract.storage.sql.rows import check_types, name_of
+from tract.storage.sql.statements import Walk
+
+__all__ = [
+    "Place",
+    "count_of",
+    "find_place",
+    "is_ancestor",
+    "is_reached",
+    "lineage",
+    "lost",
+    "place_or_beginning",
+    "walk_all",
+]
+
+_LATEST = 2**62
+_FIRST_READ = 4
+_LARGEST_READ = 2048
+_SPARSE = 8
+"""To look a commit up by its hash takes as long as to scan some eight."""
+
+
+class Place(NamedTuple):
+    """Where a commit stands in its tract."""
+
+    commit_hash: bytes
+    created_at: int
+    segment: int
+    operation: str
+
+
+def find_place(
+    connection: sqlite3.Connection, tract_id: str, commit_hash: str | None
+) -> Place | None:
+    """Return where a commit stands, given by its hash or by the name of a ref, or None."""
+    key = key_of(connection, tract_id, commit_hash)
+    if key is None:
+        return None
+    row = sql.PLACE.one(connection, tract_id=tract_id, hash=key)
+    if row is None:
+        return None
+    check_types(key, row[:3], int, int, str)
+    return Place(key, row[0], row[1], row[2])
+
+
+def place_or_beginning(
+    connection: sqlite3.Connection, tract_id: str, named: str | None
+) -> Place | None:
+    """Return where the commit that *named* stands for is; None for None and an empty branch.
+
+    Raises:
+        CommitNotFoundError: *named* stands for nothing.
+    """
+    place = find_place(connection, tract_id, named)
+    if place is None and named is not None and not is_beginning(connection, tract_id, named):
+        raise CommitNotFoundError(named)
+    return place
+
+
+def count_of(
+    connection: sqlite3.Connection,
+    tract_id: str,
+    *,
+    limit: int,
+    after: int = 0,
+    through: int = _LATEST,
+) -> int:
+    """Return how many commits a tract has between two times, or *limit* where there are more."""
+    rows = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=through, limit=limit)
+    count: int = rows[0][0]
+    return count
+
+
+def lost(commit_hash: object) -> StoreCorruptError:
+    """Return the error for a commit that a ref or a child names, and that is not there."""
+    return StoreCorruptError(
+        f"the commit {name_of(commit_hash)} is missing from the history. Run `verify()` for all that "
+        "is missing, and restore the file from a backup."
+    )
+
+
+def is_ancestor(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
+    """Tell whether *place* is *head* or one of its ancestors."""
+    if place.created_at <= head.created_at and place.segment == head.segment:
+        return True
+    return is_reached(connection, tract_id, place, [head])
+
+
+def is_reached(
+    connection: sqlite3.Connection, tract_id: str, place: Place, heads: Sequence[Place]
+) -> bool:
+    """Tell whether *place* is one of *heads* or one of their ancestors; a single walk."""
+    later = [head for head in heads if head.created_at >= place.created_at]
+    if not later:
+        return False
+    for row in walk_all(connection, sql.WALK, tract_id, later):
+        if row[2] <= place.created_at:
+            return bool(row[0] == place.commit_hash)
+    return False
+
+
+def lineage(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, head: bytes, through: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of *head*, its parent, that one's parent and so on.
+
+    *through* is the head's time. What a merge brought is passed over.
+
+    Raises:
+        StoreCorruptError: a parent is missing.
+    """
+    return _walked(connection, walk._replace(merged=walk.parent), tract_id, {head}, through)
+
+
+def walk_all(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, heads: Sequence[Place]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of *heads* and of all their ancestors, newest first.
+
+    Raises:
+        StoreCorruptError: a parent is missing.
+    """
+    through = max((head.created_at for head in heads), default=0)
+    return _walked(connection, walk, tract_id, {head.commit_hash for head in heads}, through)
+
+
+def _walked(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of *wanted*, which is used up, and of their ancestors, newest first."""
+    met, reach = 0, _FIRST_READ
+    while wanted:
+        before = met
+        rows = walk.by_time.all(connection, tract_id=tract_id, through=through, limit=reach)
+        for row in rows:
+            if row[0] in wanted:
+                met += 1
+                yield row
+                _follow(walk, row, wanted)
+                if not wanted:
+                    return
+        if len(rows) < reach:
+            raise lost(_first_of(wanted))
+        through = rows[-1][walk.time] - 1
+        dense = (met - before) * _SPARSE >= reach
+        reach = min(max(4 * met, _FIRST_READ), _LARGEST_READ)  # what is read in vain stays a share
+        if dense:
+            continue
+        for row in islice(_by_parents(connection, walk, tract_id, wanted, through), reach):
+            met += 1
+            yield row
+            _follow(walk, row, wanted)
+            through = row[walk.time] - 1
+        reach = max(reach // _SPARSE, _FIRST_READ)
+
+
+def _by_parents(
+    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the newest of *wanted*, each time; the caller then wants its parents instead.
+
+    Raises:
+        StoreCorruptError: a parent is missing, and all others have been yielded.
+    """
+    waiting: list[tuple[int, tuple[Any, ...]]] = []
+    new, looked_up = wanted.copy(), set[bytes]()
+    while wanted:
+        looked_up |= new
+        for key in new:
+            row = walk.by_hash.one(connection, tract_id=tract_id, hash=key)
+            if row is not None and isinstance(row[walk.time], int) and row[walk.time] <= through:
+                heappush(waiting, (-row[walk.time], row))
+        if not waiting:
+            raise lost(_first_of(wanted))
+        row = heappop(waiting)[1]
+        yield row
+        through = row[walk.time] - 1
+        new = _parents(walk, row) - looked_up
+
+
+def _follow(walk: Walk, row: tuple[Any, ...], wanted: set[bytes]) -> None:
+    """Want the parents of a row in its place."""
+    wanted.discard(row[0])
+    wanted |= _parents(walk, row)
+
+
+def _parents(walk: Walk, row: tuple[Any, ...]) -> set[bytes]:
+    return {key for key in (row[walk.parent], row[walk.merged]) if key is not None}
+
+
+def _first_of(keys: set[bytes]) -> bytes:
+    """Return the same one each time, whatever a damaged row has for a hash."""
+    return min(keys, key=name_of)

@@ -1,0 +1,171 @@
+"""What is known of a tract's branches, on the connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from tract.storage.repositories import BranchName, Move, RefRecord
+from tract.storage.sql import ref_statements as refs
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.walk import Place, find_place, lost
+from tract.storage.sql.naming import BRANCHES, TAGS, ref_name
+from tract.storage.sql.rows import sound
+from tract.storage.sql.tips import is_in_place
+
+__all__ = ["is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
+
+
+_CREATED = "create"
+_RUN = (str, int, bytes | None, int, str, str | None)
+_MOVE = (int, bytes | None, bytes, str, str | None, int)
+
+
+class _At(NamedTuple):
+    """A move and its place among the others, also among those of the same microsecond."""
+
+    time: int
+    segment: int
+    order: int
+    move: Move
+
+
+def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
+    """Return a tract's branches or tags, by their names without *prefix*."""
+    low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = refs.REFS.all(connection, tract_id=tract_id, low=low, high=high)
+    return [
+        RefRecord(row[0][len(prefix) :], _hex(row[1]), row[2], row[3])
+        for row in sound(rows, str, bytes | None, int, int)
+    ]
+
+
+def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[tuple[str, str]]:
+    """See `RefRepository.misplaced`."""
+    return [
+        (row[4].removeprefix(BRANCHES), (row[2] or row[3]).hex())
+        for row in refs.PLACES.all(connection, tract_id=tract_id)
+        if not is_in_place(*row[:4])
+    ]
+
+
+def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bool:
+    """Return True if a branch's commits stay within reach without it.
+
+    They do if other branches or tags reach all that its head reaches, merges aside: what a merge of
+    theirs would be up to date with. Or if they reach a commit that it was squashed into.
+    """
+    tract_id = branch.tract_id
+    others = [
+        place
+        for prefix in (BRANCHES, TAGS)
+        for ref in list_refs(connection, tract_id=tract_id, prefix=prefix)
+        if prefix + ref.name != ref_name(branch.branch)
+        and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
+    ]
+    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=bytes.fromhex(head))
+    places = [find_place(connection, tract_id, row[0].hex()) for row in squashed]
+    place = find_place(connection, tract_id, head)
+    if place is None:
+        return False
+    reached = _Reached(connection, tract_id, others, since=place.created_at)
+    if place in reached or any(squash in reached for squash in places if squash is not None):
+        return True
+    return place.operation == "merge" and _only_merges_beyond(connection, tract_id, place, others)
+
+
+def _only_merges_beyond(
+    connection: sqlite3.Connection, tract_id: str, head: Place, others: Sequence[Place]
+) -> bool:
+    """Return True if all that *head* reaches and *others* do not are merges."""
+    reached = _Reached(connection, tract_id, others, since=0)
+    waiting, seen = [head.commit_hash], {head.commit_hash}
+    while waiting:
+        key = waiting.pop()
+        place = find_place(connection, tract_id, key.hex())
+        row = sql.WALK.by_hash.one(connection, tract_id=tract_id, hash=key)
+        if place is None or row is None:
+            raise lost(key)
+        if place in reached:
+            continue
+        if row[3] is None:
+            return False
+        new = {each for each in (row[1], row[3]) if each is not None} - seen
+        seen |= new
+        waiting += new
+    return True
+
+
+class _Reached:
+    """The commits that some heads reach, of those since a time.
+
+    Each commit of a segment reaches the ones before. So it takes only those places where segments
+    go on from others, however many commits lie between.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place], *, since: int
+    ) -> None:
+        self._until: dict[int, int] = {}
+        for head in heads:
+            self._add(head.segment, head.created_at)
+        rows = refs.JOINTS.all(connection, tract_id=tract_id, since=since)
+        newest_first = sorted(sound(rows, int, int, int, int), key=itemgetter(3), reverse=True)
+        for segment, time, source_segment, source_time in newest_first:
+            if self._has(segment, time):
+                self._add(source_segment, source_time)
+
+    def __contains__(self, place: Place) -> bool:
+        return self._has(place.segment, place.created_at)
+
+    def _has(self, segment: int, time: int) -> bool:
+        return self._until.get(segment, -1) >= time
+
+    def _add(self, segment: int, time: int) -> None:
+        """Have all of a segment up to a time."""
+        self._until[segment] = max(time, self._until.get(segment, time))
+
+
+def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
+    """Return where the branches of a tract have pointed, oldest first."""
+    found: list[_At] = []
+    names: dict[int, str] = {}
+    ended: dict[str, bytes | None] = {}
+    runs = refs.RUNS.all(connection, tract_id=tract_id)
+    for row in sound(runs, *_RUN, bytes | None, int, str):
+        name = row[0].removeprefix(BRANCHES)
+        names[row[1]] = name
+        found += _start(name, row, ended)
+        ended[name] = row[6]
+        if row[8] == "delete":
+            deleted = Move(name, _hex(row[6]), None, "delete", None, row[7])
+            found.append(_At(row[7], row[1], 2, deleted))
+            del ended[name]
+    for row in sound(refs.OPEN_RUNS.all(connection, tract_id=tract_id), *_RUN):
+        name = row[0].removeprefix(BRANCHES)
+        names[row[1]] = name
+        found += _start(name, row, ended)
+    commits = refs.MOVES.all(connection, tract_id=tract_id)
+    for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
+        if segment in names:
+            move = Move(names[segment], _hex(parent), commit_hash.hex(), operation, message, at)
+            found.append(_At(at, segment, 1, move))
+    return [item.move for item in sorted(found, key=lambda item: item[:3])]
+
+
+def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> list[_At]:
+    segment, start, at, action, note = row[1:6]
+    if action == _CREATED:
+        return []  # it began with its first commit, which is a move of its own
+    return [_At(at, segment, 0, Move(name, _hex(ended.get(name)), _hex(start), action, note, at))]
+
+
+def _hex(key: bytes | None) -> str | None:
+    return None if key is None else key.hex()
+
+
+def tract_ids(connection: sqlite3.Connection) -> list[str]:
+    """Return the ids of all tracts that have commits, sorted; see `RefRepository.tract_ids`."""
+    return sorted(row[0] for row in sql.TRACT_IDS.all(connection))

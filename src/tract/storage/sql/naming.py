@@ -1,0 +1,135 @@
+"""Names of refs, and what they and hashes stand for, on the connection's thread."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import NoReturn
+
+from tract.exceptions import AmbiguousHashError, BranchNotFoundError
+from tract.models.ref_names import check_ref_name
+from tract.storage.repositories import BranchName
+from tract.storage.sql import statements as sql
+
+__all__ = [
+    "BRANCHES",
+    "MAIN",
+    "TAGS",
+    "digest",
+    "is_beginning",
+    "key_of",
+    "missing_branch",
+    "no_branch",
+    "ref_name",
+    "tag_name",
+]
+
+BRANCHES = "refs/heads/"
+TAGS = "refs/tags/"
+MAIN = "main"
+"""The branch that every tract has, with or without a row."""
+
+_SHORT_HASH = re.compile(r"[0-9A-Fa-f]{4,63}")
+_CANDIDATES = 6  # one more than an error lists, which tells that there are others
+
+
+def ref_name(branch: str) -> str:
+    """Return the name of a branch's ref."""
+    return f"{BRANCHES}{branch}"
+
+
+def tag_name(tag: str) -> str:
+    """Return the name of a tag's ref."""
+    return f"{TAGS}{tag}"
+
+
+def digest(commit_hash: object) -> bytes | None:
+    """Return the bytes of a full hash, in letters of either case; None for anything else."""
+    if not issubclass(type(commit_hash), str):
+        return None
+    name = str.__str__(commit_hash)
+    if len(name) != 64:
+        return None
+    try:
+        key = bytes.fromhex(name)
+    except ValueError:
+        return None
+    return key if len(key) == 32 else None  # `fromhex` passes over spaces
+
+
+def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> bytes | None:
+    """Return the bytes of the hash that a hash, a tag, a branch or a short hash stands for.
+
+    They are tried in this order, which is git's. None where it stands for none; `is_beginning` tells
+    whether that is an empty branch. A full hash is taken as it is, whether there is such a commit or
+    not, and costs no statement.
+
+    Raises:
+        AmbiguousHashError: it is a short hash of several commits.
+    """
+    key = digest(named)
+    if key is not None or not issubclass(type(named), str):
+        return key
+    name = str.__str__(named)
+    if not _is_utf8(name):
+        return None
+    for ref in (tag_name(name), ref_name(name)):
+        row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref)
+        if row is not None:
+            found: bytes | None = row[0]
+            return found
+    return _expanded(connection, tract_id, name)
+
+
+def _expanded(connection: sqlite3.Connection, tract_id: str, name: str) -> bytes | None:
+    """Return the only hash of the tract that begins with *name*; None where there is none."""
+    if not _SHORT_HASH.fullmatch(name):
+        return None
+    low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
+    rows = sql.HASHES.all(connection, tract_id=tract_id, low=low, high=high, limit=_CANDIDATES)
+    if len(rows) > 1:
+        raise AmbiguousHashError(name, [row[0].hex() for row in rows])
+    return rows[0][0] if rows else None
+
+
+def is_beginning(connection: sqlite3.Connection, tract_id: str, named: object) -> bool:
+    """Return True if *named* is the moment before the first commit: None, or an empty branch.
+
+    A `main` that has no row yet is empty, too.
+    """
+    if named is None:
+        return True
+    if digest(named) is not None or not issubclass(type(named), str):
+        return False
+    name = str.__str__(named)
+    if not _is_utf8(name) or sql.BRANCH.one(connection, tract_id=tract_id, name=tag_name(name)):
+        return False
+    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(name))
+    return name == MAIN if row is None else row[0] is None
+
+
+def missing_branch(branch: BranchName) -> None:
+    """Raise where a branch that is not there has to be; an empty `main` is there."""
+    if branch.must_exist:
+        no_branch(branch.branch)
+
+
+def no_branch(name: str) -> NoReturn:
+    """Raise for a branch that is not there.
+
+    Names are checked no sooner: those of branches that older releases stored may break the rules.
+
+    Raises:
+        RefNameError: nor can there be one of that name.
+        BranchNotFoundError: there could be.
+    """
+    check_ref_name(name)
+    raise BranchNotFoundError(name)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,236 @@
+"""The SQL of refs, of the runs that branches have had, and of where commits came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    union,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from tract.storage.schema import commits, origins, refs, runs, usage
+from tract.storage.sql.compiled import Statement
+
+_MOVED = (
+    "commit_hash",
+    "segment",
+    "updated_at",
+    "started_at",
+    "start_hash",
+    "action",
+    "note",
+)
+_run = (
+    runs.c.name,
+    runs.c.segment,
+    runs.c.start_hash,
+    runs.c.started_at,
+    runs.c.action,
+    runs.c.note,
+)
+_open_run = (
+    refs.c.name,
+    refs.c.segment,
+    refs.c.start_hash,
+    refs.c.started_at,
+    refs.c.action,
+    refs.c.note,
+)
+
+
+def _named(table: Table) -> tuple[Any, ...]:
+    return (table.c.tract_id == bindparam("tract_id"), table.c.name == bindparam("name"))
+
+
+LAST_SEGMENTS = Statement(
+    lambda: union_all(
+        select(func.max(refs.c.segment)).where(refs.c.tract_id == bindparam("tract_id")),
+        select(func.max(runs.c.segment)).where(runs.c.tract_id == bindparam("tract_id")),
+    )
+)
+"""Every segment that a tract has had is that of a ref or of a run that has ended."""
+
+REF = Statement(
+    lambda: select(*_open_run, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at).where(
+        *_named(refs)
+    )
+)
+REFS = Statement(
+    lambda: (
+        select(refs.c.name, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at)
+        .where(
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= bindparam("low"),
+            refs.c.name < bindparam("high"),
+        )
+        .order_by(refs.c.name)
+    )
+)
+HEADS = Statement(
+    lambda: union(
+        select(refs.c.commit_hash).where(
+            refs.c.tract_id == bindparam("tract_id"), refs.c.commit_hash.is_not(None)
+        ),
+        select(runs.c.end_hash).where(
+            runs.c.tract_id == bindparam("tract_id"), runs.c.end_hash.is_not(None)
+        ),
+    )
+)
+"""All that refs point to, and all that branches pointed to before they were moved: together
+they reach every commit of a tract."""
+PLACES = Statement(
+    lambda: (
+        select(
+            refs.c.segment, commits.c.segment, refs.c.commit_hash, refs.c.start_hash, refs.c.name
+        )
+        .outerjoin(
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
+        )
+        .where(
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= "refs/heads/",
+            refs.c.name < "refs/heads0",
+            commits.c.commit_hash.is_not(None) | refs.c.commit_hash.is_(None),
+        )
+    )
+)
+"""Of branches that are empty or whose heads are there: what `tips.is_in_place` asks for, and their
+names."""
+ADD_REF = Statement(
+    lambda: insert(refs).values({column: bindparam(column) for column in refs.c.keys()})
+)
+MOVE_REF = Statement(
+    lambda: (
+        update(refs)
+        .where(
+            refs.c.tract_id == bindparam("of_tract"),
+            refs.c.name == bindparam("of_name"),
+        )
+        .values({column: bindparam(f"new_{column}") for column in _MOVED})
+    )
+)
+DELETE_REF = Statement(lambda: delete(refs).where(*_named(refs)))
+ADD_RUN = Statement(
+    lambda: insert(runs).values({column: bindparam(column) for column in runs.c.keys()})
+)
+RUNS = Statement(
+    lambda: (
+        select(*_run, runs.c.end_hash, runs.c.ended_at, runs.c.ended_by)
+        .where(runs.c.tract_id == bindparam("tract_id"))
+        .order_by(runs.c.segment)
+    )
+)
+OPEN_RUNS = Statement(
+    lambda: (
+        select(*_open_run)
+        .where(
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= "refs/heads/",
+            refs.c.name < "refs/heads0",
+        )
+        .order_by(refs.c.segment)
+    )
+)
+MOVES = Statement(
+    lambda: (
+        select(
+            commits.c.segment,
+            commits.c.parent_hash,
+            commits.c.commit_hash,
+            commits.c.operation,
+            commits.c.message,
+            commits.c.created_at,
+        )
+        .where(commits.c.tract_id == bindparam("tract_id"))
+        .order_by(commits.c.created_at)
+    )
+)
+ADD_ORIGIN = Statement(
+    lambda: (
+        insert(origins)
+        .values({column: bindparam(column) for column in origins.c.keys()})
+        .on_conflict_do_nothing()
+    )
+)
+
+
+def _origins() -> Select[str, bytes, bytes]:
+    return (
+        select(origins.c.kind, origins.c.source_hash, origins.c.commit_hash)
+        .join(
+            commits,
+            (commits.c.tract_id == origins.c.tract_id)
+            & (commits.c.commit_hash == origins.c.commit_hash),
+        )
+        .where(origins.c.tract_id == bindparam("tract_id"))
+        .order_by(commits.c.created_at + 0, origins.c.source_hash)  # else all commits are read
+    )
+
+
+ORIGINS = Statement(_origins)
+ORIGINS_OF = Statement(lambda: _origins().where(origins.c.commit_hash == bindparam("hash")))
+SQUASHED = Statement(
+    lambda: select(origins.c.commit_hash).where(
+        origins.c.tract_id == bindparam("tract_id"),
+        origins.c.source_hash == bindparam("source"),
+        origins.c.kind == "squash",
+    )
+)
+USAGES = Statement(
+    lambda: (
+        select(
+            usage.c.commit_hash,
+            usage.c.prompt_tokens,
+            usage.c.completion_tokens,
+            usage.c.total_tokens,
+        )
+        .where(usage.c.tract_id == bindparam("tract_id"))
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def _joints() -> CompoundSelect[*tuple[Any, ...]]:
+    source = commits.alias("source")
+    begun = (
+        select(run.c.segment, literal(0), source.c.segment, source.c.created_at)
+        .join(
+            source,
+            (source.c.tract_id == run.c.tract_id) & (source.c.commit_hash == run.c.start_hash),
+        )
+        .where(run.c.tract_id == bindparam("tract_id"))
+        for run in (runs, refs)
+    )
+    merged = (
+        select(commits.c.segment, commits.c.created_at, source.c.segment, source.c.created_at)
+        .join(
+            source,
+            (source.c.tract_id == commits.c.tract_id)
+            & (source.c.commit_hash == commits.c.merge_parent),
+        )
+        .where(
+            commits.c.tract_id == bindparam("tract_id"),
+            commits.c.created_at > bindparam("since"),
+            commits.c.merge_parent.is_not(None),
+        )
+    )
+    return union_all(*begun, merged)
+
+
+JOINTS = Statement(_joints)
+"""Where a segment goes on from a commit of another, by a merge or from its start (at time 0).
+
+Of the latter commit the segment and the time come last. Merges up to *since* are left out.
+"""

@@ -1,0 +1,370 @@
+"""The SQL of every trip, compiled once from the tables in `schema`, when it is first needed.
+
+Parameters are given by name; hashes go in and come out as bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    bindparam,
+    column,
+    delete,
+    func,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
+from tract.storage.sql.compiled import Statement
+
+__all__ = ["Walk", "walk_of"]
+
+_tract = commits.c.tract_id == bindparam("tract_id")
+_record = (
+    commits.c.commit_hash,
+    commits.c.tract_id,
+    commits.c.parent_hash,
+    commits.c.content_hash,
+    commits.c.content_type,
+    commits.c.operation,
+    commits.c.edit_target,
+    commits.c.message,
+    commits.c.token_count,
+    commits.c.metadata_json,
+    commits.c.generation_config_json,
+    commits.c.created_at,
+    commits.c.merge_parent,
+)
+_step = (
+    commits.c.commit_hash,
+    commits.c.parent_hash,
+    commits.c.created_at,
+    commits.c.operation,
+    commits.c.edit_target,
+    commits.c.content_type,
+    blobs.c.data,
+    commits.c.token_count,
+    commits.c.token_source,
+    commits.c.generation_config_json,
+    commits.c.merge_parent,
+)
+_blob = commits.c.content_hash == blobs.c.content_hash
+_through = commits.c.created_at <= bindparam("through")
+_at_hash = (_tract, commits.c.commit_hash == bindparam("hash"))
+
+
+class Walk(NamedTuple):
+    """What a walk reads of each commit; its hash comes first.
+
+    `by_time` reads the commits of a tract up to a time, newest first, `by_hash` a single one.
+    `parent`, `time` and `merged` say which columns those are.
+    """
+
+    by_time: Statement
+    by_hash: Statement
+    parent: int
+    time: int
+    merged: int
+
+
+LINKS = (
+    commits.c.commit_hash,
+    commits.c.parent_hash,
+    commits.c.created_at,
+    commits.c.merge_parent,
+)
+"""What a walk cannot do without."""
+
+
+def walk_of(
+    *columns: ColumnElement[Any],
+    joined: tuple[Table, ColumnElement[bool]] | None = None,
+    by_name: bool = False,
+) -> Walk:
+    """Return the walk that reads some columns, `LINKS` among them, also of a table *joined* so."""
+
+    def rows() -> Select[*tuple[Any, ...]]:
+        return select(*columns) if joined is None else select(*columns).outerjoin(*joined)
+
+    def by_time() -> Select[*tuple[Any, ...]]:
+        newest_first = commits.c.created_at.desc()
+        return rows().where(_tract, _through).order_by(newest_first).limit(bindparam("limit"))
+
+    names = [getattr(column, "name", None) for column in columns]
+    return Walk(
+        Statement(by_time, by_name=by_name),
+        Statement(lambda: rows().where(*_at_hash), by_name=by_name),
+        *map(names.index, ("parent_hash", "created_at", "merge_parent")),
+    )
+
+
+TABLES = tuple(METADATA.tables)
+
+RECORDS = select(*_record)
+"""Not compiled yet: queries add their conditions to it."""
+
+META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
+SET_META = Statement(
+    lambda: (
+        insert(meta)
+        .values(key=bindparam("key"), value=bindparam("value"))
+        .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
+    )
+)
+
+
+def _tract_ids() -> Select[Any]:
+    """Look each tract's successor up in the index, which reads one entry a tract, not every commit."""
+    found = select(func.min(commits.c.tract_id).label("tract_id")).cte("found", recursive=True)
+    following = select(func.min(commits.c.tract_id)).where(commits.c.tract_id > found.c.tract_id)
+    found = found.union_all(
+        select(following.scalar_subquery()).where(found.c.tract_id.is_not(None))
+    )
+    return select(found.c.tract_id).where(found.c.tract_id.is_not(None))
+
+
+def _last_time() -> Select[int]:
+    return select(commits.c.created_at).where(_tract).order_by(commits.c.created_at.desc()).limit(1)
+
+
+_ref = (refs.c.tract_id == bindparam("tract_id"), refs.c.name == bindparam("name"))
+BRANCH = Statement(lambda: select(refs.c.commit_hash).where(*_ref))
+
+
+def _tip() -> Select[bytes, int, int, int, int, int, bytes]:
+    head = commits.alias()
+    last_time = _last_time().scalar_subquery()
+    return (
+        select(
+            refs.c.commit_hash,
+            refs.c.segment,
+            last_time,
+            head.c.created_at,
+            refs.c.updated_at,
+            head.c.segment,
+            refs.c.start_hash,
+        )
+        .outerjoin(
+            head, (head.c.tract_id == refs.c.tract_id) & (head.c.commit_hash == refs.c.commit_hash)
+        )
+        .where(*_ref)
+    )
+
+
+TIP = Statement(_tip)
+HEAD = Statement(
+    lambda: (
+        select(
+            refs.c.commit_hash,
+            commits.c.created_at,
+            refs.c.segment,
+            usage.c.prompt_tokens,
+            usage.c.completion_tokens,
+            usage.c.total_tokens,
+        )
+        .outerjoin(
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
+        )
+        .outerjoin(
+            usage,
+            (usage.c.tract_id == refs.c.tract_id) & (usage.c.commit_hash == refs.c.commit_hash),
+        )
+        .where(*_ref)
+    )
+)
+USAGE = Statement(
+    lambda: select(usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.total_tokens).where(
+        usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
+    )
+)
+HAS_INDEX = Statement(
+    lambda: (
+        select(column("name"))
+        .select_from(table("sqlite_schema"))
+        .where(column("type") == "index", column("name") == bindparam("name"))
+    )
+)
+TRACT_IDS = Statement(_tract_ids)
+LAST_TIME = Statement(_last_time)
+PLACE = Statement(
+    lambda: select(
+        commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash
+    ).where(*_at_hash)
+)
+COMMIT = Statement(lambda: select(*_record).where(*_at_hash))
+HASHES = Statement(
+    lambda: (
+        select(commits.c.commit_hash)
+        .where(_tract, commits.c.commit_hash.between(bindparam("low"), bindparam("high")))
+        .order_by(commits.c.commit_hash)
+        .limit(bindparam("limit"))
+    )
+)
+CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
+
+
+def _newest_in_segment() -> Select[bytes, int]:
+    newest = (
+        select(commits.c.commit_hash, commits.c.created_at, commits.c.segment)
+        .where(_tract, _through)
+        .order_by(commits.c.created_at.desc())
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+    return (
+        select(newest.c.commit_hash, newest.c.created_at)
+        .where(newest.c.segment == bindparam("segment"))
+        .order_by(newest.c.created_at.desc())
+        .limit(1)
+    )
+
+
+NEWEST_IN_SEGMENT = Statement(_newest_in_segment)
+"""The newest commit of a segment among the newest *limit* of a tract up to a time."""
+WALK = walk_of(*LINKS)
+WALK_CHANGES = walk_of(*LINKS, commits.c.operation, commits.c.edit_target)
+WALK_SIZES = walk_of(
+    *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, _blob)
+)
+WALK_CONFIGS = walk_of(*LINKS, commits.c.generation_config_json)
+WALK_RECORDS = walk_of(*_record)
+WALK_STORED = walk_of(
+    *_record,
+    commits.c.token_source,
+    commits.c.segment,
+    blobs.c.data,
+    joined=(blobs, _blob),
+)
+WALK_STEPS = walk_of(*_step, joined=(blobs, _blob))
+MERGED_SINCE = Statement(
+    lambda: (
+        select(commits.c.segment)
+        .where(
+            _tract, commits.c.created_at >= bindparam("since"), commits.c.merge_parent.is_not(None)
+        )
+        .limit(bindparam("limit"))
+    )
+)
+STEPS = Statement(
+    lambda: (
+        select(*_step)
+        .outerjoin(blobs, _blob)
+        .where(_tract, _through, commits.c.created_at > bindparam("after"))
+        .order_by(commits.c.created_at)
+        .limit(bindparam("limit"))
+    )
+)
+COUNT = Statement(
+    lambda: select(func.count()).select_from(
+        select(commits.c.created_at)
+        .where(_tract, _through, commits.c.created_at > bindparam("after"))
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+)
+"""The commits of a tract between two times, as far as *limit* goes."""
+ANNOTATIONS = Statement(
+    lambda: (
+        select(*_record, blobs.c.data, commits.c.segment)
+        .outerjoin(blobs, _blob)
+        .where(
+            _tract,
+            commits.c.edit_target == bindparam("hash"),
+            commits.c.operation == "annotate",
+        )
+        .order_by(commits.c.created_at + 0)  # else SQLite may take the index on times
+    )
+)
+
+ADD_BLOB = Statement(
+    lambda: (
+        insert(blobs)
+        .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
+        .on_conflict_do_nothing()
+    )
+)
+ADD_COMMIT = Statement(
+    lambda: insert(commits).values({column: bindparam(column) for column in commits.c.keys()})
+)
+SET_BRANCH = Statement(
+    lambda: (
+        insert(refs)
+        .values({column: bindparam(column) for column in refs.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "name"],
+            set_={
+                "commit_hash": bindparam("commit_hash"),
+                "updated_at": bindparam("updated_at"),
+            },
+        )
+    )
+)
+ADVANCE_BRANCH = Statement(
+    lambda: (
+        update(refs)
+        .where(refs.c.tract_id == bindparam("of_tract"), refs.c.name == bindparam("of_name"))
+        .values(commit_hash=bindparam("to"), updated_at=bindparam("now"))
+    )
+)
+SET_USAGE = Statement(
+    lambda: (
+        insert(usage)
+        .values({column: bindparam(column) for column in usage.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "commit_hash"],
+            set_={
+                column: bindparam(column)
+                for column in (
+                    "prompt_tokens",
+                    "completion_tokens",
+                    "total_tokens",
+                    "raw_json",
+                    "created_at",
+                )
+            },
+        )
+    )
+)
+
+_stream = (
+    spool.c.tract_id == bindparam("tract_id"),
+    spool.c.stream_id == bindparam("stream_id"),
+)
+ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more in it
+    lambda: (
+        insert(spool)
+        .values({column: bindparam(column) for column in spool.c.keys()})
+        .on_conflict_do_update(
+            index_elements=["tract_id", "stream_id", "number"],
+            set_={column: bindparam(column) for column in ("data", "updated_at")},
+        )
+    )
+)
+TOUCH_SPOOL = Statement(
+    lambda: update(spool).where(*_stream, spool.c.number == 0).values(updated_at=bindparam("now"))
+)
+DROP_SPOOL = Statement(lambda: delete(spool).where(*_stream))
+SPOOL = Statement(
+    lambda: select(spool.c.data, spool.c.owner).where(*_stream).order_by(spool.c.number)
+)
+SPOOLED = Statement(
+    lambda: (
+        select(
+            spool.c.tract_id,
+            spool.c.branch,
+            spool.c.stream_id,
+            spool.c.owner,
+            func.max(spool.c.updated_at),
+        )
+        .group_by(spool.c.tract_id, spool.c.branch, spool.c.stream_id, spool.c.owner)
+        .order_by(func.min(spool.c.updated_at))
+    )
+)

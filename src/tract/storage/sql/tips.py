@@ -1,0 +1,288 @@
+"""Where branches point within a transaction, and how they are moved.
+
+A branch is read once, and again where somebody else has written since. One that only got commits
+is written once, at the end of the transaction. Everything else that happens to a branch ends its
+run and begins another, with a segment of its own: so an earlier commit of a segment is always an
+ancestor of a later one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from tract.exceptions import BranchExistsError, StoreCorruptError
+from tract.models.ref_names import check_ref_name
+from tract.storage.repositories import BranchName, RefRecord
+from tract.storage.sql import ref_statements as refs
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.walk import lost
+from tract.storage.sql.naming import missing_branch, no_branch, ref_name
+from tract.storage.sql.rows import check_types, head_of, key_or_none, sound
+
+__all__ = ["Tip", "Tips", "is_in_place"]
+
+_MOST = 4_096
+"""Branches that are known from one transaction to the next."""
+
+
+@dataclass(slots=True)
+class Tip:
+    """A branch as this transaction sees it, its own writes included.
+
+    An empty branch `exists` without a head. `born` is the time of a first commit that has yet to
+    make the branch's row.
+    """
+
+    head: str | None
+    segment: int
+    exists: bool = True
+    moved: bool = False
+    updated_at: int = 0
+    born: int = 0
+
+
+class Tips:
+    """The branches that a transaction has looked at."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._tips: dict[str, dict[str, Tip]] = {}
+        self._known = 0
+        self._looked_at: dict[tuple[str, str], Tip] = {}
+        self.last_times: dict[str, int] = {}
+        """The newest time of each tract that is known."""
+        self.changed: dict[BranchName, str | None] = {}
+        """Branches that were written, with their new commit; None where it is not a new one."""
+
+    def renew(self) -> bool:
+        """Get ready for another transaction, to be used where nobody else writes before it.
+
+        To be called once the one before is committed. False where too much is known to go on.
+        """
+        self.changed = {}
+        for (tract_id, branch), tip in self._looked_at.items():
+            if not tip.exists:  # its segment must be the highest when it is born
+                self._drop(tract_id, branch)
+        self._looked_at.clear()
+        return max(self._known, len(self.last_times)) <= _MOST
+
+    def of(self, branch: BranchName) -> Tip:
+        """Return where a branch points.
+
+        Raises:
+            BranchNotFoundError: it has to be there and is not.
+        """
+        tip = self._looked_at.get(branch[:2])
+        if tip is None:
+            tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
+            tip = self._put(branch, tip or self._read(branch))
+        if not tip.exists:
+            missing_branch(branch)
+        return tip
+
+    def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
+        """Let a branch point to a new commit on its head."""
+        if not tip.exists:
+            tip.born = created_at
+        tip.exists = True
+        tip.head = commit_hash
+        tip.updated_at = created_at
+        tip.moved = True
+
+    def start(
+        self, branch: BranchName, at: str | None, *, action: str, note: str | None, now: int
+    ) -> None:
+        """Make a branch that points to a commit, or an empty one.
+
+        Raises:
+            BranchExistsError: there is one of that name.
+        """
+        check_ref_name(branch.branch)
+        unborn = self.of(branch._replace(must_exist=False))
+        if unborn.exists:
+            raise BranchExistsError(branch.branch)
+        segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
+        self._add_row(branch, at, segment, action=action, note=note, now=now)
+        self.changed[_plain(branch)] = None
+        self._put(branch, Tip(at, segment))
+
+    def move(
+        self, branch: BranchName, to: str | None, *, action: str, note: str | None, now: int
+    ) -> RefRecord:
+        """Let a branch point elsewhere: what it did before becomes a run that has ended."""
+        self._settle(branch)
+        self.changed[_plain(branch)] = None
+        created_at = self._end_run(branch, action, now)
+        segment = self._next_segment(branch.tract_id)
+        moved = {
+            "commit_hash": key_or_none(to),
+            "segment": segment,
+            "updated_at": now,
+            "started_at": now,
+            "start_hash": key_or_none(to),
+            "action": action,
+            "note": note,
+        }
+        refs.MOVE_REF.run(
+            self._connection,
+            of_tract=branch.tract_id,
+            of_name=ref_name(branch.branch),
+            **{f"new_{column}": value for column, value in moved.items()},
+        )
+        self._put(branch, Tip(to, segment))
+        return RefRecord(branch.branch, to, created_at, now)
+
+    def delete(self, branch: BranchName, *, now: int) -> None:
+        """Take a branch away; its commits stay."""
+        self._settle(branch)
+        self.changed[_plain(branch)] = None
+        self._end_run(branch, "delete", now)
+        name = ref_name(branch.branch)
+        refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
+        del self._looked_at[branch[:2]]
+        self._drop(branch.tract_id, branch.branch)
+
+    def finish(self) -> None:
+        """Write the branches that got commits."""
+        for (tract_id, branch), tip in self._looked_at.items():
+            self._write(BranchName(tract_id, branch), tip)
+
+    def _put(self, branch: BranchName, tip: Tip) -> Tip:
+        of_tract = self._tips.setdefault(branch.tract_id, {})
+        self._known += branch.branch not in of_tract
+        of_tract[branch.branch] = self._looked_at[branch[:2]] = tip
+        return tip
+
+    def _drop(self, tract_id: str, branch: str) -> None:
+        of_tract = self._tips[tract_id]
+        del of_tract[branch]
+        self._known -= 1
+        if not of_tract:
+            del self._tips[tract_id]
+
+    def _settle(self, branch: BranchName) -> None:
+        """Have the row of a branch say what the transaction knows."""
+        tip = self.of(branch)
+        if not tip.exists:
+            no_branch(branch.branch)
+        self._write(branch, tip)
+
+    def _write(self, branch: BranchName, tip: Tip) -> None:
+        if not tip.moved or tip.head is None:
+            return
+        tip.moved = False
+        self.changed[_plain(branch)] = tip.head
+        if not tip.born:
+            sql.ADVANCE_BRANCH.run(
+                self._connection,
+                of_tract=branch.tract_id,
+                of_name=ref_name(branch.branch),
+                to=bytes.fromhex(tip.head),
+                now=tip.updated_at,
+            )
+            return
+        sql.SET_BRANCH.run(
+            self._connection,
+            tract_id=branch.tract_id,
+            name=ref_name(branch.branch),
+            commit_hash=bytes.fromhex(tip.head),
+            segment=tip.segment,
+            created_at=tip.born,
+            updated_at=tip.updated_at,
+            started_at=tip.born,
+            start_hash=None,
+            action="create",
+            note=None,
+        )
+        tip.born = 0
+
+    def _add_row(
+        self,
+        branch: BranchName,
+        at: str | None,
+        segment: int,
+        *,
+        action: str,
+        note: str | None,
+        now: int,
+    ) -> None:
+        refs.ADD_REF.run(
+            self._connection,
+            tract_id=branch.tract_id,
+            name=ref_name(branch.branch),
+            commit_hash=key_or_none(at),
+            segment=segment,
+            created_at=now,
+            updated_at=now,
+            started_at=now,
+            start_hash=key_or_none(at),
+            action=action,
+            note=note,
+        )
+
+    def _end_run(self, branch: BranchName, by: str, now: int) -> int:
+        """Keep how the branch's run went, and return since when there is the branch."""
+        name = ref_name(branch.branch)
+        row = refs.REF.one(self._connection, tract_id=branch.tract_id, name=name)
+        assert row is not None
+        _, segment, start_hash, started_at, action, note = row[:6]
+        ended: dict[str, Any] = {
+            "tract_id": branch.tract_id,
+            "segment": segment,
+            "name": name,
+            "start_hash": start_hash,
+            "started_at": started_at,
+            "action": action,
+            "note": note,
+            "end_hash": row[6],
+            "ended_at": now,
+            "ended_by": by,
+        }
+        refs.ADD_RUN.run(self._connection, **ended)
+        created_at: int = row[7]
+        return created_at
+
+    def _read(self, branch: BranchName) -> Tip:
+        name = ref_name(branch.branch)
+        row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=name)
+        if row is None:
+            return Tip(None, self._next_segment(branch.tract_id), exists=False)
+        head, segment, last_time, head_time, updated_at, of_head, start = row
+        if head is None:
+            list(sound([(segment, updated_at)], int, int))
+        elif head_time is None:
+            raise lost(head)
+        else:
+            check_types(head, (segment, last_time, updated_at, of_head), int, int, int, int)
+        if not is_in_place(segment, of_head, head, start):
+            raise StoreCorruptError(
+                f"the row of the branch {branch.branch!r} does not fit its head: the store was "
+                "damaged. Run `verify()` for all that is, and restore the file from a backup."
+            )
+        last = self.last_times.get(branch.tract_id, 0)  # a move is no commit, but has its time
+        self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)
+        return Tip(head_of(head), segment)
+
+    def _next_segment(self, tract_id: str) -> int:
+        rows = refs.LAST_SEGMENTS.all(self._connection, tract_id=tract_id)
+        stored: list[int] = [row[0] for row in rows if row[0] is not None]
+        taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
+        return 1 + max(*stored, *taken, -1, -1)
+
+
+def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: bytes | None) -> bool:
+    """Return True if a branch's segment can be that of its run.
+
+    It is that of its head, or, until the run has its first commit, a later one. A run whose branch
+    is empty began so.
+    """
+    if head is None or of_head is None:
+        return start is None
+    return segment == of_head or (segment > of_head and start == head)
+
+
+def _plain(branch: BranchName) -> BranchName:
+    """Return a branch as whoever watches it names it."""
+    return branch._replace(must_exist=False) if branch.must_exist else branch

@@ -1,0 +1,1 @@
+"""The repositories over SQLite: its files, connections and options."""

@@ -1,0 +1,397 @@
+"""Opening and closing a SQLite database: connections, their options, the schema's version."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import StaticPool
+
+from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
+from tract.forking import PROCESS
+from tract.models.config import TractConfig
+from tract.storage.repositories import BranchName
+from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.freshness.heads import KnownHeads
+from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
+from tract.storage.sqlite.options import options_of, set_options
+from tract.storage.sqlite.place import DatabaseFile
+from tract.storage.sqlite.preparing import prepare, prepare_first
+from tract.storage.sqlite.targets import Target, parse_target
+from tract.storage.sqlite.thread.groups import Groups, Wakings
+from tract.storage.sqlite.thread.reader import GroupReader
+from tract.storage.sqlite.thread.worker import OwnConnection, Worker
+from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
+
+__all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
+
+
+T = TypeVar("T")
+
+_LOST_AFTER = 1.0  # seconds between looks whether an interrupt has lost anything
+_STUCK = 10.0
+"""Seconds after which an opening in a forked child waits for what was locked at the fork."""
+
+
+def now_microseconds() -> int:
+    """Return the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class Database:
+    """One writer connection and some readers, all open until `aclose()`.
+
+    *read_only* says why nothing can be written, where that is so; the writer then has nothing to do.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        file: DatabaseFile,
+        index: WalIndex,
+        workers: Sequence[Worker],
+        closers: Sequence[Callable[[], Awaitable[None]]],
+        clock: Callable[[], int],
+        read_only: str | None = None,
+    ) -> None:
+        self.path = path
+        self._read_only = read_only
+        self._file = file
+        self._index = file.index
+        self._workers = workers
+        self._closers = closers
+        self.closed: bool = False
+        self.heads: KnownHeads = KnownHeads(index)
+        """Where branches point, as far as that need not be asked for."""
+        wakings = Wakings()
+        transactions = Transactions(file, index, path, clock)
+        self._writer = GroupWriter(workers[0], transactions, self.heads, wakings)
+        self._reader = GroupReader(workers[1:] or workers, index, file, wakings)
+        self._groups: tuple[Groups[Any], ...] = (self._writer.groups, self._reader.groups)
+        self._loop = asyncio.get_running_loop()
+        self._watching: asyncio.TimerHandle | None = None
+
+    def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
+        """Run *job* in a transaction that it may share; see `GroupWriter.write`.
+
+        Raises:
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        self.check_writable()
+        self._watch()
+        return self._writer.write(job, size)
+
+    def check_writable(self) -> None:
+        """See `CommitRepository.check_writable`."""
+        if self._read_only is not None:
+            raise StoreReadOnlyError(self._read_only, self.path)
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        self._writer.on_move(callback)
+
+    def read(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Run *function* by itself; see `GroupReader.read`."""
+        self._watch()
+        return self._reader.read(function)
+
+    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Run a quick *function*, together with others; see `GroupReader.glance`."""
+        self._watch()
+        return self._reader.glance(function)
+
+    def observe(
+        self, function: Callable[[sqlite3.Connection], T]
+    ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
+        """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
+        self._watch()
+        return self._reader.observe(function)
+
+    def check_place(self) -> None:
+        """Raise a `StorageError` if others' commits go to another file; on any thread."""
+        self._file.check_place()
+
+    @property
+    def trips(self) -> int:
+        """Trips made so far to the connections' threads, the measure of what a verb costs."""
+        return sum(worker.trips for worker in self._workers)
+
+    def _watch(self) -> None:
+        """Look in a while whether those who wait still wait for something."""
+        if self._watching is None:
+            flights = [groups.flight for groups in self._groups]
+            self._watching = self._loop.call_later(_LOST_AFTER, self._look, flights)
+
+    def _look(self, flights: Sequence[Any]) -> None:
+        """Go on without *flights* that have not come back though nothing is away.
+
+        An interrupt from the keyboard is raised wherever the event loop is, just before a callback
+        for one, which is lost then. Whoever waits for it would do so for ever, closing included.
+        """
+        self._watching = None
+        passed: set[Worker] = set()
+        for worker in self._workers:
+            worker.collect()
+            worker.send(_nothing, partial(self._passed, worker, passed, flights))
+        if any(worker.waiting for worker in self._workers) or not all(
+            groups.is_quiet for groups in self._groups
+        ):
+            self._watch()
+
+    def _passed(
+        self, worker: Worker, passed: set[Worker], flights: Sequence[Any], *_: object
+    ) -> None:
+        """Note that *worker* has done all that it was given before; then what is left is lost."""
+        passed.add(worker)
+        if len(passed) == len(self._workers):
+            for groups, flight in zip(self._groups, flights, strict=True):
+                groups.recover(flight)
+
+    async def aclose(self) -> None:
+        """Close every connection; no call may be under way.
+
+        The writer goes last, by itself: who is alone in closing the database moves the log into
+        it and leaves one file.
+        """
+        writer, *readers = self._closers
+        results = await asyncio.gather(*(close() for close in readers), return_exceptions=True)
+        results += await asyncio.gather(writer(), return_exceptions=True)
+        self._index.close()
+        if self._watching is not None:
+            self._watching.cancel()
+        for failure in results:
+            if isinstance(failure, BaseException):
+                raise translate(failure, self.path) from failure
+        self.closed = True
+
+    def abandon(self) -> None:
+        """Let go of everything without an event loop to wait on."""
+        self._index.disown()
+        remaining = deque(self._workers)
+
+        def closed() -> None:
+            remaining.pop()
+            if not remaining:
+                self._index.drop()  # no sooner: a transaction under way has locks on its file
+
+        for worker in self._workers:
+            worker.abandon(closed)
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Do nothing over there."""
+
+
+def _connect(target: Target) -> sqlite3.Connection:
+    """Connect; to be called on the connection's thread, for it looks at the file system."""
+    name, is_uri = target.arguments()
+    if not target.is_in_memory:
+        PROCESS.check_file(target.path, target.path)
+    try:
+        if PROCESS.forks:
+            _try_sqlite()
+        connection: sqlite3.Connection = sqlite3.connect(name, uri=is_uri)
+    except sqlite3.Error as error:
+        raise translate(error, target.path) from error
+    return connection
+
+
+def _try_sqlite() -> None:
+    """Take the locks that SQLite has for all files; for ever, if a fork left one of them locked."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT randomblob(10000)")
+
+
+def _connect_or_stand_in(target: Target, failures: list[Exception]) -> sqlite3.Connection:
+    """Connect, or note the failure: aiosqlite waits for a thread's end only after a success."""
+    try:
+        return _connect(target)
+    except Exception as error:
+        failures.append(error)
+        return sqlite3.connect(":memory:")
+
+
+async def open_database(
+    target: str | os.PathLike[str],
+    config: TractConfig,
+    clock: Callable[[], int] = now_microseconds,
+) -> Database:
+    """Open a SQLite file, creating it and its tables if need be, or a new `:memory:` database.
+
+    A file that cannot be written is opened read-only, as one is whose URI asks for that.
+
+    Raises:
+        StorageError: it cannot be opened, is damaged or of a newer schema.
+        StoreReadOnlyError: it has to be written first, and cannot be.
+    """
+    named = parse_target(target)
+    path = named.path
+    opened: list[OwnConnection] = []
+    index = WalIndex()
+
+    async def connect() -> Worker:
+        failures: list[Exception] = []
+        connection = OwnConnection(partial(_connect_or_stand_in, named, failures))
+        opened.append(connection)
+        try:
+            async with asyncio.timeout(_STUCK if PROCESS.forks else None):
+                await connection
+        except TimeoutError:
+            raise ForkedProcessError("another thread was inside SQLite", path) from None
+        if failures:
+            raise failures[0]
+        return Worker(connection, path)
+
+    try:
+        workers = [await connect()]
+        read_only = await workers[0].run(lambda raw: prepare_first(raw, config, named))
+        look = partial(_look, index=index, target=named, read_only=read_only is not None)
+        file = await workers[0].run(look)
+        opened[0].before_closing = file.release
+        for _ in range(0 if named.is_in_memory else config.readers):
+            workers.append(await connect())
+            opened[-1].before_closing = file.is_superseded
+            await workers[-1].run(lambda raw: prepare(raw, config, path))
+    except BaseException:
+        try:
+            await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+        finally:
+            index.close()
+        raise
+    closers = [connection.close for connection in opened]
+    return Database(path, file, index, workers, closers, clock, read_only)
+
+
+async def open_engine(
+    engine: AsyncEngine, config: TractConfig, clock: Callable[[], int] = now_microseconds
+) -> Database:
+    """Use connections of *engine*'s pool, held until closing and given back as they were.
+
+    Raises:
+        StorageError: the engine is not of sqlite+aiosqlite, or its pool has no connection left.
+    """
+    if engine.dialect.name != "sqlite" or engine.dialect.driver != "aiosqlite":
+        raise StorageError(
+            f"An engine of {engine.dialect.name}+{engine.dialect.driver} cannot be used. "
+            "Create it with `create_async_engine('sqlite+aiosqlite:///path')`."
+        )
+    named = Target(engine.url.database or ":memory:", _given(engine.url))
+    path = named.path
+    held: list[_Held] = []
+    index = WalIndex()
+    shared = isinstance(engine.pool, StaticPool) or not SQLiteDialect_aiosqlite._is_url_file_db(
+        engine.url
+    )
+    count = 1 if shared else 1 + config.readers
+    read_only: str | None = None
+    if PROCESS.inherited:  # before a connection whose thread is the parent's is waited for
+        await asyncio.get_running_loop().run_in_executor(None, _check_engine, engine, path)
+    try:
+        for number in range(count):
+            held.append(await _Held.take(engine, path))
+            await held[-1].set_up()
+            if number == 0:
+                read_only = await held[0].worker.run(lambda raw: prepare_first(raw, config, named))
+            else:
+                await held[-1].worker.run(lambda raw: prepare(raw, config, path))
+        look = partial(_look, index=index, target=named, read_only=read_only is not None)
+        file = await held[0].worker.run(look)
+        held[0].file = file
+    except BaseException as error:
+        await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
+        index.close()
+        if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
+            raise StorageError(f"the engine gave no connection: {error}", path) from error
+        raise
+    workers = [item.worker for item in held]
+    closers = [item.give_back for item in held]
+    known = WalIndex()  # their owner may close the connections, and then none must be read
+    return Database(path, file, known, workers, closers, clock, read_only)
+
+
+def _given(url: URL) -> dict[str, str]:
+    """Return the parameters of an engine's URL, which its owner answers for."""
+    return {name: values[-1] for name, values in url.normalized_query.items()}
+
+
+def _look(
+    connection: sqlite3.Connection, *, index: WalIndex, target: Target, read_only: bool
+) -> DatabaseFile:
+    """Return what the first connection has open, with its index attached to *index*.
+
+    One that only reads leaves its index behind and may have no log, so neither is looked at.
+    """
+    if read_only:
+        return DatabaseFile(connection, index, has_log=False)
+    file = DatabaseFile(connection, index, shares_index=not target.has_vfs)
+    if not target.has_vfs and target.parameters.get("cache") != "shared":
+        index.attach(connection)
+    return file
+
+
+def _check_engine(engine: AsyncEngine, path: str) -> None:
+    """Raise a ForkedProcessError if the file of an engine was inherited open."""
+    [file], given = SQLiteDialect_aiosqlite().create_connect_args(engine.url)
+    PROCESS.check_file(unquote(urlsplit(file).path) if given.get("uri") else file, path)
+
+
+class _Held:
+    """A connection on loan from an engine's pool."""
+
+    def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
+        self._connection = connection
+        PROCESS.opened(connection)  # in a child nobody is to clean it up
+        self.worker = worker
+        self._found: dict[str, int] = {}
+        self._factories: tuple[Any, Any] = (None, str)
+        self.file: DatabaseFile | None = None
+        """Where this connection writes, if it is the one that does."""
+
+    @classmethod
+    async def take(cls, engine: AsyncEngine, path: str) -> _Held:
+        connection = await engine.connect()
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        if PROCESS.forks and not driver._thread.is_alive():  # it did not come along
+            raise ForkedProcessError("the engine was connected", path)
+        return cls(connection, Worker(driver, path, borrowed=True))
+
+    async def set_up(self) -> None:
+        """Note how the connection was, for `give_back`."""
+        self._factories = await self.worker.run(lambda raw: _set_factories(raw, (None, str)))
+        self._found = await self.worker.run(options_of)
+
+    async def give_back(self) -> None:
+        PROCESS.closed(self._connection)
+        if self.worker.is_gone:  # there is nothing to leave as it was
+            await self._connection.close()
+        elif not self._connection.closed:
+            try:
+                if self.file is not None:
+                    file = self.file
+                    await self.worker.run(lambda _: file.release())
+                await self.worker.run(lambda raw: set_options(raw, self._found))
+                await self.worker.run(lambda raw: _set_factories(raw, self._factories))
+            finally:
+                await self._connection.close()
+
+
+def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Set what rows and texts are read as, and return what they were read as before."""
+    found = connection.row_factory, connection.text_factory
+    connection.row_factory, connection.text_factory = factories
+    return found

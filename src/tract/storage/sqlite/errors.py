@@ -1,0 +1,104 @@
+"""SQLite's errors, told in the library's own."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from tract.exceptions import (
+    StorageError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreReadOnlyError,
+    TractError,
+)
+from tract.storage.sqlite.targets import immutable_uri, lacks_permission
+
+__all__ = ["translate"]
+
+_FOLDER = "this is a folder. Give the path of a file."
+_PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest byte
+
+
+def translate(error: BaseException, path: str) -> TractError:
+    """Return the error of our tree that tells what *error* means for the database at *path*.
+
+    SQLite's result codes: https://www.sqlite.org/rescode.html
+    """
+    if isinstance(error, TractError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & _PRIMARY_CODE
+    told = str(error)
+    if primary == sqlite3.SQLITE_LOCKED:
+        return StoreBusyError(
+            f"a connection that shares its cache has locked a table ({told}), which SQLite does not "
+            "wait for. Try again, or have the engine's connections share none.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_BUSY:
+        return StoreBusyError(
+            f"another connection held the database for too long ({told}). Try again, "
+            "or raise `TractConfig.busy_timeout`.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFullError(
+            f"there is no room left ({told}). Nothing was written; free some space and try again.",
+            path,
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _is_no_text(error):
+        return StoreCorruptError(
+            f"the file is damaged or is no SQLite database ({told}). Restore it from a backup, "
+            "or open another path.",
+            path,
+        )
+    if code == sqlite3.SQLITE_READONLY_DIRECTORY:
+        return StoreReadOnlyError(_needs_its_folder(told, path), path)
+    if primary == sqlite3.SQLITE_READONLY:
+        return StoreReadOnlyError(
+            f"the database is read-only ({told}). Make the file and its folder writable, "
+            "or open a copy.",
+            path,
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return StorageError(_cannot_open(told, path), path)
+    if _is_folder(path):  # opened for reading alone, it fails at the first read
+        return StorageError(_FOLDER, path)
+    return StorageError(f"the database failed: {told}", path)
+
+
+def _needs_its_folder(told: str, path: str) -> str:
+    return (
+        f"the database is read-only, and so is its folder, where SQLite keeps two files while it is "
+        f"open ({told}). If nobody writes to it meanwhile, open it as {immutable_uri(path)!r}. Else "
+        "make the folder writable, or open a copy."
+    )
+
+
+def _is_no_text(error: BaseException) -> bool:
+    """Tell whether a text, or what SQLite quoted of one in its message, is not in UTF-8."""
+    return isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to")
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # the path itself cannot be looked at
+        return False
+
+
+def _cannot_open(told: str, path: str) -> str:
+    file = Path(path)
+    folder = file.parent
+    try:
+        if _is_folder(path):
+            return _FOLDER
+        if not folder.is_dir():
+            return f"the folder {folder} does not exist. Create it first."
+        if not file.exists() and not lacks_permission(folder):
+            return f"there is no such file ({told}), and `mode=ro` and `mode=rw` make none."
+    except (OSError, ValueError):
+        pass  # the path itself cannot be looked at; SQLite's own words are all there is
+    return f"the file cannot be opened ({told}). Check the permissions of the file and its folder."

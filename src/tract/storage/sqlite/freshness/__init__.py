@@ -1,0 +1,1 @@
+"""What is known without asking the database, and for how long it holds."""

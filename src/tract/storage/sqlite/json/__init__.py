@@ -1,0 +1,1 @@
+"""Queries over generation configs, in SQLite's JSON functions."""

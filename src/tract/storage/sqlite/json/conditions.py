@@ -1,0 +1,303 @@
+"""Conditions on generation configs as SQLite's JSON functions evaluate them.
+
+The functions: https://www.sqlite.org/json1.html. They have changed over the years; what is
+used here gives the same answers from 3.40 to 3.54:
+
+- Numbers are read from JSON on both sides. Releases differ in how they round, so a bound
+  double does not always equal the same number in a config. Beyond 64 bits all of them read integers
+  as doubles, so large ones are compared by their digits, which are had as text.
+- Releases before 3.45 cut strings off at a NUL, and later ones take a key that goes on with one
+  for the shorter key, so NUL is replaced before reading; see `_nul_free`.
+- Escapes in a path's labels were once compared as written, later decoded, and a quote could
+  not stand in a label before 3.48; for keys that JSON escapes, the whole text and the path are
+  first rewritten so that there are no escapes in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    tuple_,
+    type_coerce,
+)
+
+from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
+from tract.storage.schema import commits
+from tract.storage.sql.compiled import Statement
+from tract.storage.sql.statements import LINKS, RECORDS, Walk, walk_of
+from tract.storage.sqlite.json.config_index import narrowed
+from tract.storage.sqlite.json.json_paths import CONFIG, is_escaped, json_path
+
+__all__ = ["matching", "meeting"]
+
+_Rewrites = Sequence[tuple[str, str]]
+_REWRITES: _Rewrites = (
+    ("\\\\", "\\u005c"),
+    ("\\u0001", "\\u0001\\u0002"),
+    ("\\u0000", "\\u0001\\u0001"),
+)
+"""Applied to JSON text in this order; after the first, a backslash always begins an escape."""
+
+_UNESCAPED: _Rewrites = (("\x7f", "\x7f0"), ("\\\\", "\x7f1"), ('\\"', "\x7f2"), ("\\", "\x7f3"))
+"""Applied to JSON text in this order, they leave neither a backslash nor a quote inside a string."""
+_ESCAPED: _Rewrites = tuple((new, old) for old, new in reversed(_UNESCAPED))
+
+_REMEMBERED = 128
+_REMEMBERED_CONDITIONS = 8
+_REMEMBERED_CHARS = 1_000
+"""The longest fields and values, as JSON, of a query that is remembered."""
+
+
+class _Field(NamedTuple):
+    """The expressions for one field, all of them free of NUL.
+
+    `type` is its JSON type, NULL where the field is not there. `value` is for numbers and
+    strings; `nested` for lists and objects, the JSON text after `_REWRITES`; `text` is a number's
+    JSON text, twice in an array, which is how SQLite tells it unread.
+    """
+
+    type: ColumnElement[Any]
+    value: ColumnElement[Any]
+    nested: ColumnElement[Any]
+    text: ColumnElement[Any]
+
+
+def matching(
+    *conditions: ConfigCondition, indexed: Collection[ConfigPath] = frozenset()
+) -> Statement:
+    """Return the query for the commits of a tract that meet all *conditions*, oldest first.
+
+    *indexed* has the fields that have an index. Making its SQL takes longer than running it with
+    an index, so what is asked again is remembered.
+    """
+    make = _remembered if _is_short(conditions) else _statement
+    return make(conditions, frozenset(indexed))
+
+
+def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
+    if len(conditions) > _REMEMBERED_CONDITIONS:
+        return False
+    texts = (
+        *(operand.json for condition in conditions for operand in condition.operands),
+        *(str(part) for condition in conditions for part in condition.path),
+    )
+    return sum(map(len, texts)) <= _REMEMBERED_CHARS
+
+
+def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[ConfigPath]) -> Statement:
+    on_indexed = (narrowed(condition) for condition in conditions if condition.path in indexed)
+    narrow = [expression for expression in on_indexed if expression is not None]
+    order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
+    if narrow:
+        order = order + 0  # else SQLite may take the index on times, to save the sorting
+    with_config = (commits.c.generation_config_json.is_not(None),) if conditions else ()
+    return Statement(
+        lambda: (
+            RECORDS.where(
+                commits.c.tract_id == bindparam("tract_id"),
+                *with_config,
+                *narrow,
+                *map(_holds, conditions),
+            )
+            .order_by(order)
+            .limit(bindparam("limit"))
+        ),
+        by_name=True,
+    )
+
+
+_remembered = lru_cache(_REMEMBERED)(_statement)
+
+
+def meeting(*conditions: ConfigCondition) -> Walk:
+    """Return the walk whose rows end with whether a commit meets all *conditions*."""
+    make = _remembered_walk if _is_short(conditions) else _walk
+    return make(conditions)
+
+
+def _walk(conditions: Sequence[ConfigCondition]) -> Walk:
+    with_config = [commits.c.generation_config_json.is_not(None)] if conditions else []
+    meets = and_(true(), *with_config, *map(_holds, conditions))
+    return walk_of(*LINKS, meets.label("meets"), by_name=True)
+
+
+_remembered_walk = lru_cache(_REMEMBERED)(_walk)
+
+
+def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
+    field = _field(condition.path)
+    operator = condition.operator
+    if operator == "exists":
+        return field.type.is_not(None)
+    if operator in ("=", "in"):
+        return _equals_any(field, condition.operands)
+    if operator in ("!=", "not in"):
+        # json_type alone tells "not there" from null: what is not there meets no condition
+        return and_(not_(_equals_any(field, condition.operands)), field.type.is_not(None))
+    operand = condition.operands[0]
+    if operand.kind is OperandKind.NUMBER:
+        return _ordered(field, operator, operand)
+    return _typed(field, "text", field.value.op(operator)(literal(_nul_free(operand.text))))
+
+
+def _equals_any(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    """Return whether the field equals one of *operands*, whatever their number."""
+    by_kind: dict[OperandKind, list[Operand]] = {}
+    for operand in operands:
+        by_kind.setdefault(operand.kind, []).append(operand)
+    return or_(false(), *(_equals(field, kind, items) for kind, items in by_kind.items()))
+
+
+def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    texts = [operand.json for operand in operands]
+    if kind is OperandKind.LITERAL:  # JSON's literals are also what json_type calls them
+        return _one_of(field.type, *dict.fromkeys(texts))
+    if kind is OperandKind.NUMBER:
+        return _equals_number(field, operands)
+    if kind is OperandKind.TEXT:
+        plain = [json.dumps(_nul_free(operand.text)) for operand in operands]
+        return _typed(field, "text", _is_in(field.value, plain))
+    nested = [json.dumps(_rewritten(text, _REWRITES)) for text in texts]
+    return _typed(field, kind.value, _is_in(field.nested, nested))
+
+
+def _equals_number(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    read: list[str] = []
+    doubles: list[str] = []
+    digits: list[str] = []
+    for operand in operands:
+        large = operand.large
+        if large is None:
+            read.append(operand.json)
+            continue
+        (read if large.fits_64_bits else digits).append(large.digits)
+        if large.is_double:
+            doubles.append(large.floor)
+    twice = [json.dumps(_twice(number)) for number in digits]
+    return or_(
+        false(),
+        *([_number(field, _is_in(field.value, read))] if read else ()),
+        *([_typed(field, "real", _is_in(field.value, doubles))] if doubles else ()),
+        *([_typed(field, "integer", _is_in(field.text, twice))] if twice else ()),
+    )
+
+
+def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bool]:
+    """Return whether the field is a number before or after *operand*, by their exact values."""
+    large = operand.large
+    if large is None or large.fits_64_bits:  # what is read as a double then lies far enough away
+        given = operand.json if large is None else large.digits
+        return _number(field, field.value.op(operator)(_parsed(given)))
+    bound = large.ceiling if operator in ("<", ">=") else large.floor
+    return or_(
+        _typed(field, "real", field.value.op(operator)(_parsed(bound))),
+        _typed(field, "integer", _digits_ordered(field.text, operator, large.digits)),
+    )
+
+
+def _digits_ordered(text: ColumnElement[Any], operator: str, digits: str) -> ColumnElement[bool]:
+    """Compare integers by sign, then by length, then digit by digit; *text* has one twice."""
+    its_text = _twice(digits)
+    size = tuple_(func.length(text), text)
+    its_size = tuple_(literal(len(its_text)), literal(its_text))
+    negative = func.substr(text, 2, 1) == literal("-")
+    if digits.startswith("-"):
+        after, before = or_(not_(negative), size < its_size), and_(negative, size > its_size)
+    else:
+        after, before = and_(not_(negative), size > its_size), or_(negative, size < its_size)
+    return {"<": before, "<=": not_(after), ">": after, ">=": not_(before)}[operator]
+
+
+def _twice(digits: str) -> str:
+    return f"[{digits},{digits}]"
+
+
+def _is_in(value: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether *value* equals one of some JSON *texts*; they are one bound value."""
+    if len(texts) == 1:
+        return value == _parsed(texts[0])
+    items = func.json_each(literal(f"[{','.join(texts)}]")).table_valued("value")
+    return value.in_(select(items.c.value))
+
+
+def _parsed(text: str) -> ColumnElement[Any]:
+    return func.json_extract(literal(text), literal("$"))
+
+
+def _number(field: _Field, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(comparison, _one_of(field.type, "integer", "real"))
+
+
+def _typed(field: _Field, kind: str, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(comparison, field.type == literal(kind))  # the type only of the few that compare
+
+
+def _one_of(kind: ColumnElement[Any], *names: str) -> ColumnElement[bool]:
+    return or_(*(kind == literal(name) for name in names))
+
+
+def _nul_free(text: str) -> str:
+    """Return a text without NUL, in the same order to others as the original.
+
+    It is what SQLite reads from JSON text after `_REWRITES`.
+    """
+    return text.replace("\1", "\1\2").replace("\0", "\1\1")
+
+
+def _rewritten(text: str, rewrites: _Rewrites) -> str:
+    for old, new in rewrites:
+        text = text.replace(old, new)
+    return text
+
+
+def _rewritten_in_sql(text: ColumnElement[Any], rewrites: _Rewrites) -> ColumnElement[Any]:
+    for old, new in rewrites:
+        text = func.replace(text, literal(old), literal(new))
+    return text
+
+
+def _field(path: ConfigPath) -> _Field:
+    escaped = [json.dumps(part, ensure_ascii=False) for part in path if is_escaped(part)]
+    if not escaped:
+        return _field_in(CONFIG, literal(json_path(path)))
+    may_be_there = func.instr(CONFIG, literal(escaped[-1])) > 0  # few configs have such a key
+    unescaped = case((may_be_there, _rewritten_in_sql(CONFIG, _UNESCAPED)), else_=literal("[]"))
+    given = literal(json_path(map(_unescaped, path)))
+    # the field's own JSON, and with it all its escapes: twice in an array, null where it is not there
+    found = _rewritten_in_sql(func.json_extract(unescaped, given, given), _ESCAPED)
+    return _field_in(found, literal("$[0]"))._replace(type=func.json_type(unescaped, given))
+
+
+def _field_in(text: ColumnElement[Any], path: ColumnElement[str]) -> _Field:
+    rewritten = _rewritten_in_sql(text, _REWRITES)
+    # few configs have these characters, and the others are read as they are
+    nul_free = case((func.instr(text, literal("\\u000")) > 0, rewritten), else_=text)
+    return _Field(
+        func.json_type(nul_free, path),
+        func.json_extract(nul_free, path),
+        func.json_extract(rewritten, path),
+        func.json_extract(nul_free, path, path),
+    )
+
+
+def _unescaped(part: str | int) -> str | int:
+    """Return a path's part as it stands in JSON text after `_UNESCAPED`."""
+    if isinstance(part, int):
+        return part
+    return _rewritten(json.dumps(part, ensure_ascii=False)[1:-1], _UNESCAPED)

@@ -1,0 +1,115 @@
+"""Indexes on fields of generation configs, made on demand.
+
+SQLite uses an index on an expression only where a query has the very same expression, its
+JSON path as a literal. So a query on an indexed field gets one more condition, which the
+index answers and which leaves out no match; the exact ones then decide.
+See https://www.sqlite.org/expridx.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, func, literal, literal_column, select
+from sqlalchemy.dialects import sqlite
+
+from tract.exceptions import QueryError
+from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
+from tract.storage.sql import statements as sql
+from tract.storage.sqlite.json.json_paths import CONFIG, is_escaped, json_path
+
+__all__ = ["create_config_index", "has_config_index", "narrowed"]
+
+_LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
+_NOT_STRICT = {"=": "=", ">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
+_MARGIN = 2.0**-40
+
+
+def create_config_index(connection: sqlite3.Connection, path: ConfigPath) -> None:
+    """Create the index of a field unless it is there.
+
+    Raises:
+        QueryError: a key of the path has quotes, backslashes or control characters.
+    """
+    if any(map(is_escaped, path)):
+        raise QueryError(
+            "A field whose keys have quotes, backslashes or control characters cannot be indexed. "
+            "Querying it works without an index."
+        )
+    # DDL binds nothing: the name is a digest, and the path is quoted by SQLAlchemy.
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS {_name(path)} ON commits (tract_id, "
+        f"json_extract(generation_config_json, {_quoted(path)})) "
+        "WHERE generation_config_json IS NOT NULL"
+    )
+
+
+def has_config_index(connection: sqlite3.Connection, path: ConfigPath) -> bool:
+    """Tell whether a field is indexed, by whichever process."""
+    return sql.HAS_INDEX.one(connection, name=_name(path)) is not None
+
+
+def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
+    """Return what an index answers of a condition; None where it has nothing to say."""
+    if not condition.operands or any(map(is_escaped, condition.path)):
+        return None
+    if not all(map(_is_indexed, condition.operands)):
+        return None
+    extracted = _extracted(condition.path)
+    operand = condition.operands[0]
+    if condition.operator == "in" or (condition.operator == "=" and operand.large):
+        readings = [text for operand in condition.operands for text in _readings(operand)]
+        array = literal(f"[{','.join(readings)}]")
+        values: Select[Any] = select(func.json_each(array).table_valued("value").c.value)
+        return extracted.in_(values)
+    operator = _NOT_STRICT.get(condition.operator)
+    if operator is None:
+        return None
+    # Strings are cut off at a NUL by some releases; not to be strict keeps those in.
+    value = func.json_extract(literal(f"[{_bound(operator, operand)}]"), literal("$[0]"))
+    return extracted.op(operator, is_comparison=True)(value)
+
+
+def _readings(operand: Operand) -> list[str]:
+    """Return the JSON texts of what equals an operand, which may be read as other doubles."""
+    large = operand.large
+    return [operand.json] if large is None else [large.digits, large.floor]
+
+
+def _bound(operator: str, operand: Operand) -> str:
+    """Return the JSON text from which on values may be before or after an operand.
+
+    A large integer is read as a double near it, hence with a margin.
+    """
+    if operand.large is None:
+        return operand.json
+    if operator == ">=":
+        floor = float(operand.large.floor)
+        return double_json(floor - abs(floor) * _MARGIN)
+    ceiling = float(operand.large.ceiling)
+    return double_json(ceiling + abs(ceiling) * _MARGIN)
+
+
+def _is_indexed(operand: Operand) -> bool:
+    """Tell whether all that equals or follows an operand is extracted as something like it."""
+    if operand.kind is OperandKind.TEXT:
+        return "\0" not in operand.text
+    return operand.kind is OperandKind.NUMBER or operand.json in ("true", "false")
+
+
+def _name(path: ConfigPath) -> str:
+    digest = hashlib.sha256(json.dumps(path).encode()).hexdigest()
+    return f"ix_commits_config_{digest[:16]}"
+
+
+def _extracted(path: ConfigPath) -> ColumnElement[Any]:
+    return func.json_extract(CONFIG, literal_column(_quoted(path)))
+
+
+def _quoted(path: ConfigPath) -> str:
+    """Return a path as an SQL literal."""
+    assert _LITERAL is not None
+    return str(_LITERAL(json_path(path)))

@@ -1,0 +1,97 @@
+"""Queries by config on the connection's thread: the tract's commits, or those of one branch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
+
+from tract.models.query import ConfigCondition
+from tract.storage.repositories import BranchName, CommitRecord
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.history import record_at
+from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all
+from tract.storage.sql.naming import missing_branch, ref_name
+from tract.storage.sql.rows import record_of
+from tract.storage.sqlite.json.conditions import matching, meeting
+from tract.storage.sqlite.json.config_index import has_config_index
+
+__all__ = ["matches", "matches_on"]
+
+_ALL = 2**62
+_FIRST_LOOK = 256
+_FEW = 30
+"""To walk to a commit, with others between, takes as long as to query so many."""
+
+
+def matches(
+    connection: sqlite3.Connection,
+    tract_id: str,
+    conditions: Sequence[ConfigCondition],
+    limit: int | None,
+) -> list[CommitRecord]:
+    """Return the tract's commits that meet all *conditions*, oldest first."""
+    indexed = {item.path for item in conditions if has_config_index(connection, item.path)}
+    rows = matching(*conditions, indexed=indexed).all(
+        connection, tract_id=tract_id, limit=_ALL if limit is None else limit
+    )
+    return [record_of(row) for row in rows]
+
+
+def matches_on(
+    connection: sqlite3.Connection,
+    branch: BranchName,
+    conditions: Sequence[ConfigCondition],
+    limit: int | None,
+) -> list[CommitRecord]:
+    """Do what `matches` does for the history of a branch.
+
+    Where the branch is most of its tract, a query of the whole tract is quicker, and may have an
+    index. So the branch is walked only while it may be a small part.
+    """
+    tract_id = branch.tract_id
+    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    if row is None:
+        missing_branch(branch)
+    if row is None or row[0] is None or limit == 0:
+        return []
+    head = find_place(connection, tract_id, row[0].hex())
+    if head is None:
+        raise lost(row[0])
+    rows = walk_all(connection, meeting(*conditions), tract_id, [head])
+    walked = _while_few(connection, tract_id, rows)
+    if walked.ended:
+        return [record_at(connection, tract_id, key) for key in walked.met[::-1][:limit]]
+    found = matches(connection, tract_id, conditions, None)
+    since = found[0].created_at if found else _ALL
+    walked.members.update(row[0] for row in takewhile(lambda row: row[2] >= since, rows))
+    return [each for each in found if bytes.fromhex(each.commit_hash) in walked.members][:limit]
+
+
+class _Walked(NamedTuple):
+    """What a walk of a branch has come by, which of that meets the conditions, and if it is all."""
+
+    members: set[bytes]
+    met: list[bytes]
+    ended: bool
+
+
+def _while_few(
+    connection: sqlite3.Connection, tract_id: str, rows: Iterator[tuple[Any, ...]]
+) -> _Walked:
+    """Walk a branch to its end, or until it turns out to be a good part of its tract."""
+    members: set[bytes] = set()
+    met: list[bytes] = []
+    enough = _FIRST_LOOK
+    while True:
+        for row in islice(rows, enough - len(members)):
+            members.add(row[0])
+            if row[-1]:
+                met.append(row[0])
+        if len(members) < enough:
+            return _Walked(members, met, True)
+        most = _FEW * enough
+        if count_of(connection, tract_id, limit=most) < most:
+            return _Walked(members, met, False)
+        enough *= 2

@@ -1,0 +1,1 @@
+"""The thread of a connection, and the groups of reads and writes that go there."""

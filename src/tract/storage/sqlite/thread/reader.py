@@ -1,0 +1,134 @@
+"""Reads of a store: quick ones share a trip as writes do, the others go by themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
+from tract.storage.sqlite.place import DatabaseFile
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.sqlite.thread.worker import Worker
+
+__all__ = ["GroupReader"]
+
+T = TypeVar("T")
+
+
+class Job(Protocol):
+    """Reads, told of the state that the database was in *before*."""
+
+    def __call__(self, connection: sqlite3.Connection, before: Header | None) -> Any: ...
+
+
+_MAX_GROUP = 64  # reads; bounds how long the first waits for the last
+
+
+class GroupReader:
+    """The ways in for reads of a store."""
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        index: WalIndex,
+        file: DatabaseFile,
+        wakings: Wakings | None = None,
+    ) -> None:
+        self._workers = workers
+        self._index = index
+        self._file = file
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *function* on the connection that has least to do; it must not write."""
+        return await self._idlest().run(partial(_read, self._file, function))
+
+    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Do what `read` does for a *function* of a few rows, together with others of its kind.
+
+        What it sees was in the database when this was called, or has been written since.
+        """
+        return self.groups.run(lambda connection, before: function(connection))
+
+    def observe(
+        self, function: Callable[[sqlite3.Connection], T]
+    ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
+        """Do what `glance` does, and return the state that was seen, too, where it is known."""
+        return self.groups.run(partial(_observed, self._index, function))
+
+    def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+        worker = self._idlest()
+        run = partial(_run_group, worker=worker, index=self._index, file=self._file, jobs=jobs)
+        worker.send(run, deliver)
+
+    def _idlest(self) -> Worker:
+        return min(self._workers, key=_load)
+
+
+def _load(worker: Worker) -> int:
+    return worker.waiting
+
+
+def _read(
+    file: DatabaseFile,
+    function: Callable[[sqlite3.Connection], T],
+    connection: sqlite3.Connection,
+) -> T:
+    """Return what *function* gives, if all of it was read from files that are still ours."""
+    result = function(connection)
+    file.check_reading()
+    return result
+
+
+def _observed(
+    index: WalIndex,
+    function: Callable[[sqlite3.Connection], T],
+    connection: sqlite3.Connection,
+    before: Header | None,
+) -> tuple[T, Header | None]:
+    """Return what *function* gives and the state that it saw.
+
+    Nothing was committed between *before*, when its transaction had not begun, and now, or else
+    it may have seen either.
+    """
+    result = function(connection)
+    return result, before if before is not None and index.is_now(before) else None
+
+
+def _run_group(
+    connection: sqlite3.Connection,
+    *,
+    worker: Worker,
+    index: WalIndex,
+    file: DatabaseFile,
+    jobs: Sequence[Job],
+) -> list[Outcome]:
+    """Run *jobs* on one state of the database: looking whether it has changed is done once."""
+    attempt = partial(_attempt, connection=connection, file=file, worker=worker)
+    if connection.in_transaction:  # that of a shared connection's owner
+        return [attempt(job, None) for job in jobs]
+    before = index.header()
+    if len(jobs) == 1:
+        return [attempt(jobs[0], before)]
+    connection.execute("BEGIN")
+    try:
+        return [attempt(job, before) for job in jobs]
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+def _attempt(
+    job: Job,
+    before: Header | None,
+    *,
+    connection: sqlite3.Connection,
+    file: DatabaseFile,
+    worker: Worker,
+) -> Outcome:
+    try:
+        return Outcome(_read(file, partial(job, before=before), connection), None)
+    except Exception as error:
+        return Outcome(None, worker.explained(error))

@@ -1,0 +1,231 @@
+"""One connection and the thread that owns it: the only way to the database.
+
+aiosqlite runs every call on a thread of its own, and each trip there costs more than the
+SQL of a commit. So a whole transaction goes over as one function. aiosqlite has no public
+call for that; this file is the one place that uses its queue (as SQLAlchemy's dialect
+does), which is why its version is bounded in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from tract.exceptions import StorageError
+from tract.forking import PROCESS, keep_for_ever
+from tract.storage.sqlite.errors import translate
+
+__all__ = ["OwnConnection", "Worker"]
+
+T = TypeVar("T")
+
+
+class OwnConnection(aiosqlite.Connection):
+    """A connection that is closed even if nobody waited for it to be made.
+
+    A cancelled `connect` would leave it open: https://github.com/omnilib/aiosqlite/issues/389
+    In a forked child it is left to the parent.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._make, iter_chunk_size=64)
+        self._connect_it = connect
+        self._made: list[sqlite3.Connection] = []
+        self._forks = PROCESS.forks
+        self._lock = PROCESS.new_lock()
+        self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
+        self.before_closing: Callable[[], bool] = bool
+        """Run on the connection's thread before it is closed; True has it never closed."""
+
+    async def close(self) -> None:
+        """Close the connection after what it was given; closing again does nothing."""
+        if self._connection is None:
+            return
+        try:
+            await self._execute(self.close_made)  # type: ignore[no-untyped-call]  # aiosqlite's own
+        finally:
+            self._connection = None
+            stopped = self.stop()
+            if stopped is not None:
+                await stopped
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close the connection after what it was given, and end its thread."""
+        self._tx.put_nowait((None, self.close_made))
+        return super().stop()
+
+    def close_made(self) -> None:
+        """Close what was made; to be called on the connection's thread."""
+        with self._lock:
+            while self._made:
+                made = self._made.pop()
+                if self.before_closing():
+                    keep_for_ever(made)
+                else:
+                    made.close()
+                PROCESS.closed(made)
+
+    def _make(self) -> sqlite3.Connection:
+        with self._lock:
+            made = self._connect_it()
+            PROCESS.opened(made)
+        self._made.append(made)
+        return made
+
+    def __del__(self) -> None:
+        if self._forks == PROCESS.forks:
+            super().__del__()  # type: ignore[no-untyped-call]  # aiosqlite's own
+
+
+class Worker:
+    """Runs functions on a connection's thread, in the order in which they were given."""
+
+    def __init__(
+        self, connection: aiosqlite.Connection, path: str, *, borrowed: bool = False
+    ) -> None:
+        self._connection = connection
+        self._borrowed = borrowed
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self.lock = PROCESS.new_lock()
+        """Held over there, for a fork to wait for what is done."""
+        self.trips: int = 0
+        """Functions sent over so far."""
+        self.waiting: int = 0
+        """Functions sent over that have not come back."""
+        self._landed: deque[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = deque()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection was closed, so that nothing can be sent there."""
+        return self._connection._connection is None or not self._connection._running
+
+    def _closed_by_its_owner(self) -> StorageError:
+        return StorageError(
+            "the engine's connection was closed while the store had it. Close the store and open "
+            "it anew; dispose of an engine after closing its stores.",
+            self._path,
+        )
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *function* returns; SQLite's errors come as ours.
+
+        Cancelling the caller does not stop a function that was sent over.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.send(function, partial(_settle, future))
+        return await future
+
+    def send(
+        self,
+        function: Callable[[sqlite3.Connection], T],
+        deliver: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """Run *function* over there, then *deliver* its result or its error on the event loop.
+
+        *deliver* is called again where an interrupt from the keyboard cut it short.
+        """
+        if self.is_gone:
+            self._landed.append((deliver, None, self._closed_by_its_owner()))
+            self._loop.call_soon(self.collect)
+            return
+        trip = _Trip(self, self._connection._conn, function, deliver)
+        self._connection._tx.put_nowait((None, trip))
+        self.trips += 1
+        self.waiting += 1
+
+    def deliver(
+        self, result: Any, error: BaseException | None, deliver: Callable[[Any, Any], None]
+    ) -> None:
+        """Hand the outcome of a trip to the event loop; called over there."""
+        self._landed.append((deliver, result, error))
+        self._loop.call_soon_threadsafe(self.collect)
+
+    def collect(self) -> None:
+        """Deliver what has come back; what an interrupt cut short is delivered again."""
+        while self._landed:
+            deliver, result, error = self._landed[0]
+            try:
+                deliver(result, error)
+            except Exception:
+                self._landed.popleft()
+                self.waiting = max(0, self.waiting - 1)
+                raise
+            except BaseException:
+                self._loop.call_soon(self.collect)
+                raise
+            self._landed.popleft()
+            self.waiting = max(0, self.waiting - 1)
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return *error* as callers get it, with the path of the database."""
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+            explained = translate(error, self._path)
+            explained.__cause__ = error
+            return explained
+        if isinstance(
+            error, StopIteration
+        ):  # which no future takes: its caller would wait for ever
+            stopped = RuntimeError("a StopIteration was raised on a connection's thread")
+            stopped.__cause__ = error
+            return stopped
+        if isinstance(error, StorageError):
+            error.locate(self._path)
+        return error
+
+    def abandon(self, closed: Callable[[], None]) -> None:
+        """Close the connection once it has done what it was given, without waiting for it.
+
+        *closed* is called then, over there. One that is borrowed is left to its owner, at once.
+        """
+        if self._borrowed:
+            closed()
+            return
+        connection = self._connection
+        assert isinstance(connection, OwnConnection)
+        connection._connection = None  # it has nothing to warn of
+        connection._tx.put_nowait((None, connection.close_made))
+        connection._tx.put_nowait((None, closed))
+        # Called over there `stop` finds no event loop that it would tell, perhaps too late.
+        connection._tx.put_nowait((None, connection.stop))
+
+
+class _Trip:
+    """A function on its way; it forgets everything once it is done.
+
+    aiosqlite's thread keeps the last function that it ran until it gets another.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        connection: sqlite3.Connection,
+        function: Callable[[sqlite3.Connection], Any],
+        deliver: Callable[[Any, Any], None],
+    ) -> None:
+        self._load = (worker, connection, function, deliver)
+
+    def __call__(self) -> None:
+        worker, connection, function, deliver = self._load
+        del self._load
+        try:
+            with worker.lock:
+                outcome: tuple[Any, BaseException | None] = (function(connection), None)
+        except BaseException as error:
+            outcome = (None, worker.explained(error))
+        worker.deliver(*outcome, deliver)
+
+
+def _settle(future: asyncio.Future[T], result: T | None, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)  # type: ignore[arg-type]  # None only where T admits it

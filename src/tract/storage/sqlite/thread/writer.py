@@ -1,0 +1,183 @@
+"""Group commit: writes that arrive while a transaction runs share the next one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from tract.exceptions import StoreBusyError, TractError
+from tract.storage.repositories import BranchName
+from tract.storage.sql.tips import Tips
+from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.freshness.heads import KnownHeads, Written
+from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
+from tract.storage.sqlite.log import WriteAheadLog
+from tract.storage.sqlite.place import DatabaseFile
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.sqlite.thread.worker import Worker
+
+__all__ = ["GroupWriter", "Transactions"]
+
+T = TypeVar("T")
+Job = Callable[[WriteTransaction], Any]
+
+_MAX_GROUP = 512  # commits; bounds how long a transaction of many keeps other processes waiting
+
+
+class GroupWriter:
+    """The one way in for writes of a store."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        transactions: Transactions,
+        heads: KnownHeads,
+        wakings: Wakings | None = None,
+    ) -> None:
+        self._worker = worker
+        self._transactions = transactions
+        self._log = transactions.log
+        self._heads = heads
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+        self._moved: Callable[[Iterable[BranchName]], None] | None = None
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        self._moved = callback
+
+    def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
+        """Run *job*, of *size* commits, in a transaction; give its result once that is committed.
+
+        *job* must check before it writes: a `TractError` that it raises leaves its group intact.
+        It may be run again, in a transaction of its own, if the group's transaction fails. A
+        caller that is cancelled before its group left has written nothing.
+        """
+        return self.groups.run(job, size)
+
+    def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+        done: list[Written] = []
+        run = partial(self._transactions.run, jobs=jobs, done=done)
+        self._worker.send(run, partial(self._back, done, deliver))
+        if self._log.is_long:  # after this group, which does not wait for it
+            self._log.is_long = False  # else groups that come before it is done would ask again
+            self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
+
+    def _back(
+        self,
+        done: Sequence[Written],
+        deliver: Deliver,
+        outcomes: Sequence[Outcome] | None,
+        error: BaseException | None,
+    ) -> None:
+        for written in done:
+            self._heads.written(written)
+        moved = {branch for written in done for branch in written.moved}
+        if moved and self._moved is not None:
+            self._moved(moved)
+        deliver(outcomes, error)
+
+
+class Transactions:
+    """Runs groups of jobs, each group in one transaction; to be used on the connection's thread.
+
+    Where nobody else has written since the transaction before, it goes on with what that knew.
+    """
+
+    def __init__(
+        self, file: DatabaseFile, index: WalIndex, path: str, clock: Callable[[], int]
+    ) -> None:
+        self.log: WriteAheadLog = file.log
+        self._file = file
+        self._index = index
+        self._path = path
+        self._clock = clock
+        self._tips: Tips | None = None
+        self._left: Header | None = None
+        """The state that our last transaction left, to which the tips belong."""
+
+    def run(
+        self, connection: sqlite3.Connection, *, jobs: Sequence[Job], done: list[Written]
+    ) -> list[Outcome]:
+        """Run *jobs* in one transaction; where that fails as a whole, each in its own.
+
+        What was committed is added to *done*.
+        """
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [Outcome(None, translate(error, self._path)) for _ in jobs]
+        before = self._index.header()
+        alone = before is not None and before == self._left
+        tips, self._tips = self._tips if alone else None, None
+        try:
+            tips = tips or Tips(connection)
+            transaction = WriteTransaction(connection, self._clock, tips)
+            outcomes = [_attempt(job, transaction) for job in jobs]
+            transaction.finish()
+            fault = self._file.fault(alone=alone)
+            if fault is not None:
+                _roll_back(connection)
+                self._file.rescue()
+                return [Outcome(None, type(fault)(fault.problem, self._path)) for _ in jobs]
+            connection.execute("COMMIT")
+        except BaseException as error:  # whatever it was, it must not outlive its transaction
+            _roll_back(connection)
+            if len(jobs) == 1:
+                return [Outcome(None, _explained(error, self._path))]
+            return self._run_singly(connection, jobs, done)
+        self._left = self._state_after(before, transaction)
+        moved, reported = transaction.moved, frozenset(transaction.reported)
+        done.append(Written(before, self._left, moved, reported))
+        if self._left is not None and tips.renew():
+            self._tips = tips
+        self.log.look()
+        return outcomes
+
+    def _state_after(self, before: Header | None, transaction: WriteTransaction) -> Header | None:
+        """Return the state that a transaction has left; None where another may have come since."""
+        after = self._index.header()
+        if before is None or after is None:
+            return None
+        if transaction.moved:
+            if after == before:  # it is not the index of this database, whatever the reason
+                self._index.disown()
+                return None
+            return after if is_next(before, after) else None
+        if after == before or not self._file.others_have_written():
+            return after
+        return None
+
+    def _run_singly(
+        self, connection: sqlite3.Connection, jobs: Sequence[Job], done: list[Written]
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            before = outcomes[-1].error if outcomes else None
+            if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
+                outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
+            else:
+                outcomes += self.run(connection, jobs=[job], done=done)
+        return outcomes
+
+
+def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
+    try:
+        return Outcome(job(transaction), None)
+    except TractError as error:
+        return Outcome(None, error)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # some errors have already rolled back
+        connection.execute("ROLLBACK")
+
+
+def _explained(error: BaseException, path: str) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    explained = translate(error, path)
+    explained.__cause__ = error
+    return explained

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from anthropic.types import Usage
+from openai.types import CompletionUsage
+from openai.types.completion_usage import PromptTokensDetails
+from openai.types.responses import ResponseUsage
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+from pydantic import BaseModel
+
+from tract import AsyncTract, ContentValidationError, TokenUsage
+from tract.engine.commit.usage import parse_usage
+
+CHAT = CompletionUsage(
+    prompt_tokens=30,
+    completion_tokens=4,
+    total_tokens=34,
+    prompt_tokens_details=PromptTokensDetails(cached_tokens=10),
+)
+RESPONSES = ResponseUsage(
+    input_tokens=30,
+    output_tokens=4,
+    total_tokens=34,
+    input_tokens_details=InputTokensDetails(cached_tokens=10, cache_write_tokens=0),
+    output_tokens_details=OutputTokensDetails(reasoning_tokens=1),
+)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        TokenUsage(30, 4),
+        TokenUsage(30, 4, 34),
+        {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34},
+        {"prompt_tokens": 30, "completion_tokens": 4},
+        {"input_tokens": 30, "output_tokens": 4},
+        {"input_tokens": 30, "output_tokens": 4, "cache_read_input_tokens": None},
+        CHAT,
+        RESPONSES,
+        CHAT.model_dump(),
+        RESPONSES.model_dump(),
+        Usage(input_tokens=30, output_tokens=4),
+        Usage(
+            input_tokens=10,
+            output_tokens=4,
+            cache_creation_input_tokens=5,
+            cache_read_input_tokens=15,
+        ),
+    ],
+    ids=lambda usage: type(usage).__name__,
+)
+def test_every_shape_gives_the_same_counts(usage: Any) -> None:
+    assert parse_usage(usage)[0] == TokenUsage(30, 4, 34)
+
+
+def test_the_report_is_kept_whole() -> None:
+    counts, raw = parse_usage(CHAT)
+
+    assert json.loads(raw)["prompt_tokens_details"]["cached_tokens"] == 10
+    assert counts.total_tokens == 34
+
+
+def test_a_total_that_was_reported_holds() -> None:
+    """Some models count reasoning that is in neither of the two."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 9}
+
+    assert parse_usage(usage)[0].total_tokens == 9
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.0, "1", True, None, [1], 2**53 + 1, 10**30])
+@pytest.mark.parametrize(
+    "key", ["prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"]
+)
+def test_a_count_that_is_none_is_named(key: str, wrong: Any) -> None:
+    chat = {"prompt_tokens": 1, "completion_tokens": 1}
+    messages = {"input_tokens": 1, "output_tokens": 1}
+
+    with pytest.raises(ContentValidationError) as raised:
+        parse_usage({**(chat if key in chat else messages), key: wrong})
+
+    assert raised.value.path == f"usage.{key}"
+
+
+@pytest.mark.parametrize(
+    ("usage", "path"),
+    [
+        ({"prompt_tokens": 1}, "usage.completion_tokens"),
+        ({"input_tokens": 1}, "usage.output_tokens"),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": -2}, "usage.total_tokens"),
+        (
+            {"input_tokens": 1, "output_tokens": 1, "cache_read_input_tokens": "3"},
+            "usage.cache_read_input_tokens",
+        ),
+        ({}, "usage"),
+        ({"tokens": 3}, "usage"),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "cost": float("nan")}, "usage.cost"),
+        ({"prompt_tokens": 1, "completion_tokens": 1, 3: 1}, "usage"),
+        (None, "usage"),
+        ([1, 2], "usage"),
+        (SimpleNamespace(prompt_tokens=1, completion_tokens=1), "usage"),
+        (TokenUsage(-1), "usage.prompt_tokens"),
+    ],
+)
+def test_another_shape_is_refused_with_its_path(usage: Any, path: str) -> None:
+    with pytest.raises(ContentValidationError) as raised:
+        parse_usage(usage)
+
+    assert raised.value.path == path
+
+
+class Note(BaseModel):
+    text: str
+
+
+async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(db_path: Path) -> None:
+    """The call that raises leaves nothing."""
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        tract.register_content_type("note", Note)
+        await tract.commit(Note(text="a"))
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        with pytest.raises(ContentValidationError, match="not registered"):
+            await tract.record_usage(TokenUsage(1, 1))
+
+        tract.register_content_type("note", Note)
+        assert (await tract.compile()).token_source.startswith("tiktoken:")
+
+
+async def test_usage_is_recorded_however_much_others_commit_meanwhile(db_path: Path) -> None:
+    """It is for the head that the call found."""
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        await tract.user("a")
+        done = asyncio.Event()
+
+        async def write() -> None:
+            while not done.is_set():
+                await tract.user("b")
+
+        writers = [asyncio.create_task(write()) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            context = await tract.record_usage(TokenUsage(7, 1))
+        done.set()
+        await asyncio.gather(*writers)
+
+        assert context.token_source == "api:7+1"
+        assert await tract.compile(at_commit=context.head_hash) == context

@@ -1,0 +1,203 @@
+"""What is spooled of open streams, and when: one save at a time, and nothing lost or twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tract.engine.streams.spool import OpenStream, Spooler, is_open_here
+from tract.exceptions import StoreBusyError, StoreClosedError, TractError
+from tract.storage.repositories import (
+    BranchName,
+    SpooledStream,
+    SpoolPart,
+    SpoolRepository,
+    StreamName,
+)
+
+MAIN = BranchName("agent", "main")
+OPENING: dict[str, Any] = {"role": "assistant"}
+
+
+class Disk(SpoolRepository):
+    """Keeps parts in memory; fails as often as it is told, and is as slow as it is told."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, int], list[Any]] = {}
+        self.touched: list[StreamName] = []
+        self.failures = 0
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self.writing = 0
+        self.most_writing = 0
+
+    async def save(
+        self,
+        owner: Callable[[], str],
+        parts: Sequence[SpoolPart],
+        touched: Sequence[StreamName] = (),
+    ) -> None:
+        self.writing += 1
+        self.most_writing = max(self.most_writing, self.writing)
+        await self.may_write.wait()
+        self.writing -= 1
+        if self.failures:
+            self.failures -= 1
+            raise StoreBusyError("busy")
+        for part in parts:
+            self.parts[part.stream.stream_id, part.number] = list(part.fragments)
+        self.touched += touched
+
+    async def spooled(self) -> list[SpooledStream]:
+        raise NotImplementedError
+
+    async def fragments(self, stream: StreamName) -> list[Any]:
+        raise NotImplementedError
+
+    async def drop(self, stream: StreamName) -> None:
+        raise NotImplementedError
+
+    def text(self) -> str:
+        kept = [fragment for key in sorted(self.parts) for fragment in self.parts[key]]
+        return "".join(fragment[1] for fragment in kept if fragment[0] == "text")
+
+
+def fill(stream: OpenStream, letter: str) -> None:
+    """Write more than is saved at once."""
+    stream.add(("text", letter * 9000), 9000)
+    stream.add(("text", letter * 9000), 9000)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_an_opening_alone_is_not_saved() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("text", ""), 0)
+    await spooler.aclose()
+
+    assert disk.parts == {}
+    assert not stream.may_be_saved
+
+
+async def test_the_first_part_tells_how_the_stream_was_opened() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("text", "a"), 1)
+    await spooler.aclose()
+
+    assert disk.parts == {(stream.name.stream_id, 0): [("opening", OPENING), ("text", "a")]}
+
+
+async def test_a_report_that_json_cannot_hold_is_left_out_and_hinders_no_save() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("usage", {"prompt_tokens": 1, "cost": Decimal("0.5")}), 8)
+    stream.add(("text", "a"), 1)
+    await spooler.aclose()
+
+    [saved] = disk.parts.values()
+    assert saved == [("opening", OPENING), ("usage", {}), ("text", "a")]
+
+
+async def test_while_one_save_is_slow_there_is_no_other_and_writing_goes_on() -> None:
+    disk = Disk()
+    disk.may_write.clear()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    for letter in "abcd":
+        fill(stream, letter)
+        await settle()
+    disk.may_write.set()
+    await settle()
+
+    assert disk.most_writing == 1
+    assert disk.text() == "".join(letter * 18_000 for letter in "abcd")
+    stream.end(TractError("over"))
+
+
+async def test_what_could_not_be_saved_is_saved_later_in_order() -> None:
+    disk = Disk()
+    disk.failures = 2
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    for letter in "abc":
+        fill(stream, letter)
+        await settle()
+
+    assert disk.failures == 0
+    assert disk.text() == "".join(letter * 18_000 for letter in "abc")
+    stream.end(TractError("over"))
+
+
+async def test_a_sign_is_due_every_twenty_seconds_without_a_save() -> None:
+    spooler = Spooler(Disk(), "path")
+    stream = spooler.open(MAIN, OPENING)
+    assert not stream.signs(100.0, anyway=False)  # nothing is saved that could look left
+
+    fill(stream, "a")
+    await settle()
+    saved_at = asyncio.get_running_loop().time()
+
+    assert not stream.signs(saved_at + 19, anyway=False)
+    assert stream.signs(saved_at + 21, anyway=False)
+    assert not stream.signs(saved_at + 22, anyway=False)
+    stream.end(TractError("over"))
+
+
+async def test_a_stream_is_open_here_until_it_is_let_go() -> None:
+    spooler = Spooler(Disk(), "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("text", "a"), 1)
+    stream_id = stream.name.stream_id
+    assert is_open_here(stream_id)
+
+    stream.end(TractError("over"))
+    assert is_open_here(stream_id)  # its final commit is under way
+    stream.let_go()
+    assert not is_open_here(stream_id)
+
+
+async def test_a_stream_that_has_ended_refuses_more_and_keeps_what_it_had() -> None:
+    stream = Spooler(Disk(), "path").open(MAIN, OPENING)
+    stream.add(("text", "a"), 1)
+    stream.end(TractError("over"))
+    with pytest.raises(TractError, match="over"):
+        stream.add(("text", "b"), 1)
+
+    assert stream.fold().text == "a"
+
+
+async def test_closing_saves_and_ends_every_stream() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    streams = [spooler.open(MAIN, OPENING) for _ in range(3)]
+    for stream in streams:
+        stream.add(("text", "a"), 1)
+    await spooler.aclose()
+    await spooler.aclose()
+
+    assert disk.text() == "aaa"
+    for stream in streams:
+        with pytest.raises(StoreClosedError):
+            stream.add(("text", "b"), 1)
+
+
+async def test_no_timer_is_left_when_no_stream_is() -> None:
+    spooler = Spooler(Disk(), "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("text", "a"), 1)
+    assert spooler._timer is not None
+
+    stream.end(TractError("over"))
+    assert spooler._timer is None

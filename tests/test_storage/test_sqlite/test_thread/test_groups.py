@@ -1,0 +1,363 @@
+"""Groups of reads, and how callers of a group are woken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.drafts import MAIN, draft, ticking
+from tract import StorageError, TractConfig
+from tract.storage.repositories import BranchName
+from tract.storage.sqlite.database import Database, open_database
+from tract.storage.sqlite.repositories import SqliteCommitRepository, SqliteRefRepository
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+
+
+async def opened(path: Path) -> Database:
+    return await open_database(str(path), TractConfig(readers=2), ticking())
+
+
+async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None:
+    database = await opened(db_path)
+    commits = SqliteCommitRepository(database)
+    [commit] = await commits.write(MAIN, [draft()])
+    before = database.trips
+    reads = (commits.get(MAIN.tract_id, commit.commit_hash) for _ in range(65))
+
+    assert await asyncio.gather(*reads) == [commit] * 65
+    assert database.trips - before == 2  # the first leaves at once, having been alone before
+    await database.aclose()
+
+
+async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: Path) -> None:
+    """Whatever group it went with."""
+    database = await opened(db_path)
+    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+
+    async def check(number: int) -> None:
+        branch = MAIN._replace(branch=f"b{number % 7}")
+        for turn in range(10):
+            [commit] = await commits.write(branch, [draft(f"{number} {turn}")])
+            head = await refs.head(branch)
+            log = await commits.log(branch, limit=None)
+
+            assert await commits.get(branch.tract_id, commit.commit_hash) == commit
+            assert head is not None
+            assert commit.commit_hash in [item.commit_hash for item in log]
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(check(number) for number in range(30)))
+    await database.aclose()
+
+
+async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: Path) -> None:
+    database = await opened(db_path)
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT * FROM no_such_table")
+
+    def count(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+
+    reads = [database.glance(broken if number % 5 == 0 else count) for number in range(20)]
+    results = await asyncio.gather(*reads, return_exceptions=True)
+
+    assert results[1::5] == [0] * 4
+    for failed in results[::5]:
+        assert isinstance(failed, StorageError)
+        assert failed.path == str(db_path)
+    for worker in database._workers:
+        assert not await worker.run(lambda connection: connection.in_transaction)
+    await database.aclose()
+
+
+async def test_a_cancelled_read_takes_no_other_along(db_path: Path) -> None:
+    database = await opened(db_path)
+    commits = SqliteCommitRepository(database)
+    [commit] = await commits.write(MAIN, [draft()])
+    tasks = [asyncio.create_task(commits.get(MAIN.tract_id, commit.commit_hash)) for _ in range(40)]
+    await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [
+        number % 3 == 0 for number in range(40)
+    ]
+    assert {result for number, result in enumerate(results) if number % 3} == {commit}
+    await database.aclose()
+
+
+class Post:
+    """Takes groups away and gives them back when told."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[list[int], Deliver]] = []
+
+    def send(self, jobs: object, deliver: Deliver) -> None:
+        assert isinstance(jobs, list)
+        self.groups.append((jobs, deliver))
+
+    def give_back(self, number: int) -> None:
+        jobs, deliver = self.groups[number]
+        deliver([Outcome(job * 10, None) for job in jobs], None)
+
+
+async def away_together(
+    post: Post, groups: Groups[int], calls: Iterable[Coroutine[Any, Any, Any]]
+) -> list[asyncio.Task[Any]]:
+    """Have *calls* share a group, the second; it is away when this returns."""
+    first = asyncio.create_task(groups.run(0))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    post.give_back(0)
+    assert await first == 0
+    await asyncio.sleep(0)
+    return tasks
+
+
+@pytest.mark.parametrize("callers", [1, 3, 4, 64, 100])
+async def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
+    """So that everything else in the process gets its turn between them."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    woken: list[int] = []
+
+    async def call(number: int) -> None:
+        woken.append(await groups.run(number))
+
+    calls = [call(number) for number in range(callers)]
+    tasks = await away_together(post, groups, calls)
+    post.give_back(1)
+    turns: list[int] = []
+    while len(woken) < callers:
+        before = len(woken)
+        await asyncio.sleep(0)
+        turns.append(len(woken) - before)
+
+    assert woken == [number * 10 for number in range(callers)]
+    assert max(turns) <= 3
+    assert turns.count(0) <= 1
+    await asyncio.gather(*tasks)
+
+
+async def test_the_next_group_leaves_once_all_callers_of_the_last_are_woken() -> None:
+    """They are about to put in their next jobs, which then go together."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+
+    async def call() -> None:
+        for turn in range(3):
+            await groups.run(turn)
+
+    tasks = [asyncio.create_task(call()) for _ in range(30)]
+    await asyncio.sleep(0)
+    sizes: list[int] = []
+    while len(post.groups) > len(sizes):
+        sizes.append(len(post.groups[-1][0]))
+        post.give_back(len(post.groups) - 1)
+        for _ in range(12):
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+
+    assert sum(sizes) == 90
+    assert len(sizes) <= 5
+
+
+def busy(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+async def other_leaves_in_turn(woken: int, work: float = 0.0) -> int:
+    """Return the turn in which one group leaves while *woken* callers of another are woken.
+
+    Each of these has *work*, in seconds, to do.
+    """
+    post, other, wakings = Post(), Post(), Wakings()
+    groups: Groups[int] = Groups(post.send, 512, wakings)
+    others: Groups[int] = Groups(other.send, 512, wakings)
+
+    async def call(number: int) -> None:
+        await groups.run(number)
+        busy(work)
+
+    calls = [call(number) for number in range(woken)]
+    tasks = await away_together(post, groups, calls)
+    post.give_back(1)
+    last = asyncio.create_task(others.run(7))
+    turn = 0
+    while not other.groups:
+        await asyncio.sleep(0)
+        turn += 1
+    assert other.groups[0][0] == [7]
+    other.give_back(0)
+    await asyncio.gather(last, *tasks)
+    return turn
+
+
+async def test_a_group_stays_while_callers_of_another_are_woken() -> None:
+    """They may come along, and its thread would take the interpreter's lock from them."""
+    assert await other_leaves_in_turn(woken=3) == 1
+    assert 10 <= await other_leaves_in_turn(woken=30) <= 12
+
+
+async def test_a_group_does_not_stay_for_long() -> None:
+    assert await other_leaves_in_turn(woken=100, work=0.003) < 10
+
+
+async def test_reads_of_a_store_stay_while_its_writers_are_woken(db_path: Path) -> None:
+    """Written first, a read finds all of them; a group of eight would leave it behind."""
+    database = await opened(db_path)
+    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+    branches = [MAIN._replace(branch=f"b{number}") for number in range(60)]
+
+    async def turn(branch: BranchName) -> None:
+        for number in range(4):
+            await commits.write(branch, [draft(f"{branch.branch} {number}")])
+            await refs.head(branch)
+
+    before = database.trips
+    await asyncio.gather(*map(turn, branches))
+
+    assert database.trips - before <= 2 * (4 + 4)  # all together in each, some of them alone
+    await database.aclose()
+
+
+async def test_more_are_woken_where_others_keep_the_loop_for_long() -> None:
+    """Else who shares a loop with much other work would wait for it a third as often."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    calls = [groups.run(number) for number in range(60)]
+    tasks = await away_together(post, groups, calls)
+    post.give_back(1)
+    turns = 0
+    while not all(task.done() for task in tasks):
+        busy(0.005)
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert turns <= 2 + 60 // 8 + 1
+
+
+class Carrier:
+    """Takes groups of one kind away and brings them back some turns of the loop later."""
+
+    def __init__(self, rng: random.Random, room: int, wakings: Wakings) -> None:
+        self.groups: Groups[tuple[int, bool]] = Groups(self._send, room, wakings)
+        self.carried: list[int] = []
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._away = False
+
+    def _send(self, jobs: Sequence[tuple[int, bool]], deliver: Deliver) -> None:
+        assert not self._away
+        self._away = True
+        self.carried += [number for number, _ in jobs]
+        self._later(self._rng.randrange(12), partial(self._back, jobs, deliver))
+
+    def _later(self, turns: int, callback: Callable[[], None]) -> None:
+        self._loop.call_soon(callback if turns == 0 else partial(self._later, turns - 1, callback))
+
+    def _back(self, jobs: Sequence[tuple[int, bool]], deliver: Deliver) -> None:
+        self._away = False
+        if self._rng.random() < 0.1:
+            deliver(None, StorageError("all"))
+        else:
+            failed = StorageError("one")
+            deliver([Outcome(n, None) if ok else Outcome(None, failed) for n, ok in jobs], None)
+
+
+async def play(rng: random.Random) -> None:
+    """Have callers of two kinds of groups come and go, and see that each gets what is theirs."""
+    wakings = Wakings()
+    carriers = [Carrier(rng, rng.choice([1, 3, 64]), wakings) for _ in range(2)]
+    numbers = iter(range(10_000))
+
+    async def call() -> None:
+        for _ in range(rng.randrange(1, 5)):
+            number, ok = next(numbers), rng.random() < 0.9
+            run = rng.choice(carriers).groups.run((number, ok), rng.choice([1, 1, 5]))
+            outcome: list[object] = await asyncio.gather(run, return_exceptions=True)
+            got = outcome[0]
+            if isinstance(got, StorageError):
+                assert got.problem == "all" or not ok
+            else:
+                assert (got, ok) == (number, True)
+
+    tasks = [asyncio.create_task(call()) for _ in range(rng.choice([1, 3, 4, 30, 100]))]
+    while not all(task.done() for task in tasks):
+        if rng.random() < 0.2:
+            rng.choice(tasks).cancel()
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    for result in results:
+        assert result is None or isinstance(result, asyncio.CancelledError)
+    carried = [number for carrier in carriers for number in carrier.carried]
+    assert len(carried) == len(set(carried))
+    for carrier in carriers:  # whoever comes next is served
+        async with asyncio.timeout(5):
+            with suppress(StorageError):
+                assert await carrier.groups.run((-1, True)) == -1
+
+
+@given(st.randoms(use_true_random=True))
+@settings(max_examples=60)
+def test_whatever_comes_between_each_caller_gets_their_own(rng: random.Random) -> None:
+    asyncio.run(play(rng))
+
+
+async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> None:
+    """As an interrupt from the keyboard may, at any moment."""
+    post, other, wakings = Post(), Post(), Wakings()
+    groups: Groups[int] = Groups(post.send, 512, wakings)
+    others: Groups[int] = Groups(other.send, 512, wakings)
+    struck: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: struck.append(context["exception"]))
+    calls = [groups.run(number) for number in range(10)]
+    tasks = await away_together(post, groups, calls)
+    jobs, deliver = post.groups[1]
+    outcomes = [Outcome(job, None) for job in jobs]
+    outcomes[4] = Outcome(None, cast(Any, "no exception"))  # no future takes it
+    deliver(outcomes, None)
+    done, waiting = await asyncio.wait(tasks, timeout=0.1)
+    for task in waiting:
+        task.cancel()
+    one, two = asyncio.create_task(groups.run(5)), asyncio.create_task(others.run(6))
+    await asyncio.sleep(0.01)
+    post.give_back(2)
+    other.give_back(0)
+
+    assert [await one, await two] == [50, 60]
+    assert len(done) >= 8
+    assert [type(error) for error in struck] == [TypeError]
+
+
+async def test_an_error_of_the_whole_group_reaches_every_caller() -> None:
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    tasks = [asyncio.create_task(groups.run(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    failure = StorageError("gone")
+    while post.groups:
+        _, deliver = post.groups.pop()
+        deliver(None, failure)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [failure] * 20
