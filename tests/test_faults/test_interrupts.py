@@ -66,3 +66,34 @@ def test_a_process_that_is_interrupted_twice_ends(pause: float, tmp_path: Path) 
             _, told = process.communicate(timeout=60)
 
         assert process.returncode != 3, told
+
+
+_LEFT_IN_THE_MIDDLE = """
+import asyncio, sys
+from support.opening import COUNTER
+from tract import AsyncTract
+async def main():
+    async with AsyncTract.open(sys.argv[1], tract_id="t", tokenizer=COUNTER) as tract:
+        await tract.user("a long text " * 10_000)
+        asyncio.get_running_loop().call_soon(interrupt)
+        await asyncio.sleep(60)
+def interrupt():
+    raise KeyboardInterrupt
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(main())
+except KeyboardInterrupt:
+    loop.close()
+"""
+
+
+def test_a_loop_that_is_left_in_the_middle_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    """What ends a thread by a callback of the loop would not be called any more."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LEFT_IN_THE_MIDDLE, str(tmp_path / "context.db")],
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        env=environment(),
+    )
+
+    assert done.returncode == 0

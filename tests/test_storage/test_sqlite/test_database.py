@@ -120,6 +120,19 @@ async def test_reads_go_to_the_reader_that_has_least_to_do(db_path: Path) -> Non
     await database.aclose()
 
 
+async def test_a_store_that_is_idle_makes_no_trips(db_path: Path) -> None:
+    """It looks after those who wait, and nobody does."""
+    database = await open_database(str(db_path), TractConfig())
+    await database.write(lambda _: None)
+    await database.read(lambda _: None)
+    await asyncio.sleep(2.2)
+    before = database.trips
+    await asyncio.sleep(2.2)
+
+    assert database.trips == before
+    await database.aclose()
+
+
 # What cannot
 
 

@@ -143,14 +143,16 @@ class Database:
         for one, which is lost then. Whoever waits for it would do so for ever, closing included.
         """
         self._watching = None
-        passed: set[Worker] = set()
         for worker in self._workers:
             worker.collect()
-            worker.send(_nothing, partial(self._passed, worker, passed, flights))
-        if any(worker.waiting for worker in self._workers) or not all(
-            groups.is_quiet for groups in self._groups
+        if all(groups.is_quiet for groups in self._groups) and not any(
+            worker.waiting for worker in self._workers
         ):
-            self._watch()
+            return
+        passed: set[Worker] = set()
+        for worker in self._workers:
+            worker.send(_nothing, partial(self._passed, worker, passed, flights))
+        self._watch()
 
     def _passed(
         self, worker: Worker, passed: set[Worker], flights: Sequence[Any], *_: object
