@@ -184,7 +184,7 @@ class TestMergeBases:
     def test_the_order_is_the_same_in_every_process(self) -> None:
         """Hashes of strings differ from one to the next; the order of sets with them."""
         script = (
-            "from tract.graph import merge_bases\n"
+            "from tract.history.graph import merge_bases\n"
             "names = [f'h{n}' for n in range(20)]\n"
             "parents = {n: (None, None) for n in names}\n"
             "for side, order in (('l', names), ('r', names[::-1])):\n"
