@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from tract.exceptions import ForkedProcessError
 
@@ -46,6 +46,7 @@ class _Process:
         self.inherited: frozenset[Inode] = frozenset()
         """Databases that SQLite takes for locked here, and that nobody has locked."""
         self._connections: dict[int, object] = {}
+        self._lent: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._pid = os.getpid()
         self._renew()
 
@@ -69,9 +70,14 @@ class _Process:
         """Note a connection that a child must not close."""
         self._connections[id(connection)] = connection
 
+    def lent(self, connection: object) -> None:
+        """Note a connection of somebody else's, which goes back to its owner if it is dropped."""
+        self._lent[id(connection)] = connection
+
     def closed(self, connection: object) -> None:
         """Forget a connection."""
         self._connections.pop(id(connection), None)
+        self._lent.pop(id(connection), None)
 
     def check(self, forks: int, path: str) -> None:
         """Raise a ForkedProcessError if a store of *forks* was opened before a fork."""
@@ -109,9 +115,10 @@ class _Process:
         self.forks += 1
         self._pid = os.getpid()
         self._renew()
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._lent.values()):
             keep_for_ever(connection)
         self._connections = {}
+        self._lent = WeakValueDictionary()
         self.inherited |= open_files(databases=True)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +35,11 @@ async def engine_of(path: Path, **options: Any) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **options)
     yield engine
     await engine.dispose()
+
+
+def drop(held: list[Any]) -> None:
+    held.clear()
+    gc.collect()
 
 
 async def answer(engine: AsyncEngine, query: str) -> Any:
@@ -85,6 +91,21 @@ async def test_connections_go_back_to_the_pool_as_they_were(db_path: Path) -> No
 
         assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
         assert await options() == before
+
+
+@pytest.mark.filterwarnings("ignore:The garbage collector is trying")  # SQLAlchemy's own
+async def test_a_store_dropped_open_leaves_its_connections_to_the_pool(db_path: Path) -> None:
+    before = threads_of_connections()
+    async with engine_of(db_path, pool_size=3, max_overflow=0, pool_timeout=1) as engine:
+        for _ in range(3):
+            held = [await TractStore.from_engine(engine, tokenizer=COUNTER)]
+            await held[0].tract("agent").user("hello")
+            with pytest.warns(ResourceWarning, match="dropped without being closed"):
+                drop(held)
+            gc.collect()  # the warning, too, which has the store
+
+            assert not await threads_left(before)
+            assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of queue pools
 
 
 async def test_a_pool_that_is_too_small_is_told_and_gets_its_connections_back(

@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
+from weakref import ref
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -134,7 +135,7 @@ class Database:
         """Look in a while whether those who wait still wait for something."""
         if self._watching is None:
             flights = [groups.flight for groups in self._groups]
-            self._watching = self._loop.call_later(_LOST_AFTER, self._look, flights)
+            self._watching = self._loop.call_later(_LOST_AFTER, _look_at, ref(self), flights)
 
     def _look(self, flights: Sequence[Any]) -> None:
         """Go on without *flights* that have not come back though nothing is away.
@@ -192,6 +193,13 @@ class Database:
 
         for worker in self._workers:
             worker.abandon(closed)
+
+
+def _look_at(database: ref[Database], flights: Sequence[Any]) -> None:
+    """Have a database look; that must not keep one alive which was dropped."""
+    found = database()
+    if found is not None:
+        found._look(flights)
 
 
 def _nothing(connection: sqlite3.Connection) -> None:
@@ -356,7 +364,7 @@ class _Held:
 
     def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
         self._connection = connection
-        PROCESS.opened(connection)  # in a child nobody is to clean it up
+        PROCESS.lent(connection)  # in a child nobody is to clean it up
         self.worker = worker
         self._found: dict[str, int] = {}
         self._factories: tuple[Any, Any] = (None, str)
