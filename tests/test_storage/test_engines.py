@@ -193,6 +193,30 @@ async def test_an_engine_disposed_of_under_a_store_is_told_to_everybody_and_hang
     await engine.dispose()
 
 
+async def test_nobody_is_told_that_nothing_was_written_while_it_is_still_being_written(
+    db_path: Path,
+) -> None:
+    """The engine's owner gives up disposing of it while a commit waits for another process."""
+    async with engine_of(db_path, poolclass=StaticPool) as engine:
+        store = await TractStore.from_engine(engine, tokenizer=COUNTER)
+        with closing(sqlite3.connect(db_path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            committing = asyncio.create_task(store.tract("agent").user("hello"))
+            await asyncio.sleep(0.1)
+            disposing = asyncio.create_task(engine.dispose())
+            await asyncio.sleep(0.1)
+            disposing.cancel()
+            await asyncio.wait([committing], timeout=2.5)
+            other.execute("COMMIT")
+            async with asyncio.timeout(5):
+                info = await committing
+                await asyncio.wait([disposing])
+                await store.aclose()
+
+            [[made]] = other.execute("SELECT commit_hash FROM commits").fetchall()
+            assert made.hex() == info.commit_hash
+
+
 async def test_reads_share_a_trip_also_while_the_engines_owner_has_a_transaction() -> None:
     """In memory there is one connection, and what its owner has begun is not ours to end."""
     engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)

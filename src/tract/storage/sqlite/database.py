@@ -152,7 +152,8 @@ class Database:
             return
         passed: set[Worker] = set()
         for worker in self._workers:
-            worker.send(_nothing, partial(self._passed, worker, passed, flights))
+            if not worker.is_at_work:
+                worker.send(_nothing, partial(self._passed, worker, passed, flights))
         self._watch()
 
     def _passed(

@@ -106,6 +106,14 @@ class Worker:
         """Whether the connection was closed, so that nothing can be sent there."""
         return self._connection._connection is None or not self._connection._running
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it may still be doing what it was given before its connection was closed.
+
+        Nothing can be sent there then that would tell when it has.
+        """
+        return self.is_gone and self.waiting > 0 and self._connection._thread.is_alive()
+
     def _closed_by_its_owner(self) -> StorageError:
         return StorageError(
             "the engine's connection was closed while the store had it. Close the store and open "
@@ -132,6 +140,7 @@ class Worker:
         *deliver* is called again where an interrupt from the keyboard cut it short.
         """
         if self.is_gone:
+            self.waiting += 1
             self._landed.append((deliver, None, self._closed_by_its_owner()))
             self._loop.call_soon(self.collect)
             return
