@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -206,9 +207,15 @@ class Groups(Generic[Job]):
         end = start + (_AT_MOST if long_turns else _AT_ONCE)
         if end < len(waiting):
             self._loop.call_soon(self._begin)  # right before the callers
+        woken = range(start, min(end, len(waiting)))
         try:
-            for index in range(start, min(end, len(waiting))):
+            for index in woken:
                 _settle(waiting[index], outcomes[index])
+        except BaseException:  # those behind it would wait for ever
+            for index in woken:
+                with suppress(Exception):
+                    _settle(waiting[index], outcomes[index])
+            raise
         finally:  # whatever came between, an interrupt from the keyboard say, all others go on
             if end < len(waiting):
                 tell = self._wakings.go_on if start else self._wakings.begin
