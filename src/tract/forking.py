@@ -31,7 +31,7 @@ __all__ = ["PROCESS", "Inode", "keep_for_ever", "open_files"]
 
 _MAGIC = b"SQLite format 3\0"
 _PATIENCE = 1.0  # seconds that a fork waits for threads
-_MOST = 4096  # descriptors that are looked at where the system does not list them
+_MOST = 65536  # descriptors that are looked at where the system does not list them
 
 Inode = tuple[int, int]
 """What identifies a file: the numbers of its device and its inode."""
@@ -154,7 +154,15 @@ def _descriptors() -> Iterable[int]:
             listed = [int(name) for name in os.listdir(folder)]
             if max(listed, default=0) > 2:  # some systems list the first three alone
                 return listed
-    return range(_MOST)
+    return range(_most_descriptors())  # there is no such folder, or no descriptor left to read it
+
+
+def _most_descriptors() -> int:
+    """Return how many descriptors a process may have, or as many as can be looked at."""
+    with suppress(OSError, ValueError, AttributeError):
+        allowed = os.sysconf("SC_OPEN_MAX")
+        return min(allowed, _MOST) if allowed > 0 else _MOST
+    return _MOST
 
 
 def _is_other(descriptor: int, found: os.stat_result) -> bool:

@@ -182,6 +182,40 @@ async def test_a_child_that_has_closed_all_descriptors_is_refused_all_the_same(
     assert await is_sound(db_path, 1)
 
 
+_FULL = """
+import resource
+from contextlib import suppress
+def fill(most):
+    with suppress(OSError):
+        while len(filling) < most:
+            filling.append(os.open("/dev/null", os.O_RDONLY))
+
+def free():
+    while filling:
+        os.close(filling.pop())
+    return opened(path)
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (5000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    fill(4200)
+    async with opening() as tract:
+        await tract.user("parent")
+        fill(5000)
+        os.close(filling.pop())
+        os.close(filling.pop())  # for the pipe to the child
+        print(child(free))
+        while filling:
+            os.close(filling.pop())
+filling = []
+asyncio.run(main())
+"""
+
+
+async def test_a_fork_with_no_descriptor_left_to_list_them_forgets_no_file(db_path: Path) -> None:
+    assert run(_FULL, db_path) == ["ForkedProcessError"]
+    assert await is_sound(db_path, 1)
+
+
 # What is not
 
 
