@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
 from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
-from tract.forking import PROCESS
+from tract.forking import PROCESS, keep_for_ever
 from tract.models.config import TractConfig
 from tract.storage.repositories import BranchName
 from tract.storage.sql.transaction import WriteTransaction
@@ -391,14 +391,18 @@ class _Held:
         if self.worker.is_gone:  # there is nothing to leave as it was
             await self._connection.close()
         elif not self._connection.closed:
+            superseded = False
             try:
                 if self.file is not None:
                     file = self.file
-                    await self.worker.run(lambda _: file.release())
+                    superseded = await self.worker.run(lambda _: file.release())
                 await self.worker.run(lambda raw: set_options(raw, self._found))
                 await self.worker.run(lambda raw: _set_factories(raw, self._factories))
             finally:
-                await self._connection.close()
+                if superseded:  # never closed, and while it is open the pool's others move no log
+                    keep_for_ever(self._connection)
+                else:
+                    await self._connection.close()
 
 
 def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -> tuple[Any, Any]:
