@@ -232,7 +232,7 @@ class BranchBusyError(HeadMovedError):
         super().__init__(expected, actual)
         self.args: tuple[object, ...] = (branch, expected, actual, changed)
         self.branch = branch
-        self.changed = dict(sorted(changed.items(), key=lambda item: -item[1]))
+        self.changed: dict[str, int] = dict(sorted(changed.items(), key=lambda item: -item[1]))
 
     def __str__(self) -> str:
         named = _listed([f"{name} ({_times(count)})" for name, count in self.changed.items()])

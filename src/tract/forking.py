@@ -54,9 +54,9 @@ class _Process:
         self._turn = threading.Lock()
         self._locks: WeakSet[threading.RLock] = WeakSet()
         self._held: list[threading.RLock] = []
-        self.loading = self.new_lock()
+        self.loading: threading.RLock = self.new_lock()
         """For whoever loads what the first store needs."""
-        self.building = self.new_lock()
+        self.building: threading.RLock = self.new_lock()
         """For whoever builds a validator; pydantic has one lock for all of them."""
 
     def new_lock(self) -> threading.RLock:

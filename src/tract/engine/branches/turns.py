@@ -50,7 +50,7 @@ class _Queue:
 
     def __init__(self, longest: float) -> None:
         self.holder: Turn | None = None
-        self.given = 0
+        self.given: int = 0
         self._longest = longest
         self._waiting: deque[tuple[Turn, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -93,7 +94,7 @@ class Worker:
         self._borrowed = borrowed
         self._path = path
         self._loop = asyncio.get_running_loop()
-        self.lock = PROCESS.new_lock()
+        self.lock: threading.RLock = PROCESS.new_lock()
         """Held over there, for a fork to wait for what is done."""
         self.trips: int = 0
         """Functions sent over so far."""
