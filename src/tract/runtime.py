@@ -161,8 +161,8 @@ class Runtime:
         await self.gate.close()
         await self.spooler.aclose()
         await self.cache.drain()
+        self.threads.close()  # first: once the database is closed, nobody closes anything again
         await self.database.aclose()
-        self.threads.close()
 
     def __del__(self) -> None:
         database = getattr(self, "database", None)
