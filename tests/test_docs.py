@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, chdir
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import anthropic
@@ -14,7 +18,7 @@ import openai
 import pytest
 
 import tract
-from support.markdown import Block, broken_links, directives, python_blocks
+from support.markdown import Block, broken_links, directives, python_blocks, relative_links
 from support.printed import Printed
 from support.provider import provider_api
 from tract import exceptions
@@ -66,11 +70,19 @@ async def test_the_python_blocks_of_a_page_run_in_order_and_print_what_they_say(
 
     with chdir(tmp_path):
         for code in blocks:
-            result = eval(code, namespace)
-            if inspect.isawaitable(result):
-                await result
+            await run_block(code, namespace)
 
     assert printed.drifted() == []
+
+
+async def run_block(code: CodeType, namespace: dict[str, Any]) -> None:
+    """Run a block's code; a whole program, which brings a loop of its own, runs on a thread."""
+    if {"asyncio", "run"} <= {*code.co_names}:
+        await asyncio.to_thread(eval, code, namespace)
+        return
+    result = eval(code, namespace)
+    if inspect.isawaitable(result):
+        await result
 
 
 @pytest.mark.parametrize(
@@ -113,8 +125,31 @@ def drifted(source: str) -> list[str]:
     return printed.drifted()
 
 
-def test_the_readme_shows_an_example() -> None:
-    assert python_blocks(text(ROOT / "README.md"))
+def test_the_readmes_first_program_runs_on_its_own_and_prints_what_the_readme_says(
+    tmp_path: Path,
+) -> None:
+    """Without an API key: the environment has none."""
+    readme = text(ROOT / "README.md")
+    first = python_blocks(readme)[0]
+    (shown, *_) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", first.text],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == shown
+
+
+def test_the_readme_has_no_links_that_break_on_a_package_index() -> None:
+    """There it stands alone, so links have to be whole addresses."""
+    assert relative_links(ROOT / "README.md") == []
 
 
 @pytest.mark.parametrize("command", ["nox -s demo", "nox -s tests"])

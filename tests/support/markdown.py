@@ -38,8 +38,13 @@ def python_blocks(page: str) -> list[Block]:
 
 def broken_links(path: Path) -> list[str]:
     """Return the links of the page at *path* that lead to no file or heading of the project."""
+    return [link for link in relative_links(path) if not _resolves(path, link)]
+
+
+def relative_links(path: Path) -> list[str]:
+    """Return the links of the page at *path* that are not whole addresses, in order."""
     links = [match["target"] for match in _LINK.finditer(_prose(path))]
-    return [link for link in links if not (_leads_outside(link) or _resolves(path, link))]
+    return [link for link in links if not _leads_outside(link)]
 
 
 def directives(page: str) -> list[str]:
