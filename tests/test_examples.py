@@ -1,0 +1,67 @@
+"""The small example programs, run as a user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+TESTED_HERE = {"chat", "many_agents", "recover_stream", "replica", "tool_loop"}
+TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
+
+
+def printed(name: str, *arguments: str, given: str = "") -> list[str]:
+    """Run an example without an API key in its environment; return the lines that it prints."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments],
+        env={"PYTHONIOENCODING": "utf-8"},
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+def test_the_chat_goes_on_where_the_last_run_has_ended(tmp_path: Path) -> None:
+    path = str(tmp_path / "context.db")
+    printed("chat", path, given="Hello\n\n")
+    said, *_ = printed("chat", path, given="Is it you?\n\n")
+
+    assert said == "> You have said 2 things, the last of them: Is it you?"
+
+
+def test_the_tool_loop_answers_from_its_tools_and_records_each_step() -> None:
+    answer, *steps = printed("tool_loop")
+
+    assert answer == "Train 475 leaves at 23:40, 2 beds are free."
+    assert [step.split()[1] for step in steps] == ["dialogue", *["tool_io"] * 4, "dialogue"]
+
+
+def test_fifty_agents_share_a_store_and_none_writes_what_is_outdated(tmp_path: Path) -> None:
+    lines = printed("many_agents", str(tmp_path / "agents.db"))
+
+    assert {"in order: True", "tracts: 51", "faults: 0"} < {*lines}
+
+
+def test_the_replica_follows_a_merge_and_a_reset() -> None:
+    assert printed("replica") == ["5 commits copied", "3 after the reset, 1 reset seen"]
+
+
+def test_the_stream_of_a_killed_process_is_recovered() -> None:
+    left, committed, after = printed("recover_stream")
+
+    assert left.endswith("the last train had left an hour ago ")
+    assert committed == "committed, marked with {'interrupted': True, 'reason': 'recovered'}"
+    assert after == "left now: 0"
+
+
+def test_every_example_is_tested_and_listed() -> None:
+    programs = {path.stem for path in EXAMPLES.glob("*.py")}
+    page = EXAMPLES.with_suffix(".md").read_text(encoding="utf-8")
+
+    assert {name for name in programs if f"`{name}.py`" not in page} == {"tasks", "transcripts"}
+    assert programs == TESTED_HERE | TESTED_ELSEWHERE
