@@ -166,6 +166,22 @@ def test_the_links_within_the_project_lead_somewhere(path: Path) -> None:
     assert broken_links(path) == []
 
 
+def test_every_decision_is_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = relative_links(folder / "index.md")
+
+    assert sorted(listed) == sorted({path.name for path in folder.glob("*.md")} - {"index.md"})
+
+
+def test_the_glossary_gives_each_word_one_meaning() -> None:
+    glossary = text(ROOT / "docs" / "design.md").split("## Glossary")[1]
+    words = re.findall(r"^\| ([^|]+?) \| [^|-]", glossary, re.MULTILINE)
+    told = [word.strip() for row in words for word in row.split(",") if row != "word"]
+
+    assert len(told) > 50
+    assert [word for word in told if told.count(word) > 1] == []
+
+
 def in_order(name: str) -> tuple[bool, bool, str]:
     """Sort constants first, then classes, then functions, as the linter has it."""
     return not name.isupper(), name.islower(), name
