@@ -1,10 +1,10 @@
-"""The small example programs, run as a user runs them."""
+"""The small example programs, run as a user runs them, without a network or an API key."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+
+from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {"chat", "many_agents", "recover_stream", "replica", "tool_loop"}
@@ -12,18 +12,7 @@ TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
 
 def printed(name: str, *arguments: str, given: str = "") -> list[str]:
-    """Run an example without an API key in its environment; return the lines that it prints."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments],
-        env={"PYTHONIOENCODING": "utf-8"},
-        input=given,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.splitlines()
+    return run_offline(EXAMPLES / f"{name}.py", *arguments, given=given)
 
 
 def test_the_chat_goes_on_where_the_last_run_has_ended(tmp_path: Path) -> None:

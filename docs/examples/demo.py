@@ -44,7 +44,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one conversation: its first difference, if any, and some counts."""
+    """The result for one conversation: its first difference, if any, and some counts."""
 
     difference: str | None
     commits: int = 0
@@ -79,7 +79,7 @@ async def record(agent: AsyncTract, message: Message, config: dict[str, Any] | N
 
 
 async def compare(agent: AsyncTract, conversation: Conversation, length: int) -> str | None:
-    """Compile, and tell the first difference from the first *length* messages."""
+    """Compile, and return the first difference from the first *length* messages."""
     # A transcript says where each message ended, so consecutive ones of a role stay apart.
     context = await agent.compile(aggregate_same_role=False)
     difference = first_difference(conversation.messages[:length], context.to_openai())
@@ -87,7 +87,7 @@ async def compare(agent: AsyncTract, conversation: Conversation, length: int) ->
 
 
 async def check(agent: AsyncTract, conversation: Conversation) -> Outcome:
-    """Compare the whole conversation, and hash everything that was stored anew."""
+    """Compare the whole conversation, and hash everything that was stored again."""
     difference = await compare(agent, conversation, len(conversation.messages))
     context = await agent.compile()
     report = await agent.verify()
@@ -100,7 +100,7 @@ async def on_all_agents(
     work: Callable[[AsyncTract, Conversation], Any],
     advance: Advance,
 ) -> list[Any]:
-    """Do *work* for every conversation at once, each an agent of its own in one store."""
+    """Run *work* for every conversation at once, each as an agent in one store."""
 
     async def run(conversation: Conversation) -> Any:
         result = await work(store.tract(conversation.id), conversation)
@@ -136,7 +136,7 @@ def conversations_of(path: Path) -> list[Conversation]:
 
 
 def config_of(index: int) -> dict[str, Any]:
-    """Return the generation config of the agent *index*: transcripts do not tell any."""
+    """Return the generation config of the agent *index*, because transcripts have none."""
     return {
         "model": MODELS[index % len(MODELS)],
         "temperature": TEMPERATURES[index % len(TEMPERATURES)],

@@ -46,7 +46,7 @@ Tell = Callable[[AsyncTract, CommitInfo | BranchReset], None]
 
 
 class Different(Exception):
-    """A context is not what the transcript says; the text says where."""
+    """A context differs from its transcript; the text says where."""
 
 
 class BadFolder(Exception):
@@ -58,7 +58,7 @@ class BadFolder(Exception):
 
 @dataclass
 class Board:
-    """What is told while it runs, and counted."""
+    """Prints and counts what happens while it runs."""
 
     console: Console
     quiet: bool
@@ -81,7 +81,7 @@ class Board:
 
 @dataclass
 class Run:
-    """One task on its way, and what came of it."""
+    """One task while it runs, and its result."""
 
     task: Task
     main: AsyncTract
@@ -91,13 +91,13 @@ class Run:
     answer: OutputContent | None = None
 
     def at(self, turn: Turn) -> asyncio.Future[str]:
-        """Return the commit that ends with *turn*, to be awaited until somebody made it."""
+        """Return a future of the commit that ends with *turn*."""
         loop = asyncio.get_running_loop()
         return self.landed.setdefault(turn.beginning, loop.create_future())
 
 
 async def solve(store: TractStore, task: Task, board: Board) -> Run:
-    """Let all agents of a task run at once, and keep on `main` what the best one came to."""
+    """Run all agents of a task at once, and keep the best one's answer on `main`."""
     run = Run(task, store.tract(task.id), board)
     async with watched(run.main, None, board.tell):
         for turn in task.given:
@@ -110,7 +110,7 @@ async def solve(store: TractStore, task: Task, board: Board) -> Run:
 
 
 async def attempt(run: Run, trial: Trial) -> None:
-    """Be the agent of one trial: compile before each turn of one's own, and go through them."""
+    """Be the agent of one trial: compile before each of its turns, and commit them."""
     branch, start = await begin(run, trial)
     async with watched(branch, start, run.board.tell):
         for position in range(trial.inherited, len(trial.turns)):
@@ -122,7 +122,7 @@ async def attempt(run: Run, trial: Trial) -> None:
 
 
 async def begin(run: Run, trial: Trial) -> tuple[AsyncTract, str | None]:
-    """Return a trial's branch and where it starts, once the beginning that it shares is there."""
+    """Return a trial's branch and where it starts, once the beginning that it shares was committed."""
     start = None  # where nothing is given, before the first commit
     if trial.inherited:
         start = await asyncio.shield(run.at(trial.turns[trial.inherited - 1]))
@@ -141,7 +141,7 @@ async def say(branch: AsyncTract, turn: Turn, config: dict[str, Any] | None = No
 
 
 async def speak(branch: AsyncTract, text: str, config: dict[str, Any] | None) -> str:
-    """Commit what an assistant says, which comes bit by bit while the others go on."""
+    """Commit what an assistant says, which arrives in pieces while the others go on."""
     async with branch.stream(generation_config=config) as stream:
         for start in range(0, len(text), DELTA):
             await stream.write(text[start : start + DELTA])
@@ -175,7 +175,7 @@ async def choose(run: Run) -> None:
 
 
 def row_of(one: BranchComparison, reward: float | None, is_picked: bool) -> tuple[str, ...]:
-    """Return what a table shows of a trial."""
+    """Return a trial's row of the table."""
     temperatures = [str(config["temperature"]) for config in one.generation_configs]
     return (
         one.branch,
@@ -200,7 +200,7 @@ async def squash(run: Run, picked: str) -> None:
 
 
 class Watcher:
-    """Tells what lands on a branch, until it has told the last of it."""
+    """Reports what lands on a branch, up to the last commit."""
 
     def __init__(self, branch: AsyncTract, after: str | None, tell: Tell) -> None:
         self._branch = branch
@@ -210,7 +210,7 @@ class Watcher:
         self._last: str | None = "to come"
 
     async def run(self) -> None:
-        """Tell each commit, however many there will be."""
+        """Report each commit, however many there will be."""
         async for item in self._commits:
             self._tell(self._branch, item)
             self._seen = item.commit_hash if isinstance(item, CommitInfo) else item.new_hash
@@ -218,7 +218,7 @@ class Watcher:
                 return
 
     async def finish(self) -> None:
-        """Have it end at the branch's head."""
+        """Make it end at the branch's head."""
         self._last = await self._branch.head()
         if self._seen == self._last:
             await self._commits.aclose()
@@ -226,7 +226,7 @@ class Watcher:
 
 @asynccontextmanager
 async def watched(branch: AsyncTract, after: str | None, tell: Tell) -> AsyncIterator[None]:
-    """Tell what lands on a branch while the block runs, all of it."""
+    """Report everything that lands on a branch while the block runs."""
     watcher = Watcher(branch, after, tell)
     async with asyncio.TaskGroup() as group:
         group.create_task(watcher.run())
@@ -235,14 +235,14 @@ async def watched(branch: AsyncTract, after: str | None, tell: Tell) -> AsyncIte
 
 
 async def solve_all(path: Path, tasks: Sequence[Task], board: Board) -> list[Run]:
-    """Do all tasks at once in one store."""
+    """Run all tasks at once in one store."""
     async with TractStore.open(path) as store, asyncio.TaskGroup() as group:
         solving = [group.create_task(solve(store, task, board)) for task in tasks]
     return [task.result() for task in solving]
 
 
 async def review(path: Path, runs: Sequence[Run], board: Board) -> int:
-    """Open the store anew, compare every branch once more, and count what verify() finds."""
+    """Open the store again, compare every branch once more, and count what verify() finds."""
     faults = 0
     async with TractStore.open(path) as store:
         for run in runs:
@@ -301,7 +301,7 @@ def show_proof(console: Console, rows: Sequence[tuple[str, int, int]]) -> None:
 
 
 def orchestrate(tasks: Sequence[Task], path: Path, board: Board) -> int:
-    """Do the tasks, look at what came of them, and tell; return the exit status."""
+    """Run the tasks, check and print their results; return the exit status."""
     TiktokenCounter().load()  # once per process, and so not to be timed
     began = time.perf_counter()
     runs = asyncio.run(solve_all(path, tasks, board))
@@ -325,7 +325,7 @@ def orchestrate(tasks: Sequence[Task], path: Path, board: Board) -> int:
 
 @contextmanager
 def database(folder: Path | None) -> Iterator[Path]:
-    """Yield the path of a database to be made; without a *folder* it goes when the block is left."""
+    """Yield the path of a new database; without a *folder* it is deleted after the block."""
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary, "agents.db")

@@ -1,4 +1,4 @@
-"""What the orchestrator's agents are to do: tasks, their trials, and where these part.
+"""What the orchestrator's agents do: tasks, their trials, and where these part.
 
 Plain values, no I/O.
 """
@@ -61,7 +61,7 @@ class Task:
 
 
 def plan(transcripts: Sequence[Transcript]) -> list[Task]:
-    """Return the tasks of a file, with the places where their trials part."""
+    """Return the tasks of a file, with the turns where their trials part."""
     tasks: dict[str, dict[int, Transcript]] = {}
     for transcript in transcripts:
         name = task_name(transcript)
@@ -94,7 +94,7 @@ def plan_task(name: str, transcripts: dict[int, Transcript]) -> Task:
 def turns_of(
     messages: Sequence[Message], numbers: dict[tuple[int, tuple[str, ...]], int]
 ) -> tuple[Turn, ...]:
-    """Return the turns of a trial; *numbers* tells and keeps which beginnings there are."""
+    """Return the turns of a trial; *numbers* keeps the beginnings seen so far."""
     turns, before = [], -1
     for message in messages:
         contents = tuple(from_openai([message]))
@@ -126,7 +126,7 @@ def task_name(transcript: Transcript) -> str:
 
 
 def reward_of(transcript: Transcript) -> float | None:
-    """Return how well a trial did its task; None if nobody said."""
+    """Return how well a trial did its task, or None if that is not known."""
     reward = transcript.record.get("reward")
     if reward is None:
         return None
