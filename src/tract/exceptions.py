@@ -352,7 +352,7 @@ class QueryError(TractError, ValueError):
 
 
 class TokenizerUnavailableError(TractError):
-    """The vocabulary of a tokenizer is neither on this machine nor to be fetched."""
+    """The vocabulary of a tokenizer is not on this machine, and could not be downloaded."""
 
     def __init__(self, encoding_name: str, reason: str) -> None:
         super().__init__(encoding_name, reason)

@@ -14,6 +14,7 @@ import tiktoken
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has no py.typed
 
 ENCODINGS = ("o200k_base", "cl100k_base")
+_BASES = {"o200k_harmony": "o200k_base"}
 
 
 @lru_cache(maxsize=20_000)
@@ -24,14 +25,15 @@ def tokens(encoding_name: str, text: str) -> int:
 
 @cache
 def encoding(name: str) -> tiktoken.Encoding:
-    """Return one of `ENCODINGS`, made from the file that an installed package carries.
+    """Return one of `ENCODINGS`, or o200k_harmony, made from the file that an installed package carries.
 
     tiktoken finds it in a cache of its own, so that it fetches nothing.
     """
     constructor = openai_public.ENCODING_CONSTRUCTORS[name]
     with tempfile.TemporaryDirectory() as folder:
-        cached = Path(folder, hashlib.sha1(_url(name).encode()).hexdigest())
-        cached.write_bytes(_vocabulary(f"{name}.tiktoken"))
+        base = _BASES.get(name, name)
+        cached = Path(folder, hashlib.sha1(_url(base).encode()).hexdigest())
+        cached.write_bytes(_vocabulary(f"{base}.tiktoken"))
         before = os.environ.get("TIKTOKEN_CACHE_DIR")
         os.environ["TIKTOKEN_CACHE_DIR"] = folder
         try:
