@@ -38,6 +38,15 @@ async def test_usage_belongs_to_one_head_and_the_last_report_holds(store: Reposi
     assert await usage(store, Position()) is None
 
 
+async def test_a_report_without_a_total_has_the_sum_of_its_counts(store: Repositories) -> None:
+    [head] = await say(store, MAIN, "a")
+    await store.usages.record(MAIN, TokenUsage(7, 2), "{}", head_hash=head)
+    assert await usage(store, Position()) == TokenUsage(7, 2, 9)
+
+    await store.usages.record_at(MAIN.tract_id, head, TokenUsage(1), "{}")
+    assert await usage(store, Position()) == TokenUsage(1, 0, 1)
+
+
 async def test_usage_is_kept_for_a_commit_that_is_no_head_of_any_branch(
     store: Repositories,
 ) -> None:

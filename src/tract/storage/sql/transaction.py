@@ -281,7 +281,7 @@ class WriteTransaction(SpoolWrites):
             commit_hash=bytes.fromhex(commit_hash),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
-            total_tokens=usage.total_tokens,
+            total_tokens=_total(usage),
             raw_json=raw_json,
             created_at=self._clock(),
         )
@@ -421,3 +421,8 @@ def _check_is_entry(target: str, operation: str) -> None:
     else:
         reason = f"is an {operation.upper()}, not an entry. Name the APPEND commit it changes."
     raise EditTargetError(target, reason)
+
+
+def _total(usage: TokenUsage) -> int:
+    given = usage.total_tokens
+    return usage.prompt_tokens + usage.completion_tokens if given is None else given
