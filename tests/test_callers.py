@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from support.counters import WordCounter
+from support.opening import later
 from support.replies import reply
 from support.scripts import printed
 from tract import (
@@ -24,7 +25,6 @@ from tract import (
     TokenBudgetConfig,
     TokenBudgetWarning,
     TractConfig,
-    TractStore,
 )
 
 SAID = {"content_type": "dialogue", "role": "user", "text": "a few words more"}
@@ -240,7 +240,7 @@ asyncio.run(main(sys.argv[1]))
 
 async def test_recovering_a_stream_names_the_line_of_the_call(db_path: Path) -> None:
     await asyncio.to_thread(printed, _LEAVES_A_STREAM, db_path)
-    async with TractStore.open(db_path, config=WARNING, tokenizer=WordCounter()) as store:
+    async with await later(db_path, 20, config=WARNING, tokenizer=WordCounter()) as store:
         [left] = await store.recover_streams()
         line = here() + 2
         with pytest.warns(TokenBudgetWarning) as told:

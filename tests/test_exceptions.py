@@ -32,6 +32,7 @@ from tract.exceptions import (
     StoreCorruptError,
     StoreFullError,
     StoreReadOnlyError,
+    StreamRecoveredError,
     TagExistsError,
     TagNotFoundError,
     TokenBudgetWarning,
@@ -109,6 +110,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
         "content of abc, priority of def. Nothing was written",
     ),
     (MergeConflictError(CONFLICTS * 4), {}, "content of abc, and 3 more."),
+    (
+        StreamRecoveredError("agent", "main"),
+        {"tract_id": "agent", "branch": "main"},
+        "`recover_streams()` has what came since",
+    ),
     (QueryError("Unsupported operator: 'LIKE'."), {}, "Unsupported operator: 'LIKE'."),
     (
         TokenizerUnavailableError("o200k_base", "no network"),

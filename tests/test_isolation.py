@@ -489,7 +489,7 @@ HARMLESS = {
     # how branches are moved
     *("force", "fast_forward", "on_conflict", "squash"),
     # what comes bit by bit
-    *("role", "response", "on_interrupt"),
+    *("role", "response", "on_interrupt", "wait"),
 }
 NAMES = {"tract_id", "branch", "names"}
 HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {

@@ -16,6 +16,7 @@ TractError
 ├── TagNotFoundError           no such tag in this tract
 ├── BranchNotMergedError       the branch has commits that would be left without a name
 ├── MergeConflictError         both sides of a merge changed the same entries
+├── StreamRecoveredError       a stream whose writer gave no sign was recovered by another
 ├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
 ├── TokenizerUnavailableError  the tokenizer's vocabulary cannot be had
 └── StorageError               the database
@@ -62,6 +63,7 @@ __all__ = [
     "StoreCorruptError",
     "StoreFullError",
     "StoreReadOnlyError",
+    "StreamRecoveredError",
     "TagExistsError",
     "TagNotFoundError",
     "TokenBudgetWarning",
@@ -349,6 +351,22 @@ class QueryError(TractError, ValueError):
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self.problem = problem
+
+
+class StreamRecoveredError(TractError):
+    """A stream was committed or dropped by another, as its writer had given no sign for too long."""
+
+    def __init__(self, tract_id: str, branch: str) -> None:
+        super().__init__(tract_id, branch)
+        self.tract_id = tract_id
+        self.branch = branch
+
+    def __str__(self) -> str:
+        return (
+            f"The stream on branch {shown(self.branch)} of {shown(self.tract_id)} was recovered by another: "
+            "its event loop or its machine stood still for too long. What had been saved by then was committed or "
+            "dropped there; `recover_streams()` has what came since."
+        )
 
 
 class TokenizerUnavailableError(TractError):

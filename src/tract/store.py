@@ -107,15 +107,18 @@ class TractStore:
         with self._runtime.gate.call():
             return await self._runtime.refs.tract_ids()
 
-    async def recover_streams(self) -> list[LeftStream]:
+    async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
         """Return the streams of all tracts that nobody is writing any more, oldest sign first.
 
-        That is what killed processes left, and what could not be committed. A stream that a living
-        process of this machine still writes is never among them; where that cannot be known, as
-        across containers, one that gave no sign for 60 seconds is. Commit or drop each.
+        They are what could not be committed, and what killed processes left: a process gives a sign
+        every 5 seconds at least, and its streams count as left after 15 without one. Commit or drop
+        each.
+
+        Args:
+            wait: wait until that is known of every stream that is there now, 15 seconds or so at most.
+                So a process that was restarted gets what it left when it was killed a moment ago.
         """
-        with self._runtime.gate.call():
-            return await left_streams(self._runtime)
+        return await left_streams(self._runtime, wait=wait)
 
     async def create_config_index(self, field: ConfigField) -> None:
         """Make queries on a field quick in every tract of this database, from now on.

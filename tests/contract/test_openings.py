@@ -38,7 +38,7 @@ async def filled(store: Repositories) -> None:
     await store.refs.tag(MAIN, "v1")
     await store.refs.move(OTHER_BRANCH, first.commit_hash, action="reset", note="why")
     await store.commits.create_config_index("t")
-    await store.spools.save(lambda: "somebody", [SpoolPart(STREAM, 0, [["text", "x"]])])
+    await store.spools.save("somebody", [SpoolPart(STREAM, 0, [["text", "x"]])])
 
 
 async def test_what_was_written_is_there_after_opening_again(
@@ -107,11 +107,12 @@ async def test_of_writes_on_one_head_by_two_openings_one_lands(pair: Pair) -> No
 
 async def test_of_forks_and_claims_by_two_openings_one_is_granted(pair: Pair) -> None:
     await say(pair[0], MAIN, "a")
-    await pair[0].spools.save(lambda: "somebody", [SpoolPart(STREAM, 0, [])])
+    await pair[0].spools.save("somebody", [SpoolPart(STREAM, 0, [])])
     forks = await asyncio.gather(
         *(store.refs.fork(MAIN, "side") for store in pair), return_exceptions=True
     )
-    ending = StreamEnd(STREAM, claim=True)
+    [spooled] = await pair[1].spools.spooled()
+    ending = StreamEnd(STREAM, claim=spooled)
     claims = await asyncio.gather(
         *(store.commits.write(MAIN, [draft("said")], ending=ending) for store in pair)
     )

@@ -8,23 +8,29 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
 from support.repositories import UNKNOWN, Repositories, everything, hashes, none_known, say
-from tract.exceptions import EditTargetError, HeadMovedError
+from tract.exceptions import EditTargetError, HeadMovedError, StreamRecoveredError
 from tract.protocols import TokenUsage
-from tract.storage.repositories import BranchName, Position, SpoolPart, StreamEnd, StreamName
+from tract.storage.repositories import (
+    BranchName,
+    Position,
+    SpooledStream,
+    SpoolPart,
+    StreamEnd,
+    StreamName,
+)
 
 STREAM = StreamName(MAIN, "s1")
 OTHER = StreamName(OTHER_BRANCH, "s2")
 ELSEWHERE = StreamName(BranchName("another tract", "main"), "s1")
 
 
-def owner() -> str:
-    return "somebody"
+OWNER = "somebody"
 
 
 async def test_parts_are_read_in_order_and_by_stream(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [["text", "a"]])])
     await store.spools.save(
-        owner,
+        OWNER,
         [SpoolPart(STREAM, 1, [["text", "b"], ["id", "x"]]), SpoolPart(OTHER, 0, [["text", "c"]])],
     )
 
@@ -36,8 +42,8 @@ async def test_parts_are_read_in_order_and_by_stream(store: Repositories) -> Non
 async def test_every_stream_is_listed_once_with_its_owner(store: Repositories) -> None:
     assert await store.spools.spooled() == []
 
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(STREAM, 1, [])])
-    await store.spools.save(owner, [SpoolPart(ELSEWHERE, 0, [])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, []), SpoolPart(STREAM, 1, [])])
+    await store.spools.save(OWNER, [SpoolPart(ELSEWHERE, 0, [])])
 
     listed = await store.spools.spooled()
     assert [(item.stream, item.owner) for item in listed] == [
@@ -49,17 +55,17 @@ async def test_every_stream_is_listed_once_with_its_owner(store: Repositories) -
 async def test_a_part_that_comes_again_takes_the_place_of_the_first(
     store: Repositories,
 ) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "ab"]])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [["text", "ab"]])])
 
     assert await store.spools.fragments(STREAM) == [["text", "ab"]]
 
 
 async def test_a_sign_of_life_is_noted(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
     before = {item.stream: item.updated_at for item in await store.spools.spooled()}
 
-    await store.spools.save(owner, [], [STREAM])
+    await store.spools.save(OWNER, [], [STREAM])
 
     after = {item.stream: item.updated_at for item in await store.spools.spooled()}
     assert after[STREAM] > before[STREAM]
@@ -68,7 +74,7 @@ async def test_a_sign_of_life_is_noted(store: Repositories) -> None:
 
 async def test_dropping_a_stream_leaves_the_others(store: Repositories) -> None:
     parts = [SpoolPart(stream, 0, [["text", "a"]]) for stream in (STREAM, OTHER, ELSEWHERE)]
-    await store.spools.save(owner, parts)
+    await store.spools.save(OWNER, parts)
     await store.spools.drop(STREAM)
     await store.spools.drop(STREAM)
 
@@ -83,16 +89,16 @@ async def test_dropping_what_is_not_there_does_nothing(store: Repositories) -> N
 
 
 async def test_saving_nothing_leaves_nothing(store: Repositories) -> None:
-    await store.spools.save(owner, [])
-    await store.spools.save(owner, [], [STREAM])
+    await store.spools.save(OWNER, [])
+    await store.spools.save(OWNER, [], [STREAM])
 
     assert await store.spools.spooled() == []
 
 
 async def test_streams_are_listed_by_their_last_sign_oldest_first(store: Repositories) -> None:
     for stream in (STREAM, OTHER, ELSEWHERE):
-        await store.spools.save(owner, [SpoolPart(stream, 0, [])])
-    await store.spools.save(owner, [], [STREAM])
+        await store.spools.save(OWNER, [SpoolPart(stream, 0, [])])
+    await store.spools.save(OWNER, [], [STREAM])
 
     listed = await store.spools.spooled()
     assert [item.stream for item in listed] == [OTHER, ELSEWHERE, STREAM]
@@ -106,14 +112,15 @@ async def test_streams_are_listed_by_their_last_sign_oldest_first(store: Reposit
 async def test_fragments_are_any_json_and_come_back_as_they_were(
     store: Repositories, fragments: list[object]
 ) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, fragments), SpoolPart(STREAM, 1, [1])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, fragments), SpoolPart(STREAM, 1, [1])])
 
     assert await store.spools.fragments(STREAM) == [*fragments, 1]
 
 
 async def test_parts_come_in_order_of_their_numbers_however_many(store: Repositories) -> None:
-    parts = [SpoolPart(STREAM, number, [number]) for number in range(120)]
-    await asyncio.gather(*(store.spools.save(owner, [part]) for part in reversed(parts)))
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [0])])
+    parts = [SpoolPart(STREAM, number, [number]) for number in range(1, 120)]
+    await asyncio.gather(*(store.spools.save(OWNER, [part]) for part in reversed(parts)))
 
     assert await store.spools.fragments(STREAM) == [*range(120)]
 
@@ -125,7 +132,7 @@ async def test_ending_a_stream_commits_and_drops_it_and_keeps_its_usage(
     store: Repositories,
 ) -> None:
     [sent] = await say(store, MAIN, "sent")
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, []), SpoolPart(OTHER, 0, [])])
     usage = (TokenUsage(7, 2, 9), '{"prompt_tokens":7}')
     ending = StreamEnd(STREAM, head_hash=sent, usage=usage)
     records = await store.commits.write(MAIN, [draft("said"), draft("more")], ending=ending)
@@ -137,7 +144,7 @@ async def test_ending_a_stream_commits_and_drops_it_and_keeps_its_usage(
 
 
 async def test_a_stream_that_comes_to_nothing_ends_all_the_same(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
 
     assert await store.commits.write(MAIN, [], ending=StreamEnd(STREAM)) == []
     assert await store.spools.spooled() == []
@@ -145,7 +152,7 @@ async def test_a_stream_that_comes_to_nothing_ends_all_the_same(store: Repositor
 
 async def test_ending_a_stream_that_fails_drops_nothing(store: Repositories) -> None:
     [sent] = await say(store, MAIN, "sent")
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [["text", "a"]])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [["text", "a"]])])
     before = await everything(store)
     ending = StreamEnd(STREAM, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
 
@@ -158,9 +165,15 @@ async def test_ending_a_stream_that_fails_drops_nothing(store: Repositories) -> 
     assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
 
 
+async def listed(store: Repositories) -> SpooledStream:
+    [spooled] = await store.spools.spooled()
+    return spooled
+
+
 async def test_a_claim_on_what_is_there_commits_it(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
-    records = await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, claim=True))
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
+    ending = StreamEnd(STREAM, claim=await listed(store))
+    records = await store.commits.write(MAIN, [draft("said")], ending=ending)
 
     assert hashes(await store.commits.log(MAIN, limit=None)) == hashes(records)
     assert await store.spools.spooled() == []
@@ -168,25 +181,114 @@ async def test_a_claim_on_what_is_there_commits_it(store: Repositories) -> None:
 
 async def test_a_claim_on_what_is_gone_commits_nothing(store: Repositories) -> None:
     [sent] = await say(store, MAIN, "sent")
-    ending = StreamEnd(STREAM, claim=True, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
+    claim = await listed(store)
+    await store.spools.drop(STREAM)
+    ending = StreamEnd(STREAM, claim=claim, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
 
     assert await store.commits.write(MAIN, [draft("said")], ending=ending) == []
     assert hashes(await store.commits.log(MAIN, limit=None)) == [sent]
     assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
 
 
+SIGNS = pytest.mark.parametrize(
+    ("parts", "touched"), [([SpoolPart(STREAM, 1, [1])], []), ([], [STREAM])], ids=["part", "touch"]
+)
+
+
+@SIGNS
+async def test_a_claim_on_what_has_had_a_sign_of_life_since_commits_and_drops_nothing(
+    store: Repositories, parts: list[SpoolPart], touched: list[StreamName]
+) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [0])])
+    claim = await listed(store)
+    assert await store.spools.save(OWNER, parts, touched) == []
+
+    assert (
+        await store.commits.write(MAIN, [draft("a")], ending=StreamEnd(STREAM, claim=claim)) == []
+    )
+    await store.spools.drop(STREAM, claim)
+
+    assert await store.commits.log(MAIN, limit=None) == []
+    assert await store.spools.fragments(STREAM) == [0, *([1] if parts else [])]
+
+    await store.spools.drop(STREAM, await listed(store))
+    assert await store.spools.spooled() == []
+
+
 async def test_of_many_claims_at_once_one_is_granted(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(STREAM, 0, [])])
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
+    ending = StreamEnd(STREAM, claim=await listed(store))
     claims = [
-        store.commits.write(MAIN, [draft(str(number))], ending=StreamEnd(STREAM, claim=True))
-        for number in range(10)
+        store.commits.write(MAIN, [draft(str(number))], ending=ending) for number in range(10)
     ]
 
     assert sorted(map(len, await asyncio.gather(*claims))) == [0] * 9 + [1]
 
 
+# owners
+
+
+async def test_of_what_another_owns_nothing_is_saved(store: Repositories) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, ["ours"]), SpoolPart(OTHER, 0, [])])
+    before = await store.spools.spooled()
+    theirs = [SpoolPart(STREAM, 0, ["x"]), SpoolPart(STREAM, 1, ["y"]), SpoolPart(ELSEWHERE, 0, [])]
+
+    assert await store.spools.save("another", theirs, [OTHER]) == [STREAM, STREAM, OTHER]
+    assert [*await store.spools.spooled()][:2] == before
+    assert await store.spools.fragments(STREAM) == ["ours"]
+    assert {item.stream: item.owner for item in await store.spools.spooled()} == {
+        STREAM: OWNER,
+        OTHER: OWNER,
+        ELSEWHERE: "another",
+    }
+
+
+@SIGNS
+async def test_of_what_is_gone_nothing_is_saved(
+    store: Repositories, parts: list[SpoolPart], touched: list[StreamName]
+) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
+    await store.spools.drop(STREAM)
+
+    assert await store.spools.save(OWNER, parts, touched) == [STREAM]
+    assert await store.spools.spooled() == []
+
+
+async def test_its_owner_ends_a_stream_once(store: Repositories) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [])])
+    ending = StreamEnd(STREAM, OWNER)
+    records = await store.commits.write(MAIN, [draft("said")], ending=ending)
+
+    with pytest.raises(StreamRecoveredError):
+        await store.commits.write(MAIN, [draft("said")], ending=ending)
+    assert hashes(await store.commits.log(MAIN, limit=None)) == hashes(records)
+
+
+async def test_another_cannot_end_a_stream_without_a_claim(store: Repositories) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, ["text"])])
+
+    with pytest.raises(StreamRecoveredError) as caught:
+        await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, "another"))
+    assert (caught.value.tract_id, caught.value.branch) == MAIN[:2]
+    assert await store.commits.log(MAIN, limit=None) == []
+    assert await store.spools.fragments(STREAM) == ["text"]
+
+
+async def test_what_its_owner_releases_is_nobodys(store: Repositories) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, []), SpoolPart(STREAM, 1, [])])
+    await store.spools.save(OWNER, [SpoolPart(OTHER, 0, [])])
+    await store.spools.release("another", [STREAM, OTHER])
+    await store.spools.release(OWNER, [STREAM, ELSEWHERE])
+    await store.spools.release(OWNER, [])
+
+    owners = [(item.stream, item.owner) for item in await store.spools.spooled()]
+    assert owners == [(STREAM, ""), (OTHER, OWNER)]
+    assert await store.spools.save(OWNER, [SpoolPart(STREAM, 2, [])]) == [STREAM]
+
+
 async def test_a_spool_makes_no_branch_and_no_tract(store: Repositories) -> None:
-    await store.spools.save(owner, [SpoolPart(StreamName(OTHER_TRACT, "s"), 0, ["text"])])
+    await store.spools.save(OWNER, [SpoolPart(StreamName(OTHER_TRACT, "s"), 0, ["text"])])
 
     assert await store.refs.tract_ids() == []
     assert await store.refs.branches(OTHER_TRACT.tract_id) == []

@@ -34,6 +34,22 @@ async def with_clock(
     return TractStore(await Runtime.open(target, options))
 
 
+async def later(
+    target: str | os.PathLike[str],
+    seconds: float,
+    *,
+    config: TractConfig | None = None,
+    tokenizer: TokenCounter | None = COUNTER,
+) -> TractStore:
+    """Open a store whose clock is ahead, as on another machine, or some time from now."""
+    ahead = int(seconds * 1_000_000)
+
+    def clock() -> int:
+        return time.time_ns() // 1000 + ahead
+
+    return await with_clock(target, clock, config=config, tokenizer=tokenizer)
+
+
 async def used(target: str | os.PathLike[str]) -> list[str]:
     """Open *target*, commit to it, and return what tracts are there."""
     async with TractStore.open(target, tokenizer=COUNTER) as store:

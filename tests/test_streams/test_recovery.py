@@ -1,4 +1,4 @@
-"""What a killed process leaves of its streams: found at once, and taken once."""
+"""What a killed process leaves of its streams: found once its lease is over, and taken once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from support.opening import with_clock
-from tract import BranchNotFoundError, NullTokenCounter, TractStore
-from tract.engine.streams.owners import PATIENCE, current_owner, is_gone
+from support.opening import later, with_clock
+from tract import BranchNotFoundError, LeftStream, NullTokenCounter, StoreClosedError, TractStore
+from tract.engine.streams.leases import HEARTBEAT, LEASE, current_owner, has_lapsed
 
 COUNTER = NullTokenCounter()
+ANOTHER = json.dumps({"token": "0" * 32, "lease": LEASE})
 
 _WRITER = """
 import asyncio, sys
@@ -36,6 +37,34 @@ async def main(path):
                 await stream.write(f"{number} ")
                 print(number, flush=True)
                 await asyncio.sleep(0.001)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+_CLOSER = """
+import asyncio, sys
+from tract import NullTokenCounter, TractStore
+
+async def main(path):
+    async with TractStore.open(path, tokenizer=NullTokenCounter()) as store:
+        stream = store.tract("agent").stream()
+        await stream.__aenter__()
+        await stream.write("what came")
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+_SILENT = """
+import asyncio, sys
+from tract import NullTokenCounter, TractStore
+
+async def main(path):
+    async with TractStore.open(path, tokenizer=NullTokenCounter()) as store:
+        async with store.tract("agent").stream() as stream:
+            await stream.write("x" * 20_000)
+            await stream.write("y")
+            print("written", flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 asyncio.run(main(sys.argv[1]))
 """
@@ -76,6 +105,14 @@ def written_for(process: subprocess.Popen[str], seconds: float) -> int:
     return last
 
 
+async def left_of_another(path: Path) -> list[LeftStream]:
+    """Wait for what a process has spooled that writes on, and judge it by a clock that is ahead."""
+    while spooled_streams(path) == 0:  # noqa: ASYNC110  (the disk tells nobody)
+        await asyncio.sleep(0.01)
+    async with await later(path, LEASE + 1) as store:
+        return await store.recover_streams()
+
+
 def spooled_streams(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT count(DISTINCT stream_id) FROM spool").fetchone()
@@ -106,8 +143,10 @@ def test_a_killed_process_loses_at_most_its_last_second(db_path: Path) -> None:
         written = written_for(process, 2.5)
         process.kill()
 
-        async def recover() -> None:  # at once: nobody has waited for the process yet
+        async def recover() -> None:
             async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+                assert await store.recover_streams() == []  # its lease runs on
+            async with await later(db_path, LEASE) as store:
                 [left] = await store.recover_streams()
                 numbers = left.text.split()
                 assert numbers == [str(number) for number in range(len(numbers))]
@@ -237,7 +276,7 @@ async def test_the_first_words_on_a_branch_can_be_recovered(db_path: Path) -> No
 
 
 async def test_streams_begin_and_are_left_by_the_stores_own_clock(db_path: Path) -> None:
-    """A stream counts as left after a minute without a sign, whatever the machine's clock says."""
+    """A stream counts as left after 15 seconds without a sign, whatever the machine's clock says."""
     now = 1_000_000_000_000_000
 
     async def opened() -> TractStore:
@@ -253,13 +292,184 @@ async def test_streams_begin_and_are_left_by_the_stores_own_clock(db_path: Path)
         assert left.started_at == left.touched_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
 
     with closing(sqlite3.connect(db_path)) as connection:
-        connection.execute("UPDATE spool SET owner = ?", (owner(host="another"),))
+        connection.execute("UPDATE spool SET owner = ?", (ANOTHER,))
         connection.commit()
     async with await opened() as store:
-        now += PATIENCE
+        now += int(LEASE * 1_000_000)
         assert await store.recover_streams() == []
         now += 1
         assert [left.text for left in await store.recover_streams()] == ["what came"]
+
+
+def test_what_a_closed_store_left_is_found_at_once_by_another_process(db_path: Path) -> None:
+    with python(_CLOSER, db_path) as process:
+        assert process.wait(60) == 0
+
+    async def recover() -> None:
+        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            [left] = await store.recover_streams()
+            assert left.text == "what came"
+            assert len(await left.commit()) == 1
+
+    asyncio.run(recover())
+
+
+def test_who_waits_gets_what_a_process_left_that_was_killed_just_now(db_path: Path) -> None:
+    with python(_WRITER, db_path) as process:
+        written_for(process, 1.5)
+        process.kill()
+
+    async def recover() -> None:
+        async with await later(db_path, LEASE - 2) as store:
+            assert await store.recover_streams() == []
+            began = time.monotonic()
+            [left] = await store.recover_streams(wait=True)
+
+            assert time.monotonic() - began < 4
+            assert left.text.startswith("0 1 2 ")
+            assert await left.commit() != []
+
+    asyncio.run(recover())
+
+
+def test_waiting_ends_with_the_next_sign_of_those_who_live(db_path: Path) -> None:
+    with python(_WRITER, db_path) as process:
+        written_for(process, 1.5)
+
+        async def recover() -> None:
+            async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+                began = time.monotonic()
+                assert await store.recover_streams(wait=True) == []
+                assert time.monotonic() - began < HEARTBEAT
+
+        asyncio.run(recover())
+
+
+def test_a_store_can_be_closed_while_somebody_waits_for_leases(db_path: Path) -> None:
+    with python(_SILENT, db_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        async def recover() -> None:
+            await left_of_another(db_path)
+            store = await TractStore.open(db_path, tokenizer=COUNTER)
+            waiting = asyncio.create_task(store.recover_streams(wait=True))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            await store.aclose()
+            with pytest.raises(StoreClosedError):
+                await waiting
+            assert time.monotonic() - began < 2
+
+        asyncio.run(recover())
+
+
+def test_a_silent_stream_gives_signs_of_life(db_path: Path) -> None:
+    with python(_SILENT, db_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        async def touched() -> datetime:
+            [left] = await left_of_another(db_path)
+            return left.touched_at
+
+        first = asyncio.run(touched())
+        time.sleep(HEARTBEAT + 2)
+        second = asyncio.run(touched())
+        assert process.communicate("go on\n", timeout=30)[0] == ""
+
+    assert second > first
+
+
+def test_who_lost_a_stream_to_another_is_told_and_nothing_is_lost_or_committed_twice(
+    db_path: Path,
+) -> None:
+    """The clocks of two machines differ by more than a lease, say, or one of them was suspended."""
+    with python(_WRITER, db_path) as process:
+        written_for(process, 1.5)
+
+        async def take() -> str:
+            async with await later(db_path, LEASE + 1) as store:
+                [left] = await store.recover_streams()
+                assert len(await left.commit()) == 1
+                return left.text
+
+        taken = asyncio.run(take())
+        assert process.stdout is not None
+        last = list(process.stdout)[-2:]
+        assert process.wait(60) == 1
+
+    async def rest() -> str:
+        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            [left] = await store.recover_streams()
+            [info] = await left.commit()
+            assert info.generation_config == {"model": "m"}
+            assert info.metadata == {"interrupted": True, "reason": "error: StreamRecoveredError"}
+            assert len(await store.tract("agent").log()) == 2
+            return left.text
+
+    numbers = (taken + asyncio.run(rest())).split()
+    assert numbers == [str(number) for number in range(len(numbers))]
+    assert int(numbers[-1]) >= int(last[-1])
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["committed", "dropped"])
+def test_a_stream_that_was_recovered_meanwhile_is_not_committed_at_its_end(
+    db_path: Path, dropped: bool
+) -> None:
+    with python(_SILENT, db_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        async def take() -> None:
+            while spooled_streams(db_path) == 0:  # noqa: ASYNC110  (the disk tells nobody)
+                await asyncio.sleep(0.01)
+            async with await later(db_path, LEASE + 1) as store:
+                [left] = await store.recover_streams()
+                await (left.drop() if dropped else left.commit())
+
+        asyncio.run(take())
+        process.communicate("go on\n", timeout=30)
+        assert process.returncode == 1
+
+    async def rest() -> None:
+        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            texts = [left.text for left in await store.recover_streams()]
+            assert texts in ([], ["y"])
+            assert len(await store.tract("agent").log()) == (0 if dropped else 1)
+
+    asyncio.run(rest())
+
+
+def test_what_its_process_goes_on_with_is_neither_committed_nor_dropped(db_path: Path) -> None:
+    with python(_WRITER, db_path) as process:
+        written_for(process, 1.5)
+
+        async def take() -> None:
+            async with await later(db_path, LEASE + 1) as store:
+                [left] = await store.recover_streams()
+                await asyncio.sleep(1.5)  # it is saved again
+                assert await left.commit() == []
+                await left.drop()
+                assert len(await store.recover_streams()) == 1
+
+        asyncio.run(take())
+
+
+async def test_a_stream_that_two_owners_have_written_is_listed_once(db_path: Path) -> None:
+    """Earlier versions let that happen."""
+    await new_store(db_path)
+    leave(db_path, "left behind")
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute(
+            "INSERT INTO spool SELECT tract_id, stream_id, 1, branch, 'another', "
+            '\'[["text", " by two"]]\', updated_at + 1 FROM spool'
+        )
+        connection.commit()
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+
+        assert left.text == "left behind by two"
 
 
 async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
@@ -267,46 +477,56 @@ async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
         assert await store.recover_streams() == []
 
 
-# Owners
+# Leases
 
 
-def owner(**changed: Any) -> str:
-    return json.dumps({**json.loads(current_owner()), **changed})
+def quiet(seconds: float) -> int:
+    return int(seconds * 1_000_000)
 
 
-def test_an_owner_names_neither_the_machine_nor_its_boot() -> None:
+def test_an_owner_is_a_random_name_and_tells_how_long_its_leases_are() -> None:
     told = json.loads(current_owner())
 
-    assert set(told) == {"pid", "started", "host"}
-    assert re.fullmatch("[0-9a-f]{16}", told["host"])
+    assert set(told) == {"token", "lease"}
+    assert re.fullmatch("[0-9a-f]{32}", told["token"])
+    assert told["lease"] == LEASE
 
 
-def test_this_process_lives() -> None:
-    assert not is_gone(current_owner(), 10 * PATIENCE)
+def test_a_lease_ends_fifteen_seconds_after_the_last_sign() -> None:
+    assert LEASE == 15
+    assert not has_lapsed(current_owner(), quiet(15))
+    assert has_lapsed(current_owner(), quiet(15) + 1)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system has no /proc")
-def test_a_process_that_ended_is_gone_even_before_its_parent_looks() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
-        theirs = owner(pid=child.pid, started=started)
-        assert not is_gone(theirs, 0)
+def test_an_owner_may_have_longer_leases() -> None:
+    theirs = json.dumps({"token": "t", "lease": 100.0})
 
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, not waited for
-        assert is_gone(theirs, 0)
-    assert is_gone(theirs, 0)
+    assert not has_lapsed(theirs, quiet(100))
+    assert has_lapsed(theirs, quiet(100) + 1)
 
 
-def test_another_process_of_the_same_number_is_not_the_owner() -> None:
-    assert is_gone(owner(started="1"), 0)
+def test_a_lease_does_not_end_where_the_clock_goes_back() -> None:
+    assert not has_lapsed(current_owner(), -quiet(1000))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_forked_process_is_another_owner() -> None:
+    source = (
+        "import os; from tract.engine.streams.leases import current_owner as o; a = o();\n"
+        "if os.fork() == 0: os._exit(o() == a)\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]), o() == a)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "0 True\n"
 
 
 @pytest.mark.parametrize(
     "theirs",
-    [owner(host="another"), "{}", "nonsense", "[]"],
-    ids=["another host", "nothing", "nonsense", "a list"],
+    ["{}", "nonsense", "[]", '{"pid": 1}', '{"lease": "1"}', '{"lease": -1.0}', '{"lease": 1e9}'],
 )
-def test_an_owner_who_cannot_be_judged_is_gone_after_a_minute_of_silence(theirs: str) -> None:
-    assert not is_gone(theirs, PATIENCE)
-    assert is_gone(theirs, PATIENCE + 1)
+def test_an_owner_who_tells_no_sound_lease_has_a_minute(theirs: str) -> None:
+    assert not has_lapsed(theirs, quiet(60))
+    assert has_lapsed(theirs, quiet(60) + 1)

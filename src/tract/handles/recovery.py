@@ -1,14 +1,14 @@
-"""What is left of streams whose process was killed."""
+"""What is left of streams that nobody writes any more."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from tract.engine.commit.infos import commit_infos, moment
-from tract.engine.streams.owners import current_owner, is_gone
+from tract.engine.streams.leases import LEASE, current_owner, has_lapsed
 from tract.engine.streams.reasons import RECOVERED
 from tract.engine.streams.spool import is_open_here
 from tract.formats.assembly import Assembly
@@ -21,6 +21,9 @@ from tract.storage.repositories import SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]
 
+_LOOK = 0.25  # seconds between two looks at streams of which it is not known whether they were left
+_MOST_LOOKS = int((LEASE + 1) / _LOOK)
+
 
 class LeftStream:
     """A stream that nobody writes any more, as far as it had reached the disk.
@@ -32,6 +35,7 @@ class LeftStream:
     def __init__(self, runtime: Runtime, spooled: SpooledStream, fragments: Sequence[Any]) -> None:
         self._runtime = runtime
         self._assembly = Assembly(fragments)
+        self._spooled = spooled
         self._name = _where(spooled.stream, self._assembly)
         self.tract_id: str = spooled.stream.branch.tract_id
         """The tract that it was written to."""
@@ -62,7 +66,8 @@ class LeftStream:
             expected_head: the head that the branch must have (None: no commit).
 
         Returns:
-            The commits; none if the stream was committed or dropped before, by whomever.
+            The commits; none if the stream was committed or dropped before, by whomever, or if its
+            process has gone on with it.
 
         Raises:
             BudgetExceededError: the context would exceed a budget; the stream is kept.
@@ -79,14 +84,19 @@ class LeftStream:
         runtime, assembly = self._runtime, self._assembly
         reason = assembly.interruption if assembly.has_ended else RECOVERED
         records = await runtime.lander.land(
-            self._name, assembly, assembly.opening, reason, claim=True, expected_head=expected
+            self._name,
+            assembly,
+            assembly.opening,
+            reason,
+            claim=self._spooled,
+            expected_head=expected,
         )
         made += await commit_infos(runtime.threads, records)
 
     async def drop(self) -> None:
-        """Forget the stream; what was left of it is gone."""
+        """Forget the stream; what was left of it is gone, unless its process has gone on with it."""
         with self._runtime.gate.call():
-            await self._runtime.spools.drop(self._name)
+            await self._runtime.spools.drop(self._name, self._spooled)
 
     def __repr__(self) -> str:
         return (
@@ -101,24 +111,43 @@ def _where(stream: StreamName, assembly: Assembly) -> StreamName:
     return stream._replace(branch=stream.branch._replace(must_exist=must_exist))
 
 
-async def left_streams(runtime: Runtime) -> list[LeftStream]:
-    """Return the streams in a store that nobody writes any more."""
-    spooled = await runtime.spools.spooled()
-    if not spooled:
-        return []
-    left: list[LeftStream] = []
-    for stream in await runtime.threads.run(partial(_left_of, spooled, runtime.clock())):
-        fragments = await runtime.spools.fragments(stream.stream)
-        if fragments:
-            left.append(LeftStream(runtime, stream, fragments))
+async def left_streams(runtime: Runtime, *, wait: bool) -> list[LeftStream]:
+    """Return the streams in a store that nobody writes any more; see `TractStore.recover_streams`."""
+    if wait:
+        await _until_known(runtime)
+    with runtime.gate.call():
+        now = runtime.clock()
+        left: list[LeftStream] = []
+        for stream in await runtime.spools.spooled():
+            if _is_left(stream, now):
+                fragments = await runtime.spools.fragments(stream.stream)
+                if fragments:
+                    left.append(LeftStream(runtime, stream, fragments))
     return left
 
 
-def _left_of(spooled: Sequence[SpooledStream], now: int) -> list[SpooledStream]:
-    return [item for item in spooled if _is_left(item, now)]
+async def _until_known(runtime: Runtime) -> None:
+    """Wait until each stream that is there now is gone, left, or has had a sign of life.
+
+    Not for ever where the clocks of two machines differ by so much that a lease seems not to end.
+    """
+    undecided: set[SpooledStream] | None = None
+    for _ in range(_MOST_LOOKS):
+        with runtime.gate.call():  # not while sleeping: closing waits for calls
+            found = await runtime.spools.spooled()
+        now = runtime.clock()
+        running = {item for item in found if not (_is_left(item, now) or _is_ours(item))}
+        undecided = running if undecided is None else undecided & running
+        if not undecided:
+            return
+        await asyncio.sleep(_LOOK)
 
 
 def _is_left(spooled: SpooledStream, now: int) -> bool:
-    if spooled.owner == current_owner():
+    if _is_ours(spooled):
         return not is_open_here(spooled.stream.stream_id)
-    return is_gone(spooled.owner, now - spooled.updated_at)
+    return has_lapsed(spooled.owner, now - spooled.updated_at)
+
+
+def _is_ours(spooled: SpooledStream) -> bool:
+    return spooled.owner == current_owner()

@@ -12,10 +12,11 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 from tract.callers import calling_line, noted
 from tract.engine.commit.infos import commit_infos
 from tract.engine.streams import landing
+from tract.engine.streams.leases import current_owner
 from tract.engine.streams.reasons import CLOSED, INCOMPLETE, reason_of
 from tract.engine.streams.spool import OpenStream
 from tract.engine.threads import freeze, is_heavy
-from tract.exceptions import ContentValidationError, TractError
+from tract.exceptions import ContentValidationError, StreamRecoveredError, TractError
 from tract.formats.assembly import Assembly, Fragment
 from tract.history.redaction import Redactor
 from tract.lifecycle import running_loop, to_the_end
@@ -115,6 +116,7 @@ class _Intake:
 
         Raises:
             HeadMovedError: the head is not the one that was expected; what came is in the spool.
+            StreamRecoveredError: another has recovered the stream; what came since is in the spool.
             StoreClosedError: the store was closed; what came is in its spool.
         """
         try:
@@ -132,6 +134,8 @@ class _Intake:
             if not isinstance(error, asyncio.CancelledError):
                 raise
         except Exception as failure:
+            if failure is error:
+                return
             error.add_note(f"What had come of the stream was not committed: {failure}")
 
     def abandon(self, reason: str | None, close: _Close) -> None:
@@ -162,8 +166,11 @@ class _Intake:
             return
         incoming.end(_over())
         try:
+            await self._runtime.spooler.settle()  # it may find that the stream was recovered
             await self._land(incoming, reason)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StreamRecoveredError):
+                incoming.lose()
             incoming.note_end(reason)
             await self._runtime.spooler.save(incoming)
             raise
@@ -177,11 +184,14 @@ class _Intake:
             if incoming.may_be_saved:
                 await runtime.spools.drop(incoming.name)
             return
+        if incoming.recovered is not None:
+            raise incoming.recovered
         records = await runtime.lander.land(
             incoming.name,
             assembly,
             self._opening,
             reason,
+            owner=current_owner() if incoming.may_be_saved else None,
             expected_head=self._options.expected_head,
         )
         self.commits = await commit_infos(runtime.threads, records)

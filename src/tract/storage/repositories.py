@@ -92,10 +92,11 @@ class CommitRepository(ABC):
         """Commit *drafts* in order on the branch's head at that moment, and move the head.
 
         Times strictly increase within the tract. *ending* ends a stream with them; nothing is
-        written and the result empty where it claims what another was faster to take.
+        written and the result empty where it claims a stream that is not as it was any more.
 
         Raises:
             HeadMovedError: the head is not *expected_head*.
+            StreamRecoveredError: *ending* has an owner, and the stream is not that owner's any more.
             EditTargetError: a draft's target is not an entry of this branch's history.
             CommitNotFoundError: an annotation's target is no commit of this tract.
         """
@@ -466,19 +467,24 @@ class UsageRepository(ABC):
 
 
 class SpoolRepository(ABC):
-    """Streams that are still open, part by part."""
+    """Streams that are still open, part by part, each with the owner that writes it.
+
+    Signs of life have a time, by the store's clock; each sign of a stream is later than the one before.
+    """
 
     @abstractmethod
     async def save(
-        self,
-        owner: Callable[[], str],
-        parts: Sequence[SpoolPart],
-        touched: Sequence[StreamName] = (),
-    ) -> None:
-        """Add *parts*, and note of the streams *touched* that they are still being written.
+        self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName] = ()
+    ) -> list[StreamName]:
+        """Add *parts* to streams of *owner*, and note that it still writes those *touched*.
 
-        *owner* is called on another thread; it gives the process's name.
+        Part 0 begins a stream. Return those of the streams that are not, or no longer, the owner's:
+        they are left alone.
         """
+
+    @abstractmethod
+    async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
+        """Have those of *streams* that are *owner*'s belong to the owner "", which is nobody."""
 
     @abstractmethod
     async def spooled(self) -> list[SpooledStream]:
@@ -486,8 +492,8 @@ class SpoolRepository(ABC):
 
     @abstractmethod
     async def fragments(self, stream: StreamName) -> list[Any]:
-        """Return what is stored of a stream, in order; empty if it is none any more."""
+        """Return what is stored of a stream, in order; empty if nothing is."""
 
     @abstractmethod
-    async def drop(self, stream: StreamName) -> None:
-        """Forget a stream; nothing happens if it is none any more."""
+    async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
+        """Forget a stream, with *claim* only if it is still as it was then."""

@@ -56,7 +56,7 @@ class SpoolPart(NamedTuple):
 
 
 class SpooledStream(NamedTuple):
-    """A stream of which parts are stored; `updated_at` is when its owner last gave a sign."""
+    """A stream of which parts are stored, as it was at `updated_at`, its owner's last sign."""
 
     stream: StreamName
     owner: str
@@ -66,12 +66,14 @@ class SpooledStream(NamedTuple):
 class StreamEnd(NamedTuple):
     """What happens in the same transaction as a stream's commits: its parts are dropped.
 
-    With `claim` the commits are made only if somebody's parts are still there. `usage` is kept for
-    the commit `head_hash`, as counts and as the report itself.
+    `owner` ends a stream of its own, of which parts were saved. With `claim` somebody else does, and
+    the commits are made only if the stream is still as it was then. `usage` is kept for the commit
+    `head_hash`, as counts and as the report itself.
     """
 
     stream: StreamName
-    claim: bool = False
+    owner: str | None = None
+    claim: SpooledStream | None = None
     head_hash: str | None = None
     usage: tuple[TokenUsage, str] | None = None
 

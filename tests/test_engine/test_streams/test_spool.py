@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,7 @@ class Disk(SpoolRepository):
     def __init__(self) -> None:
         self.parts: dict[tuple[str, int], list[Any]] = {}
         self.touched: list[StreamName] = []
+        self.released: list[StreamName] = []
         self.failures = 0
         self.may_write = asyncio.Event()
         self.may_write.set()
@@ -36,11 +37,8 @@ class Disk(SpoolRepository):
         self.most_writing = 0
 
     async def save(
-        self,
-        owner: Callable[[], str],
-        parts: Sequence[SpoolPart],
-        touched: Sequence[StreamName] = (),
-    ) -> None:
+        self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName] = ()
+    ) -> list[StreamName]:
         self.writing += 1
         self.most_writing = max(self.most_writing, self.writing)
         await self.may_write.wait()
@@ -51,6 +49,10 @@ class Disk(SpoolRepository):
         for part in parts:
             self.parts[part.stream.stream_id, part.number] = list(part.fragments)
         self.touched += touched
+        return []
+
+    async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
+        self.released += streams
 
     async def spooled(self) -> list[SpooledStream]:
         raise NotImplementedError
@@ -58,7 +60,7 @@ class Disk(SpoolRepository):
     async def fragments(self, stream: StreamName) -> list[Any]:
         raise NotImplementedError
 
-    async def drop(self, stream: StreamName) -> None:
+    async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
         raise NotImplementedError
 
     def text(self) -> str:
@@ -140,7 +142,7 @@ async def test_what_could_not_be_saved_is_saved_later_in_order() -> None:
     stream.end(TractError("over"))
 
 
-async def test_a_sign_is_due_every_twenty_seconds_without_a_save() -> None:
+async def test_a_sign_is_due_every_five_seconds_without_a_save() -> None:
     spooler = Spooler(Disk(), "path")
     stream = spooler.open(MAIN, OPENING)
     assert not stream.signs(100.0, anyway=False)  # nothing is saved that could look left
@@ -149,9 +151,9 @@ async def test_a_sign_is_due_every_twenty_seconds_without_a_save() -> None:
     await settle()
     saved_at = asyncio.get_running_loop().time()
 
-    assert not stream.signs(saved_at + 19, anyway=False)
-    assert stream.signs(saved_at + 21, anyway=False)
-    assert not stream.signs(saved_at + 22, anyway=False)
+    assert not stream.signs(saved_at + 4, anyway=False)
+    assert stream.signs(saved_at + 6, anyway=False)
+    assert not stream.signs(saved_at + 7, anyway=False)
     stream.end(TractError("over"))
 
 
@@ -188,6 +190,7 @@ async def test_closing_saves_and_ends_every_stream() -> None:
     await spooler.aclose()
 
     assert disk.text() == "aaa"
+    assert disk.released == [stream.name for stream in streams]
     for stream in streams:
         with pytest.raises(StoreClosedError):
             stream.add(("text", "b"), 1)

@@ -15,6 +15,7 @@ from support.drafts import MAIN, OTHER_TRACT, draft, edit, ticking
 from support.engines import over
 from support.repositories import UNKNOWN, Repositories, say
 from tract import EditTargetError, HeadMovedError, TractConfig
+from tract.storage.repositories import SpoolPart, StreamName
 from tract.storage.sql import statements as sql
 from tract.storage.sql.compiled import Statement
 from tract.storage.sqlite.database import Database, open_database
@@ -90,3 +91,29 @@ async def test_listing_tracts_reads_no_more_where_they_hold_more(
 
     assert await store.refs.tract_ids() == ["agent", "rival"]
     assert many == few
+
+
+@pytest.mark.parametrize("step", [0, -1_000_000], ids=["stands", "goes back"])
+async def test_signs_of_life_come_one_after_another_whatever_the_clock_does(
+    db_path: Path, step: int
+) -> None:
+    """Else a stream that was gone on with would look as it did to who has listed it before."""
+    now = 1_000_000_000_000_000
+
+    def clock() -> int:
+        nonlocal now
+        now += step
+        return now
+
+    database = await open_database(str(db_path), TractConfig(), clock)
+    spools, stream = over(database).spools, StreamName(MAIN, "s")
+    signs = []
+    for number in range(3):
+        await spools.save("me", [SpoolPart(stream, number, [])])
+        signs += [item.updated_at for item in await spools.spooled()]
+        await spools.save("me", [], [stream])
+        signs += [item.updated_at for item in await spools.spooled()]
+    await database.aclose()
+
+    assert signs == sorted(set(signs))
+    assert len(signs) == 6

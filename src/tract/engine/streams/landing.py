@@ -15,7 +15,7 @@ from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
 from tract.models.annotations import Priority
 from tract.protocols import UNSET, TokenUsage, UnsetType
-from tract.storage.repositories import CommitRecord, StreamEnd, StreamName
+from tract.storage.repositories import CommitRecord, SpooledStream, StreamEnd, StreamName
 
 __all__ = ["Opening", "StreamLander", "opening", "pieces"]
 
@@ -153,12 +153,16 @@ class StreamLander:
         opened: Mapping[str, Any],
         reason: str | None,
         *,
-        claim: bool = False,
+        owner: str | None = None,
+        claim: SpooledStream | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRecord]:
         """Commit what came, keep its usage, and drop the stream's parts, in one transaction.
 
+        Give its *owner* if parts of it were saved, or a *claim* on what somebody left.
+
         Raises:
+            StreamRecoveredError: the stream is not *owner*'s any more.
             HeadMovedError: the head is not *expected_head*; the parts are kept.
             ContentValidationError: what came is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -167,7 +171,7 @@ class StreamLander:
         drafts = await self._drafts.finish(self._staged(made, opened))
         head = opened.get("head")
         redactor = self._redactor if _redacts(opened) else None
-        ending = StreamEnd(name, claim, head, _usage(assembly, redactor) if head else None)
+        ending = StreamEnd(name, owner, claim, head, _usage(assembly, redactor) if head else None)
         return await self._writer.write(name.branch, drafts, expected_head, ending)
 
     def _staged(self, made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Staged]:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from tract.engine.streams.owners import current_owner
-from tract.exceptions import ContentValidationError, StoreClosedError, TractError
+from tract.engine.streams.leases import HEARTBEAT, current_owner
+from tract.exceptions import (
+    ContentValidationError,
+    StoreClosedError,
+    StreamRecoveredError,
+    TractError,
+)
 from tract.forking import PROCESS
 from tract.formats.assembly import Assembly, Fragment, joined
 from tract.history.canonical import canonical_json
@@ -27,7 +32,6 @@ __all__ = ["OpenStream", "Spooler", "is_open_here"]
 
 _EVERY = 1.0  # seconds between saves
 _ROOM = 16 * 1024  # bytes that are saved at once
-_SIGN = 20.0  # seconds after which a stream that has nothing to save gives a sign of life
 
 _open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
 
@@ -56,7 +60,6 @@ class OpenStream:
         "_ended",
         "_fresh",
         "_opening",
-        "_path",
         "_redactor",
         "_room",
         "_saved",
@@ -65,6 +68,7 @@ class OpenStream:
         "_unsaved",
         "assembly",
         "name",
+        "recovered",
     )
 
     def __init__(
@@ -77,11 +81,14 @@ class OpenStream:
         self._spooler = spooler
         self._redactor = redactor
         self._fresh: list[Fragment] = []
-        self._unsaved: list[Fragment] = [("opening", opening)]
+        self._opening: Fragment = ("opening", opening)
+        self._unsaved: list[Fragment] = [self._opening]
         self._room = 0  # so that the first piece has the spooler look after this stream
         self._ended: Exception | None = None
         self._saved = 0
         self._signed = 0.0
+        self.recovered: StreamRecoveredError | None = None
+        """Set once another has recovered it."""
         self.name: StreamName = name
         self.assembly: Assembly = Assembly()
         """What has come, as of the last `fold`."""
@@ -121,7 +128,8 @@ class OpenStream:
 
     def note_end(self, reason: str | None) -> None:
         """Tell whoever recovers the stream that it was left, and why if before its end."""
-        self._unsaved.append(("ended", reason))
+        if self._saved or len(self._unsaved) > 1:  # something came
+            self._unsaved.append(("ended", reason))
 
     def disown(self) -> None:
         """Look at the next piece whether this process opened the stream."""
@@ -150,9 +158,25 @@ class OpenStream:
         self._unsaved[:0] = part.fragments
         self._saved -= 1
 
+    def lose(self, part: SpoolPart | None = None) -> None:
+        """End, as another has recovered the stream; what came since goes on as a stream of its own.
+
+        *part* is what came since and could not be saved.
+        """
+        if self.recovered is not None:
+            return
+        tract_id, branch = self.name.branch.tract_id, self.name.branch.branch
+        self.recovered = StreamRecoveredError(tract_id, branch)
+        self.end(self.recovered)
+        self._unsaved[:0] = (self._opening, *(part.fragments if part is not None else ()))
+        self._saved = 0
+        self.let_go()
+        self.name = StreamName(self.name.branch, uuid4().hex)
+        _open_here[self.name.stream_id] = self
+
     def signs(self, now: float, *, anyway: bool) -> bool:
         """Tell whether a sign of life is due, and note that it is given."""
-        if not (anyway or (self._saved and now - self._signed >= _SIGN)):
+        if not (anyway or (self._saved and now - self._signed >= HEARTBEAT)):
             return False
         self._signed = now
         return True
@@ -213,24 +237,29 @@ class Spooler:
             self._timer = None
 
     async def save(self, stream: OpenStream) -> None:
-        """Save the rest of a stream that has ended but could not be committed."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
+        """Save the rest of a stream that has ended but could not be committed, for anybody to recover."""
+        await self.settle()
         part = stream.part()
         if part is not None:
             await self._write([(stream, part)], [])
+        await self._release([stream])
+
+    async def settle(self) -> None:
+        """Wait for the save that is under way."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
 
     async def aclose(self) -> None:
         """Save what came of the streams that are still open, which end with the store."""
+        await self.settle()
         streams = list(self._streams.values())
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
         for stream in streams:
             stream.end(StoreClosedError(self._path))
         parts = [(stream, part) for stream in streams if (part := stream.part()) is not None]
         try:
             if parts:
                 await self._write(parts, [])
+            await self._release(streams)
         finally:
             for stream in streams:
                 stream.let_go()
@@ -258,25 +287,46 @@ class Spooler:
     async def _save_all(self) -> None:
         now = self._loop.time()
         parts: list[tuple[OpenStream, SpoolPart]] = []
-        quiet: list[StreamName] = []
+        quiet: list[OpenStream] = []
         for stream in self._streams.values():
             part = stream.part()
             if part is not None:
                 parts.append((stream, part))
             if stream.signs(now, anyway=part is not None) and part is None:
-                quiet.append(stream.name)
+                quiet.append(stream)
         if parts or quiet:
             await self._write(parts, quiet)
 
     async def _write(
-        self, parts: list[tuple[OpenStream, SpoolPart]], quiet: list[StreamName]
+        self, parts: Sequence[tuple[OpenStream, SpoolPart]], quiet: Sequence[OpenStream]
     ) -> None:
+        names = {stream.name: stream for stream in quiet}
         try:
-            await self._repository.save(current_owner, [part for _, part in parts], quiet)
+            lost = await self._repository.save(
+                current_owner(), [part for _, part in parts], [*names]
+            )
         except BaseException:
             for stream, part in parts:
                 stream.unsaved(part)
             raise
+        if lost:
+            await self._go_on_without([*parts, *((stream, None) for stream in quiet)], {*lost})
+
+    async def _go_on_without(
+        self, written: Iterable[tuple[OpenStream, SpoolPart | None]], lost: Container[StreamName]
+    ) -> None:
+        """End streams that others have recovered, and save what came since, for anybody to recover."""
+        for stream, unsaved in written:
+            if stream.name in lost:
+                stream.lose(unsaved)
+                part = stream.part()
+                if part is not None:
+                    await self._write([(stream, part)], [])
+
+    async def _release(self, streams: Iterable[OpenStream]) -> None:
+        names = [stream.name for stream in streams if stream.may_be_saved]
+        if names:
+            await self._repository.release(current_owner(), names)
 
 
 def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[Fragment]:

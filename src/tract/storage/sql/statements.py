@@ -351,20 +351,34 @@ ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more
 TOUCH_SPOOL = Statement(
     lambda: update(spool).where(*_stream, spool.c.number == 0).values(updated_at=bindparam("now"))
 )
-DROP_SPOOL = Statement(lambda: delete(spool).where(*_stream))
-SPOOL = Statement(
-    lambda: select(spool.c.data, spool.c.owner).where(*_stream).order_by(spool.c.number)
-)
-SPOOLED = Statement(
+RELEASE_SPOOL = Statement(
     lambda: (
+        update(spool)
+        .where(*_stream, spool.c.number == 0, spool.c.owner == bindparam("holder"))
+        .values(owner="")
+    )
+)
+DROP_SPOOL = Statement(lambda: delete(spool).where(*_stream))
+SPOOL = Statement(lambda: select(spool.c.data).where(*_stream).order_by(spool.c.number))
+SPOOLED = Statement(lambda: _spooled().order_by("sign"))
+SPOOLED_STREAM = Statement(lambda: _spooled().where(*_stream))
+
+
+def _spooled() -> Select[Any]:
+    """Return streams with their owners, whom part 0 names, and the last sign of each."""
+    part = spool.alias("part")
+    return (
         select(
             spool.c.tract_id,
             spool.c.branch,
             spool.c.stream_id,
             spool.c.owner,
-            func.max(spool.c.updated_at),
+            func.max(part.c.updated_at).label("sign"),
         )
+        .join(
+            part,
+            (part.c.tract_id == spool.c.tract_id) & (part.c.stream_id == spool.c.stream_id),
+        )
+        .where(spool.c.number == 0)
         .group_by(spool.c.tract_id, spool.c.branch, spool.c.stream_id, spool.c.owner)
-        .order_by(func.min(spool.c.updated_at))
     )
-)

@@ -104,8 +104,10 @@ class WriteTransaction(SpoolWrites):
         ending: StreamEnd,
     ) -> list[CommitRecord]:
         """Commit what a stream became and drop its parts; see `CommitRepository.write`."""
-        if ending.claim and not self._is_spooled(ending.stream):
+        if ending.claim is not None and not self._is_as_claimed(ending.claim):
             return []
+        if ending.owner is not None:
+            self._check_owner(ending.owner, ending.stream)
         records = self.commit(branch, drafts, expected_head)
         if ending.usage is not None and ending.head_hash is not None:
             self.set_usage(branch.tract_id, ending.head_hash, *ending.usage)

@@ -49,6 +49,7 @@ from tract.storage.sql.compiled import Statement
 from tract.storage.sql.naming import BRANCHES, TAGS, digest, key_of, missing_branch, ref_name
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.rows import as_bytes, hash_of, head_of, record_of
+from tract.storage.sql.spooling import spooled_of
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database
 from tract.storage.sqlite.json import querying
@@ -425,30 +426,26 @@ class SqliteSpoolRepository(SpoolRepository):
         self._database = database
 
     async def save(
-        self,
-        owner: Callable[[], str],
-        parts: Sequence[SpoolPart],
-        touched: Sequence[StreamName] = (),
-    ) -> None:
-        def job(transaction: WriteTransaction) -> None:
-            transaction.spool(owner(), parts)
-            transaction.touch(touched)
+        self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName] = ()
+    ) -> list[StreamName]:
+        def job(transaction: WriteTransaction) -> list[StreamName]:
+            return transaction.spool(owner, parts, touched)
 
-        await self._database.write(job, len(parts) + len(touched))
+        return await self._database.write(job, len(parts) + len(touched))
+
+    async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
+        await self._database.write(
+            lambda transaction: transaction.release(owner, streams), len(streams)
+        )
 
     async def spooled(self) -> list[SpooledStream]:
-        return [
-            SpooledStream(StreamName(BranchName(tract_id, branch), stream_id), owner, updated_at)
-            for tract_id, branch, stream_id, owner, updated_at in await self._database.read(
-                sql.SPOOLED.all
-            )
-        ]
+        return [spooled_of(row) for row in await self._database.read(sql.SPOOLED.all)]
 
     async def fragments(self, stream: StreamName) -> list[Any]:
         return await self._database.read(partial(_fragments, stream=stream))
 
-    async def drop(self, stream: StreamName) -> None:
-        await self._database.write(lambda transaction: transaction.unspool(stream))
+    async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
+        await self._database.write(lambda transaction: transaction.unspool(stream, claim))
 
 
 def _fragments(connection: sqlite3.Connection, *, stream: StreamName) -> list[Any]:
