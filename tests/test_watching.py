@@ -181,8 +181,8 @@ class LateArrivals(SqliteArrivalRepository):
         self.has_read = asyncio.Event()
         self.may_tell = asyncio.Event()
 
-    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
-        page = await super().read(branch, cursor, near=near)
+    async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
+        page = await super().read(branch, cursor)
         self.has_read.set()
         await self.may_tell.wait()
         return page

@@ -25,12 +25,10 @@ async def line_of(store: Repositories, count: int) -> list[CommitRecord]:
     return await store.commits.write(MAIN, [draft(str(number)) for number in range(count)])
 
 
-async def read_all(
-    store: Repositories, cursor: Cursor, *, near: bool = False
-) -> list[CommitRecord]:
+async def read_all(store: Repositories, cursor: Cursor) -> list[CommitRecord]:
     records: list[CommitRecord] = []
     while True:
-        page = await store.arrivals.read(MAIN, cursor, near=near)
+        page = await store.arrivals.read(MAIN, cursor)
         records += page.records
         cursor = page.cursor
         if cursor.is_at_head:
@@ -41,12 +39,11 @@ async def test_pages_follow_on_each_other(store: Repositories) -> None:
     records = await line_of(store, 700)
     await store.commits.write(OTHER_BRANCH, [draft("other")])
 
-    for near in (False, True):
-        assert await read_all(store, Cursor(None), near=near) == records
-        assert await read_all(store, Cursor(records[99].commit_hash), near=near) == records[100:]
-        assert await read_all(store, Cursor(records[-1].commit_hash), near=near) == []
-        until = Cursor(None, target=records[9].commit_hash)
-        assert await read_all(store, until, near=near) == records[:10]
+    assert await read_all(store, Cursor(None)) == records
+    assert await read_all(store, Cursor(None, target=records[-1].commit_hash)) == records
+    assert await read_all(store, Cursor(records[99].commit_hash)) == records[100:]
+    assert await read_all(store, Cursor(records[-1].commit_hash)) == []
+    assert await read_all(store, Cursor(None, target=records[9].commit_hash)) == records[:10]
 
 
 async def test_a_branch_without_commits_has_nothing(store: Repositories) -> None:

@@ -420,10 +420,8 @@ class ArrivalRepository(ABC):
     """What comes to branches, for those who wait for it."""
 
     @abstractmethod
-    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
+    async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
         """Return some of what the branch has behind *cursor*, in order; nothing if that is all.
-
-        *near* says that it is probably little.
 
         Raises:
             CommitNotFoundError: the cursor names a commit that the tract does not have.

@@ -69,7 +69,6 @@ class _Topic:
         """Who waits for more, by the head that they know."""
         self.head: str | UnsetType | None = UNSET
         """The head, where it is known that nothing has changed it."""
-        self.last_head: str | UnsetType | None = UNSET
         self.version = 0
         """Counts what may have changed the head."""
         self.serving = False
@@ -225,9 +224,9 @@ class WatchHub:
             _tell(others, page)
         return page
 
-    async def _load(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Page:
+    async def _load(self, branch: BranchName, cursor: Cursor) -> Page:
         with self._gate.call():
-            taken_back, records, behind = await self._arrivals.read(branch, cursor, near=near)
+            taken_back, records, behind = await self._arrivals.read(branch, cursor)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
@@ -283,13 +282,13 @@ class WatchHub:
     async def _news(self, topic: _Topic, base: str | None) -> _Told:
         version = topic.version
         try:
-            page = await self._load(topic.branch, Cursor(base), near=base == topic.last_head)
+            page = await self._load(topic.branch, Cursor(base))
         except StoreClosedError:
             return None
         except Exception as error:  # whatever it is, those who wait must hear of it
             return error
         if page.cursor.is_at_head and topic.version == version:
-            topic.head = topic.last_head = page.cursor.base
+            topic.head = page.cursor.base
         return page
 
     def _wake(self, topic: _Topic, woken: Sequence[tuple[_Future, _Told]], began: float) -> None:

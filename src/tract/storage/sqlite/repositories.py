@@ -376,7 +376,7 @@ class SqliteArrivalRepository(ArrivalRepository):
         self._database = database
         self._watch = HeadWatch()
 
-    async def read(self, branch: BranchName, cursor: Cursor, *, near: bool = False) -> Arrivals:
+    async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
         database = self._database
 
         def look(connection: sqlite3.Connection) -> Arrivals:
@@ -385,7 +385,8 @@ class SqliteArrivalRepository(ArrivalRepository):
                 database.check_place()
             return found
 
-        return await (database.glance if near else database.read)(look)
+        # Who waits at the head has little to read, most often: it shares a trip with others.
+        return await (database.glance if cursor.is_at_head else database.read)(look)
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
         def look(connection: sqlite3.Connection) -> Sequence[str | None] | None:
