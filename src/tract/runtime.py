@@ -19,7 +19,7 @@ from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.compile.reading import ContextReader
 from tract.engine.streams.landing import StreamLander
-from tract.engine.streams.spool import Spooler
+from tract.engine.streams.open_streams import Spooler
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
 from tract.engine.watching.hub import WatchHub

@@ -9,8 +9,8 @@ from typing import Any
 
 from tract.engine.commit.infos import commit_infos, moment
 from tract.engine.streams.leases import LEASE, current_owner, has_lapsed
+from tract.engine.streams.open_streams import is_open_here
 from tract.engine.streams.reasons import RECOVERED
-from tract.engine.streams.spool import is_open_here
 from tract.formats.assembly import Assembly
 from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end

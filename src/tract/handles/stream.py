@@ -13,8 +13,8 @@ from tract.callers import calling_line, noted
 from tract.engine.commit.infos import commit_infos
 from tract.engine.streams import landing
 from tract.engine.streams.leases import current_owner
+from tract.engine.streams.open_streams import OpenStream
 from tract.engine.streams.reasons import CLOSED, INCOMPLETE, reason_of
-from tract.engine.streams.spool import OpenStream
 from tract.engine.threads import freeze, is_heavy
 from tract.exceptions import ContentValidationError, StreamRecoveredError, TractError
 from tract.formats.assembly import Assembly, Fragment

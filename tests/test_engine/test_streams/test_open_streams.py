@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tract.engine.streams.spool import OpenStream, Spooler, is_open_here
+from tract.engine.streams.open_streams import OpenStream, Spooler, is_open_here
 from tract.exceptions import StoreBusyError, StoreClosedError, TractError
 from tract.storage.repositories import (
     BranchName,
