@@ -79,8 +79,9 @@ def _shape(request: Json) -> Iterator[str]:
         # "messages: text content blocks must be non-empty", "all messages must have non-empty
         # content except for the optional final assistant message"
         last = path == f"messages[{len(messages or ()) - 1}]" and role == "assistant"
-        if not message.get("content") and not last:
-            yield problem(f"{path}.content", "not-empty", "a message must have content")
+        if not message.get("content"):
+            if not last:
+                yield problem(f"{path}.content", "not-empty", "a message must have content")
         elif isinstance(message.get("content"), str):
             yield from blocks.text(path, "content", message["content"])
         else:
@@ -127,7 +128,7 @@ def _pairs(request: Json) -> Iterator[str]:
     """Every call is answered in the next user turn, before all else there."""
     sequence = turns(request)
     empty = Turn("", "", [])
-    for turn, after in zip(sequence, [*sequence[1:], empty], strict=True):
+    for turn, after in zip(sequence, [*sequence[1:], empty], strict=False):
         results = {block.get("tool_use_id") for _, block in after.of("tool_result")}
         for path, call in turn.of("tool_use"):
             if after.role != "user" or call.get("id") not in results:
@@ -200,10 +201,11 @@ def _server_tools(request: Json) -> Iterator[str]:
 
 def _thinking(request: Json) -> Iterator[str]:
     """With thinking on, the assistant's turn in a tool loop starts with its thinking."""
-    for turn in turns(request):
-        if turn.role == "assistant" and turn.blocks[-1:] == turn.of(*blocks.THINKING)[-1:] != []:
+    for path, message in at("messages", request.get("messages")):
+        last = at(f"{path}.content", message.get("content"))[-1:]
+        if last and last[0][1].get("type") in blocks.THINKING:
             # "The final block in an assistant message cannot be `thinking`."
-            yield problem(turn.blocks[-1][0], "thinking-last", "the last block is thinking")
+            yield problem(last[0][0], "thinking-last", "the last block is thinking")
     sequence = turns(request)
     enabled = (request.get("thinking") or {}).get("type") == "enabled"
     if not enabled or not sequence or not sequence[-1].of("tool_result"):
