@@ -1,0 +1,93 @@
+"""Gemini's generateContent, as a server speaks it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from providers.answers import Answer, Body, Seal, Speaker, exact, pieces, tokens
+from providers.exchanges import Event
+from providers.google_generate_content import Part, contents
+
+
+def _whole(answer: Answer, number: int, request: Body) -> Body:
+    parts: list[Body] = []
+    signature = base64.b64encode(f"{number}: {answer.thinking}??>>".encode()).decode()
+    if answer.thinking:
+        parts.append({"text": answer.thinking, "thought": True})
+    if answer.text:
+        parts.append({"text": answer.text})
+    for place, call in enumerate(answer.calls):
+        called = {"id": f"{number}-{place}", "name": call.name, "args": call.arguments}
+        signed = {"thoughtSignature": signature} if place == 0 else {}
+        parts.append({"functionCall": called, **signed})
+    given, made = tokens(exact(request["contents"])), tokens(exact(parts))
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    return {
+        "candidates": [candidate],
+        "modelVersion": "gemini-3-pro-preview",
+        "responseId": f"response-{number}",
+        "usageMetadata": {
+            "promptTokenCount": given,
+            "candidatesTokenCount": made,
+            "totalTokenCount": given + made,
+        },
+    }
+
+
+def _events(whole: Body) -> Iterator[Event]:
+    for part in whole["candidates"][0]["content"]["parts"]:
+        if "text" not in part:
+            yield _chunk(whole, part)
+        for piece in pieces(part.get("text", "")):
+            yield _chunk(whole, {**part, "text": piece})
+    yield _chunk(whole, {"text": ""}, finishReason="STOP")
+
+
+def _chunk(whole: Body, part: Body, **fields: str) -> Event:
+    candidate = {"content": {"role": "model", "parts": [part]}, "index": 0, **fields}
+    return Event(None, {**whole, "candidates": [candidate]})
+
+
+def _calls(parts: list[Part]) -> list[Body]:
+    return [dict(part.fields) for part in parts if "functionCall" in part.fields]
+
+
+def _signed(parts: list[Part]) -> set[str]:
+    """The signatures' bytes: clients write them in either alphabet of base64."""
+    return {
+        exact([call["functionCall"], _bytes(call["thoughtSignature"]).hex()])
+        for call in _calls(parts)
+        if "thoughtSignature" in call
+    }
+
+
+def _bytes(signature: str) -> bytes:
+    return base64.b64decode(signature.replace("-", "+").replace("_", "/"))
+
+
+def _seals(whole: Body) -> list[Seal]:
+    ((_, _, parts),) = contents({"contents": [whole["candidates"][0]["content"]]})
+    calls = frozenset(call["functionCall"]["id"] for call in _calls(parts))
+    return [Seal(calls, value) for value in _signed(parts)]
+
+
+def _sent(request: Body) -> tuple[set[str], set[str]]:
+    parts = [part for _, _, its_parts in contents(request) for part in its_parts]
+    ids = {str(call["functionCall"].get("id")) for call in _calls(parts)}
+    return ids, _signed(parts)
+
+
+def _error(message: str) -> Body:
+    return {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}
+
+
+SPEAKER = Speaker(
+    api="google.generate_content",
+    base="",
+    whole=_whole,
+    events=_events,
+    seals=_seals,
+    sent=_sent,
+    error=_error,
+)
