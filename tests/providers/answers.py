@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from providers.exchanges import Event
@@ -54,10 +54,13 @@ class Speaker:
     seals: Callable[[Body], list[Seal]]
     """Lists what of a whole reply must come back."""
     sent: Callable[[Body], tuple[set[str], set[str]]]
-    """Lists the ids of the calls in a request, and what of it is signed."""
+    """Lists the ids of the calls that a request may not come without thinking of, and what of the
+    whole request is signed."""
     error: Callable[[str], Body]
     """Makes the body of an answer of status 400."""
-    ends_with_done: bool = field(default=False)
+    verifies: bool = True
+    """What is signed must be of this server."""
+    ends_with_done: bool = False
     """A stream ends with `data: [DONE]`."""
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from providers.rules import Json, at, base64_text, is_blank, media_type, media_url, problem
+from providers.rules import (
+    Json,
+    among,
+    at,
+    base64_text,
+    is_blank,
+    json_object,
+    media_type,
+    media_url,
+    problem,
+)
 
 THINKING = ("thinking", "redacted_thinking")
 
@@ -34,7 +44,7 @@ def content(path: str, given: Any, role: str) -> Iterator[str]:
         yield problem(path, "content", "content is a string or a list of blocks")
     for where, block in at(path, given):
         kind = block.get("type")
-        if kind not in _BY_ROLE[role]:
+        if not among(kind, _BY_ROLE[role]):
             yield problem(where, "block-type", f"{kind!r} is not a block of a {role} message")
         yield from _CHECKS.get(str(kind), _nothing)(where, block)
         if kind in THINKING and "cache_control" in block:
@@ -84,7 +94,7 @@ def _result(path: str, block: Json) -> Iterator[str]:
 
 
 def _source(path: str, block: Json, accepted: frozenset[str]) -> Iterator[str]:
-    source = block.get("source") or {}
+    source = json_object(block.get("source"))
     kind, where = source.get("type"), f"{path}.source"
     if kind == "base64":
         yield from media_type(where, source.get("media_type"), accepted)

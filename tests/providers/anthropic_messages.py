@@ -16,7 +16,18 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from providers import anthropic_blocks as blocks
-from providers.rules import Json, at, broken, is_blank, items, matching, problem, unique
+from providers.rules import (
+    Json,
+    at,
+    broken,
+    is_blank,
+    items,
+    json_object,
+    key,
+    matching,
+    problem,
+    unique,
+)
 
 # "tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -65,6 +76,15 @@ def turns(request: Json) -> list[Turn]:
         else:
             joined.append(Turn(path, str(message.get("role")), found))
     return joined
+
+
+def current_loop(request: Json) -> list[Turn]:
+    """Return the assistant's turns of the tool loop that the request goes on with, if it does."""
+    sequence = turns(request)
+    start = len(sequence)
+    while start > 1 and sequence[start - 1].of("tool_result"):
+        start -= 2
+    return [turn for turn in sequence[start:] if turn.role == "assistant"]
 
 
 def _shape(request: Json) -> Iterator[str]:
@@ -129,15 +149,15 @@ def _pairs(request: Json) -> Iterator[str]:
     sequence = turns(request)
     empty = Turn("", "", [])
     for turn, after in zip(sequence, [*sequence[1:], empty], strict=False):
-        results = {block.get("tool_use_id") for _, block in after.of("tool_result")}
+        results = {key(block.get("tool_use_id")) for _, block in after.of("tool_result")}
         for path, call in turn.of("tool_use"):
-            if after.role != "user" or call.get("id") not in results:
+            if after.role != "user" or key(call.get("id")) not in results:
                 # "`tool_use` ids were found without `tool_result` blocks immediately after"
                 yield problem(path, "call-without-result", f"{call.get('id')!r} has no tool_result")
     for before, turn in zip([empty, *sequence], sequence, strict=False):
-        calls = {block.get("id") for _, block in before.of("tool_use")}
+        calls = {key(block.get("id")) for _, block in before.of("tool_use")}
         for path, result in turn.of("tool_result"):
-            if result.get("tool_use_id") not in calls:
+            if key(result.get("tool_use_id")) not in calls:
                 # "unexpected `tool_use_id` found in `tool_result` blocks"
                 yield problem(path, "result-without-call", "no tool_use in the message before")
 
@@ -184,13 +204,13 @@ def _server_tools(request: Json) -> Iterator[str]:
         for path, block in turn.blocks:
             kind = str(block.get("type"))
             if kind in ("server_tool_use", "mcp_tool_use"):
-                opened[block.get("id")] = path
+                opened[key(block.get("id"))] = path
             elif kind.endswith("_tool_result"):
                 # "Each `advisor_tool_result` block must have a corresponding `server_tool_use`
                 # block before it."
-                if block.get("tool_use_id") not in {**called, **opened}:
+                if key(block.get("tool_use_id")) not in {**called, **opened}:
                     yield problem(path, "result-without-call", f"no call before this {kind}")
-                opened.pop(block.get("tool_use_id"), None)
+                opened.pop(key(block.get("tool_use_id")), None)
         called.update(opened)
         # "… was found without a corresponding `web_search_tool_result` block"; code that waits
         # for a client's tool, and a paused turn, go on later.
@@ -206,18 +226,12 @@ def _thinking(request: Json) -> Iterator[str]:
         if last and last[0][1].get("type") in blocks.THINKING:
             # "The final block in an assistant message cannot be `thinking`."
             yield problem(last[0][0], "thinking-last", "the last block is thinking")
-    sequence = turns(request)
-    enabled = (request.get("thinking") or {}).get("type") == "enabled"
-    if not enabled or not sequence or not sequence[-1].of("tool_result"):
-        return
-    # "When `thinking` is enabled, a final `assistant` message must start with a thinking block
-    # (preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
-    start = len(sequence) - 1
-    while start > 1 and sequence[start].of("tool_result"):
-        start -= 2
-    first = sequence[start + 1]
-    if first.blocks and first.blocks[0][1].get("type") not in blocks.THINKING:
-        yield problem(first.blocks[0][0], "thinking-first", "thinking comes first in a tool loop")
+    enabled = json_object(request.get("thinking")).get("type") == "enabled"
+    first = current_loop(request)[:1] if enabled else []
+    if first and first[0].blocks and first[0].blocks[0][1].get("type") not in blocks.THINKING:
+        # "When `thinking` is enabled, a final `assistant` message must start with a thinking block
+        # (preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
+        yield problem(first[0].blocks[0][0], "thinking-first", "thinking comes first in a loop")
 
 
 def _cache_points(request: Json) -> Iterator[str]:

@@ -11,7 +11,17 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from providers.rules import Json, at, base64_text, broken, is_blank, matching, problem
+from providers.rules import (
+    Json,
+    at,
+    base64_text,
+    broken,
+    is_blank,
+    json_object,
+    key,
+    matching,
+    problem,
+)
 
 # "Invalid function name. Must start with a letter or an underscore. Must be alphameric (a-z, A-Z,
 # 0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64."
@@ -52,7 +62,7 @@ def problems(request: Json, *, model: str = "") -> list[str]:
 
 def camel(fields: Json) -> dict[str, Any]:
     """Return one object with its own keys in camel case, as JSON has them."""
-    return {re.sub(r"_([a-z])", lambda m: m[1].upper(), key): fields[key] for key in fields}
+    return {re.sub(r"_([a-z])", lambda m: m[1].upper(), name): fields[name] for name in fields}
 
 
 Content = tuple[str, str, list[Part]]
@@ -81,8 +91,19 @@ def turns(request: Json) -> list[Content]:
     return joined
 
 
-def _of(parts: list[Part], key: str) -> list[tuple[str, Json]]:
-    return [(f"{part.path}.{key}", part.fields[key] or {}) for part in parts if key in part.fields]
+def current_turn(request: Json) -> list[Content]:
+    """Return the contents since the user last said something that answers no call."""
+    listed = contents(request)
+    asked = [n for n, (_, role, parts) in enumerate(listed) if role == "user" and _asks(parts)]
+    return listed[asked[-1] if asked else 0 :]
+
+
+def _of(parts: list[Part], name: str) -> list[tuple[str, Json]]:
+    return [
+        (f"{part.path}.{name}", json_object(part.fields[name]))
+        for part in parts
+        if name in part.fields
+    ]
 
 
 def _shape(request: Json) -> Iterator[str]:
@@ -103,7 +124,7 @@ def _shape(request: Json) -> Iterator[str]:
 
 def _system(request: Json) -> Iterator[str]:
     given = camel(request).get("systemInstruction")
-    for where, part in at("systemInstruction.parts", (given or {}).get("parts")):
+    for where, part in at("systemInstruction.parts", json_object(given).get("parts")):
         if is_blank(part.get("text")):
             yield problem(where, "blank-text", "a system instruction has text")
 
@@ -111,7 +132,7 @@ def _system(request: Json) -> Iterator[str]:
 def _parts(request: Json) -> Iterator[str]:
     for _, _, parts in contents(request):
         for path, fields in parts:
-            data = [key for key in _DATA if fields.get(key) is not None]
+            data = [each for each in _DATA if fields.get(each) is not None]
             if len(data) != 1:
                 # "parts[0].data: required oneof field 'data' must have one initialized field"
                 yield problem(path, "part-data", f"one data field is required, not {data}")
@@ -176,8 +197,8 @@ def _answered(here: Content, calls: _Found, results: _Found) -> Iterator[str]:
 
 def _names(request: Json) -> Iterator[str]:
     for _, _, parts in contents(request):
-        for key, given in (("functionCall", "args"), ("functionResponse", "response")):
-            for path, called in _of(parts, key):
+        for kind, given in (("functionCall", "args"), ("functionResponse", "response")):
+            for path, called in _of(parts, kind):
                 yield from matching(f"{path}.name", "tool-name", called.get("name"), _NAME)
                 if not isinstance(called.get(given, {}), dict):
                     yield problem(f"{path}.{given}", "arguments", "a JSON object")
@@ -187,7 +208,7 @@ def _names(request: Json) -> Iterator[str]:
         names += [(f"{where}.name", f.get("name")) for where, f in at(f"{path}.declared", declared)]
     for path, name in names:
         yield from matching(path, "tool-name", name, _NAME)
-    if len({name for _, name in names}) < len(names):
+    if len({key(name) for _, name in names}) < len(names):
         # "Duplicate function declaration found: …"
         yield problem("tools", "duplicate-tool", "a function is declared twice")
 
@@ -212,9 +233,7 @@ def _signatures(request: Json) -> Iterator[str]:
     "The first functionCall part in each step of the current turn must include its
     thought_signature"; parallel calls behind the first have none.
     """
-    listed = contents(request)
-    asked = [n for n, (_, role, parts) in enumerate(listed) if role == "user" and _asks(parts)]
-    for _, _, parts in listed[asked[-1] if asked else 0 :]:
+    for _, _, parts in current_turn(request):
         called = [part for part in parts if "functionCall" in part.fields]
         if called and is_blank(called[0].fields.get("thoughtSignature")):
             yield problem(called[0].path, "signature", "this call is missing a thought_signature")

@@ -15,11 +15,14 @@ from providers.chat_dialects import Dialect, dialect_of
 from providers.rules import (
     TOOL_NAME,
     Json,
+    among,
     at,
     base64_text,
     broken,
     is_blank,
     items,
+    json_object,
+    key,
     matching,
     media_type,
     media_url,
@@ -62,7 +65,7 @@ class _Rules:
             yield problem("messages", "not-empty", "at least one message is required")
         for path, message in at("messages", messages):
             role = message.get("role")
-            if role not in self._dialect.roles:
+            if not among(role, self._dialect.roles):
                 yield problem(f"{path}.role", "role", f"{role!r} is not a role of this provider")
             yield from self._content(path, message, str(role))
 
@@ -72,7 +75,7 @@ class _Rules:
         if content is None:
             # "Invalid value for 'content': expected a string, got null."
             instead = ("tool_calls", "function_call", "refusal", "audio", "reasoning_details")
-            if role != "assistant" or not any(message.get(key) for key in instead):
+            if role != "assistant" or not any(message.get(each) for each in instead):
                 yield problem(where, "content", "a message must have content, or calls")
         elif content == [] and not self._dialect.empty_lists:
             # "Invalid 'messages[1].content': empty array. Expected … minimum length 1"
@@ -80,7 +83,7 @@ class _Rules:
         elif not isinstance(content, str | list):
             yield problem(where, "content", "content is a string or a list of parts")
         for found, part in at(where, content):
-            if part.get("type") not in kinds:
+            if not among(part.get("type"), kinds):
                 # "Invalid value: '…'. Supported values are: …"
                 yield problem(found, "part-type", f"{part.get('type')!r} is not for a {role}")
             elif part["type"] == "text" and not isinstance(part.get("text"), str):
@@ -111,7 +114,7 @@ class _Rules:
         answered: set[Any] = set()
         for path, message in [*at("messages", request.get("messages")), ("messages", {})]:
             if message.get("role") == "tool":
-                called = message.get("tool_call_id")
+                called = key(message.get("tool_call_id"))
                 if open_calls.pop(called, None) is None:
                     # "messages with role 'tool' must be a response to a preceeding message with
                     # 'tool_calls'"; "Duplicate value for 'tool_call_id'"
@@ -124,7 +127,7 @@ class _Rules:
                 # responding to each 'tool_call_id'."
                 yield problem(where, "call-without-result", "no tool message responds to it")
             calls = at(f"{path}.tool_calls", message.get("tool_calls"))
-            open_calls = {call.get("id"): where for where, call in calls}
+            open_calls = {key(call.get("id")): where for where, call in calls}
             answered = set()
 
     def calls(self, request: Json) -> Iterator[str]:
@@ -144,8 +147,8 @@ class _Rules:
                 yield from self._call(where, call)
 
     def _call(self, path: str, call: Json) -> Iterator[str]:
-        kind = call.get("type") or "function"
-        given = {"function": "arguments", "custom": "input"}.get(str(kind))
+        kind = str(call.get("type") or "function")
+        given = {"function": "arguments", "custom": "input"}.get(kind)
         called = call.get(kind)
         if given is None or not isinstance(called, dict):
             yield problem(path, "call-type", f"{kind!r} is not a kind of call")
@@ -157,7 +160,7 @@ class _Rules:
     def reasoning(self, request: Json) -> Iterator[str]:
         """A thinking model gets back what it thought before it called tools."""
         wanting = self._dialect.reasoning_goes_back
-        off = (request.get("thinking") or {}).get("type") == "disabled"
+        off = json_object(request.get("thinking")).get("type") == "disabled"
         if wanting is None or off or not wanting.match(str(request.get("model", ""))):
             return
         for path, message in at("messages", request.get("messages")):
@@ -166,24 +169,27 @@ class _Rules:
 
     def names(self, request: Json) -> Iterator[str]:
         for path, message in at("messages", request.get("messages")):
+            if message.get("role") == "function" and message.get("name") is None:
+                # "Missing parameter 'name': messages with role 'function' must have a 'name'."
+                yield problem(path, "function-name", "a function message names its function")
             if message.get("name") is not None:
                 yield from matching(f"{path}.name", "name-pattern", message["name"], _NAME)
         for path, tool in at("tools", request.get("tools")):
             kind = str(tool.get("type"))
             if kind in ("function", "custom"):
-                name = (tool.get(kind) or {}).get("name")
+                name = json_object(tool.get(kind)).get("name")
                 yield from matching(f"{path}.{kind}.name", "tool-name", name, TOOL_NAME)
 
     def media(self, request: Json) -> Iterator[str]:
         for path, message in at("messages", request.get("messages")):
             for where, part in at(f"{path}.content", message.get("content")):
                 if part.get("type") == "image_url":
-                    url = (part.get("image_url") or {}).get("url")
+                    url = json_object(part.get("image_url")).get("url")
                     yield from media_url(f"{where}.image_url.url", url, self._dialect.images)
                 elif part.get("type") == "input_audio":
-                    yield from _audio(f"{where}.input_audio", part.get("input_audio") or {})
+                    yield from _audio(f"{where}.input_audio", json_object(part.get("input_audio")))
                 elif part.get("type") == "file":
-                    yield from _file(f"{where}.file", part.get("file") or {})
+                    yield from _file(f"{where}.file", json_object(part.get("file")))
 
 
 def _audio(path: str, audio: Json) -> Iterator[str]:

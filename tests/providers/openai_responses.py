@@ -13,9 +13,11 @@ from typing import Any
 from providers.rules import (
     TOOL_NAME,
     Json,
+    among,
     at,
     broken,
     is_blank,
+    key,
     matching,
     media_url,
     problem,
@@ -101,7 +103,9 @@ def _items(request: Json, *kinds: str) -> list[tuple[str, Json]]:
 
 def _shape(request: Json) -> Iterator[str]:
     given = request.get("input")
-    continued = any(request.get(key) for key in ("previous_response_id", "conversation", "prompt"))
+    continued = any(
+        request.get(each) for each in ("previous_response_id", "conversation", "prompt")
+    )
     if not given and not continued:
         # "Missing required parameter: 'input'."
         yield problem("input", "not-empty", "input is required")
@@ -113,13 +117,13 @@ def _shape(request: Json) -> Iterator[str]:
 def _messages(request: Json) -> Iterator[str]:
     for path, message in _items(request, "message"):
         role, content = message.get("role"), message.get("content")
-        if role not in _PARTS:
+        if not among(role, _PARTS):
             yield problem(f"{path}.role", "role", f"{role!r} is not a role of this API")
             continue
         if not isinstance(content, str | list) or content == []:
             yield problem(f"{path}.content", "content", "a message must have content")
         for where, part in at(f"{path}.content", content):
-            if part.get("type") not in _PARTS[role]:
+            if not among(part.get("type"), _PARTS[str(role)]):
                 yield problem(where, "part-type", f"{part.get('type')!r} is not for a {role}")
             elif part["type"].endswith("_text") and not isinstance(part.get("text"), str):
                 yield problem(where, "content", "a text part must have text")
@@ -127,11 +131,11 @@ def _messages(request: Json) -> Iterator[str]:
 
 def _pairs(request: Json) -> Iterator[str]:
     """Each call has its output behind it, and each output its call before it."""
-    elsewhere = any(request.get(key) for key in ("previous_response_id", "conversation"))
+    elsewhere = any(request.get(each) for each in ("previous_response_id", "conversation"))
     elsewhere = elsewhere or bool(_items(request, "item_reference"))
     open_calls: dict[Any, tuple[str, str]] = {}
     for path, item in _items(request):
-        kind, call_id = kind_of(item), item.get("call_id")
+        kind, call_id = kind_of(item), key(item.get("call_id"))
         if item.get("execution") == "server" or call_id is None:
             continue
         if kind in _CALLS:
@@ -194,7 +198,7 @@ def _calls(request: Json) -> Iterator[str]:
         if not isinstance(item.get("output"), str | list):
             yield problem(f"{path}.output", "output", "an output is a string or a list of parts")
         for where, part in at(f"{path}.output", item.get("output")):
-            if part.get("type") not in _INPUT:
+            if not among(part.get("type"), _INPUT):
                 yield problem(where, "part-type", f"{part.get('type')!r} is not for an output")
     for path, tool in at("tools", request.get("tools")):
         if tool.get("type") in ("function", "custom"):
@@ -203,8 +207,8 @@ def _calls(request: Json) -> Iterator[str]:
 
 def _media(request: Json) -> Iterator[str]:
     for path, item in _items(request):
-        for key in ("content", "output"):
-            for where, part in at(f"{path}.{key}", item.get(key)):
+        for field in ("content", "output"):
+            for where, part in at(f"{path}.{field}", item.get(field)):
                 if part.get("type") == "input_image":
                     yield from _source(where, part, "image_url", _IMAGES)
                 elif part.get("type") == "input_file" and not part.get("file_url"):
@@ -212,6 +216,6 @@ def _media(request: Json) -> Iterator[str]:
                     yield from _source(where, part, "file_data", data_types)
 
 
-def _source(path: str, part: Json, key: str, accepted: frozenset[str]) -> Iterator[str]:
+def _source(path: str, part: Json, given: str, accepted: frozenset[str]) -> Iterator[str]:
     if is_blank(part.get("file_id")):
-        yield from media_url(f"{path}.{key}", part.get(key), accepted)
+        yield from media_url(f"{path}.{given}", part.get(given), accepted)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -34,6 +35,21 @@ def broken(request: Json, rules: Iterable[Rule]) -> list[str]:
     return [found for rule in rules for found in rule(request)]
 
 
+def json_object(value: Any) -> Json:
+    """Return *value* if it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def among(value: Any, accepted: Container[str]) -> bool:
+    """Return True if *value* is a string, and one of the accepted ones."""
+    return isinstance(value, str) and value in accepted
+
+
+def key(value: Any) -> str | None:
+    """Return an id to look up by, be it the JSON of what is not a string."""
+    return value if isinstance(value, str | None) else json.dumps(value)
+
+
 def items(value: Any) -> list[Json]:
     """Return the JSON objects in a list; a value that is not a list has none."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
@@ -60,8 +76,8 @@ def unique(found: Iterable[tuple[str, Any]], rule: str) -> Iterator[str]:
     """Report values that more than one path has, at each path after the first."""
     seen: Counter[Any] = Counter()
     for path, value in found:
-        seen[value] += 1
-        if seen[value] > 1:
+        seen[key(value)] += 1
+        if seen[key(value)] > 1:
             yield problem(path, rule, f"{value!r} is there already")
 
 
@@ -75,7 +91,7 @@ def base64_text(path: str, data: Any, *, url_safe: bool = False) -> Iterator[str
 
 def media_type(path: str, given: Any, accepted: frozenset[str]) -> Iterator[str]:
     """Report a media type that is not among the accepted ones."""
-    if given not in accepted:
+    if not among(given, accepted):
         yield problem(path, "media-type", f"{given!r} is not one of {sorted(accepted)}")
 
 

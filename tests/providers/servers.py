@@ -1,7 +1,8 @@
 """Stand-ins for the providers' APIs on the loopback interface, as strict as the providers.
 
 A request is judged by its API's validator, and by what the server gave out before: thinking and
-signatures have to come back to the byte. One that fails gets status 400 with what is wrong.
+signatures of a tool loop that goes on have to come back to the byte, and none may come from
+elsewhere. A request that fails gets status 400 with what is wrong.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ _PATHS = {
     "/v1/responses": responses.SPEAKER,
     "/v1/messages": messages.SPEAKER,
 }
+
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+)
 
 
 class Asked(NamedTuple):
@@ -70,10 +76,14 @@ class ProviderServer:
         if found:
             return found
         calls, signed = asked.speaker.sent(body)
+        foreign = signed - {seal.value for seal in self._seals} if asked.speaker.verifies else set()
         return [
-            problem("request", "changed-signature", f"{seal.value} was not passed back as it was")
-            for seal in self._seals
-            if seal.calls & calls and seal.value not in signed
+            *(
+                problem("request", "dropped-signature", f"{seal.value} must be passed back")
+                for seal in self._seals
+                if seal.calls & calls and seal.value not in signed
+            ),
+            *(problem("request", "foreign-signature", each) for each in sorted(foreign)),
         ]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,10 +126,7 @@ class ProviderServer:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-        )
+        writer.write(_STREAM_HEAD)
         gone = asyncio.create_task(reader.read())
         try:
             for number, event in enumerate(events):
@@ -132,10 +139,7 @@ class ProviderServer:
                     self.left.set()
                     return
                 await _write_event(writer, event)
-            if speaker.ends_with_done:
-                await _chunk(writer, "data: [DONE]\n\n")
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
+            await _end(writer, speaker)
         finally:
             gone.cancel()
 
@@ -181,6 +185,13 @@ async def _send(writer: asyncio.StreamWriter, status: int, body: Body) -> None:
 async def _write_event(writer: asyncio.StreamWriter, event: Event) -> None:
     named = f"event: {event.name}\n" if event.name else ""
     await _chunk(writer, f"{named}data: {json.dumps(event.data)}\n\n")
+
+
+async def _end(writer: asyncio.StreamWriter, speaker: Speaker) -> None:
+    if speaker.ends_with_done:
+        await _chunk(writer, "data: [DONE]\n\n")
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 async def _chunk(writer: asyncio.StreamWriter, text: str) -> None:

@@ -160,8 +160,36 @@ async def test_a_step_is_refused_whose_signature_is_dropped_or_another(
 
     assert (status, after) == (400, 200), "a refused request uses no answer up"
     assert len(server.refused) == 1
-    assert server.refused[0][0].startswith("request: changed-signature: ")
+    assert server.refused[0][0].startswith("request: dropped-signature: ")
     assert server.refused[0][0] in error["error"]["message"]
+
+
+@pytest.mark.parametrize("api", sorted(SPEAKERS.keys() - {"openai.chat"}))
+async def test_what_another_server_signed_is_refused(api: str) -> None:
+    async with serving(ANSWER) as elsewhere:
+        _, whole = await ask(elsewhere, api, STEPS[api].request)
+    async with serving(Answer(text="Snow.")) as server:
+        status, _ = await ask(server, api, STEPS[api].follow(whole))
+
+    assert status == 400
+    assert server.refused[0][0].startswith("request: foreign-signature: ")
+
+
+@pytest.mark.parametrize("api", ["anthropic.messages", "google.generate_content"])
+async def test_what_was_thought_in_an_earlier_turn_may_be_left_out(api: str) -> None:
+    async with serving(ANSWER, Answer(text="Snow."), Answer(text="Yes.")) as server:
+        _, whole = await ask(server, api, STEPS[api].request)
+        body = STEPS[api].follow(whole)
+        await ask(server, api, body)
+        if api == "anthropic.messages":
+            body["messages"] += [{"role": "assistant", "content": "Snow."}, *MESSAGES["messages"]]
+        else:
+            body["contents"] += [{"role": "model", "parts": [{"text": "Snow."}]}]
+            body["contents"] += GEMINI["contents"]
+        STEPS[api].strip(body)
+        status, _ = await ask(server, api, body)
+
+    assert (status, server.refused) == (200, [])
 
 
 @each_api

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from types import ModuleType
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from providers import (
     anthropic_blocks,
@@ -80,6 +84,12 @@ CASES: list[tuple[str, str, Table, list[Request], Judge]] = [
         partial(validators.problems, "google.generate_content", model="gemini-3-pro-preview"),
     ),
 ]
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda within: st.lists(within, max_size=2) | st.dictionaries(st.text(max_size=5), within),
+    max_leaves=3,
+)
 
 FAULTS = [
     pytest.param(mutation, api, by, bases, judge, id=f"{api}-{by}-{mutation.name}")
@@ -152,3 +162,25 @@ def _rules_named_in(module: ModuleType) -> set[str]:
             if isinstance(rule, ast.Constant):
                 named.add(str(rule.value))
     return named
+
+
+@given(data=st.data())
+def test_whatever_is_wrong_with_a_request_the_validator_reports_and_does_not_raise(
+    data: st.DataObject,
+) -> None:
+    _, _, _, bases, judge = data.draw(st.sampled_from(CASES))
+    request: Request = json.loads(json.dumps(data.draw(st.sampled_from(bases))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        holder, key = data.draw(st.sampled_from(list(_places(request))))
+        holder[key] = data.draw(ANYTHING)
+
+    assert all(found.count(": ") >= 2 for found in judge(request))
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every place in a JSON value, as what holds it and its key or index."""
+    within = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in list(within):
+        yield value, key
+        if isinstance(each, dict | list):
+            yield from _places(each)

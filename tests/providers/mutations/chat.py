@@ -107,6 +107,11 @@ def name_with_a_space(request: Request) -> bool:
     return first(_said(request, "user"), put(name="Ann Lee"))
 
 
+@TABLE.breaks("function-name")
+def result_of_an_unnamed_function(request: Request) -> bool:
+    return _say(request, role="function", content="21")
+
+
 @TABLE.breaks("role")
 def role_of_another_api(request: Request) -> bool:
     return first(iter(request["messages"]), put(role="model"))

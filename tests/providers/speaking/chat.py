@@ -16,28 +16,9 @@ from providers.exchanges import Event
 
 
 def _whole(answer: Answer, number: int, request: Body) -> Body:
-    message: Body = {"role": "assistant", "content": answer.text or None, "refusal": None}
-    if answer.thinking:
-        message["reasoning_content"] = answer.thinking
-    if answer.calls:
-        message["tool_calls"] = [
-            {
-                "id": f"call_{number}_{place}",
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-            }
-            for place, call in enumerate(answer.calls)
-        ]
-        if answer.thinking:
-            signature = base64.b64encode(f"{number}: {answer.thinking}".encode()).decode()
-            signed = {"google": {"thought_signature": signature}}
-            message["tool_calls"][0]["extra_content"] = signed
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": "tool_calls" if answer.calls else "stop",
-    }
+    message = _message(answer, number)
+    reason = "tool_calls" if answer.calls else "stop"
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     prompt, completion = tokens(exact(request["messages"])), tokens(exact(message))
     return {
         "id": f"chatcmpl-{number}",
@@ -51,6 +32,26 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
             "total_tokens": prompt + completion,
         },
     }
+
+
+def _message(answer: Answer, number: int) -> Body:
+    message: Body = {"role": "assistant", "content": answer.text or None, "refusal": None}
+    calls: list[Body] = [
+        {
+            "id": f"call_{number}_{place}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for place, call in enumerate(answer.calls)
+    ]
+    if calls:
+        message["tool_calls"] = calls
+    if answer.thinking:
+        message["reasoning_content"] = answer.thinking
+    if calls and answer.thinking:
+        signature = base64.b64encode(f"{number}: {answer.thinking}".encode()).decode()
+        calls[0]["extra_content"] = {"google": {"thought_signature": signature}}
+    return message
 
 
 def _events(whole: Body) -> Iterator[Event]:
@@ -113,5 +114,6 @@ SPEAKER = Speaker(
     seals=_seals,
     sent=_sent,
     error=error,
+    verifies=False,
     ends_with_done=True,
 )

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from providers.answers import Answer, Body, Seal, Speaker, exact, pieces, tokens
 from providers.exchanges import Event
-from providers.google_generate_content import Part, contents
+from providers.google_generate_content import Part, contents, current_turn
+
+_DUMMIES = (b"skip_thought_signature_validator", b"context_engineering_is_the_way_to_go")
 
 
 def _whole(answer: Answer, number: int, request: Body) -> Body:
@@ -54,11 +56,15 @@ def _calls(parts: list[Part]) -> list[Body]:
 
 
 def _signed(parts: list[Part]) -> set[str]:
-    """The signatures' bytes: clients write them in either alphabet of base64."""
+    """The signatures' bytes: clients write them in either alphabet of base64.
+
+    The two dummies for calls that another model made (ai.google.dev/gemini-api/docs/
+    thought-signatures) are none.
+    """
     return {
         exact([call["functionCall"], _bytes(call["thoughtSignature"]).hex()])
         for call in _calls(parts)
-        if "thoughtSignature" in call
+        if "thoughtSignature" in call and _bytes(call["thoughtSignature"]) not in _DUMMIES
     }
 
 
@@ -73,9 +79,10 @@ def _seals(whole: Body) -> list[Seal]:
 
 
 def _sent(request: Body) -> tuple[set[str], set[str]]:
-    parts = [part for _, _, its_parts in contents(request) for part in its_parts]
-    ids = {str(call["functionCall"].get("id")) for call in _calls(parts)}
-    return ids, _signed(parts)
+    # Signatures of the turns before the current one are not asked for.
+    current = [part for _, _, parts in current_turn(request) for part in parts]
+    ids = {str(call["functionCall"].get("id")) for call in _calls(current)}
+    return ids, {each for _, _, parts in contents(request) for each in _signed(parts)}
 
 
 def _error(message: str) -> Body:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from providers.answers import Answer, Body, Seal, Speaker, exact, pieces, tokens
+from providers.anthropic_blocks import THINKING
+from providers.anthropic_messages import current_loop, turns
 from providers.exchanges import Event
-from providers.rules import items
-
-_SIGNED = ("thinking", "redacted_thinking")
 
 
 def _whole(answer: Answer, number: int, request: Body) -> Body:
@@ -80,13 +79,14 @@ def _apart(block: Body) -> tuple[Body, list[Body]]:
 
 def _seals(whole: Body) -> list[Seal]:
     calls = frozenset(b["id"] for b in whole["content"] if b["type"] == "tool_use")
-    return [Seal(calls, exact(block)) for block in whole["content"] if block["type"] in _SIGNED]
+    return [Seal(calls, exact(block)) for block in whole["content"] if block["type"] in THINKING]
 
 
 def _sent(request: Body) -> tuple[set[str], set[str]]:
-    blocks = [b for message in request["messages"] for b in items(message["content"])]
-    calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
-    return calls, {exact(block) for block in blocks if block["type"] in _SIGNED}
+    # "You may omit thinking blocks from prior assistant turns", not from the current tool loop.
+    looped = [block for turn in current_loop(request) for _, block in turn.of("tool_use")]
+    signed = [block for turn in turns(request) for _, block in turn.of(*THINKING)]
+    return {block["id"] for block in looped}, {exact(block) for block in signed}
 
 
 def _error(message: str) -> Body:

@@ -14,7 +14,7 @@ from providers.rules import items
 from providers.speaking.chat import error
 
 
-def _whole(answer: Answer, number: int, request: Body) -> Body:
+def _output(answer: Answer, number: int) -> list[Body]:
     output: list[Body] = []
     if answer.thinking:
         sealed = base64.b64encode(f"{number}: {answer.thinking}".encode()).decode()
@@ -29,6 +29,11 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
         called = {"id": f"fc_{number}_{place}", "call_id": f"call_{number}_{place}"}
         given = {"name": call.name, "arguments": json.dumps(call.arguments), "status": "completed"}
         output.append({"type": "function_call", **called, **given})
+    return output
+
+
+def _whole(answer: Answer, number: int, request: Body) -> Body:
+    output = _output(answer, number)
     return {
         "id": f"resp_{number}",
         "object": "response",
