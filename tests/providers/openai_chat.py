@@ -172,6 +172,9 @@ class _Rules:
             if message.get("role") == "function" and message.get("name") is None:
                 # "Missing parameter 'name': messages with role 'function' must have a 'name'."
                 yield problem(path, "function-name", "a function message names its function")
+            if message.get("function_call") is not None:
+                name = json_object(message["function_call"]).get("name")
+                yield from matching(f"{path}.function_call.name", "tool-name", name, TOOL_NAME)
             if message.get("name") is not None:
                 yield from matching(f"{path}.name", "name-pattern", message["name"], _NAME)
         for path, tool in at("tools", request.get("tools")):

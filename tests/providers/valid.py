@@ -52,7 +52,20 @@ CHAT: list[Request] = [
             {"type": "function", "function": {"name": name, "parameters": _SCHEMA}}
             for name in _NAMES
         ],
-    }
+    },
+    {
+        "model": "gpt-4",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": None,
+                "function_call": {"name": "get_weather", "arguments": "{}"},
+            },
+            {"role": "function", "name": "get_weather", "content": "Snow"},
+        ],
+    },
 ]
 
 MISTRAL: list[Request] = [

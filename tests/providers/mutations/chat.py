@@ -92,6 +92,14 @@ def tool_with_65_letters(request: Request) -> bool:
     return first(tools, put(name="x" * 65))
 
 
+@TABLE.breaks("tool-name")
+def legacy_call_with_a_space_in_its_name(request: Request) -> bool:
+    calls = (
+        message["function_call"] for message in request["messages"] if "function_call" in message
+    )
+    return first(calls, put(name="read file"))
+
+
 @TABLE.breaks("arguments")
 def arguments_as_an_object(request: Request) -> bool:
     return first((call["function"] for call in _calls(request)), put(arguments={}))
