@@ -13,6 +13,7 @@ import anyio
 from tract.callers import calling_line, noted
 from tract.exceptions import StorageError, StoreClosedError, TractError
 from tract.forking import PROCESS
+from tract.waiting import one_of
 
 __all__ = ["CallGate", "Opening", "ended", "running_loop", "to_the_end"]
 
@@ -65,7 +66,7 @@ async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
     with anyio.CancelScope(shield=True):  # else anyio would cancel again at every step
         while not task.done():
             try:
-                await asyncio.wait([task])
+                await one_of(task)
             except asyncio.CancelledError as error:
                 cancelled = error
     return cancelled
@@ -251,4 +252,4 @@ class CallGate:
         while calls := [t for t in self._calls.values() if t is None or not t.done()]:
             self._empty = self._loop.create_future()
             tasks = [task for task in calls if task is not None]
-            await asyncio.wait([self._empty, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await one_of(self._empty, *tasks)

@@ -6,7 +6,6 @@ the event loop would stand still if they were loaded at their first use.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,7 @@ import anyio
 
 from tract.forking import PROCESS
 from tract.models.building import build_models
+from tract.waiting import from_thread
 
 __all__ = ["is_loaded", "load"]
 
@@ -35,7 +35,7 @@ async def load() -> None:
         return
     executor = ThreadPoolExecutor(1, "tract-load")
     try:
-        await asyncio.get_running_loop().run_in_executor(executor, _load)
+        await from_thread(executor.submit(_load))
     finally:
         executor.shutdown(wait=False)
 

@@ -44,6 +44,7 @@ from tract.storage.sqlite.repositories import (
     SqliteSpoolRepository,
     SqliteUsageRepository,
 )
+from tract.waiting import one_of
 
 __all__ = ["Options", "Runtime", "checked_options"]
 
@@ -157,7 +158,7 @@ class Runtime:
     async def _close(self) -> None:
         self.watching.close()
         while leaving := [task for task in self.leaving if not task.done()]:
-            await asyncio.wait(leaving)
+            await one_of(*leaving)
         await self.gate.close()
         await self.spooler.aclose()
         await self.cache.drain()

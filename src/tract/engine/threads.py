@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import marshal
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -17,6 +16,7 @@ from pydantic import BaseModel
 
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import MAX_DEPTH
+from tract.waiting import from_thread
 
 __all__ = ["HEAVY", "Threads", "freeze", "is_heavy"]
 
@@ -39,7 +39,7 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_AT_ONCE, "tract-work")
+        self._executor = _executor()
         # Else a thread could do all that is queued while another has yet to hand over what came first.
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
@@ -47,11 +47,24 @@ class Threads:
         """Return what *function* returns; cancelling the caller leaves it to itself."""
         called = partial(copy_context().run, _called, function, *arguments)
         async with self._limiter:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, called)
+            return await from_thread(self._begin(called))
 
     def close(self) -> None:
         """Let the threads end when they are done."""
         self._executor.shutdown(wait=False)
+
+    def _begin(self, called: Callable[[], T]) -> Future[T]:
+        try:
+            return self._executor.submit(called)
+        except BaseException:
+            # An interrupt while a thread was started, which nobody would end at the interpreter's end.
+            self._executor.shutdown(wait=False)
+            self._executor = _executor()
+            raise
+
+
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_AT_ONCE, "tract-work")
 
 
 def _called(function: Callable[..., T], *arguments: Any) -> T:

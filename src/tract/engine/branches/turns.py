@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
+from tract.waiting import Waiter
+
 __all__ = ["Turn", "Turns"]
 
 _LONGEST = 60.0  # seconds for one question: most models answer within them
@@ -52,7 +54,7 @@ class _Queue:
         self.holder: Turn | None = None
         self.given: int = 0
         self._longest = longest
-        self._waiting: deque[tuple[Turn, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Turn, Waiter[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def give(self, turn: Turn) -> None:
@@ -69,7 +71,7 @@ class _Queue:
 
     async def wait(self, turn: Turn) -> None:
         """Return once the turn is given to *turn*; another has it now."""
-        given = asyncio.get_running_loop().create_future()
+        given: Waiter[None] = Waiter(loop=asyncio.get_running_loop())
         self._waiting.append((turn, given))
         await given  # cancelled: passed over, or passed on when the turn is left
 

@@ -18,6 +18,7 @@ import anyio
 
 from tract.engine.compile.fold import Snapshot
 from tract.protocols import CompileSnapshot
+from tract.waiting import one_of
 
 __all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
 
@@ -176,8 +177,7 @@ class SnapshotCache:
     async def drain(self) -> None:
         """Wait until no compile is under way."""
         while flights := [flight for flight in self._flights.values() if not flight.done()]:
-            await asyncio.wait(flights)
-            await asyncio.sleep(0)  # let the done callbacks run
+            await one_of(*flights)
 
     def info(self) -> CacheInfo:
         """Return the counters."""
@@ -197,7 +197,8 @@ async def _landing(flight: asyncio.Task[CompileSnapshot]) -> CompileSnapshot | N
 
     None where the compile was cancelled, as a shutdown does that cancels every task.
     """
-    await asyncio.wait([flight])
+    while not flight.done():
+        await one_of(flight)
     if flight.cancelled():
         return None
     error = flight.exception()

@@ -27,6 +27,7 @@ from tract.formats.assembly import Assembly, Fragment, joined
 from tract.history.canonical import canonical_json
 from tract.history.redaction import Redactor
 from tract.storage.repositories import BranchName, SpoolPart, SpoolRepository, StreamName
+from tract.waiting import one_of
 
 __all__ = ["OpenStream", "Spooler", "is_open_here"]
 
@@ -246,8 +247,8 @@ class Spooler:
 
     async def settle(self) -> None:
         """Wait for the save that is under way."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
+        while self._saving is not None and not self._saving.done():
+            await one_of(self._saving)
 
     async def aclose(self) -> None:
         """Save what came of the streams that are still open, which end with the store."""
@@ -271,7 +272,7 @@ class Spooler:
     def save_soon(self) -> None:
         """Save what came of all streams, as soon as no other save is under way."""
         self._again = True
-        if self._saving is None:
+        if self._saving is None or self._saving.done():  # it may have ended before it began
             self._saving = self._loop.create_task(self._save())
 
     async def _save(self) -> None:

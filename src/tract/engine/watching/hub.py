@@ -27,6 +27,7 @@ from tract.storage.repositories import (
     RefRepository,
     TakenBack,
 )
+from tract.waiting import Waiter
 
 __all__ = ["Page", "WatchHub"]
 
@@ -57,7 +58,7 @@ class Page(NamedTuple):
 _Told = Page | Exception | None
 """What a watcher is woken with; None: to ask whether it should wait on."""
 
-_Future = asyncio.Future[_Told]
+_Future = Waiter[_Told]
 
 
 class _Topic:
@@ -188,7 +189,7 @@ class WatchHub:
 
     async def _wait(self, topic: _Topic, cursor: Cursor) -> _Told:
         """Wait for more than the head that is known, together with all who do."""
-        future: _Future = self._loop.create_future()
+        future: _Future = Waiter(loop=self._loop)
         topic.waiters.setdefault(cursor.base, set()).add(future)
         topic.ticks_alone = 0
         self._see_to(topic)
@@ -211,7 +212,7 @@ class WatchHub:
             return topic.kept[1]
         others = topic.reading.get(place)
         if others is not None:
-            future: _Future = self._loop.create_future()
+            future: _Future = Waiter(loop=self._loop)
             others.append(future)
             return await future
         others = topic.reading[place] = []
@@ -335,4 +336,4 @@ class WatchHub:
 def _tell(waiters: Iterable[_Future], told: _Told) -> None:
     for future in waiters:
         if not future.done():
-            future.set_result(told)
+            future.settle(told)

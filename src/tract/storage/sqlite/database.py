@@ -145,10 +145,9 @@ class Database:
         """
         self._watching = None
         for worker in self._workers:
-            worker.collect()
-        if all(groups.is_quiet for groups in self._groups) and not any(
-            worker.waiting for worker in self._workers
-        ):
+            worker.recover()
+        parts: tuple[Groups[Any] | Worker, ...] = (*self._groups, *self._workers)
+        if all(part.is_quiet for part in parts):
             return
         passed: set[Worker] = set()
         for worker in self._workers:
@@ -172,13 +171,12 @@ class Database:
         it and leaves one file.
         """
         writer, *readers = self._closers
-        results = await asyncio.gather(*(close() for close in readers), return_exceptions=True)
-        results += await asyncio.gather(writer(), return_exceptions=True)
+        failures = [await _failure(close()) for close in (*readers, writer)]
         self._index.close()
         if self._watching is not None:
             self._watching.cancel()
-        for failure in results:
-            if isinstance(failure, BaseException):
+        for failure in failures:
+            if failure is not None:
                 raise translate(failure, self.path) from failure
         self.closed = True
 
@@ -194,6 +192,15 @@ class Database:
 
         for worker in self._workers:
             worker.abandon(closed)
+
+
+async def _failure(closing: Awaitable[None]) -> Exception | None:
+    """Return what fails, so that the others are closed as well."""
+    try:
+        await closing
+    except Exception as error:
+        return error
+    return None
 
 
 def _look_at(database: ref[Database], flights: Sequence[Any]) -> None:
@@ -279,7 +286,8 @@ async def open_database(
             await workers[-1].run(lambda raw: prepare(raw, config, path))
     except BaseException:
         try:
-            await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+            for item in opened:
+                await _failure(item.close())
         finally:
             index.close()
         raise
@@ -323,7 +331,8 @@ async def open_engine(
         file = await held[0].worker.run(look)
         held[0].file = file
     except BaseException as error:
-        await asyncio.gather(*(item.give_back() for item in held), return_exceptions=True)
+        for item in held:
+            await _failure(item.give_back())
         index.close()
         if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", path) from error

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tract.exceptions import StorageError
+from tract.waiting import Waiter
 
 __all__ = ["Groups", "Outcome", "Wakings"]
 
@@ -43,7 +44,7 @@ class Outcome(NamedTuple):
 
 class _Pending(NamedTuple, Generic[Job]):
     job: Job
-    future: asyncio.Future[Any]
+    future: Waiter[Any]
     size: int
 
 
@@ -98,7 +99,7 @@ Deliver = Callable[[Sequence[Outcome] | None, BaseException | None], None]
 class _Flight:
     """A group that is away, or whose callers are being woken."""
 
-    waiting: Sequence[asyncio.Future[Any]]
+    waiting: Sequence[Waiter[Any]]
     outcomes: Sequence[Outcome] | None = None
 
 
@@ -121,6 +122,7 @@ class Groups(Generic[Job]):
         self._wakings = wakings or Wakings()
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending[Job]] = deque()
+        self._waiting: set[Waiter[Any]] = set()
         self._scheduled = False
         self.flight: _Flight | None = None
         """The group that is away; the next one leaves when all of its callers are awake."""
@@ -130,10 +132,14 @@ class Groups(Generic[Job]):
 
     async def run(self, job: Job, size: int = 1) -> Any:
         """Return what *job* gives. A caller cancelled before its group left has done nothing."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: Waiter[Any] = Waiter(loop=self._loop)
+        self._waiting.add(future)
         self._pending.append(_Pending(job, future, size))
         self._schedule()
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
 
     def _schedule(self) -> None:
         if self._scheduled or self.flight is not None:
@@ -159,7 +165,7 @@ class Groups(Generic[Job]):
     @property
     def is_quiet(self) -> bool:
         """Whether nobody waits for anything here."""
-        return self.flight is None and not self._pending and not self._scheduled
+        return self.flight is None and not self._waiting and not self._scheduled
 
     def recover(self, flight: _Flight | None) -> None:
         """Go on without *flight*, if that has not come back though nothing is away any more.
@@ -171,11 +177,14 @@ class Groups(Generic[Job]):
             lost = StorageError("an interrupt came before this was done. Nothing was written.")
             outcomes = flight.outcomes or [Outcome(None, lost)] * len(flight.waiting)
             for future, outcome in zip(flight.waiting, outcomes, strict=True):
-                _settle(future, outcome)
+                future.settle(*outcome)
             self.flight = None
             self._wakings.end(flight)
         if self._pending or self._scheduled:
             self._dispatch()
+        for future in [*self._waiting]:
+            if future.done():
+                future.settle()  # it sleeps on
 
     def _next_group(self) -> list[_Pending[Job]]:
         group: list[_Pending[Job]] = []
@@ -210,11 +219,11 @@ class Groups(Generic[Job]):
         woken = range(start, min(end, len(waiting)))
         try:
             for index in woken:
-                _settle(waiting[index], outcomes[index])
+                waiting[index].settle(*outcomes[index])
         except BaseException:  # those behind it would wait for ever
             for index in woken:
                 with suppress(Exception):
-                    _settle(waiting[index], outcomes[index])
+                    waiting[index].settle(*outcomes[index])
             raise
         finally:  # whatever came between, an interrupt from the keyboard say, all others go on
             if end < len(waiting):
@@ -234,12 +243,3 @@ class Groups(Generic[Job]):
         self.flight = None
         if self._pending:
             self._schedule()
-
-
-def _settle(future: asyncio.Future[Any], outcome: Outcome) -> None:
-    if future.done():
-        return
-    if outcome.error is not None:
-        future.set_exception(outcome.error)
-    else:
-        future.set_result(outcome.result)

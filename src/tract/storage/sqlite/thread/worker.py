@@ -13,14 +13,16 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 
 from tract.exceptions import StorageError
 from tract.forking import PROCESS, keep_for_ever
 from tract.storage.sqlite.errors import translate
+from tract.waiting import Waiter, from_thread
 
 __all__ = ["OwnConnection", "Worker"]
 
@@ -40,29 +42,40 @@ class OwnConnection(aiosqlite.Connection):
         self._made: list[sqlite3.Connection] = []
         self._forks = PROCESS.forks
         self._lock = PROCESS.new_lock()
+        self._closed: Future[None] = Future()
+        self._closed.set_running_or_notify_cancel()  # no caller's cancellation reaches it
         self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
         self.before_closing: Callable[[], bool] = bool
         """Run on the connection's thread before it is closed; True has it never closed."""
 
     async def close(self) -> None:
-        """Close the connection after what it was given; closing again does nothing."""
-        if self._connection is None:
-            return
-        try:
-            await self._execute(self.close_made)  # type: ignore[no-untyped-call]  # aiosqlite's own
-        finally:
-            self._connection = None
-            stopped = self.stop()
-            if stopped is not None:
-                await stopped
+        """Close the connection after what it was given; closing again waits for that, too."""
+        if self._thread.is_alive():
+            if not self._closed.done():
+                self.stop()
+            await from_thread(self._closed)
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Close the connection after what it was given, and end its thread."""
+        self._running = False
+        self._connection = None  # else aiosqlite would close it, too, and perhaps it must be kept
         self._tx.put_nowait((None, self.close_made))
-        return super().stop()
+        # Called over there it finds no event loop that it would tell, perhaps too late.
+        self._tx.put_nowait((None, super().stop))
+        return None
 
     def close_made(self) -> None:
         """Close what was made; to be called on the connection's thread."""
+        try:
+            self._close_all()
+        except BaseException as error:
+            if not self._closed.done():
+                self._closed.set_exception(error)
+        else:
+            if not self._closed.done():
+                self._closed.set_result(None)
+
+    def _close_all(self) -> None:
         with self._lock:
             while self._made:
                 made = self._made.pop()
@@ -71,6 +84,16 @@ class OwnConnection(aiosqlite.Connection):
                 else:
                     made.close()
                 PROCESS.closed(made)
+
+    async def _connect(self) -> Self:
+        made: Future[sqlite3.Connection] = Future()
+        try:
+            self._tx.put_nowait((None, partial(_run_into, made, self._make)))
+            self._connection = await from_thread(made)
+        except BaseException:
+            self.stop()
+            raise
+        return self
 
     def _make(self) -> sqlite3.Connection:
         with self._lock:
@@ -82,6 +105,15 @@ class OwnConnection(aiosqlite.Connection):
     def __del__(self) -> None:
         if self._forks == PROCESS.forks:
             super().__del__()  # type: ignore[no-untyped-call]  # aiosqlite's own
+
+
+def _run_into(outcome: Future[T], function: Callable[[], T]) -> None:
+    if not outcome.set_running_or_notify_cancel():
+        return
+    try:
+        outcome.set_result(function())
+    except BaseException as error:
+        outcome.set_exception(error)
 
 
 class Worker:
@@ -100,6 +132,7 @@ class Worker:
         """Functions sent over so far."""
         self.waiting: int = 0
         """Functions sent over that have not come back."""
+        self._callers: set[Waiter[Any]] = set()
         self._landed: deque[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = deque()
 
     @property
@@ -127,9 +160,13 @@ class Worker:
 
         Cancelling the caller does not stop a function that was sent over.
         """
-        future: asyncio.Future[T] = self._loop.create_future()
-        self.send(function, partial(_settle, future))
-        return await future
+        future: Waiter[T] = Waiter(loop=self._loop)
+        self._callers.add(future)
+        self.send(function, future.settle)
+        try:
+            return await future
+        finally:
+            self._callers.discard(future)
 
     def send(
         self,
@@ -156,6 +193,18 @@ class Worker:
         """Hand the outcome of a trip to the event loop; called over there."""
         self._landed.append((deliver, result, error))
         self._loop.call_soon_threadsafe(self.collect)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody waits for anything here."""
+        return not self.waiting and not self._callers
+
+    def recover(self) -> None:
+        """Deliver what has come back, and wake those who sleep on though they were told."""
+        self.collect()
+        for caller in [*self._callers]:
+            if caller.done():
+                caller.settle()
 
     def collect(self) -> None:
         """Deliver what has come back; what an interrupt cut short is delivered again."""
@@ -202,8 +251,7 @@ class Worker:
         connection._connection = None  # it has nothing to warn of
         connection._tx.put_nowait((None, connection.close_made))
         connection._tx.put_nowait((None, closed))
-        # Called over there `stop` finds no event loop that it would tell, perhaps too late.
-        connection._tx.put_nowait((None, connection.stop))
+        connection.stop()
 
 
 class _Trip:
@@ -230,12 +278,3 @@ class _Trip:
         except BaseException as error:
             outcome = (None, worker.explained(error))
         worker.deliver(*outcome, deliver)
-
-
-def _settle(future: asyncio.Future[T], result: T | None, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)  # type: ignore[arg-type]  # None only where T admits it
