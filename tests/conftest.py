@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,8 @@ import pytest
 import pytest_asyncio
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
+
+from support.threads import connection_threads, left_of
 
 TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
 
@@ -50,6 +53,17 @@ def no_task_left_running(request: pytest.FixtureRequest) -> None:
     """Fail an async test that leaves a task on its event loop; others get no loop for it."""
     if pytest_asyncio.is_async_test(request.node):
         request.getfixturevalue("_loop_without_leftovers")
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left_open() -> Iterator[None]:
+    """Fail a test that leaves a connection's thread, so that no later one has to count it."""
+    earlier = connection_threads()
+    yield
+    if connection_threads() - earlier:
+        gc.collect()  # a store that was dropped open may be part of a circle
+
+    assert not left_of(connection_threads() - earlier), "a connection was left open"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import gc
 import json
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 import warnings
@@ -22,6 +21,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AssertionPool
 
+from support.threads import connection_threads, ended
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -47,19 +47,6 @@ class Note(BaseModel):
 
 class Table(BaseModel):
     items: list[dict[str, Any]]
-
-
-def connection_threads() -> int:
-    return sum("_connection_worker_thread" in thread.name for thread in threading.enumerate())
-
-
-async def settled_threads() -> int:
-    """Return how many connections' threads are left once they have had time to end."""
-    for _ in range(100):
-        if not connection_threads():
-            break
-        await asyncio.sleep(0.02)
-    return connection_threads()
 
 
 async def cancel_everybody_else() -> None:
@@ -142,7 +129,7 @@ async def test_closing_lets_a_call_under_way_use_the_tract_to_finish() -> None:
 
 
 async def test_a_close_cancelled_together_with_every_task_can_be_repeated(db_path: Path) -> None:
-    assert await settled_threads() == 0  # those of an earlier test may be ending
+    earlier = connection_threads()
     store = await TractStore.open(db_path)
     closing = asyncio.create_task(store.aclose())
     await asyncio.sleep(0)
@@ -153,11 +140,11 @@ async def test_a_close_cancelled_together_with_every_task_can_be_repeated(db_pat
 
     assert closing.done()
     assert again[0] is None
-    assert await settled_threads() == 0
+    assert await ended(connection_threads() - earlier)
 
 
 async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path: Path) -> None:
-    assert await settled_threads() == 0  # those of an earlier test may be ending
+    earlier = connection_threads()
 
     async def agent() -> None:
         async with AsyncTract.open(db_path, tract_id="a"):
@@ -170,7 +157,7 @@ async def test_cancelling_every_task_while_opening_leaves_no_connection(db_path:
         await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.3)
 
-    assert await settled_threads() == 0
+    assert await ended(connection_threads() - earlier)
 
 
 def test_forty_worker_threads_that_call_the_tract_do_not_starve_it() -> None:

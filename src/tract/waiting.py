@@ -20,6 +20,7 @@ __all__ = ["Waiter", "from_thread", "one_of"]
 
 T = TypeVar("T")
 
+_await = asyncio.Future.__await__
 _LOOK = 1.0  # seconds between looks whether the news of an end was lost
 
 
@@ -29,13 +30,16 @@ class Waiter(asyncio.Future[T]):
     Cancelling the task does that, and settling the future once more.
     """
 
+    __slots__ = ("_told",)
+
+    _told: Sequence[tuple[Callable[[Any], object], Context]]
+    """What was told that it is done, while that may have been in vain."""
+
     # `add_done_callback` must stay what it is: an interrupt within it, written in Python, would have
     # the task sleep before anybody knows what wakes it.
-    _told: Sequence[tuple[Callable[[Any], object], Context]] = ()
-
     def __await__(self) -> Generator[Any, None, T]:
         try:
-            return (yield from super().__await__())
+            return (yield from _await(self))
         finally:
             self._told = ()  # the task is awake
 

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import aiosqlite
@@ -138,13 +138,18 @@ class Interrupts:
     def run(self, callback: Callable[..., object], *arguments: object) -> None:
         """Run a callback of the loop, or lose it, or interrupt it when it is done."""
         lost = self._how == "lost"
-        if not self.armed or self._how == "line" or (lost and not _is_ours(callback)):
+        if not self.armed or self._how in ("line", "untold") or (lost and not _is_ours(callback)):
             callback(*arguments)
         elif lost:
             self._come_by(repr(callback))
             callback(*arguments)
         else:
             callback(*arguments)
+            self._come_by(repr(callback))
+
+    def come_between(self, callback: Callable[..., object]) -> None:
+        """Interrupt the loop while it notes a callback."""
+        if self.armed and self._how == "untold" and _is_ours(callback):
             self._come_by(repr(callback))
 
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
@@ -163,9 +168,30 @@ class Interrupts:
 
 
 def _is_ours(callback: Any) -> bool:
+    """Return True if *callback* is of ours, or wakes a task that waits for something of ours."""
+    task = getattr(callback, "__self__", None)
+    if isinstance(task, asyncio.Task):
+        return _waits_in_ours(task)
     callback = getattr(callback, "func", callback)
     code = getattr(getattr(callback, "__func__", callback), "__code__", None)
     return code is not None and code.co_filename.startswith(_FOLDERS)
+
+
+def _waits_in_ours(task: asyncio.Task[Any]) -> bool:
+    """Return True if what a task awaits, innermost, is of ours.
+
+    A task that has not begun awaits nothing, and whether it ever does is for asyncio to see to.
+    """
+    code, waiting = None, getattr(task.get_coro(), "cr_await", None)
+    if waiting is not None:
+        code = _code(task.get_coro())
+    while (inner := _code(waiting)) is not None:
+        code, waiting = inner, getattr(waiting, "cr_await", None)
+    return code is not None and code.co_filename.startswith(_FOLDERS)
+
+
+def _code(awaited: Any) -> CodeType | None:
+    return getattr(awaited, "cr_code", None) or getattr(awaited, "gi_code", None)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -176,6 +202,7 @@ class _Loop(asyncio.SelectorEventLoop):
     def call_soon(  # type: ignore[override]  # its own types are of arguments that we pass on
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
+        self._interrupts.come_between(callback)
         return super().call_soon(self._interrupts.run, callback, *args, context=context)
 
     def call_soon_threadsafe(  # type: ignore[override]  # as above

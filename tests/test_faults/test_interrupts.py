@@ -19,11 +19,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-@pytest.mark.parametrize(("how", "step"), [("lost", 1), ("after", 2), ("line", 29)])
+@pytest.mark.parametrize(("how", "step"), [("lost", 1), ("untold", 1), ("after", 2), ("line", 29)])
 def test_closing_ends_wherever_a_second_interrupt_comes(
     how: str, step: int, tmp_path: Path
 ) -> None:
-    """In place of a callback of ours, after any callback, or at a line of ours."""
+    """In place of a callback of ours, while the loop notes one, after any callback, or at a line of ours.
+
+    A callback that wakes a task which waits for something of ours is one of ours, too.
+    """
     first = 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
     done = subprocess.run(
         [sys.executable, "-m", "support.interrupts", how, str(first), str(step), str(tmp_path)],
