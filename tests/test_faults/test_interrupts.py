@@ -100,3 +100,38 @@ def test_a_loop_that_is_left_in_the_middle_keeps_no_process_from_ending(tmp_path
     )
 
     assert done.returncode == 0
+
+
+_WHILE_A_THREAD_STARTS = """
+import asyncio, sys, threading
+from tract.engine.threads import Threads
+def trace(frame, event, _):
+    return at_its_end if frame.f_code is threading.Thread.start.__code__ else None
+def at_its_end(frame, event, _):
+    if event == "return":
+        sys.settrace(None)
+        raise KeyboardInterrupt
+    return at_its_end
+async def main():
+    global threads
+    threads = Threads()
+    sys.settrace(trace)
+    await threads.run(int)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_a_thread_starts_keeps_no_process_from_ending() -> None:
+    """Its executor does not know that thread, and would not end it at the interpreter's end."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WHILE_A_THREAD_STARTS],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(),
+    )
+
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
