@@ -15,7 +15,9 @@ import pytest_asyncio
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+from support.opening import COUNTER
 from support.threads import connection_threads, left_of
+from tract import AsyncTract, TractStore
 
 TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
 
@@ -24,11 +26,12 @@ settings.register_profile("tract", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("tract")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def blockbuster() -> Iterator[BlockBuster]:
     """Raise `BlockingError` where the package blocks a running event loop, however deep below it.
 
-    What tests and other packages do on their own account is not watched.
+    What tests and other packages do on their own account is not watched. One watcher serves all
+    tests of a process: making one takes longer than most tests.
     """
     with blockbuster_ctx("tract") as watcher:
         # Coverage measures from within the frames that it measures, and locks its own data.
@@ -81,3 +84,16 @@ def airline() -> list[dict[str, Any]]:
 def db_path(tmp_path: Path) -> Path:
     """A path in a folder of the test's own, where no database is yet."""
     return tmp_path / "context.db"
+
+
+@pytest_asyncio.fixture
+async def store(db_path: Path) -> AsyncIterator[TractStore]:
+    """A store of a new file, which counts no tokens."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        yield store
+
+
+@pytest.fixture
+def main(store: TractStore) -> AsyncTract:
+    """The main branch of a tract without commits."""
+    return store.tract("t")

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from support.rows import row_counts
-from tract import AsyncTract, CommitInfo, NullTokenCounter, RefNameError, TractStore
+from support.saying import say
+from tract import AsyncTract, RefNameError, TractStore
 
-COUNTER = NullTokenCounter()
 BAD_NAMES: list[Any] = [
     *("", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/", "a//b"),
     *(".a", "a/.b", "a.", "a.lock", "a.lock/b", "@", "a@{b", "-a", "HEAD", "a\x00", "a\x7f"),
     *("a\ud800", "x" * 256, "0" * 64, None, 1, b"a", ["a"]),
 ]
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
-
-
-@pytest.fixture
-def main(store: TractStore) -> AsyncTract:
-    return store.tract("t")
-
-
-async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
-    return [await tract.user(word) for word in words]
 
 
 NAMED: dict[str, Callable[[AsyncTract, Any], Any]] = {

@@ -46,11 +46,6 @@ async def store(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         yield store
 
 
-@pytest.fixture
-def main(store: TractStore) -> AsyncTract:
-    return store.tract("t")
-
-
 async def texts(tract: AsyncTract) -> list[str | None]:
     context = await tract.compile(aggregate_same_role=False)
     return [message.content for message in context.messages]

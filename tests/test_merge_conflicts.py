@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from support.rows import row_counts
+from support.saying import texts
 from tract import (
     AsyncTract,
     CommitOperation,
@@ -22,12 +23,10 @@ from tract import (
     MergeConflict,
     MergeConflictError,
     MergeKind,
-    NullTokenCounter,
     Priority,
     TractStore,
 )
 
-COUNTER = NullTokenCounter()
 EDIT = CommitOperation.EDIT
 
 
@@ -45,12 +44,6 @@ class Sides(NamedTuple):
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
-
-
-@pytest_asyncio.fixture
 async def sides(store: TractStore) -> Sides:
     main = store.tract("t")
     a, b = [(await main.user(word)).commit_hash for word in "ab"]
@@ -61,11 +54,6 @@ async def sides(store: TractStore) -> Sides:
         )
         await tract.annotate(b, priority)
     return Sides(main, fork, a, b)
-
-
-async def texts(tract: AsyncTract) -> list[str]:
-    context = await tract.compile(aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
 
 
 async def test_all_conflicts_are_told_and_nothing_is_written(sides: Sides, db_path: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
-import pytest_asyncio
 from pydantic import BaseModel
 
 from support.rows import row_counts
@@ -30,12 +29,6 @@ from tract import (
 COUNTER = NullTokenCounter()
 EDIT = CommitOperation.EDIT
 JUDGED = DialogueContent(role="assistant", text="judged")
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
 
 
 class Sides(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,9 @@ from tract import (
     TractStore,
 )
 
-COUNTER = NullTokenCounter()
 EDIT = CommitOperation.EDIT
 MERGES = 80
 QUESTIONS = 10  # about one entry: what the documentation promises
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from support.rows import row_counts
+from support.saying import say, texts
 from tract import (
     UNSET,
     AsyncTract,
@@ -29,17 +30,10 @@ from tract import (
     TokenBudgetConfig,
     TractConfig,
     TractStore,
-    UnsetType,
 )
 
 COUNTER = NullTokenCounter()
 EDIT = CommitOperation.EDIT
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
 
 
 @pytest_asyncio.fixture
@@ -48,15 +42,6 @@ async def main(store: TractStore) -> AsyncTract:
     main = store.tract("t")
     await main.user("a")
     return main
-
-
-async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
-    return [await tract.user(word) for word in words]
-
-
-async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
-    context = await tract.compile(at_commit=at, aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
 
 
 async def edited(tract: AsyncTract, target: str | None, text: str, **options: Any) -> CommitInfo:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from support.rows import row_counts
+from support.saying import texts
 from tract import (
     AsyncTract,
     CommitNotFoundError,
@@ -32,22 +32,11 @@ RESULT = OutputContent(text="the result")
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
-
-
-@pytest_asyncio.fixture
 async def main(store: TractStore) -> AsyncTract:
     """A branch with one entry, `a`."""
     main = store.tract("t")
     await main.user("a")
     return main
-
-
-async def texts(tract: AsyncTract) -> list[str]:
-    context = await tract.compile(aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
 
 
 async def test_a_squash_leaves_one_commit_in_place_of_the_branchs_own(

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from support.opening import with_clock
+from support.saying import say, texts
 from tract import (
-    UNSET,
     AsyncTract,
-    CommitInfo,
     CommitNotFoundError,
     ContentValidationError,
     NullTokenCounter,
     ReflogEntry,
     TractError,
     TractStore,
-    UnsetType,
 )
 
 COUNTER = NullTokenCounter()
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
-
-
-@pytest.fixture
-def main(store: TractStore) -> AsyncTract:
-    return store.tract("t")
-
-
-async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
-    return [await tract.user(word) for word in words]
-
-
-async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
-    context = await tract.compile(at_commit=at, aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
 
 
 def check_chain(entries: Sequence[ReflogEntry]) -> None:

@@ -17,9 +17,7 @@ from support.repositories import (
     say,
     stored,
 )
-from tract import BranchNotFoundError, HeadMovedError
-from tract.exceptions import CommitNotFoundError
-from tract.protocols import TokenUsage
+from tract import BranchNotFoundError, CommitNotFoundError, HeadMovedError, TokenUsage
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,

@@ -10,6 +10,7 @@ from support.counters import WordCounter
 from support.drafts import ticking
 from support.opening import with_clock
 from support.probes import probe
+from support.saying import texts
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -104,11 +105,6 @@ async def everything(store: TractStore) -> list[Any]:
         [await handle.log(None) for handle in handles],
         [await handle.compile() for handle in handles],
     ]
-
-
-async def texts(tract: AsyncTract) -> list[str]:
-    context = await tract.compile(aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
 
 
 async def many(main: AsyncTract) -> None:

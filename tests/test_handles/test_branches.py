@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from support.probes import probe
 from support.rows import row_counts
+from support.saying import say, texts
 from tract import (
-    UNSET,
     AsyncTract,
     BranchExistsError,
     BranchNotFoundError,
     BranchNotMergedError,
-    CommitInfo,
     CommitNotFoundError,
     CommitOperation,
     EntryChange,
@@ -29,31 +27,9 @@ from tract import (
     TokenUsage,
     TractError,
     TractStore,
-    UnsetType,
 )
 
 COUNTER = NullTokenCounter()
-
-
-@pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
-        yield store
-
-
-@pytest.fixture
-def main(store: TractStore) -> AsyncTract:
-    return store.tract("t")
-
-
-async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
-    """Return what a context says, message by message."""
-    context = await tract.compile(at_commit=at, aggregate_same_role=False)
-    return [str(message.content) for message in context.messages]
-
-
-async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
-    return [await tract.user(word) for word in words]
 
 
 # forking
