@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.programs import environment, run_each
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "docs" / "examples" / "demo.py"
@@ -24,10 +25,9 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments"
 
 def demo(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the demo off a terminal, its warnings being errors."""
-    plain = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"}
     return subprocess.run(
         [sys.executable, "-W", "error", str(DEMO), *map(str, arguments)],
-        env={name: value for name, value in os.environ.items() if name not in plain},
+        env=environment(),
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -88,6 +88,7 @@ def test_the_query_finds_the_assistants_commits_alone(
     assert sum(int(text.split()[0]) for text in found) == said + called
 
 
+@pytest.mark.long
 def test_a_hundred_real_conversations_come_back_identical() -> None:
     if not AIRLINE.is_file():
         pytest.skip(f"no transcripts at {AIRLINE}")
@@ -129,32 +130,32 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
     assert ran.stderr.startswith("The first difference is in 'split': message 1 should be {")
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "holds no conversations"),
-        ("\n\n", "holds no conversations"),
-        ("{", "line 1 is no JSON"),
-        ("[" * 100_000, "line 1 is no JSON"),
-        ("[]", "line 1 is no object with 'id' and 'messages'"),
-        ('{"id": "a"}', "line 1 is no object with 'id' and 'messages'"),
-        ('{"id": 1, "messages": []}', "line 1: the id 1 is no printable string"),
-        ('{"id": "\\ud800", "messages": []}', "line 1: the id '\\ud800' is no printable string"),
-        ('{"id": "a", "messages": []}', "line 1 has no messages"),
-        ('{"id": "a", "messages": "hi"}', "line 1: messages: must be a list"),
-        ('{"id": "a", "messages": [{"role": "pope", "content": ""}]}', "messages[0].role: unknown"),
-    ],
-)
-def test_a_malformed_file_is_refused_where_it_is_wrong(
-    tmp_path: Path, text: str, problem: str
-) -> None:
-    path = tmp_path / "given.jsonl"
-    path.write_text(text, encoding="utf-8")
-    ran = demo(path)
+MALFORMED: list[tuple[str, str]] = [
+    ("", "holds no conversations"),
+    ("\n\n", "holds no conversations"),
+    ("{", "line 1 is no JSON"),
+    ("[" * 100_000, "line 1 is no JSON"),
+    ("[]", "line 1 is no object with 'id' and 'messages'"),
+    ('{"id": "a"}', "line 1 is no object with 'id' and 'messages'"),
+    ('{"id": 1, "messages": []}', "line 1: the id 1 is no printable string"),
+    ('{"id": "\\ud800", "messages": []}', "line 1: the id '\\ud800' is no printable string"),
+    ('{"id": "a", "messages": []}', "line 1 has no messages"),
+    ('{"id": "a", "messages": "hi"}', "line 1: messages: must be a list"),
+    ('{"id": "a", "messages": [{"role": "pope", "content": ""}]}', "messages[0].role: unknown"),
+]
 
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert problem in ran.stderr
-    assert "Traceback" not in ran.stderr
+
+def test_a_malformed_file_is_refused_where_it_is_wrong(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(len(MALFORMED))]
+    for path, (text, _) in zip(paths, MALFORMED, strict=True):
+        path.write_text(text, encoding="utf-8")
+    runs = run_each(DEMO, [[path] for path in paths])
+    for (text, problem), (status, out, err) in zip(MALFORMED, runs, strict=True):
+        with subtests.test(text=text[:80]):
+            assert (status, out) == (2, "")
+            assert problem in err
 
 
 def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:

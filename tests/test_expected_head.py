@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -121,65 +122,79 @@ async def leave(block: Any) -> None:
         pass
 
 
-@pytest.mark.parametrize("verb", VERBS)
-async def test_it_works_where_the_head_is_as_expected(main: AsyncTract, verb: str) -> None:
-    await VERBS[verb](main, expected_head=await main.head())
+async def put_back(work: AsyncTract) -> None:
+    """Undo what a verb did to refs, so that the next one meets the branch at `b` again."""
+    main = work.on("main")
+    for name in {branch.name for branch in await main.branches()} & {work.branch, "new"}:
+        await main.delete_branch(name, force=True)
+    if "new" in {tag.name for tag in await main.tags()}:
+        await main.delete_tag("new")
+    await main.fork(work.branch)
+
+
+async def test_every_verb_works_where_the_head_is_as_expected_or_nothing_is(
+    main: AsyncTract, subtests: pytest.Subtests
+) -> None:
+    for verb, call in VERBS.items():
+        with subtests.test(verb=verb):
+            await call(main, expected_head=await main.head())
+            await put_back(main)
+            await call(main, expected_head=UNSET)
+            await put_back(main)
 
     assert (await main.on("main").verify()).faults == ()
 
 
-@pytest.mark.parametrize("expected", ["a", UNKNOWN, None, "nothing", "empty"])
-@pytest.mark.parametrize("verb", VERBS)
 async def test_nothing_is_written_where_the_head_is_another(
-    main: AsyncTract, db_path: Path, verb: str, expected: str | None
+    main: AsyncTract, db_path: Path, subtests: pytest.Subtests
 ) -> None:
     head, before = await main.head(), written(db_path)
-    with pytest.raises(HeadMovedError) as told:
-        await VERBS[verb](main, expected_head=expected)
+    for verb, expected in itertools.product(VERBS, ["a", UNKNOWN, None, "nothing", "empty"]):
+        with subtests.test(verb=verb, expected=expected):
+            with pytest.raises(HeadMovedError) as told:
+                await VERBS[verb](main, expected_head=expected)
 
-    assert (told.value.expected, told.value.actual) == (expected, head)
-    assert written(db_path) == before
+            assert (told.value.expected, told.value.actual) == (expected, head)
+            assert written(db_path) == before
 
 
-@pytest.mark.parametrize("expected", [None, "empty"])
-@pytest.mark.parametrize("verb", sorted(ON_EMPTY))
 async def test_none_is_the_head_of_an_empty_branch(
-    main: AsyncTract, verb: str, expected: str | None
+    main: AsyncTract, subtests: pytest.Subtests
 ) -> None:
-    await main.reset(None)
-    await VERBS[verb](main, expected_head=expected)
+    for verb, expected in itertools.product(sorted(ON_EMPTY), [None, "empty"]):
+        with subtests.test(verb=verb, expected=expected):
+            await main.reset(None)
+            await VERBS[verb](main, expected_head=expected)
+            await put_back(main)
 
     assert (await main.on("main").verify()).faults == ()
 
 
-@pytest.mark.parametrize("verb", sorted(ON_EMPTY))
 async def test_an_empty_branch_has_no_other_head(
-    main: AsyncTract, db_path: Path, verb: str
+    main: AsyncTract, db_path: Path, subtests: pytest.Subtests
 ) -> None:
     await main.reset(None)
     before = written(db_path)
-    with pytest.raises(HeadMovedError) as told:
-        await VERBS[verb](main, expected_head="b")
+    for verb in sorted(ON_EMPTY):
+        with subtests.test(verb=verb):
+            with pytest.raises(HeadMovedError) as told:
+                await VERBS[verb](main, expected_head="b")
 
-    assert (told.value.expected, told.value.actual) == ("b", None)
-    assert written(db_path) == before
-
-
-@pytest.mark.parametrize("verb", VERBS)
-async def test_what_was_not_given_is_not_checked(main: AsyncTract, verb: str) -> None:
-    await VERBS[verb](main, expected_head=UNSET)
+            assert (told.value.expected, told.value.actual) == ("b", None)
+            assert written(db_path) == before
 
 
-@pytest.mark.parametrize("verb", VERBS)
 async def test_what_is_not_a_hash_is_refused_at_once(
-    main: AsyncTract, db_path: Path, verb: str
+    main: AsyncTract, db_path: Path, subtests: pytest.Subtests
 ) -> None:
     before = written(db_path)
-    with pytest.raises(ContentValidationError) as told:
-        await VERBS[verb](main, expected_head=7)
+    for verb, call in VERBS.items():
+        with subtests.test(verb=verb):
+            with pytest.raises(ContentValidationError) as told:
+                await call(main, expected_head=7)
 
-    assert told.value.path == "expected_head"
-    assert written(db_path) == before
+            assert told.value.path == "expected_head"
+            assert written(db_path) == before
 
 
 # tags

@@ -170,6 +170,7 @@ def rig() -> Iterator[Rig]:
         yield made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", PLACES)
 def test_every_hostile_value_in_every_place(rig: Rig, place: str) -> None:
     for name, make in HOSTILE.items():

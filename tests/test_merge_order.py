@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def with_branches(
         asyncio.run(run(Path(folder)))
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(plans, st.booleans())
 def test_a_merge_adds_behind_what_was_there_and_moves_none_of_it(
@@ -66,6 +68,7 @@ def test_a_merge_adds_behind_what_was_there_and_moves_none_of_it(
     with_branches(check, todo)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(plans, st.booleans(), st.sampled_from(["ours", "theirs"]))
 def test_branches_that_merge_each_other_come_to_show_the_same_and_rest(

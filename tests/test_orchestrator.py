@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.programs import environment, run_each
 from tract import OutputContent, TractStore
 
 ROOT = Path(__file__).parents[1]
@@ -38,10 +38,9 @@ def said(text: str) -> Message:
 
 def orchestrator(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the orchestrator off a terminal, its warnings being errors."""
-    plain = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"}
     return subprocess.run(
         [sys.executable, "-W", "error", str(ORCHESTRATOR), *map(str, arguments)],
-        env={name: value for name, value in os.environ.items() if name not in plain},
+        env=environment(),
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -124,6 +123,7 @@ def test_quiet_tells_of_no_commit_but_watches_all_the_same() -> None:
     assert counts(ran.stdout)["commits told by watchers"][0] != "0"
 
 
+@pytest.mark.long
 def test_twenty_five_real_tasks_hold_their_beginnings_once() -> None:
     if not AIRLINE.is_file():
         pytest.skip(f"no transcripts at {AIRLINE}")
@@ -234,29 +234,34 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize(
-    ("changed", "problem"),
-    [
-        ({"task": [1]}, "line 2: the task [1] is no string and no integer"),
-        ({"task": "\n"}, "line 2: the task 'task-\\n' is no printable string of 1 to 255"),
-        ({"task": "t"}, "line 2: trial 0 of 'task-t' was there before"),
-        ({"trial": -1}, "line 2: the trial -1 is no small integer"),
-        ({"trial": "0"}, "line 2: the trial '0' is no small integer"),
-        ({"trial": True}, "line 2: the trial True is no small integer"),
-        ({"reward": "high"}, "line 2: the reward 'high' is no number"),
-        ({"reward": float("nan")}, "line 2: the reward nan is no number"),
-        ({"messages": []}, "line 2 has no messages"),
-    ],
-)
-def test_a_malformed_trial_is_refused_where_it_is_wrong(
-    tmp_path: Path, changed: dict[str, Any], problem: str
-) -> None:
-    first = trial("t", 0, 1.0, user("a"))
-    ran = run(tmp_path, first, {**trial("u", 0, 1.0, user("a")), **changed})
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({"task": [1]}, "line 2: the task [1] is no string and no integer"),
+    ({"task": "\n"}, "line 2: the task 'task-\\n' is no printable string of 1 to 255"),
+    ({"task": "t"}, "line 2: trial 0 of 'task-t' was there before"),
+    ({"trial": -1}, "line 2: the trial -1 is no small integer"),
+    ({"trial": "0"}, "line 2: the trial '0' is no small integer"),
+    ({"trial": True}, "line 2: the trial True is no small integer"),
+    ({"reward": "high"}, "line 2: the reward 'high' is no number"),
+    ({"reward": float("nan")}, "line 2: the reward nan is no number"),
+    ({"messages": []}, "line 2 has no messages"),
+]
 
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert problem in ran.stderr
-    assert "Traceback" not in ran.stderr
+
+def test_a_malformed_trial_is_refused_where_it_is_wrong(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    good = trial("t", 0, 1.0, user("a"))
+    given = []
+    for number, (changed, _) in enumerate(MALFORMED):
+        path = tmp_path / f"{number}.jsonl"
+        records = [good, {**trial("u", 0, 1.0, user("a")), **changed}]
+        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+        given.append([path, "--quiet", "--into", tmp_path / str(number)])
+    runs = run_each(ORCHESTRATOR, given)
+    for (changed, problem), (status, out, err) in zip(MALFORMED, runs, strict=True):
+        with subtests.test(changed=changed):
+            assert (status, out) == (2, "")
+            assert problem in err
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

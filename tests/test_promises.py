@@ -431,9 +431,14 @@ Canceller = Callable[[Awaitable[object], int], Awaitable[bool]]
 every_way = pytest.mark.parametrize("cancel", CANCELLERS, ids=lambda how: how.__name__)
 
 
-@every_way
 @pytest.mark.parametrize("budgeted", [False, True], ids=["plain", "budgeted"])
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize(
+    ("name", "cancel"),
+    [
+        *((name, by_task) for name in WRITES),
+        *((name, cancel) for name in ("user", "heavy batch") for cancel in CANCELLERS[1:]),
+    ],
+)
 async def test_promise_6_a_cancelled_write_has_done_all_or_nothing(
     name: str, cancel: Canceller, budgeted: bool, db_path: Path
 ) -> None:
@@ -474,8 +479,13 @@ async def test_promise_6_cancelled_usage_is_recorded_or_not(
             assert source in ({recorded} if finished else {recorded, "tiktoken:o200k_base"})
 
 
-@every_way
-@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize(
+    ("name", "cancel"),
+    [
+        *((name, by_task) for name in READS),
+        *(("compile", cancel) for cancel in CANCELLERS[1:]),
+    ],
+)
 async def test_promise_6_a_cancelled_read_disturbs_nobody(
     name: str, cancel: Canceller, db_path: Path
 ) -> None:

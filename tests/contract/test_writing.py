@@ -20,9 +20,14 @@ from support.repositories import (
     merge_of,
     say,
 )
-from tract import BranchNotFoundError, EditTargetError, HeadMovedError, StoreReadOnlyError
-from tract.exceptions import TractError
-from tract.protocols import TokenUsage
+from tract import (
+    BranchNotFoundError,
+    EditTargetError,
+    HeadMovedError,
+    StoreReadOnlyError,
+    TokenUsage,
+    TractError,
+)
 from tract.storage.repositories import BranchName, CommitDraft, Origin, StreamName
 
 
@@ -133,17 +138,17 @@ async def test_the_expected_head_may_be_named_as_any_commit_may(store: Repositor
         await store.commits.write(MAIN, [draft("e")], expected_head="v1")
 
 
-@pytest.mark.parametrize("expected", [None, UNKNOWN, *MALFORMED])
 async def test_a_write_on_another_head_is_refused_and_leaves_nothing(
-    store: Repositories, expected: str | None
+    store: Repositories, subtests: pytest.Subtests
 ) -> None:
     [head] = await say(store, MAIN, "a")
     before = await everything(store)
-
-    with pytest.raises(HeadMovedError) as refusal:
-        await store.commits.write(MAIN, [draft("b")], expected_head=expected)
-    assert (refusal.value.expected, refusal.value.actual) == (expected, head)
-    assert await everything(store) == before
+    for expected in (None, UNKNOWN, *MALFORMED):
+        with subtests.test(expected=expected):
+            with pytest.raises(HeadMovedError) as refusal:
+                await store.commits.write(MAIN, [draft("b")], expected_head=expected)
+            assert (refusal.value.expected, refusal.value.actual) == (expected, head)
+            assert await everything(store) == before
 
 
 async def test_of_many_writes_on_one_expected_head_one_lands(store: Repositories) -> None:

@@ -31,7 +31,7 @@ __all__ = ["busy_until_interrupted"]
 
 _BEFORE = 20  # commits before the first interrupt
 _LIMIT = 15.0  # seconds that a run may take
-_FOLDERS = tuple(str(Path(module.__file__).parent) for module in (tract, aiosqlite))  # type: ignore[arg-type]
+_FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.__path__)
 
 
 async def busy(path: object, tell: Callable[[str], object]) -> None:

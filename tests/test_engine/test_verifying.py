@@ -286,20 +286,19 @@ async def test_a_flipped_bit_is_named_whatever_column_it_is_in(
     assert names(await verified(db_path), infos[place])
 
 
-@pytest.mark.parametrize("bit", range(8))
-@pytest.mark.parametrize("at", [0, 20, -1])
-async def test_a_flipped_bit_of_a_content_is_named(db_path: Path, at: int, bit: int) -> None:
+async def test_a_flipped_bit_of_a_content_is_named(db_path: Path) -> None:
     infos = await make_history(db_path)
     key = bytes.fromhex(infos[2].content_hash)
     with closing(sqlite3.connect(db_path)) as connection:
         [[data]] = connection.execute("SELECT data FROM blobs WHERE content_hash = ?", [key])
-    changed = bytearray(data)
-    changed[at] ^= 1 << bit
-    damage(db_path, "UPDATE blobs SET data = ? WHERE content_hash = ?", bytes(changed), key)
+    for at, bit in zip((0, 20, -1) * 3, range(8), strict=False):
+        changed = bytearray(data)
+        changed[at] ^= 1 << bit
+        damage(db_path, "UPDATE blobs SET data = ? WHERE content_hash = ?", bytes(changed), key)
 
-    assert {fault.commit_hash for fault in (await verified(db_path)).faults} == {
-        infos[2].commit_hash
-    }
+        assert {fault.commit_hash for fault in (await verified(db_path)).faults} == {
+            infos[2].commit_hash
+        }
 
 
 async def test_a_renamed_content_is_missed(db_path: Path) -> None:

@@ -420,6 +420,7 @@ print(told[::2].count("committed"))
 """
 
 
+@pytest.mark.long
 async def test_a_fork_while_threads_open_and_commit_neither_hangs_nor_loses_anything(
     db_path: Path,
 ) -> None:
@@ -446,7 +447,12 @@ thread.join()
 """
 
 
-@pytest.mark.parametrize("delay", [0, 0.02, 0.1, 0.3])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "delay", [0, pytest.param(0.02, marks=LONG), 0.1, pytest.param(0.3, marks=LONG)]
+)
 async def test_a_fork_while_a_thread_opens_the_first_store_leaves_the_child_one_to_open(
     db_path: Path, delay: float
 ) -> None:

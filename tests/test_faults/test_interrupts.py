@@ -50,25 +50,28 @@ asyncio.run(busy_until_interrupted(sys.argv[1], partial(print, flush=True)))
 """
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.001, 0.002, 0.005])
-def test_a_process_that_is_interrupted_twice_ends(pause: float, tmp_path: Path) -> None:
-    for number in range(3):
-        with subprocess.Popen(
-            [sys.executable, "-c", _BUSY, str(tmp_path / f"{number}.db")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(20 + number):
-                process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            time.sleep(pause)
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=60)
+@pytest.mark.parametrize(
+    ("commits", "pause"), [(20, 0.0), (21, 0.0005), (22, 0.001), (20, 0.002), (21, 0.005)]
+)
+def test_a_process_that_is_interrupted_twice_ends(
+    commits: int, pause: float, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _BUSY, str(tmp_path / "context.db")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(commits):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
 
-        assert process.returncode != 3, told
+    assert process.returncode != 3, told
 
 
 _LEFT_IN_THE_MIDDLE = """

@@ -169,7 +169,13 @@ asyncio.run(main())
 
 
 @OPENERS
-@pytest.mark.parametrize("commits", [3, 400], ids=["in their log", "past a checkpoint"])
+@pytest.mark.parametrize(
+    "commits",
+    [
+        pytest.param(3, id="in their log"),
+        pytest.param(400, id="past a checkpoint", marks=pytest.mark.long),
+    ],
+)
 async def test_closing_leaves_alone_what_others_wrote_without_our_log(
     db_path: Path, commits: int, opener: Callable[[Path], object]
 ) -> None:

@@ -139,9 +139,8 @@ WRITES: dict[str, Callable[[AsyncTract], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("form", [FORMS[0], FORMS[3]])
 @pytest.mark.parametrize("budgeted", [False, True])
-@pytest.mark.parametrize("call", WRITES)
 async def test_a_write_says_that_the_store_was_opened_read_only(
-    db_path: Path, form: str, call: str, budgeted: bool
+    db_path: Path, form: str, budgeted: bool, subtests: pytest.Subtests
 ) -> None:
     """And does so before anybody is asked, or a block is entered, for nothing."""
     await filled(db_path)
@@ -153,12 +152,14 @@ async def test_a_write_says_that_the_store_was_opened_read_only(
     )
     options = TractConfig(token_budget=budget if budgeted else None)
     async with opened(form.format(db_path), options) as tract:
-        trips = probe(tract).trips
-        with pytest.raises(StoreReadOnlyError, match="was opened read-only, by `") as told:
-            await WRITES[call](tract)
-        assert told.value.path == str(db_path)
-        if call in ("commit", "batch", "stream", "merge", "fork", "tag"):
-            assert probe(tract).trips == trips
+        for call, write in WRITES.items():
+            with subtests.test(call=call):
+                trips = probe(tract).trips
+                with pytest.raises(StoreReadOnlyError, match="was opened read-only, by `") as told:
+                    await write(tract)
+                assert told.value.path == str(db_path)
+                if call in ("commit", "batch", "stream", "merge", "fork", "tag"):
+                    assert probe(tract).trips == trips
 
     assert content(db_path) == before
 

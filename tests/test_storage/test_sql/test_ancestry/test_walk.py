@@ -234,6 +234,7 @@ def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
     assert [row[0].hex() for row in rows] == hashes[::-1]
 
 
+@pytest.mark.long
 @given(
     runs=st.lists(
         st.tuples(

@@ -83,6 +83,7 @@ async def found(tract: AsyncTract, *query: Any, limit: int | None = None) -> lis
     return [int(info.message or "") for info in infos]
 
 
+@pytest.mark.long
 @given(data=st.data())
 @settings(max_examples=150)
 async def test_a_query_finds_what_the_operators_mean(data: st.DataObject) -> None:
@@ -119,15 +120,17 @@ async def test_every_pair_of_numbers_compares_by_value_under_awkward_keys(
     tract: AsyncTract, operator: str
 ) -> None:
     path = ("\x7f1", 'back\\slash and "quote"\n', 1)
-    await record(tract, [at(path, number) for number in NUMBERS])
-    for value in NUMBERS:
+    numbers = NUMBERS[::3]
+    await record(tract, [at(path, number) for number in numbers])
+    for value in numbers:
         query = Query(path, operator, [value, "x"] if "in" in operator else value)
 
         assert await found(tract, *query) == [
-            n for n, number in enumerate(NUMBERS) if satisfies(at(path, number), query)
+            n for n, number in enumerate(numbers) if satisfies(at(path, number), query)
         ]
 
 
+@pytest.mark.long
 @given(data=st.data())
 @settings(max_examples=50)
 async def test_numbers_compare_as_they_do_in_python(data: st.DataObject) -> None:
