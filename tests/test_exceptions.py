@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tract import InstructionContent, Priority, exceptions
-from tract.exceptions import (
+from tract import (
     AmbiguousHashError,
     BlobNotFoundError,
     BranchBusyError,
@@ -18,11 +17,15 @@ from tract.exceptions import (
     BranchNotMergedError,
     BudgetExceededError,
     CommitNotFoundError,
+    ConflictKind,
     ContentValidationError,
     EditTargetError,
     ForkedProcessError,
     HeadMovedError,
+    InstructionContent,
+    MergeConflict,
     MergeConflictError,
+    Priority,
     QueryError,
     RefNameError,
     SchemaVersionError,
@@ -38,8 +41,8 @@ from tract.exceptions import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+    exceptions,
 )
-from tract.models.refs import ConflictKind, MergeConflict
 
 CONFLICTS = (
     MergeConflict(

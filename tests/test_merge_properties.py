@@ -19,8 +19,15 @@ from support.meanwhile import everything
 from support.naive import messages, shown
 from support.opening import with_clock
 from support.plans import Plan, plans
-from tract import UNSET, AsyncTract, CompiledContext, TiktokenCounter, TractConfig, TractStore
-from tract.protocols import UnsetType
+from tract import (
+    UNSET,
+    AsyncTract,
+    CompiledContext,
+    TiktokenCounter,
+    TractConfig,
+    TractStore,
+    UnsetType,
+)
 
 pytestmark = pytest.mark.long
 

@@ -21,8 +21,8 @@ from tract import (
     TokenCounter,
     TokenUsage,
     ToolCall,
+    Unset,
 )
-from tract.protocols import Unset
 
 
 def test_a_message_as_a_dict_has_only_the_keys_that_are_there() -> None:

@@ -25,6 +25,7 @@ from support.threads import connection_threads, ended
 from tract import (
     AsyncTract,
     BudgetAction,
+    CommitStep,
     NullTokenCounter,
     Priority,
     StorageError,
@@ -36,7 +37,6 @@ from tract import (
 )
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.models.query import config_condition
-from tract.protocols import CommitStep
 
 COUNTER = TiktokenCounter()
 

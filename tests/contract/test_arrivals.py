@@ -8,8 +8,7 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft
 from support.repositories import UNKNOWN, Repositories, hashes, merge_of, say
-from tract import CommitNotFoundError
-from tract.protocols import TokenUsage
+from tract import CommitNotFoundError, TokenUsage
 from tract.storage.repositories import (
     Arrivals,
     BranchName,

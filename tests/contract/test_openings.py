@@ -18,8 +18,7 @@ from support.repositories import (
     none_known,
     say,
 )
-from tract import BranchExistsError, HeadMovedError
-from tract.protocols import TokenUsage
+from tract import BranchExistsError, HeadMovedError, TokenUsage
 from tract.storage.repositories import Position, SpoolPart, StreamEnd, StreamName
 
 Pair = tuple[Repositories, Repositories]

@@ -13,12 +13,12 @@ from tract import (
     BranchExistsError,
     BranchNotFoundError,
     BranchNotMergedError,
+    CommitNotFoundError,
     HeadMovedError,
     TagExistsError,
     TagNotFoundError,
     TractError,
 )
-from tract.exceptions import CommitNotFoundError
 from tract.storage.repositories import BranchName, Origin
 
 SIDE = BranchName(MAIN.tract_id, "side")

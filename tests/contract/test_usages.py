@@ -6,9 +6,7 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT
 from support.repositories import UNKNOWN, Repositories, none_known, say
-from tract import HeadMovedError
-from tract.exceptions import TractError
-from tract.protocols import TokenUsage
+from tract import HeadMovedError, TokenUsage, TractError
 from tract.storage.repositories import BranchName, Position
 
 

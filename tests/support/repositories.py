@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from support.drafts import MAIN, draft
+from tract import CommitStep
 from tract.history.graph import brought
-from tract.protocols import CommitStep
 from tract.storage.repositories import (
     ArrivalRepository,
     BlobRepository,

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from tract.formats.anthropic import to_anthropic
-from tract.protocols import Message, ToolCall
+from tract import Message, ToolCall, to_anthropic
 
 OFFICIAL = TypeAdapter(list[MessageParam])
 

@@ -18,10 +18,17 @@ from openai.types.chat.chat_completion_message_function_tool_call import (
 )
 from pydantic import TypeAdapter
 
-from tract.exceptions import ContentValidationError, TractError
-from tract.formats.openai import from_openai, to_openai
-from tract.models.content import DialogueContent, InstructionContent, ToolIOContent
-from tract.protocols import Message, ToolCall
+from tract import (
+    ContentValidationError,
+    DialogueContent,
+    InstructionContent,
+    Message,
+    ToolCall,
+    ToolIOContent,
+    TractError,
+    from_openai,
+    to_openai,
+)
 
 TRANSCRIPTS = Path(__file__).parents[2].parent / "shared" / "data" / "airline.jsonl"
 OFFICIAL = TypeAdapter(list[ChatCompletionMessageParam])

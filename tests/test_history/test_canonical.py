@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tract.exceptions import ContentValidationError
+from tract import ContentValidationError
 from tract.history.canonical import MAX_DEPTH, canonical_bytes, canonical_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tract import QueryError, TractError
-from tract.models.query import OPERATORS, OperandKind, config_condition
+from tract import OperandKind, QueryError, TractError
+from tract.models.query import OPERATORS, config_condition
 
 
 class Model(str, Enum):  # noqa: UP042 - a StrEnum's str() is its value, this one's is not

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tract.exceptions import RefNameError
+from tract import RefNameError
 from tract.models.ref_names import MAX_REF_NAME, check_ref_name
 
 GOOD = [

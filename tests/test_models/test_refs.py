@@ -10,22 +10,26 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tract import DialogueContent, Message, Priority, TokenUsage, ToolCall
-from tract.models.refs import (
+from tract import (
     BranchComparison,
     BranchInfo,
     BranchStats,
     ConflictKind,
     ContextDiff,
+    DialogueContent,
     EntryChange,
     EntryDiff,
     MergeConflict,
     MergeKind,
     MergeResult,
+    Message,
     Origin,
     OriginKind,
+    Priority,
     ReflogEntry,
     TagInfo,
+    TokenUsage,
+    ToolCall,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from support.counters import WordCounter
 from support.steps import annotate, append, edit
-from tract import CommitStep, DefaultContextCompiler, Priority
+from tract import CommitStep, ConflictKind, DefaultContextCompiler, Priority
 from tract.engine.branches.conflicts import EntryConflict, Outcome, SideChanges, settle, unmet
 from tract.engine.compile.fold import Snapshot
 from tract.history.graph import brought, is_ancestor, linearise, merge_bases, parted_at
-from tract.models.refs import ConflictKind
 
 COMPILER = DefaultContextCompiler(WordCounter())
 CONTENT, PRIORITY = ConflictKind.CONTENT, ConflictKind.PRIORITY

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from support.counters import WordCounter
 from support.steps import annotate, append, edit
-from tract import CommitStep, DefaultContextCompiler, Message, Priority
+from tract import CommitStep, ContextDiff, DefaultContextCompiler, EntryChange, Message, Priority
 from tract.engine.branches.diffing import context_diff
 from tract.engine.compile.fold import Snapshot
-from tract.models.refs import ContextDiff, EntryChange
 
 COMPILER = DefaultContextCompiler(WordCounter())
 

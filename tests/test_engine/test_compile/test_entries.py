@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tract import Message, Priority, ToolCall
+from tract import Message, Priority, ToolCall, to_openai
 from tract.engine.compile.entries import CHUNK_SIZE, Entries, Entry, bytes_of
 from tract.engine.compile.pages import Page, joined_messages, openai_dicts
 from tract.engine.compile.rendering import joined, joined_runs
-from tract.formats.openai import to_openai
 
 BOUNDARIES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 200]
 

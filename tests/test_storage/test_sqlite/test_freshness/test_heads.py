@@ -20,11 +20,11 @@ from tract import (
     AsyncTract,
     BranchNotFoundError,
     HeadMovedError,
+    TokenUsage,
     TractConfig,
     TractError,
     TractStore,
 )
-from tract.protocols import TokenUsage
 from tract.storage.repositories import BranchName, SpoolPart, StreamName
 from tract.storage.sql import tips
 from tract.storage.sql.transaction import WriteTransaction
