@@ -548,9 +548,10 @@ def test_every_parameter_that_takes_a_hash_is_given_a_foreign_one() -> None:
         assert len(refusals) >= len(takes), name
 
 
-ONCE = list(dict.fromkeys(itertools.chain(*CALLS.values())))
-"""Each call once, however many methods it is for; those that close come last."""
-ONCE.sort(key=lambda call: call in (closed, closed_store))
+ONCE = {call: name for name, calls in CALLS.items() for call in calls}
+"""Each call once, however many methods it is for, with the name of one of them."""
+IN_ORDER = sorted(ONCE, key=lambda call: call in (closed, closed_store))
+"""Those that close come last."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -559,8 +560,8 @@ async def test_no_call_reaches_the_other_tract(
 ) -> None:
     other = world.store.tract("other")
     before, log = await other.compile(), await other.log(None)
-    for number, call in enumerate(ONCE):
-        with subtests.test(call=number):
+    for number, call in enumerate(IN_ORDER):
+        with subtests.test(f"{ONCE[call]} #{number}"):
             if call is closed:
                 assert await other.compile() == before
                 assert await other.log(None) == log
