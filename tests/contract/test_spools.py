@@ -8,8 +8,7 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
 from support.repositories import UNKNOWN, Repositories, everything, hashes, none_known, say
-from tract.exceptions import EditTargetError, HeadMovedError, StreamRecoveredError
-from tract.protocols import TokenUsage
+from tract import EditTargetError, HeadMovedError, StreamRecoveredError, TokenUsage
 from tract.storage.repositories import (
     BranchName,
     Position,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tract import StoreBusyError, StoreClosedError, TractError
 from tract.engine.streams.open_streams import OpenStream, Spooler, is_open_here
-from tract.exceptions import StoreBusyError, StoreClosedError, TractError
 from tract.storage.repositories import (
     BranchName,
     SpooledStream,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import tokens
+from tract import Message, TokenCounter, ToolCall
 from tract.engine.tokens.counters import (
     ONE_TOKEN_ROLES,
     PROVEN_ENCODINGS,
@@ -17,7 +18,6 @@ from tract.engine.tokens.counters import (
     counter_source,
 )
 from tract.engine.tokens.vocabulary import encoding_names, load_encoding
-from tract.protocols import Message, TokenCounter, ToolCall
 
 PACKAGED = ["cl100k_base", "o200k_base"]
 PROVEN = sorted(PROVEN_ENCODINGS & set(PACKAGED))

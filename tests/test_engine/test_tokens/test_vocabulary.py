@@ -16,6 +16,7 @@ import tiktoken.registry
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has no py.typed
 
 from support import tokens
+from tract import TokenizerUnavailableError
 from tract.engine.tokens.vocabulary import (
     PACKAGED,
     EncodingStore,
@@ -24,7 +25,6 @@ from tract.engine.tokens.vocabulary import (
     loaded_encoding,
     read_packaged,
 )
-from tract.exceptions import TokenizerUnavailableError
 
 NAME = "cl100k_base"
 SOUND = read_packaged(NAME)
