@@ -58,9 +58,9 @@ def no_task_left_running(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("_loop_without_leftovers")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def no_connection_left_open() -> Iterator[None]:
-    """Fail a test that leaves a connection's thread, so that no later one has to count it."""
+    """Fail in the file whose tests leave a connection's thread, so that no later one has to count it."""
     earlier = connection_threads()
     yield
     if connection_threads() - earlier:

@@ -22,7 +22,7 @@ from tract import AsyncTract, CommitInfo, StorageError, StoreCorruptError, Tract
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="open files stay where they are")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def no_connection_left_open() -> None:
     """Leave those alone: a connection whose log was replaced is never closed, nor does its thread end."""
 
