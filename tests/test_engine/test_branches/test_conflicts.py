@@ -190,6 +190,25 @@ def test_nothing_to_meet_is_met() -> None:
     assert unmet(COMPILER.empty(), []) == []
 
 
+@pytest.mark.parametrize("decided", [3, 70, 199])
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_merge_decided_holds_wherever_the_entry_stands(decided: int, apart: bool) -> None:
+    """A side may show something that none of its own commits did, in snapshots that share or not."""
+    base = folded(*(append(number) for number in range(200)))
+    by_merge = [edit(200, decided, "x"), annotate(201, decided, "skip")]
+    ours = COMPILER.fold(base, by_merge)
+    theirs = folded(*(append(number) for number in range(200))) if apart else base
+    none = SideChanges(goes_on=False)
+
+    settled = settle([base], ours, COMPILER.fold(theirs, [append(202)]), none, SideChanges())
+
+    assert settled.conflicts == ()
+    assert [told(outcome) for outcome in settled.outcomes] == [
+        (f"h{decided}", "x"),
+        (f"h{decided}", "skip"),
+    ]
+
+
 # Whole histories with merges --------------------------------------------------------------------
 
 

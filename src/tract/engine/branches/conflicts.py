@@ -10,9 +10,10 @@ with no conflict; `unmet` finds where, and the merge then states it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from tract.engine.compile.entries import Entry
+from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.models.refs import ConflictKind
 
@@ -31,6 +32,11 @@ class SideChanges(NamedTuple):
     edited: Set[str] = frozenset()
     annotated: Set[str] = frozenset()
     goes_on: bool = True
+
+    @property
+    def all(self) -> Set[str]:
+        """The entries that were changed in any way."""
+        return self.edited | self.annotated
 
     def of(self, kind: ConflictKind) -> Set[str]:
         """Return the entries that were changed in that way."""
@@ -95,21 +101,21 @@ def settle(
         our_changes: what the commits did that only ours has.
         their_changes: what those did that only theirs has.
     """
+    if not bases:
+        return Settlement()
+    in_order = len(bases) == 1 and our_changes.goes_on and their_changes.goes_on
+    pairs = _pairs(ours.entries, theirs.entries, our_changes, their_changes, in_order=in_order)
     conflicts: list[EntryConflict] = []
     outcomes: list[Outcome] = []
-    in_order = len(bases) == 1 and our_changes.goes_on and their_changes.goes_on
     for kind in ConflictKind:
         by_us, by_them = our_changes.of(kind), their_changes.of(kind)
-        touched = by_us | by_them
-        for shared in _shared(bases, ours, theirs, touched if in_order else None):
-            if shared.name not in touched and _same(kind, shared.ours, shared.theirs):
-                continue  # the merge leaves it as it is
+        for shared in _changed(kind, bases, pairs, by_us | by_them):
             found = _compared(kind, shared, by_us, by_them)
             if isinstance(found, EntryConflict):
                 conflicts.append(found)
             else:
                 outcomes.append(found)
-    place = {entry.commit_hash: at for at, entry in enumerate(ours.entries)}
+    place = {entry.commit_hash: at for at, (entry, _) in enumerate(pairs)}
     conflicts.sort(key=lambda conflict: place[conflict.target_hash])
     outcomes.sort(key=lambda outcome: place[outcome.entry.commit_hash])
     return Settlement(tuple(conflicts), tuple(outcomes))
@@ -124,7 +130,7 @@ def unmet(merged: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
     wanted = list(outcomes)
     if not wanted:
         return []
-    shown = {entry.commit_hash: entry for entry in merged.entries}
+    shown = _named(merged, {outcome.entry.commit_hash for outcome in wanted})
     return [
         outcome
         for outcome in wanted
@@ -139,24 +145,73 @@ class _Shared(NamedTuple):
     ours: Entry
     theirs: Entry
 
-    @property
-    def name(self) -> str:
-        """The APPEND commit that made it."""
-        return self.ours.commit_hash
+
+def _pairs(
+    ours: Entries,
+    theirs: Entries,
+    our_changes: SideChanges,
+    their_changes: SideChanges,
+    *,
+    in_order: bool,
+) -> list[tuple[Entry, Entry]]:
+    """Return the entries of both sides that may differ or were changed, in the order of ours.
+
+    Where everything is *in order*, those are the changed ones. Elsewhere all are looked at that do
+    not lie in a chunk that both sides have: such entries are the same objects.
+    """
+    changed = our_changes.all | their_changes.all
+    mine = _looked_at(ours, None if in_order else theirs, changed)
+    others = {
+        entry.commit_hash: entry
+        for entry in _looked_at(theirs, None if in_order else ours, changed)
+    }
+    return [
+        (entry, other)
+        for entry in mine
+        if (other := others.get(entry.commit_hash)) is not None
+        and (entry.commit_hash in changed or _state(entry) != _state(other))
+    ]
 
 
-def _shared(
-    bases: Sequence[Snapshot], ours: Snapshot, theirs: Snapshot, touched: Set[str] | None
-) -> Iterator[_Shared]:
-    """Yield the entries of both sides, or those of them that are in *touched*."""
-    if not bases or (touched is not None and not touched):
-        return
-    by_hash = [{entry.commit_hash: entry for entry in base.entries} for base in bases]
-    others = {entry.commit_hash: entry for entry in theirs.entries}
-    for entry in ours.entries:
-        name = entry.commit_hash
-        if name in others and (touched is None or name in touched):
-            yield _Shared([base[name] for base in by_hash if name in base], entry, others[name])
+_state = attrgetter("edited_by", "config_json", "priority")
+"""What tells that two entries of one commit are the same, at a fraction of what comparing costs."""
+
+
+def _looked_at(entries: Entries, other: Entries | None, changed: Set[str]) -> Iterator[Entry]:
+    """Yield what was *changed*, and what lies in a chunk that the *other* side, if given, lacks."""
+    shared = None if other is None else {id(chunk) for chunk in (*other.full, other.last)}
+    for chunk in (*entries.full, entries.last):
+        if shared is not None and id(chunk) not in shared:
+            yield from chunk.items
+        elif changed:
+            yield from (entry for entry in chunk.items if entry.commit_hash in changed)
+
+
+def _changed(
+    kind: ConflictKind,
+    bases: Sequence[Snapshot],
+    pairs: Sequence[tuple[Entry, Entry]],
+    touched: Set[str],
+) -> list[_Shared]:
+    """Return those of *pairs* that the merge may not leave as they are."""
+    found = [
+        (ours, theirs)
+        for ours, theirs in pairs
+        if ours.commit_hash in touched or not _same(kind, ours, theirs)
+    ]
+    names = {ours.commit_hash for ours, _ in found}
+    by_name = [_named(base, names) for base in bases] if names else []
+    return [
+        _Shared(
+            [base[ours.commit_hash] for base in by_name if ours.commit_hash in base], ours, theirs
+        )
+        for ours, theirs in found
+    ]
+
+
+def _named(snapshot: Snapshot, names: Set[str]) -> dict[str, Entry]:
+    """Return the entries of *names* that a snapshot has."""
+    return {entry.commit_hash: entry for entry in snapshot.entries if entry.commit_hash in names}
 
 
 def _compared(
@@ -168,8 +223,8 @@ def _compared(
     if _same(kind, ours, theirs):
         return our_way
     base = bases[0] if bases and all(_same(kind, bases[0], other) for other in bases) else None
-    we_did = shared.name in by_us if base is None else not _same(kind, ours, base)
-    they_did = shared.name in by_them if base is None else not _same(kind, theirs, base)
+    we_did = ours.commit_hash in by_us if base is None else not _same(kind, ours, base)
+    they_did = ours.commit_hash in by_them if base is None else not _same(kind, theirs, base)
     if we_did != they_did:
         return our_way if we_did else their_way
     if kind is ConflictKind.CONTENT and ours.message == theirs.message:

@@ -199,9 +199,13 @@ def _by_parents(
 
 
 def _follow(walk: Walk, row: tuple[Any, ...], wanted: set[bytes]) -> None:
-    """Want the parents of a row in its place."""
+    """Want the parents of a row in its place; once for every commit, so without making a set."""
     wanted.discard(row[0])
-    wanted |= _parents(walk, row)
+    parent, merged = row[walk.parent], row[walk.merged]
+    if parent is not None:
+        wanted.add(parent)
+    if merged is not None:
+        wanted.add(merged)
 
 
 def _parents(walk: Walk, row: tuple[Any, ...]) -> set[bytes]:
