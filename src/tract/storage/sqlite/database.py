@@ -33,7 +33,7 @@ from tract.storage.sqlite.options import options_of, set_options
 from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.preparing import prepare, prepare_first
 from tract.storage.sqlite.targets import Target, parse_target
-from tract.storage.sqlite.thread.groups import Groups, Wakings
+from tract.storage.sqlite.thread.groups import Groups
 from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
@@ -78,10 +78,9 @@ class Database:
         self.closed: bool = False
         self.heads: KnownHeads = KnownHeads(index)
         """Where branches point, as far as that need not be asked for."""
-        wakings = Wakings()
         transactions = Transactions(file, index, path, clock)
-        self._writer = GroupWriter(workers[0], transactions, self.heads, wakings)
-        self._reader = GroupReader(workers[1:] or workers, index, file, wakings)
+        self._writer = GroupWriter(workers[0], transactions, self.heads)
+        self._reader = GroupReader(workers[1:] or workers, index, file)
         self._groups: tuple[Groups[Any], ...] = (self._writer.groups, self._reader.groups)
         self._loop = asyncio.get_running_loop()
         self._watching: asyncio.TimerHandle | None = None
@@ -92,8 +91,10 @@ class Database:
         Raises:
             StoreReadOnlyError: the store was opened read-only.
         """
-        self.check_writable()
-        self._watch()
+        if self._read_only is not None:
+            self.check_writable()
+        if self._watching is None:
+            self._watch()
         return self._writer.write(job, size)
 
     def check_writable(self) -> None:
@@ -107,19 +108,22 @@ class Database:
 
     def read(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Run *function* by itself; see `GroupReader.read`."""
-        self._watch()
+        if self._watching is None:
+            self._watch()
         return self._reader.read(function)
 
     def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Run a quick *function*, together with others; see `GroupReader.glance`."""
-        self._watch()
+        if self._watching is None:
+            self._watch()
         return self._reader.glance(function)
 
     def observe(
         self, function: Callable[[sqlite3.Connection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
-        self._watch()
+        if self._watching is None:
+            self._watch()
         return self._reader.observe(function)
 
     def check_place(self) -> None:
@@ -133,9 +137,8 @@ class Database:
 
     def _watch(self) -> None:
         """Look in a while whether those who wait still wait for something."""
-        if self._watching is None:
-            flights = [groups.flight for groups in self._groups]
-            self._watching = self._loop.call_later(_LOST_AFTER, _look_at, ref(self), flights)
+        flights = [groups.flight for groups in self._groups]
+        self._watching = self._loop.call_later(_LOST_AFTER, _look_at, ref(self), flights)
 
     def _look(self, flights: Sequence[Any]) -> None:
         """Go on without *flights* that have not come back though nothing is away.

@@ -57,7 +57,7 @@ class DatabaseFile:
         """Return why the transaction under way must not be committed, or None.
 
         *alone* tells that nobody else has written since this was asked before. Damage of other
-        kinds is left to SQLite, which tells it where it meets it.
+        kinds is left to SQLite, which reports it where it meets it.
         """
         try:
             found = self._look()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,10 +17,9 @@ from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
 from tract import StorageError, TractConfig
-from tract.storage.repositories import BranchName
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.repositories import SqliteCommitRepository, SqliteRefRepository
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 
 
 async def opened(path: Path) -> Database:
@@ -176,88 +174,11 @@ async def test_the_next_group_leaves_once_all_callers_of_the_last_are_woken() ->
     assert len(sizes) <= 5
 
 
-def busy(seconds: float) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
-
-
-async def other_leaves_in_turn(woken: int, work: float = 0.0) -> int:
-    """Return the turn in which one group leaves while *woken* callers of another are woken.
-
-    Each of these has *work*, in seconds, to do.
-    """
-    post, other, wakings = Post(), Post(), Wakings()
-    groups: Groups[int] = Groups(post.send, 512, wakings)
-    others: Groups[int] = Groups(other.send, 512, wakings)
-
-    async def call(number: int) -> None:
-        await groups.run(number)
-        busy(work)
-
-    calls = [call(number) for number in range(woken)]
-    tasks = await away_together(post, groups, calls)
-    post.give_back(1)
-    last = asyncio.create_task(others.run(7))
-    turn = 0
-    while not other.groups:
-        await asyncio.sleep(0)
-        turn += 1
-    assert other.groups[0][0] == [7]
-    other.give_back(0)
-    await asyncio.gather(last, *tasks)
-    return turn
-
-
-async def test_a_group_stays_while_callers_of_another_are_woken() -> None:
-    """They may come along, and its thread would take the interpreter's lock from them."""
-    assert await other_leaves_in_turn(woken=3) == 1
-    assert 10 <= await other_leaves_in_turn(woken=30) <= 12
-
-
-async def test_a_group_does_not_stay_for_long() -> None:
-    assert await other_leaves_in_turn(woken=100, work=0.003) < 10
-
-
-async def test_reads_of_a_store_stay_while_its_writers_are_woken(db_path: Path) -> None:
-    """Written first, a read finds all of them; a group of eight would leave it behind."""
-    database = await opened(db_path)
-    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
-    branches = [MAIN._replace(branch=f"b{number}") for number in range(60)]
-
-    async def turn(branch: BranchName) -> None:
-        for number in range(4):
-            await commits.write(branch, [draft(f"{branch.branch} {number}")])
-            await refs.head(branch)
-
-    before = database.trips
-    await asyncio.gather(*map(turn, branches))
-
-    assert database.trips - before <= 2 * (4 + 4)  # all together in each, some of them alone
-    await database.aclose()
-
-
-async def test_more_are_woken_where_others_keep_the_loop_for_long() -> None:
-    """Else who shares a loop with much other work would wait for it a third as often."""
-    post = Post()
-    groups: Groups[int] = Groups(post.send, 512)
-    calls = [groups.run(number) for number in range(60)]
-    tasks = await away_together(post, groups, calls)
-    post.give_back(1)
-    turns = 0
-    while not all(task.done() for task in tasks):
-        busy(0.005)
-        await asyncio.sleep(0)
-        turns += 1
-
-    assert turns <= 2 + 60 // 8 + 1
-
-
 class Carrier:
     """Takes groups of one kind away and brings them back some turns of the loop later."""
 
-    def __init__(self, rng: random.Random, room: int, wakings: Wakings) -> None:
-        self.groups: Groups[tuple[int, bool]] = Groups(self._send, room, wakings)
+    def __init__(self, rng: random.Random, room: int) -> None:
+        self.groups: Groups[tuple[int, bool]] = Groups(self._send, room)
         self.carried: list[int] = []
         self._rng = rng
         self._loop = asyncio.get_running_loop()
@@ -283,8 +204,7 @@ class Carrier:
 
 async def play(rng: random.Random) -> None:
     """Have callers of two kinds of groups come and go, and see that each gets what is theirs."""
-    wakings = Wakings()
-    carriers = [Carrier(rng, rng.choice([1, 3, 64]), wakings) for _ in range(2)]
+    carriers = [Carrier(rng, rng.choice([1, 3, 64])) for _ in range(2)]
     numbers = iter(range(10_000))
 
     async def call() -> None:
@@ -323,9 +243,9 @@ def test_whatever_comes_between_each_caller_gets_their_own(rng: random.Random) -
 
 async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> None:
     """As an interrupt from the keyboard may, at any moment."""
-    post, other, wakings = Post(), Post(), Wakings()
-    groups: Groups[int] = Groups(post.send, 512, wakings)
-    others: Groups[int] = Groups(other.send, 512, wakings)
+    post, other = Post(), Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    others: Groups[int] = Groups(other.send, 512)
     struck: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: struck.append(context["exception"]))

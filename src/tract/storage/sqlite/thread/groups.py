@@ -20,19 +20,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from tract.exceptions import StorageError
 from tract.waiting import Waiter
 
-__all__ = ["Groups", "Outcome", "Wakings"]
+__all__ = ["Groups", "Outcome"]
 
 Job = TypeVar("Job")
 
 _AT_ONCE = 3
 """Callers that one turn of the loop wakes: each of them may have some tenths of a millisecond of
 work to do, and everything else in the process waits for all of them."""
-_AT_MOST = 8
-"""Callers that one turn wakes where others keep the loop for `_LONG_TURN` seconds between two of
-our turns: few at a time, a group would have to wait for too many of these."""
-_LONG_TURN = 0.004
-_PATIENCE = 0.02
-"""Seconds for which groups that could leave wait for the callers of others to be woken."""
 
 
 class Outcome(NamedTuple):
@@ -46,50 +40,6 @@ class _Pending(NamedTuple, Generic[Job]):
     job: Job
     future: Waiter[Any]
     size: int
-
-
-class Wakings:
-    """Where the callers of a group are being woken, over several turns of the loop.
-
-    The other groups of a store stay meanwhile: those who wake may come along, and a thread that
-    is away on a trip takes the interpreter's lock from them at every statement.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._under_way: set[object] = set()
-        self._since = 0.0
-        self._held: list[Callable[[], None]] = []
-
-    def begin(self, group: object) -> None:
-        """Some callers of *group* are woken, and more will be in the next turns."""
-        if not self._under_way:
-            self._since = self._loop.time()
-        self._under_way.add(group)
-
-    def go_on(self, group: object) -> None:
-        """More of them are woken; who has waited for long is let go."""
-        now = self._loop.time()
-        if now - self._since >= _PATIENCE:
-            self._since = now
-            self._let_go()
-
-    def end(self, group: object) -> None:
-        """The last of them are woken, if any were."""
-        self._under_way.discard(group)
-        if not self._under_way:
-            self._let_go()
-
-    def hold(self, leave: Callable[[], None]) -> bool:
-        """Return True if anybody is being woken; then *leave* is called later."""
-        if self._under_way:
-            self._held.append(leave)
-        return bool(self._under_way)
-
-    def _let_go(self) -> None:
-        held, self._held = self._held, []
-        for leave in held:
-            self._loop.call_soon(leave)
 
 
 Deliver = Callable[[Sequence[Outcome] | None, BaseException | None], None]
@@ -107,19 +57,16 @@ class Groups(Generic[Job]):
     """Puts jobs together and hands each caller the outcome of theirs.
 
     *send* takes the jobs of a group away, and calls what it is given with their outcomes, or with
-    the error of all. A group has jobs of *room* sizes together, or a single one. Those that share
-    *wakings* wait for each other's callers.
+    the error of all. A group has jobs of *room* sizes together, or a single one.
     """
 
     def __init__(
         self,
         send: Callable[[Sequence[Job], Deliver], None],
         room: int,
-        wakings: Wakings | None = None,
     ) -> None:
         self._send = send
         self._room = room
-        self._wakings = wakings or Wakings()
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending[Job]] = deque()
         self._waiting: set[Waiter[Any]] = set()
@@ -127,8 +74,6 @@ class Groups(Generic[Job]):
         self.flight: _Flight | None = None
         """The group that is away; the next one leaves when all of its callers are awake."""
         self._lonely = True
-        self._left = self._began = 0.0
-        """When callers were last told to wake, and when the first of them did."""
 
     async def run(self, job: Job, size: int = 1) -> Any:
         """Return what *job* gives. A caller cancelled before its group left has done nothing."""
@@ -144,9 +89,7 @@ class Groups(Generic[Job]):
     def _schedule(self) -> None:
         if self._scheduled or self.flight is not None:
             return
-        if self._wakings.hold(self._dispatch):
-            self._scheduled = True
-        elif self._lonely:
+        if self._lonely:
             self._dispatch()
         else:
             self._scheduled = True
@@ -179,7 +122,6 @@ class Groups(Generic[Job]):
             for future, outcome in zip(flight.waiting, outcomes, strict=True):
                 future.settle(*outcome)
             self.flight = None
-            self._wakings.end(flight)
         if self._pending or self._scheduled:
             self._dispatch()
         for future in [*self._waiting]:
@@ -212,11 +154,8 @@ class Groups(Generic[Job]):
         if flight is not self.flight:  # it was recovered from an interrupt meanwhile
             return
         waiting = flight.waiting
-        long_turns = start > 0 and self._began - self._left > _LONG_TURN
-        end = start + (_AT_MOST if long_turns else _AT_ONCE)
-        if end < len(waiting):
-            self._loop.call_soon(self._begin)  # right before the callers
-        woken = range(start, min(end, len(waiting)))
+        end = min(start + _AT_ONCE, len(waiting))
+        woken = range(start, end)
         try:
             for index in woken:
                 waiting[index].settle(*outcomes[index])
@@ -227,19 +166,8 @@ class Groups(Generic[Job]):
             raise
         finally:  # whatever came between, an interrupt from the keyboard say, all others go on
             if end < len(waiting):
-                tell = self._wakings.go_on if start else self._wakings.begin
-                tell(flight)
-                self._left = self._loop.time()
                 self._loop.call_soon(self._hand_out, flight, outcomes, end)
             else:
-                self._all_woken(flight, several_turns=start > 0)
-
-    def _begin(self) -> None:
-        self._began = self._loop.time()
-
-    def _all_woken(self, flight: _Flight, *, several_turns: bool) -> None:
-        if several_turns:
-            self._wakings.end(flight)
-        self.flight = None
-        if self._pending:
-            self._schedule()
+                self.flight = None
+                if self._pending:
+                    self._schedule()

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
 from tract.storage.sqlite.place import DatabaseFile
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 
 __all__ = ["GroupReader"]
@@ -34,12 +34,11 @@ class GroupReader:
         workers: Sequence[Worker],
         index: WalIndex,
         file: DatabaseFile,
-        wakings: Wakings | None = None,
     ) -> None:
         self._workers = workers
         self._index = index
         self._file = file
-        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run *function* on the connection that has least to do; it must not write."""

@@ -16,7 +16,7 @@ from tract.storage.sqlite.freshness.heads import KnownHeads, Written
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
 from tract.storage.sqlite.log import WriteAheadLog
 from tract.storage.sqlite.place import DatabaseFile
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
+from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 
 __all__ = ["GroupWriter", "Transactions"]
@@ -35,13 +35,12 @@ class GroupWriter:
         worker: Worker,
         transactions: Transactions,
         heads: KnownHeads,
-        wakings: Wakings | None = None,
     ) -> None:
         self._worker = worker
         self._transactions = transactions
         self._log = transactions.log
         self._heads = heads
-        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP, wakings)
+        self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
