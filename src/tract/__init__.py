@@ -47,7 +47,7 @@ from tract.handles.stream import OnInterrupt, Recording, Stream
 from tract.handles.streaming import RecordOptions
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
-from tract.models.commit import CommitInfo, CommitOperation, VerifyFault, VerifyReport
+from tract.models.commit import CommitInfo, VerifyFault, VerifyReport
 from tract.models.conditions import ConfigTerm, config
 from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
 from tract.models.content import (
@@ -62,6 +62,7 @@ from tract.models.content import (
     ToolIOContent,
 )
 from tract.models.merging import Decision, MergeContent, OnConflict, Resolution
+from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
 from tract.models.refs import (
     BranchComparison,

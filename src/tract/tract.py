@@ -34,9 +34,10 @@ from tract.handles.streaming import StreamCalls
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
-from tract.models.commit import CommitInfo, CommitOperation, VerifyReport
+from tract.models.commit import CommitInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
+from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField
 from tract.protocols import (
     UNSET,

@@ -301,6 +301,23 @@ async def test_a_flipped_bit_of_a_content_is_named(db_path: Path) -> None:
         }
 
 
+@pytest.mark.parametrize("operation", ["annotate", "merge"])
+async def test_tokens_of_a_commit_that_no_model_sees_are_named(
+    db_path: Path, operation: str
+) -> None:
+    async with AsyncTract.open(db_path, tract_id="t") as tract:
+        first = await tract.user("one")
+        await tract.annotate(first.commit_hash, "pinned")
+        other = await tract.fork("other")
+        await other.user("there")
+        await tract.user("here")
+        await tract.merge("other")
+        [info] = [info for info in await tract.log(None) if info.operation == operation]
+    damage(db_path, "UPDATE commits SET token_count = 7 WHERE commit_hash = ?", digest(info))
+
+    assert names(await verified(db_path), info)
+
+
 async def test_a_renamed_content_is_missed(db_path: Path) -> None:
     infos = await make_history(db_path)
     assert blobs.c.keys() == ["content_hash", "data"]

@@ -10,6 +10,7 @@ from tract.exceptions import StoreCorruptError
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
+from tract.models.operations import rule_of
 from tract.storage.repositories import CommitRecord, StoredCommit
 
 __all__ = ["Verifier"]
@@ -87,7 +88,7 @@ class Verifier:
         if child is not None and child.created_at <= record.created_at:
             yield f"its time is not before that of {child.commit_hash}, which follows it"
         user = self._targets.pop(record.commit_hash, None)
-        if user is not None and record.operation != "append":
+        if user is not None and not rule_of(record.operation).is_entry:
             yield f"{user.commit_hash} changes it, but it is no entry"
 
     def _own_faults(self, stored: StoredCommit) -> Iterator[str]:

@@ -13,7 +13,8 @@ from tract.engine.commit.infos import commit_infos
 from tract.exceptions import CommitNotFoundError, EditTargetError, TractError, shown
 from tract.handles.arguments import checked_target
 from tract.models.annotations import Priority
-from tract.models.commit import CommitInfo, CommitOperation
+from tract.models.commit import CommitInfo
+from tract.models.operations import CommitOperation
 from tract.protocols import UNSET, UnsetType
 from tract.runtime import Runtime
 from tract.storage.repositories import BranchName

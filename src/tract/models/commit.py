@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["CommitInfo", "CommitOperation", "VerifyFault", "VerifyReport"]
+from tract.models.operations import CommitOperation
 
-
-class CommitOperation(StrEnum):
-    """What a commit does to the context."""
-
-    APPEND = "append"
-    """Adds an entry."""
-    EDIT = "edit"
-    """Replaces the content of an earlier entry."""
-    ANNOTATE = "annotate"
-    """Sets the priority of an earlier entry."""
-    MERGE = "merge"
-    """Brings in the commits of another branch; made by `merge()`."""
+__all__ = ["CommitInfo", "VerifyFault", "VerifyReport"]
 
 
 class CommitInfo(BaseModel):

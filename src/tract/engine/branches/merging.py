@@ -40,8 +40,8 @@ from tract.exceptions import (
 )
 from tract.history.canonical import stored_json
 from tract.history.graph import brought, is_ancestor, merge_bases, parted_at
-from tract.models.commit import CommitOperation
 from tract.models.merging import OnConflict, Resolution
+from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.models.refs import ConflictKind, MergeKind, MergeResult
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
@@ -356,7 +356,7 @@ class Merger:
 
     async def _picked(self, branch: BranchName, commit_hash: str) -> CommitDraft:
         record, data = await self._blobs.get(branch.tract_id, commit_hash)
-        if record.operation not in ("append", "edit"):
+        if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
@@ -375,11 +375,15 @@ class Merger:
 
 def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:
     """Return what a side's own commits did to entries."""
-    done = [change for commit, change in relation.changes.items() if commit in own]
+    done = [
+        (rule_of(operation).effect, target)
+        for commit, (operation, target) in relation.changes.items()
+        if commit in own
+    ]
     parted = parted_at(relation.parents, head, own)
     return SideChanges(
-        edited={target for operation, target in done if operation == "edit"},
-        annotated={target for operation, target in done if operation == "annotate"},
+        edited={target for effect, target in done if effect is Effect.REPLACE},
+        annotated={target for effect, target in done if effect is Effect.PRIORITISE},
         goes_on=parted is not None and parted in bases,
     )
 

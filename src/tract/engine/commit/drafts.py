@@ -24,8 +24,8 @@ from tract.history.canonical import as_object, canonical_bytes, canonical_json, 
 from tract.history.hashing import commit_hash, content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
-from tract.models.commit import CommitOperation
 from tract.models.merging import MergeContent
+from tract.models.operations import OPERATIONS, CommitOperation, rule_of
 from tract.storage.repositories import CommitDraft, StoredCommit
 
 __all__ = ["DraftMaker", "Given", "Staged"]
@@ -239,7 +239,7 @@ class DraftMaker:
         That is where another counter or rendering was at work, or the vocabulary cannot be had.
         """
         record = stored.record
-        if record.operation == CommitOperation.ANNOTATE:
+        if not rule_of(record.operation).is_shown:
             return 0
         known = stored.token_source == self._compiler.source_of(record.content_type) != ""
         if not known or stored.data is None:
@@ -274,16 +274,17 @@ def _operation(given: Given) -> CommitOperation:
         raise ContentValidationError(
             f"{shown(given.operation)} is no operation. Use APPEND or EDIT.", "operation"
         )
-    if operation is CommitOperation.ANNOTATE:
-        raise ContentValidationError("annotations are made by `annotate()`", "operation")
-    if operation is CommitOperation.MERGE:
-        raise ContentValidationError("merges are made by `merge()`", "operation")
+    rule = OPERATIONS[operation]
+    if rule.content_type is not None:
+        raise ContentValidationError(
+            f"{rule.content_type}s are made by `{rule.made_by}()`", "operation"
+        )
     target = given.edit_target
-    if operation is CommitOperation.EDIT and target is None:
+    if rule.needs_target and target is None:
         raise EditTargetError(
             None, "is missing: an EDIT names the entry it changes, `edit_target=`."
         )
-    if operation is CommitOperation.APPEND and target is not None:
+    if not rule.needs_target and target is not None:
         raise EditTargetError(
             str(target),
             "was given with an APPEND. Pass `operation=CommitOperation.EDIT` to edit it.",

@@ -12,7 +12,8 @@ from tract.engine.threads import Threads
 from tract.exceptions import BlobNotFoundError
 from tract.history.canonical import stored_json, unreadable
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
-from tract.models.commit import CommitInfo, CommitOperation
+from tract.models.commit import CommitInfo
+from tract.models.operations import CommitOperation
 from tract.storage.repositories import CommitRecord
 
 __all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "moment"]

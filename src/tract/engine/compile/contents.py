@@ -24,6 +24,7 @@ from tract.models.content import (
     ToolIOContent,
 )
 from tract.models.merging import MergeContent
+from tract.models.operations import OPERATIONS
 
 __all__ = ["ContentRegistry", "Fields"]
 
@@ -44,6 +45,7 @@ _OF_VERBS: dict[str, type[ContentModel]] = {
     "merge": MergeContent,
 }
 """Contents that a verb of their own makes, not `commit()`."""
+_VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type}
 
 _MAX_NAME = 255
 
@@ -193,8 +195,7 @@ class ContentRegistry:
 
 
 def _not_by_hand(name: str) -> ContentValidationError:
-    verb = {"annotation": "annotate", "merge": "merge"}[name]
-    return ContentValidationError(f"{name}s are made by `{verb}()`", "content_type")
+    return ContentValidationError(f"{name}s are made by `{_VERBS[name]}()`", "content_type")
 
 
 def _dumped(content: BaseModel, name: str) -> Fields:

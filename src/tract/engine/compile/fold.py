@@ -13,6 +13,7 @@ from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json, unreadable
 from tract.models.annotations import Priority
+from tract.models.operations import Effect, rule_of
 from tract.protocols import CommitStep
 
 __all__ = ["Snapshot", "fold_steps"]
@@ -55,11 +56,12 @@ def fold_steps(
     """Return *snapshot* after *steps*; sums are kept only where *counter* has them."""
     state = _State(snapshot, counter)
     for step in steps:
-        if step.operation == "append":
+        effect = rule_of(step.operation).effect
+        if effect is Effect.ADD:
             state.append(make_entry(step))
-        elif step.operation == "edit":
+        elif effect is Effect.REPLACE:
             state.change(step, partial(_edited, new=make_entry(step)))
-        elif step.operation == "annotate":
+        elif effect is Effect.PRIORITISE:
             state.change(step, partial(_annotated, step=step))
     return state.snapshot(steps[-1].commit_hash if steps else snapshot.head_hash)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from tract.models.operations import CommitOperation
 from tract.storage.repositories import BranchName, Move, RefRecord
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
@@ -73,7 +74,9 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
     reached = _Reached(connection, tract_id, others, since=place.created_at)
     if place in reached or any(squash in reached for squash in places if squash is not None):
         return True
-    return place.operation == "merge" and _only_merges_beyond(connection, tract_id, place, others)
+    return place.operation == CommitOperation.MERGE and _only_merges_beyond(
+        connection, tract_id, place, others
+    )
 
 
 def _only_merges_beyond(

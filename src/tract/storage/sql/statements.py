@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
+from tract.models.operations import CommitOperation
 from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
 from tract.storage.sql.compiled import Statement
 
@@ -278,7 +279,7 @@ ANNOTATIONS = Statement(
         .where(
             _tract,
             commits.c.edit_target == bindparam("hash"),
-            commits.c.operation == "annotate",
+            commits.c.operation == CommitOperation.ANNOTATE.value,
         )
         .order_by(commits.c.created_at + 0)  # else SQLite may take the index on times
     )

@@ -18,6 +18,7 @@ from tract.exceptions import (
     TagNotFoundError,
     TractError,
 )
+from tract.models.operations import CommitOperation, rule_of
 from tract.models.ref_names import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
@@ -332,7 +333,7 @@ class WriteTransaction(SpoolWrites):
         named = self._resolved(tract_id, target)
         place = find_place(self._connection, tract_id, named)
         if place is None:
-            if draft.operation == "annotate":
+            if draft.operation == CommitOperation.ANNOTATE:
                 raise CommitNotFoundError(target)
             raise EditTargetError(
                 target,
@@ -416,13 +417,12 @@ class WriteTransaction(SpoolWrites):
 
 
 def _check_is_entry(target: str, operation: str) -> None:
-    if operation == "append":
-        return
-    if operation == "merge":
-        reason = "is a MERGE, not an entry. Name one of the APPEND commits that it brought."
-    else:
-        reason = f"is an {operation.upper()}, not an entry. Name the APPEND commit it changes."
-    raise EditTargetError(target, reason)
+    rule = rule_of(operation)
+    if not rule.is_entry:
+        article = "an" if operation[0] in "aeio" else "a"
+        raise EditTargetError(
+            target, f"is {article} {operation.upper()}, not an entry. Name {rule.points_to}."
+        )
 
 
 def _total(usage: TokenUsage) -> int:

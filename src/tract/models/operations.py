@@ -1,0 +1,82 @@
+"""The operations of commits: what each one is, who makes it, and what it does to a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+__all__ = ["OPERATIONS", "CommitOperation", "Effect", "OperationRule", "rule_of"]
+
+
+class CommitOperation(StrEnum):
+    """What a commit does to the context."""
+
+    APPEND = "append"
+    """Adds an entry."""
+    EDIT = "edit"
+    """Replaces the content of an earlier entry."""
+    ANNOTATE = "annotate"
+    """Sets the priority of an earlier entry."""
+    MERGE = "merge"
+    """Brings in the commits of another branch; made by `merge()`."""
+
+
+class Effect(Enum):
+    """What the fold does at a commit."""
+
+    ADD = "adds an entry"
+    REPLACE = "replaces the content of its target"
+    PRIORITISE = "sets the priority of its target"
+    NOTHING = "leaves the context as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRule:
+    """What holds for all commits of one operation.
+
+    Attributes:
+        effect: what the fold does.
+        made_by: the verb that makes it.
+        needs_target: whether it names an entry that it changes.
+        content_type: the type of all its contents; None where the caller gives them.
+        points_to: what to name where an entry is asked for and this was given.
+    """
+
+    effect: Effect
+    made_by: str
+    needs_target: bool = False
+    content_type: str | None = None
+    points_to: str = "the APPEND commit it changes"
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether other commits may name it as their target."""
+        return self.effect is Effect.ADD
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a model sees its content, which then has tokens."""
+        return self.effect is Effect.ADD or self.effect is Effect.REPLACE
+
+
+OPERATIONS: dict[str, OperationRule] = {
+    CommitOperation.APPEND: OperationRule(Effect.ADD, made_by="commit"),
+    CommitOperation.EDIT: OperationRule(Effect.REPLACE, made_by="commit", needs_target=True),
+    CommitOperation.ANNOTATE: OperationRule(
+        Effect.PRIORITISE, made_by="annotate", needs_target=True, content_type="annotation"
+    ),
+    CommitOperation.MERGE: OperationRule(
+        Effect.NOTHING,
+        made_by="merge",
+        content_type="merge",
+        points_to="one of the APPEND commits that it brought",
+    ),
+}
+"""Every operation that a commit can have, by its name."""
+
+_UNKNOWN = OperationRule(Effect.NOTHING, made_by="")
+
+
+def rule_of(operation: str) -> OperationRule:
+    """Return what holds for a stored operation; one that a damaged row names has no effect."""
+    return OPERATIONS.get(operation, _UNKNOWN)
