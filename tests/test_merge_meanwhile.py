@@ -266,6 +266,8 @@ async def compare(folder: Path, case: Case) -> None:
     async with await opened(folder / "one.db") as store, await opened(folder / "two.db") as twin:
         one, two = await done(store, case.before), await done(twin, case.before)
         names = sorted(name for name, head in one.model.heads.items() if head is not None)
+        if not names:
+            return  # every branch was reset to before its first commit
         branch, other = (names[at % len(names)] for at in (case.branch, case.other))
         interruption = Interruption(store, lambda: go_on(one, case.meanwhile, other))
         result = await merged(one.tract(branch), other, case)

@@ -43,8 +43,7 @@ from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import from_openai, to_openai
 from tract.handles.batch import Batch, StagedCommit
 from tract.handles.recovery import LeftStream
-from tract.handles.stream import OnInterrupt, Recording, Stream
-from tract.handles.streaming import RecordOptions
+from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, VerifyFault, VerifyReport

@@ -12,29 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
-from tract.engine.commit.budget import BudgetedCommits
+from tract.engine.branches.refs import BranchEngine
+from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
+from tract.engine.commit.engine import CommitEngine
+from tract.engine.commit.queries import CommitQueries
+from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.compile.reading import ContextReader
-from tract.engine.streams.landing import StreamLander
-from tract.engine.streams.open_streams import Spooler
+from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
+from tract.engine.verifying import Verifier
 from tract.engine.watching.hub import WatchHub
 from tract.forking import PROCESS
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.storage.repositories import (
-    BlobRepository,
-    CommitRepository,
-    RefRepository,
-    SpoolRepository,
-    UsageRepository,
-)
 from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
 from tract.storage.sqlite.repositories import (
     SqliteArrivalRepository,
@@ -44,7 +41,6 @@ from tract.storage.sqlite.repositories import (
     SqliteSpoolRepository,
     SqliteUsageRepository,
 )
-from tract.waiting import one_of
 
 __all__ = ["Options", "Runtime", "checked_options"]
 
@@ -78,53 +74,56 @@ def checked_options(
 
 
 class Runtime:
-    """The parts of one open store. Who drops it open gets a ResourceWarning."""
+    """The engines of one open store, and its life. Who drops it open gets a ResourceWarning.
+
+    Each verb of a facade enters `gate` and calls one verb of one engine.
+    """
 
     def __init__(self, database: Database, options: Options) -> None:
-        config = options.config
-        compiler = _default_compiler(options)
-        self.config: TractConfig = config
-        self.clock: Callable[[], int] = options.clock
         self.database: Database = database
+        self.clock: Callable[[], int] = options.clock
         self.gate: CallGate = CallGate(database.path)
-        self.threads: Threads = Threads()
-        self.registry: ContentRegistry = compiler.registry
-        self.cache: SnapshotCache = SnapshotCache(config.cache_max_bytes)
-        self.commits: CommitRepository = SqliteCommitRepository(database)
-        self.blobs: BlobRepository = SqliteBlobRepository(database)
-        self.refs: RefRepository = SqliteRefRepository(database)
-        self.usages: UsageRepository = SqliteUsageRepository(database)
-        self.redactor: Redactor | None = (
-            Redactor(config.redact_keys) if config.redact_keys else None
-        )
-        self.drafts: DraftMaker = DraftMaker(
-            self.registry, compiler, self.threads, config.max_content_bytes, self.redactor
-        )
-        self.reader: ContextReader = ContextReader(
-            self.commits, self.cache, options.compiler or compiler, self.threads
-        )
-        self.writer: BudgetedCommits = BudgetedCommits(
-            self.commits, self.reader, config.token_budget
-        )
-        self.merger: Merger = Merger(
-            self.commits,
-            self.refs,
-            self.blobs,
-            self.reader,
-            self.drafts,
-            self.writer,
-            self.registry,
-        )
-        self.comparer: Comparer = Comparer(self.commits, self.reader, self.threads)
-        self.spools: SpoolRepository = SqliteSpoolRepository(database)
-        self.spooler: Spooler = Spooler(self.spools, database.path)
-        self.lander: StreamLander = StreamLander(self.drafts, self.writer, self.redactor)
-        self.leaving: set[asyncio.Task[None]] = set()
-        """Streams that nobody waits for any more, on their way to their commits."""
-        self.watching: WatchHub = WatchHub(
-            SqliteArrivalRepository(database), self.commits, self.refs, self.threads, self.gate
-        )
+        self._threads = threads = Threads()
+        self._wire(options, threads)
         self._closing: asyncio.Task[None] | None = None
+
+    def _wire(self, options: Options, threads: Threads) -> None:
+        config, database = options.config, self.database
+        compiler = _default_compiler(options)
+        redactor = Redactor(config.redact_keys) if config.redact_keys else None
+        commits, refs = SqliteCommitRepository(database), SqliteRefRepository(database)
+        blobs = SqliteBlobRepository(database)
+        self.registry: ContentRegistry = compiler.registry
+        self.contexts: ContextReader = ContextReader(
+            commits, SnapshotCache(config.cache_max_bytes), options.compiler or compiler, threads
+        )
+        drafts = DraftMaker(compiler, config.max_content_bytes, redactor)
+        limits = config.token_budget
+        budget = None if limits is None else Budget(commits, self.contexts, limits)
+        self.commits: CommitEngine = CommitEngine(commits, self.contexts, drafts, threads, budget)
+        self.queries: CommitQueries = CommitQueries(commits, blobs, self.registry, threads)
+        self.usage: UsageKeeper = UsageKeeper(
+            SqliteUsageRepository(database), self.contexts, redactor
+        )
+        self.branches: BranchEngine = BranchEngine(refs)
+        self.merging: Merger = Merger(
+            commits, refs, blobs, self.contexts, self.commits, self.registry
+        )
+        self.comparing: Comparer = Comparer(commits, self.contexts, threads)
+        self.streams: StreamEngine = StreamEngine(
+            SqliteSpoolRepository(database),
+            commits,
+            refs,
+            self.commits,
+            threads,
+            self.gate,
+            self.clock,
+            redactor,
+        )
+        self.watching: WatchHub = WatchHub(
+            SqliteArrivalRepository(database), commits, refs, threads, self.gate
+        )
+        self.verifier: Verifier = Verifier(commits, refs, compiler, threads)
 
     @classmethod
     async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:
@@ -157,12 +156,11 @@ class Runtime:
 
     async def _close(self) -> None:
         self.watching.close()
-        while leaving := [task for task in self.leaving if not task.done()]:
-            await one_of(*leaving)
+        await self.streams.settle()
         await self.gate.close()
-        await self.spooler.aclose()
-        await self.cache.drain()
-        self.threads.close()  # first: once the database is closed, nobody closes anything again
+        await self.streams.aclose()
+        await self.contexts.aclose()
+        self._threads.close()  # first: once the database is closed, nobody closes anything again
         await self.database.aclose()
 
     def __del__(self) -> None:

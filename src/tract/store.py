@@ -105,7 +105,7 @@ class TractStore:
         A tract whose branches were all deleted is among them: its commits are kept.
         """
         with self._runtime.gate.call():
-            return await self._runtime.refs.tract_ids()
+            return await self._runtime.branches.tract_ids()
 
     async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
         """Return the streams of all tracts that nobody is writing any more, oldest sign first.
@@ -118,7 +118,7 @@ class TractStore:
             wait: wait until that is known of every stream that is there now, 15 seconds or so at most.
                 So a process that was restarted gets what it left when it was killed a moment ago.
         """
-        return await left_streams(self._runtime, wait=wait)
+        return await left_streams(self._runtime.streams, wait=wait)
 
     async def create_config_index(self, field: ConfigField) -> None:
         """Make queries on a field quick in every tract of this database, from now on.
@@ -135,11 +135,11 @@ class TractStore:
                 characters, which cannot be indexed.
         """
         with self._runtime.gate.call():
-            await self._runtime.commits.create_config_index(field)
+            await self._runtime.queries.create_index(field)
 
     def cache_info(self) -> CacheInfo:
         """Return what the snapshot cache has done and holds."""
-        return self._runtime.cache.info()
+        return self._runtime.contexts.cache_info()
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model*; see `AsyncTract.register_content_type`."""

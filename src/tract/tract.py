@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -11,34 +12,52 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
+from tract.engine.branches.merging import Asked
+from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
-from tract.engine.commit.infos import annotation_of, commit_infos, microseconds
-from tract.engine.commit.usage import keep_usage, parse_usage
+from tract.engine.commit.infos import microseconds
 from tract.engine.compile.reading import ViewOptions
-from tract.engine.threads import HEAVY
-from tract.engine.verifying import Verifier
-from tract.exceptions import ContentValidationError
+from tract.engine.streams.recording import StreamOptions
+from tract.engine.watching.watch import CommitsOnce, Everything, Watch
+from tract.exceptions import StoreClosedError, TractError, shown
+from tract.formats.anthropic_stream import AnthropicEvents
+from tract.formats.openai_stream import OpenAIChunks
 from tract.handles.arguments import (
     check_time,
+    checked_end,
     checked_hash,
     checked_head,
     checked_limit,
     checked_name,
+    checked_new_name,
     checked_order,
     checked_place,
+    checked_ref,
     checked_target,
+    checked_text,
 )
 from tract.handles.batch import Batch
-from tract.handles.branches import BranchCalls
-from tract.handles.streaming import StreamCalls
+from tract.handles.stream import ChunkReader, OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
+from tract.models.merging import OnConflict, Resolution
 from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField
+from tract.models.refs import (
+    BranchComparison,
+    BranchInfo,
+    BranchStats,
+    ContextDiff,
+    MergeResult,
+    Origin,
+    ReflogEntry,
+    TagInfo,
+)
+from tract.models.watching import BranchReset
 from tract.protocols import (
     UNSET,
     CompiledContext,
@@ -48,7 +67,7 @@ from tract.protocols import (
     UnsetType,
 )
 from tract.runtime import Runtime, checked_options
-from tract.storage.repositories import Position
+from tract.storage.repositories import BranchName, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
 
@@ -68,7 +87,7 @@ class CommitOptions(TypedDict, total=False):
     expected_head: str | UnsetType | None
 
 
-class AsyncTract(BranchCalls, StreamCalls):
+class AsyncTract:
     """One agent's or one project's versioned context: a handle on one branch of a tract.
 
     Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
@@ -79,6 +98,22 @@ class AsyncTract(BranchCalls, StreamCalls):
     name of a tag, or of a branch for its head. Looked for are, in this order, a full hash, a tag, a
     branch, and a short hash; one of several commits raises an `AmbiguousHashError`.
     """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tract_id: str,
+        branch: str = "main",
+        *,
+        owns_runtime: bool = False,
+        must_exist: bool = False,
+    ) -> None:
+        self._runtime = runtime
+        self._branch = BranchName(
+            checked_name("tract_id", tract_id), checked_ref(branch), must_exist
+        )
+        self._owns_runtime = owns_runtime
+        self._closed = False
 
     @classmethod
     def open(
@@ -115,6 +150,16 @@ class AsyncTract(BranchCalls, StreamCalls):
             return cls(await Runtime.open(target, options), chosen, owns_runtime=True)
 
         return Opening(open_it, load)
+
+    @property
+    def tract_id(self) -> str:
+        """The tract's id."""
+        return self._branch.tract_id
+
+    @property
+    def branch(self) -> str:
+        """The name of the branch that this handle commits to."""
+        return self._branch.branch
 
     async def commit(
         self,
@@ -154,10 +199,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         expected_head = checked_head("expected_head", expected_head)
         given = Given(content, operation, edit_target, message, metadata, generation_config, redact)
         with self._call():
-            draft = await self._runtime.drafts.make(given)
-            records = await self._runtime.writer.write(self._branch, [draft], expected_head)
-            (info,) = await commit_infos(self._runtime.threads, records)
-        return info
+            return await self._runtime.commits.commit(self._branch, given, expected_head)
 
     async def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo:
         """Commit an instruction; see `commit` for the keywords and errors."""
@@ -183,7 +225,8 @@ class AsyncTract(BranchCalls, StreamCalls):
         written either if the block itself raises.
         """
         self._check_open()
-        return Batch(self._runtime, self._branch, checked_head("expected_head", expected_head))
+        runtime, expected = self._runtime, checked_head("expected_head", expected_head)
+        return Batch(runtime.commits, runtime.gate, self._branch, expected)
 
     async def compile(
         self,
@@ -218,12 +261,12 @@ class AsyncTract(BranchCalls, StreamCalls):
         position = Position(at_commit, None if at_time is None else microseconds(at_time))
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._call():
-            return await self._runtime.reader.compile(self._branch, position, options)
+            return await self._runtime.contexts.compile(self._branch, position, options)
 
     async def head(self) -> str | None:
         """Return the hash of the newest commit, or None before the first, as it is now."""
         with self._call():
-            return await self._runtime.refs.head(self._branch)
+            return await self._runtime.branches.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
         """Return a commit of this tract, or None if it has none of that hash or name.
@@ -232,9 +275,7 @@ class AsyncTract(BranchCalls, StreamCalls):
             AmbiguousHashError: it is a short hash of several commits.
         """
         with self._call():
-            record = await self._runtime.commits.get(self.tract_id, commit_hash)
-            found = await commit_infos(self._runtime.threads, [record] if record else [])
-        return found[0] if found else None
+            return await self._runtime.queries.get(self.tract_id, commit_hash)
 
     @overload
     async def get_content(self, commit_hash: str) -> BaseModel: ...
@@ -256,16 +297,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         commit_hash = checked_hash(commit_hash)
         with self._call():
-            record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
-            load = self._runtime.registry.load
-            content = await self._quickly(load, len(data), record.content_type, data)
-        if not isinstance(content, as_):
-            raise ContentValidationError(
-                f"the commit holds a {type(content).__name__}, not a {as_.__name__}. Ask for what "
-                "it is, or leave `as_` out and look",
-                "as_",
-            )
-        return content
+            return await self._runtime.queries.content(self.tract_id, commit_hash, as_)
 
     async def log(
         self,
@@ -292,10 +324,9 @@ class AsyncTract(BranchCalls, StreamCalls):
         in_context = checked_order(order) == "context"
         before = checked_place(before)
         with self._call():
-            records = await self._runtime.commits.log(
-                self._branch, limit=limit, before=before, in_context=in_context
+            return await self._runtime.queries.log(
+                self._branch, limit, before, in_context=in_context
             )
-            return await commit_infos(self._runtime.threads, records)
 
     async def annotate(
         self,
@@ -323,9 +354,9 @@ class AsyncTract(BranchCalls, StreamCalls):
         target_hash = checked_hash(target_hash)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            draft = await self._runtime.drafts.annotate(target_hash, priority, reason)
-            records = await self._runtime.writer.write(self._branch, [draft], expected)
-            return await self._quickly(annotation_of, len(draft.data), records[0], draft.data)
+            return await self._runtime.commits.annotate(
+                self._branch, target_hash, priority, reason, expected
+            )
 
     async def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]:
         """Return every priority that was set on an entry, oldest first; empty if none ever was.
@@ -335,8 +366,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         target_hash = checked_hash(target_hash)
         with self._call():
-            stored = await self._runtime.commits.annotations(self._branch, target_hash)
-            return [annotation_of(item.record, item.data) for item in stored]
+            return await self._runtime.queries.annotations(self._branch, target_hash)
 
     async def query_by_config(
         self, field: ConfigField, operator: str, value: Any, *, limit: int | None = None
@@ -360,10 +390,9 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         limit = checked_limit(limit)
         with self._call():
-            records = await self._runtime.commits.get_by_config(
-                self.tract_id, field, operator, value, limit=limit
+            return await self._runtime.queries.by_config(
+                self.tract_id, field, operator, value, limit
             )
-            return await commit_infos(self._runtime.threads, records)
 
     async def query(
         self, *conditions: ConfigCondition, branch_only: bool = False, limit: int | None = None
@@ -382,10 +411,9 @@ class AsyncTract(BranchCalls, StreamCalls):
         checked = checked_conditions(conditions)
         limit = checked_limit(limit)
         with self._call():
-            records = await self._runtime.commits.query(
+            return await self._runtime.queries.query(
                 self._branch, checked, branch_only=branch_only, limit=limit
             )
-            return await commit_infos(self._runtime.threads, records)
 
     async def record_usage(
         self,
@@ -412,13 +440,413 @@ class AsyncTract(BranchCalls, StreamCalls):
         expected = checked_head("head_hash", head_hash)
         if usage is None:
             return await self.compile(at_commit=head_hash)
-        counts, raw_json = parse_usage(usage, None if redact is False else self._runtime.redactor)
-        runtime = self._runtime
         with self._call():
-            found = await keep_usage(
-                runtime.reader, runtime.usages, self._branch, counts, raw_json, expected
+            return await self._runtime.usage.keep(
+                self._branch, usage, expected, redact=redact is not False
             )
-            return await runtime.reader.view(found, ViewOptions())
+
+    async def fork(
+        self,
+        name: str,
+        *,
+        at_commit: str | UnsetType | None = UNSET,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> Self:
+        """Make a branch and return a handle on it: one row, however long the history.
+
+        Args:
+            name: the new branch, by git's rules for names.
+            at_commit: where it starts, a hash or a tag; this branch's head if left out. None makes
+                an empty branch: it starts before the first commit.
+            expected_head: the head that this branch must have (None: no commit).
+
+        Raises:
+            RefNameError: *name* is no name for a branch.
+            BranchExistsError: there is a branch of that name.
+            CommitNotFoundError: the tract has no commit *at_commit*.
+            HeadMovedError: this branch's head is not *expected_head*.
+        """
+        name = checked_new_name(name)
+        at = checked_place(at_commit)
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            await self._runtime.branches.fork(self._branch, name, at, expected)
+        return self._other(name)
+
+    def on(self, name: str) -> Self:
+        """Return a handle on an existing branch; cheap, and without I/O until it is used.
+
+        Its calls raise a `BranchNotFoundError` while there is no such branch, where a handle that
+        `TractStore.tract` gives makes it with its first commit; `main` is always there.
+
+        Raises:
+            RefNameError: *name* is no name for a branch.
+        """
+        name = checked_new_name(name)
+        self._check_open()
+        return self._other(name)
+
+    async def branches(self) -> list[BranchInfo]:
+        """Return the tract's branches, by name: those that were committed to, forked or moved."""
+        with self._call():
+            return await self._runtime.branches.branches(self.tract_id)
+
+    async def delete_branch(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
+        """Delete a branch; its commits stay readable by their hashes.
+
+        Args:
+            name: the branch.
+            force: delete it even if that puts its work out of reach.
+            expected_head: the head that the deleted branch must have (None: no commit).
+
+        Raises:
+            BranchNotFoundError: there is no such branch.
+            HeadMovedError: its head is not *expected_head*.
+            BranchNotMergedError: it has commits, merges aside, that no other branch or tag reaches
+                and that were squashed nowhere; `force=True` deletes it all the same.
+            TractError: it is this handle's own branch.
+        """
+        name = checked_ref(name)
+        if name == self.branch:
+            raise TractError(
+                f"A handle cannot delete its own branch {name!r}. Call it on a handle of another "
+                "branch, such as `tract.on('main')`."
+            )
+        other = self._branch._replace(branch=name)
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            await self._runtime.branches.delete(other, expected, force=force)
+
+    async def reset(
+        self,
+        to_hash: str | None,
+        *,
+        reason: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> BranchInfo:
+        """Move this branch back to a commit of its history, given by hash or tag.
+
+        What it leaves stays readable by hash, and `reflog()` tells where the branch pointed.
+
+        Args:
+            to_hash: the commit. None is the moment before the first one: the branch becomes empty,
+                and its next commit has no parent.
+            reason: a note for the reflog.
+            expected_head: the head that the branch must have (None: no commit).
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            HeadMovedError: the head is not *expected_head*.
+            TractError: the commit is not in this branch's history.
+        """
+        target = checked_end(to_hash)
+        note = None if reason is None else checked_text("reason", reason)
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            return await self._runtime.branches.reset(self._branch, target, note, expected)
+
+    async def reflog(self, branch: str | None = None) -> list[ReflogEntry]:
+        """Return where the tract's branches, or one of them, have pointed, newest first.
+
+        Branches that were deleted are in it.
+        """
+        with self._call():
+            return await self._runtime.branches.reflog(self.tract_id, branch)
+
+    async def tag(
+        self,
+        name: str,
+        target_hash: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> TagInfo:
+        """Name a commit, this branch's head if none is given.
+
+        The name can be used wherever a hash is asked for.
+
+        Args:
+            name: the tag, by git's rules for names.
+            target_hash: the commit.
+            expected_head: the head that this branch must have (None: no commit).
+
+        Raises:
+            RefNameError: *name* is no name for a tag.
+            TagExistsError: there is one of that name; delete it first.
+            CommitNotFoundError: the tract has no commit *target_hash*.
+            HeadMovedError: this branch's head is not *expected_head*.
+            TractError: there is no commit to name: *target_hash* is None, or the branch is empty.
+        """
+        name = checked_new_name(name)
+        target = checked_place(target_hash)
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            return await self._runtime.branches.tag(self._branch, name, target, expected)
+
+    async def tags(self) -> list[TagInfo]:
+        """Return the tract's tags, by name."""
+        with self._call():
+            return await self._runtime.branches.tags(self.tract_id)
+
+    async def delete_tag(self, name: str, *, expected_head: str | UnsetType | None = UNSET) -> None:
+        """Delete a tag; the commit stays.
+
+        Args:
+            name: the tag.
+            expected_head: the commit that the tag must name.
+
+        Raises:
+            TagNotFoundError: there is no such tag.
+            HeadMovedError: it names another commit than *expected_head*.
+        """
+        name = checked_new_name(name)
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            await self._runtime.branches.untag(self.tract_id, name, expected)
+
+    async def diff(self, a: str | None, b: str | None) -> ContextDiff:
+        """Return how the context at *b* differs from that at *a*, entry by entry.
+
+        Args:
+            a: a hash, a tag or a branch; None for the empty context before the first commit.
+            b: another.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+        """
+        before, after = Position(checked_end(a)), Position(checked_end(b))
+        with self._call():
+            return await self._runtime.comparing.diff(self._branch, before, after)
+
+    async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
+        """Return what branches have come to, and since they all parted, in the order of *names*.
+
+        A branch that is compared with none, or with itself alone, has parted from nothing.
+
+        One branch alone is seen since it parted from this handle's. Tokens are counted, not those
+        that an API reported, so that they can be compared.
+
+        Raises:
+            BranchNotFoundError: there is no such branch.
+            RefNameError: a name is no name for a branch.
+            ValueError: *names* is a string.
+        """
+        if isinstance(names, str):
+            raise ValueError(f"names must be a list of branches, not {shown(names)}")
+        branches = [checked_ref(name) for name in names]
+        with self._call():
+            return await self._runtime.comparing.compare(self._branch, branches)
+
+    async def stats(self) -> BranchStats:
+        """Return the size of this branch: what its history holds and what its context has."""
+        with self._call():
+            return await self._runtime.comparing.stats(self._branch)
+
+    async def merge(
+        self,
+        branch: str,
+        *,
+        on_conflict: OnConflict = "raise",
+        fast_forward: bool = True,
+        squash: BaseModel | Mapping[str, Any] | Resolution | None = None,
+        message: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> MergeResult:
+        """Bring the commits of another branch into this one.
+
+        Where the other goes on from this branch's head, this branch moves to its head. Else a commit
+        with two parents is made: in the context the other's entries follow ours, in their order, and
+        its edits and annotations of shared entries hold. Nothing is done where the other has
+        nothing but merges of what is here. Nothing is locked meanwhile; what comes to this branch
+        stands before the merge, which is computed anew if that changes what it is about.
+
+        Args:
+            branch: the other branch.
+            on_conflict: what to do where both sides edited an entry to different contents, or gave
+                it different priorities: `raise`, keep `ours`, take `theirs`, or a function, async
+                or not, that is given each `MergeConflict` and returns `"ours"`, `"theirs"` or
+                `"base"`, a content, a `Resolution`, or a priority. A content that one of the
+                three has keeps the config that it has there; a new one has that of its
+                `Resolution`, or none. It may be asked again where a conflict has become another,
+                but never the same question twice, and ten times at most about one entry.
+            fast_forward: False makes a merge commit where moving the branch would do.
+            squash: a content, or a `Resolution`, to commit in place of the other's commits, which
+                are then not brought in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
+                merge without it still brings the commits themselves.
+                Where this branch holds such a commit for the other's head already, nothing is done.
+            message: the note on the merge commit, or on the squashed one.
+            expected_head: the head that this branch must have (None: no commit), from the moment
+                the merge is computed until it is written.
+
+        Raises:
+            MergeConflictError: there are conflicts, all of which it names; nothing was written.
+            BranchNotFoundError: there is no such branch.
+            ContentValidationError: *squash*, *message* or a resolution cannot be stored.
+            ValueError: *on_conflict* is none of these.
+            BudgetExceededError: the merged context would exceed the budget.
+            HeadMovedError: the head is not *expected_head*; nothing was written.
+            BranchBusyError: others changed what it is about, however often it was computed anew
+                and the function asked; it tells which entries. Nothing was written.
+        """
+        other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
+        note = None if message is None else checked_text("message", message)
+        expected = checked_head("expected_head", expected_head)
+        asked = Asked(checked_way(on_conflict), fast_forward, squash, note, expected)
+        with self._call():
+            return await self._runtime.merging.merge(self._branch, other, asked)
+
+    async def cherry_pick(
+        self, *hashes: str, expected_head: str | UnsetType | None = UNSET
+    ) -> list[CommitInfo]:
+        """Commit the contents of other commits of this tract here, all in one transaction.
+
+        Each takes content, message, metadata and generation config from the commit that it names;
+        `origins()` tells where they came from.
+
+        Args:
+            *hashes: the commits.
+            expected_head: the head that this branch must have (None: no commit).
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+            HeadMovedError: the head is not *expected_head*.
+            EditTargetError: a commit has no content of its own, being an annotation or a merge.
+        """
+        picked = [checked_hash(each) for each in hashes]
+        expected = checked_head("expected_head", expected_head)
+        with self._call():
+            return await self._runtime.merging.cherry_pick(self._branch, picked, expected)
+
+    async def origins(self, commit_hash: str | UnsetType | None = UNSET) -> list[Origin]:
+        """Return where the tract's squashed and picked commits came from, oldest first.
+
+        Args:
+            commit_hash: only those of this commit; of None, which is no commit, there are none.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+        """
+        of = checked_place(commit_hash)
+        with self._call():
+            return await self._runtime.queries.origins(self.tract_id, of)
+
+    def stream(
+        self,
+        *,
+        role: Literal["system", "user", "assistant"] = "assistant",
+        name: str | None = None,
+        generation_config: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        message: str | None = None,
+        on_interrupt: OnInterrupt = "keep",
+        redact: bool = True,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> Stream:
+        """Return a stream: `async with tract.stream() as stream:` makes one message of its writes.
+
+        Args:
+            role: who speaks.
+            name: the speaker's name.
+            generation_config: as `commit` takes it, and so are *metadata* and *message*.
+            metadata: marked `{"interrupted": true, "reason": …}` where the block was left by an
+                exception or a cancellation.
+            message: a note on the commit.
+            on_interrupt: `keep` commits what had come in that case, `discard` nothing.
+            redact: as `commit` takes it.
+            expected_head: the head that the branch must have when the block is left (None: no
+                commit). Leaving it raises a `HeadMovedError` if it has another; nothing is lost
+                then: `TractStore.recover_streams()` has what came.
+        """
+        self._check_open()
+        expected = checked_head("expected_head", expected_head)
+        options = StreamOptions(
+            role, name, generation_config, metadata, message, on_interrupt, expected, redact=redact
+        )
+        return Stream(self._runtime.streams.intake(self._branch, options))
+
+    def record_openai(
+        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
+    ) -> Recording[T]:
+        """Return an iterator over *response*, a Chat Completions stream, that commits its reply.
+
+        Each chunk is passed through, unchanged. At the end text, tool calls and usage are kept in
+        one transaction, with what the response names in the metadata: `model`, `response_id`,
+        `finish_reason`. What is cut off is kept as `stream` does it; a tool call that was cut off
+        is no tool call, but in the metadata, under `unfinished_tool_calls`.
+
+        Args:
+            response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
+            options: `generation_config`, `metadata`, `message`, `on_interrupt`, `redact` (which goes
+                for the report of usage, too) and `expected_head` as for `stream`; `head_hash`, the
+                head that was compiled for the call, to which the usage belongs (that of the first
+                chunk's time if left out; with None, an empty context, it belongs to none).
+
+        Raises, on iterating:
+            CommitNotFoundError: the tract has no commit *head_hash*.
+            ContentValidationError: config, metadata or message cannot be stored.
+            HeadMovedError: at the end, the head is not *expected_head*; nothing was committed, and
+                `TractStore.recover_streams()` has the reply.
+        """
+        return self._record(response, OpenAIChunks(), options)
+
+    def record_anthropic(
+        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
+    ) -> Recording[T]:
+        """Return an iterator over *response*, a Messages stream, that commits its reply.
+
+        See `record_openai`; *response* is that of `messages.create(stream=True)` or of
+        `messages.stream()`.
+        """
+        return self._record(response, AnthropicEvents(), options)
+
+    @overload
+    def watch(
+        self, after: str | None = None, *, resets: Literal[False] = False
+    ) -> Watch[CommitInfo]: ...
+    @overload
+    def watch(
+        self, after: str | None = None, *, resets: bool
+    ) -> Watch[CommitInfo | BranchReset]: ...
+    def watch(
+        self, after: str | None = None, *, resets: bool = False
+    ) -> Watch[CommitInfo] | Watch[CommitInfo | BranchReset]:
+        """Return an iterator over the commits of this branch, those to come included.
+
+        ```python
+        async for commit in tract.watch(after="head"):
+            ...
+        ```
+
+        It yields every commit of the branch once. What this process commits comes at once, what
+        others commit within 100 ms. No writer waits for a watcher, however slow, and a watcher
+        loses nothing. Closing the store or this handle ends the loop.
+
+        Commits come in the order of the context, as long as the branch is only committed to and
+        merged into. When it is moved otherwise, by a reset for instance, it may no longer have what
+        was yielded, or not in that order. With *resets* a `BranchReset` then says how far it still
+        agrees, and all that the branch has from there comes, again if need be: a copy that is cut
+        back to `new_hash` and goes on is always `log(None, order="context")` reversed.
+
+        Args:
+            after: None for all commits from the first; a hash or a name for those that are not in
+                its history; `"head"` for those that come from now on, whatever else has that name.
+            resets: yield a `BranchReset` where the branch is not what was yielded any more.
+
+        Raises:
+            CommitNotFoundError: on the first step, the tract has no commit *after*.
+            StorageError: on a step, the database file was deleted or replaced by another.
+        """
+        after = None if after is None else checked_hash(after)
+        self._check_open()
+        hub, clock = self._runtime.watching, self._runtime.clock
+        if resets:
+            return Watch(hub, self._branch, after, self._is_open, clock, Everything())
+        return Watch(hub, self._branch, after, self._is_open, clock, CommitsOnce())
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.
@@ -439,13 +867,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         of these, a fault is only what cannot be read.
         """
         with self._call():
-            heads = await self._runtime.refs.heads(self.tract_id)
-            verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
-            async for batch in self._runtime.commits.stored(self.tract_id, heads):
-                await verifier.check(batch)
-            for branch, commit_hash in await self._runtime.refs.misplaced(self.tract_id):
-                verifier.misplaced(branch, commit_hash)
-        return verifier.report()
+            return await self._runtime.verifier.verify(self.tract_id)
 
     async def aclose(self) -> None:
         """Finish the calls under way, refuse new ones, and close the store.
@@ -457,12 +879,6 @@ class AsyncTract(BranchCalls, StreamCalls):
         self._closed = True
         self._runtime.watching.recheck(self._branch)
 
-    async def _quickly(self, read: Callable[..., T], size: int, *arguments: Any) -> T:
-        """Return what *read* gives, on a thread where *size*, in bytes, makes that long work."""
-        if size <= HEAVY:
-            return read(*arguments)
-        return await self._runtime.threads.run(read, *arguments)
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -473,6 +889,41 @@ class AsyncTract(BranchCalls, StreamCalls):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.tract_id!r} on {self.branch!r} "
+            f"of {self._runtime.database.path!r}>"
+        )
+
+    def _other(self, branch: str) -> Self:
+        """Return a handle on a branch of this tract that has to be there."""
+        return type(self)(self._runtime, self.tract_id, branch, must_exist=branch != "main")
+
+    def _record(
+        self, response: AsyncIterable[T], reader: ChunkReader, options: RecordOptions
+    ) -> Recording[T]:
+        self._check_open()
+        given = StreamOptions(**options)
+        given = given._replace(
+            expected_head=checked_head("expected_head", given.expected_head),
+            head_hash=checked_place(given.head_hash),
+        )
+        return Recording(self._runtime.streams.intake(self._branch, given), response, reader)
+
+    def _call(self) -> AbstractContextManager[None]:
+        """Return what lets a call in, if this handle is open."""
+        if self._closed:
+            self._check_open()  # the gate only knows of its store
+        return self._runtime.gate.call()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(self._runtime.database.path)
+        self._runtime.gate.check_open()
+
+    def _is_open(self) -> bool:
+        return not self._closed
 
 
 def _said(role: Literal["user", "assistant"], text: str, name: str | None) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class Interruption:
         self.happened = False
         self.attempts = 0
         """Merges of the one that was interrupted that were to be written."""
-        writer = probe(store).parts.writer
-        merge = writer.merge
+        engine = probe(store).parts.commits
+        merge = engine.merge
 
         async def interrupted(*given: Any, **options: Any) -> Any:
             if not self.happened:
@@ -89,7 +89,7 @@ class Interruption:
             self.attempts += 1
             return await merge(*given, **options)
 
-        writer.merge = interrupted  # type: ignore[method-assign]  # that is the interruption
+        engine.merge = interrupted  # type: ignore[method-assign]  # that is the interruption
 
 
 async def everything(store: TractStore) -> list[Any]:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
+from tract.storage.repositories import RefRepository
+from tract.storage.sqlite.repositories import SqliteRefRepository
 
 __all__ = ["Probe", "probe"]
 
@@ -19,6 +21,11 @@ class Probe:
     def __init__(self, parts: Runtime) -> None:
         self.parts = parts
         """For tests that put parts together in their own way, such as a reader over slow commits."""
+
+    @property
+    def refs(self) -> RefRepository:
+        """The store's refs, for moves that no verb makes."""
+        return SqliteRefRepository(self.parts.database)
 
     @property
     def trips(self) -> int:

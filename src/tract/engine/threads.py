@@ -49,6 +49,12 @@ class Threads:
         async with self._limiter:
             return await from_thread(self._begin(called))
 
+    async def run_if_long(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, on a thread where *size*, in bytes, makes that long work."""
+        if size <= HEAVY:
+            return function(*arguments)
+        return await self.run(function, *arguments)
+
     def close(self) -> None:
         """Let the threads end when they are done."""
         self._executor.shutdown(wait=False)

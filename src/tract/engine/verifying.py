@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import Threads
-from tract.exceptions import StoreCorruptError
+from tract.exceptions import StoreCorruptError, TractError
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.models.operations import rule_of
-from tract.storage.repositories import CommitRecord, StoredCommit
+from tract.storage.repositories import (
+    CommitRecord,
+    CommitRepository,
+    RefRepository,
+    StoredCommit,
+)
 
 __all__ = ["Verifier"]
 
@@ -24,19 +30,36 @@ class _Link(NamedTuple):
 
 
 class Verifier:
-    """Collects the faults of one tract's commits, given newest first in batches.
-
-    *recount* gives the tokens that a sound commit should have, or None where nobody can tell.
-    """
+    """Hashes and counts anew what the tracts of one store hold."""
 
     def __init__(
         self,
+        commits: CommitRepository,
+        refs: RefRepository,
+        compiler: DefaultContextCompiler,
         threads: Threads,
-        heads: Iterable[str],
-        recount: Callable[[StoredCommit], int | None],
     ) -> None:
+        self._commits = commits
+        self._refs = refs
+        self._compiler = compiler
         self._threads = threads
-        self._recount = recount
+
+    async def verify(self, tract_id: str) -> VerifyReport:
+        """Return every fault of a tract; see `AsyncTract.verify`."""
+        heads = await self._refs.heads(tract_id)
+        findings = _Findings(heads, self._compiler)
+        async for batch in self._commits.stored(tract_id, heads):
+            await self._threads.run(findings.check, batch)
+        for branch, head in await self._refs.misplaced(tract_id):
+            findings.misplaced(branch, head)
+        return findings.report()
+
+
+class _Findings:
+    """The faults of one tract's commits, which come newest first in batches."""
+
+    def __init__(self, heads: Iterable[str], compiler: DefaultContextCompiler) -> None:
+        self._compiler = compiler
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
@@ -44,11 +67,8 @@ class Verifier:
         self._targets: dict[str, CommitRecord] = {}
         self._links: dict[str, _Link] = {}
 
-    async def check(self, batch: Sequence[StoredCommit]) -> None:
-        """Check the commits of *batch* by themselves and against the ones before, on a thread."""
-        await self._threads.run(self._check, batch)
-
-    def _check(self, batch: Sequence[StoredCommit]) -> None:
+    def check(self, batch: Sequence[StoredCommit]) -> None:
+        """Check the commits of *batch* by themselves and against the ones before."""
         for stored in batch:
             record = stored.record
             self.checked += 1
@@ -99,9 +119,27 @@ class Verifier:
         yield from _faults_of_json(stored.record)
         if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
             return  # told already, and not to be counted
-        tokens = self._recount(stored)
+        tokens = _recount(stored, self._compiler)
         if tokens is not None and tokens != stored.record.token_count:
             yield f"its token_count is {stored.record.token_count}, and its content has {tokens}"
+
+
+def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | None:
+    """Return the tokens of a commit whose content is sound; None where nobody here can tell.
+
+    That is where another counter or rendering was at work, or the vocabulary cannot be had.
+    """
+    record = stored.record
+    if not rule_of(record.operation).is_shown:
+        return 0
+    known = stored.token_source == compiler.source_of(record.content_type) != ""
+    if not known or stored.data is None:
+        return None
+    try:
+        fields = stored_json(stored.data, "")
+        return compiler.body_tokens(compiler.render(record.content_type, fields))
+    except (TractError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:

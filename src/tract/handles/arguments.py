@@ -13,15 +13,17 @@ from tract.exceptions import (
     shown,
 )
 from tract.history.canonical import canonical_json
-from tract.models.ref_names import check_storable
+from tract.models.ref_names import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
 
 __all__ = [
     "check_time",
+    "checked_end",
     "checked_hash",
     "checked_head",
     "checked_limit",
     "checked_name",
+    "checked_new_name",
     "checked_order",
     "checked_place",
     "checked_ref",
@@ -63,6 +65,17 @@ def checked_ref(value: object) -> str:
     return text
 
 
+def checked_new_name(value: object) -> str:
+    """Return the name of a branch or a tag that may be made.
+
+    Raises:
+        RefNameError: it breaks a rule.
+    """
+    name = checked_ref(value)
+    check_ref_name(name)
+    return name
+
+
 def checked_text(name: str, value: object) -> str:
     """Return a text.
 
@@ -98,6 +111,15 @@ def checked_hash(value: object) -> str:
     if text is None:
         raise CommitNotFoundError(shown(value))
     return text
+
+
+def checked_end(value: object) -> str | None:
+    """Return a commit that a caller names; None is itself.
+
+    Raises:
+        CommitNotFoundError: it is no string.
+    """
+    return None if value is None else checked_hash(value)
 
 
 def checked_place(value: object) -> str | UnsetType | None:

@@ -8,15 +8,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from tract.engine.commit.drafts import Given, Staged
-from tract.engine.commit.infos import commit_infos
+from tract.engine.commit.drafts import Given
+from tract.engine.commit.engine import CommitEngine, Staged
 from tract.exceptions import CommitNotFoundError, EditTargetError, TractError, shown
 from tract.handles.arguments import checked_target
+from tract.lifecycle import CallGate
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
 from tract.models.operations import CommitOperation
 from tract.protocols import UNSET, UnsetType
-from tract.runtime import Runtime
 from tract.storage.repositories import BranchName
 
 __all__ = ["Batch", "StagedCommit"]
@@ -64,9 +64,14 @@ class Batch:
     """
 
     def __init__(
-        self, runtime: Runtime, branch: BranchName, expected_head: str | UnsetType | None
+        self,
+        commits: CommitEngine,
+        gate: CallGate,
+        branch: BranchName,
+        expected_head: str | UnsetType | None,
     ) -> None:
-        self._runtime = runtime
+        self._engine = commits
+        self._gate = gate
         self._branch = branch
         self._expected_head = expected_head
         self._staged: list[Staged] = []
@@ -97,7 +102,7 @@ class Batch:
         self._check_open()
         target = None if edit_target is None else self._target(edit_target)
         given = Given(content, operation, target, message, metadata, generation_config, redact)
-        return self._stage(self._runtime.drafts.stage(given))
+        return self._stage(self._engine.stage(given))
 
     def annotate(
         self,
@@ -117,7 +122,7 @@ class Batch:
         if not issubclass(type(target), (str, StagedCommit)):
             raise CommitNotFoundError(shown(target))
         named = self._target(target)
-        return self._stage(self._runtime.drafts.stage_annotation(named, priority, reason))
+        return self._stage(self._engine.stage_annotation(named, priority, reason))
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -135,8 +140,8 @@ class Batch:
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise TractError("A batch is used once; call `batch()` for another.")
-        with self._runtime.gate.call():  # a closed store is told before the body runs
-            self._runtime.commits.check_writable()
+        with self._gate.call():  # a closed store is told before the body runs
+            self._engine.check_writable()
             self._state = "open"
         return self
 
@@ -148,14 +153,10 @@ class Batch:
     ) -> None:
         self._state = "left"
         if exc_type is None and (self._staged or self._expected_head is not UNSET):
-            with self._runtime.gate.call():
-                await self._land()
-
-    async def _land(self) -> None:
-        runtime = self._runtime
-        drafts = await runtime.drafts.finish(self._staged)
-        records = await runtime.writer.write(self._branch, drafts, self._expected_head)
-        self.commits = await commit_infos(runtime.threads, records)
+            with self._gate.call():
+                self.commits = await self._engine.land(
+                    self._branch, self._staged, self._expected_head
+                )
 
     def __repr__(self) -> str:
         count = f"{len(self.commits)} landed" if self.commits else f"{len(self._staged)} staged"

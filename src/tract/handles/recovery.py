@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tract.engine.commit.infos import commit_infos, moment
+from tract.engine.commit.infos import moment
 from tract.engine.streams.leases import LEASE, current_owner, has_lapsed
 from tract.engine.streams.open_streams import is_open_here
 from tract.engine.streams.reasons import RECOVERED
+from tract.engine.streams.recording import StreamEngine
 from tract.formats.assembly import Assembly
 from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
-from tract.runtime import Runtime
 from tract.storage.repositories import SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]
@@ -32,8 +32,10 @@ class LeftStream:
     does.
     """
 
-    def __init__(self, runtime: Runtime, spooled: SpooledStream, fragments: Sequence[Any]) -> None:
-        self._runtime = runtime
+    def __init__(
+        self, streams: StreamEngine, spooled: SpooledStream, fragments: Sequence[Any]
+    ) -> None:
+        self._streams = streams
         self._assembly = Assembly(fragments)
         self._spooled = spooled
         self._name = _where(spooled.stream, self._assembly)
@@ -75,15 +77,15 @@ class LeftStream:
             HeadMovedError: the head is not *expected_head*; the stream is kept.
         """
         expected = checked_head("expected_head", expected_head)
-        with self._runtime.gate.call():
+        with self._streams.gate.call():
             made: list[CommitInfo] = []
             await to_the_end(self._commit(made, expected))
         return made
 
     async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
-        runtime, assembly = self._runtime, self._assembly
+        assembly = self._assembly
         reason = assembly.interruption if assembly.has_ended else RECOVERED
-        records = await runtime.lander.land(
+        made += await self._streams.land(
             self._name,
             assembly,
             assembly.opening,
@@ -91,12 +93,11 @@ class LeftStream:
             claim=self._spooled,
             expected_head=expected,
         )
-        made += await commit_infos(runtime.threads, records)
 
     async def drop(self) -> None:
         """Forget the stream; what was left of it is gone, unless its process has gone on with it."""
-        with self._runtime.gate.call():
-            await self._runtime.spools.drop(self._name, self._spooled)
+        with self._streams.gate.call():
+            await self._streams.spools.drop(self._name, self._spooled)
 
     def __repr__(self) -> str:
         return (
@@ -111,31 +112,31 @@ def _where(stream: StreamName, assembly: Assembly) -> StreamName:
     return stream._replace(branch=stream.branch._replace(must_exist=must_exist))
 
 
-async def left_streams(runtime: Runtime, *, wait: bool) -> list[LeftStream]:
+async def left_streams(streams: StreamEngine, *, wait: bool) -> list[LeftStream]:
     """Return the streams in a store that nobody writes any more; see `TractStore.recover_streams`."""
     if wait:
-        await _until_known(runtime)
-    with runtime.gate.call():
-        now = runtime.clock()
+        await _until_known(streams)
+    with streams.gate.call():
+        now = streams.clock()
         left: list[LeftStream] = []
-        for stream in await runtime.spools.spooled():
+        for stream in await streams.spools.spooled():
             if _is_left(stream, now):
-                fragments = await runtime.spools.fragments(stream.stream)
+                fragments = await streams.spools.fragments(stream.stream)
                 if fragments:
-                    left.append(LeftStream(runtime, stream, fragments))
+                    left.append(LeftStream(streams, stream, fragments))
     return left
 
 
-async def _until_known(runtime: Runtime) -> None:
+async def _until_known(streams: StreamEngine) -> None:
     """Wait until each stream that is there now is gone, left, or has had a sign of life.
 
     Not for ever where the clocks of two machines differ by so much that a lease seems not to end.
     """
     undecided: set[SpooledStream] | None = None
     for _ in range(_MOST_LOOKS):
-        with runtime.gate.call():  # not while sleeping: closing waits for calls
-            found = await runtime.spools.spooled()
-        now = runtime.clock()
+        with streams.gate.call():  # not while sleeping: closing waits for calls
+            found = await streams.spools.spooled()
+        now = streams.clock()
         running = {item for item in found if not (_is_left(item, now) or _is_ours(item))}
         undecided = running if undecided is None else undecided & running
         if not undecided:

@@ -4,201 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
-from tract.callers import calling_line, noted
-from tract.engine.commit.infos import commit_infos
-from tract.engine.streams import landing
-from tract.engine.streams.leases import current_owner
 from tract.engine.streams.open_streams import OpenStream
-from tract.engine.streams.reasons import CLOSED, INCOMPLETE, reason_of
-from tract.engine.threads import freeze, is_heavy
-from tract.exceptions import ContentValidationError, StreamRecoveredError, TractError
+from tract.engine.streams.reasons import CLOSED, INCOMPLETE
+from tract.engine.streams.recording import Intake
+from tract.exceptions import ContentValidationError, TractError
 from tract.formats.assembly import Assembly, Fragment
-from tract.history.redaction import Redactor
-from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
-from tract.protocols import UNSET, ToolCall, UnsetType
-from tract.runtime import Runtime
-from tract.storage.repositories import BranchName
+from tract.protocols import ToolCall, UnsetType
 
-__all__ = ["OnInterrupt", "Recording", "Stream", "StreamOptions"]
+__all__ = ["ChunkReader", "OnInterrupt", "RecordOptions", "Recording", "Stream"]
 
 T = TypeVar("T")
-_Close = Callable[[], Coroutine[Any, Any, None]]
 OnInterrupt = Literal["keep", "discard"]
 """Whether a stream that is cut off is committed as far as it came, or not at all."""
 
 _PATIENCE = 1.0  # seconds for closing a response that nobody reads on
 
 
-class StreamOptions(NamedTuple):
-    """What the calls that begin a stream take."""
+class RecordOptions(TypedDict, total=False):
+    """The keywords of `AsyncTract.record_openai` and `AsyncTract.record_anthropic`."""
 
-    role: str = "assistant"
-    name: str | None = None
-    generation_config: Mapping[str, Any] | None = None
-    metadata: Mapping[str, Any] | None = None
-    message: str | None = None
-    on_interrupt: str = "keep"
-    expected_head: str | UnsetType | None = UNSET
-    head_hash: str | UnsetType | None = UNSET
-    redact: bool = True
+    generation_config: Mapping[str, Any] | None
+    metadata: Mapping[str, Any] | None
+    message: str | None
+    on_interrupt: OnInterrupt
+    expected_head: str | UnsetType | None
+    head_hash: str | UnsetType | None
+    redact: bool
 
 
-class _Reader(Protocol):
-    def feed(self, chunk: Any) -> list[Fragment]: ...
+class ChunkReader(Protocol):
+    """Reads a provider's chunks into fragments."""
 
-
-class _Intake:
-    """One stream from its beginning to its commits."""
-
-    def __init__(self, runtime: Runtime, branch: BranchName, options: StreamOptions) -> None:
-        if options.on_interrupt not in ("keep", "discard"):
-            raise ValueError(f"on_interrupt is 'keep' or 'discard', not {options.on_interrupt!r}")
-        self._runtime = runtime
-        self._branch = branch
-        self._options = options
-        self._loop = running_loop(runtime.gate.path)
-        self._line = calling_line()
-        self._frozen = freeze((options.metadata, options.generation_config))
-        self._opening: landing.Opening = {}
-        self.incoming: OpenStream | None = None
-        self.commits: list[CommitInfo] = []
-
-    def check_loop(self) -> None:
-        """Raise a StorageError where the store's event loop does not run, with nothing done yet."""
-        self._runtime.gate.check_loop()
-
-    async def begin(self, *, at_head: bool) -> OpenStream:
-        """Open the stream; *at_head* notes the head that a response's usage will belong to."""
-        options, runtime = self._options, self._runtime
-        with runtime.gate.call():
-            runtime.commits.check_writable()
-            heavy = is_heavy(options.message, options.metadata, options.generation_config)
-            self._opening = await runtime.threads.run(self._open) if heavy else self._open()
-            if at_head:
-                self._opening["head"] = await self._head(options.head_hash)
-            self._opening["must_exist"] = self._branch.must_exist
-            self.incoming = runtime.spooler.open(self._branch, self._opening, self._redactor)
-        return self.incoming
-
-    @property
-    def _redactor(self) -> Redactor | None:
-        return None if self._options.redact is False else self._runtime.redactor
-
-    def _open(self) -> landing.Opening:
-        options = self._options
-        metadata, generation_config = self._frozen()
-        return landing.opening(
-            role=options.role,
-            name=options.name,
-            message=options.message,
-            metadata=metadata,
-            generation_config=generation_config,
-            started_at=self._runtime.clock(),
-            redactor=self._runtime.redactor,
-            redact=options.redact is not False,
-        )
-
-    async def _head(self, given: str | UnsetType | None) -> str | None:
-        if given is UNSET:
-            return await self._runtime.refs.head(self._branch)
-        if given is None:
-            return None
-        return await self._runtime.commits.resolve(self._branch.tract_id, given)
-
-    async def finish(self, reason: str | None, close: _Close | None = None) -> None:
-        """Commit what came, or drop it, and go on to the end whoever is cancelled; then *close*.
-
-        Raises:
-            HeadMovedError: the head is not the one that was expected; what came is in the spool.
-            StreamRecoveredError: another has recovered the stream; what came since is in the spool.
-            StoreClosedError: the store was closed; what came is in its spool.
-        """
-        try:
-            with self._runtime.gate.call():
-                await to_the_end(self._finish(reason))
-        finally:
-            if close is not None:
-                await to_the_end(close())
-
-    async def interrupt(self, error: BaseException, close: _Close | None = None) -> None:
-        """Finish because of *error*, which is told what became of it; it raises nothing else."""
-        try:
-            await self.finish(reason_of(error), close)
-        except asyncio.CancelledError:
-            if not isinstance(error, asyncio.CancelledError):
-                raise
-        except Exception as failure:
-            if failure is error:
-                return
-            error.add_note(f"What had come of the stream was not committed: {failure}")
-
-    def abandon(self, reason: str | None, close: _Close) -> None:
-        """Finish in the background, as nobody is left to wait; called from any thread."""
-        if self._runtime.gate.is_inherited:
-            return  # the parent's stream goes on
-        try:
-            if asyncio.get_running_loop() is self._loop:
-                self._leave(reason, close)
-                return
-        except RuntimeError:
-            pass
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._leave, reason, close)
-
-    def _leave(self, reason: str | None, close: _Close) -> None:
-        if self._runtime.gate.closed:
-            return  # what came was put into the spool
-        leaving = self._runtime.leaving
-        with noted(self._line):  # nobody has left a block; this is where the recording was made
-            task = self._loop.create_task(self.finish(reason, close))
-        leaving.add(task)
-        task.add_done_callback(leaving.discard)
-
-    async def _finish(self, reason: str | None) -> None:
-        incoming = self.incoming
-        if incoming is None:
-            return
-        incoming.end(_over())
-        try:
-            await self._runtime.spooler.settle()  # it may find that the stream was recovered
-            await self._land(incoming, reason)
-        except BaseException as error:
-            if isinstance(error, StreamRecoveredError):
-                incoming.lose()
-            incoming.note_end(reason)
-            await self._runtime.spooler.save(incoming)
-            raise
-        finally:
-            incoming.let_go()
-
-    async def _land(self, incoming: OpenStream, reason: str | None) -> None:
-        runtime = self._runtime
-        assembly = incoming.fold()
-        if assembly.is_empty or (reason is not None and self._options.on_interrupt == "discard"):
-            if incoming.may_be_saved:
-                await runtime.spools.drop(incoming.name)
-            return
-        if incoming.recovered is not None:
-            raise incoming.recovered
-        records = await runtime.lander.land(
-            incoming.name,
-            assembly,
-            self._opening,
-            reason,
-            owner=current_owner() if incoming.may_be_saved else None,
-            expected_head=self._options.expected_head,
-        )
-        self.commits = await commit_infos(runtime.threads, records)
-
-
-def _over() -> TractError:
-    return TractError("The stream has ended; begin another.")
+    def feed(self, chunk: Any) -> list[Fragment]:
+        """Return what a chunk adds."""
+        ...
 
 
 class Stream:
@@ -210,8 +55,8 @@ class Stream:
     `TractStore.recover_streams()` has what came.
     """
 
-    def __init__(self, runtime: Runtime, branch: BranchName, options: StreamOptions) -> None:
-        self._intake = _Intake(runtime, branch, options)
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self._incoming: OpenStream | None = None
         self._entered = False
 
@@ -269,15 +114,8 @@ class Recording(AsyncIterator[T], Generic[T]):
     time that the block is left. Otherwise it is done in the background.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        branch: BranchName,
-        options: StreamOptions,
-        response: AsyncIterable[T],
-        reader: _Reader,
-    ) -> None:
-        self._intake = _Intake(runtime, branch, options)
+    def __init__(self, intake: Intake, response: AsyncIterable[T], reader: ChunkReader) -> None:
+        self._intake = intake
         self._response = response
         self._reader = reader
         self._chunks: AsyncIterator[T] | None = None

@@ -27,6 +27,7 @@ from tract import (
 )
 from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.reading import ContextReader, ViewOptions
+from tract.engine.threads import Threads
 from tract.storage.repositories import BranchName, Located, Position
 from tract.storage.sqlite.database import Database
 from tract.storage.sqlite.repositories import SqliteCommitRepository
@@ -170,15 +171,15 @@ class LateCommits(SqliteCommitRepository):
 @pytest.mark.parametrize("between", [0, 3, 100])
 async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: int) -> None:
     async with AsyncTract.open(tract_id="t") as tract:
-        runtime = probe(tract).parts
+        database, threads = probe(tract).parts.database, Threads()
         cache = SnapshotCache(100_000)
         compiler = DefaultContextCompiler(TiktokenCounter())
-        calm = ContextReader(runtime.commits, cache, compiler, runtime.threads)
+        calm = ContextReader(SqliteCommitRepository(database), cache, compiler, threads)
         hasty = ContextReader(
-            LateCommits(runtime.database, cache, near=between < 64),
+            LateCommits(database, cache, near=between < 64),
             cache,
             compiler,
-            runtime.threads,
+            threads,
         )
         branch = BranchName("t", "main")
         await tract.user("first")

@@ -1,4 +1,4 @@
-"""Branches as callers see them, alone and beside each other."""
+"""Branches and contexts beside each other: differences, comparisons, sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from tract.engine.branches.diffing import context_diff
-from tract.engine.commit.infos import moment
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.engine.threads import Threads
@@ -15,60 +14,29 @@ from tract.exceptions import TractError
 from tract.history.canonical import stored_json
 from tract.models.refs import (
     BranchComparison,
-    BranchInfo,
     BranchStats,
     ContextDiff,
-    ReflogEntry,
-    TagInfo,
 )
 from tract.protocols import TokenUsage
 from tract.storage.repositories import (
     BranchName,
     CommitRepository,
-    Move,
     Position,
-    RefRecord,
     Survey,
 )
 
-__all__ = ["Comparer", "branch_info", "reflog_entry", "tag_info"]
-
-
-def branch_info(ref: RefRecord) -> BranchInfo:
-    """Return a branch as callers see it."""
-    return BranchInfo(
-        name=ref.name,
-        head_hash=ref.commit_hash,
-        created_at=moment(ref.created_at),
-        updated_at=moment(ref.updated_at),
-    )
-
-
-def tag_info(ref: RefRecord) -> TagInfo:
-    """Return a tag as callers see it."""
-    assert ref.commit_hash is not None  # only branches may be empty
-    return TagInfo(name=ref.name, target_hash=ref.commit_hash, created_at=moment(ref.created_at))
-
-
-def reflog_entry(move: Move) -> ReflogEntry:
-    """Return a branch's move as callers see it."""
-    return ReflogEntry(
-        branch=move.branch,
-        old_hash=move.old_hash,
-        new_hash=move.new_hash,
-        action=move.action,
-        note=move.note,
-        created_at=moment(move.created_at),
-    )
+__all__ = ["Comparer"]
 
 
 class Comparer:
     """Measures branches of one store."""
 
-    def __init__(self, commits: CommitRepository, reader: ContextReader, threads: Threads) -> None:
+    def __init__(
+        self, commits: CommitRepository, contexts: ContextReader, threads: Threads
+    ) -> None:
         self._threads = threads
         self._commits = commits
-        self._reader = reader
+        self._contexts = contexts
 
     async def compare(self, branch: BranchName, names: Sequence[str]) -> list[BranchComparison]:
         """Return branches side by side.
@@ -84,7 +52,7 @@ class Comparer:
 
     async def stats(self, branch: BranchName) -> BranchStats:
         """Return the size of a branch."""
-        context = await self._reader.compile(branch, Position(), ViewOptions())
+        context = await self._contexts.compile(branch, Position(), ViewOptions())
         sizes = await self._commits.sizes(branch.tract_id, context.head_hash)
         return BranchStats(
             commits=sizes.commits,
@@ -101,25 +69,25 @@ class Comparer:
             CommitNotFoundError: the tract has no such commit.
             TractError: the compiler is one that has no entries to compare.
         """
-        before = await self._reader.snapshot(branch, a)
-        after = await self._reader.snapshot(branch, b)
+        before = await self._contexts.snapshot(branch, a)
+        after = await self._contexts.snapshot(branch, b)
         one, other = before.snapshot, after.snapshot
         if not (isinstance(one, Snapshot) and isinstance(other, Snapshot)):
             raise TractError(
                 "Comparing needs the entries of a context, which only the default compiler and its "
                 "subclasses have."
             )
-        shorter = await self._reader.view(Found(one, None), ViewOptions())
-        longer = await self._reader.view(Found(other, None), ViewOptions())
+        shorter = await self._contexts.view(Found(one, None), ViewOptions())
+        longer = await self._contexts.view(Found(other, None), ViewOptions())
         compare = partial(
             context_diff, one, other, token_difference=longer.token_count - shorter.token_count
         )
         return await self._threads.run(compare)
 
     async def _comparison(self, branch: BranchName, survey: Survey) -> BranchComparison:
-        found = await self._reader.snapshot(branch, Position(survey.head_hash))
+        found = await self._contexts.snapshot(branch, Position(survey.head_hash))
         # counted here for all of them, even where an API has reported for some
-        context = await self._reader.view(Found(found.snapshot, None), ViewOptions())
+        context = await self._contexts.view(Found(found.snapshot, None), ViewOptions())
         messages = context.messages
         return BranchComparison(
             branch=branch.branch,

@@ -26,8 +26,8 @@ from tract.engine.branches.resolving import (
     kept_config,
 )
 from tract.engine.branches.turns import Turns
-from tract.engine.commit.budget import BudgetedCommits
-from tract.engine.commit.drafts import DraftMaker, Given, Staged
+from tract.engine.commit.drafts import Given
+from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
@@ -40,6 +40,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import stored_json
 from tract.history.graph import brought, is_ancestor, merge_bases, parted_at
+from tract.models.commit import CommitInfo
 from tract.models.merging import OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.models.refs import ConflictKind, MergeKind, MergeResult
@@ -163,37 +164,35 @@ class Merger:
         commits: CommitRepository,
         refs: RefRepository,
         blobs: BlobRepository,
-        reader: ContextReader,
-        drafts: DraftMaker,
-        writer: BudgetedCommits,
+        contexts: ContextReader,
+        engine: CommitEngine,
         registry: ContentRegistry,
     ) -> None:
         self._commits = commits
         self._refs = refs
         self._blobs = blobs
-        self._reader = reader
-        self._drafts = drafts
-        self._writer = writer
+        self._contexts = contexts
+        self._engine = engine
         self._registry = registry
         self._sides = Sides(blobs, registry)
         self._asking = Turns()
         self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
-        """Merge *other* into *branch*; see `BranchCalls.merge`."""
-        self._commits.check_writable()
+        """Merge *other* into *branch*; see `AsyncTract.merge`."""
+        self._engine.check_writable()
         squash = None if asked.squash is None else self._squashed(other, asked)
         with self._asking.at(branch[:2]) as turn:
-            resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)
+            resolver = Resolver(branch, self._sides, self._engine, asked.on_conflict, turn)
             call = _Call(branch, other, asked, resolver, squash)
             computing = self._computing.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
             for attempt in range(_ATTEMPTS):
                 async with AsyncExitStack() as held:
-                    if attempt and not self._writer.calls_back:
+                    if attempt and not self._engine.calls_back:
                         await held.enter_async_context(computing)
                     call.step_aside = held.aclose
                     relation = await self._commits.relation(branch, other)
-                    await self._writer.check_head(branch, relation.ours, asked.expected_head)
+                    await self._engine.check_head(branch, relation.ours, asked.expected_head)
                     call.saw(relation)
                     try:
                         return await self._attempt(call)
@@ -208,12 +207,12 @@ class Merger:
         branch: BranchName,
         hashes: Sequence[str],
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
-        """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
+    ) -> list[CommitInfo]:
+        """Commit the contents of other commits; see `AsyncTract.cherry_pick`."""
         drafts = [await self._picked(branch, each) for each in hashes]
         if not drafts and expected_head is UNSET:
             return []
-        return await self._writer.write(branch, drafts, expected_head)
+        return await self._engine.infos(await self._engine.write(branch, drafts, expected_head))
 
     async def _attempt(self, call: _Call) -> MergeResult:
         relation = call.relation
@@ -238,12 +237,12 @@ class Merger:
     def _squashed(self, other: BranchName, asked: Asked) -> Staged:
         """Copy what the branch is squashed to before anything is awaited: it may change."""
         message = asked.message or f"Squash branch '{other.branch}'"
-        return self._drafts.stage(given_by(asked.squash)._replace(message=message), checking=False)
+        return self._engine.stage(given_by(asked.squash)._replace(message=message))
 
     async def _squash(
         self, call: _Call, basis: MergeBasis, new: Sequence[str], squash: Staged
     ) -> MergeResult:
-        (draft,) = await self._drafts.finish([squash])
+        (draft,) = await self._engine.drafts([squash])
         draft = draft._replace(origins=(Origin("squash", basis.theirs),))
         (record,) = await self._write(call, [draft], basis)
         return MergeResult(kind=MergeKind.SQUASH, head_hash=record.commit_hash, merged=tuple(new))
@@ -252,7 +251,7 @@ class Merger:
         self, call: _Call, ours: str | None, theirs: str, new: Sequence[str]
     ) -> MergeResult:
         branch, note = call.branch, f"to {call.other.branch}"
-        await self._writer.admit(branch, theirs)
+        await self._engine.admit(branch, theirs)
         try:
             await self._refs.move(
                 branch, theirs, action="fast-forward", note=note, expected_head=ours
@@ -271,12 +270,12 @@ class Merger:
             raise MergeConflictError(conflicts)
         outcomes, drafts = await self._decided(call, shown)
         steps = await self._commits.steps(branch.tract_id, heads.brought)
-        merged = await self._reader.folded(ours, steps)
+        merged = await self._contexts.folded(ours, steps)
         assert isinstance(merged, Snapshot)
         again = unmet(merged, [*settlement.outcomes, *outcomes])
         if heads.brings_merges_alone and not (conflicts or again):
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=heads.ours)
-        merge = self._drafts.merge(call.other.branch, heads.theirs, call.asked.message)
+        merge = self._engine.merge_draft(call.other.branch, heads.theirs, call.asked.message)
         restated = [await self._restated(branch, item) for item in again]
         stated = [item.found.target_hash for item in shown]
         basis = heads.basis([*stated, *(item.entry.commit_hash for item in again)])
@@ -316,7 +315,7 @@ class Merger:
     ) -> list[CommitRecord]:
         """Write where a merge still is what was computed, or tell that the branch has moved."""
         try:
-            return await self._writer.merge(
+            return await self._engine.merge(
                 call.branch, drafts, basis, brought, call.asked.expected_head
             )
         except OutdatedMergeError:
@@ -335,7 +334,7 @@ class Merger:
         )
 
     async def _snapshot(self, branch: BranchName, commit_hash: str) -> Snapshot:
-        found = await self._reader.snapshot(branch, Position(commit_hash))
+        found = await self._contexts.snapshot(branch, Position(commit_hash))
         if not isinstance(found.snapshot, Snapshot):
             raise TractError(
                 "Merging needs the entries of a context, which only the default compiler and its "
@@ -347,9 +346,9 @@ class Merger:
         """Return the commit that lets an entry show what one side had."""
         entry = outcome.entry
         if outcome.kind is ConflictKind.PRIORITY:
-            return await self._drafts.annotate(entry.commit_hash, entry.priority, "merge")
+            return await self._engine.annotation(entry.commit_hash, entry.priority, "merge")
         content = await self._sides.content(branch, entry)
-        draft = await self._drafts.make(
+        draft = await self._engine.draft(
             Given(content, CommitOperation.EDIT, entry.commit_hash, message="merge")
         )
         return draft._replace(generation_config_json=kept_config(entry))
@@ -361,7 +360,7 @@ class Merger:
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
             )
-        draft = await self._drafts.make(
+        draft = await self._engine.draft(
             Given(
                 self._registry.load(record.content_type, data),
                 message=record.message,

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from tract.engine.branches.conflicts import EntryConflict, Outcome, Side
 from tract.engine.branches.turns import Turn
-from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.commit.drafts import Given
+from tract.engine.commit.engine import CommitEngine
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.compile.entries import Entry
 from tract.exceptions import ContentValidationError, shown
@@ -89,11 +90,11 @@ class Resolver:
     """
 
     def __init__(
-        self, branch: BranchName, sides: Sides, drafts: DraftMaker, way: OnConflict, turn: Turn
+        self, branch: BranchName, sides: Sides, engine: CommitEngine, way: OnConflict, turn: Turn
     ) -> None:
         self._branch = branch
         self._sides = sides
-        self._drafts = drafts
+        self._engine = engine
         self._way = way
         self._turn = turn
         self._decided: dict[str, Outcome | CommitDraft] = {}
@@ -138,13 +139,13 @@ class Resolver:
         if issubclass(type(answer), str) and str.__str__(answer) in _SIDES:
             return _taken(item.found, cast(Side, str.__str__(answer)))
         if item.found.kind is ConflictKind.PRIORITY:
-            return await self._drafts.annotate(item.found.target_hash, answer, "merge")
+            return await self._engine.annotation(item.found.target_hash, answer, "merge")
         target = item.found.target_hash
         _check_answer(target, answer)
         given = given_by(answer)._replace(
             operation=CommitOperation.EDIT, edit_target=target, message="merge"
         )
-        draft = await self._drafts.make(given)
+        draft = await self._engine.draft(given)
         if draft.generation_config_json is not None:
             return draft
         return draft._replace(generation_config_json=await self._config_of(item, draft))
@@ -163,7 +164,8 @@ class Resolver:
 
         It may have got a field since it was stored.
         """
-        return await self._drafts.hash_of(await self._sides.content(self._branch, entry))
+        content = await self._sides.content(self._branch, entry)
+        return (await self._engine.draft(Given(content))).content_hash
 
 
 def given_by(answer: Any) -> Given:

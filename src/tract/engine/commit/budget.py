@@ -3,136 +3,81 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
 import anyio
 
 from tract import callers
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
-from tract.exceptions import (
-    BudgetExceededError,
-    CommitNotFoundError,
-    HeadMovedError,
-    TokenBudgetWarning,
-    TractError,
-)
+from tract.exceptions import BudgetExceededError, TokenBudgetWarning, TractError
 from tract.models.config import BudgetAction, TokenBudgetConfig
-from tract.protocols import UNSET, CommitStep, UnsetType
-from tract.storage.repositories import (
-    BranchName,
-    CommitDraft,
-    CommitRecord,
-    CommitRepository,
-    MergeBasis,
-    OutdatedMergeError,
-    Position,
-    StreamEnd,
-)
+from tract.protocols import CommitStep
+from tract.storage.repositories import BranchName, CommitDraft, CommitRepository, Position
 
-__all__ = ["BudgetedCommits"]
+__all__ = ["Budget", "OverBudgetError"]
 
-Expected = str | None | UnsetType
 _HASH_LENGTH = 64
 
 
-class _OverBudget(Exception):
-    """The attempt was not made; how far over it would be."""
+class OverBudgetError(Exception):
+    """An attempt was not made; `tokens` is what the context would have. No caller sees this."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__(tokens)
         self.tokens = tokens
 
 
-class _Work(NamedTuple):
-    """What is to be written, once it has been checked; see `BudgetedCommits.write`."""
-
-    drafts: Sequence[CommitDraft]
-    expected_head: Expected = UNSET
-    ending: StreamEnd | None = None
-    basis: MergeBasis | None = None
-    brought: Sequence[CommitStep] = ()
-
-
-class BudgetedCommits:
-    """Writes commits; with a budget, each on the very head that it was checked against.
-
-    Attempts of one branch take turns, so that they do not invalidate each other's checks; the
-    callback runs while nobody is kept waiting, and may use the tract.
-    """
+class Budget:
+    """What a context may hold, and what happens to a commit that would take it over that."""
 
     def __init__(
-        self, commits: CommitRepository, reader: ContextReader, budget: TokenBudgetConfig | None
+        self, commits: CommitRepository, contexts: ContextReader, limits: TokenBudgetConfig
     ) -> None:
         self._commits = commits
-        self._reader = reader
-        self._budget = budget
+        self._contexts = contexts
+        self._limits = limits
         self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     @property
     def calls_back(self) -> bool:
-        """Whether a write may run code of the program's own."""
-        return self._budget is not None and self._budget.callback is not None
+        """Whether acting runs code of the program's own."""
+        return self._limits.callback is not None
 
-    def write(
-        self,
-        branch: BranchName,
-        drafts: Sequence[CommitDraft],
-        expected_head: Expected = UNSET,
-        ending: StreamEnd | None = None,
-    ) -> Coroutine[Any, Any, list[CommitRecord]]:
-        """Commit *drafts*; see `CommitRepository.write`. *ending* is the stream that they end.
+    def turn(self, branch: BranchName) -> anyio.Lock:
+        """Return the lock of a branch, for one check and write at a time."""
+        return self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
 
-        Raises:
-            BudgetExceededError: the action is `reject` and the context would be over the budget.
-        """
-        if self._budget is None:
-            return self._commits.write(branch, drafts, expected_head=expected_head, ending=ending)
-        return self._take_turn(self._budget, branch, _Work(drafts, expected_head, ending))
+    async def steps(self, branch: BranchName, drafts: Sequence[CommitDraft]) -> list[CommitStep]:
+        """Return the steps that drafts will be, their targets named as the fold knows them."""
+        return [
+            _step(index, draft, await self._target(branch, draft))
+            for index, draft in enumerate(drafts)
+        ]
 
-    def merge(
-        self,
-        branch: BranchName,
-        drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
-        brought: Sequence[CommitStep],
-        expected_head: Expected = UNSET,
-    ) -> Coroutine[Any, Any, list[CommitRecord]]:
-        """Commit a merge; see `CommitRepository.merge`.
+    async def _target(self, branch: BranchName, draft: CommitDraft) -> str | None:
+        target = draft.target
+        if isinstance(target, int):
+            return f"#{target}"
+        if target is None or _is_stored_form(target):
+            return target
+        row = await self._commits.get(branch.tract_id, target)
+        return target if row is None else row.commit_hash
 
-        *brought* are the steps that it adds to the history before the drafts.
+    async def check(self, found: Found, steps: Sequence[CommitStep]) -> None:
+        """Check *steps*, to be made on a head.
+
+        A commit that adds no tokens is always let in: it is how a context gets shorter.
 
         Raises:
-            BudgetExceededError: the action is `reject` and the context would be over the budget.
+            OverBudgetError: they take the context over the budget, or further over it.
         """
-        if self._budget is None:
-            return self._commits.merge(branch, drafts, basis, expected_head=expected_head)
-        work = _Work(drafts, expected_head, basis=basis, brought=brought)
-        return self._take_turn(self._budget, branch, work)
-
-    async def _take_turn(
-        self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
-    ) -> list[CommitRecord]:
-        self._commits.check_writable()
-        turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
-        try:
-            async with turn:
-                return await self._write_within(budget, branch, work)
-        except _OverBudget as over:
-            tokens = over.tokens
-        await _act(budget, tokens)
-        return await self._commit(branch, work, work.expected_head)
-
-    async def _commit(
-        self, branch: BranchName, work: _Work, expected_head: Expected
-    ) -> list[CommitRecord]:
-        drafts, basis = work.drafts, work.basis
-        if basis is not None:
-            return await self._commits.merge(branch, drafts, basis, expected_head=expected_head)
-        return await self._commits.write(
-            branch, drafts, expected_head=expected_head, ending=work.ending
-        )
+        tokens = await self._tokens_after(found, steps)
+        if tokens is None or tokens <= self._limits.max_tokens:
+            return
+        if tokens > await self._count(found):
+            raise OverBudgetError(tokens)
 
     async def admit(self, branch: BranchName, to: str) -> None:
         """Act as the budget says where moving *branch* to the commit *to* takes it over.
@@ -140,89 +85,43 @@ class BudgetedCommits:
         Raises:
             BudgetExceededError: the action is `reject`.
         """
-        if self._budget is None:
-            return
-        now = await self._tokens(branch, Position())
-        tokens = await self._tokens(branch, Position(to))
-        if tokens > max(now, self._budget.max_tokens):
-            await _act(self._budget, tokens)
+        now = await self._count(await self._contexts.snapshot(branch))
+        tokens = await self._count(await self._contexts.snapshot(branch, Position(to)))
+        if tokens > max(now, self._limits.max_tokens):
+            await self.act(tokens)
 
-    async def _tokens(self, branch: BranchName, position: Position) -> int:
-        found = await self._reader.snapshot(branch, position)
-        context = await self._reader.view(Found(found.snapshot, None), ViewOptions())
-        return context.token_count
+    async def act(self, tokens: int) -> None:
+        """Do what the budget says about a context of so many tokens.
 
-    async def _write_within(
-        self,
-        budget: TokenBudgetConfig,
-        branch: BranchName,
-        work: _Work,
-    ) -> list[CommitRecord]:
-        made = [await self._step(branch, *item) for item in enumerate(work.drafts)]
-        steps = [*work.brought, *made]
-        while True:
-            found = await self._reader.snapshot(branch)
-            expected, head = work.expected_head, found.snapshot.head_hash
-            await self.check_head(branch, head, expected)
-            basis, tract_id = work.basis, branch.tract_id
-            if basis and not await self._commits.still_holds(tract_id, head, basis):
-                raise OutdatedMergeError  # else what is brought might count twice
-            await self._check(budget, found, steps)
-            try:
-                return await self._commit(branch, work, head)
-            except HeadMovedError:
-                if expected is not UNSET:
-                    raise
-                # another process was faster: check against its head
-
-    async def _check(
-        self, budget: TokenBudgetConfig, found: Found, steps: Sequence[CommitStep]
-    ) -> None:
-        """Raise `_OverBudget` if *steps* take the context over the budget, or further over it.
-
-        A commit that adds no tokens is always let in: it is how a context gets shorter.
+        Raises:
+            BudgetExceededError: the action is `reject`.
         """
-        tokens = await self._tokens_after(found, steps)
-        if tokens is None or tokens <= budget.max_tokens:
+        budget = self._limits
+        if budget.action is BudgetAction.REJECT:
+            raise BudgetExceededError(tokens, budget.max_tokens)
+        if budget.callback is not None:
+            result: Any = budget.callback(tokens, budget.max_tokens)
+            if inspect.isawaitable(result):
+                await result
             return
-        now = await self._reader.view(Found(found.snapshot, None), ViewOptions())
-        if tokens > now.token_count:
-            raise _OverBudget(tokens)
+        callers.warn(
+            f"the compiled context will have {tokens} tokens, over the budget of "
+            f"{budget.max_tokens}",
+            TokenBudgetWarning,
+        )
+
+    async def _count(self, found: Found) -> int:
+        """Return the tokens of a context as counted here, whatever an API reported."""
+        context = await self._contexts.view(Found(found.snapshot, None), ViewOptions())
+        return context.token_count
 
     async def _tokens_after(self, found: Found, steps: Sequence[CommitStep]) -> int | None:
         """Return the tokens afterwards; None where the drafts are wrong, which writing will tell."""
         try:
-            context = await self._reader.after(found, steps)
+            context = await self._contexts.after(found, steps)
         except TractError:
             return None
         return context.token_count
-
-    async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
-        """Refuse a head that is not the one that a hash or a name stands for.
-
-        Raises:
-            HeadMovedError: it is another.
-        """
-        if expected is UNSET or expected == head:
-            return
-        if expected is None:
-            raise HeadMovedError(expected, head)
-        try:
-            found = await self._commits.resolve(branch.tract_id, expected)
-        except CommitNotFoundError:
-            raise HeadMovedError(expected, head) from None
-        if found != head:
-            raise HeadMovedError(expected, head)
-
-    async def _step(self, branch: BranchName, index: int, draft: CommitDraft) -> CommitStep:
-        """Return the step that a draft will be, its target named as the fold knows it."""
-        target = draft.target
-        if isinstance(target, int):
-            target = f"#{target}"
-        elif target is not None and not _is_stored_form(target):
-            record = await self._commits.get(branch.tract_id, target)
-            target = target if record is None else record.commit_hash
-        return _step(index, draft, target)
 
 
 def _is_stored_form(target: str) -> bool:
@@ -240,18 +139,4 @@ def _step(index: int, draft: CommitDraft, target: str | None) -> CommitStep:
         token_count=draft.token_count,
         token_source=draft.token_source,
         generation_config_json=draft.generation_config_json,
-    )
-
-
-async def _act(budget: TokenBudgetConfig, tokens: int) -> None:
-    if budget.action is BudgetAction.REJECT:
-        raise BudgetExceededError(tokens, budget.max_tokens)
-    if budget.callback is not None:
-        result: Any = budget.callback(tokens, budget.max_tokens)
-        if inspect.isawaitable(result):
-            await result
-        return
-    callers.warn(
-        f"the compiled context will have {tokens} tokens, over the budget of {budget.max_tokens}",
-        TokenBudgetWarning,
     )

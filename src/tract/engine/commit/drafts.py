@@ -1,15 +1,14 @@
 """From what a caller gives to a draft: checked, serialised, hashed and counted.
 
 Everything that does not depend on a commit's place in the history happens here, before the
-transaction. Small contents are done at once; for large ones a copy is taken at once, so that
-the caller may go on with the original, and the work is done on a thread.
+transaction. Nothing here awaits anything or keeps the event loop in mind: `CommitEngine` chooses
+the thread.
 """
 
 from __future__ import annotations
 
 import json
-import marshal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -17,23 +16,19 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import ContentRegistry
-from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import ContentValidationError, EditTargetError, TractError, shown
-from tract.history.canonical import as_object, canonical_bytes, canonical_json, stored_json
+from tract.engine.compile.contents import Fields
+from tract.exceptions import ContentValidationError, EditTargetError, shown
+from tract.history.canonical import as_object, canonical_bytes, canonical_json
 from tract.history.hashing import commit_hash, content_hash
-from tract.history.redaction import REDACTED, Redactor
+from tract.history.redaction import Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.merging import MergeContent
-from tract.models.operations import OPERATIONS, CommitOperation, rule_of
-from tract.storage.repositories import CommitDraft, StoredCommit
+from tract.models.operations import OPERATIONS, CommitOperation
+from tract.storage.repositories import CommitDraft
 
-__all__ = ["DraftMaker", "Given", "Staged"]
+__all__ = ["DraftMaker", "Given", "checked_priority"]
 
-_QUICK = 50  # small commits, about a millisecond of work
 _REMEMBERED = 4096
-_CONFIGS = 64  # each of up to `HEAVY` characters
-_BY_VALUE = 2  # marshal's last version whose bytes do not depend on which objects are shared
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 E = TypeVar("E", bound=StrEnum)
@@ -52,132 +47,34 @@ class Given(NamedTuple):
     """False stores metadata and config as they are."""
 
 
-class Checked(NamedTuple):
-    """A draft without its token count, and the content's fields to count."""
-
-    draft: CommitDraft
-    fields: Mapping[str, Any]
-
-
-Staged = CommitDraft | Checked | Callable[[], CommitDraft | Checked]
-"""A commit on its way to a draft: done, to be counted, or all to be done on a thread."""
-
-
 class DraftMaker:
-    """Makes drafts for one store."""
+    """Makes the drafts of one store; callable from any thread.
+
+    *redactor* keeps secrets out of configs and metadata; None stores them as they are.
+    """
 
     def __init__(
-        self,
-        registry: ContentRegistry,
-        compiler: DefaultContextCompiler,
-        threads: Threads,
-        max_content_bytes: int,
-        redactor: Redactor | None = None,
+        self, compiler: DefaultContextCompiler, max_content_bytes: int, redactor: Redactor | None
     ) -> None:
-        self._redactor = redactor
-        self._threads = threads
-        self._registry = registry
         self._compiler = compiler
+        self._registry = compiler.registry
         self._max_content_bytes = max_content_bytes
+        self._redactor = redactor
         self._tokens: dict[str, int] = {}
-        self._configs: dict[bytes, str] = {}
 
-    async def make(self, given: Given) -> CommitDraft:
-        """Return the draft of a commit.
+    @property
+    def ready(self) -> bool:
+        """Whether counting needs nothing loaded first."""
+        return self._compiler.ready
+
+    def check(self, given: Given) -> Callable[[], CommitDraft]:
+        """Check what was given, and return what counts its tokens and makes the draft.
+
+        What is returned shares nothing with what was given that could change.
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
             EditTargetError: the operation and its target do not go together.
-        """
-        staged = self.stage(given, checking=False)
-        if isinstance(staged, Checked):  # then the counter is ready
-            return self._count(staged)
-        (draft,) = await self.finish([staged])
-        return draft
-
-    async def hash_of(self, content: BaseModel) -> str:
-        """Return the hash that a content has if it is committed as it is now."""
-        staged = self.stage(Given(content))
-        made = await self._threads.run(staged) if callable(staged) else staged
-        return (made.draft if isinstance(made, Checked) else made).content_hash
-
-    async def annotate(self, target: str, priority: str, reason: str | None) -> CommitDraft:
-        """Return the draft of an ANNOTATE commit.
-
-        Raises:
-            ContentValidationError: *reason* is no text, or *priority* none.
-        """
-        (draft,) = await self.finish([self.stage_annotation(target, priority, reason)])
-        return draft
-
-    def merge(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
-        """Return the draft of the commit that merges a branch with that head."""
-        note = _text(message, "message") or f"Merge branch '{branch}'"
-        data = canonical_bytes(MergeContent(branch=branch).model_dump())
-        draft = _draft("merge", CommitOperation.MERGE, data, None, message=note)
-        return draft._replace(merge_parent=merged_head)
-
-    def stage(self, given: Given, *, checking: bool = True) -> Staged:
-        """Return what `finish` makes a draft of, with a copy of all that the caller may change.
-
-        A small commit is checked now; a large one is only taken down.
-        """
-        values = (given.content, given.metadata, given.generation_config)
-        if not is_heavy(given.message, *values) and (checking or self._compiler.ready):
-            return self.check(given)
-        return partial(self._thawed, given, freeze(values))
-
-    def stage_annotation(self, target: str | int, priority: str, reason: str | None) -> Staged:
-        """Return what `finish` makes the draft of an ANNOTATE commit of; see `stage`."""
-        chosen = _member(Priority, priority)
-        if chosen is None:
-            names = ", ".join(Priority)
-            raise ContentValidationError(
-                f"{shown(priority)} is no priority. Use one of: {names}.", "priority"
-            )
-        if is_heavy(reason):
-            return partial(self._annotation, target, chosen, reason)
-        return self._annotation(target, chosen, reason)
-
-    async def finish(self, staged: Sequence[Staged]) -> list[CommitDraft]:
-        """Return the drafts of commits that were staged, made on a thread if that is long work."""
-        quick = len(staged) <= _QUICK and not any(map(callable, staged))
-        if quick and self._compiler.ready:
-            return self._finish(staged)
-        return await self._threads.run(self._finish, staged)
-
-    def _finish(self, staged: Sequence[Staged]) -> list[CommitDraft]:
-        drafts: list[CommitDraft] = []
-        for item in staged:
-            made = item() if callable(item) else item
-            drafts.append(self._count(made) if isinstance(made, Checked) else made)
-        return drafts
-
-    def _thawed(self, given: Given, thaw: Callable[[], Any]) -> Checked:
-        content, metadata, generation_config = thaw()
-        return self.check(
-            given._replace(content=content, metadata=metadata, generation_config=generation_config),
-            light=False,
-        )
-
-    def _annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
-        content = AnnotationContent(priority=priority.value, reason=_text(reason, "reason"))
-        data = self._bounded(canonical_bytes(content.model_dump()), "reason")
-        return _draft("annotation", CommitOperation.ANNOTATE, data, target)
-
-    def _bounded(self, data: bytes, field: str) -> bytes:
-        if len(data) > self._max_content_bytes:
-            raise ContentValidationError(
-                f"the content has {len(data)} bytes, more than max_content_bytes "
-                f"({self._max_content_bytes}). Split it, or raise TractConfig.max_content_bytes.",
-                field,
-            )
-        return data
-
-    def check(self, given: Given, *, light: bool = True) -> Checked:
-        """Return the draft of a commit whose tokens are still to be counted; see `make`.
-
-        *light* tells that it is no long work, done on the event loop.
         """
         operation = _operation(given)
         message = _text(given.message, "message")
@@ -193,38 +90,30 @@ class DraftMaker:
             given.edit_target,
             message=message,
             metadata_json=_object(given.metadata, "metadata", redactor),
-            generation_config_json=self._config(given.generation_config, redactor, light=light),
+            generation_config_json=_object(given.generation_config, "generation_config", redactor),
             token_source=self._compiler.source_of(name),
         )
-        return Checked(draft, json.loads(data) if _may_change(fields) else fields)
+        return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
 
-    def _config(self, value: Any, redactor: Redactor | None, *, light: bool) -> str | None:
-        """Return a config as JSON text; light ones are remembered, as most of an agent's are one."""
-        if light and value is not None:
-            try:
-                key = marshal.dumps(value, _BY_VALUE)
-                known = self._configs.get(key)  # it has no secrets, so it is the same for all
-                if known is not None or redactor is self._redactor:
-                    return known or self._remembered(key)
-            except (ValueError, ContentValidationError):
-                pass  # marshal cannot write it, or only as bytes, or nobody can
-        return _object(value, "generation_config", redactor)
+    def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
+        """Return the draft of an ANNOTATE commit.
 
-    def _remembered(self, key: bytes) -> str | None:
-        """Return the text of a config that was taken down, and remember it without secrets.
-
-        The config itself may have changed since, on another thread.
+        Raises:
+            ContentValidationError: *reason* cannot be stored.
         """
-        text = _object(marshal.loads(key), "generation_config", self._redactor)
-        if text is not None and REDACTED not in text:
-            if len(self._configs) >= _CONFIGS:
-                self._configs.clear()
-            self._configs[key] = text
-        return text
+        content = AnnotationContent(priority=priority.value, reason=_text(reason, "reason"))
+        data = self._bounded(canonical_bytes(content.model_dump()), "reason")
+        return _draft("annotation", CommitOperation.ANNOTATE, data, target)
 
-    def _count(self, checked: Checked) -> CommitDraft:
+    def merge(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
+        """Return the draft of the commit that merges a branch with that head."""
+        note = _text(message, "message") or f"Merge branch '{branch}'"
+        data = canonical_bytes(MergeContent(branch=branch).model_dump())
+        draft = _draft("merge", CommitOperation.MERGE, data, None, message=note)
+        return draft._replace(merge_parent=merged_head)
+
+    def _counted(self, draft: CommitDraft, fields: Fields) -> CommitDraft:
         """Return the draft with its tokens; each content is counted once."""
-        draft, fields = checked
         count = self._tokens.get(draft.content_hash)
         if count is None:
             count = self._compiler.body_tokens(self._compiler.render(draft.content_type, fields))
@@ -233,22 +122,29 @@ class DraftMaker:
             self._tokens[draft.content_hash] = count
         return draft._replace(token_count=count)
 
-    def recount(self, stored: StoredCommit) -> int | None:
-        """Return the tokens of a commit whose content is sound; None where nobody here can tell.
+    def _bounded(self, data: bytes, field: str) -> bytes:
+        if len(data) > self._max_content_bytes:
+            raise ContentValidationError(
+                f"the content has {len(data)} bytes, more than max_content_bytes "
+                f"({self._max_content_bytes}). Split it, or raise TractConfig.max_content_bytes.",
+                field,
+            )
+        return data
 
-        That is where another counter or rendering was at work, or the vocabulary cannot be had.
-        """
-        record = stored.record
-        if not rule_of(record.operation).is_shown:
-            return 0
-        known = stored.token_source == self._compiler.source_of(record.content_type) != ""
-        if not known or stored.data is None:
-            return None
-        try:
-            fields = stored_json(stored.data, "")
-            return self._compiler.body_tokens(self._compiler.render(record.content_type, fields))
-        except (TractError, LookupError, TypeError, AttributeError):
-            return None
+
+def checked_priority(value: object) -> Priority:
+    """Return a priority that a caller gave.
+
+    Raises:
+        ContentValidationError: it is none.
+    """
+    chosen = _member(Priority, value)
+    if chosen is None:
+        names = ", ".join(Priority)
+        raise ContentValidationError(
+            f"{shown(value)} is no priority. Use one of: {names}.", "priority"
+        )
+    return chosen
 
 
 def _object(value: object, path: str, redactor: Redactor | None) -> str | None:

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from tract.engine.compile.reading import ContextReader, Found
+from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import ContentValidationError, HeadMovedError, TractError, shown
 from tract.history.canonical import canonical_json
 from tract.history.redaction import Redactor
-from tract.protocols import TokenUsage, UnsetType
+from tract.protocols import CompiledContext, TokenUsage, UnsetType
 from tract.storage.repositories import BranchName, Position, UsageRepository
 
-__all__ = ["keep_usage", "parse_usage"]
+__all__ = ["UsageKeeper", "parse_usage"]
 
 _MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any context
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
@@ -57,40 +57,47 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
     return TokenUsage(prompt, completion, total), raw_json
 
 
-async def keep_usage(
-    reader: ContextReader,
-    usages: UsageRepository,
-    branch: BranchName,
-    counts: TokenUsage,
-    raw_json: str,
-    head_hash: str | UnsetType | None,
-) -> Found:
-    """Keep a report for a branch's head and return that head's snapshot with it.
+class UsageKeeper:
+    """Keeps what APIs report for the heads of one store."""
 
-    The head is the one that the branch has now: commits of others that come in the meantime do not
-    matter, for the report is not about them. What cannot be compiled raises before anything is
-    written.
+    def __init__(
+        self, usages: UsageRepository, contexts: ContextReader, redactor: Redactor | None
+    ) -> None:
+        self._usages = usages
+        self._contexts = contexts
+        self._redactor = redactor
 
-    Raises:
-        HeadMovedError: *head_hash* is given and is not the head; None is that of an empty branch.
-        TractError: the branch has no commit yet.
-    """
-    found = await reader.snapshot(branch)
-    head = found.snapshot.head_hash
-    if head_hash is None and head is not None:
-        raise HeadMovedError(None, head)
-    if isinstance(head_hash, str):
-        named = await usages.record(branch, counts, raw_json, head_hash=head_hash)
-        if named != head:
-            found = await reader.snapshot(branch, Position(commit_hash=named))
-    elif head is None:
-        raise TractError(
-            "There is no commit yet that usage could belong to. Commit the context that was "
-            "sent first, then record what the API reported for it."
-        )
-    else:
-        await usages.record_at(branch.tract_id, head, counts, raw_json)
-    return Found(found.snapshot, counts)
+    async def keep(
+        self, branch: BranchName, usage: object, expected_head: str | UnsetType | None, redact: bool
+    ) -> CompiledContext:
+        """Keep a report for a branch's head and return that head's context with it.
+
+        The head is the one that the branch has now: commits of others that come in the meantime do
+        not matter, for the report is not about them. What cannot be compiled raises before anything
+        is written.
+
+        Raises:
+            ContentValidationError: *usage* has an unknown shape or count.
+            HeadMovedError: the head is not *expected_head*; None is that of an empty branch.
+            TractError: the branch has no commit yet.
+        """
+        counts, raw_json = parse_usage(usage, self._redactor if redact else None)
+        found = await self._contexts.snapshot(branch)
+        head = found.snapshot.head_hash
+        if expected_head is None and head is not None:
+            raise HeadMovedError(None, head)
+        if isinstance(expected_head, str):
+            named = await self._usages.record(branch, counts, raw_json, head_hash=expected_head)
+            if named != head:
+                found = await self._contexts.snapshot(branch, Position(commit_hash=named))
+        elif head is None:
+            raise TractError(
+                "There is no commit yet that usage could belong to. Commit the context that was "
+                "sent first, then record what the API reported for it."
+            )
+        else:
+            await self._usages.record_at(branch.tract_id, head, counts, raw_json)
+        return await self._contexts.view(Found(found.snapshot, counts), ViewOptions())
 
 
 def _as_dict(usage: object) -> dict[str, Any]:

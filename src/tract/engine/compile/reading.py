@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tract.engine.compile.cache import CacheKey, SnapshotCache
+from tract.engine.compile.cache import CacheInfo, CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.fold import Snapshot
 from tract.engine.threads import Threads
@@ -99,6 +99,14 @@ class ContextReader:
             return None
         base_key = CacheKey(key.tract_id, base_hash)
         return await self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
+
+    def cache_info(self) -> CacheInfo:
+        """Return what the snapshot cache has done and holds."""
+        return self._cache.info()
+
+    async def aclose(self) -> None:
+        """Wait until no compile is under way."""
+        await self._cache.drain()
 
     async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
         """Return what a model sees of a snapshot, counting off the event loop if that is long."""

@@ -6,18 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tract.engine.commit.budget import BudgetedCommits
-from tract.engine.commit.drafts import DraftMaker, Given, Staged
+from tract.engine.commit.drafts import Given
 from tract.engine.commit.usage import parse_usage
 from tract.exceptions import ContentValidationError
 from tract.formats.assembly import Assembly
 from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
-from tract.models.annotations import Priority
-from tract.protocols import UNSET, TokenUsage, UnsetType
-from tract.storage.repositories import CommitRecord, SpooledStream, StreamEnd, StreamName
+from tract.protocols import TokenUsage
+from tract.storage.repositories import SpooledStream, StreamEnd, StreamName
 
-__all__ = ["Opening", "StreamLander", "opening", "pieces"]
+__all__ = ["Opening", "Piece", "ending", "givens", "opening", "pieces"]
 
 Opening = dict[str, Any]
 """What is known of a stream before it begins, as JSON values: it is written to the spool."""
@@ -136,59 +134,33 @@ def _metadata(assembly: Assembly, opened: Mapping[str, Any], reason: str | None)
     return metadata
 
 
-class StreamLander:
-    """Commits what streams became."""
+def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
+    """Return the commits of a stream as `CommitEngine` takes them."""
+    return [
+        Given(
+            piece.content,
+            message=opened.get("message"),
+            metadata=piece.metadata or None,
+            generation_config=opened.get("generation_config"),
+            redact=_redacts(opened),
+        )
+        for piece in made
+    ]
 
-    def __init__(
-        self, drafts: DraftMaker, writer: BudgetedCommits, redactor: Redactor | None
-    ) -> None:
-        self._drafts = drafts
-        self._writer = writer
-        self._redactor = redactor
 
-    async def land(
-        self,
-        name: StreamName,
-        assembly: Assembly,
-        opened: Mapping[str, Any],
-        reason: str | None,
-        *,
-        owner: str | None = None,
-        claim: SpooledStream | None = None,
-        expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
-        """Commit what came, keep its usage, and drop the stream's parts, in one transaction.
-
-        Give its *owner* if parts of it were saved, or a *claim* on what somebody left.
-
-        Raises:
-            StreamRecoveredError: the stream is not *owner*'s any more.
-            HeadMovedError: the head is not *expected_head*; the parts are kept.
-            ContentValidationError: what came is too large.
-            BudgetExceededError: the context would exceed a budget whose action is `reject`.
-        """
-        made = pieces(assembly, opened, reason)
-        drafts = await self._drafts.finish(self._staged(made, opened))
-        head = opened.get("head")
-        redactor = self._redactor if _redacts(opened) else None
-        ending = StreamEnd(name, owner, claim, head, _usage(assembly, redactor) if head else None)
-        return await self._writer.write(name.branch, drafts, expected_head, ending)
-
-    def _staged(self, made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Staged]:
-        staged: list[Staged] = []
-        for piece in made:
-            given = Given(
-                piece.content,
-                message=opened.get("message"),
-                metadata=piece.metadata or None,
-                generation_config=opened.get("generation_config"),
-                redact=_redacts(opened),
-            )
-            staged.append(self._drafts.stage(given, checking=False))
-            if piece.skip:
-                target = len(staged) - 1
-                staged.append(self._drafts.stage_annotation(target, Priority.SKIP, None))
-        return staged
+def ending(
+    name: StreamName,
+    assembly: Assembly,
+    opened: Mapping[str, Any],
+    redactor: Redactor | None,
+    *,
+    owner: str | None,
+    claim: SpooledStream | None,
+) -> StreamEnd:
+    """Return what happens to a stream together with its commits; see `StreamEnd`."""
+    head = opened.get("head")
+    usage = _usage(assembly, redactor if _redacts(opened) else None) if head else None
+    return StreamEnd(name, owner, claim, head, usage)
 
 
 def _redacts(opened: Mapping[str, Any]) -> bool:

@@ -1,0 +1,273 @@
+"""`CommitEngine`: the one way of a commit, from what a caller gives to what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from tract.engine.commit.budget import Budget, OverBudgetError
+from tract.engine.commit.drafts import DraftMaker, Given, checked_priority
+from tract.engine.commit.infos import annotation_of, commit_infos
+from tract.engine.compile.reading import ContextReader
+from tract.engine.threads import Threads, freeze, is_heavy
+from tract.exceptions import CommitNotFoundError, HeadMovedError
+from tract.models.annotations import PriorityAnnotation
+from tract.models.commit import CommitInfo
+from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.storage.repositories import (
+    BranchName,
+    CommitDraft,
+    CommitRecord,
+    CommitRepository,
+    MergeBasis,
+    OutdatedMergeError,
+    StreamEnd,
+)
+
+__all__ = ["CommitEngine", "Staged"]
+
+_QUICK = 50  # small commits, about a millisecond of work
+
+Expected = str | UnsetType | None
+_Attempt = Callable[..., Awaitable[list[CommitRecord]]]
+
+
+class Staged(NamedTuple):
+    """A commit on its way to a draft, which `make` gives; nothing of it is the caller's any more."""
+
+    make: Callable[[], CommitDraft]
+    is_quick: bool
+
+
+class CommitEngine:
+    """Makes the commits of one store: given, checked, drafted, written.
+
+    What a caller gives is checked and copied at once, by `stage`; small commits on the event loop,
+    long ones on a thread. `land` makes drafts of what was staged and writes them in one
+    transaction; with a budget, on the very head that they were checked against. Writes to one
+    branch that a budget checks take turns, so that they do not invalidate each other's checks. Its
+    callback runs while nobody is kept waiting, and may use the tract.
+    """
+
+    def __init__(
+        self,
+        commits: CommitRepository,
+        contexts: ContextReader,
+        drafts: DraftMaker,
+        threads: Threads,
+        budget: Budget | None = None,
+    ) -> None:
+        self._commits = commits
+        self._contexts = contexts
+        self._drafts = drafts
+        self._threads = threads
+        self._budget = budget
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether a write may run code of the program's own."""
+        return self._budget is not None and self._budget.calls_back
+
+    def check_writable(self) -> None:
+        """Raise a `StoreReadOnlyError` before anything is paid for that cannot be written."""
+        self._commits.check_writable()
+
+    async def commit(
+        self, branch: BranchName, given: Given, expected_head: Expected = UNSET
+    ) -> CommitInfo:
+        """Commit what was given; see `AsyncTract.commit`."""
+        (info,) = await self.land(branch, [self.stage(given)], expected_head)
+        return info
+
+    async def annotate(
+        self,
+        branch: BranchName,
+        target: str,
+        priority: object,
+        reason: str | None,
+        expected_head: Expected = UNSET,
+    ) -> PriorityAnnotation:
+        """Set a priority; see `AsyncTract.annotate`."""
+        draft = await self.annotation(target, priority, reason)
+        (row,) = await self.write(branch, [draft], expected_head)
+        return await self._threads.run_if_long(len(draft.data), annotation_of, row, draft.data)
+
+    def stage(self, given: Given) -> Staged:
+        """Check a commit and copy all of it that the caller may change.
+
+        A long one is copied now, and checked when its draft is made.
+
+        Raises:
+            ContentValidationError: content, message, metadata or config cannot be stored.
+            EditTargetError: the operation and its target do not go together.
+        """
+        values = (given.content, given.metadata, given.generation_config)
+        if is_heavy(given.message, *values):
+            return Staged(partial(self._thawed, given, freeze(values)), is_quick=False)
+        return Staged(self._drafts.check(given), is_quick=True)
+
+    def stage_annotation(self, target: str | int, priority: object, reason: str | None) -> Staged:
+        """Check an ANNOTATE commit; see `stage`."""
+        make = partial(self._drafts.annotation, target, checked_priority(priority), reason)
+        if is_heavy(reason):
+            return Staged(make, is_quick=False)
+        draft = make()
+        return Staged(lambda: draft, is_quick=True)
+
+    def merge_draft(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
+        """Return the draft of the commit that merges a branch with that head."""
+        return self._drafts.merge(branch, merged_head, message)
+
+    async def draft(self, given: Given) -> CommitDraft:
+        """Return the draft of one commit; see `stage`."""
+        (draft,) = await self.drafts([self.stage(given)])
+        return draft
+
+    async def annotation(self, target: str, priority: object, reason: str | None) -> CommitDraft:
+        """Return the draft of an ANNOTATE commit; see `stage_annotation`."""
+        (draft,) = await self.drafts([self.stage_annotation(target, priority, reason)])
+        return draft
+
+    async def drafts(self, staged: Sequence[Staged]) -> list[CommitDraft]:
+        """Return the drafts of what was staged, made on a thread if that is long work."""
+        quick = len(staged) <= _QUICK and all(item.is_quick for item in staged)
+        if quick and self._drafts.ready:
+            return _made(staged)
+        return await self._threads.run(_made, staged)
+
+    async def land(
+        self,
+        branch: BranchName,
+        staged: Sequence[Staged],
+        expected_head: Expected = UNSET,
+        ending: StreamEnd | None = None,
+    ) -> list[CommitInfo]:
+        """Commit what was staged in one transaction; *ending* is the stream that it ends.
+
+        Raises:
+            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            and what `CommitRepository.write` raises.
+        """
+        drafts = await self.drafts(staged)
+        return await self.infos(await self.write(branch, drafts, expected_head, ending))
+
+    async def write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected_head: Expected = UNSET,
+        ending: StreamEnd | None = None,
+    ) -> list[CommitRecord]:
+        """Commit drafts in one transaction, as `land` does."""
+        attempt = partial(self._commits.write, branch, drafts, ending=ending)
+        if self._budget is None:
+            return await attempt(expected_head=expected_head)
+        return await self._within(self._budget, attempt, branch, drafts, expected_head)
+
+    async def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        brought: Sequence[CommitStep],
+        expected_head: Expected = UNSET,
+    ) -> list[CommitRecord]:
+        """Commit the drafts of a merge; see `CommitRepository.merge`.
+
+        *brought* are the steps that it adds to the history before the drafts.
+
+        Raises:
+            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+        """
+        attempt = partial(self._commits.merge, branch, drafts, basis)
+        if self._budget is None:
+            return await attempt(expected_head=expected_head)
+        return await self._within(
+            self._budget, attempt, branch, drafts, expected_head, basis, brought
+        )
+
+    async def admit(self, branch: BranchName, to: str) -> None:
+        """Act as the budget says where moving *branch* to the commit *to* takes it over.
+
+        Raises:
+            BudgetExceededError: the action is `reject`.
+        """
+        if self._budget is not None:
+            await self._budget.admit(branch, to)
+
+    async def infos(self, rows: Sequence[CommitRecord]) -> list[CommitInfo]:
+        """Return rows as callers see them."""
+        return await commit_infos(self._threads, rows)
+
+    async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
+        """Refuse a head that is not the one that a hash or a name stands for.
+
+        Raises:
+            HeadMovedError: it is another.
+        """
+        if expected is UNSET or expected == head:
+            return
+        if expected is None:
+            raise HeadMovedError(expected, head)
+        try:
+            found = await self._commits.resolve(branch.tract_id, expected)
+        except CommitNotFoundError:
+            raise HeadMovedError(expected, head) from None
+        if found != head:
+            raise HeadMovedError(expected, head)
+
+    async def _within(
+        self,
+        budget: Budget,
+        attempt: _Attempt,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected: Expected,
+        basis: MergeBasis | None = None,
+        brought: Sequence[CommitStep] = (),
+    ) -> list[CommitRecord]:
+        """Write what the budget admits, or what its action lets pass."""
+        self._commits.check_writable()
+        try:
+            async with budget.turn(branch):
+                steps = [*brought, *await budget.steps(branch, drafts)]
+                return await self._checked(budget, attempt, branch, steps, expected, basis)
+        except OverBudgetError as over:
+            tokens = over.tokens
+        await budget.act(tokens)
+        return await attempt(expected_head=expected)
+
+    async def _checked(
+        self,
+        budget: Budget,
+        attempt: _Attempt,
+        branch: BranchName,
+        steps: Sequence[CommitStep],
+        expected: Expected,
+        basis: MergeBasis | None,
+    ) -> list[CommitRecord]:
+        """Write on the head that *steps* were checked against, however often it moves."""
+        while True:
+            found = await self._contexts.snapshot(branch)
+            head = found.snapshot.head_hash
+            await self.check_head(branch, head, expected)
+            if basis and not await self._commits.still_holds(branch.tract_id, head, basis):
+                raise OutdatedMergeError  # else what is brought might count twice
+            await budget.check(found, steps)
+            try:
+                return await attempt(expected_head=head)
+            except HeadMovedError:
+                if expected is not UNSET:
+                    raise
+                # another process was faster: check against its head
+
+    def _thawed(self, given: Given, thaw: Callable[[], Any]) -> CommitDraft:
+        content, metadata, generation_config = thaw()
+        return self._drafts.check(
+            given._replace(content=content, metadata=metadata, generation_config=generation_config)
+        )()
+
+
+def _made(staged: Sequence[Staged]) -> list[CommitDraft]:
+    return [item.make() for item in staged]

@@ -1,0 +1,105 @@
+"""What was committed, as callers see it: one commit, its content, logs and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from tract.engine.commit.infos import annotation_of, commit_infos
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.threads import Threads
+from tract.exceptions import ContentValidationError
+from tract.models.annotations import PriorityAnnotation
+from tract.models.commit import CommitInfo
+from tract.models.query import ConfigCondition, ConfigField
+from tract.models.refs import Origin, OriginKind
+from tract.protocols import UnsetType
+from tract.storage.repositories import BlobRepository, BranchName, CommitRepository
+
+__all__ = ["CommitQueries"]
+
+C = TypeVar("C", bound=BaseModel)
+
+
+class CommitQueries:
+    """Reads the commits of one store; each verb is that of `AsyncTract`."""
+
+    def __init__(
+        self,
+        commits: CommitRepository,
+        blobs: BlobRepository,
+        registry: ContentRegistry,
+        threads: Threads,
+    ) -> None:
+        self._commits = commits
+        self._blobs = blobs
+        self._registry = registry
+        self._threads = threads
+
+    async def get(self, tract_id: str, commit_hash: str) -> CommitInfo | None:
+        """Return one commit, or None."""
+        row = await self._commits.get(tract_id, commit_hash)
+        found = await commit_infos(self._threads, [row] if row else [])
+        return found[0] if found else None
+
+    async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
+        """Return the content of a commit, which is to be of a *kind*."""
+        row, data = await self._blobs.get(tract_id, commit_hash)
+        load = self._registry.load
+        content = await self._threads.run_if_long(len(data), load, row.content_type, data)
+        if not isinstance(content, kind):
+            raise ContentValidationError(
+                f"the commit holds a {type(content).__name__}, not a {kind.__name__}. Ask for what "
+                "it is, or leave `as_` out and look",
+                "as_",
+            )
+        return content
+
+    async def log(
+        self,
+        branch: BranchName,
+        limit: int | None,
+        before: str | UnsetType | None,
+        *,
+        in_context: bool,
+    ) -> list[CommitInfo]:
+        """Return the last commits of a branch, the last one first."""
+        rows = await self._commits.log(branch, limit=limit, before=before, in_context=in_context)
+        return await commit_infos(self._threads, rows)
+
+    async def annotations(self, branch: BranchName, target: str) -> list[PriorityAnnotation]:
+        """Return every priority that was set on an entry, oldest first."""
+        stored = await self._commits.annotations(branch, target)
+        return [annotation_of(item.record, item.data) for item in stored]
+
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[ConfigCondition],
+        *,
+        branch_only: bool,
+        limit: int | None,
+    ) -> list[CommitInfo]:
+        """Return the commits whose config meets all *conditions*, oldest first."""
+        rows = await self._commits.query(branch, conditions, branch_only=branch_only, limit=limit)
+        return await commit_infos(self._threads, rows)
+
+    async def by_config(
+        self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None
+    ) -> list[CommitInfo]:
+        """Return the commits whose config meets a condition that is yet to be checked."""
+        rows = await self._commits.get_by_config(tract_id, field, operator, value, limit=limit)
+        return await commit_infos(self._threads, rows)
+
+    async def create_index(self, field: ConfigField) -> None:
+        """Make queries on a field quick."""
+        await self._commits.create_config_index(field)
+
+    async def origins(self, tract_id: str, commit: str | UnsetType | None) -> list[Origin]:
+        """Return where squashed and picked commits came from, oldest first."""
+        return [
+            Origin(kind=OriginKind(kind), source_hash=source, commit_hash=made)
+            for made, (kind, source) in await self._commits.origins(tract_id, commit)
+        ]
