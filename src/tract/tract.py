@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from tract.engine.branches.merging import Asked
 from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
-from tract.engine.commit.infos import microseconds
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
@@ -23,7 +22,6 @@ from tract.exceptions import StoreClosedError, TractError, shown
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.handles.arguments import (
-    check_time,
     checked_end,
     checked_hash,
     checked_head,
@@ -32,6 +30,7 @@ from tract.handles.arguments import (
     checked_new_name,
     checked_order,
     checked_place,
+    checked_position,
     checked_ref,
     checked_target,
     checked_text,
@@ -253,12 +252,8 @@ class AsyncTract:
             ContentValidationError: the history holds a custom content type that is not registered.
             ValueError: both *at_commit* and *at_time*, or a naive *at_time*.
         """
-        if at_commit is not UNSET and at_time is not None:
-            raise ValueError("give at_commit or at_time, not both")
-        if at_time is not None:
-            check_time(at_time)
-        at_commit = checked_place(at_commit)
-        position = Position(at_commit, None if at_time is None else microseconds(at_time))
+        at_head = at_commit is UNSET and at_time is None
+        position = Position() if at_head else checked_position(at_commit, at_time)
         options = ViewOptions(include_edit_annotations, aggregate_same_role)
         with self._call():
             return await self._runtime.contexts.compile(self._branch, position, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, cast
 
+from tract.engine.commit.infos import microseconds
 from tract.exceptions import (
     CommitNotFoundError,
     ContentValidationError,
@@ -15,9 +16,9 @@ from tract.exceptions import (
 from tract.history.canonical import canonical_json
 from tract.models.ref_names import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
+from tract.storage.repositories import Position
 
 __all__ = [
-    "check_time",
     "checked_end",
     "checked_hash",
     "checked_head",
@@ -26,6 +27,7 @@ __all__ = [
     "checked_new_name",
     "checked_order",
     "checked_place",
+    "checked_position",
     "checked_ref",
     "checked_target",
     "checked_text",
@@ -89,18 +91,6 @@ def checked_text(name: str, value: object) -> str:
     return text
 
 
-def check_time(moment: object) -> None:
-    """Refuse what is no moment.
-
-    Raises:
-        ValueError: it is no datetime, or a naive one.
-    """
-    if not issubclass(type(moment), datetime) or _is_naive(moment):
-        raise ValueError(
-            "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
-        )
-
-
 def checked_hash(value: object) -> str:
     """Return a hash that callers without a type checker may have got wrong.
 
@@ -129,6 +119,24 @@ def checked_place(value: object) -> str | UnsetType | None:
         CommitNotFoundError: it is no string.
     """
     return value if value is None or value is UNSET else checked_hash(value)
+
+
+def checked_position(at_commit: object, at_time: object) -> Position:
+    """Return the place that `compile` is asked for: a commit, a time, or the head for neither.
+
+    Raises:
+        CommitNotFoundError: *at_commit* is no string.
+        ValueError: both are given, or *at_time* is no datetime with a time zone.
+    """
+    if at_time is None:
+        return Position(checked_place(at_commit))
+    if at_commit is not UNSET:
+        raise ValueError("give at_commit or at_time, not both")
+    if not issubclass(type(at_time), datetime) or _is_naive(at_time):
+        raise ValueError(
+            "at_time must be a datetime with a time zone; use datetime.now(UTC), or .astimezone()"
+        )
+    return Position(at_time=microseconds(cast(datetime, at_time)))
 
 
 def checked_head(name: str, value: object) -> str | UnsetType | None:

@@ -27,7 +27,10 @@ from tract import (
     Priority,
     TractConfig,
 )
+from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import is_heavy
+from tract.history.redaction import Redactor
 
 HEAVY = 20_000
 BYTES = struct.pack("d", 0.5)
@@ -447,3 +450,42 @@ async def test_bytes_are_refused_even_after_a_number_that_shows_the_same(tract: 
     for other in (BYTES, bytearray(BYTES), memoryview(BYTES)):
         with pytest.raises(ContentValidationError):
             await tract.commit(FREEFORM, generation_config={"t": other})
+
+
+def test_a_config_that_another_thread_changes_meanwhile_spoils_no_other_commit() -> None:
+    config = {"n": 1}
+
+    class Meanwhile(Redactor):
+        """Changes the config while it is being looked at, as another thread may."""
+
+        def hides(self, key: str) -> bool:
+            config["n"] = 2
+            return super().hides(key)
+
+    maker = draft_maker(Meanwhile())
+    maker.check(Given(FREEFORM, generation_config=config))
+    later = maker.check(Given(FREEFORM, generation_config={"n": 1}))()
+
+    assert config == {"n": 2}
+    assert later.generation_config_json == '{"n":1}'
+
+
+def test_few_configs_are_remembered_and_none_with_a_secret_or_a_long_text() -> None:
+    maker = draft_maker()
+    for number in range(1_000):
+        maker.check(Given(FREEFORM, generation_config={"n": number}))
+    for redact in (True, False):
+        maker.check(Given(FREEFORM, generation_config={"api_key": "sk-secret"}, redact=redact))
+    maker.check(Given(FREEFORM, generation_config={"prompt": "long" * 5_000}))
+
+    remembered = repr(vars(maker))
+
+    assert '"n":999' in remembered
+    assert "sk-secret" not in remembered
+    assert "longlong" not in remembered
+    assert len(remembered) < 10_000
+
+
+def draft_maker(redactor: Redactor | None = None) -> DraftMaker:
+    compiler = DefaultContextCompiler(WordCounter())
+    return DraftMaker(compiler, 1_000_000, redactor or Redactor())

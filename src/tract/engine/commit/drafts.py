@@ -8,6 +8,7 @@ the thread.
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -20,7 +21,7 @@ from tract.engine.compile.contents import Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import as_object, canonical_bytes, canonical_json
 from tract.history.hashing import commit_hash, content_hash
-from tract.history.redaction import Redactor
+from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation
@@ -29,6 +30,9 @@ from tract.storage.repositories import CommitDraft
 __all__ = ["DraftMaker", "Given", "checked_priority"]
 
 _REMEMBERED = 4096
+_CONFIGS = 64
+_LONGEST_CONFIG = 16_000  # bytes
+_BY_VALUE = 2  # marshal's last version whose bytes do not depend on which objects are shared
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 E = TypeVar("E", bound=StrEnum)
@@ -61,6 +65,7 @@ class DraftMaker:
         self._max_content_bytes = max_content_bytes
         self._redactor = redactor
         self._tokens: dict[str, int] = {}
+        self._configs: dict[bytes, str] = {}
 
     @property
     def ready(self) -> bool:
@@ -90,7 +95,7 @@ class DraftMaker:
             given.edit_target,
             message=message,
             metadata_json=_object(given.metadata, "metadata", redactor),
-            generation_config_json=_object(given.generation_config, "generation_config", redactor),
+            generation_config_json=self._config(given.generation_config, redactor),
             token_source=self._compiler.source_of(name),
         )
         return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
@@ -121,6 +126,32 @@ class DraftMaker:
                 self._tokens.clear()
             self._tokens[draft.content_hash] = count
         return draft._replace(token_count=count)
+
+    def _config(self, value: Any, redactor: Redactor | None) -> str | None:
+        """Return a config as JSON text; most commits of an agent have one and the same."""
+        if value is not None:
+            try:
+                key = marshal.dumps(value, _BY_VALUE)
+                known = self._configs.get(key)  # it has no secrets, so it is the same for all
+                if known is not None:
+                    return known
+                if redactor is self._redactor and len(key) <= _LONGEST_CONFIG:
+                    return self._remembered(key)
+            except (ValueError, ContentValidationError):
+                pass  # marshal cannot write it, or only as bytes, or nobody can
+        return _object(value, "generation_config", redactor)
+
+    def _remembered(self, key: bytes) -> str | None:
+        """Return the text of a config that was copied, and remember it if it has no secrets.
+
+        The config itself may have changed since, on another thread.
+        """
+        text = _object(marshal.loads(key), "generation_config", self._redactor)
+        if text is not None and REDACTED not in text:
+            if len(self._configs) >= _CONFIGS:
+                self._configs.clear()
+            self._configs[key] = text
+        return text
 
     def _bounded(self, data: bytes, field: str) -> bytes:
         if len(data) > self._max_content_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tract.engine.commit.budget import Budget, OverBudgetError
@@ -38,6 +39,9 @@ class Staged(NamedTuple):
 
     make: Callable[[], CommitDraft]
     is_quick: bool
+
+
+_is_quick = attrgetter("is_quick")
 
 
 class CommitEngine:
@@ -131,7 +135,7 @@ class CommitEngine:
 
     async def drafts(self, staged: Sequence[Staged]) -> list[CommitDraft]:
         """Return the drafts of what was staged, made on a thread if that is long work."""
-        quick = len(staged) <= _QUICK and all(item.is_quick for item in staged)
+        quick = len(staged) <= _QUICK and all(map(_is_quick, staged))
         if quick and self._drafts.ready:
             return _made(staged)
         return await self._threads.run(_made, staged)
@@ -150,7 +154,8 @@ class CommitEngine:
             and what `CommitRepository.write` raises.
         """
         drafts = await self.drafts(staged)
-        return await self.infos(await self.write(branch, drafts, expected_head, ending))
+        rows = await self.write(branch, drafts, expected_head, ending)
+        return await commit_infos(self._threads, rows)
 
     async def write(
         self,

@@ -1,0 +1,66 @@
+"""How many files a reader has to follow through one call.
+
+The bounds are what was counted; whoever crosses one has a reason, and lowers it where they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from support.crossing import Crossing, crossings
+from tract import AsyncTract, MergeKind
+
+COMMIT = 32
+COMPILE = 9
+MERGE = 48
+
+
+@pytest.fixture
+def crossing() -> Iterator[Crossing]:
+    with crossings() as noted:
+        yield noted
+
+
+@pytest_asyncio.fixture
+async def tract(crossing: Crossing, db_path: Path) -> AsyncIterator[AsyncTract]:
+    """A store that is warm, whose threads have started after `crossing`."""
+    async with AsyncTract.open(db_path, tract_id="t") as opened:
+        for number in range(5):
+            await opened.user(f"{number}", generation_config={"model": "m"})
+            await opened.compile()
+        yield opened
+
+
+async def test_a_commit_crosses_few_files(tract: AsyncTract, crossing: Crossing) -> None:
+    with crossing.noted() as files:
+        await tract.user("hello", generation_config={"model": "m"})
+
+    assert "storage/sql/transaction.py" in files, "threads are noted, too"
+    assert len(files) <= COMMIT, sorted(files)
+
+
+async def test_a_compile_of_a_known_head_crosses_few_files(
+    tract: AsyncTract, crossing: Crossing
+) -> None:
+    await tract.compile()
+    with crossing.noted() as files:
+        await tract.compile()
+
+    assert len(files) <= COMPILE, sorted(files)
+
+
+async def test_a_merge_crosses_few_files(tract: AsyncTract, crossing: Crossing) -> None:
+    entry = (await tract.log(1))[0].commit_hash
+    other = await tract.fork("other")
+    for handle, text in ((tract, "ours"), (other, "theirs")):
+        await handle.user(text, operation="edit", edit_target=entry)
+        await handle.compile()
+    with crossing.noted() as files:
+        result = await tract.merge("other", on_conflict=lambda conflict: "theirs")
+
+    assert result.kind is MergeKind.MERGE
+    assert len(files) <= MERGE, sorted(files)
