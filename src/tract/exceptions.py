@@ -79,7 +79,7 @@ _FEW_DIGITS = re.compile(r"[0-9A-Fa-f]{1,3}")
 
 
 def shown(value: object) -> str:
-    """Return what a text shows of a value that a caller gave, whatever that is."""
+    """Return a short repr of *value* for error messages, whatever it is."""
     try:
         text = repr(value)
     except Exception:  # an integer of too many digits, or a foreign class
@@ -258,12 +258,16 @@ class RefNameError(TractError, ValueError):
         return f"{shown(self.name)} is no name for a branch or a tag: {self.problem}"
 
 
-class BranchExistsError(TractError):
-    """This tract has a branch of that name already; nothing was written."""
+class _NamedError(TractError):
+    """What errors about the name of a branch or a tag have in common."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class BranchExistsError(_NamedError):
+    """This tract has a branch of that name already; nothing was written."""
 
     def __str__(self) -> str:
         return (
@@ -272,12 +276,8 @@ class BranchExistsError(TractError):
         )
 
 
-class BranchNotFoundError(TractError):
+class BranchNotFoundError(_NamedError):
     """This tract has no branch of that name; another tract's do not count."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
     def __str__(self) -> str:
         return (
@@ -286,12 +286,8 @@ class BranchNotFoundError(TractError):
         )
 
 
-class TagExistsError(TractError):
+class TagExistsError(_NamedError):
     """This tract has a tag of that name already; nothing was written."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
     def __str__(self) -> str:
         return (
@@ -300,12 +296,8 @@ class TagExistsError(TractError):
         )
 
 
-class TagNotFoundError(TractError):
+class TagNotFoundError(_NamedError):
     """This tract has no tag of that name; another tract's do not count."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
     def __str__(self) -> str:
         return f"No tag {self.name!r} in this tract. `tags()` lists those that there are."

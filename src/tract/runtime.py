@@ -32,6 +32,7 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
+from tract.storage.repositories import BlobRepository, CommitRepository, RefRepository
 from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
 from tract.storage.sqlite.repositories import (
     SqliteArrivalRepository,
@@ -73,6 +74,14 @@ def checked_options(
     return Options(config, tokenizer, compiler)
 
 
+class _Repositories(NamedTuple):
+    """What several engines share."""
+
+    commits: CommitRepository
+    blobs: BlobRepository
+    refs: RefRepository
+
+
 class Runtime:
     """The engines of one open store, and its life. Who drops it open gets a ResourceWarning.
 
@@ -83,17 +92,37 @@ class Runtime:
         self.database: Database = database
         self.clock: Callable[[], int] = options.clock
         self.gate: CallGate = CallGate(database.path)
-        self._threads = threads = Threads()
-        self._wire(options, threads)
+        self._threads = Threads()
         self._closing: asyncio.Task[None] | None = None
-
-    def _wire(self, options: Options, threads: Threads) -> None:
-        config, database = options.config, self.database
         compiler = _default_compiler(options)
-        redactor = Redactor(config.redact_keys) if config.redact_keys else None
-        commits, refs = SqliteCommitRepository(database), SqliteRefRepository(database)
-        blobs = SqliteBlobRepository(database)
+        redactor = Redactor(options.config.redact_keys) if options.config.redact_keys else None
+        storage = _Repositories(
+            SqliteCommitRepository(database),
+            SqliteBlobRepository(database),
+            SqliteRefRepository(database),
+        )
         self.registry: ContentRegistry = compiler.registry
+        self._wire_commits(options, compiler, storage, redactor)
+        self._wire_branches(compiler, storage)
+        self.streams: StreamEngine = StreamEngine(
+            SqliteSpoolRepository(database),
+            storage.commits,
+            storage.refs,
+            self.commits,
+            self._threads,
+            self.gate,
+            self.clock,
+            redactor,
+        )
+
+    def _wire_commits(
+        self,
+        options: Options,
+        compiler: DefaultContextCompiler,
+        storage: _Repositories,
+        redactor: Redactor | None,
+    ) -> None:
+        config, commits, threads = options.config, storage.commits, self._threads
         self.contexts: ContextReader = ContextReader(
             commits, SnapshotCache(config.cache_max_bytes), options.compiler or compiler, threads
         )
@@ -101,27 +130,21 @@ class Runtime:
         limits = config.token_budget
         budget = None if limits is None else Budget(commits, self.contexts, limits)
         self.commits: CommitEngine = CommitEngine(commits, self.contexts, drafts, threads, budget)
-        self.queries: CommitQueries = CommitQueries(commits, blobs, self.registry, threads)
+        self.queries: CommitQueries = CommitQueries(commits, storage.blobs, self.registry, threads)
         self.usage: UsageKeeper = UsageKeeper(
-            SqliteUsageRepository(database), self.contexts, redactor
+            SqliteUsageRepository(self.database), self.contexts, redactor
         )
+
+    def _wire_branches(self, compiler: DefaultContextCompiler, storage: _Repositories) -> None:
+        commits, blobs, refs = storage
+        threads = self._threads
         self.branches: BranchEngine = BranchEngine(refs)
         self.merging: Merger = Merger(
             commits, refs, blobs, self.contexts, self.commits, self.registry
         )
         self.comparing: Comparer = Comparer(commits, self.contexts, threads)
-        self.streams: StreamEngine = StreamEngine(
-            SqliteSpoolRepository(database),
-            commits,
-            refs,
-            self.commits,
-            threads,
-            self.gate,
-            self.clock,
-            redactor,
-        )
         self.watching: WatchHub = WatchHub(
-            SqliteArrivalRepository(database), commits, refs, threads, self.gate
+            SqliteArrivalRepository(self.database), commits, refs, threads, self.gate
         )
         self.verifier: Verifier = Verifier(commits, refs, compiler, threads)
 

@@ -43,19 +43,7 @@ class TractStore:
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or enter it to have it closed.
 
-        Args:
-            target: a path, `:memory:`, a `file:` URI as SQLite takes it, or a `sqlite:///` URL; a
-                file is created if need be. URI and URL may have the parameters `mode` (`ro`, `rw`,
-                `rwc`, `memory`), `immutable` and `vfs`. A file that may not be written is opened
-                read-only, as by `mode=ro`.
-            config: options of the store.
-            tokenizer: counts tokens; `TiktokenCounter()` if left out.
-            compiler: turns histories into contexts; the default one if left out.
-
-        Raises:
-            StorageError: the database cannot be opened, or *target* has another parameter.
-            StoreReadOnlyError: it was to be opened read-only, and there is no store yet.
-            ValueError: *tokenizer*, or roles in *config*, beside a compiler with its own.
+        See `AsyncTract.open` for the arguments and errors.
         """
         options = checked_options(config, tokenizer, compiler)
 

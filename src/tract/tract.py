@@ -188,14 +188,14 @@ class AsyncTract:
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
-            EditTargetError: *edit_target* is missing, or is no entry of this branch's history.
+            EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
             TokenizerUnavailableError: the vocabulary of the tokenizer cannot be had.
         """
         if edit_target is not None:
             edit_target = checked_target(edit_target)
-        expected_head = checked_head("expected_head", expected_head)
+        expected_head = checked_head(expected_head)
         given = Given(content, operation, edit_target, message, metadata, generation_config, redact)
         with self._call():
             return await self._runtime.commits.commit(self._branch, given, expected_head)
@@ -224,7 +224,7 @@ class AsyncTract:
         written either if the block itself raises.
         """
         self._check_open()
-        runtime, expected = self._runtime, checked_head("expected_head", expected_head)
+        runtime, expected = self._runtime, checked_head(expected_head)
         return Batch(runtime.commits, runtime.gate, self._branch, expected)
 
     async def compile(
@@ -342,12 +342,12 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
             HeadMovedError: the head is not *expected_head*.
-            EditTargetError: it is no entry, or not in this branch's history.
-            ContentValidationError: *priority* or *reason* is none.
+            EditTargetError: it is not an entry, or not in this branch's history.
+            ContentValidationError: *priority* is not one, or *reason* cannot be stored.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
         target_hash = checked_hash(target_hash)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             return await self._runtime.commits.annotate(
                 self._branch, target_hash, priority, reason, expected
@@ -429,10 +429,11 @@ class AsyncTract:
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
-            ContentValidationError: *head_hash* is no string; *usage* has an unknown shape, or a count that is none.
+            ContentValidationError: *head_hash* is not a string; *usage* has an unknown shape, or a
+                count that is not one.
             TractError: the branch has no commit yet.
         """
-        expected = checked_head("head_hash", head_hash)
+        expected = checked_head(head_hash, "head_hash")
         if usage is None:
             return await self.compile(at_commit=head_hash)
         with self._call():
@@ -463,7 +464,7 @@ class AsyncTract:
         """
         name = checked_new_name(name)
         at = checked_place(at_commit)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             await self._runtime.branches.fork(self._branch, name, at, expected)
         return self._other(name)
@@ -514,7 +515,7 @@ class AsyncTract:
                 "branch, such as `tract.on('main')`."
             )
         other = self._branch._replace(branch=name)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             await self._runtime.branches.delete(other, expected, force=force)
 
@@ -542,7 +543,7 @@ class AsyncTract:
         """
         target = checked_end(to_hash)
         note = None if reason is None else checked_text("reason", reason)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             return await self._runtime.branches.reset(self._branch, target, note, expected)
 
@@ -579,7 +580,7 @@ class AsyncTract:
         """
         name = checked_new_name(name)
         target = checked_place(target_hash)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             return await self._runtime.branches.tag(self._branch, name, target, expected)
 
@@ -600,7 +601,7 @@ class AsyncTract:
             HeadMovedError: it names another commit than *expected_head*.
         """
         name = checked_new_name(name)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             await self._runtime.branches.untag(self.tract_id, name, expected)
 
@@ -690,7 +691,7 @@ class AsyncTract:
         """
         other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
         note = None if message is None else checked_text("message", message)
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         asked = Asked(checked_way(on_conflict), fast_forward, squash, note, expected)
         with self._call():
             return await self._runtime.merging.merge(self._branch, other, asked)
@@ -713,7 +714,7 @@ class AsyncTract:
             EditTargetError: a commit has no content of its own, being an annotation or a merge.
         """
         picked = [checked_hash(each) for each in hashes]
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._call():
             return await self._runtime.merging.cherry_pick(self._branch, picked, expected)
 
@@ -758,7 +759,7 @@ class AsyncTract:
                 then: `TractStore.recover_streams()` has what came.
         """
         self._check_open()
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         options = StreamOptions(
             role, name, generation_config, metadata, message, on_interrupt, expected, redact=redact
         )
@@ -901,7 +902,7 @@ class AsyncTract:
         self._check_open()
         given = StreamOptions(**options)
         given = given._replace(
-            expected_head=checked_head("expected_head", given.expected_head),
+            expected_head=checked_head(given.expected_head),
             head_hash=checked_place(given.head_hash),
         )
         return Recording(self._runtime.streams.intake(self._branch, given), response, reader)

@@ -139,11 +139,11 @@ def checked_position(at_commit: object, at_time: object) -> Position:
     return Position(at_time=microseconds(cast(datetime, at_time)))
 
 
-def checked_head(name: str, value: object) -> str | UnsetType | None:
-    """Return the head that a caller expects; None and UNSET are themselves.
+def checked_head(value: object, name: str = "expected_head") -> str | UnsetType | None:
+    """Return the head that a caller expects as *name*; None and UNSET are themselves.
 
     Raises:
-        ContentValidationError: it is no string.
+        ContentValidationError: it is not a string.
     """
     if value is None or value is UNSET:
         return value

@@ -76,7 +76,7 @@ class LeftStream:
             BranchNotFoundError: the branch was deleted; the stream is kept.
             HeadMovedError: the head is not *expected_head*; the stream is kept.
         """
-        expected = checked_head("expected_head", expected_head)
+        expected = checked_head(expected_head)
         with self._streams.gate.call():
             made: list[CommitInfo] = []
             await to_the_end(self._commit(made, expected))

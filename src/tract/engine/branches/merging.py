@@ -209,10 +209,10 @@ class Merger:
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitInfo]:
         """Commit the contents of other commits; see `AsyncTract.cherry_pick`."""
-        drafts = [await self._picked(branch, each) for each in hashes]
-        if not drafts and expected_head is UNSET:
+        staged = [await self._picked(branch, each) for each in hashes]
+        if not staged and expected_head is UNSET:
             return []
-        return await self._engine.infos(await self._engine.write(branch, drafts, expected_head))
+        return await self._engine.land(branch, staged, expected_head)
 
     async def _attempt(self, call: _Call) -> MergeResult:
         relation = call.relation
@@ -353,23 +353,23 @@ class Merger:
         )
         return draft._replace(generation_config_json=kept_config(entry))
 
-    async def _picked(self, branch: BranchName, commit_hash: str) -> CommitDraft:
+    async def _picked(self, branch: BranchName, commit_hash: str) -> Staged:
         record, data = await self._blobs.get(branch.tract_id, commit_hash)
         if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
             )
-        draft = await self._engine.draft(
+        return self._engine.stage(
             Given(
                 self._registry.load(record.content_type, data),
                 message=record.message,
                 metadata=_parsed(record.metadata_json),
                 generation_config=_parsed(record.generation_config_json),
                 redact=False,  # they are as they were stored
+                origins=(Origin("cherry-pick", record.commit_hash),),
             )
         )
-        return draft._replace(origins=(Origin("cherry-pick", record.commit_hash),))
 
 
 def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:

@@ -25,7 +25,7 @@ from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation
-from tract.storage.repositories import CommitDraft
+from tract.storage.repositories import CommitDraft, Origin
 
 __all__ = ["DraftMaker", "Given", "checked_priority"]
 
@@ -49,6 +49,7 @@ class Given(NamedTuple):
     generation_config: Mapping[str, Any] | None = None
     redact: bool = True
     """False stores metadata and config as they are."""
+    origins: tuple[Origin, ...] = ()
 
 
 class DraftMaker:
@@ -97,6 +98,7 @@ class DraftMaker:
             metadata_json=_object(given.metadata, "metadata", redactor),
             generation_config_json=self._config(given.generation_config, redactor),
             token_source=self._compiler.source_of(name),
+            origins=given.origins,
         )
         return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
 
@@ -231,6 +233,7 @@ def _draft(
     metadata_json: str | None = None,
     generation_config_json: str | None = None,
     token_source: str = "",
+    origins: tuple[Origin, ...] = (),
 ) -> CommitDraft:
     hashed = content_hash(data)
     named = operation.value
@@ -245,6 +248,7 @@ def _draft(
         generation_config_json=generation_config_json,
         token_count=0,
         token_source=token_source,
+        origins=origins,
         seal=partial(
             commit_hash,
             content_hash=hashed,

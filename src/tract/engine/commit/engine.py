@@ -201,10 +201,6 @@ class CommitEngine:
         if self._budget is not None:
             await self._budget.admit(branch, to)
 
-    async def infos(self, rows: Sequence[CommitRecord]) -> list[CommitInfo]:
-        """Return rows as callers see them."""
-        return await commit_infos(self._threads, rows)
-
     async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
         """Refuse a head that is not the one that a hash or a name stands for.
 

@@ -51,7 +51,7 @@ class WriteTransaction(SpoolWrites):
     ) -> None:
         super().__init__(connection, clock)
         self._tips = tips or Tips(connection)
-        self._allowance = Allowance()
+        self._allowance: Allowance | None = None  # of the merges, which share one
         self.reported: set[str] = set()
         """Tracts of which usage was kept."""
 
@@ -87,6 +87,8 @@ class WriteTransaction(SpoolWrites):
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
         tip = self._tips.of(branch)
         self._check_head(branch.tract_id, tip.head, expected_head)
+        if self._allowance is None:
+            self._allowance = Allowance()
         if not still_holds(
             self._connection,
             tract_id=branch.tract_id,
