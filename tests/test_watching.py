@@ -29,11 +29,17 @@ from tract import (
     TractStore,
     Watch,
 )
+from tract.engine.threads import Threads
 from tract.engine.watching.hub import _INTERVAL, WatchHub
 from tract.engine.watching.watch import Everything
-from tract.storage.repositories import Arrivals, BranchName, Cursor
+from tract.runtime import Runtime
+from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import SqliteArrivalRepository
+from tract.storage.sqlite.repositories import (
+    SqliteArrivalRepository,
+    SqliteCommitRepository,
+    SqliteRefRepository,
+)
 
 LEFT_BY = {
     "break": type(None),
@@ -188,13 +194,20 @@ class LateArrivals(SqliteArrivalRepository):
         return page
 
 
+def hub_over(parts: Runtime, arrivals: ArrivalRepository) -> WatchHub:
+    """Return a hub of a store's own that learns of commits from *arrivals*."""
+    commits = SqliteCommitRepository(parts.database)
+    refs = SqliteRefRepository(parts.database)
+    return WatchHub(arrivals, commits, refs, Threads(), parts.gate)
+
+
 async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
     """In memory, where no look for other processes would make up for it."""
     async with TractStore.open(tokenizer=COUNTER) as store:
         runtime = probe(store).parts
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
-        hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        hub = hub_over(runtime, late)
         watch = Watch(
             hub, BranchName("agent", "main"), None, lambda: True, runtime.clock, Everything()
         )
@@ -229,7 +242,7 @@ async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> Non
     async with TractStore.open(tokenizer=COUNTER) as store:
         runtime = probe(store).parts
         slow = SlowLooks(runtime.database)
-        hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        hub = hub_over(runtime, slow)
         watches: list[asyncio.Task[object]] = []
         for number in range(8):
             watch = Watch(
