@@ -16,7 +16,7 @@ from tract import AsyncTract, MergeKind
 
 COMMIT = 32
 COMPILE = 9
-MERGE = 48
+MERGE = 49
 
 
 @pytest.fixture
