@@ -46,7 +46,7 @@ class Probe:
             return int(found)
 
         read = self.parts.database.read
-        return await read(lambda raw: {table: count(raw, table) for table in TABLES})
+        return await read(lambda to: {table: count(to.raw, table) for table in TABLES})
 
 
 def probe(opened: TractStore | AsyncTract) -> Probe:

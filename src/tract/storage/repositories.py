@@ -429,8 +429,8 @@ class ArrivalRepository(ABC):
         """
 
     @abstractmethod
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
-        """Return where branches point; None if nothing was written since this was asked before.
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+        """Return where branches point, in their order; None for one that is empty or not there.
 
         Raises:
             StorageError: what others commit is not seen here any more.

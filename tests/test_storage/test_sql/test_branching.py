@@ -16,18 +16,19 @@ from tract.history.graph import reachable
 from tract.storage.repositories import BranchName, Origin
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
-        yield connection
+def connection() -> Iterator[SqliteConnection]:
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        yield SqliteConnection(raw)
 
 
 @pytest.fixture
-def transaction(connection: sqlite3.Connection) -> WriteTransaction:
+def transaction(connection: SqliteConnection) -> WriteTransaction:
     return WriteTransaction(connection, ticking())
 
 
@@ -38,7 +39,7 @@ def on(name: str) -> BranchName:
 class Plan:
     """Does one thing after another to a few branches, and knows where they point."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._transaction = WriteTransaction(connection, ticking())
         self.heads: dict[str, str] = {}
@@ -71,7 +72,7 @@ class Plan:
     @property
     def parents(self) -> dict[bytes, tuple[bytes | None, bytes | None]]:
         """The graph as it is stored."""
-        rows = self._connection.execute(
+        rows = self._connection.raw.execute(
             "SELECT commit_hash, parent_hash, merge_parent FROM commits"
         ).fetchall()
         return {row[0]: (row[1], row[2]) for row in rows}
@@ -101,8 +102,9 @@ _KINDS = st.sampled_from(
 def test_a_branch_is_kept_if_others_and_tags_reach_all_that_it_has_but_merges(
     deeds: list[tuple[str, str, str]],
 ) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        connection = SqliteConnection(raw)
         plan = Plan(connection)
         for deed in deeds:
             plan.do(*deed)
@@ -118,7 +120,7 @@ def test_a_branch_is_kept_if_others_and_tags_reach_all_that_it_has_but_merges(
 
 
 def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
     transaction.fork(MAIN, OTHER_BRANCH.branch)
@@ -132,7 +134,7 @@ def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
 
 
 def test_whether_a_branch_is_kept_takes_no_walk_over_what_others_committed(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
     transaction.fork(MAIN, OTHER_BRANCH.branch)
@@ -141,7 +143,7 @@ def test_whether_a_branch_is_kept_takes_no_walk_over_what_others_committed(
     transaction.commit(MAIN, [draft(str(number)) for number in range(2000)])
     transaction.finish()
     work = Work()
-    work.watch(connection)
+    work.watch(connection.raw)
 
     assert not is_kept(connection, OTHER_BRANCH, theirs.commit_hash)
     assert work.steps < 500

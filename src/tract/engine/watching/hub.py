@@ -328,7 +328,7 @@ class WatchHub:
         except Exception:  # whatever it is, who waits will meet it
             self._moved([topic.branch for topic in topics])
             return
-        for topic, head in zip(topics, heads or (), strict=heads is not None):
+        for topic, head in zip(topics, heads, strict=True):
             if topic.head is not UNSET and topic.head != head:
                 self._touch(topic)
 

@@ -6,7 +6,6 @@ nothing behind and the transaction can go on with the next.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from tract.exceptions import (
@@ -35,6 +34,7 @@ from tract.storage.sql.ancestry.relations import Allowance, still_holds
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, place_or_beginning
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.naming import digest, key_of, no_branch, tag_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import head_of, key_or_none
 from tract.storage.sql.spooling import SpoolWrites
 from tract.storage.sql.tips import Tip, Tips
@@ -46,7 +46,7 @@ class WriteTransaction(SpoolWrites):
     """Writes of one transaction."""
 
     def __init__(
-        self, connection: sqlite3.Connection, clock: Callable[[], int], tips: Tips | None = None
+        self, connection: Connection, clock: Callable[[], int], tips: Tips | None = None
     ) -> None:
         super().__init__(connection, clock)
         self._tips = tips or Tips(connection)
@@ -199,11 +199,11 @@ class WriteTransaction(SpoolWrites):
                 "There is no commit yet to tag. A tag names a commit, not the moment before the "
                 "first: commit first, or give the hash of a commit."
             )
-        if sql.BRANCH.one(self._connection, tract_id=tract_id, name=tag_name(name)):
+        if self._connection.one(sql.BRANCH, tract_id=tract_id, name=tag_name(name)):
             raise TagExistsError(name)
         now, key = self._next_time(tract_id), bytes.fromhex(head)
-        refs.ADD_REF.run(
-            self._connection,
+        self._connection.run(
+            refs.ADD_REF,
             tract_id=tract_id,
             name=tag_name(name),
             commit_hash=key,
@@ -222,11 +222,11 @@ class WriteTransaction(SpoolWrites):
     ) -> None:
         """Take a tag away; see `RefRepository.untag`."""
         ref = tag_name(name)
-        row = sql.BRANCH.one(self._connection, tract_id=tract_id, name=ref)
+        row = self._connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
         if row is None:
             raise TagNotFoundError(name)
         self._check_head(tract_id, head_of(row[0]), expected_head)
-        refs.DELETE_REF.run(self._connection, tract_id=tract_id, name=ref)
+        self._connection.run(refs.DELETE_REF, tract_id=tract_id, name=ref)
 
     def _target(
         self,
@@ -277,8 +277,8 @@ class WriteTransaction(SpoolWrites):
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
         """Keep *usage* for a commit; see `UsageRepository.record_at`."""
         self.reported.add(tract_id)
-        sql.SET_USAGE.run(
-            self._connection,
+        self._connection.run(
+            sql.SET_USAGE,
             tract_id=tract_id,
             commit_hash=bytes.fromhex(commit_hash),
             prompt_tokens=usage.prompt_tokens,
@@ -288,7 +288,7 @@ class WriteTransaction(SpoolWrites):
             created_at=self._clock(),
         )
 
-    def run(self, function: Callable[[sqlite3.Connection], None]) -> None:
+    def run(self, function: Callable[[Connection], None]) -> None:
         """Run what only one engine has, in this transaction."""
         function(self._connection)
 
@@ -309,7 +309,7 @@ class WriteTransaction(SpoolWrites):
     def _last_time(self, tract_id: str) -> int:
         last = self._tips.last_times.get(tract_id)
         if last is None:
-            row = sql.LAST_TIME.one(self._connection, tract_id=tract_id)
+            row = self._connection.one(sql.LAST_TIME, tract_id=tract_id)
             last = self._tips.last_times[tract_id] = row[0] if row else 0
         return last
 
@@ -386,9 +386,9 @@ class WriteTransaction(SpoolWrites):
     def _add_rows(self, record: CommitRecord, draft: CommitDraft, segment: int) -> None:
         key = bytes.fromhex(record.commit_hash)
         content_hash = bytes.fromhex(draft.content_hash)
-        sql.ADD_BLOB.run(self._connection, content_hash=content_hash, data=draft.data)
-        sql.ADD_COMMIT.run(
-            self._connection,
+        self._connection.run(sql.ADD_BLOB, content_hash=content_hash, data=draft.data)
+        self._connection.run(
+            sql.ADD_COMMIT,
             tract_id=record.tract_id,
             commit_hash=key,
             parent_hash=key_or_none(record.parent_hash),
@@ -406,8 +406,8 @@ class WriteTransaction(SpoolWrites):
             merge_parent=key_or_none(record.merge_parent),
         )
         for origin in draft.origins:
-            refs.ADD_ORIGIN.run(
-                self._connection,
+            self._connection.run(
+                refs.ADD_ORIGIN,
                 tract_id=record.tract_id,
                 commit_hash=key,
                 source_hash=bytes.fromhex(origin.source_hash),

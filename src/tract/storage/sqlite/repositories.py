@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.history.canonical import stored_json
 from tract.models.query import ConfigCondition, ConfigField, config_condition, config_path
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
@@ -38,20 +36,21 @@ from tract.storage.repositories import (
     Survey,
     UsageRepository,
 )
-from tract.storage.sql import branching
-from tract.storage.sql import ref_statements as refs
+from tract.storage.sql import branching, spooling
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry import history, relations
-from tract.storage.sql.ancestry.arrivals import HeadWatch, arrivals
+from tract.storage.sql.ancestry.arrivals import arrivals
 from tract.storage.sql.ancestry.search import Search
 from tract.storage.sql.ancestry.walk import find_place, is_ancestor, place_or_beginning
 from tract.storage.sql.compiled import Statement
 from tract.storage.sql.naming import BRANCHES, TAGS, digest, key_of, missing_branch, ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.recent import RecentCommits
-from tract.storage.sql.rows import as_bytes, hash_of, head_of, record_of
-from tract.storage.sql.spooling import spooled_of
+from tract.storage.sql.rows import as_bytes, head_of, lenient_text, record_of
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.freshness.watched import WatchedHeads
 from tract.storage.sqlite.json import querying
 from tract.storage.sqlite.json.config_index import create_config_index
 from tract.storage.values import KnownHead
@@ -246,7 +245,9 @@ class SqliteCommitRepository(CommitRepository):
     ) -> AsyncIterator[Sequence[StoredCommit]]:
         search = Search({key for head in heads if (key := digest(head)) is not None})
         while search.wanted:
-            batch = await self._database.read(partial(search.next_batch, tract_id=tract_id))
+            batch = await self._database.read(
+                partial(_next_batch, search=search, tract_id=tract_id)
+            )
             if batch:
                 yield batch
 
@@ -281,12 +282,7 @@ class SqliteRefRepository(RefRepository):
         if known is not None:
             await self._database.heads.give_way()
             return known.commit_hash
-        row = await self._database.glance(
-            partial(sql.BRANCH.one, tract_id=branch.tract_id, name=ref_name(branch.branch))
-        )
-        if row is None:
-            missing_branch(branch)
-        return head_of(row[0]) if row else None
+        return await self._database.glance(partial(branching.head, branch=branch))
 
     async def fork(
         self,
@@ -362,8 +358,7 @@ class SqliteRefRepository(RefRepository):
         return await self._database.read(listed)
 
     async def heads(self, tract_id: str) -> list[str]:
-        rows = await self._database.read(partial(refs.HEADS.all, tract_id=tract_id))
-        return [hash_of(row[0]) for row in rows]
+        return await self._database.read(partial(branching.heads, tract_id=tract_id))
 
     async def tract_ids(self) -> list[str]:
         return await self._database.read(branching.tract_ids)
@@ -374,12 +369,12 @@ class SqliteArrivalRepository(ArrivalRepository):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._watch = HeadWatch()
+        self._watch = WatchedHeads()
 
     async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
         database = self._database
 
-        def look(connection: sqlite3.Connection) -> Arrivals:
+        def look(connection: Connection) -> Arrivals:
             found = arrivals(connection, branch=branch, cursor=cursor)
             if not found.records and found.taken_back is None:
                 database.check_place()
@@ -388,8 +383,8 @@ class SqliteArrivalRepository(ArrivalRepository):
         # Who waits at the head has little to read, most often: it shares a trip with others.
         return await (database.glance if cursor.is_at_head else database.read)(look)
 
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
-        def look(connection: sqlite3.Connection) -> Sequence[str | None] | None:
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+        def look(connection: SqliteConnection) -> Sequence[str | None]:
             self._database.check_place()
             return self._watch.look(connection, branches=branches)
 
@@ -440,43 +435,48 @@ class SqliteSpoolRepository(SpoolRepository):
         )
 
     async def spooled(self) -> list[SpooledStream]:
-        return [spooled_of(row) for row in await self._database.read(sql.SPOOLED.all)]
+        return await self._database.read(spooling.spooled)
 
     async def fragments(self, stream: StreamName) -> list[Any]:
-        return await self._database.read(partial(_fragments, stream=stream))
+        return await self._database.read(partial(spooling.fragments, stream=stream))
 
     async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
         await self._database.write(lambda transaction: transaction.unspool(stream, claim))
 
 
-def _fragments(connection: sqlite3.Connection, *, stream: StreamName) -> list[Any]:
-    rows = sql.SPOOL.all(connection, tract_id=stream.branch.tract_id, stream_id=stream.stream_id)
-    return [item for row in rows for item in stored_json(row[0], "what was left of a stream")]
+def _next_batch(
+    connection: SqliteConnection, *, search: Search, tract_id: str
+) -> list[StoredCommit]:
+    """Return what `Search.next_batch` does, a text that is damaged hiding no others."""
+    usual = connection.raw.text_factory
+    connection.raw.text_factory = lenient_text
+    try:
+        return search.next_batch(connection, tract_id=tract_id)
+    finally:
+        connection.raw.text_factory = usual
 
 
 def _named(
-    connection: sqlite3.Connection, *, statement: Statement, tract_id: str, named: str
+    connection: Connection, *, statement: Statement, tract_id: str, named: str
 ) -> tuple[Any, ...] | None:
     """Return the row of a commit, given by its hash or by the name of a ref."""
     key = key_of(connection, tract_id, named)
-    return None if key is None else statement.one(connection, tract_id=tract_id, hash=key)
+    return None if key is None else connection.one(statement, tract_id=tract_id, hash=key)
 
 
-def _annotations(
-    connection: sqlite3.Connection, *, branch: BranchName, target: str
-) -> list[StoredCommit]:
+def _annotations(connection: Connection, *, branch: BranchName, target: str) -> list[StoredCommit]:
     tract_id = branch.tract_id
     place = find_place(connection, tract_id, target)
     if place is None:
         raise CommitNotFoundError(target)
-    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
     head = find_place(connection, tract_id, head_of(row[0])) if row else None
     if head is None:
         return []
     found: list[StoredCommit] = []
-    for row in sql.ANNOTATIONS.all(connection, tract_id=tract_id, hash=place.commit_hash):
+    for row in connection.all(sql.ANNOTATIONS, tract_id=tract_id, hash=place.commit_hash):
         record = record_of(row)
         at = find_place(connection, tract_id, record.commit_hash)
         if at is not None and is_ancestor(connection, tract_id, at, head):

@@ -28,6 +28,7 @@ from tract import (
 from tract.storage.repositories import BranchName, SpoolPart, StreamName
 from tract.storage.sql import tips
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.freshness import wal_index
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
@@ -129,9 +130,9 @@ async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
     head = await commit(database)
     stream = StreamName(MAIN, "s")
     await database.write(
-        lambda transaction: transaction.spool("me", [SpoolPart(stream, 0, ["part"])])
+        lambda transaction: transaction.spool("me", [SpoolPart(stream, 0, ["part"])], [])
     )
-    await database.write(lambda transaction: transaction.touch([stream]))
+    await database.write(lambda transaction: transaction.spool("me", [], [stream]))
 
     assert database.heads.find(MAIN) == KnownHead(head, None)
 
@@ -246,10 +247,10 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
     """By itself or in a group, whose other reads all see what was there before."""
     await commit(database)
 
-    def look(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+    def look(connection: SqliteConnection) -> int:
+        return int(connection.raw.execute("SELECT count(*) FROM commits").fetchone()[0])
 
-    def look_slowly(connection: sqlite3.Connection) -> int:
+    def look_slowly(connection: SqliteConnection) -> int:
         found = look(connection)
         with closing(sqlite3.connect(db_path)) as other, other:
             other.execute("UPDATE refs SET updated_at = updated_at + 1")

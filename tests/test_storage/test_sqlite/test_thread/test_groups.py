@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from support.drafts import MAIN, draft, ticking
 from tract import StorageError, TractConfig
 from tract.storage.repositories import BranchName
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.repositories import SqliteCommitRepository, SqliteRefRepository
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
@@ -64,11 +64,11 @@ async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: 
 async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: Path) -> None:
     database = await opened(db_path)
 
-    def broken(connection: sqlite3.Connection) -> None:
-        connection.execute("SELECT * FROM no_such_table")
+    def broken(connection: SqliteConnection) -> None:
+        connection.raw.execute("SELECT * FROM no_such_table")
 
-    def count(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+    def count(connection: SqliteConnection) -> int:
+        return int(connection.raw.execute("SELECT count(*) FROM commits").fetchone()[0])
 
     reads = [database.glance(broken if number % 5 == 0 else count) for number in range(20)]
     results = await asyncio.gather(*reads, return_exceptions=True)

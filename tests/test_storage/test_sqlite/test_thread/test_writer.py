@@ -194,7 +194,7 @@ async def test_a_write_that_fails_half_way_leaves_nothing_and_harms_nobody(
     assert [type(item) for item in results if not isinstance(item, CommitRecord)] == [comes_as]
     assert isinstance(results[position], comes_as)
     assert await said(database) == list("abcd")
-    blobs = await database.read(lambda raw: raw.execute("SELECT count(*) FROM blobs").fetchone())
+    blobs = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM blobs").fetchone())
     assert blobs == (4,)
 
 
@@ -216,7 +216,7 @@ async def test_what_the_database_refuses_fails_alone(database: Database, db_path
     assert await said(database) == ["a"]
     assert await said(database, OTHER_BRANCH) == ["b"]
     assert await said(database, OTHER_TRACT) == ["c"]
-    blobs = await database.read(lambda raw: raw.execute("SELECT count(*) FROM blobs").fetchone())
+    blobs = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM blobs").fetchone())
     assert blobs == (3,)
 
 
@@ -234,7 +234,7 @@ async def test_a_head_that_cannot_be_moved_takes_its_commits_back(
     assert isinstance(results[1], StorageError)
     assert await said(database) == ["a", "c"]
     assert await said(database, OTHER_BRANCH) == []
-    rows = await database.read(lambda raw: raw.execute("SELECT count(*) FROM commits").fetchone())
+    rows = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM commits").fetchone())
     assert rows == (2,)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from tract.storage.sql.ancestry.walk import (
     walk_all,
 )
 from tract.storage.sql.naming import missing_branch, ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.rows import check_types, hash_of, name_of, record_of, step_of
 from tract.storage.values import KnownHead
@@ -76,7 +76,7 @@ class Span(NamedTuple):
 
 
 def locate(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     branch: BranchName,
     position: Position,
@@ -131,7 +131,7 @@ def _remembered(
 
 
 def span(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tract_id: str,
     head_hash: str,
@@ -166,7 +166,7 @@ def span(
 
 
 def parents_of(
-    connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place]
+    connection: Connection, tract_id: str, heads: Sequence[Place]
 ) -> dict[bytes, tuple[bytes | None, bytes | None]]:
     """Return the two parents of every commit that *heads* reach."""
     rows = walk_all(connection, sql.WALK, tract_id, heads)
@@ -174,14 +174,14 @@ def parents_of(
 
 
 def portion(
-    connection: sqlite3.Connection, *, tract_id: str, span: Span, after: int, limit: int
+    connection: Connection, *, tract_id: str, span: Span, after: int, limit: int
 ) -> tuple[list[CommitStep], int]:
     """Return the next steps of a span, and the time to go on after; its end when all are read."""
     if span.order is not None:
         keys = span.order[after : after + limit]
         return [step_at(connection, tract_id, key) for key in keys], after + len(keys)
-    rows = sql.STEPS.all(
-        connection, tract_id=tract_id, after=after, through=span.through, limit=limit
+    rows = connection.all(
+        sql.STEPS, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
     reached = rows[-1][2] if len(rows) == limit else span.through
     if span.members is not None:
@@ -189,16 +189,16 @@ def portion(
     return [_step(connection, tract_id, row) for row in rows], reached
 
 
-def step_at(connection: sqlite3.Connection, tract_id: str, key: bytes) -> CommitStep:
+def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
     """Return a commit as the fold reads it."""
-    row = sql.WALK_STEPS.by_hash.one(connection, tract_id=tract_id, hash=key)
+    row = connection.one(sql.WALK_STEPS.by_hash, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
     return _step(connection, tract_id, row)
 
 
 def log(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     branch: BranchName,
     limit: int | None,
@@ -220,7 +220,7 @@ def log(
 
 
 def log_in_context(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     branch: BranchName,
     limit: int | None,
@@ -243,17 +243,17 @@ def log_in_context(
 
 
 def record_at(
-    connection: sqlite3.Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
+    connection: Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
 ) -> CommitRecord:
     """Return a commit's record, of its *row* if that was read already."""
-    row = row or sql.COMMIT.one(connection, tract_id=tract_id, hash=key)
+    row = row or connection.one(sql.COMMIT, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
     return record_of(row)
 
 
 def find_head_place(
-    connection: sqlite3.Connection, branch: BranchName, before: str | UnsetType | None = UNSET
+    connection: Connection, branch: BranchName, before: str | UnsetType | None = UNSET
 ) -> Place | None:
     """Return where the commit *before*, or the branch's head, stands; None before the first."""
     found = _find_head(connection, branch, Position(commit_hash=before))
@@ -261,7 +261,7 @@ def find_head_place(
 
 
 def _start(
-    connection: sqlite3.Connection,
+    connection: Connection,
     tract_id: str,
     head: Place | None,
     after: Place | None,
@@ -285,7 +285,7 @@ def _start(
     return head if is_reached(connection, tract_id, after, [head]) else after
 
 
-def _is_on_line(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
+def _is_on_line(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
     """Return True if *place* is *head*, its parent, that one's parent and so on."""
     if place.created_at > head.created_at:
         return False
@@ -297,17 +297,15 @@ def _is_on_line(connection: sqlite3.Connection, tract_id: str, place: Place, hea
     return False
 
 
-def _segment(connection: sqlite3.Connection, tract_id: str, place: Place) -> int | None:
+def _segment(connection: Connection, tract_id: str, place: Place) -> int | None:
     found = find_place(connection, tract_id, place.commit_hash.hex())
     return None if found is None else found.segment
 
 
-def _may_have_merged(
-    connection: sqlite3.Connection, tract_id: str, head: Place, after: Place
-) -> bool:
+def _may_have_merged(connection: Connection, tract_id: str, head: Place, after: Place) -> bool:
     """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
-    merges = sql.MERGED_SINCE.all(
-        connection, tract_id=tract_id, since=after.created_at, limit=_GLANCE
+    merges = connection.all(
+        sql.MERGED_SINCE, tract_id=tract_id, since=after.created_at, limit=_GLANCE
     )
     if not merges or len(merges) == _GLANCE:
         return bool(merges)
@@ -315,15 +313,13 @@ def _may_have_merged(
     return len(segments) > 1 or any(row[0] in segments for row in merges)
 
 
-def _find_head(
-    connection: sqlite3.Connection, branch: BranchName, position: Position
-) -> _Head | None:
+def _find_head(connection: Connection, branch: BranchName, position: Position) -> _Head | None:
     tract_id = branch.tract_id
     named = position.commit_hash
     if named is not UNSET:
         place = place_or_beginning(connection, tract_id, named)
         return place and _with_usage(connection, tract_id, place.commit_hash, place.created_at)
-    row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    row = connection.one(sql.HEAD, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
     if row is None or row[0] is None:
@@ -336,9 +332,7 @@ def _find_head(
     return _head_at(connection, tract_id, row, position.at_time)
 
 
-def _head_at(
-    connection: sqlite3.Connection, tract_id: str, head: Sequence[Any], time: int
-) -> _Head | None:
+def _head_at(connection: Connection, tract_id: str, head: Sequence[Any], time: int) -> _Head | None:
     """Return the newest commit at or before *time* among *head* and its ancestors.
 
     That is the newest of the head's segment then, if the branch has not been moved since. To look
@@ -347,8 +341,8 @@ def _head_at(
     line = lineage(connection, sql.WALK, tract_id, head[0], head[1])
     reach = _FIRST_LOOK
     while True:
-        found = sql.NEWEST_IN_SEGMENT.one(
-            connection, tract_id=tract_id, through=time, segment=head[2], limit=reach
+        found = connection.one(
+            sql.NEWEST_IN_SEGMENT, tract_id=tract_id, through=time, segment=head[2], limit=reach
         )
         steps = [(step[0], step[2]) for step in islice(line, reach)]
         found = found or next((step for step in steps if step[1] <= time), None)
@@ -360,9 +354,9 @@ def _head_at(
 
 
 def _with_usage(
-    connection: sqlite3.Connection, tract_id: str, commit_hash: bytes, created_at: int
+    connection: Connection, tract_id: str, commit_hash: bytes, created_at: int
 ) -> _Head:
-    row = sql.USAGE.one(connection, tract_id=tract_id, hash=commit_hash)
+    row = connection.one(sql.USAGE, tract_id=tract_id, hash=commit_hash)
     return _Head(commit_hash, created_at, _usage(row))
 
 
@@ -371,14 +365,14 @@ def _usage(columns: Sequence[Any] | None) -> TokenUsage | None:
 
 
 def _steps(
-    connection: sqlite3.Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
+    connection: Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
 ) -> list[CommitStep]:
     return [_step(connection, branch.tract_id, row) for row in reversed(newest_first)]
 
 
-def _step(connection: sqlite3.Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
+def _step(connection: Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
     step = step_of(row)
     if step.data is None:
-        lost = sql.COMMIT.one(connection, tract_id=tract_id, hash=row[0])
+        lost = connection.one(sql.COMMIT, tract_id=tract_id, hash=row[0])
         raise BlobNotFoundError(name_of(lost[3]) if lost else "")
     return step

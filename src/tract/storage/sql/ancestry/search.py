@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from tract.storage.repositories import StoredCommit
 from tract.storage.sql import statements as sql
-from tract.storage.sql.rows import lenient_text, stored_of
+from tract.storage.sql.port import Connection
+from tract.storage.sql.rows import stored_of
 
 __all__ = ["Search"]
 
@@ -27,31 +27,24 @@ class Search:
         self._seen: set[bytes] = set()
         self._through: int | None = _LATEST
 
-    def next_batch(self, connection: sqlite3.Connection, *, tract_id: str) -> list[StoredCommit]:
+    def next_batch(self, connection: Connection, *, tract_id: str) -> list[StoredCommit]:
         """Return the next commits; empty where none of those looked for was found."""
-        usual = connection.text_factory
-        connection.text_factory = lenient_text  # else one damaged text would hide all the others
-        try:
-            if self._through is None:
-                return self._by_hash(connection, tract_id)
-            return self._by_time(connection, tract_id, self._through)
-        finally:
-            connection.text_factory = usual
+        if self._through is None:
+            return self._by_hash(connection, tract_id)
+        return self._by_time(connection, tract_id, self._through)
 
-    def _by_time(
-        self, connection: sqlite3.Connection, tract_id: str, through: int
-    ) -> list[StoredCommit]:
-        rows = sql.WALK_STORED.by_time.all(
-            connection, tract_id=tract_id, through=through, limit=_BATCH
+    def _by_time(self, connection: Connection, tract_id: str, through: int) -> list[StoredCommit]:
+        rows = connection.all(
+            sql.WALK_STORED.by_time, tract_id=tract_id, through=through, limit=_BATCH
         )
         self._through = rows[-1][11] - 1 if len(rows) == _BATCH else None
         return [self._found(row) for row in rows if row[0] in self.wanted]
 
-    def _by_hash(self, connection: sqlite3.Connection, tract_id: str) -> list[StoredCommit]:
+    def _by_hash(self, connection: Connection, tract_id: str) -> list[StoredCommit]:
         batch: list[StoredCommit] = []
         while self.wanted and len(batch) < _BATCH:
             key = self.wanted.pop()
-            row = sql.WALK_STORED.by_hash.one(connection, tract_id=tract_id, hash=key)
+            row = connection.one(sql.WALK_STORED.by_hash, tract_id=tract_id, hash=key)
             if row is not None:
                 batch.append(self._found(row))
         return batch
