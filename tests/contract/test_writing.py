@@ -28,6 +28,7 @@ from tract import (
     TokenUsage,
     TractError,
 )
+from tract.history.hashing import commit_hash
 from tract.storage.repositories import BranchName, CommitDraft, Origin, StreamName
 
 
@@ -52,8 +53,11 @@ async def test_a_commit_is_named_by_its_draft_once_its_place_is_known(store: Rep
     records = await store.commits.write(MAIN, drafts)
 
     for made, record in zip(drafts, records, strict=True):
-        assert record.commit_hash == made.seal(
+        assert record.commit_hash == commit_hash(
             parent=record.parent_hash,
+            content_hash=made.content_hash,
+            content_type=made.content_type,
+            operation=made.operation,
             timestamp=record.created_at,
             target=record.edit_target,
             merge_parent=record.merge_parent,

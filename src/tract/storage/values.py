@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
@@ -20,7 +20,6 @@ __all__ = [
     "Position",
     "RefRecord",
     "Relation",
-    "Seal",
     "Sizes",
     "SpoolPart",
     "SpooledStream",
@@ -78,19 +77,6 @@ class StreamEnd(NamedTuple):
     usage: tuple[TokenUsage, str] | None = None
 
 
-class Seal(Protocol):
-    """Names a commit once its place in the history is known; see `history.hashing`."""
-
-    def __call__(
-        self,
-        *,
-        parent: str | None,
-        timestamp: int,
-        target: str | None,
-        merge_parent: str | None = None,
-    ) -> str: ...
-
-
 class Origin(NamedTuple):
     """Where a commit's content came from: `kind` is `squash` or `cherry-pick`."""
 
@@ -114,7 +100,6 @@ class CommitDraft(NamedTuple):
     generation_config_json: str | None
     token_count: int
     token_source: str
-    seal: Seal
     merge_parent: str | None = None
     origins: tuple[Origin, ...] = ()
 

@@ -21,7 +21,7 @@ from tract.engine.compile.contents import ContentRegistry
 from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import ContentValidationError, EditTargetError, TractError, shown
 from tract.history.canonical import as_object, canonical_bytes, canonical_json, stored_json
-from tract.history.hashing import commit_hash, content_hash
+from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.commit import CommitOperation
@@ -304,12 +304,10 @@ def _draft(
     generation_config_json: str | None = None,
     token_source: str = "",
 ) -> CommitDraft:
-    hashed = content_hash(data)
-    named = operation.value
     return CommitDraft(
         content_type=content_type,
-        operation=named,
-        content_hash=hashed,
+        operation=operation.value,
+        content_hash=content_hash(data),
         data=data,
         target=target,
         message=message,
@@ -317,12 +315,6 @@ def _draft(
         generation_config_json=generation_config_json,
         token_count=0,
         token_source=token_source,
-        seal=partial(
-            commit_hash,
-            content_hash=hashed,
-            content_type=content_type,
-            operation=named,
-        ),
     )
 
 

@@ -17,6 +17,7 @@ from tract.exceptions import (
     TagNotFoundError,
     TractError,
 )
+from tract.history.hashing import commit_hash
 from tract.models.ref_names import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
@@ -358,14 +359,17 @@ class WriteTransaction(SpoolWrites):
 
     def _add(self, tract_id: str, tip: Tip, draft: CommitDraft, target: str | None) -> CommitRecord:
         created_at = self._next_time(tract_id)
-        commit_hash = draft.seal(
+        named = commit_hash(
             parent=tip.head,
+            content_hash=draft.content_hash,
+            content_type=draft.content_type,
+            operation=draft.operation,
             timestamp=created_at,
             target=target,
             merge_parent=draft.merge_parent,
         )
         record = CommitRecord(
-            commit_hash=commit_hash,
+            commit_hash=named,
             tract_id=tract_id,
             parent_hash=tip.head,
             content_hash=draft.content_hash,
@@ -380,7 +384,7 @@ class WriteTransaction(SpoolWrites):
             merge_parent=draft.merge_parent,
         )
         self._add_rows(record, draft, tip.segment)
-        self._tips.advance(tip, commit_hash, created_at)
+        self._tips.advance(tip, named, created_at)
         return record
 
     def _add_rows(self, record: CommitRecord, draft: CommitDraft, segment: int) -> None:
