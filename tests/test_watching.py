@@ -33,7 +33,7 @@ from tract.engine.watching.hub import _INTERVAL, WatchHub
 from tract.engine.watching.watch import Everything
 from tract.storage.repositories import Arrivals, BranchName, Cursor
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import SqliteArrivalRepository
+from tract.storage.sqlite.repositories.refs import SqliteArrivalRepository
 
 LEFT_BY = {
     "break": type(None),
@@ -194,7 +194,7 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
         runtime = probe(store).parts
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
-        hub = WatchHub(late, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        hub = WatchHub(runtime.storage._replace(arrivals=late), runtime.threads, runtime.gate)
         watch = Watch(
             hub, BranchName("agent", "main"), None, lambda: True, runtime.clock, Everything()
         )
@@ -216,7 +216,7 @@ class SlowLooks(SqliteArrivalRepository):
         self.most_at_once = 0
         self.looks = 0
 
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
         self.looks += 1
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
@@ -229,7 +229,7 @@ async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> Non
     async with TractStore.open(tokenizer=COUNTER) as store:
         runtime = probe(store).parts
         slow = SlowLooks(runtime.database)
-        hub = WatchHub(slow, runtime.commits, runtime.refs, runtime.threads, runtime.gate)
+        hub = WatchHub(runtime.storage._replace(arrivals=slow), runtime.threads, runtime.gate)
         watches: list[asyncio.Task[object]] = []
         for number in range(8):
             watch = Watch(

@@ -132,7 +132,7 @@ class Copies:
 async def move(doing: Doing, branch: str, to: int | None) -> None:
     """Point a branch at any commit, whatever `merge` would make of it."""
     if to is not None and doing.model.heads.get(branch) not in (None, to):
-        refs, name = probe(doing.store).parts.refs, BranchName("t", branch)
+        refs, name = probe(doing.store).parts.storage.refs, BranchName("t", branch)
         await refs.move(name, doing.hashes[to], action="fast-forward")
         doing.model.heads[branch] = to
 

@@ -28,22 +28,9 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.storage.repositories import (
-    BlobRepository,
-    CommitRepository,
-    RefRepository,
-    SpoolRepository,
-    UsageRepository,
-)
+from tract.storage.repositories import Repositories
 from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
-from tract.storage.sqlite.repositories import (
-    SqliteArrivalRepository,
-    SqliteBlobRepository,
-    SqliteCommitRepository,
-    SqliteRefRepository,
-    SqliteSpoolRepository,
-    SqliteUsageRepository,
-)
+from tract.storage.sqlite.repositories import repositories_over
 from tract.waiting import one_of
 
 __all__ = ["Options", "Runtime", "checked_options"]
@@ -90,10 +77,8 @@ class Runtime:
         self.threads: Threads = Threads()
         self.registry: ContentRegistry = compiler.registry
         self.cache: SnapshotCache = SnapshotCache(config.cache_max_bytes)
-        self.commits: CommitRepository = SqliteCommitRepository(database)
-        self.blobs: BlobRepository = SqliteBlobRepository(database)
-        self.refs: RefRepository = SqliteRefRepository(database)
-        self.usages: UsageRepository = SqliteUsageRepository(database)
+        storage = repositories_over(database)
+        self.storage: Repositories = storage
         self.redactor: Redactor | None = (
             Redactor(config.redact_keys) if config.redact_keys else None
         )
@@ -101,29 +86,18 @@ class Runtime:
             self.registry, compiler, self.threads, config.max_content_bytes, self.redactor
         )
         self.reader: ContextReader = ContextReader(
-            self.commits, self.cache, options.compiler or compiler, self.threads
+            storage.histories, self.cache, options.compiler or compiler, self.threads
         )
         self.writer: BudgetedCommits = BudgetedCommits(
-            self.commits, self.reader, config.token_budget
+            storage.commits, storage.comparisons, self.reader, config.token_budget
         )
-        self.merger: Merger = Merger(
-            self.commits,
-            self.refs,
-            self.blobs,
-            self.reader,
-            self.drafts,
-            self.writer,
-            self.registry,
-        )
-        self.comparer: Comparer = Comparer(self.commits, self.reader, self.threads)
-        self.spools: SpoolRepository = SqliteSpoolRepository(database)
-        self.spooler: Spooler = Spooler(self.spools, database.path)
+        self.merger: Merger = Merger(storage, self.reader, self.drafts, self.writer, self.registry)
+        self.comparer: Comparer = Comparer(storage.comparisons, self.reader, self.threads)
+        self.spooler: Spooler = Spooler(storage.spools, database.path)
         self.lander: StreamLander = StreamLander(self.drafts, self.writer, self.redactor)
         self.leaving: set[asyncio.Task[None]] = set()
         """Streams that nobody waits for any more, on their way to their commits."""
-        self.watching: WatchHub = WatchHub(
-            SqliteArrivalRepository(database), self.commits, self.refs, self.threads, self.gate
-        )
+        self.watching: WatchHub = WatchHub(storage, self.threads, self.gate)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod

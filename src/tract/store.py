@@ -105,7 +105,7 @@ class TractStore:
         A tract whose branches were all deleted is among them: its commits are kept.
         """
         with self._runtime.gate.call():
-            return await self._runtime.refs.tract_ids()
+            return await self._runtime.storage.refs.tract_ids()
 
     async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
         """Return the streams of all tracts that nobody is writing any more, oldest sign first.
@@ -135,7 +135,7 @@ class TractStore:
                 characters, which cannot be indexed.
         """
         with self._runtime.gate.call():
-            await self._runtime.commits.create_config_index(field)
+            await self._runtime.storage.commits.create_config_index(field)
 
     def cache_info(self) -> CacheInfo:
         """Return what the snapshot cache has done and holds."""

@@ -222,7 +222,7 @@ class AsyncTract(BranchCalls, StreamCalls):
     async def head(self) -> str | None:
         """Return the hash of the newest commit, or None before the first, as it is now."""
         with self._call():
-            return await self._runtime.refs.head(self._branch)
+            return await self._runtime.storage.refs.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
         """Return a commit of this tract, or None if it has none of that hash or name.
@@ -231,7 +231,7 @@ class AsyncTract(BranchCalls, StreamCalls):
             AmbiguousHashError: it is a short hash of several commits.
         """
         with self._call():
-            record = await self._runtime.commits.get(self.tract_id, commit_hash)
+            record = await self._runtime.storage.commits.get(self.tract_id, commit_hash)
             found = await commit_infos(self._runtime.threads, [record] if record else [])
         return found[0] if found else None
 
@@ -255,7 +255,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         commit_hash = checked_hash(commit_hash)
         with self._call():
-            record, data = await self._runtime.blobs.get(self.tract_id, commit_hash)
+            record, data = await self._runtime.storage.blobs.get(self.tract_id, commit_hash)
             load = self._runtime.registry.load
             content = await self._quickly(load, len(data), record.content_type, data)
         if not isinstance(content, as_):
@@ -291,7 +291,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         in_context = checked_order(order) == "context"
         before = checked_place(before)
         with self._call():
-            records = await self._runtime.commits.log(
+            records = await self._runtime.storage.histories.log(
                 self._branch, limit=limit, before=before, in_context=in_context
             )
             return await commit_infos(self._runtime.threads, records)
@@ -334,7 +334,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         target_hash = checked_hash(target_hash)
         with self._call():
-            stored = await self._runtime.commits.annotations(self._branch, target_hash)
+            stored = await self._runtime.storage.histories.annotations(self._branch, target_hash)
             return [annotation_of(item.record, item.data) for item in stored]
 
     async def query_by_config(
@@ -359,7 +359,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         """
         limit = checked_limit(limit)
         with self._call():
-            records = await self._runtime.commits.get_by_config(
+            records = await self._runtime.storage.commits.get_by_config(
                 self.tract_id, field, operator, value, limit=limit
             )
             return await commit_infos(self._runtime.threads, records)
@@ -381,7 +381,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         checked = checked_conditions(conditions)
         limit = checked_limit(limit)
         with self._call():
-            records = await self._runtime.commits.query(
+            records = await self._runtime.storage.commits.query(
                 self._branch, checked, branch_only=branch_only, limit=limit
             )
             return await commit_infos(self._runtime.threads, records)
@@ -415,7 +415,7 @@ class AsyncTract(BranchCalls, StreamCalls):
         runtime = self._runtime
         with self._call():
             found = await keep_usage(
-                runtime.reader, runtime.usages, self._branch, counts, raw_json, expected
+                runtime.reader, runtime.storage.usages, self._branch, counts, raw_json, expected
             )
             return await runtime.reader.view(found, ViewOptions())
 
@@ -438,11 +438,11 @@ class AsyncTract(BranchCalls, StreamCalls):
         of these, a fault is only what cannot be read.
         """
         with self._call():
-            heads = await self._runtime.refs.heads(self.tract_id)
+            heads = await self._runtime.storage.checks.heads(self.tract_id)
             verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
-            async for batch in self._runtime.commits.stored(self.tract_id, heads):
+            async for batch in self._runtime.storage.checks.stored(self.tract_id, heads):
                 await verifier.check(batch)
-            for branch, commit_hash in await self._runtime.refs.misplaced(self.tract_id):
+            for branch, commit_hash in await self._runtime.storage.checks.misplaced(self.tract_id):
                 verifier.misplaced(branch, commit_hash)
         return verifier.report()
 

@@ -160,8 +160,8 @@ async def test_each_write_tells_what_it_has_moved(store: Repositories) -> None:
 async def test_what_moves_no_branch_is_told_to_nobody(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
     moved = await moves_of(store)
-    await store.refs.tag(MAIN, "v1")
-    await store.refs.untag(MAIN.tract_id, "v1")
+    await store.tags.tag(MAIN, "v1")
+    await store.tags.untag(MAIN.tract_id, "v1")
     await store.usages.record(MAIN, TokenUsage(1, 0, 1), "{}", head_hash=head)
     await store.spools.save("me", [SpoolPart(StreamName(MAIN, "s"), 0, [])])
     await store.commits.create_config_index("t")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT
-from support.repositories import UNKNOWN, Repositories, none_known, say
+from support.repositories import NONE_KNOWN, UNKNOWN, Repositories, say
 from tract import HeadMovedError, TokenUsage, TractError
 from tract.storage.repositories import BranchName, Position
 
@@ -13,7 +13,7 @@ from tract.storage.repositories import BranchName, Position
 async def usage(
     store: Repositories, position: Position, branch: BranchName = MAIN
 ) -> TokenUsage | None:
-    return (await store.commits.locate(branch, position, none_known)).usage
+    return (await store.histories.locate(branch, position, NONE_KNOWN)).usage
 
 
 async def test_usage_belongs_to_one_head_and_the_last_report_holds(store: Repositories) -> None:
@@ -92,7 +92,7 @@ async def test_usage_is_shared_by_branches_of_one_head_and_not_by_tracts(
 
 async def test_a_head_may_be_named_by_a_tag_and_is_given_by_its_hash(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
-    await store.refs.tag(MAIN, "v1")
+    await store.tags.tag(MAIN, "v1")
 
     assert await store.usages.record(MAIN, TokenUsage(3, 1, 4), "{}", head_hash="v1") == head
     assert await usage(store, Position()) == TokenUsage(3, 1, 4)

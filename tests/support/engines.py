@@ -15,14 +15,7 @@ from support.repositories import EngineUnderTest, Repositories
 from tract import TractConfig
 from tract.storage.repositories import BranchName
 from tract.storage.sqlite.database import Database, open_database, open_engine
-from tract.storage.sqlite.repositories import (
-    SqliteArrivalRepository,
-    SqliteBlobRepository,
-    SqliteCommitRepository,
-    SqliteRefRepository,
-    SqliteSpoolRepository,
-    SqliteUsageRepository,
-)
+from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["ENGINES", "SHARED"]
 
@@ -58,15 +51,7 @@ class SqliteDamage:
 
 
 def over(database: Database) -> Repositories:
-    return Repositories(
-        SqliteCommitRepository(database),
-        SqliteBlobRepository(database),
-        SqliteRefRepository(database),
-        SqliteUsageRepository(database),
-        SqliteSpoolRepository(database),
-        SqliteArrivalRepository(database),
-        SqliteDamage(database),
-    )
+    return Repositories(*repositories_over(database), SqliteDamage(database))
 
 
 class SqliteFile:

@@ -135,7 +135,7 @@ class Batch:
         if self._state != "new":
             raise TractError("A batch is used once; call `batch()` for another.")
         with self._runtime.gate.call():  # a closed store is told before the body runs
-            self._runtime.commits.check_writable()
+            self._runtime.storage.commits.check_writable()
             self._state = "open"
         return self
 

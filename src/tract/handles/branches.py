@@ -68,7 +68,7 @@ class BranchCalls(Handle):
         at = checked_place(at_commit)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            await self._runtime.refs.fork(self._branch, name, at, expected_head=expected)
+            await self._runtime.storage.refs.fork(self._branch, name, at, expected_head=expected)
         return self._other(name)
 
     def on(self, name: str) -> Self:
@@ -87,7 +87,9 @@ class BranchCalls(Handle):
     async def branches(self) -> list[BranchInfo]:
         """Return the tract's branches, by name: those that were committed to, forked or moved."""
         with self._call():
-            return [branch_info(ref) for ref in await self._runtime.refs.branches(self.tract_id)]
+            return [
+                branch_info(ref) for ref in await self._runtime.storage.refs.branches(self.tract_id)
+            ]
 
     async def delete_branch(
         self,
@@ -119,7 +121,7 @@ class BranchCalls(Handle):
         other = self._branch._replace(branch=name)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            await self._runtime.refs.delete(other, force=force, expected_head=expected)
+            await self._runtime.storage.refs.delete(other, force=force, expected_head=expected)
 
     async def reset(
         self,
@@ -147,7 +149,7 @@ class BranchCalls(Handle):
         note = None if reason is None else checked_text("reason", reason)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            ref = await self._runtime.refs.move(
+            ref = await self._runtime.storage.refs.move(
                 self._branch, target, action="reset", note=note, expected_head=expected
             )
         return branch_info(ref)
@@ -158,7 +160,7 @@ class BranchCalls(Handle):
         Branches that were deleted are in it.
         """
         with self._call():
-            moves = await self._runtime.refs.moves(self.tract_id)
+            moves = await self._runtime.storage.refs.moves(self.tract_id)
         return [reflog_entry(move) for move in reversed(moves) if branch in (None, move.branch)]
 
     async def tag(
@@ -188,13 +190,15 @@ class BranchCalls(Handle):
         target = checked_place(target_hash)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            ref = await self._runtime.refs.tag(self._branch, name, target, expected_head=expected)
+            ref = await self._runtime.storage.tags.tag(
+                self._branch, name, target, expected_head=expected
+            )
         return tag_info(ref)
 
     async def tags(self) -> list[TagInfo]:
         """Return the tract's tags, by name."""
         with self._call():
-            return [tag_info(ref) for ref in await self._runtime.refs.tags(self.tract_id)]
+            return [tag_info(ref) for ref in await self._runtime.storage.tags.tags(self.tract_id)]
 
     async def delete_tag(self, name: str, *, expected_head: str | UnsetType | None = UNSET) -> None:
         """Delete a tag; the commit stays.
@@ -210,7 +214,7 @@ class BranchCalls(Handle):
         name = _new_name(name)
         expected = checked_head("expected_head", expected_head)
         with self._call():
-            await self._runtime.refs.untag(self.tract_id, name, expected_head=expected)
+            await self._runtime.storage.tags.untag(self.tract_id, name, expected_head=expected)
 
     async def diff(self, a: str | None, b: str | None) -> ContextDiff:
         """Return how the context at *b* differs from that at *a*, entry by entry.
@@ -337,7 +341,7 @@ class BranchCalls(Handle):
         """
         of = checked_place(commit_hash)
         with self._call():
-            found = await self._runtime.commits.origins(self.tract_id, of)
+            found = await self._runtime.storage.histories.origins(self.tract_id, of)
         return [
             Origin(kind=OriginKind(kind), source_hash=source, commit_hash=commit)
             for commit, (kind, source) in found

@@ -96,7 +96,7 @@ class LeftStream:
     async def drop(self) -> None:
         """Forget the stream; what was left of it is gone, unless its process has gone on with it."""
         with self._runtime.gate.call():
-            await self._runtime.spools.drop(self._name, self._spooled)
+            await self._runtime.storage.spools.drop(self._name, self._spooled)
 
     def __repr__(self) -> str:
         return (
@@ -118,9 +118,9 @@ async def left_streams(runtime: Runtime, *, wait: bool) -> list[LeftStream]:
     with runtime.gate.call():
         now = runtime.clock()
         left: list[LeftStream] = []
-        for stream in await runtime.spools.spooled():
+        for stream in await runtime.storage.spools.spooled():
             if _is_left(stream, now):
-                fragments = await runtime.spools.fragments(stream.stream)
+                fragments = await runtime.storage.spools.fragments(stream.stream)
                 if fragments:
                     left.append(LeftStream(runtime, stream, fragments))
     return left
@@ -134,7 +134,7 @@ async def _until_known(runtime: Runtime) -> None:
     undecided: set[SpooledStream] | None = None
     for _ in range(_MOST_LOOKS):
         with runtime.gate.call():  # not while sleeping: closing waits for calls
-            found = await runtime.spools.spooled()
+            found = await runtime.storage.spools.spooled()
         now = runtime.clock()
         running = {item for item in found if not (_is_left(item, now) or _is_ours(item))}
         undecided = running if undecided is None else undecided & running

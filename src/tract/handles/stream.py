@@ -77,7 +77,7 @@ class _Intake:
         """Open the stream; *at_head* notes the head that a response's usage will belong to."""
         options, runtime = self._options, self._runtime
         with runtime.gate.call():
-            runtime.commits.check_writable()
+            runtime.storage.commits.check_writable()
             heavy = is_heavy(options.message, options.metadata, options.generation_config)
             self._opening = await runtime.threads.run(self._open) if heavy else self._open()
             if at_head:
@@ -106,10 +106,10 @@ class _Intake:
 
     async def _head(self, given: str | UnsetType | None) -> str | None:
         if given is UNSET:
-            return await self._runtime.refs.head(self._branch)
+            return await self._runtime.storage.refs.head(self._branch)
         if given is None:
             return None
-        return await self._runtime.commits.resolve(self._branch.tract_id, given)
+        return await self._runtime.storage.commits.resolve(self._branch.tract_id, given)
 
     async def finish(self, reason: str | None, close: _Close | None = None) -> None:
         """Commit what came, or drop it, and go on to the end whoever is cancelled; then *close*.
@@ -182,7 +182,7 @@ class _Intake:
         assembly = incoming.fold()
         if assembly.is_empty or (reason is not None and self._options.on_interrupt == "discard"):
             if incoming.may_be_saved:
-                await runtime.spools.drop(incoming.name)
+                await runtime.storage.spools.drop(incoming.name)
             return
         if incoming.recovered is not None:
             raise incoming.recovered

@@ -45,17 +45,15 @@ from tract.models.merging import OnConflict, Resolution
 from tract.models.refs import ConflictKind, MergeKind, MergeResult
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
-    BlobRepository,
     BranchName,
     CommitDraft,
     CommitRecord,
-    CommitRepository,
     MergeBasis,
     Origin,
     OutdatedMergeError,
     Position,
-    RefRepository,
     Relation,
+    Repositories,
 )
 
 __all__ = ["Asked", "Merger"]
@@ -160,28 +158,24 @@ class Merger:
 
     def __init__(
         self,
-        commits: CommitRepository,
-        refs: RefRepository,
-        blobs: BlobRepository,
+        storage: Repositories,
         reader: ContextReader,
         drafts: DraftMaker,
         writer: BudgetedCommits,
         registry: ContentRegistry,
     ) -> None:
-        self._commits = commits
-        self._refs = refs
-        self._blobs = blobs
+        self._storage = storage
         self._reader = reader
         self._drafts = drafts
         self._writer = writer
         self._registry = registry
-        self._sides = Sides(blobs, registry)
+        self._sides = Sides(storage.blobs, registry)
         self._asking = Turns()
         self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
-        self._commits.check_writable()
+        self._storage.commits.check_writable()
         squash = None if asked.squash is None else self._squashed(other, asked)
         with self._asking.at(branch[:2]) as turn:
             resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)
@@ -192,7 +186,7 @@ class Merger:
                     if attempt and not self._writer.calls_back:
                         await held.enter_async_context(computing)
                     call.step_aside = held.aclose
-                    relation = await self._commits.relation(branch, other)
+                    relation = await self._storage.comparisons.relation(branch, other)
                     await self._writer.check_head(branch, relation.ours, asked.expected_head)
                     call.saw(relation)
                     try:
@@ -201,7 +195,7 @@ class Merger:
                         continue  # nothing was written: compute the merge anew
                     except AskedTooOftenError:
                         break
-        raise call.busy(await self._refs.head(branch))
+        raise call.busy(await self._storage.refs.head(branch))
 
     async def cherry_pick(
         self,
@@ -254,7 +248,7 @@ class Merger:
         branch, note = call.branch, f"to {call.other.branch}"
         await self._writer.admit(branch, theirs)
         try:
-            await self._refs.move(
+            await self._storage.refs.move(
                 branch, theirs, action="fast-forward", note=note, expected_head=ours
             )
         except HeadMovedError:
@@ -270,7 +264,7 @@ class Merger:
         if conflicts and call.asked.on_conflict == "raise":
             raise MergeConflictError(conflicts)
         outcomes, drafts = await self._decided(call, shown)
-        steps = await self._commits.steps(branch.tract_id, heads.brought)
+        steps = await self._storage.histories.steps(branch.tract_id, heads.brought)
         merged = await self._reader.folded(ours, steps)
         assert isinstance(merged, Snapshot)
         again = unmet(merged, [*settlement.outcomes, *outcomes])
@@ -355,7 +349,7 @@ class Merger:
         return draft._replace(generation_config_json=kept_config(entry))
 
     async def _picked(self, branch: BranchName, commit_hash: str) -> CommitDraft:
-        record, data = await self._blobs.get(branch.tract_id, commit_hash)
+        record, data = await self._storage.blobs.get(branch.tract_id, commit_hash)
         if record.operation not in ("append", "edit"):
             raise EditTargetError(
                 commit_hash,

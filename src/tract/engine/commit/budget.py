@@ -25,6 +25,7 @@ from tract.storage.repositories import (
     CommitDraft,
     CommitRecord,
     CommitRepository,
+    ComparisonRepository,
     MergeBasis,
     OutdatedMergeError,
     Position,
@@ -63,9 +64,14 @@ class BudgetedCommits:
     """
 
     def __init__(
-        self, commits: CommitRepository, reader: ContextReader, budget: TokenBudgetConfig | None
+        self,
+        commits: CommitRepository,
+        comparisons: ComparisonRepository,
+        reader: ContextReader,
+        budget: TokenBudgetConfig | None,
     ) -> None:
         self._commits = commits
+        self._comparisons = comparisons
         self._reader = reader
         self._budget = budget
         self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
@@ -165,7 +171,7 @@ class BudgetedCommits:
             expected, head = work.expected_head, found.snapshot.head_hash
             await self.check_head(branch, head, expected)
             basis, tract_id = work.basis, branch.tract_id
-            if basis and not await self._commits.still_holds(tract_id, head, basis):
+            if basis and not await self._comparisons.still_holds(tract_id, head, basis):
                 raise OutdatedMergeError  # else what is brought might count twice
             await self._check(budget, found, steps)
             try:

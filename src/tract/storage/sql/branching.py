@@ -51,12 +51,12 @@ def head(connection: Connection, *, branch: BranchName) -> str | None:
 
 
 def heads(connection: Connection, *, tract_id: str) -> list[str]:
-    """See `RefRepository.heads`."""
+    """See `VerifyRepository.heads`."""
     return [hash_of(row[0]) for row in connection.all(refs.HEADS, tract_id=tract_id)]
 
 
 def misplaced(connection: Connection, *, tract_id: str) -> list[tuple[str, str]]:
-    """See `RefRepository.misplaced`."""
+    """See `VerifyRepository.misplaced`."""
     return [
         (row[4].removeprefix(BRANCHES), (row[2] or row[3]).hex())
         for row in connection.all(refs.PLACES, tract_id=tract_id)

@@ -192,7 +192,7 @@ class WriteTransaction(SpoolWrites):
         target: str | UnsetType | None = UNSET,
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
-        """Name a commit; see `RefRepository.tag`."""
+        """Name a commit; see `TagRepository.tag`."""
         tract_id = branch.tract_id
         head = self._target(branch, target, expected_head)
         if head is None:
@@ -221,7 +221,7 @@ class WriteTransaction(SpoolWrites):
     def untag(
         self, tract_id: str, name: str, expected_head: str | UnsetType | None = UNSET
     ) -> None:
-        """Take a tag away; see `RefRepository.untag`."""
+        """Take a tag away; see `TagRepository.untag`."""
         ref = tag_name(name)
         row = self._connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
         if row is None:

@@ -12,7 +12,7 @@ from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
 from tract import StoreCorruptError
 from tract.storage.repositories import BranchName, CommitRecord, Located, Position
-from tract.storage.sql.ancestry import history
+from tract.storage.sql.ancestry import history, listing
 from tract.storage.sql.ancestry.history import Span
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.transaction import WriteTransaction
@@ -44,7 +44,7 @@ def span(connection: SqliteConnection, head: CommitRecord, *known: CommitRecord)
         connection,
         tract_id=head.tract_id,
         head_hash=head.commit_hash,
-        known=names.__contains__,
+        known=names,
     )
 
 
@@ -121,7 +121,7 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
     connection.raw.execute("DELETE FROM commits WHERE commit_hash = ?", [hole])
 
     def locate() -> Located:
-        known = frozenset[str]().__contains__
+        known = frozenset[str]()
         position = Position()
         return history.locate(
             connection, branch=MAIN, position=position, known=known, recent=RecentCommits()
@@ -149,7 +149,7 @@ def test_as_many_as_64_steps_are_read_at_once(
             connection,
             branch=MAIN,
             position=Position(),
-            known=frozenset(known).__contains__,
+            known=frozenset(known),
             recent=RecentCommits(),
         )
 
@@ -162,12 +162,14 @@ def test_what_the_caller_knows_is_asked_no_further_than_needed(
     connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     records = say(transaction, MAIN, 10)
-    asked: list[str] = []
+    asked: list[object] = []
 
-    def known(commit_hash: str) -> bool:
-        asked.append(commit_hash)
-        return commit_hash == records[7].commit_hash
+    class Known(frozenset[str]):
+        def __contains__(self, commit_hash: object) -> bool:
+            asked.append(commit_hash)
+            return super().__contains__(commit_hash)
 
+    known = Known([records[7].commit_hash])
     located = history.locate(
         connection, branch=MAIN, position=Position(), known=known, recent=RecentCommits()
     )
@@ -189,6 +191,6 @@ def test_a_page_of_the_log_is_read_from_its_place_though_others_merge(
     work = Work()
     work.watch(connection.raw)
 
-    page = history.log(connection, branch=MAIN, limit=5, before=mine[45].commit_hash)
+    page = listing.log(connection, branch=MAIN, limit=5, before=mine[45].commit_hash)
     assert page == mine[40:45][::-1]
     assert work.steps < 1_000

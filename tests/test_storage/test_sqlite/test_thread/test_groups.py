@@ -20,7 +20,7 @@ from tract import StorageError, TractConfig
 from tract.storage.repositories import BranchName
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
-from tract.storage.sqlite.repositories import SqliteCommitRepository, SqliteRefRepository
+from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome, Wakings
 
 
@@ -30,7 +30,7 @@ async def opened(path: Path) -> Database:
 
 async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None:
     database = await opened(db_path)
-    commits = SqliteCommitRepository(database)
+    commits = repositories_over(database).commits
     [commit] = await commits.write(MAIN, [draft()])
     before = database.trips
     reads = (commits.get(MAIN.tract_id, commit.commit_hash) for _ in range(65))
@@ -43,14 +43,14 @@ async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None
 async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: Path) -> None:
     """Whatever group it went with."""
     database = await opened(db_path)
-    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+    refs, commits = repositories_over(database).refs, repositories_over(database).commits
 
     async def check(number: int) -> None:
         branch = MAIN._replace(branch=f"b{number % 7}")
         for turn in range(10):
             [commit] = await commits.write(branch, [draft(f"{number} {turn}")])
             head = await refs.head(branch)
-            log = await commits.log(branch, limit=None)
+            log = await repositories_over(database).histories.log(branch, limit=None)
 
             assert await commits.get(branch.tract_id, commit.commit_hash) == commit
             assert head is not None
@@ -84,7 +84,7 @@ async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: 
 
 async def test_a_cancelled_read_takes_no_other_along(db_path: Path) -> None:
     database = await opened(db_path)
-    commits = SqliteCommitRepository(database)
+    commits = repositories_over(database).commits
     [commit] = await commits.write(MAIN, [draft()])
     tasks = [asyncio.create_task(commits.get(MAIN.tract_id, commit.commit_hash)) for _ in range(40)]
     await asyncio.sleep(0)
@@ -222,7 +222,7 @@ async def test_a_group_does_not_stay_for_long() -> None:
 async def test_reads_of_a_store_stay_while_its_writers_are_woken(db_path: Path) -> None:
     """Written first, a read finds all of them; a group of eight would leave it behind."""
     database = await opened(db_path)
-    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+    refs, commits = repositories_over(database).refs, repositories_over(database).commits
     branches = [MAIN._replace(branch=f"b{number}") for number in range(60)]
 
     async def turn(branch: BranchName) -> None:

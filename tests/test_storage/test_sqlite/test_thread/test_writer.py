@@ -30,7 +30,7 @@ from tract.storage.sqlite.freshness.heads import KnownHeads
 from tract.storage.sqlite.freshness.wal_index import WalIndex
 from tract.storage.sqlite.log import WriteAheadLog
 from tract.storage.sqlite.place import DatabaseFile
-from tract.storage.sqlite.repositories import SqliteCommitRepository
+from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.worker import Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
 
@@ -58,7 +58,7 @@ def saying(text: str, branch: BranchName = MAIN) -> Callable[[WriteTransaction],
 
 async def said(database: Database, branch: BranchName = MAIN) -> list[str]:
     """Return what was said on a branch, oldest first, having checked that it is one line."""
-    records = await SqliteCommitRepository(database).log(branch, limit=None)
+    records = await repositories_over(database).histories.log(branch, limit=None)
     oldest_first = records[::-1]
     parents = [record.parent_hash for record in oldest_first]
     assert parents == [None, *(record.commit_hash for record in oldest_first)][:-1]
@@ -380,8 +380,8 @@ async def test_time_strictly_increases_whatever_the_clock_says(
     await landed(database, lambda transaction: transaction.commit(MAIN, [draft(), draft()]))
 
     records = [
-        *await SqliteCommitRepository(database).log(MAIN, limit=None),
-        *await SqliteCommitRepository(database).log(OTHER_BRANCH, limit=None),
+        *await repositories_over(database).histories.log(MAIN, limit=None),
+        *await repositories_over(database).histories.log(OTHER_BRANCH, limit=None),
     ]
     times = [record.created_at for record in records]
     assert len(set(times)) == 8
@@ -398,7 +398,7 @@ async def test_time_increases_across_stores_whose_clocks_disagree(db_path: Path)
         await landed(behind, saying(f"b{number}"))
 
     assert await said(ahead) == ["a0", "b0", "a1", "b1", "a2", "b2"]
-    records = await SqliteCommitRepository(behind).log(MAIN, limit=None)
+    records = await repositories_over(behind).histories.log(MAIN, limit=None)
     assert [record.created_at for record in records] == list(range(9_005, 8_999, -1))
     await ahead.aclose()
     await behind.aclose()

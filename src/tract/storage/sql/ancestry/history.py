@@ -1,8 +1,8 @@
-"""Reading a history on the connection's thread: heads, the steps to them, and the log."""
+"""Reading a history on the connection's thread: heads, and the steps to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,12 +16,10 @@ from tract.storage.repositories import (
     Position,
 )
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.lines import all_backwards, backwards
 from tract.storage.sql.ancestry.walk import (
     Place,
     count_of,
     find_place,
-    is_reached,
     lineage,
     lost,
     place_or_beginning,
@@ -30,16 +28,21 @@ from tract.storage.sql.ancestry.walk import (
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.recent import RecentCommits
-from tract.storage.sql.rows import check_types, hash_of, name_of, record_of, step_of
+from tract.storage.sql.rows import (
+    check_types,
+    hash_of,
+    name_of,
+    record_of,
+    step_of,
+)
 from tract.storage.values import KnownHead
 
 __all__ = [
     "Span",
     "at_once",
+    "find",
     "find_head_place",
     "locate",
-    "log",
-    "log_in_context",
     "parents_of",
     "portion",
     "record_at",
@@ -48,7 +51,6 @@ __all__ = [
 ]
 
 _FIRST_LOOK = 4
-_GLANCE = 64
 _MERGED = 10
 _NEAR = 64
 """Steps that a single trip brings along with the head."""
@@ -80,10 +82,10 @@ def locate(
     *,
     branch: BranchName,
     position: Position,
-    known: Callable[[str], bool],
+    known: Set[str],
     recent: RecentCommits,
 ) -> Located:
-    """See `CommitRepository.locate`."""
+    """See `HistoryRepository.locate`."""
     head = _find_head(connection, branch, position)
     if head is None:
         return Located(None, None, None, ())
@@ -98,25 +100,31 @@ def locate(
             break  # what it brought takes more than this line
         rows.append(row)
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
-        if parent is None or known(parent):
+        if parent is None or parent in known:
             return Located(head_hash, head.usage, parent, _steps(connection, branch, rows))
         if len(rows) == _NEAR:
             break
     return Located(head_hash, head.usage, None, None)
 
 
+def find(connection: Connection, *, branch: BranchName, position: Position) -> str | None:
+    """See `HistoryRepository.find`."""
+    head = _find_head(connection, branch, position)
+    return None if head is None else head.commit_hash.hex()
+
+
 def at_once(
-    head: KnownHead, tract_id: str, *, known: Callable[[str], bool], recent: RecentCommits
+    head: KnownHead, tract_id: str, *, known: Set[str], recent: RecentCommits
 ) -> Located | None:
     """Return how to reach a head where nothing need be read for that, else None."""
-    if known(head.commit_hash):
+    if head.commit_hash in known:
         return Located(head.commit_hash, head.usage, head.commit_hash, ())
     remembered = _remembered(recent, tract_id, head.commit_hash, known)
     return None if remembered is None else Located(head.commit_hash, head.usage, *remembered)
 
 
 def _remembered(
-    recent: RecentCommits, tract_id: str, head_hash: str, known: Callable[[str], bool]
+    recent: RecentCommits, tract_id: str, head_hash: str, known: Set[str]
 ) -> tuple[str | None, list[CommitStep]] | None:
     """Return the base and the steps from there, where all of them were written just now."""
     steps: list[CommitStep] = []
@@ -124,7 +132,7 @@ def _remembered(
     while found is not None and len(steps) < _NEAR:
         step, parent = found
         steps.append(step)
-        if parent is None or known(parent):
+        if parent is None or parent in known:
             return parent, steps[::-1]
         found = recent.step(tract_id, parent)
     return None
@@ -135,7 +143,7 @@ def span(
     *,
     tract_id: str,
     head_hash: str,
-    known: Callable[[str], bool],
+    known: Set[str],
 ) -> Span:
     """Return the way to a head from its nearest known ancestor, or from the beginning."""
     head = find_place(connection, tract_id, head_hash)
@@ -146,7 +154,7 @@ def span(
     after = 0
     merged = False
     for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
-        if row[0] != head.commit_hash and known(row[0].hex()):
+        if row[0] != head.commit_hash and row[0].hex() in known:
             base, after = row[0], row[2]
             break
         members[row[0]] = None
@@ -197,51 +205,6 @@ def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
     return _step(connection, tract_id, row)
 
 
-def log(
-    connection: Connection,
-    *,
-    branch: BranchName,
-    limit: int | None,
-    before: str | UnsetType | None,
-) -> list[CommitRecord]:
-    """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch)
-    after = None if before is UNSET else find_head_place(connection, branch, before)
-    if limit == 0 or (head if before is UNSET else after) is None:
-        return []
-    start = _start(connection, branch.tract_id, head, after)
-    records: list[CommitRecord] = []
-    for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
-        if after is None or row[11] < after.created_at:
-            records.append(record_of(row))
-        if limit is not None and len(records) == limit:
-            break
-    return records
-
-
-def log_in_context(
-    connection: Connection,
-    *,
-    branch: BranchName,
-    limit: int | None,
-    before: str | UnsetType | None,
-) -> list[CommitRecord]:
-    """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch)
-    after = None if before is UNSET else find_head_place(connection, branch, before)
-    if limit == 0 or (head if before is UNSET else after) is None:
-        return []
-    tract_id = branch.tract_id
-    start = _start(connection, tract_id, head, after, in_context=True)
-    read = all_backwards if limit is None else backwards
-    line = read(connection, tract_id, start)
-    if after is not None:
-        for key, _ in line:
-            if key == after.commit_hash:
-                break
-    return [record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
-
-
 def record_at(
     connection: Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
 ) -> CommitRecord:
@@ -258,59 +221,6 @@ def find_head_place(
     """Return where the commit *before*, or the branch's head, stands; None before the first."""
     found = _find_head(connection, branch, Position(commit_hash=before))
     return None if found is None else Place(found.commit_hash, found.created_at, -1, "")
-
-
-def _start(
-    connection: Connection,
-    tract_id: str,
-    head: Place | None,
-    after: Place | None,
-    *,
-    in_context: bool = False,
-) -> Place:
-    """Return where to begin a page of the log that follows *after*.
-
-    What follows a commit in a line are its ancestors. Where a merge came later, what it brought
-    lies among them by time, and only the head reaches it all. *in_context* it does not: there the
-    line of a first parent is how that of the head begins.
-    """
-    if after is None or head is None:
-        found = after or head
-        assert found is not None
-        return found
-    if not _may_have_merged(connection, tract_id, head, after):
-        return after
-    if in_context and _is_on_line(connection, tract_id, after, head):
-        return after
-    return head if is_reached(connection, tract_id, after, [head]) else after
-
-
-def _is_on_line(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
-    """Return True if *place* is *head*, its parent, that one's parent and so on."""
-    if place.created_at > head.created_at:
-        return False
-    if _segment(connection, tract_id, place) == _segment(connection, tract_id, head):
-        return True
-    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
-        if row[2] <= place.created_at:
-            return bool(row[0] == place.commit_hash)
-    return False
-
-
-def _segment(connection: Connection, tract_id: str, place: Place) -> int | None:
-    found = find_place(connection, tract_id, place.commit_hash.hex())
-    return None if found is None else found.segment
-
-
-def _may_have_merged(connection: Connection, tract_id: str, head: Place, after: Place) -> bool:
-    """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
-    merges = connection.all(
-        sql.MERGED_SINCE, tract_id=tract_id, since=after.created_at, limit=_GLANCE
-    )
-    if not merges or len(merges) == _GLANCE:
-        return bool(merges)
-    segments = {_segment(connection, tract_id, end) for end in (head, after)} - {None}
-    return len(segments) > 1 or any(row[0] in segments for row in merges)
 
 
 def _find_head(connection: Connection, branch: BranchName, position: Position) -> _Head | None:

@@ -30,7 +30,7 @@ _FAR = 10_000  # commits: some 25 ms, or 100 where others lie between, in which 
 
 
 def relation(connection: Connection, *, branch: BranchName, other: BranchName) -> Relation:
-    """See `CommitRepository.relation`."""
+    """See `ComparisonRepository.relation`."""
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
@@ -70,7 +70,7 @@ def still_holds(
     basis: MergeBasis,
     allowance: Allowance,
 ) -> bool:
-    """See `CommitRepository.still_holds`."""
+    """See `ComparisonRepository.still_holds`."""
     if head_hash == basis.ours:
         return True
     head = find_place(connection, tract_id, head_hash)
@@ -117,7 +117,7 @@ def _come_since(
 
 
 def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
-    """See `CommitRepository.sizes`."""
+    """See `ComparisonRepository.sizes`."""
     head = find_place(connection, tract_id, head_hash)
     blobs: dict[bytes, int] = {}
     commits = 0
@@ -128,7 +128,7 @@ def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Si
 
 
 def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) -> list[Survey]:
-    """See `CommitRepository.survey`."""
+    """See `ComparisonRepository.survey`."""
     tract_id = branch.tract_id
     heads = [_head(connection, BranchName(tract_id, name)) for name in names]
     reached = [_configs(connection, tract_id, head) for head in heads]
@@ -172,14 +172,14 @@ def _usages(connection: Connection, tract_id: str, commits: set[bytes]) -> dict[
 
 
 def steps(connection: Connection, *, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
-    """See `CommitRepository.steps`."""
+    """See `HistoryRepository.steps`."""
     return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
 
 
 def origins(
     connection: Connection, *, tract_id: str, commit: str | UnsetType | None
 ) -> list[tuple[str, Origin]]:
-    """See `CommitRepository.origins`."""
+    """See `HistoryRepository.origins`."""
     if commit is UNSET:
         rows = connection.all(refs.ORIGINS, tract_id=tract_id)
     else:
