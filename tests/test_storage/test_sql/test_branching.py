@@ -14,6 +14,7 @@ from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
 from tract.history.graph import reachable
 from tract.storage.repositories import BranchName, Origin
+from tract.storage.sql import ref_writes
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
@@ -54,7 +55,7 @@ class Plan:
         elif kind == "merge" and known and name != other:
             self._commit(name, self.heads[other])
         elif kind == "fork" and name in self.heads and other not in self.heads:
-            self._transaction.fork(on(name), other)
+            ref_writes.fork(self._transaction, on(name), other)
             self.heads[other] = self.heads[name]
         elif kind == "back" and name in self.heads:
             self._move(name, self.parents[bytes.fromhex(self.heads[name])][0], "reset")
@@ -62,10 +63,10 @@ class Plan:
             self._move(name, bytes.fromhex(self.heads[other]), "fast-forward")
         elif kind == "tag" and name in self.heads:
             tag = f"tag-{len(self.tags)}"
-            self._transaction.tag(on(name), tag)
+            ref_writes.tag(self._transaction, on(name), tag)
             self.tags[tag] = self.heads[name]
         elif kind == "delete" and known and name != other:
-            self._transaction.delete_branch(on(name), force=True)
+            ref_writes.delete(self._transaction, on(name), force=True)
             del self.heads[name]
         self._transaction.finish()
 
@@ -88,7 +89,7 @@ class Plan:
 
     def _move(self, name: str, to: bytes | None, action: str) -> None:
         if to is not None:
-            self._transaction.move(on(name), to.hex(), action=action, note=None)
+            ref_writes.move(self._transaction, on(name), to.hex(), action=action, note=None)
             self.heads[name] = to.hex()
 
 
@@ -123,7 +124,7 @@ def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
     connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch)
+    ref_writes.fork(transaction, MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     squash = draft("squash")._replace(origins=(Origin("squash", theirs.commit_hash),))
     [squashed] = transaction.commit(MAIN, [squash])
@@ -137,7 +138,7 @@ def test_whether_a_branch_is_kept_takes_no_walk_over_what_others_committed(
     connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch)
+    ref_writes.fork(transaction, MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     transaction.commit(OTHER_TRACT, [draft(str(number)) for number in range(2000)])
     transaction.commit(MAIN, [draft(str(number)) for number in range(2000)])

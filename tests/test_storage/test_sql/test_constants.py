@@ -42,7 +42,7 @@ ALLOWED = {
     Place(
         "storage/sqlite/migrations.py", "step", "execute"
     ): "constants that stand in a row beside it",
-    Place("storage/sqlite/json/config_index.py", "create_config_index", "execute"): (
+    Place("storage/sqlite/json/config_index.py", "create_config_index", "DDL"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path an SQL literal made "
         "by SQLAlchemy"
     ),

@@ -48,14 +48,16 @@ class SpoolWrites:
 
     def unspool(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
         """Drop the parts of a stream; see `SpoolRepository.drop`."""
-        if claim is None or self._is_as_claimed(claim):
+        if claim is None or self.is_as_claimed(claim):
             self._connection.run(sql.DROP_SPOOL, **_key(stream))
 
-    def _is_as_claimed(self, claim: SpooledStream) -> bool:
+    def is_as_claimed(self, claim: SpooledStream) -> bool:
+        """Return True if a stream is still as it was when it was claimed."""
         found = self._spooled(claim.stream)
         return found is not None and found[1:] == claim[1:]
 
-    def _check_owner(self, owner: str, stream: StreamName) -> None:
+    def check_owner(self, owner: str, stream: StreamName) -> None:
+        """Raise a StreamRecoveredError where a stream is not its owner's any more."""
         found = self._spooled(stream)
         if found is None or found.owner != owner:
             raise StreamRecoveredError(stream.branch.tract_id, stream.branch.branch)

@@ -15,6 +15,7 @@ from support.working import Work
 from tract import StoreCorruptError
 from tract.history.graph import reachable
 from tract.storage.repositories import BranchName
+from tract.storage.sql import ref_writes
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, lineage, walk_all
 from tract.storage.sql.naming import digest
@@ -145,7 +146,7 @@ def test_a_walk_from_several_heads_meets_each_commit_once(
     connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     mine = say(transaction, MAIN, 3)
-    transaction.fork(MAIN, "other", mine[1])
+    ref_writes.fork(transaction, MAIN, "other", mine[1])
     other = say(transaction, OTHER_BRANCH, 2)
     heads = [place(connection, mine[-1]), place(connection, other[-1])]
 
@@ -224,7 +225,7 @@ def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
 ) -> None:
     beside = BranchName(MAIN.tract_id, "beside")
     hashes = say(transaction, MAIN, 3)
-    transaction.fork(MAIN, "other")
+    ref_writes.fork(transaction, MAIN, "other")
     for branch in (MAIN, OTHER_BRANCH):
         say(transaction, beside, 30)
         hashes += say(transaction, branch)

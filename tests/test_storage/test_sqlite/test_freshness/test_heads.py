@@ -26,7 +26,7 @@ from tract import (
     TractStore,
 )
 from tract.storage.repositories import BranchName, SpoolPart, StreamName
-from tract.storage.sql import tips
+from tract.storage.sql import ref_writes, tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
@@ -87,19 +87,19 @@ Change = Callable[[Database, str, str], Awaitable[object]]
 
 CHANGES: dict[str, Change] = {
     "reset": lambda database, old, new: database.write(
-        lambda transaction: transaction.move(MAIN, old, action="reset", note=None)
+        lambda transaction: ref_writes.move(transaction, MAIN, old, action="reset", note=None)
     ),
     "delete": lambda database, old, new: database.write(
-        lambda transaction: transaction.delete_branch(MAIN, force=True)
+        lambda transaction: ref_writes.delete(transaction, MAIN, force=True)
     ),
     "usage": lambda database, old, new: database.write(
         lambda transaction: transaction.set_usage(MAIN.tract_id, new, USAGE, "{}")
     ),
     "reset and commit": lambda database, old, new: database.write(
         lambda transaction: (
-            transaction.move(MAIN, old, action="reset", note=None),
+            ref_writes.move(transaction, MAIN, old, action="reset", note=None),
             transaction.commit(MAIN, [draft("then")]),
-            transaction.move(MAIN, old, action="reset", note=None),
+            ref_writes.move(transaction, MAIN, old, action="reset", note=None),
         )
     ),
 }
@@ -130,9 +130,9 @@ async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
     head = await commit(database)
     stream = StreamName(MAIN, "s")
     await database.write(
-        lambda transaction: transaction.spool("me", [SpoolPart(stream, 0, ["part"])], [])
+        lambda transaction: transaction.spools.spool("me", [SpoolPart(stream, 0, ["part"])], [])
     )
-    await database.write(lambda transaction: transaction.spool("me", [], [stream]))
+    await database.write(lambda transaction: transaction.spools.spool("me", [], [stream]))
 
     assert database.heads.find(MAIN) == KnownHead(head, None)
 
@@ -304,7 +304,7 @@ async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: D
 async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> None:
     for number in range(10):
         await commit(database, MAIN, str(number))
-        await database.write(lambda transaction: transaction.delete_branch(MAIN, force=True))
+        await database.write(lambda transaction: ref_writes.delete(transaction, MAIN, force=True))
     known = database._writer._transactions._tips
 
     assert known is not None

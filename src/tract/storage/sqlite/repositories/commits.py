@@ -126,7 +126,7 @@ class SqliteCommitRepository(CommitRepository):
     async def create_config_index(self, json_path: ConfigField) -> None:
         path = config_path(json_path)
         await self._database.write(
-            lambda transaction: transaction.run(partial(create_config_index, path=path))
+            lambda transaction: create_config_index(transaction.connection, path)
         )
 
 

@@ -16,7 +16,7 @@ from tract.storage.repositories import (
     RefRepository,
     TagRepository,
 )
-from tract.storage.sql import branching
+from tract.storage.sql import branching, ref_writes
 from tract.storage.sql.ancestry.arrivals import arrivals
 from tract.storage.sql.naming import BRANCHES, TAGS
 from tract.storage.sql.port import Connection
@@ -59,7 +59,7 @@ class SqliteRefRepository(RefRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
         await self._database.write(
-            lambda transaction: transaction.fork(branch, name, at, expected_head)
+            lambda transaction: ref_writes.fork(transaction, branch, name, at, expected_head)
         )
 
     async def move(
@@ -72,8 +72,8 @@ class SqliteRefRepository(RefRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
         return await self._database.write(
-            lambda transaction: transaction.move(
-                branch, to, action=action, note=note, expected_head=expected_head
+            lambda transaction: ref_writes.move(
+                transaction, branch, to, action=action, note=note, expected_head=expected_head
             )
         )
 
@@ -85,8 +85,8 @@ class SqliteRefRepository(RefRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
         await self._database.write(
-            lambda transaction: transaction.delete_branch(
-                branch, force=force, expected_head=expected_head
+            lambda transaction: ref_writes.delete(
+                transaction, branch, force=force, expected_head=expected_head
             )
         )
 
@@ -110,14 +110,14 @@ class SqliteTagRepository(TagRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
         return await self._database.write(
-            lambda transaction: transaction.tag(branch, name, target, expected_head)
+            lambda transaction: ref_writes.tag(transaction, branch, name, target, expected_head)
         )
 
     async def untag(
         self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
     ) -> None:
         await self._database.write(
-            lambda transaction: transaction.untag(tract_id, name, expected_head)
+            lambda transaction: ref_writes.untag(transaction, tract_id, name, expected_head)
         )
 
 

@@ -29,13 +29,13 @@ class SqliteSpoolRepository(SpoolRepository):
         self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName] = ()
     ) -> list[StreamName]:
         def job(transaction: WriteTransaction) -> list[StreamName]:
-            return transaction.spool(owner, parts, touched)
+            return transaction.spools.spool(owner, parts, touched)
 
         return await self._database.write(job, len(parts) + len(touched))
 
     async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
         await self._database.write(
-            lambda transaction: transaction.release(owner, streams), len(streams)
+            lambda transaction: transaction.spools.release(owner, streams), len(streams)
         )
 
     async def spooled(self) -> list[SpooledStream]:
@@ -45,4 +45,4 @@ class SqliteSpoolRepository(SpoolRepository):
         return await self._database.read(partial(spooling.fragments, stream=stream))
 
     async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
-        await self._database.write(lambda transaction: transaction.unspool(stream, claim))
+        await self._database.write(lambda transaction: transaction.spools.unspool(stream, claim))
