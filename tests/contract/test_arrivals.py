@@ -14,6 +14,7 @@ from tract.storage.repositories import (
     BranchName,
     CommitRecord,
     Cursor,
+    ExistingBranch,
     SpoolPart,
     StreamName,
     TakenBack,
@@ -147,7 +148,7 @@ async def test_each_write_tells_what_it_has_moved(store: Repositories) -> None:
     with pytest.raises(CommitNotFoundError):
         await store.commits.write(MAIN, [annotation(UNKNOWN)])
     await store.commits.write(OTHER_BRANCH, [draft("x")])
-    await store.commits.write(MAIN._replace(must_exist=True), [draft("x")])
+    await store.commits.write(ExistingBranch(*MAIN), [draft("x")])
     assert moved == [{MAIN}, {OTHER_BRANCH}, {MAIN}]
 
     moved.clear()

@@ -28,7 +28,7 @@ from tract import (
     CommitStep,
     TractError,
 )
-from tract.storage.repositories import BranchName, Located, Position
+from tract.storage.repositories import BranchName, ExistingBranch, Located, Position
 
 
 async def test_the_log_pages_newest_first(store: Repositories) -> None:
@@ -368,7 +368,7 @@ async def test_a_branch_that_has_to_be_there_is_missed_by_what_reads_it(
     store: Repositories,
 ) -> None:
     [entry] = await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     for reading in (
         store.refs.head(side),

@@ -19,7 +19,7 @@ from tract import (
     TagNotFoundError,
     TractError,
 )
-from tract.storage.repositories import BranchName, Origin
+from tract.storage.repositories import BranchName, ExistingBranch, Origin
 
 SIDE = BranchName(MAIN.tract_id, "side")
 
@@ -47,7 +47,7 @@ async def test_a_fork_points_where_it_is_told_or_where_its_origin_does(
 async def test_a_fork_of_an_empty_branch_is_empty_and_is_there(store: Repositories) -> None:
     await store.refs.fork(MAIN, "side")
 
-    assert await store.refs.head(SIDE._replace(must_exist=True)) is None
+    assert await store.refs.head(ExistingBranch(*SIDE)) is None
     assert [(ref.name, ref.commit_hash) for ref in await store.refs.branches("agent")] == [
         ("side", None)
     ]
@@ -125,9 +125,7 @@ async def test_a_fast_forward_goes_where_a_reset_may_not(store: Repositories) ->
         with pytest.raises(HeadMovedError):
             await store.refs.move(MAIN, b, action="fast-forward", expected_head=expected)
     with pytest.raises(BranchNotFoundError):
-        await store.refs.move(
-            BranchName("agent", "nobody", must_exist=True), a, action="fast-forward"
-        )
+        await store.refs.move(ExistingBranch("agent", "nobody"), a, action="fast-forward")
     assert await everything(store) == before
     await store.refs.move(MAIN, b, action="fast-forward", expected_head=a)
     assert await store.refs.head(MAIN) == b

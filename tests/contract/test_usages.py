@@ -7,7 +7,7 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT
 from support.repositories import NONE_KNOWN, UNKNOWN, Repositories, say
 from tract import HeadMovedError, TokenUsage, TractError
-from tract.storage.repositories import BranchName, Position
+from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 
 async def usage(
@@ -71,7 +71,7 @@ async def test_usage_of_another_head_or_of_none_is_refused(store: Repositories) 
 
 async def test_usage_of_a_branch_that_is_not_there_is_refused(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     with pytest.raises(TractError):
         await store.usages.record(side, TokenUsage(1), "{}", head_hash=head)

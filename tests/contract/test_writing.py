@@ -29,7 +29,7 @@ from tract import (
     TractError,
 )
 from tract.history.hashing import commit_hash
-from tract.storage.repositories import BranchName, CommitDraft, Origin, StreamName
+from tract.storage.repositories import BranchName, CommitDraft, ExistingBranch, Origin, StreamName
 
 
 async def test_a_commit_is_read_back_as_it_was_acknowledged(store: Repositories) -> None:
@@ -213,11 +213,19 @@ async def test_a_write_that_is_cancelled_at_any_step_lands_whole_or_not_at_all(
         wanted = len(log)
 
 
+def test_that_a_branch_must_exist_is_no_part_of_its_name() -> None:
+    there = ExistingBranch(*MAIN)
+
+    assert there == MAIN
+    assert {there: 1}[MAIN] == {MAIN: 1}[there]
+    assert BranchName._fields == ("tract_id", "branch")
+
+
 async def test_a_branch_that_must_exist_is_not_made_by_its_first_commit(
     store: Repositories,
 ) -> None:
     await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     with pytest.raises(BranchNotFoundError):
         await store.commits.write(side, [draft("b")])

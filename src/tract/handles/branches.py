@@ -35,7 +35,7 @@ from tract.models.refs import (
     TagInfo,
 )
 from tract.protocols import UNSET, UnsetType
-from tract.storage.repositories import Position
+from tract.storage.repositories import ExistingBranch, Position
 
 __all__ = ["BranchCalls"]
 
@@ -300,7 +300,7 @@ class BranchCalls(Handle):
             BranchBusyError: others changed what it is about, however often it was computed anew
                 and the function asked; it tells which entries. Nothing was written.
         """
-        other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
+        other = ExistingBranch(self.tract_id, checked_ref(branch))
         note = None if message is None else checked_text("message", message)
         expected = checked_head("expected_head", expected_head)
         asked = Asked(checked_way(on_conflict), fast_forward, squash, note, expected)

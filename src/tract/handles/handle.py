@@ -8,7 +8,7 @@ from typing import Self
 from tract.exceptions import StoreClosedError
 from tract.handles.arguments import checked_name, checked_ref
 from tract.runtime import Runtime
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, ExistingBranch
 
 __all__ = ["Handle"]
 
@@ -26,9 +26,8 @@ class Handle:
         must_exist: bool = False,
     ) -> None:
         self._runtime = runtime
-        self._branch = BranchName(
-            checked_name("tract_id", tract_id), checked_ref(branch), must_exist
-        )
+        kind = ExistingBranch if must_exist else BranchName
+        self._branch: BranchName = kind(checked_name("tract_id", tract_id), checked_ref(branch))
         self._owns_runtime = owns_runtime
         self._closed = False
 

@@ -23,7 +23,7 @@ from tract.lifecycle import running_loop, to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.runtime import Runtime
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, ExistingBranch
 
 __all__ = ["OnInterrupt", "Recording", "Stream", "StreamOptions"]
 
@@ -82,7 +82,7 @@ class _Intake:
             self._opening = await runtime.threads.run(self._open) if heavy else self._open()
             if at_head:
                 self._opening["head"] = await self._head(options.head_hash)
-            self._opening["must_exist"] = self._branch.must_exist
+            self._opening["must_exist"] = isinstance(self._branch, ExistingBranch)
             self.incoming = runtime.spooler.open(self._branch, self._opening, self._redactor)
         return self.incoming
 

@@ -13,6 +13,7 @@ __all__ = [
     "CommitDraft",
     "CommitRecord",
     "Cursor",
+    "ExistingBranch",
     "KnownHead",
     "Located",
     "Move",
@@ -32,11 +33,19 @@ __all__ = [
 
 
 class BranchName(NamedTuple):
-    """A branch of a tract; one that `must_exist` is not made by its first commit."""
+    """A branch of a tract. Where there is none of the name, its first commit makes it."""
 
     tract_id: str
     branch: str
-    must_exist: bool = False
+
+
+class ExistingBranch(BranchName):
+    """A branch that has to be there: what is asked of it raises a BranchNotFoundError if it is not.
+
+    It is equal to the `BranchName` of the same branch, and as a key stands for the same.
+    """
+
+    __slots__ = ()
 
 
 class StreamName(NamedTuple):

@@ -177,10 +177,10 @@ class Merger:
         """Merge *other* into *branch*; see `BranchCalls.merge`."""
         self._storage.commits.check_writable()
         squash = None if asked.squash is None else self._squashed(other, asked)
-        with self._asking.at(branch[:2]) as turn:
+        with self._asking.at(branch) as turn:
             resolver = Resolver(branch, self._sides, self._drafts, asked.on_conflict, turn)
             call = _Call(branch, other, asked, resolver, squash)
-            computing = self._computing.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+            computing = self._computing.setdefault(branch, anyio.Lock(fast_acquire=True))
             for attempt in range(_ATTEMPTS):
                 async with AsyncExitStack() as held:
                     if attempt and not self._writer.calls_back:

@@ -121,7 +121,7 @@ class BudgetedCommits:
         self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
     ) -> list[CommitRecord]:
         self._commits.check_writable()
-        turn = self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+        turn = self._turns.setdefault(branch, anyio.Lock(fast_acquire=True))
         try:
             async with turn:
                 return await self._write_within(budget, branch, work)

@@ -137,7 +137,7 @@ class WatchHub:
 
     async def newest_by(self, branch: BranchName, time: int) -> str | None:
         """Return the newest commit of a branch, none that a merge brought, that is of *time* at most."""
-        branch = branch._replace(must_exist=False)
+        branch = BranchName(*branch)
         with self._gate.call():
             return await self._storage.histories.find(branch, Position(at_time=time))
 
@@ -149,7 +149,7 @@ class WatchHub:
         Raises:
             CommitNotFoundError: the tract has no longer what the cursor names.
         """
-        branch = branch._replace(must_exist=False)  # whether it must, `begin` has asked
+        branch = BranchName(*branch)  # whether it must, `begin` has asked
         topic = self._topics.get(branch) or self._add_topic(branch)
         told = await (self._wait if cursor.is_at_head else self._read)(topic, cursor)
         if isinstance(told, Exception):
@@ -164,7 +164,7 @@ class WatchHub:
 
     def recheck(self, branch: BranchName) -> None:
         """Have everybody who waits for a branch ask whether they still should."""
-        topic = self._topics.get(branch._replace(must_exist=False))
+        topic = self._topics.get(branch)
         if topic is not None:
             for waiters in topic.waiters.values():
                 _tell(waiters, None)

@@ -5,7 +5,8 @@ transaction: it has happened as a whole when the call returns, and not at all wh
 Any method may raise a `StorageError`. JSON travels as text, times as microseconds since
 1970-01-01 UTC, hashes as 64 hexadecimal digits. Where a caller names a commit, a tag, a branch or
 a short hash does as well; what is none of these is a hash that nothing has, and a short hash of
-several commits raises an `AmbiguousHashError`.
+several commits raises an `AmbiguousHashError`. A branch given as an `ExistingBranch` raises a
+`BranchNotFoundError` where it is not there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tract.storage.values import (
     CommitDraft,
     CommitRecord,
     Cursor,
+    ExistingBranch,
     Located,
     MergeBasis,
     Move,
@@ -58,6 +60,7 @@ __all__ = [
     "CommitRepository",
     "ComparisonRepository",
     "Cursor",
+    "ExistingBranch",
     "HistoryRepository",
     "Located",
     "MergeBasis",

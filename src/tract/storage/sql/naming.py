@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
 from tract.models.ref_names import check_ref_name
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, ExistingBranch
 from tract.storage.sql import statements as sql
 from tract.storage.sql.port import Connection
 
@@ -109,8 +109,8 @@ def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
 
 
 def missing_branch(branch: BranchName) -> None:
-    """Raise where a branch that is not there has to be; an empty `main` is there."""
-    if branch.must_exist:
+    """Raise where a branch that is not there has to be."""
+    if isinstance(branch, ExistingBranch):
         no_branch(branch.branch)
 
 

@@ -74,7 +74,7 @@ class Tips:
         Raises:
             BranchNotFoundError: it has to be there and is not.
         """
-        tip = self._looked_at.get(branch[:2])
+        tip = self._looked_at.get(branch)
         if tip is None:
             tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
             tip = self._put(branch, tip or self._read(branch))
@@ -100,7 +100,7 @@ class Tips:
             BranchExistsError: there is one of that name.
         """
         check_ref_name(branch.branch)
-        unborn = self.of(branch._replace(must_exist=False))
+        unborn = self.of(_plain(branch))
         if unborn.exists:
             raise BranchExistsError(branch.branch)
         segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
@@ -141,7 +141,7 @@ class Tips:
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
         self._connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
-        del self._looked_at[branch[:2]]
+        del self._looked_at[branch]
         self._drop(branch.tract_id, branch.branch)
 
     def finish(self) -> None:
@@ -152,7 +152,7 @@ class Tips:
     def _put(self, branch: BranchName, tip: Tip) -> Tip:
         of_tract = self._tips.setdefault(branch.tract_id, {})
         self._known += branch.branch not in of_tract
-        of_tract[branch.branch] = self._looked_at[branch[:2]] = tip
+        of_tract[branch.branch] = self._looked_at[branch] = tip
         return tip
 
     def _drop(self, tract_id: str, branch: str) -> None:
@@ -285,4 +285,4 @@ def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: by
 
 def _plain(branch: BranchName) -> BranchName:
     """Return a branch as whoever watches it names it."""
-    return branch._replace(must_exist=False) if branch.must_exist else branch
+    return branch if type(branch) is BranchName else BranchName(*branch)

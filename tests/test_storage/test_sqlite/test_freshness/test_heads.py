@@ -25,7 +25,7 @@ from tract import (
     TractError,
     TractStore,
 )
-from tract.storage.repositories import BranchName, SpoolPart, StreamName
+from tract.storage.repositories import BranchName, ExistingBranch, SpoolPart, StreamName
 from tract.storage.sql import ref_writes, tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
@@ -294,7 +294,7 @@ async def test_a_writer_knows_only_so_many_branches(database: Database) -> None:
 async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: Database) -> None:
     for number in range(10):
         with pytest.raises(BranchNotFoundError):
-            await commit(database, BranchName(str(number), "gone", must_exist=True))
+            await commit(database, ExistingBranch(str(number), "gone"))
     known = database._writer._transactions._tips
 
     assert known is not None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
+    ExistingBranch,
     MergeBasis,
     Origin,
     Relation,
@@ -190,7 +191,9 @@ def origins(
 
 
 def _head(connection: Connection, branch: BranchName) -> Place | None:
-    return find_head_place(connection, branch._replace(must_exist=branch.branch != MAIN))
+    """Return where a branch stands that has to be there, as `main` always is."""
+    kind = BranchName if branch.branch == MAIN else ExistingBranch
+    return find_head_place(connection, kind(*branch))
 
 
 def _name(head: Place | None) -> str | None:
