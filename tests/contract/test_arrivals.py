@@ -12,7 +12,7 @@ from tract import CommitNotFoundError, TokenUsage
 from tract.storage.repositories import (
     Arrivals,
     BranchName,
-    CommitRecord,
+    CommitRow,
     Cursor,
     ExistingBranch,
     SpoolPart,
@@ -21,12 +21,12 @@ from tract.storage.repositories import (
 )
 
 
-async def line_of(store: Repositories, count: int) -> list[CommitRecord]:
+async def line_of(store: Repositories, count: int) -> list[CommitRow]:
     return await store.commits.write(MAIN, [draft(str(number)) for number in range(count)])
 
 
-async def read_all(store: Repositories, cursor: Cursor) -> list[CommitRecord]:
-    records: list[CommitRecord] = []
+async def read_all(store: Repositories, cursor: Cursor) -> list[CommitRow]:
+    records: list[CommitRow] = []
     while True:
         page = await store.arrivals.read(MAIN, cursor)
         records += page.records

@@ -18,8 +18,8 @@ from tract.storage.repositories import (
     BlobRepository,
     BranchName,
     CommitDraft,
-    CommitRecord,
     CommitRepository,
+    CommitRow,
     ComparisonRepository,
     HistoryRepository,
     MergeBasis,
@@ -102,7 +102,7 @@ class EngineUnderTest(Protocol):
         """
 
 
-def hashes(records: Iterable[CommitRecord]) -> list[str]:
+def hashes(records: Iterable[CommitRow]) -> list[str]:
     return [record.commit_hash for record in records]
 
 

@@ -10,7 +10,7 @@ from tract.exceptions import StoreCorruptError
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
-from tract.storage.repositories import CommitRecord, StoredCommit
+from tract.storage.repositories import CommitRow, StoredCommit
 
 __all__ = ["Verifier"]
 
@@ -39,8 +39,8 @@ class Verifier:
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
-        self._parents: dict[str, CommitRecord] = {}
-        self._targets: dict[str, CommitRecord] = {}
+        self._parents: dict[str, CommitRow] = {}
+        self._targets: dict[str, CommitRow] = {}
         self._links: dict[str, _Link] = {}
 
     async def check(self, batch: Sequence[StoredCommit]) -> None:
@@ -82,7 +82,7 @@ class Verifier:
     def _fault(self, commit_hash: str, problem: str) -> None:
         self.faults.append(VerifyFault(commit_hash=commit_hash, problem=problem))
 
-    def _faults_of_place(self, record: CommitRecord) -> Iterator[str]:
+    def _faults_of_place(self, record: CommitRow) -> Iterator[str]:
         child = self._parents.pop(record.commit_hash, None)
         if child is not None and child.created_at <= record.created_at:
             yield f"its time is not before that of {child.commit_hash}, which follows it"
@@ -122,7 +122,7 @@ def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
         yield "its parents, content, type, operation, time or target do not have its hash"
 
 
-def _faults_of_json(record: CommitRecord) -> Iterator[str]:
+def _faults_of_json(record: CommitRow) -> Iterator[str]:
     """Tell what is in no hash, but would keep the commit from being read."""
     for name, text in (
         ("metadata", record.metadata_json),

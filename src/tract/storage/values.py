@@ -11,7 +11,7 @@ __all__ = [
     "Arrivals",
     "BranchName",
     "CommitDraft",
-    "CommitRecord",
+    "CommitRow",
     "Cursor",
     "ExistingBranch",
     "KnownHead",
@@ -113,8 +113,8 @@ class CommitDraft(NamedTuple):
     origins: tuple[Origin, ...] = ()
 
 
-class CommitRecord(NamedTuple):
-    """A commit as it is stored."""
+class CommitRow(NamedTuple):
+    """A commit as it is stored, apart from its content."""
 
     commit_hash: str
     tract_id: str
@@ -137,7 +137,7 @@ class StoredCommit(NamedTuple):
     Columns that hold what cannot have been stored are blank, and named in `unreadable`.
     """
 
-    record: CommitRecord
+    record: CommitRow
     data: bytes | None
     token_source: str = ""
     segment: int = 0
@@ -290,5 +290,5 @@ class Arrivals(NamedTuple):
     """
 
     taken_back: TakenBack | None
-    records: Sequence[CommitRecord]
+    records: Sequence[CommitRow]
     cursor: Cursor

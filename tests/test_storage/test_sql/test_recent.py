@@ -8,14 +8,14 @@ from pathlib import Path
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit, ticking
 from support.repositories import NONE_KNOWN
 from tract import TractConfig
-from tract.storage.repositories import CommitDraft, CommitRecord, Position
+from tract.storage.repositories import CommitDraft, CommitRow, Position
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sqlite.database import open_database
 from tract.storage.sqlite.repositories import repositories_over
 
 
-def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> CommitRecord:
-    return CommitRecord(
+def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> CommitRow:
+    return CommitRow(
         commit_hash=f"{number:064x}",
         tract_id=tract_id,
         parent_hash=f"{number - 1:064x}" if number else None,
@@ -31,7 +31,7 @@ def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> Co
     )
 
 
-def kept(recent: RecentCommits, records: Sequence[CommitRecord]) -> list[int]:
+def kept(recent: RecentCommits, records: Sequence[CommitRow]) -> list[int]:
     return [
         number
         for number, item in enumerate(records)

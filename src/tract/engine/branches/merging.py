@@ -47,7 +47,7 @@ from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
-    CommitRecord,
+    CommitRow,
     MergeBasis,
     Origin,
     OutdatedMergeError,
@@ -202,7 +202,7 @@ class Merger:
         branch: BranchName,
         hashes: Sequence[str],
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit the contents of other commits; see `BranchCalls.cherry_pick`."""
         drafts = [await self._picked(branch, each) for each in hashes]
         if not drafts and expected_head is UNSET:
@@ -307,7 +307,7 @@ class Merger:
         drafts: Sequence[CommitDraft],
         basis: MergeBasis,
         brought: Sequence[CommitStep] = (),
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Write where a merge still is what was computed, or tell that the branch has moved."""
         try:
             return await self._writer.merge(

@@ -23,8 +23,8 @@ from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
-    CommitRecord,
     CommitRepository,
+    CommitRow,
     ComparisonRepository,
     MergeBasis,
     OutdatedMergeError,
@@ -87,7 +87,7 @@ class BudgetedCommits:
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
         ending: StreamEnd | None = None,
-    ) -> Coroutine[Any, Any, list[CommitRecord]]:
+    ) -> Coroutine[Any, Any, list[CommitRow]]:
         """Commit *drafts*; see `CommitRepository.write`. *ending* is the stream that they end.
 
         Raises:
@@ -104,7 +104,7 @@ class BudgetedCommits:
         basis: MergeBasis,
         brought: Sequence[CommitStep],
         expected_head: Expected = UNSET,
-    ) -> Coroutine[Any, Any, list[CommitRecord]]:
+    ) -> Coroutine[Any, Any, list[CommitRow]]:
         """Commit a merge; see `CommitRepository.merge`.
 
         *brought* are the steps that it adds to the history before the drafts.
@@ -119,7 +119,7 @@ class BudgetedCommits:
 
     async def _take_turn(
         self, budget: TokenBudgetConfig, branch: BranchName, work: _Work
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         self._commits.check_writable()
         turn = self._turns.setdefault(branch, anyio.Lock(fast_acquire=True))
         try:
@@ -132,7 +132,7 @@ class BudgetedCommits:
 
     async def _commit(
         self, branch: BranchName, work: _Work, expected_head: Expected
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         drafts, basis = work.drafts, work.basis
         if basis is not None:
             return await self._commits.merge(branch, drafts, basis, expected_head=expected_head)
@@ -163,7 +163,7 @@ class BudgetedCommits:
         budget: TokenBudgetConfig,
         branch: BranchName,
         work: _Work,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         made = [await self._step(branch, *item) for item in enumerate(work.drafts)]
         steps = [*work.brought, *made]
         while True:

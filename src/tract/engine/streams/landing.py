@@ -15,7 +15,7 @@ from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
 from tract.models.annotations import Priority
 from tract.protocols import UNSET, TokenUsage, UnsetType
-from tract.storage.repositories import CommitRecord, SpooledStream, StreamEnd, StreamName
+from tract.storage.repositories import CommitRow, SpooledStream, StreamEnd, StreamName
 
 __all__ = ["Opening", "StreamLander", "opening", "pieces"]
 
@@ -156,7 +156,7 @@ class StreamLander:
         owner: str | None = None,
         claim: SpooledStream | None = None,
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit what came, keep its usage, and drop the stream's parts, in one transaction.
 
         Give its *owner* if parts of it were saved, or a *claim* on what somebody left.

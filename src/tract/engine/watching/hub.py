@@ -19,7 +19,7 @@ from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     Cursor,
     Position,
     Repositories,
@@ -48,7 +48,7 @@ class Page(NamedTuple):
     """The next commits behind a cursor; `infos` only where all watchers may share them."""
 
     taken_back: TakenBack | None
-    records: Sequence[CommitRecord]
+    records: Sequence[CommitRow]
     infos: Sequence[CommitInfo] | None
     cursor: Cursor
 

@@ -12,7 +12,7 @@ from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.values import (
     BranchName,
     CommitDraft,
-    CommitRecord,
+    CommitRow,
     MergeBasis,
     StreamEnd,
 )
@@ -35,7 +35,7 @@ class CommitRepository(ABC):
         *,
         expected_head: str | UnsetType | None = UNSET,
         ending: StreamEnd | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit *drafts* in order on the branch's head at that moment, and move the head.
 
         Times strictly increase within the tract. *ending* ends a stream with them; nothing is
@@ -56,7 +56,7 @@ class CommitRepository(ABC):
         basis: MergeBasis,
         *,
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit the *drafts* of a merge like `write`, as long as *basis* still holds at the head.
 
         Raises:
@@ -73,7 +73,7 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
-    async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
+    async def get(self, tract_id: str, commit_hash: str) -> CommitRow | None:
         """Return one commit of the tract, or None."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class CommitRepository(ABC):
         *,
         branch_only: bool = False,
         limit: int | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Return the commits of the tract that meet all *conditions*, oldest first.
 
         With *branch_only*, only those in the branch's history. Without conditions, all of them.
@@ -110,7 +110,7 @@ class CommitRepository(ABC):
         value: Any,
         *,
         limit: int | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Do what `query` does for one condition that is yet to be checked.
 
         Raises:
@@ -130,7 +130,7 @@ class BlobRepository(ABC):
     """Contents by hash."""
 
     @abstractmethod
-    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRecord, bytes]:
+    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRow, bytes]:
         """Return a commit with its content.
 
         Raises:

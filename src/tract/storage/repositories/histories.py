@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.values import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     Located,
     MergeBasis,
     Origin,
@@ -64,7 +64,7 @@ class HistoryRepository(ABC):
         limit: int | None,
         before: str | UnsetType | None = UNSET,
         in_context: bool = False,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Return the newest *limit* commits of the branch, or of the ancestors of *before*.
 
         Newest first by time, or *in_context*: the last ones of the order that is folded, the last

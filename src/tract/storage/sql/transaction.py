@@ -20,7 +20,7 @@ from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
-    CommitRecord,
+    CommitRow,
     MergeBasis,
     OutdatedMergeError,
     StreamEnd,
@@ -59,7 +59,7 @@ class WriteTransaction:
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit *drafts* in order; see `CommitRepository.write`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
@@ -69,7 +69,7 @@ class WriteTransaction:
             self._checked_target(branch.tract_id, tip, drafts, index, draft)
             for index, draft in enumerate(drafts)
         ]
-        records: list[CommitRecord] = []
+        records: list[CommitRow] = []
         for draft, target in zip(drafts, targets, strict=True):
             if isinstance(target, int):
                 target = records[target].commit_hash
@@ -82,7 +82,7 @@ class WriteTransaction:
         drafts: Sequence[CommitDraft],
         basis: MergeBasis,
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
@@ -102,7 +102,7 @@ class WriteTransaction:
         drafts: Sequence[CommitDraft],
         expected_head: str | UnsetType | None,
         ending: StreamEnd,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit what a stream became and drop its parts; see `CommitRepository.write`."""
         if ending.claim is not None and not self.spools.is_as_claimed(ending.claim):
             return []
@@ -241,7 +241,7 @@ class WriteTransaction:
         head = find_place(self.connection, tract_id, tip.head)
         return head is not None and is_ancestor(self.connection, tract_id, place, head)
 
-    def _add(self, tract_id: str, tip: Tip, draft: CommitDraft, target: str | None) -> CommitRecord:
+    def _add(self, tract_id: str, tip: Tip, draft: CommitDraft, target: str | None) -> CommitRow:
         created_at = self.next_time(tract_id)
         named = commit_hash(
             parent=tip.head,
@@ -252,7 +252,7 @@ class WriteTransaction:
             target=target,
             merge_parent=draft.merge_parent,
         )
-        record = CommitRecord(
+        record = CommitRow(
             commit_hash=named,
             tract_id=tract_id,
             parent_hash=tip.head,
@@ -271,7 +271,7 @@ class WriteTransaction:
         self.tips.advance(tip, named, created_at)
         return record
 
-    def _add_rows(self, record: CommitRecord, draft: CommitDraft, segment: int) -> None:
+    def _add_rows(self, record: CommitRow, draft: CommitDraft, segment: int) -> None:
         key = bytes.fromhex(record.commit_hash)
         content_hash = bytes.fromhex(draft.content_hash)
         self.connection.run(sql.ADD_BLOB, content_hash=content_hash, data=draft.data)

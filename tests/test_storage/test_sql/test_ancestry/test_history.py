@@ -11,7 +11,7 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
 from tract import StoreCorruptError
-from tract.storage.repositories import BranchName, CommitRecord, Located, Position
+from tract.storage.repositories import BranchName, CommitRow, Located, Position
 from tract.storage.sql.ancestry import history, listing
 from tract.storage.sql.ancestry.history import Span
 from tract.storage.sql.recent import RecentCommits
@@ -32,13 +32,13 @@ def transaction(connection: SqliteConnection) -> WriteTransaction:
     return WriteTransaction(connection, ticking())
 
 
-def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> list[CommitRecord]:
+def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> list[CommitRow]:
     records = transaction.commit(branch, [draft(str(number)) for number in range(count)])
     transaction.finish()
     return records
 
 
-def span(connection: SqliteConnection, head: CommitRecord, *known: CommitRecord) -> Span:
+def span(connection: SqliteConnection, head: CommitRow, *known: CommitRow) -> Span:
     names = {record.commit_hash for record in known}
     return history.span(
         connection,
@@ -94,7 +94,7 @@ def test_portions_of_any_size_add_up_to_the_whole_way(
     connection: SqliteConnection, step: int
 ) -> None:
     transaction = WriteTransaction(connection, ticking(step=step))
-    mine: list[CommitRecord] = []
+    mine: list[CommitRow] = []
     for _ in range(4):
         mine += say(transaction, MAIN, 2)
         say(transaction, OTHER_BRANCH, 3)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tract.exceptions import CommitNotFoundError
-from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
+from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.lines import Parents, compare, first_parents, in_line, part, scan
 from tract.storage.sql.ancestry.walk import Place, find_place, lost
@@ -119,7 +119,7 @@ def _place(connection: Connection, tract_id: str, commit_hash: str | None) -> Pl
     return place
 
 
-def _record(connection: Connection, tract_id: str, commit_hash: str) -> CommitRecord:
+def _record(connection: Connection, tract_id: str, commit_hash: str) -> CommitRow:
     row = connection.one(sql.COMMIT, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
     if row is None:
         raise CommitNotFoundError(commit_hash)

@@ -11,7 +11,7 @@ from tract.history.graph import linearise
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     Located,
     Position,
 )
@@ -207,7 +207,7 @@ def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
 
 def record_at(
     connection: Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
-) -> CommitRecord:
+) -> CommitRow:
     """Return a commit's record, of its *row* if that was read already."""
     row = row or connection.one(sql.COMMIT, tract_id=tract_id, hash=key)
     if row is None:

@@ -8,7 +8,7 @@ from tract.exceptions import CommitNotFoundError
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     StoredCommit,
 )
 from tract.storage.sql import statements as sql
@@ -41,14 +41,14 @@ def log(
     branch: BranchName,
     limit: int | None,
     before: str | UnsetType | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """See `HistoryRepository.log`."""
     head = find_head_place(connection, branch)
     after = None if before is UNSET else find_head_place(connection, branch, before)
     if limit == 0 or (head if before is UNSET else after) is None:
         return []
     start = _start(connection, branch.tract_id, head, after)
-    records: list[CommitRecord] = []
+    records: list[CommitRow] = []
     for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
         if after is None or row[11] < after.created_at:
             records.append(record_of(row))
@@ -63,7 +63,7 @@ def log_in_context(
     branch: BranchName,
     limit: int | None,
     before: str | UnsetType | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """See `HistoryRepository.log`."""
     head = find_head_place(connection, branch)
     after = None if before is UNSET else find_head_place(connection, branch, before)

@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from tract.models.query import ConfigCondition
-from tract.storage.repositories import BranchName, CommitRecord
+from tract.storage.repositories import BranchName, CommitRow
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import record_at
 from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all
@@ -30,7 +30,7 @@ def matches(
     tract_id: str,
     conditions: Sequence[ConfigCondition],
     limit: int | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """Return the tract's commits that meet all *conditions*, oldest first."""
     indexed = {item.path for item in conditions if has_config_index(connection, item.path)}
     rows = connection.all(
@@ -46,7 +46,7 @@ def matches_on(
     branch: BranchName,
     conditions: Sequence[ConfigCondition],
     limit: int | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """Do what `matches` does for the history of a branch.
 
     Where the branch is most of its tract, a query of the whole tract is quicker, and may have an

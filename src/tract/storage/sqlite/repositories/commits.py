@@ -13,8 +13,8 @@ from tract.storage.repositories import (
     BlobRepository,
     BranchName,
     CommitDraft,
-    CommitRecord,
     CommitRepository,
+    CommitRow,
     MergeBasis,
     StreamEnd,
     UsageRepository,
@@ -48,8 +48,8 @@ class SqliteCommitRepository(CommitRepository):
         *,
         expected_head: str | UnsetType | None = UNSET,
         ending: StreamEnd | None = None,
-    ) -> list[CommitRecord]:
-        def job(transaction: WriteTransaction) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
+        def job(transaction: WriteTransaction) -> list[CommitRow]:
             if ending is None:
                 return transaction.commit(branch, drafts, expected_head)
             return transaction.end_stream(branch, drafts, expected_head, ending)
@@ -70,15 +70,15 @@ class SqliteCommitRepository(CommitRepository):
         basis: MergeBasis,
         *,
         expected_head: str | UnsetType | None = UNSET,
-    ) -> list[CommitRecord]:
-        def job(transaction: WriteTransaction) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
+        def job(transaction: WriteTransaction) -> list[CommitRow]:
             return transaction.merge(branch, drafts, basis, expected_head)
 
         records = await self._database.write(job, len(drafts))
         self._recent.add(records, drafts)
         return records
 
-    async def get(self, tract_id: str, commit_hash: str) -> CommitRecord | None:
+    async def get(self, tract_id: str, commit_hash: str) -> CommitRow | None:
         row = await self._database.glance(
             partial(_named, statement=sql.COMMIT, tract_id=tract_id, named=commit_hash)
         )
@@ -98,7 +98,7 @@ class SqliteCommitRepository(CommitRepository):
         value: Any,
         *,
         limit: int | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         if issubclass(type(value), list):
             value = list.copy(value)  # theirs may change
         return await self._database.read(
@@ -114,7 +114,7 @@ class SqliteCommitRepository(CommitRepository):
         *,
         branch_only: bool = False,
         limit: int | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         if branch_only:
             find = partial(querying.matches_on, branch=branch, conditions=conditions, limit=limit)
         else:
@@ -136,7 +136,7 @@ class SqliteBlobRepository(BlobRepository):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRecord, bytes]:
+    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRow, bytes]:
         row = await self._database.glance(
             partial(_named, statement=sql.CONTENT, tract_id=tract_id, named=commit_hash)
         )

@@ -8,7 +8,7 @@ from functools import partial
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     ComparisonRepository,
     HistoryRepository,
     Located,
@@ -87,7 +87,7 @@ class SqliteHistoryRepository(HistoryRepository):
         limit: int | None,
         before: str | UnsetType | None = UNSET,
         in_context: bool = False,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         read = listing.log_in_context if in_context else listing.log
         return await self._database.read(partial(read, branch=branch, limit=limit, before=before))
 
