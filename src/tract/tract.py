@@ -442,8 +442,7 @@ class AsyncTract(BranchCalls, StreamCalls):
             verifier = Verifier(self._runtime.threads, heads, self._runtime.drafts.recount)
             async for batch in self._runtime.storage.checks.stored(self.tract_id, heads):
                 await verifier.check(batch)
-            for branch, commit_hash in await self._runtime.storage.checks.misplaced(self.tract_id):
-                verifier.misplaced(branch, commit_hash)
+            verifier.misplaced(await self._runtime.storage.checks.misplaced(self.tract_id))
         return verifier.report()
 
     async def aclose(self) -> None:

@@ -19,7 +19,7 @@ from tract import (
     TagNotFoundError,
     TractError,
 )
-from tract.storage.repositories import BranchName, ExistingBranch, Origin
+from tract.storage.repositories import BranchName, ExistingBranch, Misplaced, Origin
 
 SIDE = BranchName(MAIN.tract_id, "side")
 
@@ -348,7 +348,21 @@ async def test_a_branch_whose_row_does_not_fit_is_told_with_its_head(store: Repo
     assert await store.checks.misplaced(MAIN.tract_id) == []
     await store.damage.misplace(SIDE, MAIN)
 
-    assert await store.checks.misplaced(MAIN.tract_id) == [("side", head)]
+    assert await store.checks.misplaced(MAIN.tract_id) == [Misplaced(head, "side")]
+    assert await store.checks.misplaced(OTHER_TRACT.tract_id) == []
+
+
+async def test_a_commit_that_lies_among_those_of_another_branch_is_told(
+    store: Repositories,
+) -> None:
+    made = await say(store, MAIN, "a", "b", "c", "d")
+    await store.refs.fork(MAIN, SIDE.branch, made[1])
+    [theirs] = await say(store, SIDE, "e")
+    await store.commits.write(MAIN, [merge_of(theirs)])
+    assert await store.checks.misplaced(MAIN.tract_id) == []
+    await store.damage.misfile(made[2], theirs)
+
+    assert await store.checks.misplaced(MAIN.tract_id) == [Misplaced(made[2])]
     assert await store.checks.misplaced(OTHER_TRACT.tract_id) == []
 
 

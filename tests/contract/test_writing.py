@@ -29,7 +29,7 @@ from tract import (
     TractError,
 )
 from tract.history.hashing import commit_hash
-from tract.storage.repositories import BranchName, CommitDraft, ExistingBranch, Origin, StreamName
+from tract.storage.repositories import CommitDraft, ExistingBranch, Origin, StreamName
 
 
 async def test_a_commit_is_read_back_as_it_was_acknowledged(store: Repositories) -> None:
@@ -218,7 +218,7 @@ def test_that_a_branch_must_exist_is_no_part_of_its_name() -> None:
 
     assert there == MAIN
     assert {there: 1}[MAIN] == {MAIN: 1}[there]
-    assert BranchName._fields == ("tract_id", "branch")
+    assert [*there] == [MAIN.tract_id, MAIN.branch]
 
 
 async def test_a_branch_that_must_exist_is_not_made_by_its_first_commit(

@@ -40,6 +40,14 @@ class SqliteDamage:
             *(branch.tract_id, f"refs/heads/{branch.branch}"),
         )
 
+    async def misfile(self, commit_hash: str, other: str) -> None:
+        segment = "SELECT segment FROM commits WHERE commit_hash = ?"
+        await self._do(
+            f"UPDATE commits SET segment = ({segment}) WHERE commit_hash = ?",
+            bytes.fromhex(other),
+            bytes.fromhex(commit_hash),
+        )
+
     async def _do(self, statement: str, *parameters: object) -> None:
         def harm(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA foreign_keys = OFF")

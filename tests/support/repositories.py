@@ -66,6 +66,9 @@ class Damage(Protocol):
     async def misplace(self, branch: BranchName, other: BranchName) -> None:
         """Give a branch's row the place of another one's."""
 
+    async def misfile(self, commit_hash: str, other: str) -> None:
+        """Give a commit's row the place of another one's."""
+
 
 class Repositories(NamedTuple):
     commits: CommitRepository

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from tract.engine.threads import Threads
 from tract.exceptions import StoreCorruptError
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
-from tract.storage.repositories import CommitRow, StoredCommit
+from tract.storage.repositories import CommitRow, Misplaced, StoredCommit
 
 __all__ = ["Verifier"]
-
-
-class _Link(NamedTuple):
-    """What joins a commit to its line."""
-
-    parent_hash: str | None
-    segment: int
 
 
 class Verifier:
@@ -41,7 +33,6 @@ class Verifier:
         self._heads = set(heads)
         self._parents: dict[str, CommitRow] = {}
         self._targets: dict[str, CommitRow] = {}
-        self._links: dict[str, _Link] = {}
 
     async def check(self, batch: Sequence[StoredCommit]) -> None:
         """Check the commits of *batch* by themselves and against the ones before, on a thread."""
@@ -59,13 +50,14 @@ class Verifier:
                     self._parents.setdefault(parent, record)
             if record.edit_target is not None:
                 self._targets.setdefault(record.edit_target, record)
-            self._links[record.commit_hash] = _Link(record.parent_hash, stored.segment)
 
-    def misplaced(self, branch: str, commit_hash: str) -> None:
-        """Note a branch whose row does not fit the commit that it names."""
-        self._fault(
-            commit_hash, f"the row of the branch {branch!r}, which names it, does not fit it"
-        )
+    def misplaced(self, found: Iterable[Misplaced]) -> None:
+        """Note what is not filed where the history says."""
+        for name, branch in found:
+            problem = "it is filed in another place than the commits around it"
+            if branch is not None:
+                problem = f"the row of the branch {branch!r}, which names it, does not fit it"
+            self._fault(name, problem)
 
     def report(self) -> VerifyReport:
         """Return the report, with the faults that only the whole history tells."""
@@ -73,8 +65,6 @@ class Verifier:
             self._fault(child.commit_hash, f"its parent {missing} is not in the store")
         for missing, user in self._targets.items():
             self._fault(user.commit_hash, f"its target {missing} is not an entry of its history")
-        for misplaced in _misplaced(self._links):
-            self._fault(misplaced, "its segment is not that of the commits around it")
         for head in sorted(self._heads):
             self._fault(head, "a branch points to it, and it is not in the store")
         return VerifyReport(checked=self.checked, faults=tuple(self.faults))
@@ -134,31 +124,3 @@ def _faults_of_json(record: CommitRow) -> Iterator[str]:
             readable = False
         if not readable:
             yield f"its {name} cannot be read"
-
-
-def _misplaced(links: dict[str, _Link]) -> Iterator[str]:
-    """Yield the commits whose segment others of their line contradict; *links* is newest first.
-
-    A segment is one run of commits: it is not interrupted, and begins once.
-    """
-    interrupting = {link.parent_hash for link in links.values() if _is_interrupted(link, links)}
-    yield from filter(None, interrupting)
-    begun: set[int] = set()
-    for name, link in reversed(links.items()):
-        if name in interrupting or link.parent_hash in interrupting:
-            continue
-        parent = links.get(link.parent_hash or "")
-        if parent is not None and parent.segment == link.segment:
-            continue
-        if link.segment in begun:
-            yield name
-        begun.add(link.segment)
-
-
-def _is_interrupted(link: _Link, links: dict[str, _Link]) -> bool:
-    """Tell whether the segment of a commit goes on behind its parent, but not in it."""
-    parent = links.get(link.parent_hash or "")
-    if parent is None:
-        return False
-    before = links.get(parent.parent_hash or "")
-    return before is not None and before.segment == link.segment != parent.segment

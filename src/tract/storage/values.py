@@ -16,6 +16,7 @@ __all__ = [
     "ExistingBranch",
     "KnownHead",
     "Located",
+    "Misplaced",
     "Move",
     "Origin",
     "Position",
@@ -140,8 +141,14 @@ class StoredCommit(NamedTuple):
     record: CommitRow
     data: bytes | None
     token_source: str = ""
-    segment: int = 0
     unreadable: tuple[str, ...] = ()
+
+
+class Misplaced(NamedTuple):
+    """A commit that is not filed where its history says, or the head of a *branch* that is not."""
+
+    commit_hash: str
+    branch: str | None = None
 
 
 class RefRecord(NamedTuple):

@@ -11,6 +11,7 @@ from tract.storage.values import (
     CommitRow,
     Located,
     MergeBasis,
+    Misplaced,
     Origin,
     Position,
     Relation,
@@ -148,8 +149,9 @@ class VerifyRepository(ABC):
         """
 
     @abstractmethod
-    async def misplaced(self, tract_id: str) -> list[tuple[str, str]]:
-        """Return the names of branches whose rows do not fit their heads, each with its head.
+    async def misplaced(self, tract_id: str) -> list[Misplaced]:
+        """Return the commits and branches that are not filed where the tract's history says.
 
-        One that should not be empty comes with the commit that its run began at.
+        By that an engine finds ancestors without walking to them. A branch that should not be empty
+        comes with the commit that it was last set to.
         """

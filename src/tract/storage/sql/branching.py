@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from tract.storage.repositories import BranchName, Move, RefRecord
+from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost
@@ -55,10 +55,10 @@ def heads(connection: Connection, *, tract_id: str) -> list[str]:
     return [hash_of(row[0]) for row in connection.all(refs.HEADS, tract_id=tract_id)]
 
 
-def misplaced(connection: Connection, *, tract_id: str) -> list[tuple[str, str]]:
-    """See `VerifyRepository.misplaced`."""
+def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:
+    """Return the branches of `VerifyRepository.misplaced`."""
     return [
-        (row[4].removeprefix(BRANCHES), (row[2] or row[3]).hex())
+        Misplaced((row[2] or row[3]).hex(), row[4].removeprefix(BRANCHES))
         for row in connection.all(refs.PLACES, tract_id=tract_id)
         if not is_in_place(*row[:4])
     ]

@@ -111,8 +111,8 @@ def stored_of(row: Sequence[Any]) -> StoredCommit:
     for name in unreadable:
         kinds = _STORED[name]
         values[name] = None if _NONE in kinds else _BLANKS[kinds[0]]
-    *columns, token_source, segment, data = values.values()
-    return StoredCommit(_record(*columns), as_bytes(data), token_source, segment, tuple(unreadable))
+    *columns, token_source, _, data = values.values()
+    return StoredCommit(_record(*columns), as_bytes(data), token_source, tuple(unreadable))
 
 
 def lenient_text(data: bytes) -> str | bytes:

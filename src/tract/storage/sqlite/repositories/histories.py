@@ -13,6 +13,7 @@ from tract.storage.repositories import (
     HistoryRepository,
     Located,
     MergeBasis,
+    Misplaced,
     Origin,
     Position,
     Relation,
@@ -22,11 +23,13 @@ from tract.storage.repositories import (
     VerifyRepository,
 )
 from tract.storage.sql import branching
+from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry import history, listing, relations
-from tract.storage.sql.ancestry.search import Search
+from tract.storage.sql.ancestry.search import Filing, Search
 from tract.storage.sql.naming import digest
+from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.recent import RecentCommits
-from tract.storage.sql.rows import lenient_text
+from tract.storage.sql.rows import lenient_text, stored_of
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database
 from tract.storage.values import KnownHead
@@ -144,21 +147,33 @@ class SqliteVerifyRepository(VerifyRepository):
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
-        search = Search({key for head in heads if (key := digest(head)) is not None})
+        search = Search(_keys(heads), sql.WALK_STORED)
         while search.wanted:
-            batch = await self._database.read(
-                partial(_next_batch, search=search, tract_id=tract_id)
-            )
-            if batch:
-                yield batch
+            rows = await self._next_rows(search, tract_id)
+            if rows:
+                yield [*map(stored_of, rows)]
 
-    async def misplaced(self, tract_id: str) -> list[tuple[str, str]]:
-        return await self._database.read(partial(branching.misplaced, tract_id=tract_id))
+    async def misplaced(self, tract_id: str) -> list[Misplaced]:
+        filing = Filing()
+        search = Search(_keys(await self.heads(tract_id)), sql.WALK_FILED)
+        while search.wanted:
+            filing.add(await self._next_rows(search, tract_id))
+
+        def look(connection: Connection) -> list[Misplaced]:
+            commits = [Misplaced(key.hex()) for key in filing.misplaced()]
+            return [*branching.misplaced(connection, tract_id=tract_id), *commits]
+
+        return await self._database.read(look)
+
+    async def _next_rows(self, search: Search, tract_id: str) -> list[Row]:
+        return await self._database.read(partial(_next_batch, search=search, tract_id=tract_id))
 
 
-def _next_batch(
-    connection: SqliteConnection, *, search: Search, tract_id: str
-) -> list[StoredCommit]:
+def _keys(heads: Iterable[str]) -> set[bytes]:
+    return {key for head in heads if (key := digest(head)) is not None}
+
+
+def _next_batch(connection: SqliteConnection, *, search: Search, tract_id: str) -> list[Row]:
     """Return what `Search.next_batch` does, a text that is damaged hiding no others."""
     usual = connection.raw.text_factory
     connection.raw.text_factory = lenient_text
