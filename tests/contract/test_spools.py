@@ -291,3 +291,13 @@ async def test_a_spool_makes_no_branch_and_no_tract(store: Repositories) -> None
 
     assert await store.refs.tract_ids() == []
     assert await store.refs.branches(OTHER_TRACT.tract_id) == []
+
+
+async def test_a_stream_that_was_given_up_is_no_longer_its_owners_to_write(
+    store: Repositories,
+) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [0])])
+    await store.spools.release(OWNER, [STREAM])
+
+    assert await store.spools.save(OWNER, [SpoolPart(STREAM, 1, [1])]) == [STREAM]
+    assert await store.spools.fragments(STREAM) == [0]
