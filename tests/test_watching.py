@@ -35,11 +35,8 @@ from tract.engine.watching.watch import Everything
 from tract.runtime import Runtime
 from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import (
-    SqliteArrivalRepository,
-    SqliteCommitRepository,
-    SqliteRefRepository,
-)
+from tract.storage.sqlite.repositories import repositories_over
+from tract.storage.sqlite.repositories.refs import SqliteArrivalRepository
 
 LEFT_BY = {
     "break": type(None),
@@ -196,9 +193,8 @@ class LateArrivals(SqliteArrivalRepository):
 
 def hub_over(parts: Runtime, arrivals: ArrivalRepository) -> WatchHub:
     """Return a hub of a store's own that learns of commits from *arrivals*."""
-    commits = SqliteCommitRepository(parts.database)
-    refs = SqliteRefRepository(parts.database)
-    return WatchHub(arrivals, commits, refs, Threads(), parts.gate)
+    storage = repositories_over(parts.database)._replace(arrivals=arrivals)
+    return WatchHub(storage, Threads(), parts.gate)
 
 
 async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
@@ -229,7 +225,7 @@ class SlowLooks(SqliteArrivalRepository):
         self.most_at_once = 0
         self.looks = 0
 
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None] | None:
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
         self.looks += 1
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)

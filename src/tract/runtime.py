@@ -32,16 +32,9 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.storage.repositories import BlobRepository, CommitRepository, RefRepository
+from tract.storage.repositories import Repositories
 from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
-from tract.storage.sqlite.repositories import (
-    SqliteArrivalRepository,
-    SqliteBlobRepository,
-    SqliteCommitRepository,
-    SqliteRefRepository,
-    SqliteSpoolRepository,
-    SqliteUsageRepository,
-)
+from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["Options", "Runtime", "checked_options"]
 
@@ -74,14 +67,6 @@ def checked_options(
     return Options(config, tokenizer, compiler)
 
 
-class _Repositories(NamedTuple):
-    """What several engines share."""
-
-    commits: CommitRepository
-    blobs: BlobRepository
-    refs: RefRepository
-
-
 class Runtime:
     """The engines of one open store, and its life. Who drops it open gets a ResourceWarning.
 
@@ -96,57 +81,41 @@ class Runtime:
         self._closing: asyncio.Task[None] | None = None
         compiler = _default_compiler(options)
         redactor = Redactor(options.config.redact_keys) if options.config.redact_keys else None
-        storage = _Repositories(
-            SqliteCommitRepository(database),
-            SqliteBlobRepository(database),
-            SqliteRefRepository(database),
-        )
+        storage = repositories_over(database)
         self.registry: ContentRegistry = compiler.registry
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
         self.streams: StreamEngine = StreamEngine(
-            SqliteSpoolRepository(database),
-            storage.commits,
-            storage.refs,
-            self.commits,
-            self._threads,
-            self.gate,
-            self.clock,
-            redactor,
+            storage, self.commits, self._threads, self.gate, self.clock, redactor
         )
 
     def _wire_commits(
         self,
         options: Options,
         compiler: DefaultContextCompiler,
-        storage: _Repositories,
+        storage: Repositories,
         redactor: Redactor | None,
     ) -> None:
         config, commits, threads = options.config, storage.commits, self._threads
+        cache = SnapshotCache(config.cache_max_bytes)
         self.contexts: ContextReader = ContextReader(
-            commits, SnapshotCache(config.cache_max_bytes), options.compiler or compiler, threads
+            storage.histories, cache, options.compiler or compiler, threads
         )
         drafts = DraftMaker(compiler, config.max_content_bytes, redactor)
         limits = config.token_budget
         budget = None if limits is None else Budget(commits, self.contexts, limits)
-        self.commits: CommitEngine = CommitEngine(commits, self.contexts, drafts, threads, budget)
-        self.queries: CommitQueries = CommitQueries(commits, storage.blobs, self.registry, threads)
-        self.usage: UsageKeeper = UsageKeeper(
-            SqliteUsageRepository(self.database), self.contexts, redactor
+        self.commits: CommitEngine = CommitEngine(
+            commits, storage.comparisons, self.contexts, drafts, threads, budget
         )
+        self.queries: CommitQueries = CommitQueries(storage, self.registry, threads)
+        self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)
 
-    def _wire_branches(self, compiler: DefaultContextCompiler, storage: _Repositories) -> None:
-        commits, blobs, refs = storage
-        threads = self._threads
-        self.branches: BranchEngine = BranchEngine(refs)
-        self.merging: Merger = Merger(
-            commits, refs, blobs, self.contexts, self.commits, self.registry
-        )
-        self.comparing: Comparer = Comparer(commits, self.contexts, threads)
-        self.watching: WatchHub = WatchHub(
-            SqliteArrivalRepository(self.database), commits, refs, threads, self.gate
-        )
-        self.verifier: Verifier = Verifier(commits, refs, compiler, threads)
+    def _wire_branches(self, compiler: DefaultContextCompiler, storage: Repositories) -> None:
+        self.branches: BranchEngine = BranchEngine(storage.refs, storage.tags)
+        self.merging: Merger = Merger(storage, self.contexts, self.commits, self.registry)
+        self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
+        self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
+        self.verifier: Verifier = Verifier(storage.checks, compiler, self._threads)
 
     @classmethod
     async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:

@@ -66,7 +66,7 @@ from tract.protocols import (
     UnsetType,
 )
 from tract.runtime import Runtime, checked_options
-from tract.storage.repositories import BranchName, Position
+from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
 
@@ -108,9 +108,8 @@ class AsyncTract:
         must_exist: bool = False,
     ) -> None:
         self._runtime = runtime
-        self._branch = BranchName(
-            checked_name("tract_id", tract_id), checked_ref(branch), must_exist
-        )
+        kind = ExistingBranch if must_exist else BranchName
+        self._branch: BranchName = kind(checked_name("tract_id", tract_id), checked_ref(branch))
         self._owns_runtime = owns_runtime
         self._closed = False
 
@@ -689,7 +688,7 @@ class AsyncTract:
             BranchBusyError: others changed what it is about, however often it was computed anew
                 and the function asked; it tells which entries. Nothing was written.
         """
-        other = self._branch._replace(branch=checked_ref(branch), must_exist=True)
+        other = ExistingBranch(self.tract_id, checked_ref(branch))
         note = None if message is None else checked_text("message", message)
         expected = checked_head(expected_head)
         asked = Asked(checked_way(on_conflict), fast_forward, squash, note, expected)

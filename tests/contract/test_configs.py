@@ -11,10 +11,10 @@ from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit
 from support.repositories import Repositories, hashes, say
 from tract import QueryError, config
 from tract.history.canonical import canonical_json
-from tract.storage.repositories import BranchName, CommitRecord
+from tract.storage.repositories import BranchName, CommitRow
 
 
-async def recorded(store: Repositories, branch: BranchName, *configs: object) -> list[CommitRecord]:
+async def recorded(store: Repositories, branch: BranchName, *configs: object) -> list[CommitRow]:
     """Commit one text per config; None is none."""
     stored = [None if each is None else canonical_json(each) for each in configs]
     return await store.commits.write(
@@ -103,7 +103,7 @@ async def test_a_query_of_a_long_branch_finds_the_same_whatever_its_share_of_the
     await recorded(store, OTHER_BRANCH, *[{"t": 1}] * beside)
     written += await recorded(store, MAIN, *(configs[number % 3] for number in range(200, 300)))
 
-    async def found(*values: int, limit: int | None = None) -> list[CommitRecord]:
+    async def found(*values: int, limit: int | None = None) -> list[CommitRow]:
         conditions = [config("t") == value for value in values]
         return await store.commits.query(MAIN, conditions, branch_only=True, limit=limit)
 

@@ -10,13 +10,13 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit, ticking
 from support.repositories import (
+    NONE_KNOWN,
     UNKNOWN,
     EngineUnderTest,
     Repositories,
     hashes,
     merge_of,
     names,
-    none_known,
     say,
     steps_to,
     stored,
@@ -28,17 +28,17 @@ from tract import (
     CommitStep,
     TractError,
 )
-from tract.storage.repositories import BranchName, Located, Position
+from tract.storage.repositories import BranchName, ExistingBranch, Located, Position
 
 
 async def test_the_log_pages_newest_first(store: Repositories) -> None:
     made = (await say(store, MAIN, *map(str, range(30))))[::-1]
 
     for limit in (0, 1, 4, 5, 29, 30, 31):
-        page = await store.commits.log(MAIN, limit=limit)
+        page = await store.histories.log(MAIN, limit=limit)
         assert [record.commit_hash for record in page] == made[:limit]
     for before in (0, 7, 29):
-        page = await store.commits.log(MAIN, limit=6, before=made[before])
+        page = await store.histories.log(MAIN, limit=6, before=made[before])
         assert [record.commit_hash for record in page] == made[before + 1 : before + 7]
 
 
@@ -52,11 +52,11 @@ async def test_interleaved_branches_of_a_tract_each_see_their_own_history(
         other += await say(store, OTHER_BRANCH, f"o{number}")
 
     for branch, made in ((MAIN, mine), (OTHER_BRANCH, other)):
-        log = await store.commits.log(branch, limit=None)
+        log = await store.histories.log(branch, limit=None)
         assert [record.commit_hash for record in log] == made[::-1]
         assert await steps_to(store, made[-1]) == ({None}, made)
         assert await steps_to(store, made[-1], made[30]) == ({made[30]}, made[31:])
-        located = await store.commits.locate(branch, Position(), {made[80]}.__contains__)
+        located = await store.histories.locate(branch, Position(), {made[80]})
         assert (located.base_hash, names(located.steps)) == (made[80], made[81:])
 
 
@@ -69,7 +69,7 @@ async def test_two_branches_written_in_one_group_stay_apart(store: Repositories)
     records = [record for [record] in await asyncio.gather(*writes)]
 
     for branch, own in ((MAIN, records[::2]), (OTHER_BRANCH, records[1::2])):
-        assert await store.commits.log(branch, limit=None) == own[::-1]
+        assert await store.histories.log(branch, limit=None) == own[::-1]
 
 
 @pytest.mark.parametrize("length", [1, 4, 63, 64, 65, 200])
@@ -79,7 +79,7 @@ async def test_a_history_comes_whole_where_it_is_near_and_else_not_at_all(
     """What is near is for the engine to say; a few steps are."""
     made = await say(store, MAIN, *map(str, range(length)))
 
-    located = await store.commits.locate(MAIN, Position(), none_known)
+    located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
 
     assert (located.head_hash, located.base_hash) == (made[-1], None)
     assert names(located.steps) in ([made] if length < 16 else [made, None])
@@ -90,7 +90,7 @@ async def test_the_nearest_known_ancestor_is_found_at_every_distance(store: Repo
     for distance in (0, 1, 3, 4, 5, 20, 63, 64, 65, 150):
         known = {made[199 - distance], made[199 - 160]}
 
-        located = await store.commits.locate(MAIN, Position(), known.__contains__)
+        located = await store.histories.locate(MAIN, Position(), known)
 
         assert located.head_hash == made[-1]
         if located.steps is None:
@@ -116,7 +116,7 @@ async def test_a_commit_is_located_without_regard_to_the_branch(store: Repositor
     made = await say(store, MAIN, *"abcdef")
     await say(store, OTHER_BRANCH, "x")
 
-    located = await store.commits.locate(OTHER_BRANCH, Position(made[3]), none_known)
+    located = await store.histories.locate(OTHER_BRANCH, Position(made[3]), NONE_KNOWN)
 
     assert (located.head_hash, names(located.steps)) == (made[3], made[:4])
 
@@ -126,7 +126,7 @@ async def test_steps_carry_what_the_fold_needs(store: Repositories) -> None:
         MAIN, [draft("a", config='{"t":1}'), edit("b", target=0)]
     )
 
-    located = await store.commits.locate(MAIN, Position(), none_known)
+    located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
 
     assert located.steps == [
         CommitStep(
@@ -155,9 +155,9 @@ async def test_a_history_of_thousands_comes_in_batches_complete_and_in_order(
 
     assert await steps_to(store, made[-1]) == ({None}, made)
     assert await steps_to(store, made[-1], made[5]) == ({made[5]}, made[6:])
-    log = await store.commits.log(MAIN, limit=None)
+    log = await store.histories.log(MAIN, limit=None)
     assert [record.commit_hash for record in log] == made[::-1]
-    batches = [batch async for batch in store.commits.stored(MAIN.tract_id, [made[-1], made[700]])]
+    batches = [batch async for batch in store.checks.stored(MAIN.tract_id, [made[-1], made[700]])]
     assert [item.record.commit_hash for batch in batches for item in batch] == made[::-1]
     assert len(batches) > 1
 
@@ -166,7 +166,7 @@ async def test_a_history_of_a_whole_number_of_batches_ends_there(store: Reposito
     made = await say(store, MAIN, *map(str, range(2000)))
 
     assert await steps_to(store, made[-1]) == ({None}, made)
-    batches = [batch async for batch in store.commits.stored(MAIN.tract_id, [made[-1]])]
+    batches = [batch async for batch in store.checks.stored(MAIN.tract_id, [made[-1]])]
     assert sum(map(len, batches)) == 2000
 
 
@@ -194,7 +194,7 @@ async def test_a_time_finds_the_newest_commit_of_the_branch_at_or_before_it(
 
     found = {}
     for time in wanted:
-        located = await store.commits.locate(MAIN, Position(at_time=time), none_known)
+        located = await store.histories.locate(MAIN, Position(at_time=time), NONE_KNOWN)
         found[time] = located.head_hash
     assert found == wanted
 
@@ -213,8 +213,7 @@ async def test_a_time_is_found_however_far_the_branch_or_its_siblings_have_come_
     [theirs] = await store.commits.write(OTHER_BRANCH, [draft("theirs")])
 
     async def located(branch: BranchName, time: int) -> str | None:
-        found = await store.commits.locate(branch, Position(at_time=time), lambda _: True)
-        return found.head_hash
+        return await store.histories.find(branch, Position(at_time=time))
 
     for before, after in pairwise(mine):
         assert await located(MAIN, before.created_at) == before.commit_hash
@@ -229,17 +228,17 @@ async def test_a_time_before_a_fork_finds_the_commits_of_its_origin(store: Repos
     await store.refs.fork(MAIN, OTHER_BRANCH.branch, b.commit_hash)
     [later] = await store.commits.write(MAIN, [draft("c")])
     position = Position(at_time=b.created_at - 1)
-    unmoved = await store.commits.locate(OTHER_BRANCH, position, none_known)
+    unmoved = await store.histories.locate(OTHER_BRANCH, position, NONE_KNOWN)
     [own] = await store.commits.write(OTHER_BRANCH, [draft("d")])
 
     found = []
     for time in (a.created_at - 1, b.created_at - 1, b.created_at, later.created_at, 2**60):
-        located = await store.commits.locate(OTHER_BRANCH, Position(at_time=time), none_known)
+        located = await store.histories.locate(OTHER_BRANCH, Position(at_time=time), NONE_KNOWN)
         found.append(located.head_hash)
     assert unmoved.head_hash == a.commit_hash
     reached = [a.commit_hash, b.commit_hash, b.commit_hash, own.commit_hash]
     assert found == [None, *reached]
-    assert await store.commits.log(OTHER_BRANCH, limit=None) == [own, b, a]
+    assert await store.histories.log(OTHER_BRANCH, limit=None) == [own, b, a]
 
 
 async def test_annotations_come_oldest_first_and_from_the_branch_alone(store: Repositories) -> None:
@@ -249,8 +248,8 @@ async def test_annotations_come_oldest_first_and_from_the_branch_alone(store: Re
     [second] = await store.commits.write(MAIN, [annotation(entry, "two"), edit("b", entry)][:1])
     [other] = await store.commits.write(OTHER_BRANCH, [annotation(entry, "three")])
 
-    on_main = await store.commits.annotations(MAIN, entry)
-    on_other = await store.commits.annotations(OTHER_BRANCH, entry)
+    on_main = await store.histories.annotations(MAIN, entry)
+    on_other = await store.histories.annotations(OTHER_BRANCH, entry)
     assert [item.record for item in on_main] == [first, second]
     assert [item.record for item in on_other] == [first, other]
     assert [item.data for item in on_main] == [draft("one").data, draft("two").data]
@@ -260,8 +259,8 @@ async def test_an_entry_without_annotations_has_none(store: Repositories) -> Non
     [entry] = await say(store, MAIN, "a")
     await store.commits.write(MAIN, [edit("b", entry)])
 
-    assert await store.commits.annotations(MAIN, entry) == []
-    assert await store.commits.annotations(BranchName("agent", "never"), entry) == []
+    assert await store.histories.annotations(MAIN, entry) == []
+    assert await store.histories.annotations(BranchName("agent", "never"), entry) == []
 
 
 async def test_stored_gives_every_reachable_commit_once(store: Repositories) -> None:
@@ -288,7 +287,7 @@ async def test_a_lost_blob_is_named_wherever_it_is_needed(store: Repositories) -
 
     for needing in (
         store.blobs.get(MAIN.tract_id, lost.commit_hash),
-        store.commits.steps(MAIN.tract_id, [lost.commit_hash]),
+        store.histories.steps(MAIN.tract_id, [lost.commit_hash]),
         steps_to(store, kept.commit_hash),
     ):
         with pytest.raises(BlobNotFoundError) as missing:
@@ -306,7 +305,7 @@ async def test_a_lost_blob_is_named_by_an_opening_that_remembers_nothing(
         await store.damage.lose_blob(lost.content_hash)
     async with shared.opened(db_path, ticking()) as store:
         with pytest.raises(BlobNotFoundError) as missing:
-            await store.commits.locate(MAIN, Position(), none_known)
+            await store.histories.locate(MAIN, Position(), NONE_KNOWN)
 
     assert missing.value.content_hash == lost.content_hash
 
@@ -325,12 +324,12 @@ async def test_steps_of_commits_come_in_the_order_in_which_they_are_named(
     a, b, c = await say(store, MAIN, *"abc")
     [foreign] = await say(store, OTHER_TRACT, "secret")
 
-    assert names(await store.commits.steps(MAIN.tract_id, [c, a, b])) == [c, a, b]
-    assert await store.commits.steps(MAIN.tract_id, []) == []
-    located = await store.commits.locate(MAIN, Position(), none_known)
-    assert await store.commits.steps(MAIN.tract_id, [a, b, c]) == located.steps
+    assert names(await store.histories.steps(MAIN.tract_id, [c, a, b])) == [c, a, b]
+    assert await store.histories.steps(MAIN.tract_id, []) == []
+    located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
+    assert await store.histories.steps(MAIN.tract_id, [a, b, c]) == located.steps
     with pytest.raises(TractError):
-        await store.commits.steps(MAIN.tract_id, [foreign])
+        await store.histories.steps(MAIN.tract_id, [foreign])
 
 
 async def test_the_log_by_time_and_in_context_differ_where_a_merge_brought_older_commits(
@@ -344,12 +343,12 @@ async def test_the_log_by_time_and_in_context_differ_where_a_merge_brought_older
     by_time, in_context = [merge, mine, theirs, a], [merge, theirs, mine, a]
 
     for limit in (None, 0, 1, 2, 3, 4, 5):
-        newest = await store.commits.log(MAIN, limit=limit)
+        newest = await store.histories.log(MAIN, limit=limit)
         assert hashes(newest) == by_time[:limit]
-        last = await store.commits.log(MAIN, limit=limit, in_context=True)
+        last = await store.histories.log(MAIN, limit=limit, in_context=True)
         assert hashes(last) == in_context[:limit]
     for index, commit in enumerate(in_context):
-        rest = await store.commits.log(MAIN, limit=None, before=commit, in_context=True)
+        rest = await store.histories.log(MAIN, limit=None, before=commit, in_context=True)
         assert hashes(rest) == in_context[index + 1 :]
     assert await steps_to(store, merge) == ({None}, in_context[::-1])
 
@@ -359,23 +358,23 @@ async def test_nothing_is_before_the_moment_before_the_first(store: Repositories
 
     for before in (None, a):
         for in_context in (False, True):
-            page = await store.commits.log(MAIN, limit=9, before=before, in_context=in_context)
+            page = await store.histories.log(MAIN, limit=9, before=before, in_context=in_context)
             assert page == []
     with pytest.raises(CommitNotFoundError):
-        await store.commits.log(MAIN, limit=9, before=UNKNOWN)
+        await store.histories.log(MAIN, limit=9, before=UNKNOWN)
 
 
 async def test_a_branch_that_has_to_be_there_is_missed_by_what_reads_it(
     store: Repositories,
 ) -> None:
     [entry] = await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     for reading in (
         store.refs.head(side),
-        store.commits.log(side, limit=1),
-        store.commits.locate(side, Position(), none_known),
-        store.commits.annotations(side, entry),
+        store.histories.log(side, limit=1),
+        store.histories.locate(side, Position(), NONE_KNOWN),
+        store.histories.annotations(side, entry),
         store.commits.query(side, [], branch_only=True),
     ):
         with pytest.raises(BranchNotFoundError):
@@ -385,9 +384,9 @@ async def test_a_branch_that_has_to_be_there_is_missed_by_what_reads_it(
 async def test_what_is_known_is_not_given_again(store: Repositories) -> None:
     a, b, c = await say(store, MAIN, *"abc")
 
-    located = await store.commits.locate(MAIN, Position(), {b, c}.__contains__)
+    located = await store.histories.locate(MAIN, Position(), {b, c})
     assert located == Located(c, None, c, ())
-    located = await store.commits.locate(MAIN, Position(b), {a}.__contains__)
+    located = await store.histories.locate(MAIN, Position(b), {a})
     assert (located.base_hash, names(located.steps)) == (a, [b])
-    located = await store.commits.locate(MAIN, Position(None), none_known)
+    located = await store.histories.locate(MAIN, Position(None), NONE_KNOWN)
     assert located == Located(None, None, None, ())

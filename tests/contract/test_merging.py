@@ -40,7 +40,7 @@ async def parted(store: Repositories) -> tuple[str, str, str]:
 
 
 async def basis(store: Repositories, *touched: str, squash: bool = False) -> MergeBasis:
-    return basis_of(await store.commits.relation(MAIN, OTHER_BRANCH), *touched, squash=squash)
+    return basis_of(await store.comparisons.relation(MAIN, OTHER_BRANCH), *touched, squash=squash)
 
 
 # relation
@@ -51,7 +51,7 @@ async def test_a_relation_has_both_heads_and_the_parents_of_all_that_they_reach(
 ) -> None:
     shared, ours, theirs = await parted(store)
     await say(store, THIRD, "beside")
-    relation = await store.commits.relation(MAIN, OTHER_BRANCH)
+    relation = await store.comparisons.relation(MAIN, OTHER_BRANCH)
 
     assert (relation.ours, relation.theirs) == (ours, theirs)
     assert relation.parents == {
@@ -71,7 +71,7 @@ async def test_a_relation_tells_of_edits_annotations_merges_and_squashes(
         MAIN, [edit("x", shared), annotation(ours), squash, merge_of(theirs)]
     )
     edited, noted, squashed, merged = hashes(made)
-    relation = await store.commits.relation(MAIN, OTHER_BRANCH)
+    relation = await store.comparisons.relation(MAIN, OTHER_BRANCH)
 
     assert relation.changes == {edited: ("edit", shared), noted: ("annotate", ours)}
     assert [*relation.squashed] == [squashed]
@@ -83,9 +83,9 @@ async def test_a_relation_to_an_empty_branch_and_of_one(store: Repositories) -> 
     await store.refs.fork(MAIN, "side", None)
     side = BranchName(MAIN.tract_id, "side")
 
-    towards = await store.commits.relation(MAIN, side)
+    towards = await store.comparisons.relation(MAIN, side)
     assert (towards.ours, towards.theirs) == (head, None)
-    away = await store.commits.relation(side, MAIN)
+    away = await store.comparisons.relation(side, MAIN)
     assert (away.ours, away.theirs, away.parents) == (None, head, {head: (None, None)})
 
 
@@ -95,7 +95,7 @@ async def test_a_relation_to_a_branch_that_is_not_there_is_refused(store: Reposi
 
     for name in ("side", "nobody"):
         with pytest.raises(BranchNotFoundError):
-            await store.commits.relation(MAIN, BranchName(MAIN.tract_id, name))
+            await store.comparisons.relation(MAIN, BranchName(MAIN.tract_id, name))
 
 
 # merge
@@ -153,7 +153,7 @@ async def test_of_one_merge_made_many_times_at_once_one_lands(store: Repositorie
 
 async def holds(store: Repositories, computed: MergeBasis) -> bool:
     head = await store.refs.head(MAIN)
-    return await store.commits.still_holds(MAIN.tract_id, head, computed)
+    return await store.comparisons.still_holds(MAIN.tract_id, head, computed)
 
 
 async def test_a_merge_still_holds_where_nothing_or_something_else_came(
@@ -209,7 +209,7 @@ async def test_a_head_that_only_brings_ours_in_by_a_merge_does_not_go_on_from_it
     await say(store, THIRD, "third")
     [crossed] = hashes(await store.commits.write(THIRD, [merge_of(ours)]))
 
-    assert not await store.commits.still_holds(MAIN.tract_id, crossed, computed)
+    assert not await store.comparisons.still_holds(MAIN.tract_id, crossed, computed)
 
 
 async def test_a_squash_holds_until_the_same_is_squashed(store: Repositories) -> None:
@@ -231,10 +231,10 @@ async def test_sizes_count_commits_contents_and_bytes_once(store: Repositories) 
     await say(store, OTHER_BRANCH, "beside")
     large, small = len(draft("other").data), len(draft("same").data)
 
-    assert await store.commits.sizes(MAIN.tract_id, None) == Sizes(0, 0, 0)
-    assert await store.commits.sizes(MAIN.tract_id, same) == Sizes(1, 1, small)
-    assert await store.commits.sizes(MAIN.tract_id, again) == Sizes(2, 1, small)
-    assert await store.commits.sizes(MAIN.tract_id, other) == Sizes(3, 2, small + large)
+    assert await store.comparisons.sizes(MAIN.tract_id, None) == Sizes(0, 0, 0)
+    assert await store.comparisons.sizes(MAIN.tract_id, same) == Sizes(1, 1, small)
+    assert await store.comparisons.sizes(MAIN.tract_id, again) == Sizes(2, 1, small)
+    assert await store.comparisons.sizes(MAIN.tract_id, other) == Sizes(3, 2, small + large)
 
 
 async def test_sizes_count_what_a_merge_brought(store: Repositories) -> None:
@@ -242,7 +242,7 @@ async def test_sizes_count_what_a_merge_brought(store: Repositories) -> None:
     [merged] = hashes(await store.commits.write(MAIN, [merge_of(theirs)]))
     found = await stored(store, MAIN.tract_id, merged)
 
-    assert await store.commits.sizes(MAIN.tract_id, merged) == Sizes(
+    assert await store.comparisons.sizes(MAIN.tract_id, merged) == Sizes(
         4, 4, sum(len(item.data or b"") for item in found)
     )
 
@@ -261,7 +261,7 @@ async def test_a_survey_tells_what_happened_in_all_and_since_branches_parted(
     await store.usages.record(MAIN, TokenUsage(3, 1, 4), "{}", head_hash=ours)
     usages, since = {TokenUsage(1, 1, 2), TokenUsage(3, 1, 4)}, [TokenUsage(3, 1, 4)]
 
-    main, other = await store.commits.survey(MAIN, ["main", "other"])
+    main, other = await store.comparisons.survey(MAIN, ["main", "other"])
     assert (main.head_hash, {*main.usage}, [*main.usage_since]) == (ours, usages, since)
     assert [*main.configs_since] == ['{"n":1}', '{"n":2}']
     assert other == Survey(shared, [TokenUsage(1, 1, 2)], [], [])
@@ -275,11 +275,11 @@ async def test_a_branch_surveyed_alone_is_seen_beside_the_one_that_asks(
     await store.refs.fork(MAIN, OTHER_BRANCH.branch)
     [own] = hashes(await store.commits.write(OTHER_BRANCH, [draft("b", config='{"n":1}')]))
 
-    [beside] = await store.commits.survey(MAIN, ["other"])
+    [beside] = await store.comparisons.survey(MAIN, ["other"])
     assert (beside.head_hash, [*beside.configs_since]) == (own, ['{"n":1}'])
-    [alone] = await store.commits.survey(OTHER_BRANCH, ["other"])
+    [alone] = await store.comparisons.survey(OTHER_BRANCH, ["other"])
     assert [*alone.configs_since] == ['{"n":0}', '{"n":1}']
-    [itself] = await store.commits.survey(MAIN, ["main"])
+    [itself] = await store.comparisons.survey(MAIN, ["main"])
     assert (itself.head_hash, [*itself.configs_since]) == (shared, ['{"n":0}'])
 
 
@@ -288,11 +288,11 @@ async def test_a_survey_of_no_branch_is_empty_and_of_a_missing_one_refused(
 ) -> None:
     await say(store, OTHER_BRANCH, "a")
 
-    assert await store.commits.survey(OTHER_BRANCH, []) == []
-    assert await store.commits.survey(MAIN, ["main"]) == [Survey(None, [], [], [])]
+    assert await store.comparisons.survey(OTHER_BRANCH, []) == []
+    assert await store.comparisons.survey(MAIN, ["main"]) == [Survey(None, [], [], [])]
     for names in (["nobody"], ["other", "nobody"]):
         with pytest.raises(BranchNotFoundError):
-            await store.commits.survey(OTHER_BRANCH, names)
+            await store.comparisons.survey(OTHER_BRANCH, names)
 
 
 # origins
@@ -305,11 +305,11 @@ async def test_origins_are_of_one_commit_of_all_or_of_none(store: Repositories) 
     [second] = await store.commits.write(MAIN, [draft("d")._replace(origins=(squash,))])
     of_all = [(first.commit_hash, picked), (second.commit_hash, squash)]
 
-    assert await store.commits.origins(MAIN.tract_id) == of_all
-    assert await store.commits.origins(MAIN.tract_id, first.commit_hash) == of_all[:1]
-    assert await store.commits.origins(MAIN.tract_id, "main") == of_all[1:]
-    assert await store.commits.origins(MAIN.tract_id, a) == []
-    assert await store.commits.origins(MAIN.tract_id, None) == []
-    assert await store.commits.origins(OTHER_TRACT.tract_id) == []
+    assert await store.histories.origins(MAIN.tract_id) == of_all
+    assert await store.histories.origins(MAIN.tract_id, first.commit_hash) == of_all[:1]
+    assert await store.histories.origins(MAIN.tract_id, "main") == of_all[1:]
+    assert await store.histories.origins(MAIN.tract_id, a) == []
+    assert await store.histories.origins(MAIN.tract_id, None) == []
+    assert await store.histories.origins(OTHER_TRACT.tract_id) == []
     with pytest.raises(CommitNotFoundError):
-        await store.commits.origins(OTHER_TRACT.tract_id, first.commit_hash)
+        await store.histories.origins(OTHER_TRACT.tract_id, first.commit_hash)

@@ -9,11 +9,11 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit
 from support.repositories import (
     MALFORMED,
+    NONE_KNOWN,
     UNKNOWN,
     Repositories,
     everything,
     hashes,
-    none_known,
     say,
     steps_to,
     stored,
@@ -30,21 +30,21 @@ from tract.storage.repositories import CommitDraft, Located, Position
 
 async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositories) -> None:
     assert await store.refs.head(MAIN) is None
-    assert await store.refs.heads(MAIN.tract_id) == []
+    assert await store.checks.heads(MAIN.tract_id) == []
     assert await store.refs.tract_ids() == []
-    assert await store.refs.tags(MAIN.tract_id) == []
+    assert await store.tags.tags(MAIN.tract_id) == []
     assert await store.refs.branches(MAIN.tract_id) == []
     assert await store.refs.moves(MAIN.tract_id) == []
-    assert await store.refs.misplaced(MAIN.tract_id) == []
-    assert await store.commits.log(MAIN, limit=None) == []
-    assert await store.commits.log(MAIN, limit=None, in_context=True) == []
+    assert await store.checks.misplaced(MAIN.tract_id) == []
+    assert await store.histories.log(MAIN, limit=None) == []
+    assert await store.histories.log(MAIN, limit=None, in_context=True) == []
     assert await store.commits.get(MAIN.tract_id, UNKNOWN) is None
-    assert await store.commits.origins(MAIN.tract_id) == []
+    assert await store.histories.origins(MAIN.tract_id) == []
     assert await store.commits.query(MAIN, []) == []
     assert await store.commits.query(MAIN, [], branch_only=True) == []
     nowhere = Located(None, None, None, ())
-    assert await store.commits.locate(MAIN, Position(), none_known) == nowhere
-    assert await store.commits.locate(MAIN, Position(at_time=5), none_known) == nowhere
+    assert await store.histories.locate(MAIN, Position(), NONE_KNOWN) == nowhere
+    assert await store.histories.locate(MAIN, Position(at_time=5), NONE_KNOWN) == nowhere
     assert await stored(store, MAIN.tract_id) == []
 
 
@@ -53,7 +53,7 @@ async def test_a_name_stands_for_a_commit_or_for_the_moment_before_the_first(
 ) -> None:
     tract_id = MAIN.tract_id
     first, second = await say(store, MAIN, "a", "b")
-    await store.refs.tag(MAIN, "v1", first)
+    await store.tags.tag(MAIN, "v1", first)
     await store.refs.fork(MAIN, "empty", None)
     named = [await store.commits.resolve(tract_id, n) for n in (first, first[:12], "v1", "main")]
 
@@ -69,21 +69,21 @@ async def test_a_tag_a_branch_or_a_short_hash_does_as_well_as_a_hash(store: Repo
     first, second = await say(store, MAIN, "a", "b")
     await store.commits.write(MAIN, [annotation(first)])
     await store.refs.fork(MAIN, "b", second)
-    await store.refs.tag(MAIN, "a", first)
+    await store.tags.tag(MAIN, "a", first)
 
     for name in ("a", first[:9], first.upper()[:11]):
         record = await store.commits.get(MAIN.tract_id, name)
         assert record is not None
         assert record.commit_hash == first
         assert (await store.blobs.get(MAIN.tract_id, name))[0] == record
-        located = await store.commits.locate(MAIN, Position(name), none_known)
+        located = await store.histories.locate(MAIN, Position(name), NONE_KNOWN)
         assert located.head_hash == first
-        assert len(await store.commits.annotations(MAIN, name)) == 1
-        assert hashes(await store.commits.log(MAIN, limit=1, before=name)) == []
-        assert await store.commits.origins(MAIN.tract_id, name) == []
+        assert len(await store.histories.annotations(MAIN, name)) == 1
+        assert hashes(await store.histories.log(MAIN, limit=1, before=name)) == []
+        assert await store.histories.origins(MAIN.tract_id, name) == []
         [made] = await store.commits.write(MAIN, [edit("x", name)])
         assert made.edit_target == first
-    assert hashes(await store.commits.log(MAIN, limit=None, before="b")) == [first]
+    assert hashes(await store.histories.log(MAIN, limit=None, before="b")) == [first]
 
 
 async def test_a_short_hash_of_several_commits_is_ambiguous(store: Repositories) -> None:
@@ -124,15 +124,15 @@ async def check_not_found(store: Repositories, named: str) -> None:
     for refused in (
         store.commits.resolve(MAIN.tract_id, named),
         store.blobs.get(MAIN.tract_id, named),
-        store.commits.locate(MAIN, Position(named), none_known),
-        store.commits.log(MAIN, limit=1, before=named),
-        store.commits.log(MAIN, limit=1, before=named, in_context=True),
-        store.commits.annotations(MAIN, named),
-        store.commits.origins(MAIN.tract_id, named),
+        store.histories.locate(MAIN, Position(named), NONE_KNOWN),
+        store.histories.log(MAIN, limit=1, before=named),
+        store.histories.log(MAIN, limit=1, before=named, in_context=True),
+        store.histories.annotations(MAIN, named),
+        store.histories.origins(MAIN.tract_id, named),
         steps_to(store, named),
         store.commits.write(MAIN, [annotation(named)]),
         store.refs.fork(MAIN, "side", named),
-        store.refs.tag(MAIN, "v1", named),
+        store.tags.tag(MAIN, "v1", named),
         store.refs.move(MAIN, named, action="fast-forward"),
         store.refs.move(MAIN, named, action="reset"),
     ):
@@ -144,7 +144,7 @@ async def check_not_found(store: Repositories, named: str) -> None:
         store.commits.write(MAIN, [draft()], expected_head=named),
         store.usages.record(MAIN, TokenUsage(1), "{}", head_hash=named),
         store.refs.delete(MAIN, force=True, expected_head=named),
-        store.refs.tag(MAIN, "v1", expected_head=named),
+        store.tags.tag(MAIN, "v1", expected_head=named),
         store.refs.fork(MAIN, "side", expected_head=named),
         store.refs.move(MAIN, None, action="reset", expected_head=named),
     ):

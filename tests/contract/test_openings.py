@@ -9,13 +9,13 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, annotation, draft, edit, ticking
 from support.repositories import (
+    NONE_KNOWN,
     EngineUnderTest,
     Repositories,
     everything,
     hashes,
     merge_of,
     names,
-    none_known,
     say,
 )
 from tract import BranchExistsError, HeadMovedError, TokenUsage
@@ -34,7 +34,7 @@ async def filled(store: Repositories) -> None:
     await say(store, MAIN, "d")
     [merge] = hashes(await store.commits.write(MAIN, [merge_of(theirs)]))
     await store.usages.record(MAIN, TokenUsage(1, 2, 3), "{}", head_hash=merge)
-    await store.refs.tag(MAIN, "v1")
+    await store.tags.tag(MAIN, "v1")
     await store.refs.move(OTHER_BRANCH, first.commit_hash, action="reset", note="why")
     await store.commits.create_config_index("t")
     await store.spools.save("somebody", [SpoolPart(STREAM, 0, [["text", "x"]])])
@@ -46,10 +46,10 @@ async def test_what_was_written_is_there_after_opening_again(
     async with shared.opened(db_path, ticking()) as store:
         await filled(store)
         before = await everything(store)
-        located = await store.commits.locate(MAIN, Position(), none_known)
+        located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
     async with shared.opened(db_path, ticking()) as store:
         assert await everything(store) == before
-        again = await store.commits.locate(MAIN, Position(), none_known)
+        again = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
         assert (again.head_hash, again.usage) == (located.head_hash, located.usage)
         assert await store.spools.fragments(STREAM) == [["text", "x"]]
         assert len(await store.commits.get_by_config("agent", "t", "=", 1)) == 1
@@ -73,7 +73,7 @@ async def test_openings_that_write_in_turn_form_one_line(pair: Pair) -> None:
         made += await say(here, MAIN, str(turn))
         for store in (there, here):
             assert await store.refs.head(MAIN) == made[-1]
-            located = await store.commits.locate(MAIN, Position(), none_known)
+            located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
             assert names(located.steps) == made
 
 
@@ -81,7 +81,7 @@ async def test_openings_that_write_at_once_form_one_line(pair: Pair) -> None:
     writes = [store.commits.write(MAIN, [draft(str(n))]) for n in range(40) for store in pair]
     acknowledged = [record for [record] in await asyncio.gather(*writes)]
 
-    logs = [await store.commits.log(MAIN, limit=None) for store in pair]
+    logs = [await store.histories.log(MAIN, limit=None) for store in pair]
     assert logs[0] == logs[1]
     assert sorted(logs[0]) == sorted(acknowledged)
     assert [record.parent_hash for record in logs[0]] == [*hashes(logs[0])[1:], None]
@@ -138,7 +138,7 @@ async def test_the_usage_that_the_other_opening_reported_holds(pair: Pair) -> No
         (one, other, TokenUsage(2, 0, 2)),
     ):
         await reporting.usages.record(MAIN, usage, "{}", head_hash=head)
-        located = await reading.commits.locate(MAIN, Position(), none_known)
+        located = await reading.histories.locate(MAIN, Position(), NONE_KNOWN)
         assert located.usage == usage
 
 
@@ -153,10 +153,10 @@ async def test_readers_of_another_opening_see_whole_writes_alone(pair: Pair, rou
     writing = asyncio.create_task(write())
     seen: list[int] = []
     while not writing.done():
-        seen.append(len(await other.commits.log(MAIN, limit=None)))
+        seen.append(len(await other.histories.log(MAIN, limit=None)))
         await asyncio.sleep(0)
     await writing
 
     assert {length % 5 for length in seen} == {0}
     assert seen == sorted(seen)
-    assert len(await other.commits.log(MAIN, limit=None)) == 5 * rounds
+    assert len(await other.histories.log(MAIN, limit=None)) == 5 * rounds

@@ -19,7 +19,7 @@ from tract import (
     TagNotFoundError,
     TractError,
 )
-from tract.storage.repositories import BranchName, Origin
+from tract.storage.repositories import BranchName, ExistingBranch, Misplaced, Origin
 
 SIDE = BranchName(MAIN.tract_id, "side")
 
@@ -32,7 +32,7 @@ async def test_a_fork_points_where_it_is_told_or_where_its_origin_does(
     store: Repositories,
 ) -> None:
     a, b = await say(store, MAIN, "a", "b")
-    await store.refs.tag(MAIN, "v1", a)
+    await store.tags.tag(MAIN, "v1", a)
     await store.refs.fork(MAIN, "here")
     await store.refs.fork(MAIN, "there", a)
     await store.refs.fork(MAIN, "at-a-tag", "v1")
@@ -47,7 +47,7 @@ async def test_a_fork_points_where_it_is_told_or_where_its_origin_does(
 async def test_a_fork_of_an_empty_branch_is_empty_and_is_there(store: Repositories) -> None:
     await store.refs.fork(MAIN, "side")
 
-    assert await store.refs.head(SIDE._replace(must_exist=True)) is None
+    assert await store.refs.head(ExistingBranch(*SIDE)) is None
     assert [(ref.name, ref.commit_hash) for ref in await store.refs.branches("agent")] == [
         ("side", None)
     ]
@@ -107,10 +107,10 @@ async def test_a_branch_is_emptied_and_begins_anew(store: Repositories) -> None:
 
     assert moved.commit_hash is None
     assert await store.refs.head(MAIN) is None
-    assert await store.commits.log(MAIN, limit=None) == []
+    assert await store.histories.log(MAIN, limit=None) == []
     [first] = await store.commits.write(MAIN, [draft("c")], expected_head=None)
     assert first.parent_hash is None
-    assert await store.commits.log(MAIN, limit=None) == [first]
+    assert await store.histories.log(MAIN, limit=None) == [first]
 
 
 async def test_a_fast_forward_goes_where_a_reset_may_not(store: Repositories) -> None:
@@ -125,9 +125,7 @@ async def test_a_fast_forward_goes_where_a_reset_may_not(store: Repositories) ->
         with pytest.raises(HeadMovedError):
             await store.refs.move(MAIN, b, action="fast-forward", expected_head=expected)
     with pytest.raises(BranchNotFoundError):
-        await store.refs.move(
-            BranchName("agent", "nobody", must_exist=True), a, action="fast-forward"
-        )
+        await store.refs.move(ExistingBranch("agent", "nobody"), a, action="fast-forward")
     assert await everything(store) == before
     await store.refs.move(MAIN, b, action="fast-forward", expected_head=a)
     assert await store.refs.head(MAIN) == b
@@ -155,7 +153,7 @@ async def test_a_branch_is_deleted_where_others_reach_its_head_or_by_force(
 
 
 async def _tagged(store: Repositories, own: str) -> None:
-    await store.refs.tag(SIDE, "kept")
+    await store.tags.tag(SIDE, "kept")
 
 
 async def _forked(store: Repositories, own: str) -> None:
@@ -194,9 +192,9 @@ async def test_a_deleted_branch_can_be_made_anew_and_has_nothing_of_the_former(
     [c] = await store.commits.write(SIDE, [draft("c")])
 
     assert c.parent_hash is None
-    assert await store.commits.log(SIDE, limit=None) == [c]
+    assert await store.histories.log(SIDE, limit=None) == [c]
     assert await store.refs.head(MAIN) == a
-    assert await store.refs.misplaced(MAIN.tract_id) == []
+    assert await store.checks.misplaced(MAIN.tract_id) == []
 
 
 async def test_branches_and_tags_are_listed_by_name(store: Repositories) -> None:
@@ -204,14 +202,14 @@ async def test_branches_and_tags_are_listed_by_name(store: Repositories) -> None
     await say(store, OTHER_TRACT, "a")
     for name in ("b", "a/b", "Z", "\u00e9"):
         await store.refs.fork(MAIN, name)
-        await store.refs.tag(MAIN, name)
+        await store.tags.tag(MAIN, name)
 
     branches = await store.refs.branches(MAIN.tract_id)
-    tags = await store.refs.tags(MAIN.tract_id)
+    tags = await store.tags.tags(MAIN.tract_id)
     assert [ref.name for ref in branches] == ["Z", "a/b", "b", "main", "\u00e9"]
     assert [ref.name for ref in tags] == ["Z", "a/b", "b", "\u00e9"]
     assert [ref.name for ref in await store.refs.branches(OTHER_TRACT.tract_id)] == ["main"]
-    assert await store.refs.tags(OTHER_TRACT.tract_id) == []
+    assert await store.tags.tags(OTHER_TRACT.tract_id) == []
     assert await store.refs.branches("nobody") == []
 
 
@@ -226,50 +224,50 @@ async def test_a_branch_tells_since_when_it_is_there_and_of_its_last_change(
 
 async def test_a_tag_names_a_commit_whatever_becomes_of_the_branch(store: Repositories) -> None:
     a, b = await say(store, MAIN, "a", "b")
-    here = await store.refs.tag(MAIN, "here")
-    there = await store.refs.tag(MAIN, "there", a, expected_head=b)
+    here = await store.tags.tag(MAIN, "here")
+    there = await store.tags.tag(MAIN, "there", a, expected_head=b)
     await store.refs.move(MAIN, None, action="reset")
 
     assert (here.name, here.commit_hash, there.commit_hash) == ("here", b, a)
-    assert await store.refs.tags(MAIN.tract_id) == [here, there]
+    assert await store.tags.tags(MAIN.tract_id) == [here, there]
     assert await store.commits.resolve(MAIN.tract_id, "here") == b
 
 
 async def test_a_tag_is_refused_where_it_is_taken_or_names_no_commit(store: Repositories) -> None:
     with pytest.raises(TractError, match="no commit yet"):
-        await store.refs.tag(MAIN, "v1")
+        await store.tags.tag(MAIN, "v1")
     [a, b] = await say(store, MAIN, "a", "b")
-    await store.refs.tag(MAIN, "v1", a)
+    await store.tags.tag(MAIN, "v1", a)
     before = await everything(store)
 
     with pytest.raises(TagExistsError):
-        await store.refs.tag(MAIN, "v1", b)
+        await store.tags.tag(MAIN, "v1", b)
     with pytest.raises(TractError, match="no commit yet"):
-        await store.refs.tag(MAIN, "v2", None)
+        await store.tags.tag(MAIN, "v2", None)
     with pytest.raises(CommitNotFoundError):
-        await store.refs.tag(MAIN, "v2", UNKNOWN)
+        await store.tags.tag(MAIN, "v2", UNKNOWN)
     for expected in (a, None, UNKNOWN):
         with pytest.raises(HeadMovedError):
-            await store.refs.tag(MAIN, "v2", expected_head=expected)
+            await store.tags.tag(MAIN, "v2", expected_head=expected)
     assert await everything(store) == before
-    await store.refs.tag(OTHER_BRANCH, "v2", b)
-    assert [tag.name for tag in await store.refs.tags(MAIN.tract_id)] == ["v1", "v2"]
+    await store.tags.tag(OTHER_BRANCH, "v2", b)
+    assert [tag.name for tag in await store.tags.tags(MAIN.tract_id)] == ["v1", "v2"]
 
 
 async def test_a_tag_is_taken_away_if_it_names_what_is_expected(store: Repositories) -> None:
     a, b = await say(store, MAIN, "a", "b")
-    await store.refs.tag(MAIN, "v1", a)
-    await store.refs.tag(MAIN, "v2", a)
+    await store.tags.tag(MAIN, "v1", a)
+    await store.tags.tag(MAIN, "v2", a)
 
     with pytest.raises(HeadMovedError):
-        await store.refs.untag(MAIN.tract_id, "v1", expected_head=b)
+        await store.tags.untag(MAIN.tract_id, "v1", expected_head=b)
     with pytest.raises(TagNotFoundError):
-        await store.refs.untag(OTHER_TRACT.tract_id, "v1")
-    await store.refs.untag(MAIN.tract_id, "v1", expected_head=a)
+        await store.tags.untag(OTHER_TRACT.tract_id, "v1")
+    await store.tags.untag(MAIN.tract_id, "v1", expected_head=a)
     with pytest.raises(TagNotFoundError):
-        await store.refs.untag(MAIN.tract_id, "v1")
-    assert [tag.name for tag in await store.refs.tags(MAIN.tract_id)] == ["v2"]
-    await store.refs.tag(MAIN, "v1", b)
+        await store.tags.untag(MAIN.tract_id, "v1")
+    assert [tag.name for tag in await store.tags.tags(MAIN.tract_id)] == ["v2"]
+    await store.tags.tag(MAIN, "v1", b)
     assert await store.commits.resolve(MAIN.tract_id, "v1") == b
 
 
@@ -303,22 +301,22 @@ async def test_heads_reach_every_commit_whatever_became_of_the_branches(
     a, b = await say(store, MAIN, "a", "b")
     await store.refs.move(MAIN, a, action="reset")
     [c] = await say(store, SIDE, "c")
-    await store.refs.tag(SIDE, "v1")
+    await store.tags.tag(SIDE, "v1")
     await store.refs.delete(SIDE, force=True)
     [foreign] = await say(store, OTHER_TRACT, "x")
 
-    heads = await store.refs.heads(MAIN.tract_id)
+    heads = await store.checks.heads(MAIN.tract_id)
     assert {a, b, c} == {*heads}
     assert heads == sorted(heads)
-    assert await store.refs.heads(OTHER_TRACT.tract_id) == [foreign]
-    assert await store.refs.heads("nobody") == []
+    assert await store.checks.heads(OTHER_TRACT.tract_id) == [foreign]
+    assert await store.checks.heads("nobody") == []
 
 
 async def test_heads_are_told_whether_their_commits_are_there_or_not(store: Repositories) -> None:
     _, head = await say(store, MAIN, "a", "b")
     await store.damage.lose_commit(head)
 
-    assert head in await store.refs.heads(MAIN.tract_id)
+    assert head in await store.checks.heads(MAIN.tract_id)
 
 
 async def test_heads_and_tracts_are_listed_sorted(store: Repositories) -> None:
@@ -327,8 +325,8 @@ async def test_heads_and_tracts_are_listed_sorted(store: Repositories) -> None:
     [main] = await say(store, MAIN, "c")
 
     assert await store.refs.tract_ids() == ["agent", "rival"]
-    assert await store.refs.heads("agent") == sorted([main, other])
-    assert await store.refs.heads("rival") == [theirs]
+    assert await store.checks.heads("agent") == sorted([main, other])
+    assert await store.checks.heads("rival") == [theirs]
 
 
 async def test_a_tract_is_listed_while_it_has_commits_on_a_branch_or_on_none(
@@ -347,11 +345,25 @@ async def test_a_branch_whose_row_does_not_fit_is_told_with_its_head(store: Repo
     [head] = await say(store, SIDE, "b")
     await store.refs.move(SIDE, None, action="reset")
     [head] = await say(store, SIDE, "c")
-    assert await store.refs.misplaced(MAIN.tract_id) == []
+    assert await store.checks.misplaced(MAIN.tract_id) == []
     await store.damage.misplace(SIDE, MAIN)
 
-    assert await store.refs.misplaced(MAIN.tract_id) == [("side", head)]
-    assert await store.refs.misplaced(OTHER_TRACT.tract_id) == []
+    assert await store.checks.misplaced(MAIN.tract_id) == [Misplaced(head, "side")]
+    assert await store.checks.misplaced(OTHER_TRACT.tract_id) == []
+
+
+async def test_a_commit_that_lies_among_those_of_another_branch_is_told(
+    store: Repositories,
+) -> None:
+    made = await say(store, MAIN, "a", "b", "c", "d")
+    await store.refs.fork(MAIN, SIDE.branch, made[1])
+    [theirs] = await say(store, SIDE, "e")
+    await store.commits.write(MAIN, [merge_of(theirs)])
+    assert await store.checks.misplaced(MAIN.tract_id) == []
+    await store.damage.misfile(made[2], theirs)
+
+    assert await store.checks.misplaced(MAIN.tract_id) == [Misplaced(made[2])]
+    assert await store.checks.misplaced(OTHER_TRACT.tract_id) == []
 
 
 async def test_a_branch_moves_and_forks_whatever_lies_on_others_meanwhile(
@@ -368,8 +380,8 @@ async def test_a_branch_moves_and_forks_whatever_lies_on_others_meanwhile(
     )
 
     for fork in forks:
-        [own, *rest] = await store.commits.log(fork, limit=None)
+        [own, *rest] = await store.histories.log(fork, limit=None)
         assert own.message == f"says {fork.branch}"
         assert hashes(rest) == [made[1], made[0]]
     assert await store.refs.head(MAIN) == made[0]
-    assert await store.refs.misplaced(MAIN.tract_id) == []
+    assert await store.checks.misplaced(MAIN.tract_id) == []

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
-from support.repositories import UNKNOWN, Repositories, everything, hashes, none_known, say
+from support.repositories import NONE_KNOWN, UNKNOWN, Repositories, everything, hashes, say
 from tract import EditTargetError, HeadMovedError, StreamRecoveredError, TokenUsage
 from tract.storage.repositories import (
     BranchName,
@@ -138,7 +138,7 @@ async def test_ending_a_stream_commits_and_drops_it_and_keeps_its_usage(
 
     assert [record.parent_hash for record in records] == [sent, records[0].commit_hash]
     assert [item.stream for item in await store.spools.spooled()] == [OTHER]
-    located = await store.commits.locate(MAIN, Position(sent), none_known)
+    located = await store.histories.locate(MAIN, Position(sent), NONE_KNOWN)
     assert located.usage == usage[0]
 
 
@@ -161,7 +161,7 @@ async def test_ending_a_stream_that_fails_drops_nothing(store: Repositories) -> 
         await store.commits.write(MAIN, [draft("said")], expected_head=None, ending=ending)
     assert await everything(store) == before
     assert await store.spools.fragments(STREAM) == [["text", "a"]]
-    assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
+    assert (await store.histories.locate(MAIN, Position(), NONE_KNOWN)).usage is None
 
 
 async def listed(store: Repositories) -> SpooledStream:
@@ -174,7 +174,7 @@ async def test_a_claim_on_what_is_there_commits_it(store: Repositories) -> None:
     ending = StreamEnd(STREAM, claim=await listed(store))
     records = await store.commits.write(MAIN, [draft("said")], ending=ending)
 
-    assert hashes(await store.commits.log(MAIN, limit=None)) == hashes(records)
+    assert hashes(await store.histories.log(MAIN, limit=None)) == hashes(records)
     assert await store.spools.spooled() == []
 
 
@@ -186,8 +186,8 @@ async def test_a_claim_on_what_is_gone_commits_nothing(store: Repositories) -> N
     ending = StreamEnd(STREAM, claim=claim, head_hash=sent, usage=(TokenUsage(7, 2, 9), "{}"))
 
     assert await store.commits.write(MAIN, [draft("said")], ending=ending) == []
-    assert hashes(await store.commits.log(MAIN, limit=None)) == [sent]
-    assert (await store.commits.locate(MAIN, Position(), none_known)).usage is None
+    assert hashes(await store.histories.log(MAIN, limit=None)) == [sent]
+    assert (await store.histories.locate(MAIN, Position(), NONE_KNOWN)).usage is None
 
 
 SIGNS = pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_a_claim_on_what_has_had_a_sign_of_life_since_commits_and_drops_no
     )
     await store.spools.drop(STREAM, claim)
 
-    assert await store.commits.log(MAIN, limit=None) == []
+    assert await store.histories.log(MAIN, limit=None) == []
     assert await store.spools.fragments(STREAM) == [0, *([1] if parts else [])]
 
     await store.spools.drop(STREAM, await listed(store))
@@ -261,7 +261,7 @@ async def test_its_owner_ends_a_stream_once(store: Repositories) -> None:
 
     with pytest.raises(StreamRecoveredError):
         await store.commits.write(MAIN, [draft("said")], ending=ending)
-    assert hashes(await store.commits.log(MAIN, limit=None)) == hashes(records)
+    assert hashes(await store.histories.log(MAIN, limit=None)) == hashes(records)
 
 
 async def test_another_cannot_end_a_stream_without_a_claim(store: Repositories) -> None:
@@ -270,7 +270,7 @@ async def test_another_cannot_end_a_stream_without_a_claim(store: Repositories) 
     with pytest.raises(StreamRecoveredError) as caught:
         await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, "another"))
     assert (caught.value.tract_id, caught.value.branch) == MAIN[:2]
-    assert await store.commits.log(MAIN, limit=None) == []
+    assert await store.histories.log(MAIN, limit=None) == []
     assert await store.spools.fragments(STREAM) == ["text"]
 
 
@@ -291,3 +291,13 @@ async def test_a_spool_makes_no_branch_and_no_tract(store: Repositories) -> None
 
     assert await store.refs.tract_ids() == []
     assert await store.refs.branches(OTHER_TRACT.tract_id) == []
+
+
+async def test_a_stream_that_was_given_up_is_no_longer_its_owners_to_write(
+    store: Repositories,
+) -> None:
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [0])])
+    await store.spools.release(OWNER, [STREAM])
+
+    assert await store.spools.save(OWNER, [SpoolPart(STREAM, 1, [1])]) == [STREAM]
+    assert await store.spools.fragments(STREAM) == [0]

@@ -15,10 +15,14 @@ from tract.storage import repositories
 KINDS = {
     "commits": repositories.CommitRepository,
     "blobs": repositories.BlobRepository,
-    "refs": repositories.RefRepository,
     "usages": repositories.UsageRepository,
-    "spools": repositories.SpoolRepository,
+    "histories": repositories.HistoryRepository,
+    "comparisons": repositories.ComparisonRepository,
+    "checks": repositories.VerifyRepository,
+    "refs": repositories.RefRepository,
+    "tags": repositories.TagRepository,
     "arrivals": repositories.ArrivalRepository,
+    "spools": repositories.SpoolRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)
@@ -81,3 +85,14 @@ def test_the_contract_is_written_against_the_abstractions_alone(path: Path) -> N
 
 def test_the_repositories_under_test_are_all_there_are() -> None:
     assert {*KINDS} == {*Repositories._fields} - {"damage"}
+    assert [*KINDS] == [*repositories.Repositories._fields]
+    assert {*KINDS.values()} == {
+        each
+        for each in vars(repositories).values()
+        if isinstance(each, type) and getattr(each, "__abstractmethods__", None)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_repository_is_of_one_use_case(kind: str) -> None:
+    assert len(KINDS[kind].__abstractmethods__) <= 8

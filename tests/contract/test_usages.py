@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT
-from support.repositories import UNKNOWN, Repositories, none_known, say
+from support.repositories import NONE_KNOWN, UNKNOWN, Repositories, say
 from tract import HeadMovedError, TokenUsage, TractError
-from tract.storage.repositories import BranchName, Position
+from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 
 async def usage(
     store: Repositories, position: Position, branch: BranchName = MAIN
 ) -> TokenUsage | None:
-    return (await store.commits.locate(branch, position, none_known)).usage
+    return (await store.histories.locate(branch, position, NONE_KNOWN)).usage
 
 
 async def test_usage_belongs_to_one_head_and_the_last_report_holds(store: Repositories) -> None:
@@ -71,7 +71,7 @@ async def test_usage_of_another_head_or_of_none_is_refused(store: Repositories) 
 
 async def test_usage_of_a_branch_that_is_not_there_is_refused(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     with pytest.raises(TractError):
         await store.usages.record(side, TokenUsage(1), "{}", head_hash=head)
@@ -92,7 +92,7 @@ async def test_usage_is_shared_by_branches_of_one_head_and_not_by_tracts(
 
 async def test_a_head_may_be_named_by_a_tag_and_is_given_by_its_hash(store: Repositories) -> None:
     [head] = await say(store, MAIN, "a")
-    await store.refs.tag(MAIN, "v1")
+    await store.tags.tag(MAIN, "v1")
 
     assert await store.usages.record(MAIN, TokenUsage(3, 1, 4), "{}", head_hash="v1") == head
     assert await usage(store, Position()) == TokenUsage(3, 1, 4)

@@ -28,7 +28,8 @@ from tract import (
     TokenUsage,
     TractError,
 )
-from tract.storage.repositories import BranchName, CommitDraft, Origin, StreamName
+from tract.history.hashing import commit_hash
+from tract.storage.repositories import CommitDraft, ExistingBranch, Origin, StreamName
 
 
 async def test_a_commit_is_read_back_as_it_was_acknowledged(store: Repositories) -> None:
@@ -52,8 +53,11 @@ async def test_a_commit_is_named_by_its_draft_once_its_place_is_known(store: Rep
     records = await store.commits.write(MAIN, drafts)
 
     for made, record in zip(drafts, records, strict=True):
-        assert record.commit_hash == made.seal(
+        assert record.commit_hash == commit_hash(
             parent=record.parent_hash,
+            content_hash=made.content_hash,
+            content_type=made.content_type,
+            operation=made.operation,
             timestamp=record.created_at,
             target=record.edit_target,
             merge_parent=record.merge_parent,
@@ -67,7 +71,7 @@ async def test_a_commit_is_named_by_its_draft_once_its_place_is_known(store: Rep
 async def test_every_write_goes_on_from_the_head(store: Repositories) -> None:
     made = [(await say(store, MAIN, text))[0] for text in "abc"]
 
-    records = await store.commits.log(MAIN, limit=None)
+    records = await store.histories.log(MAIN, limit=None)
     assert hashes(records) == made[::-1]
     assert [record.parent_hash for record in records] == [made[1], made[0], None]
 
@@ -92,8 +96,8 @@ async def test_a_write_of_no_drafts_needs_the_expected_head_all_the_same(
 async def test_tracts_that_say_the_same_are_apart(store: Repositories) -> None:
     mine, theirs = await say(store, MAIN, "same"), await say(store, OTHER_TRACT, "same")
 
-    assert hashes(await store.commits.log(MAIN, limit=None)) == mine
-    assert hashes(await store.commits.log(OTHER_TRACT, limit=None)) == theirs
+    assert hashes(await store.histories.log(MAIN, limit=None)) == mine
+    assert hashes(await store.histories.log(OTHER_TRACT, limit=None)) == theirs
 
 
 @pytest.mark.parametrize(
@@ -127,13 +131,13 @@ async def test_a_write_on_the_expected_head_lands(store: Repositories) -> None:
 
 async def test_the_expected_head_may_be_named_as_any_commit_may(store: Repositories) -> None:
     [first] = await say(store, MAIN, "a")
-    await store.refs.tag(MAIN, "v1", first)
+    await store.tags.tag(MAIN, "v1", first)
     [second] = hashes(await store.commits.write(MAIN, [draft("b")], expected_head="v1"))
     [third] = hashes(await store.commits.write(MAIN, [draft("c")], expected_head=second[:10]))
     [fourth] = hashes(await store.commits.write(MAIN, [draft("d")], expected_head="main"))
 
     assert await store.refs.head(MAIN) == fourth
-    assert hashes(await store.commits.log(MAIN, limit=None)) == [fourth, third, second, first]
+    assert hashes(await store.histories.log(MAIN, limit=None)) == [fourth, third, second, first]
     with pytest.raises(HeadMovedError):
         await store.commits.write(MAIN, [draft("e")], expected_head="v1")
 
@@ -160,7 +164,7 @@ async def test_of_many_writes_on_one_expected_head_one_lands(store: Repositories
 
     [landed] = [result for result in results if isinstance(result, list)]
     assert sum(isinstance(result, HeadMovedError) for result in results) == 9
-    assert hashes(await store.commits.log(MAIN, limit=None)) == [*hashes(landed), head]
+    assert hashes(await store.histories.log(MAIN, limit=None)) == [*hashes(landed), head]
 
 
 async def test_writes_that_come_at_once_form_one_line_and_each_gets_its_own(
@@ -170,7 +174,7 @@ async def test_writes_that_come_at_once_form_one_line_and_each_gets_its_own(
     results = await asyncio.gather(*writes)
 
     assert [record.message for [record] in results] == [f"says {number}" for number in range(50)]
-    log = await store.commits.log(MAIN, limit=None)
+    log = await store.histories.log(MAIN, limit=None)
     assert sorted(log) == sorted(record for [record] in results)
     assert [record.parent_hash for record in log] == [*hashes(log)[1:], None]
 
@@ -185,7 +189,7 @@ async def test_a_refused_write_among_others_fails_alone(store: Repositories) -> 
     results = await asyncio.gather(*writes, return_exceptions=True)
 
     assert [type(result) for result in results] == [list, EditTargetError, list] * 4
-    assert len(await store.commits.log(MAIN, limit=None)) == 8
+    assert len(await store.histories.log(MAIN, limit=None)) == 8
 
 
 async def test_a_write_that_is_cancelled_at_any_step_lands_whole_or_not_at_all(
@@ -202,24 +206,32 @@ async def test_a_write_that_is_cancelled_at_any_step_lands_whole_or_not_at_all(
         write.cancel()
         await asyncio.wait([write])
         await say(store, MAIN, "later")
-        log = await store.commits.log(MAIN, limit=None)
+        log = await store.histories.log(MAIN, limit=None)
 
         assert len(log) in ((wanted + 1, wanted + 3) if write.cancelled() else (wanted + 3,))
         assert [record.parent_hash for record in log] == [*hashes(log)[1:], None]
         wanted = len(log)
 
 
+def test_that_a_branch_must_exist_is_no_part_of_its_name() -> None:
+    there = ExistingBranch(*MAIN)
+
+    assert there == MAIN
+    assert {there: 1}[MAIN] == {MAIN: 1}[there]
+    assert [*there] == [MAIN.tract_id, MAIN.branch]
+
+
 async def test_a_branch_that_must_exist_is_not_made_by_its_first_commit(
     store: Repositories,
 ) -> None:
     await say(store, MAIN, "a")
-    side = BranchName(MAIN.tract_id, "side", must_exist=True)
+    side = ExistingBranch(MAIN.tract_id, "side")
 
     with pytest.raises(BranchNotFoundError):
         await store.commits.write(side, [draft("b")])
     await store.refs.fork(MAIN, "side")
     await store.commits.write(side, [draft("b")])
-    assert len(await store.commits.log(side, limit=None)) == 2
+    assert len(await store.histories.log(side, limit=None)) == 2
 
 
 async def test_what_a_commit_came_from_is_kept_with_it(store: Repositories) -> None:
@@ -227,7 +239,7 @@ async def test_what_a_commit_came_from_is_kept_with_it(store: Repositories) -> N
     origins = (Origin("cherry-pick", source), Origin("squash", other))
     [made] = await store.commits.write(MAIN, [draft("c")._replace(origins=origins)])
 
-    found = await store.commits.origins(MAIN.tract_id, made.commit_hash)
+    found = await store.histories.origins(MAIN.tract_id, made.commit_hash)
     assert sorted(found) == sorted((made.commit_hash, origin) for origin in origins)
 
 
@@ -268,7 +280,7 @@ async def test_what_was_opened_read_only_says_so_before_and_is_read_as_ever(
             reading.commits.write(MAIN, [draft("b")]),
             reading.commits.create_config_index("t"),
             reading.refs.fork(MAIN, "side"),
-            reading.refs.tag(MAIN, "v1"),
+            reading.tags.tag(MAIN, "v1"),
             reading.usages.record(MAIN, TokenUsage(1, 0, 1), "{}", head_hash=head),
             reading.spools.drop(StreamName(MAIN, "s")),
         ):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tract.history.canonical import canonical_bytes
-from tract.history.hashing import commit_hash, content_hash
+from tract.history.hashing import content_hash
 from tract.storage.repositories import BranchName, CommitDraft
 
 MAIN = BranchName("agent", "main")
@@ -24,11 +24,10 @@ def draft(
     """Return the draft of a dialogue commit that says *text*; 7 tokens, counted by `tests`."""
     fields = {"content_type": "dialogue", "role": "user", "text": text}
     data = canonical_bytes(fields)
-    hashed = content_hash(data)
     return CommitDraft(
         content_type="dialogue",
         operation=operation,
-        content_hash=hashed,
+        content_hash=content_hash(data),
         data=data,
         target=target,
         message=f"says {text}",
@@ -36,9 +35,6 @@ def draft(
         generation_config_json=config,
         token_count=7,
         token_source="tests",
-        seal=partial(
-            commit_hash, content_hash=hashed, content_type="dialogue", operation=operation
-        ),
     )
 
 

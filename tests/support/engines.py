@@ -15,14 +15,7 @@ from support.repositories import EngineUnderTest, Repositories
 from tract import TractConfig
 from tract.storage.repositories import BranchName
 from tract.storage.sqlite.database import Database, open_database, open_engine
-from tract.storage.sqlite.repositories import (
-    SqliteArrivalRepository,
-    SqliteBlobRepository,
-    SqliteCommitRepository,
-    SqliteRefRepository,
-    SqliteSpoolRepository,
-    SqliteUsageRepository,
-)
+from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["ENGINES", "SHARED"]
 
@@ -47,6 +40,14 @@ class SqliteDamage:
             *(branch.tract_id, f"refs/heads/{branch.branch}"),
         )
 
+    async def misfile(self, commit_hash: str, other: str) -> None:
+        segment = "SELECT segment FROM commits WHERE commit_hash = ?"
+        await self._do(
+            f"UPDATE commits SET segment = ({segment}) WHERE commit_hash = ?",
+            bytes.fromhex(other),
+            bytes.fromhex(commit_hash),
+        )
+
     async def _do(self, statement: str, *parameters: object) -> None:
         def harm(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA foreign_keys = OFF")
@@ -58,15 +59,7 @@ class SqliteDamage:
 
 
 def over(database: Database) -> Repositories:
-    return Repositories(
-        SqliteCommitRepository(database),
-        SqliteBlobRepository(database),
-        SqliteRefRepository(database),
-        SqliteUsageRepository(database),
-        SqliteSpoolRepository(database),
-        SqliteArrivalRepository(database),
-        SqliteDamage(database),
-    )
+    return Repositories(*repositories_over(database), SqliteDamage(database))
 
 
 class SqliteFile:

@@ -10,7 +10,7 @@ from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
 from tract.storage.repositories import RefRepository
-from tract.storage.sqlite.repositories import SqliteRefRepository
+from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["Probe", "probe"]
 
@@ -25,7 +25,7 @@ class Probe:
     @property
     def refs(self) -> RefRepository:
         """The store's refs, for moves that no verb makes."""
-        return SqliteRefRepository(self.parts.database)
+        return repositories_over(self.parts.database).refs
 
     @property
     def trips(self) -> int:
@@ -53,7 +53,7 @@ class Probe:
             return int(found)
 
         read = self.parts.database.read
-        return await read(lambda raw: {table: count(raw, table) for table in TABLES})
+        return await read(lambda to: {table: count(to.raw, table) for table in TABLES})
 
 
 def probe(opened: TractStore | AsyncTract) -> Probe:

@@ -18,18 +18,23 @@ from tract.storage.repositories import (
     BlobRepository,
     BranchName,
     CommitDraft,
-    CommitRecord,
     CommitRepository,
+    CommitRow,
+    ComparisonRepository,
+    HistoryRepository,
     MergeBasis,
     RefRepository,
     Relation,
     SpoolRepository,
     StoredCommit,
+    TagRepository,
     UsageRepository,
+    VerifyRepository,
 )
 
 __all__ = [
     "MALFORMED",
+    "NONE_KNOWN",
     "UNKNOWN",
     "Damage",
     "EngineUnderTest",
@@ -39,13 +44,13 @@ __all__ = [
     "hashes",
     "merge_of",
     "names",
-    "none_known",
     "say",
     "steps_to",
     "stored",
 ]
 
 UNKNOWN = "0" * 64
+NONE_KNOWN: frozenset[str] = frozenset()
 MALFORMED = ["", "zz", "0" * 63, "0" * 65, "\u0660" * 64, "0 " * 32, "\ud800" * 64]
 
 
@@ -61,14 +66,21 @@ class Damage(Protocol):
     async def misplace(self, branch: BranchName, other: BranchName) -> None:
         """Give a branch's row the place of another one's."""
 
+    async def misfile(self, commit_hash: str, other: str) -> None:
+        """Give a commit's row the place of another one's."""
+
 
 class Repositories(NamedTuple):
     commits: CommitRepository
     blobs: BlobRepository
-    refs: RefRepository
     usages: UsageRepository
-    spools: SpoolRepository
+    histories: HistoryRepository
+    comparisons: ComparisonRepository
+    checks: VerifyRepository
+    refs: RefRepository
+    tags: TagRepository
     arrivals: ArrivalRepository
+    spools: SpoolRepository
     damage: Damage
 
 
@@ -93,11 +105,7 @@ class EngineUnderTest(Protocol):
         """
 
 
-def none_known(_: str) -> bool:
-    return False
-
-
-def hashes(records: Iterable[CommitRecord]) -> list[str]:
+def hashes(records: Iterable[CommitRow]) -> list[str]:
     return [record.commit_hash for record in records]
 
 
@@ -130,7 +138,7 @@ async def steps_to(
     """Return the bases and the steps that `history` gives."""
     bases: set[str | None] = set()
     found: list[str] = []
-    async for base, steps in store.commits.history(MAIN.tract_id, head, set(known).__contains__):
+    async for base, steps in store.histories.history(MAIN.tract_id, head, set(known)):
         bases.add(base)
         found += [step.commit_hash for step in steps]
     return bases, found
@@ -138,16 +146,16 @@ async def steps_to(
 
 async def stored(store: Repositories, tract_id: str, *heads: str) -> list[StoredCommit]:
     """Return what `stored` gives, batches joined."""
-    return [item async for batch in store.commits.stored(tract_id, heads) for item in batch]
+    return [item async for batch in store.checks.stored(tract_id, heads) for item in batch]
 
 
 async def everything(store: Repositories) -> list[object]:
     """Return all that the repositories tell of a database."""
     found: list[object] = [await store.refs.tract_ids(), await store.spools.spooled()]
     for tract_id in (MAIN.tract_id, "rival"):
-        heads = await store.refs.heads(tract_id)
-        found += [heads, await store.refs.branches(tract_id), await store.refs.tags(tract_id)]
-        found += [await store.refs.moves(tract_id), await store.commits.origins(tract_id)]
+        heads = await store.checks.heads(tract_id)
+        found += [heads, await store.refs.branches(tract_id), await store.tags.tags(tract_id)]
+        found += [await store.refs.moves(tract_id), await store.histories.origins(tract_id)]
         found.append(await store.commits.query(BranchName(tract_id, "main"), []))
         found.append(await stored(store, tract_id, *heads))
     return found

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import Threads
-from tract.exceptions import StoreCorruptError, TractError
+from tract.exceptions import StoreCorruptError, TractError, shown
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.models.operations import rule_of
-from tract.storage.repositories import (
-    CommitRecord,
-    CommitRepository,
-    RefRepository,
-    StoredCommit,
-)
+from tract.storage.repositories import CommitRow, Misplaced, StoredCommit, VerifyRepository
 
 __all__ = ["Verifier"]
-
-
-class _Link(NamedTuple):
-    """What joins a commit to its line."""
-
-    parent_hash: str | None
-    segment: int
 
 
 class Verifier:
@@ -34,38 +21,37 @@ class Verifier:
 
     def __init__(
         self,
-        commits: CommitRepository,
-        refs: RefRepository,
+        checks: VerifyRepository,
         compiler: DefaultContextCompiler,
         threads: Threads,
     ) -> None:
-        self._commits = commits
-        self._refs = refs
+        self._checks = checks
         self._compiler = compiler
         self._threads = threads
 
     async def verify(self, tract_id: str) -> VerifyReport:
         """Return every fault of a tract; see `AsyncTract.verify`."""
-        heads = await self._refs.heads(tract_id)
-        findings = _Findings(heads, self._compiler)
-        async for batch in self._commits.stored(tract_id, heads):
+        heads = await self._checks.heads(tract_id)
+        findings = _Findings(tract_id, heads, self._compiler)
+        async for batch in self._checks.stored(tract_id, heads):
             await self._threads.run(findings.check, batch)
-        for branch, head in await self._refs.misplaced(tract_id):
-            findings.misplaced(branch, head)
+        findings.misplaced(await self._checks.misplaced(tract_id))
         return findings.report()
 
 
 class _Findings:
     """The faults of one tract's commits, which come newest first in batches."""
 
-    def __init__(self, heads: Iterable[str], compiler: DefaultContextCompiler) -> None:
+    def __init__(
+        self, tract_id: str, heads: Iterable[str], compiler: DefaultContextCompiler
+    ) -> None:
+        self._tract_id = tract_id
         self._compiler = compiler
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
         self._heads = set(heads)
-        self._parents: dict[str, CommitRecord] = {}
-        self._targets: dict[str, CommitRecord] = {}
-        self._links: dict[str, _Link] = {}
+        self._parents: dict[str, CommitRow] = {}
+        self._targets: dict[str, CommitRow] = {}
 
     def check(self, batch: Sequence[StoredCommit]) -> None:
         """Check the commits of *batch* by themselves and against the ones before."""
@@ -80,13 +66,14 @@ class _Findings:
                     self._parents.setdefault(parent, record)
             if record.edit_target is not None:
                 self._targets.setdefault(record.edit_target, record)
-            self._links[record.commit_hash] = _Link(record.parent_hash, stored.segment)
 
-    def misplaced(self, branch: str, commit_hash: str) -> None:
-        """Note a branch whose row does not fit the commit that it names."""
-        self._fault(
-            commit_hash, f"the row of the branch {branch!r}, which names it, does not fit it"
-        )
+    def misplaced(self, found: Iterable[Misplaced]) -> None:
+        """Note what is not filed where the history says."""
+        for name, branch in found:
+            problem = "it is filed in another place than the commits around it"
+            if branch is not None:
+                problem = f"the row of the branch {branch!r}, which names it, does not fit it"
+            self._fault(name, problem)
 
     def report(self) -> VerifyReport:
         """Return the report, with the faults that only the whole history tells."""
@@ -94,8 +81,6 @@ class _Findings:
             self._fault(child.commit_hash, f"its parent {missing} is not in the store")
         for missing, user in self._targets.items():
             self._fault(user.commit_hash, f"its target {missing} is not an entry of its history")
-        for misplaced in _misplaced(self._links):
-            self._fault(misplaced, "its segment is not that of the commits around it")
         for head in sorted(self._heads):
             self._fault(head, "a branch points to it, and it is not in the store")
         return VerifyReport(checked=self.checked, faults=tuple(self.faults))
@@ -103,7 +88,7 @@ class _Findings:
     def _fault(self, commit_hash: str, problem: str) -> None:
         self.faults.append(VerifyFault(commit_hash=commit_hash, problem=problem))
 
-    def _faults_of_place(self, record: CommitRecord) -> Iterator[str]:
+    def _faults_of_place(self, record: CommitRow) -> Iterator[str]:
         child = self._parents.pop(record.commit_hash, None)
         if child is not None and child.created_at <= record.created_at:
             yield f"its time is not before that of {child.commit_hash}, which follows it"
@@ -115,6 +100,8 @@ class _Findings:
         if stored.unreadable:
             yield f"its {', '.join(stored.unreadable)} cannot be read"
             return  # it has no hash to compare
+        if stored.record.tract_id != self._tract_id:
+            yield f"its row says that it is of the tract {shown(stored.record.tract_id)}"
         yield from _faults_of_hashes(stored)
         yield from _faults_of_json(stored.record)
         if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
@@ -161,7 +148,7 @@ def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
         yield "its parents, content, type, operation, time or target do not have its hash"
 
 
-def _faults_of_json(record: CommitRecord) -> Iterator[str]:
+def _faults_of_json(record: CommitRow) -> Iterator[str]:
     """Tell what is in no hash, but would keep the commit from being read."""
     for name, text in (
         ("metadata", record.metadata_json),
@@ -173,31 +160,3 @@ def _faults_of_json(record: CommitRecord) -> Iterator[str]:
             readable = False
         if not readable:
             yield f"its {name} cannot be read"
-
-
-def _misplaced(links: dict[str, _Link]) -> Iterator[str]:
-    """Yield the commits whose segment others of their line contradict; *links* is newest first.
-
-    A segment is one run of commits: it is not interrupted, and begins once.
-    """
-    interrupting = {link.parent_hash for link in links.values() if _is_interrupted(link, links)}
-    yield from filter(None, interrupting)
-    begun: set[int] = set()
-    for name, link in reversed(links.items()):
-        if name in interrupting or link.parent_hash in interrupting:
-            continue
-        parent = links.get(link.parent_hash or "")
-        if parent is not None and parent.segment == link.segment:
-            continue
-        if link.segment in begun:
-            yield name
-        begun.add(link.segment)
-
-
-def _is_interrupted(link: _Link, links: dict[str, _Link]) -> bool:
-    """Tell whether the segment of a commit goes on behind its parent, but not in it."""
-    parent = links.get(link.parent_hash or "")
-    if parent is None:
-        return False
-    before = links.get(parent.parent_hash or "")
-    return before is not None and before.segment == link.segment != parent.segment

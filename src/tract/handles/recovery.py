@@ -17,7 +17,7 @@ from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, ToolCall, UnsetType
-from tract.storage.repositories import SpooledStream, StreamName
+from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]
 
@@ -109,7 +109,8 @@ class LeftStream:
 def _where(stream: StreamName, assembly: Assembly) -> StreamName:
     """Return the name of a stream whose branch has to be there if it had to for its handle."""
     must_exist = assembly.opening.get("must_exist") is True
-    return stream._replace(branch=stream.branch._replace(must_exist=must_exist))
+    kind = ExistingBranch if must_exist else BranchName
+    return stream._replace(branch=kind(*stream.branch))
 
 
 async def left_streams(streams: StreamEngine, *, wait: bool) -> list[LeftStream]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
@@ -11,16 +11,17 @@ __all__ = [
     "Arrivals",
     "BranchName",
     "CommitDraft",
-    "CommitRecord",
+    "CommitRow",
     "Cursor",
+    "ExistingBranch",
     "KnownHead",
     "Located",
+    "Misplaced",
     "Move",
     "Origin",
     "Position",
     "RefRecord",
     "Relation",
-    "Seal",
     "Sizes",
     "SpoolPart",
     "SpooledStream",
@@ -33,11 +34,19 @@ __all__ = [
 
 
 class BranchName(NamedTuple):
-    """A branch of a tract; one that `must_exist` is not made by its first commit."""
+    """A branch of a tract. Where there is none of the name, its first commit makes it."""
 
     tract_id: str
     branch: str
-    must_exist: bool = False
+
+
+class ExistingBranch(BranchName):
+    """A branch that has to be there: what is asked of it raises a BranchNotFoundError if it is not.
+
+    It is equal to the `BranchName` of the same branch, and as a key stands for the same.
+    """
+
+    __slots__ = ()
 
 
 class StreamName(NamedTuple):
@@ -78,19 +87,6 @@ class StreamEnd(NamedTuple):
     usage: tuple[TokenUsage, str] | None = None
 
 
-class Seal(Protocol):
-    """Names a commit once its place in the history is known; see `history.hashing`."""
-
-    def __call__(
-        self,
-        *,
-        parent: str | None,
-        timestamp: int,
-        target: str | None,
-        merge_parent: str | None = None,
-    ) -> str: ...
-
-
 class Origin(NamedTuple):
     """Where a commit's content came from: `kind` is `squash` or `cherry-pick`."""
 
@@ -114,13 +110,12 @@ class CommitDraft(NamedTuple):
     generation_config_json: str | None
     token_count: int
     token_source: str
-    seal: Seal
     merge_parent: str | None = None
     origins: tuple[Origin, ...] = ()
 
 
-class CommitRecord(NamedTuple):
-    """A commit as it is stored."""
+class CommitRow(NamedTuple):
+    """A commit as it is stored, apart from its content."""
 
     commit_hash: str
     tract_id: str
@@ -143,11 +138,17 @@ class StoredCommit(NamedTuple):
     Columns that hold what cannot have been stored are blank, and named in `unreadable`.
     """
 
-    record: CommitRecord
+    record: CommitRow
     data: bytes | None
     token_source: str = ""
-    segment: int = 0
     unreadable: tuple[str, ...] = ()
+
+
+class Misplaced(NamedTuple):
+    """A commit that is not filed where its history says, or the head of a *branch* that is not."""
+
+    commit_hash: str
+    branch: str | None = None
 
 
 class RefRecord(NamedTuple):
@@ -296,5 +297,5 @@ class Arrivals(NamedTuple):
     """
 
     taken_back: TakenBack | None
-    records: Sequence[CommitRecord]
+    records: Sequence[CommitRow]
     cursor: Cursor

@@ -6,9 +6,9 @@ import pytest
 
 from tract import CommitOperation, Priority, StoreCorruptError
 from tract.engine.commit.infos import annotation_of, commit_info, microseconds
-from tract.storage.repositories import CommitRecord
+from tract.storage.repositories import CommitRow
 
-RECORD = CommitRecord(
+RECORD = CommitRow(
     commit_hash="a" * 64,
     tract_id="t",
     parent_hash=None,

@@ -110,7 +110,7 @@ async def test_a_compile_whose_callers_have_all_gone_is_drained(kiln: Kiln) -> N
     kiln.ready.set()
     await cache.drain()
 
-    assert not cache.has(key("h"))
+    assert not cache.heads("t")
 
 
 async def test_a_failed_compile_is_told_to_all_and_tried_again_by_the_next(kiln: Kiln) -> None:
@@ -134,20 +134,39 @@ async def test_the_least_recently_used_goes_first() -> None:
     await put(cache, "d", Stone("d", 100))
     await put(cache, "e", Stone("e", 100))
 
-    assert [name for name in "abcde" if cache.has(key(name))] == ["a", "d", "e"]
+    assert cache.heads("t") == {key(name).head_hash for name in "ade"}
     info = cache.info()
     assert (info.evictions, info.snapshots, info.bytes) == (2, 3, 3 * (OWN + 100))
+
+
+async def test_heads_are_those_that_are_held_or_being_made_in_one_tract(kiln: Kiln) -> None:
+    cache = SnapshotCache(OWN)
+    await put(cache, "a", Stone("a"))
+    held = cache.heads("t")
+    assert held == {"a"}
+    assert cache.heads("other") == set()
+
+    task = asyncio.create_task(cache.make(key("h"), kiln.fire))
+    await kiln.lit.wait()
+    assert held == {"a", "h"}
+
+    kiln.ready.set()
+    await task  # it drives out the other
+    assert cache.heads("t") == {"h"}
+    await cache.make(CacheKey("other", "h"), kiln.fire)
+    await cache.drain()
+    assert (cache.heads("t"), cache.heads("other")) == (set(), {"h"})
 
 
 async def test_one_that_alone_is_too_large_drives_out_nobody() -> None:
     cache = SnapshotCache(2 * OWN)
     await put(cache, "a", Stone("a"))
     await put(cache, "exact", Stone("exact", OWN))
-    assert cache.has(key("exact"))
+    assert key("exact").head_hash in cache.heads("t")
     await put(cache, "large", Stone("large", OWN + 1))
 
-    assert cache.has(key("exact"))
-    assert not cache.has(key("large"))
+    assert key("exact").head_hash in cache.heads("t")
+    assert key("large").head_hash not in cache.heads("t")
     assert cache.info().bytes == 2 * OWN
 
 

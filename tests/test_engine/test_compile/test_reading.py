@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.engine.threads import Threads
 from tract.storage.repositories import BranchName, Located, Position
+from tract.storage.sql.recent import RecentCommits
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import SqliteCommitRepository
+from tract.storage.sqlite.repositories import repositories_over
+from tract.storage.sqlite.repositories.histories import SqliteHistoryRepository
 
 LONG = 5_000_000
 
@@ -138,24 +140,22 @@ class Filler:
     nbytes: int
 
 
-class LateCommits(SqliteCommitRepository):
+class LateHistories(SqliteHistoryRepository):
     """Loses the cache's snapshots between what it found and what is made of it."""
 
     def __init__(self, database: Database, cache: SnapshotCache, *, near: bool) -> None:
-        super().__init__(database)
+        super().__init__(database, RecentCommits())
         self._cache = cache
         self._near = near
 
-    async def locate(
-        self, branch: BranchName, position: Position, known: Callable[[str], bool]
-    ) -> Located:
+    async def locate(self, branch: BranchName, position: Position, known: Set[str]) -> Located:
         located = await super().locate(branch, position, known)
         if self._near:
             await self._fill_cache()
         return located
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Callable[[str], bool]
+        self, tract_id: str, head_hash: str, known: Set[str]
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         async for base_hash, steps in super().history(tract_id, head_hash, known):
             await self._fill_cache()
@@ -174,9 +174,9 @@ async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: in
         database, threads = probe(tract).parts.database, Threads()
         cache = SnapshotCache(100_000)
         compiler = DefaultContextCompiler(TiktokenCounter())
-        calm = ContextReader(SqliteCommitRepository(database), cache, compiler, threads)
+        calm = ContextReader(repositories_over(database).histories, cache, compiler, threads)
         hasty = ContextReader(
-            LateCommits(database, cache, near=between < 64),
+            LateHistories(database, cache, near=between < 64),
             cache,
             compiler,
             threads,

@@ -14,20 +14,22 @@ from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
 from tract.history.graph import reachable
 from tract.storage.repositories import BranchName, Origin
+from tract.storage.sql import ref_writes
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
-        yield connection
+def connection() -> Iterator[SqliteConnection]:
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        yield SqliteConnection(raw)
 
 
 @pytest.fixture
-def transaction(connection: sqlite3.Connection) -> WriteTransaction:
+def transaction(connection: SqliteConnection) -> WriteTransaction:
     return WriteTransaction(connection, ticking())
 
 
@@ -38,7 +40,7 @@ def on(name: str) -> BranchName:
 class Plan:
     """Does one thing after another to a few branches, and knows where they point."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._transaction = WriteTransaction(connection, ticking())
         self.heads: dict[str, str] = {}
@@ -53,7 +55,7 @@ class Plan:
         elif kind == "merge" and known and name != other:
             self._commit(name, self.heads[other])
         elif kind == "fork" and name in self.heads and other not in self.heads:
-            self._transaction.fork(on(name), other)
+            ref_writes.fork(self._transaction, on(name), other)
             self.heads[other] = self.heads[name]
         elif kind == "back" and name in self.heads:
             self._move(name, self.parents[bytes.fromhex(self.heads[name])][0], "reset")
@@ -61,17 +63,17 @@ class Plan:
             self._move(name, bytes.fromhex(self.heads[other]), "fast-forward")
         elif kind == "tag" and name in self.heads:
             tag = f"tag-{len(self.tags)}"
-            self._transaction.tag(on(name), tag)
+            ref_writes.tag(self._transaction, on(name), tag)
             self.tags[tag] = self.heads[name]
         elif kind == "delete" and known and name != other:
-            self._transaction.delete_branch(on(name), force=True)
+            ref_writes.delete(self._transaction, on(name), force=True)
             del self.heads[name]
         self._transaction.finish()
 
     @property
     def parents(self) -> dict[bytes, tuple[bytes | None, bytes | None]]:
         """The graph as it is stored."""
-        rows = self._connection.execute(
+        rows = self._connection.raw.execute(
             "SELECT commit_hash, parent_hash, merge_parent FROM commits"
         ).fetchall()
         return {row[0]: (row[1], row[2]) for row in rows}
@@ -87,7 +89,7 @@ class Plan:
 
     def _move(self, name: str, to: bytes | None, action: str) -> None:
         if to is not None:
-            self._transaction.move(on(name), to.hex(), action=action, note=None)
+            ref_writes.move(self._transaction, on(name), to.hex(), action=action, note=None)
             self.heads[name] = to.hex()
 
 
@@ -101,8 +103,9 @@ _KINDS = st.sampled_from(
 def test_a_branch_is_kept_if_others_and_tags_reach_all_that_it_has_but_merges(
     deeds: list[tuple[str, str, str]],
 ) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        connection = SqliteConnection(raw)
         plan = Plan(connection)
         for deed in deeds:
             plan.do(*deed)
@@ -118,10 +121,10 @@ def test_a_branch_is_kept_if_others_and_tags_reach_all_that_it_has_but_merges(
 
 
 def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch)
+    ref_writes.fork(transaction, MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     squash = draft("squash")._replace(origins=(Origin("squash", theirs.commit_hash),))
     [squashed] = transaction.commit(MAIN, [squash])
@@ -132,16 +135,16 @@ def test_a_branch_is_kept_if_another_reaches_what_it_was_squashed_into(
 
 
 def test_whether_a_branch_is_kept_takes_no_walk_over_what_others_committed(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     transaction.commit(MAIN, [draft("first")])
-    transaction.fork(MAIN, OTHER_BRANCH.branch)
+    ref_writes.fork(transaction, MAIN, OTHER_BRANCH.branch)
     [theirs] = transaction.commit(OTHER_BRANCH, [draft("second")])
     transaction.commit(OTHER_TRACT, [draft(str(number)) for number in range(2000)])
     transaction.commit(MAIN, [draft(str(number)) for number in range(2000)])
     transaction.finish()
     work = Work()
-    work.watch(connection)
+    work.watch(connection.raw)
 
     assert not is_kept(connection, OTHER_BRANCH, theirs.commit_hash)
     assert work.steps < 500

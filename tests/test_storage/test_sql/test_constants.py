@@ -42,7 +42,7 @@ ALLOWED = {
     Place(
         "storage/sqlite/migrations.py", "step", "execute"
     ): "constants that stand in a row beside it",
-    Place("storage/sqlite/json/config_index.py", "create_config_index", "execute"): (
+    Place("storage/sqlite/json/config_index.py", "create_config_index", "DDL"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path an SQL literal made "
         "by SQLAlchemy"
     ),
@@ -70,7 +70,7 @@ def _built(node: ast.AST, file: str, function: str, *, is_statement: bool) -> It
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             inner = child.name
         elif isinstance(child, ast.ClassDef):
-            compiled = (file, child.name) == ("storage/sql/compiled.py", "Statement")
+            compiled = (file, child.name) == ("storage/sqlite/connection.py", "SqliteConnection")
         name = _called(child)
         if name is not None and not _is_constant(child, is_statement=is_statement):
             yield Place(file, function, name)
@@ -101,7 +101,7 @@ def _is_constant(node: ast.AST, *, is_statement: bool) -> bool:
         is_statement
         and isinstance(given, ast.Attribute)
         and isinstance(given.value, ast.Name)
-        and (given.value.id, given.attr) == ("self", "sql")
+        and (given.value.id, given.attr) == ("form", "sql")
     )
 
 

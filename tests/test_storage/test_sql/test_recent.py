@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit, ticking
-from support.repositories import none_known
+from support.repositories import NONE_KNOWN
 from tract import TractConfig
-from tract.storage.repositories import CommitDraft, CommitRecord, Position
+from tract.storage.repositories import CommitDraft, CommitRow, Position
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sqlite.database import open_database
-from tract.storage.sqlite.repositories import SqliteCommitRepository
+from tract.storage.sqlite.repositories import repositories_over
 
 
-def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> CommitRecord:
-    return CommitRecord(
+def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> CommitRow:
+    return CommitRow(
         commit_hash=f"{number:064x}",
         tract_id=tract_id,
         parent_hash=f"{number - 1:064x}" if number else None,
@@ -31,7 +31,7 @@ def record(number: int, draft_of_it: CommitDraft, tract_id: str = "agent") -> Co
     )
 
 
-def kept(recent: RecentCommits, records: Sequence[CommitRecord]) -> list[int]:
+def kept(recent: RecentCommits, records: Sequence[CommitRow]) -> list[int]:
     return [
         number
         for number, item in enumerate(records)
@@ -42,20 +42,22 @@ def kept(recent: RecentCommits, records: Sequence[CommitRecord]) -> list[int]:
 async def test_what_is_remembered_is_what_would_be_read(db_path: Path) -> None:
     """For appends, edits and annotations on two branches of a tract, and in another tract."""
     database = await open_database(str(db_path), TractConfig(), ticking())
-    writing = SqliteCommitRepository(database)
+    writing = repositories_over(database)
     for branch in (MAIN, OTHER_BRANCH, OTHER_TRACT):
-        first, *_ = await writing.write(branch, [draft("ä", config='{"t":1}'), edit("new", 0)])
-        await writing.write(branch, [annotation(first.commit_hash), draft("last")])
+        first, *_ = await writing.commits.write(
+            branch, [draft("ä", config='{"t":1}'), edit("new", 0)]
+        )
+        await writing.commits.write(branch, [annotation(first.commit_hash), draft("last")])
 
-    reading = SqliteCommitRepository(database)
+    reading = repositories_over(database)
     for branch in (MAIN, OTHER_BRANCH, OTHER_TRACT):
-        remembered = await writing.locate(branch, Position(), none_known)
-        assert remembered == await reading.locate(branch, Position(), none_known)
+        remembered = await writing.histories.locate(branch, Position(), NONE_KNOWN)
+        assert remembered == await reading.histories.locate(branch, Position(), NONE_KNOWN)
         assert remembered.steps is not None
         assert len(remembered.steps) == 4
         middle = remembered.steps[1].commit_hash
-        assert await writing.locate(branch, Position(), {middle}.__contains__) == (
-            await reading.locate(branch, Position(), {middle}.__contains__)
+        assert await writing.histories.locate(branch, Position(), {middle}) == (
+            await reading.histories.locate(branch, Position(), {middle})
         )
     await database.aclose()
 

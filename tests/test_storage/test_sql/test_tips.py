@@ -12,6 +12,7 @@ from support.drafts import draft
 from support.opening import COUNTER
 from tract import BranchNotFoundError, HeadMovedError, TractConfig, TractStore
 from tract.storage.repositories import BranchName
+from tract.storage.sql import ref_writes
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import open_database
 
@@ -71,11 +72,11 @@ async def test_a_branch_made_in_one_transaction_with_others_fits(db_path: Path) 
     def job(transaction: WriteTransaction) -> None:
         first = transaction.commit(main, [draft("first")])[0].commit_hash
         with pytest.raises(BranchNotFoundError):
-            transaction.delete_branch(BranchName("t", "side"), force=True)
+            ref_writes.delete(transaction, BranchName("t", "side"), force=True)
         transaction.commit(main, [draft("second")])
-        transaction.move(main, first, action="reset", note=None)
+        ref_writes.move(transaction, main, first, action="reset", note=None)
         transaction.commit(main, [draft("third")])
-        transaction.fork(main, "side")
+        ref_writes.fork(transaction, main, "side")
 
     database = await open_database(db_path, TractConfig())
     await database.write(job)

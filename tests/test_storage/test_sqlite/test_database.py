@@ -111,8 +111,8 @@ async def test_reads_go_to_the_reader_that_has_least_to_do(db_path: Path) -> Non
     await asyncio.sleep(0)
 
     async with asyncio.timeout(5):
-        assert await database.read(lambda raw: raw.execute("SELECT 1").fetchone()) == (1,)
-        assert await database.read(lambda raw: raw.execute("SELECT 2").fetchone()) == (2,)
+        assert await database.read(lambda to: to.raw.execute("SELECT 1").fetchone()) == (1,)
+        assert await database.read(lambda to: to.raw.execute("SELECT 2").fetchone()) == (2,)
         await database.write(lambda _: None)
     assert not slow.done()
     go.set()

@@ -18,6 +18,7 @@ from tract import EditTargetError, HeadMovedError, TractConfig
 from tract.storage.repositories import SpoolPart, StreamName
 from tract.storage.sql import statements as sql
 from tract.storage.sql.compiled import Statement
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 
 
@@ -39,7 +40,7 @@ def blobs(path: Path) -> int:
     return int(count)
 
 
-def steps_of(statement: Statement, connection: sqlite3.Connection) -> int:
+def steps_of(statement: Statement, connection: SqliteConnection) -> int:
     """Return how many instructions of SQLite's machine a statement takes."""
     steps = 0
 
@@ -48,11 +49,11 @@ def steps_of(statement: Statement, connection: sqlite3.Connection) -> int:
         steps += 1
         return 0
 
-    connection.set_progress_handler(count, 1)
+    connection.raw.set_progress_handler(count, 1)
     try:
-        statement.all(connection)
+        connection.all(statement)
     finally:
-        connection.set_progress_handler(None, 1)
+        connection.raw.set_progress_handler(None, 1)
     return steps
 
 

@@ -20,7 +20,7 @@ from tract.models.refs import (
 from tract.protocols import TokenUsage
 from tract.storage.repositories import (
     BranchName,
-    CommitRepository,
+    ComparisonRepository,
     Position,
     Survey,
 )
@@ -32,10 +32,10 @@ class Comparer:
     """Measures branches of one store."""
 
     def __init__(
-        self, commits: CommitRepository, contexts: ContextReader, threads: Threads
+        self, comparisons: ComparisonRepository, contexts: ContextReader, threads: Threads
     ) -> None:
         self._threads = threads
-        self._commits = commits
+        self._comparisons = comparisons
         self._contexts = contexts
 
     async def compare(self, branch: BranchName, names: Sequence[str]) -> list[BranchComparison]:
@@ -44,7 +44,7 @@ class Comparer:
         Raises:
             BranchNotFoundError: there is no such branch.
         """
-        surveys = await self._commits.survey(branch, names)
+        surveys = await self._comparisons.survey(branch, names)
         return [
             await self._comparison(branch._replace(branch=name), survey)
             for name, survey in zip(names, surveys, strict=True)
@@ -53,7 +53,7 @@ class Comparer:
     async def stats(self, branch: BranchName) -> BranchStats:
         """Return the size of a branch."""
         context = await self._contexts.compile(branch, Position(), ViewOptions())
-        sizes = await self._commits.sizes(branch.tract_id, context.head_hash)
+        sizes = await self._comparisons.sizes(branch.tract_id, context.head_hash)
         return BranchStats(
             commits=sizes.commits,
             entries=context.commit_count,

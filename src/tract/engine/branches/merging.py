@@ -46,17 +46,15 @@ from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.models.refs import ConflictKind, MergeKind, MergeResult
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
-    BlobRepository,
     BranchName,
     CommitDraft,
-    CommitRecord,
-    CommitRepository,
+    CommitRow,
     MergeBasis,
     Origin,
     OutdatedMergeError,
     Position,
-    RefRepository,
     Relation,
+    Repositories,
 )
 
 __all__ = ["Asked", "Merger"]
@@ -161,20 +159,16 @@ class Merger:
 
     def __init__(
         self,
-        commits: CommitRepository,
-        refs: RefRepository,
-        blobs: BlobRepository,
+        storage: Repositories,
         contexts: ContextReader,
         engine: CommitEngine,
         registry: ContentRegistry,
     ) -> None:
-        self._commits = commits
-        self._refs = refs
-        self._blobs = blobs
+        self._storage = storage
         self._contexts = contexts
         self._engine = engine
         self._registry = registry
-        self._sides = Sides(blobs, registry)
+        self._sides = Sides(storage.blobs, registry)
         self._asking = Turns()
         self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
 
@@ -182,16 +176,16 @@ class Merger:
         """Merge *other* into *branch*; see `AsyncTract.merge`."""
         self._engine.check_writable()
         squash = None if asked.squash is None else self._squashed(other, asked)
-        with self._asking.at(branch[:2]) as turn:
+        with self._asking.at(branch) as turn:
             resolver = Resolver(branch, self._sides, self._engine, asked.on_conflict, turn)
             call = _Call(branch, other, asked, resolver, squash)
-            computing = self._computing.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+            computing = self._computing.setdefault(branch, anyio.Lock(fast_acquire=True))
             for attempt in range(_ATTEMPTS):
                 async with AsyncExitStack() as held:
                     if attempt and not self._engine.calls_back:
                         await held.enter_async_context(computing)
                     call.step_aside = held.aclose
-                    relation = await self._commits.relation(branch, other)
+                    relation = await self._storage.comparisons.relation(branch, other)
                     await self._engine.check_head(branch, relation.ours, asked.expected_head)
                     call.saw(relation)
                     try:
@@ -200,7 +194,7 @@ class Merger:
                         continue  # nothing was written: compute the merge anew
                     except AskedTooOftenError:
                         break
-        raise call.busy(await self._refs.head(branch))
+        raise call.busy(await self._storage.refs.head(branch))
 
     async def cherry_pick(
         self,
@@ -253,7 +247,7 @@ class Merger:
         branch, note = call.branch, f"to {call.other.branch}"
         await self._engine.admit(branch, theirs)
         try:
-            await self._refs.move(
+            await self._storage.refs.move(
                 branch, theirs, action="fast-forward", note=note, expected_head=ours
             )
         except HeadMovedError:
@@ -269,7 +263,7 @@ class Merger:
         if conflicts and call.asked.on_conflict == "raise":
             raise MergeConflictError(conflicts)
         outcomes, drafts = await self._decided(call, shown)
-        steps = await self._commits.steps(branch.tract_id, heads.brought)
+        steps = await self._storage.histories.steps(branch.tract_id, heads.brought)
         merged = await self._contexts.folded(ours, steps)
         assert isinstance(merged, Snapshot)
         again = unmet(merged, [*settlement.outcomes, *outcomes])
@@ -312,7 +306,7 @@ class Merger:
         drafts: Sequence[CommitDraft],
         basis: MergeBasis,
         brought: Sequence[CommitStep] = (),
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Write where a merge still is what was computed, or tell that the branch has moved."""
         try:
             return await self._engine.merge(
@@ -354,7 +348,7 @@ class Merger:
         return draft._replace(generation_config_json=kept_config(entry))
 
     async def _picked(self, branch: BranchName, commit_hash: str) -> Staged:
-        record, data = await self._blobs.get(branch.tract_id, commit_hash)
+        record, data = await self._storage.blobs.get(branch.tract_id, commit_hash)
         if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,

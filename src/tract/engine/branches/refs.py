@@ -5,7 +5,7 @@ from __future__ import annotations
 from tract.engine.commit.infos import moment
 from tract.models.refs import BranchInfo, ReflogEntry, TagInfo
 from tract.protocols import UnsetType
-from tract.storage.repositories import BranchName, Move, RefRecord, RefRepository
+from tract.storage.repositories import BranchName, Move, RefRecord, RefRepository, TagRepository
 
 __all__ = ["BranchEngine"]
 
@@ -15,8 +15,9 @@ Expected = str | UnsetType | None
 class BranchEngine:
     """The branches and tags of one store; each verb is that of `AsyncTract`."""
 
-    def __init__(self, refs: RefRepository) -> None:
+    def __init__(self, refs: RefRepository, tags: TagRepository) -> None:
         self._refs = refs
+        self._tags = tags
 
     async def tract_ids(self) -> list[str]:
         """Return the ids of all tracts that have commits, sorted."""
@@ -58,15 +59,15 @@ class BranchEngine:
         self, branch: BranchName, name: str, target: str | UnsetType | None, expected_head: Expected
     ) -> TagInfo:
         """Name a commit, or where *branch* points."""
-        return _tag_info(await self._refs.tag(branch, name, target, expected_head=expected_head))
+        return _tag_info(await self._tags.tag(branch, name, target, expected_head=expected_head))
 
     async def tags(self, tract_id: str) -> list[TagInfo]:
         """Return a tract's tags, by name."""
-        return [_tag_info(ref) for ref in await self._refs.tags(tract_id)]
+        return [_tag_info(ref) for ref in await self._tags.tags(tract_id)]
 
     async def untag(self, tract_id: str, name: str, expected_head: Expected) -> None:
         """Delete a tag."""
-        await self._refs.untag(tract_id, name, expected_head=expected_head)
+        await self._tags.untag(tract_id, name, expected_head=expected_head)
 
 
 def _branch_info(ref: RefRecord) -> BranchInfo:

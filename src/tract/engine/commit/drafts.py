@@ -20,7 +20,7 @@ from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import as_object, canonical_bytes, canonical_json
-from tract.history.hashing import commit_hash, content_hash
+from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.merging import MergeContent
@@ -235,12 +235,10 @@ def _draft(
     token_source: str = "",
     origins: tuple[Origin, ...] = (),
 ) -> CommitDraft:
-    hashed = content_hash(data)
-    named = operation.value
     return CommitDraft(
         content_type=content_type,
-        operation=named,
-        content_hash=hashed,
+        operation=operation.value,
+        content_hash=content_hash(data),
         data=data,
         target=target,
         message=message,
@@ -249,12 +247,6 @@ def _draft(
         token_count=0,
         token_source=token_source,
         origins=origins,
-        seal=partial(
-            commit_hash,
-            content_hash=hashed,
-            content_type=content_type,
-            operation=named,
-        ),
     )
 
 

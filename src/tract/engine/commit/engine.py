@@ -19,8 +19,9 @@ from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
-    CommitRecord,
     CommitRepository,
+    CommitRow,
+    ComparisonRepository,
     MergeBasis,
     OutdatedMergeError,
     StreamEnd,
@@ -31,7 +32,7 @@ __all__ = ["CommitEngine", "Staged"]
 _QUICK = 50  # small commits, about a millisecond of work
 
 Expected = str | UnsetType | None
-_Attempt = Callable[..., Awaitable[list[CommitRecord]]]
+_Attempt = Callable[..., Awaitable[list[CommitRow]]]
 
 
 class Staged(NamedTuple):
@@ -57,12 +58,14 @@ class CommitEngine:
     def __init__(
         self,
         commits: CommitRepository,
+        comparisons: ComparisonRepository,
         contexts: ContextReader,
         drafts: DraftMaker,
         threads: Threads,
         budget: Budget | None = None,
     ) -> None:
         self._commits = commits
+        self._comparisons = comparisons
         self._contexts = contexts
         self._drafts = drafts
         self._threads = threads
@@ -163,7 +166,7 @@ class CommitEngine:
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
         ending: StreamEnd | None = None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit drafts in one transaction, as `land` does."""
         attempt = partial(self._commits.write, branch, drafts, ending=ending)
         if self._budget is None:
@@ -177,7 +180,7 @@ class CommitEngine:
         basis: MergeBasis,
         brought: Sequence[CommitStep],
         expected_head: Expected = UNSET,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Commit the drafts of a merge; see `CommitRepository.merge`.
 
         *brought* are the steps that it adds to the history before the drafts.
@@ -227,7 +230,7 @@ class CommitEngine:
         expected: Expected,
         basis: MergeBasis | None = None,
         brought: Sequence[CommitStep] = (),
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Write what the budget admits, or what its action lets pass."""
         self._commits.check_writable()
         try:
@@ -247,13 +250,13 @@ class CommitEngine:
         steps: Sequence[CommitStep],
         expected: Expected,
         basis: MergeBasis | None,
-    ) -> list[CommitRecord]:
+    ) -> list[CommitRow]:
         """Write on the head that *steps* were checked against, however often it moves."""
         while True:
             found = await self._contexts.snapshot(branch)
             head = found.snapshot.head_hash
             await self.check_head(branch, head, expected)
-            if basis and not await self._commits.still_holds(branch.tract_id, head, basis):
+            if basis and not await self._comparisons.still_holds(branch.tract_id, head, basis):
                 raise OutdatedMergeError  # else what is brought might count twice
             await budget.check(found, steps)
             try:

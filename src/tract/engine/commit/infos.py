@@ -14,7 +14,7 @@ from tract.history.canonical import stored_json, unreadable
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo
 from tract.models.operations import CommitOperation
-from tract.storage.repositories import CommitRecord
+from tract.storage.repositories import CommitRow
 
 __all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "moment"]
 
@@ -25,7 +25,7 @@ _QUICK = 200  # records, about a millisecond of work, as this is:
 _QUICK_TEXT = 64_000  # characters of JSON
 
 
-def commit_info(record: CommitRecord) -> CommitInfo:
+def commit_info(record: CommitRow) -> CommitInfo:
     """Return a record as callers see it.
 
     Raises:
@@ -53,7 +53,7 @@ def commit_info(record: CommitRecord) -> CommitInfo:
         raise unreadable(f"the row of the commit {record.commit_hash}") from None
 
 
-async def commit_infos(threads: Threads, records: Sequence[CommitRecord]) -> list[CommitInfo]:
+async def commit_infos(threads: Threads, records: Sequence[CommitRow]) -> list[CommitInfo]:
     """Return records as callers see them, made on a thread if they are many or large."""
     texts = sum(len(r.metadata_json or "") + len(r.generation_config_json or "") for r in records)
     if len(records) <= _QUICK and texts <= _QUICK_TEXT:
@@ -61,11 +61,11 @@ async def commit_infos(threads: Threads, records: Sequence[CommitRecord]) -> lis
     return await threads.run(_infos, records)
 
 
-def _infos(records: Sequence[CommitRecord]) -> list[CommitInfo]:
+def _infos(records: Sequence[CommitRow]) -> list[CommitInfo]:
     return [commit_info(record) for record in records]
 
 
-def annotation_of(record: CommitRecord, data: bytes | None) -> PriorityAnnotation:
+def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:
     """Return what an ANNOTATE commit set.
 
     Raises:

@@ -16,7 +16,7 @@ from tract.models.commit import CommitInfo
 from tract.models.query import ConfigCondition, ConfigField
 from tract.models.refs import Origin, OriginKind
 from tract.protocols import UnsetType
-from tract.storage.repositories import BlobRepository, BranchName, CommitRepository
+from tract.storage.repositories import BranchName, Repositories
 
 __all__ = ["CommitQueries"]
 
@@ -28,25 +28,23 @@ class CommitQueries:
 
     def __init__(
         self,
-        commits: CommitRepository,
-        blobs: BlobRepository,
+        storage: Repositories,
         registry: ContentRegistry,
         threads: Threads,
     ) -> None:
-        self._commits = commits
-        self._blobs = blobs
+        self._storage = storage
         self._registry = registry
         self._threads = threads
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitInfo | None:
         """Return one commit, or None."""
-        row = await self._commits.get(tract_id, commit_hash)
+        row = await self._storage.commits.get(tract_id, commit_hash)
         found = await commit_infos(self._threads, [row] if row else [])
         return found[0] if found else None
 
     async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
         """Return the content of a commit, which is to be of a *kind*."""
-        row, data = await self._blobs.get(tract_id, commit_hash)
+        row, data = await self._storage.blobs.get(tract_id, commit_hash)
         load = self._registry.load
         content = await self._threads.run_if_long(len(data), load, row.content_type, data)
         if not isinstance(content, kind):
@@ -66,12 +64,14 @@ class CommitQueries:
         in_context: bool,
     ) -> list[CommitInfo]:
         """Return the last commits of a branch, the last one first."""
-        rows = await self._commits.log(branch, limit=limit, before=before, in_context=in_context)
+        rows = await self._storage.histories.log(
+            branch, limit=limit, before=before, in_context=in_context
+        )
         return await commit_infos(self._threads, rows)
 
     async def annotations(self, branch: BranchName, target: str) -> list[PriorityAnnotation]:
         """Return every priority that was set on an entry, oldest first."""
-        stored = await self._commits.annotations(branch, target)
+        stored = await self._storage.histories.annotations(branch, target)
         return [annotation_of(item.record, item.data) for item in stored]
 
     async def query(
@@ -83,23 +83,27 @@ class CommitQueries:
         limit: int | None,
     ) -> list[CommitInfo]:
         """Return the commits whose config meets all *conditions*, oldest first."""
-        rows = await self._commits.query(branch, conditions, branch_only=branch_only, limit=limit)
+        rows = await self._storage.commits.query(
+            branch, conditions, branch_only=branch_only, limit=limit
+        )
         return await commit_infos(self._threads, rows)
 
     async def by_config(
         self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None
     ) -> list[CommitInfo]:
         """Return the commits whose config meets a condition that is yet to be checked."""
-        rows = await self._commits.get_by_config(tract_id, field, operator, value, limit=limit)
+        rows = await self._storage.commits.get_by_config(
+            tract_id, field, operator, value, limit=limit
+        )
         return await commit_infos(self._threads, rows)
 
     async def create_index(self, field: ConfigField) -> None:
         """Make queries on a field quick."""
-        await self._commits.create_config_index(field)
+        await self._storage.commits.create_config_index(field)
 
     async def origins(self, tract_id: str, commit: str | UnsetType | None) -> list[Origin]:
         """Return where squashed and picked commits came from, oldest first."""
         return [
             Origin(kind=OriginKind(kind), source_hash=source, commit_hash=made)
-            for made, (kind, source) in await self._commits.origins(tract_id, commit)
+            for made, (kind, source) in await self._storage.histories.origins(tract_id, commit)
         ]

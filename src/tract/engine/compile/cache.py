@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from tract.waiting import one_of
 
 __all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
 
+_NO_HEADS: frozenset[str] = frozenset()
 _OVERHEAD = 1600  # bytes of a cached snapshot itself, its entries aside: half a chunk, mostly
 
 
@@ -63,12 +64,29 @@ class SnapshotCache:
         self._lock = anyio.Lock(fast_acquire=True)
         self._snapshots: OrderedDict[CacheKey, CompileSnapshot] = OrderedDict()
         self._flights: dict[CacheKey, asyncio.Task[CompileSnapshot]] = {}
+        self._heads: dict[str, set[str]] = {}
         self._held = _Holdings()
         self._hits = self._folds = self._misses = self._evictions = 0
 
-    def has(self, key: tuple[str, str]) -> bool:
-        """Tell whether a snapshot is there or being made; callable from any thread."""
-        return key in self._snapshots or key in self._flights
+    def heads(self, tract_id: str) -> Set[str]:
+        """Return the heads of a tract whose snapshots are there or being made.
+
+        It goes on changing with the cache; whether it has a member may be asked on any thread.
+        """
+        return self._heads.get(tract_id, _NO_HEADS)
+
+    def _note(self, key: CacheKey) -> None:
+        self._heads.setdefault(key.tract_id, set()).add(key.head_hash)
+
+    def _strike(self, key: CacheKey) -> None:
+        """Take a head off, unless its snapshot is there or being made after all."""
+        if key in self._snapshots or key in self._flights:
+            return
+        heads = self._heads.get(key.tract_id)
+        if heads is not None:
+            heads.discard(key.head_hash)
+            if not heads:
+                del self._heads[key.tract_id]
 
     async def get(self, key: CacheKey) -> CompileSnapshot | None:
         """Return a snapshot, waiting for the compile that is making it; None if there is none."""
@@ -140,6 +158,7 @@ class SnapshotCache:
     ) -> asyncio.Task[CompileSnapshot]:
         flight = asyncio.create_task(self._fly(key, compile_head))
         self._flights[key] = flight
+        self._note(key)
         flight.add_done_callback(lambda done: self._landed(key, done))
         return flight
 
@@ -154,6 +173,7 @@ class SnapshotCache:
     def _landed(self, key: CacheKey, flight: asyncio.Task[CompileSnapshot]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+            self._strike(key)
         if not flight.cancelled():
             flight.exception()  # seen here, where every waiter may have been cancelled
 
@@ -168,10 +188,12 @@ class SnapshotCache:
         if key in self._snapshots or _bytes_alone(snapshot) > self._max_bytes:
             return  # one that is over the bound by itself would drive out all others in vain
         self._snapshots[key] = snapshot
+        self._note(key)
         self._held.add(snapshot)
         while self._held.nbytes > self._max_bytes and self._snapshots:
-            _, oldest = self._snapshots.popitem(last=False)
+            evicted, oldest = self._snapshots.popitem(last=False)
             self._held.remove(oldest)
+            self._strike(evicted)
             self._evictions += 1
 
     async def drain(self) -> None:

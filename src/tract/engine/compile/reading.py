@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from tract.protocols import (
     ContextCompiler,
     TokenUsage,
 )
-from tract.storage.repositories import BranchName, CommitRepository, Located, Position
+from tract.storage.repositories import BranchName, HistoryRepository, Located, Position
 
 __all__ = ["ContextReader", "Found", "ViewOptions"]
 
@@ -40,22 +40,18 @@ class ViewOptions(NamedTuple):
     aggregate_same_role: bool = True
 
 
-def _nothing_known(commit_hash: str) -> bool:
-    return False
-
-
 class ContextReader:
     """Compiles contexts of one store."""
 
     def __init__(
         self,
-        commits: CommitRepository,
+        histories: HistoryRepository,
         cache: SnapshotCache,
         compiler: ContextCompiler,
         threads: Threads,
     ) -> None:
         self._threads = threads
-        self._commits = commits
+        self._histories = histories
         self._cache = cache
         self._compiler = compiler
 
@@ -72,8 +68,8 @@ class ContextReader:
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
         """Return the snapshot at *position*: one trip where it is cached."""
-        known = partial(self._known, branch.tract_id)
-        located = await self._commits.locate(branch, position, known)
+        known = self._cache.heads(branch.tract_id)
+        located = await self._histories.locate(branch, position, known)
         if located.head_hash is None:
             return Found(self._compiler.empty(), None)
         key = CacheKey(branch.tract_id, located.head_hash)
@@ -135,27 +131,22 @@ class ContextReader:
         snapshot = await self._fold(base, steps)
         return await self.view(Found(snapshot, None), ViewOptions())
 
-    def _known(self, tract_id: str, commit_hash: str) -> bool:
-        return self._cache.has((tract_id, commit_hash))
-
     async def _make(self, key: CacheKey, located: Located) -> CompileSnapshot:
         if located.steps is not None:
             base = await self._base(key.tract_id, located.base_hash)
             if base is not None:
                 self._cache.count(folded=located.base_hash is not None)
                 return await self._fold(base, located.steps)
-        snapshot = await self._make_from_afar(key, partial(self._known, key.tract_id))
+        snapshot = await self._make_from_afar(key, self._cache.heads(key.tract_id))
         if snapshot is None:  # the base was evicted on the way
-            snapshot = await self._make_from_afar(key, _nothing_known)
+            snapshot = await self._make_from_afar(key, frozenset())
         assert snapshot is not None
         return snapshot
 
-    async def _make_from_afar(
-        self, key: CacheKey, known: Callable[[str], bool]
-    ) -> CompileSnapshot | None:
+    async def _make_from_afar(self, key: CacheKey, known: Set[str]) -> CompileSnapshot | None:
         """Fold a history that takes many trips; None if the cache has lost its base."""
         snapshot: CompileSnapshot | None = None
-        history = self._commits.history(key.tract_id, key.head_hash, known)
+        history = self._histories.history(key.tract_id, key.head_hash, known)
         async for base_hash, steps in history:
             if snapshot is None:
                 snapshot = await self._base(key.tract_id, base_hash)

@@ -22,8 +22,8 @@ from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRepository,
-    RefRepository,
+    ExistingBranch,
+    Repositories,
     SpooledStream,
     SpoolRepository,
     StreamName,
@@ -54,24 +54,21 @@ class StreamEngine:
 
     def __init__(
         self,
-        spools: SpoolRepository,
-        rows: CommitRepository,
-        refs: RefRepository,
+        storage: Repositories,
         commits: CommitEngine,
         threads: Threads,
         gate: CallGate,
         clock: Callable[[], int],
         redactor: Redactor | None,
     ) -> None:
-        self.spools: SpoolRepository = spools
-        self.spooler: Spooler = Spooler(spools, gate.path)
+        self.spools: SpoolRepository = storage.spools
+        self.spooler: Spooler = Spooler(storage.spools, gate.path)
         self.commits: CommitEngine = commits
         self.threads: Threads = threads
         self.gate: CallGate = gate
         self.clock: Callable[[], int] = clock
         self.redactor: Redactor | None = redactor
-        self._rows = rows
-        self._refs = refs
+        self._storage = storage
         self._leaving: set[asyncio.Task[None]] = set()
 
     def intake(self, branch: BranchName, options: StreamOptions) -> Intake:
@@ -81,8 +78,10 @@ class StreamEngine:
     async def head(self, branch: BranchName, given: str | UnsetType | None) -> str | None:
         """Return the head that a response belongs to: the branch's where none was given."""
         if given is UNSET:
-            return await self._refs.head(branch)
-        return None if given is None else await self._rows.resolve(branch.tract_id, given)
+            return await self._storage.refs.head(branch)
+        return (
+            None if given is None else await self._storage.commits.resolve(branch.tract_id, given)
+        )
 
     async def land(
         self,
@@ -160,7 +159,7 @@ class Intake:
             self._opening = await streams.threads.run(self._open) if heavy else self._open()
             if at_head:
                 self._opening["head"] = await streams.head(self._branch, options.head_hash)
-            self._opening["must_exist"] = self._branch.must_exist
+            self._opening["must_exist"] = isinstance(self._branch, ExistingBranch)
             redactor = None if options.redact is False else streams.redactor
             self.incoming = streams.spooler.open(self._branch, self._opening, redactor)
         return self.incoming

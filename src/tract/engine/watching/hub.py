@@ -18,13 +18,11 @@ from tract.lifecycle import CallGate
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
-    ArrivalRepository,
     BranchName,
-    CommitRecord,
-    CommitRepository,
+    CommitRow,
     Cursor,
     Position,
-    RefRepository,
+    Repositories,
     TakenBack,
 )
 from tract.waiting import Waiter
@@ -50,7 +48,7 @@ class Page(NamedTuple):
     """The next commits behind a cursor; `infos` only where all watchers may share them."""
 
     taken_back: TakenBack | None
-    records: Sequence[CommitRecord]
+    records: Sequence[CommitRow]
     infos: Sequence[CommitInfo] | None
     cursor: Cursor
 
@@ -88,15 +86,11 @@ class WatchHub:
 
     def __init__(
         self,
-        arrivals: ArrivalRepository,
-        commits: CommitRepository,
-        refs: RefRepository,
+        storage: Repositories,
         threads: Threads,
         gate: CallGate,
     ) -> None:
-        self._arrivals = arrivals
-        self._commits = commits
-        self._refs = refs
+        self._storage = storage
         self._threads = threads
         self._gate = gate
         self._loop = asyncio.get_running_loop()
@@ -105,7 +99,7 @@ class WatchHub:
         self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed: bool = False
-        arrivals.on_move(self._moved)
+        storage.arrivals.on_move(self._moved)
 
     async def begin(self, branch: BranchName, after: str | None) -> Beginning:
         """Return the place behind *after*; see `AsyncTract.watch`.
@@ -114,11 +108,15 @@ class WatchHub:
             CommitNotFoundError: the tract has no such commit.
         """
         with self._gate.call():
-            head = await self._refs.head(branch)
+            head = await self._storage.refs.head(branch)
             named = head if after == "head" else after
-            record = None if named is None else await self._commits.get(branch.tract_id, named)
+            record = (
+                None if named is None else await self._storage.commits.get(branch.tract_id, named)
+            )
             if record is None and after is not None and after != "head":
-                await self._commits.resolve(branch.tract_id, after)  # it may be an empty branch
+                await self._storage.commits.resolve(
+                    branch.tract_id, after
+                )  # it may be an empty branch
         time = 0 if record is None else record.created_at
         if after == "head":
             return Beginning(Cursor(head), time)
@@ -131,7 +129,7 @@ class WatchHub:
         with self._gate.call():
             while low < high:
                 middle = (low + high) // 2
-                if await self._commits.get(branch.tract_id, marks[middle]) is None:
+                if await self._storage.commits.get(branch.tract_id, marks[middle]) is None:
                     high = middle
                 else:
                     low = middle + 1
@@ -139,10 +137,9 @@ class WatchHub:
 
     async def newest_by(self, branch: BranchName, time: int) -> str | None:
         """Return the newest commit of a branch, none that a merge brought, that is of *time* at most."""
-        branch = branch._replace(must_exist=False)
+        branch = BranchName(*branch)
         with self._gate.call():
-            located = await self._commits.locate(branch, Position(at_time=time), lambda _: True)
-        return located.head_hash
+            return await self._storage.histories.find(branch, Position(at_time=time))
 
     async def next_page(self, branch: BranchName, cursor: Cursor) -> Page | None:
         """Return what the branch has behind *cursor*, once there is something.
@@ -152,7 +149,7 @@ class WatchHub:
         Raises:
             CommitNotFoundError: the tract has no longer what the cursor names.
         """
-        branch = branch._replace(must_exist=False)  # whether it must, `begin` has asked
+        branch = BranchName(*branch)  # whether it must, `begin` has asked
         topic = self._topics.get(branch) or self._add_topic(branch)
         told = await (self._wait if cursor.is_at_head else self._read)(topic, cursor)
         if isinstance(told, Exception):
@@ -167,7 +164,7 @@ class WatchHub:
 
     def recheck(self, branch: BranchName) -> None:
         """Have everybody who waits for a branch ask whether they still should."""
-        topic = self._topics.get(branch._replace(must_exist=False))
+        topic = self._topics.get(branch)
         if topic is not None:
             for waiters in topic.waiters.values():
                 _tell(waiters, None)
@@ -227,7 +224,7 @@ class WatchHub:
 
     async def _load(self, branch: BranchName, cursor: Cursor) -> Page:
         with self._gate.call():
-            taken_back, records, behind = await self._arrivals.read(branch, cursor)
+            taken_back, records, behind = await self._storage.arrivals.read(branch, cursor)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
@@ -324,11 +321,11 @@ class WatchHub:
         topics = [*self._topics.values()]
         try:
             with self._gate.call():
-                heads = await self._arrivals.heads([topic.branch for topic in topics])
+                heads = await self._storage.arrivals.heads([topic.branch for topic in topics])
         except Exception:  # whatever it is, who waits will meet it
             self._moved([topic.branch for topic in topics])
             return
-        for topic, head in zip(topics, heads or (), strict=heads is not None):
+        for topic, head in zip(topics, heads, strict=True):
             if topic.head is not UNSET and topic.head != head:
                 self._touch(topic)
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tract.models.operations import CommitOperation
-from tract.storage.repositories import BranchName, Move, RefRecord
+from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost
-from tract.storage.sql.naming import BRANCHES, TAGS, ref_name
-from tract.storage.sql.rows import sound
+from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
+from tract.storage.sql.port import Connection
+from tract.storage.sql.rows import hash_of, head_of, sound
 from tract.storage.sql.tips import is_in_place
 
-__all__ = ["is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
+__all__ = ["head", "heads", "is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
 
 
 _CREATED = "create"
@@ -33,26 +33,39 @@ class _At(NamedTuple):
     move: Move
 
 
-def list_refs(connection: sqlite3.Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
+def list_refs(connection: Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
     """Return a tract's branches or tags, by their names without *prefix*."""
     low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
-    rows = refs.REFS.all(connection, tract_id=tract_id, low=low, high=high)
+    rows = connection.all(refs.REFS, tract_id=tract_id, low=low, high=high)
     return [
         RefRecord(row[0][len(prefix) :], _hex(row[1]), row[2], row[3])
         for row in sound(rows, str, bytes | None, int, int)
     ]
 
 
-def misplaced(connection: sqlite3.Connection, *, tract_id: str) -> list[tuple[str, str]]:
-    """See `RefRepository.misplaced`."""
+def head(connection: Connection, *, branch: BranchName) -> str | None:
+    """See `RefRepository.head`."""
+    row = connection.one(sql.BRANCH, tract_id=branch.tract_id, name=ref_name(branch.branch))
+    if row is None:
+        missing_branch(branch)
+    return head_of(row[0]) if row else None
+
+
+def heads(connection: Connection, *, tract_id: str) -> list[str]:
+    """See `VerifyRepository.heads`."""
+    return [hash_of(row[0]) for row in connection.all(refs.HEADS, tract_id=tract_id)]
+
+
+def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:
+    """Return the branches of `VerifyRepository.misplaced`."""
     return [
-        (row[4].removeprefix(BRANCHES), (row[2] or row[3]).hex())
-        for row in refs.PLACES.all(connection, tract_id=tract_id)
+        Misplaced((row[2] or row[3]).hex(), row[4].removeprefix(BRANCHES))
+        for row in connection.all(refs.PLACES, tract_id=tract_id)
         if not is_in_place(*row[:4])
     ]
 
 
-def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bool:
+def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     """Return True if a branch's commits stay within reach without it.
 
     They do if other branches or tags reach all that its head reaches, merges aside: what a merge of
@@ -66,7 +79,7 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
         if prefix + ref.name != ref_name(branch.branch)
         and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
     ]
-    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=bytes.fromhex(head))
+    squashed = connection.all(refs.SQUASHED, tract_id=tract_id, source=bytes.fromhex(head))
     places = [find_place(connection, tract_id, row[0].hex()) for row in squashed]
     place = find_place(connection, tract_id, head)
     if place is None:
@@ -80,7 +93,7 @@ def is_kept(connection: sqlite3.Connection, branch: BranchName, head: str) -> bo
 
 
 def _only_merges_beyond(
-    connection: sqlite3.Connection, tract_id: str, head: Place, others: Sequence[Place]
+    connection: Connection, tract_id: str, head: Place, others: Sequence[Place]
 ) -> bool:
     """Return True if all that *head* reaches and *others* do not are merges."""
     reached = _Reached(connection, tract_id, others, since=0)
@@ -88,7 +101,7 @@ def _only_merges_beyond(
     while waiting:
         key = waiting.pop()
         place = find_place(connection, tract_id, key.hex())
-        row = sql.WALK.by_hash.one(connection, tract_id=tract_id, hash=key)
+        row = connection.one(sql.WALK.by_hash, tract_id=tract_id, hash=key)
         if place is None or row is None:
             raise lost(key)
         if place in reached:
@@ -109,12 +122,12 @@ class _Reached:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place], *, since: int
+        self, connection: Connection, tract_id: str, heads: Sequence[Place], *, since: int
     ) -> None:
         self._until: dict[int, int] = {}
         for head in heads:
             self._add(head.segment, head.created_at)
-        rows = refs.JOINTS.all(connection, tract_id=tract_id, since=since)
+        rows = connection.all(refs.JOINTS, tract_id=tract_id, since=since)
         newest_first = sorted(sound(rows, int, int, int, int), key=itemgetter(3), reverse=True)
         for segment, time, source_segment, source_time in newest_first:
             if self._has(segment, time):
@@ -131,12 +144,12 @@ class _Reached:
         self._until[segment] = max(time, self._until.get(segment, time))
 
 
-def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
+def moves(connection: Connection, *, tract_id: str) -> list[Move]:
     """Return where the branches of a tract have pointed, oldest first."""
     found: list[_At] = []
     names: dict[int, str] = {}
     ended: dict[str, bytes | None] = {}
-    runs = refs.RUNS.all(connection, tract_id=tract_id)
+    runs = connection.all(refs.RUNS, tract_id=tract_id)
     for row in sound(runs, *_RUN, bytes | None, int, str):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
@@ -146,11 +159,11 @@ def moves(connection: sqlite3.Connection, *, tract_id: str) -> list[Move]:
             deleted = Move(name, _hex(row[6]), None, "delete", None, row[7])
             found.append(_At(row[7], row[1], 2, deleted))
             del ended[name]
-    for row in sound(refs.OPEN_RUNS.all(connection, tract_id=tract_id), *_RUN):
+    for row in sound(connection.all(refs.OPEN_RUNS, tract_id=tract_id), *_RUN):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
         found += _start(name, row, ended)
-    commits = refs.MOVES.all(connection, tract_id=tract_id)
+    commits = connection.all(refs.MOVES, tract_id=tract_id)
     for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
             move = Move(names[segment], _hex(parent), commit_hash.hex(), operation, message, at)
@@ -169,6 +182,6 @@ def _hex(key: bytes | None) -> str | None:
     return None if key is None else key.hex()
 
 
-def tract_ids(connection: sqlite3.Connection) -> list[str]:
+def tract_ids(connection: Connection) -> list[str]:
     """Return the ids of all tracts that have commits, sorted; see `RefRepository.tract_ids`."""
-    return sorted(row[0] for row in sql.TRACT_IDS.all(connection))
+    return sorted(row[0] for row in connection.all(sql.TRACT_IDS))

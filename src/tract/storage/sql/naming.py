@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import NoReturn
 
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
 from tract.models.ref_names import check_ref_name
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, ExistingBranch
 from tract.storage.sql import statements as sql
+from tract.storage.sql.port import Connection
 
 __all__ = [
     "BRANCHES",
@@ -57,7 +57,7 @@ def digest(commit_hash: object) -> bytes | None:
     return key if len(key) == 32 else None  # `fromhex` passes over spaces
 
 
-def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> bytes | None:
+def key_of(connection: Connection, tract_id: str, named: object) -> bytes | None:
     """Return the bytes of the hash that a hash, a tag, a branch or a short hash stands for.
 
     They are tried in this order, which is git's. None where it stands for none; `is_beginning` tells
@@ -74,25 +74,25 @@ def key_of(connection: sqlite3.Connection, tract_id: str, named: object) -> byte
     if not _is_utf8(name):
         return None
     for ref in (tag_name(name), ref_name(name)):
-        row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref)
+        row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
         if row is not None:
             found: bytes | None = row[0]
             return found
     return _expanded(connection, tract_id, name)
 
 
-def _expanded(connection: sqlite3.Connection, tract_id: str, name: str) -> bytes | None:
+def _expanded(connection: Connection, tract_id: str, name: str) -> bytes | None:
     """Return the only hash of the tract that begins with *name*; None where there is none."""
     if not _SHORT_HASH.fullmatch(name):
         return None
     low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
-    rows = sql.HASHES.all(connection, tract_id=tract_id, low=low, high=high, limit=_CANDIDATES)
+    rows = connection.all(sql.HASHES, tract_id=tract_id, low=low, high=high, limit=_CANDIDATES)
     if len(rows) > 1:
         raise AmbiguousHashError(name, [row[0].hex() for row in rows])
     return rows[0][0] if rows else None
 
 
-def is_beginning(connection: sqlite3.Connection, tract_id: str, named: object) -> bool:
+def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
     """Return True if *named* is the moment before the first commit: None, or an empty branch.
 
     A `main` that has no row yet is empty, too.
@@ -102,15 +102,15 @@ def is_beginning(connection: sqlite3.Connection, tract_id: str, named: object) -
     if digest(named) is not None or not issubclass(type(named), str):
         return False
     name = str.__str__(named)
-    if not _is_utf8(name) or sql.BRANCH.one(connection, tract_id=tract_id, name=tag_name(name)):
+    if not _is_utf8(name) or connection.one(sql.BRANCH, tract_id=tract_id, name=tag_name(name)):
         return False
-    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(name))
+    row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(name))
     return name == MAIN if row is None else row[0] is None
 
 
 def missing_branch(branch: BranchName) -> None:
-    """Raise where a branch that is not there has to be; an empty `main` is there."""
-    if branch.must_exist:
+    """Raise where a branch that is not there has to be."""
+    if isinstance(branch, ExistingBranch):
         no_branch(branch.branch)
 
 

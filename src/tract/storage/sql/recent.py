@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tract.protocols import CommitStep
-from tract.storage.repositories import CommitDraft, CommitRecord
+from tract.storage.repositories import CommitDraft, CommitRow
 
 __all__ = ["RecentCommits"]
 
@@ -18,7 +18,7 @@ _MOST = _MAX_BYTES // _OVERHEAD
 
 
 class _Commit(NamedTuple):
-    record: CommitRecord
+    record: CommitRow
     draft: CommitDraft
 
 
@@ -33,7 +33,7 @@ class RecentCommits:
         self._commits: OrderedDict[tuple[str, str], _Commit] = OrderedDict()
         self._nbytes = 0
 
-    def add(self, records: Sequence[CommitRecord], drafts: Sequence[CommitDraft]) -> None:
+    def add(self, records: Sequence[CommitRow], drafts: Sequence[CommitDraft]) -> None:
         """Keep what was written; the oldest are dropped to make room."""
         for record, draft in zip(records[-_MOST:], drafts[-_MOST:], strict=True):
             nbytes = _bytes_of(draft)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from tract.exceptions import StoreCorruptError
 from tract.protocols import CommitStep
-from tract.storage.repositories import CommitRecord, StoredCommit
+from tract.storage.repositories import CommitRow, StoredCommit
 
 __all__ = [
     "as_bytes",
@@ -57,7 +57,7 @@ _STEP_ROWS = frozenset(product(*_STEP))
 _BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
 
 
-def record_of(row: Sequence[Any]) -> CommitRecord:
+def record_of(row: Sequence[Any]) -> CommitRow:
     """Return a row of `statements.RECORDS`, which may have further columns, as a record.
 
     Raises:
@@ -83,8 +83,8 @@ def _record(
     generation_config_json: str | None,
     created_at: int,
     merge_parent: bytes | None,
-) -> CommitRecord:
-    return CommitRecord(
+) -> CommitRow:
+    return CommitRow(
         commit_hash.hex(),
         tract_id,
         None if parent_hash is None else parent_hash.hex(),
@@ -111,8 +111,8 @@ def stored_of(row: Sequence[Any]) -> StoredCommit:
     for name in unreadable:
         kinds = _STORED[name]
         values[name] = None if _NONE in kinds else _BLANKS[kinds[0]]
-    *columns, token_source, segment, data = values.values()
-    return StoredCommit(_record(*columns), as_bytes(data), token_source, segment, tuple(unreadable))
+    *columns, token_source, _, data = values.values()
+    return StoredCommit(_record(*columns), as_bytes(data), token_source, tuple(unreadable))
 
 
 def lenient_text(data: bytes) -> str | bytes:

@@ -1,23 +1,24 @@
-"""What a transaction does with the parts of open streams."""
+"""The parts of open streams: written in a transaction, and read."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tract.exceptions import StreamRecoveredError
+from tract.history.canonical import stored_json
 from tract.storage.repositories import BranchName, SpooledStream, SpoolPart, StreamName
 from tract.storage.sql import statements as sql
+from tract.storage.sql.port import Connection
 
-__all__ = ["SpoolWrites", "spooled_of"]
+__all__ = ["SpoolWrites", "fragments", "spooled"]
 
 
 class SpoolWrites:
     """Writes of parts of streams; see `SpoolRepository`."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
         self._connection = connection
         self._clock = clock
 
@@ -37,24 +38,26 @@ class SpoolWrites:
             if now is None:
                 lost.append(stream)
             else:
-                sql.TOUCH_SPOOL.run(self._connection, **_key(stream), now=now)
+                self._connection.run(sql.TOUCH_SPOOL, **_key(stream), now=now)
         return lost
 
     def release(self, owner: str, streams: Sequence[StreamName]) -> None:
         """Give streams up; see `SpoolRepository.release`."""
         for stream in streams:
-            sql.RELEASE_SPOOL.run(self._connection, **_key(stream), holder=owner)
+            self._connection.run(sql.RELEASE_SPOOL, **_key(stream), holder=owner)
 
     def unspool(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
         """Drop the parts of a stream; see `SpoolRepository.drop`."""
-        if claim is None or self._is_as_claimed(claim):
-            sql.DROP_SPOOL.run(self._connection, **_key(stream))
+        if claim is None or self.is_as_claimed(claim):
+            self._connection.run(sql.DROP_SPOOL, **_key(stream))
 
-    def _is_as_claimed(self, claim: SpooledStream) -> bool:
+    def is_as_claimed(self, claim: SpooledStream) -> bool:
+        """Return True if a stream is still as it was when it was claimed."""
         found = self._spooled(claim.stream)
         return found is not None and found[1:] == claim[1:]
 
-    def _check_owner(self, owner: str, stream: StreamName) -> None:
+    def check_owner(self, owner: str, stream: StreamName) -> None:
+        """Raise a StreamRecoveredError where a stream is not its owner's any more."""
         found = self._spooled(stream)
         if found is None or found.owner != owner:
             raise StreamRecoveredError(stream.branch.tract_id, stream.branch.branch)
@@ -67,12 +70,12 @@ class SpoolWrites:
         return max(self._clock(), found.updated_at + 1) if found.owner == owner else None
 
     def _spooled(self, stream: StreamName) -> SpooledStream | None:
-        row = sql.SPOOLED_STREAM.one(self._connection, **_key(stream))
-        return None if row is None else spooled_of(row)
+        row = self._connection.one(sql.SPOOLED_STREAM, **_key(stream))
+        return None if row is None else _spooled_of(row)
 
     def _add_part(self, owner: str, part: SpoolPart, now: int) -> None:
-        sql.ADD_SPOOL.run(
-            self._connection,
+        self._connection.run(
+            sql.ADD_SPOOL,
             **_key(part.stream),
             number=part.number,
             branch=part.stream.branch.branch,
@@ -82,10 +85,21 @@ class SpoolWrites:
         )
 
 
-def spooled_of(row: Sequence[Any]) -> SpooledStream:
+def _spooled_of(row: Sequence[Any]) -> SpooledStream:
     """Return what `SPOOLED` tells of a stream."""
     tract_id, branch, stream_id, owner, updated_at = row
     return SpooledStream(StreamName(BranchName(tract_id, branch), stream_id), owner, updated_at)
+
+
+def spooled(connection: Connection) -> list[SpooledStream]:
+    """See `SpoolRepository.spooled`."""
+    return [_spooled_of(row) for row in connection.all(sql.SPOOLED)]
+
+
+def fragments(connection: Connection, *, stream: StreamName) -> list[Any]:
+    """See `SpoolRepository.fragments`."""
+    rows = connection.all(sql.SPOOL, **_key(stream))
+    return [item for row in rows for item in stored_json(row[0], "what was left of a stream")]
 
 
 def _key(stream: StreamName) -> dict[str, str]:

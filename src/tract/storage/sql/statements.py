@@ -244,6 +244,7 @@ WALK_STORED = walk_of(
     blobs.c.data,
     joined=(blobs, _blob),
 )
+WALK_FILED = walk_of(*LINKS, commits.c.segment)
 WALK_STEPS = walk_of(*_step, joined=(blobs, _blob))
 MERGED_SINCE = Statement(
     lambda: (

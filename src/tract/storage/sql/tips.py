@@ -8,7 +8,6 @@ ancestor of a later one.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.naming import missing_branch, no_branch, ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, head_of, key_or_none, sound
 
 __all__ = ["Tip", "Tips", "is_in_place"]
@@ -46,7 +46,7 @@ class Tip:
 class Tips:
     """The branches that a transaction has looked at."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tips: dict[str, dict[str, Tip]] = {}
         self._known = 0
@@ -74,7 +74,7 @@ class Tips:
         Raises:
             BranchNotFoundError: it has to be there and is not.
         """
-        tip = self._looked_at.get(branch[:2])
+        tip = self._looked_at.get(branch)
         if tip is None:
             tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
             tip = self._put(branch, tip or self._read(branch))
@@ -100,7 +100,7 @@ class Tips:
             BranchExistsError: there is one of that name.
         """
         check_ref_name(branch.branch)
-        unborn = self.of(branch._replace(must_exist=False))
+        unborn = self.of(_plain(branch))
         if unborn.exists:
             raise BranchExistsError(branch.branch)
         segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
@@ -125,8 +125,8 @@ class Tips:
             "action": action,
             "note": note,
         }
-        refs.MOVE_REF.run(
-            self._connection,
+        self._connection.run(
+            refs.MOVE_REF,
             of_tract=branch.tract_id,
             of_name=ref_name(branch.branch),
             **{f"new_{column}": value for column, value in moved.items()},
@@ -140,8 +140,8 @@ class Tips:
         self.changed[_plain(branch)] = None
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
-        refs.DELETE_REF.run(self._connection, tract_id=branch.tract_id, name=name)
-        del self._looked_at[branch[:2]]
+        self._connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
+        del self._looked_at[branch]
         self._drop(branch.tract_id, branch.branch)
 
     def finish(self) -> None:
@@ -152,7 +152,7 @@ class Tips:
     def _put(self, branch: BranchName, tip: Tip) -> Tip:
         of_tract = self._tips.setdefault(branch.tract_id, {})
         self._known += branch.branch not in of_tract
-        of_tract[branch.branch] = self._looked_at[branch[:2]] = tip
+        of_tract[branch.branch] = self._looked_at[branch] = tip
         return tip
 
     def _drop(self, tract_id: str, branch: str) -> None:
@@ -175,16 +175,16 @@ class Tips:
         tip.moved = False
         self.changed[_plain(branch)] = tip.head
         if not tip.born:
-            sql.ADVANCE_BRANCH.run(
-                self._connection,
+            self._connection.run(
+                sql.ADVANCE_BRANCH,
                 of_tract=branch.tract_id,
                 of_name=ref_name(branch.branch),
                 to=bytes.fromhex(tip.head),
                 now=tip.updated_at,
             )
             return
-        sql.SET_BRANCH.run(
-            self._connection,
+        self._connection.run(
+            sql.SET_BRANCH,
             tract_id=branch.tract_id,
             name=ref_name(branch.branch),
             commit_hash=bytes.fromhex(tip.head),
@@ -208,8 +208,8 @@ class Tips:
         note: str | None,
         now: int,
     ) -> None:
-        refs.ADD_REF.run(
-            self._connection,
+        self._connection.run(
+            refs.ADD_REF,
             tract_id=branch.tract_id,
             name=ref_name(branch.branch),
             commit_hash=key_or_none(at),
@@ -225,7 +225,7 @@ class Tips:
     def _end_run(self, branch: BranchName, by: str, now: int) -> int:
         """Keep how the branch's run went, and return since when there is the branch."""
         name = ref_name(branch.branch)
-        row = refs.REF.one(self._connection, tract_id=branch.tract_id, name=name)
+        row = self._connection.one(refs.REF, tract_id=branch.tract_id, name=name)
         assert row is not None
         _, segment, start_hash, started_at, action, note = row[:6]
         ended: dict[str, Any] = {
@@ -240,13 +240,13 @@ class Tips:
             "ended_at": now,
             "ended_by": by,
         }
-        refs.ADD_RUN.run(self._connection, **ended)
+        self._connection.run(refs.ADD_RUN, **ended)
         created_at: int = row[7]
         return created_at
 
     def _read(self, branch: BranchName) -> Tip:
         name = ref_name(branch.branch)
-        row = sql.TIP.one(self._connection, tract_id=branch.tract_id, name=name)
+        row = self._connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
         if row is None:
             return Tip(None, self._next_segment(branch.tract_id), exists=False)
         head, segment, last_time, head_time, updated_at, of_head, start = row
@@ -266,7 +266,7 @@ class Tips:
         return Tip(head_of(head), segment)
 
     def _next_segment(self, tract_id: str) -> int:
-        rows = refs.LAST_SEGMENTS.all(self._connection, tract_id=tract_id)
+        rows = self._connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
         stored: list[int] = [row[0] for row in rows if row[0] is not None]
         taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
         return 1 + max(*stored, *taken, -1, -1)
@@ -285,4 +285,4 @@ def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: by
 
 def _plain(branch: BranchName) -> BranchName:
     """Return a branch as whoever watches it names it."""
-    return branch._replace(must_exist=False) if branch.must_exist else branch
+    return branch if type(branch) is BranchName else BranchName(*branch)

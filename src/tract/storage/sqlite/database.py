@@ -26,6 +26,7 @@ from tract.forking import PROCESS, keep_for_ever
 from tract.models.config import TractConfig
 from tract.storage.repositories import BranchName
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
 from tract.storage.sqlite.freshness.heads import KnownHeads
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
@@ -106,20 +107,20 @@ class Database:
         """See `ArrivalRepository.on_move`."""
         self._writer.on_move(callback)
 
-    def read(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+    def read(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
         """Run *function* by itself; see `GroupReader.read`."""
         if self._watching is None:
             self._watch()
         return self._reader.read(function)
 
-    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+    def glance(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
         """Run a quick *function*, together with others; see `GroupReader.glance`."""
         if self._watching is None:
             self._watch()
         return self._reader.glance(function)
 
     def observe(
-        self, function: Callable[[sqlite3.Connection], T]
+        self, function: Callable[[SqliteConnection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
         if self._watching is None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreCorruptError
 from tract.storage.sql import statements as sql
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.options import options_of, set_options
 
 __all__ = ["MIGRATIONS", "Migration", "migrate", "version"]
@@ -133,7 +134,7 @@ def migrate(
         try:
             for step in steps[version(connection, path, steps) :]:
                 step(connection)
-            sql.SET_META.run(connection, key=_VERSION, value=str(len(steps)))
+            SqliteConnection(connection).run(sql.SET_META, key=_VERSION, value=str(len(steps)))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -176,7 +177,7 @@ def version(
                 path,
             )
         return 0
-    row = sql.META.one(connection, key=_VERSION)
+    row = SqliteConnection(connection).one(sql.META, key=_VERSION)
     if row is None or not row[0].isdecimal():
         raise StoreCorruptError(
             "its schema version is lost. Restore the file from a backup, or open another path.",

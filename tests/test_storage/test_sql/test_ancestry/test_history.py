@@ -11,44 +11,45 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.working import Work
 from tract import StoreCorruptError
-from tract.storage.repositories import BranchName, CommitRecord, Located, Position
-from tract.storage.sql.ancestry import history
+from tract.storage.repositories import BranchName, CommitRow, Located, Position
+from tract.storage.sql.ancestry import history, listing
 from tract.storage.sql.ancestry.history import Span
 from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
-        yield connection
+def connection() -> Iterator[SqliteConnection]:
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        yield SqliteConnection(raw)
 
 
 @pytest.fixture
-def transaction(connection: sqlite3.Connection) -> WriteTransaction:
+def transaction(connection: SqliteConnection) -> WriteTransaction:
     return WriteTransaction(connection, ticking())
 
 
-def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> list[CommitRecord]:
+def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> list[CommitRow]:
     records = transaction.commit(branch, [draft(str(number)) for number in range(count)])
     transaction.finish()
     return records
 
 
-def span(connection: sqlite3.Connection, head: CommitRecord, *known: CommitRecord) -> Span:
+def span(connection: SqliteConnection, head: CommitRow, *known: CommitRow) -> Span:
     names = {record.commit_hash for record in known}
     return history.span(
         connection,
         tract_id=head.tract_id,
         head_hash=head.commit_hash,
-        known=names.__contains__,
+        known=names,
     )
 
 
 def test_a_line_of_its_own_needs_no_names(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     records = say(transaction, MAIN, 5)
     say(transaction, OTHER_TRACT, 5)
@@ -60,7 +61,7 @@ def test_a_line_of_its_own_needs_no_names(
 
 
 def test_a_line_among_others_names_its_members(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     [first] = say(transaction, MAIN)
     say(transaction, OTHER_BRANCH)
@@ -72,7 +73,7 @@ def test_a_line_among_others_names_its_members(
 
 
 def test_a_line_among_far_more_others_is_read_by_its_own_order(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     mine = say(transaction, MAIN)
     for _ in range(9):
@@ -90,10 +91,10 @@ def test_a_line_among_far_more_others_is_read_by_its_own_order(
 
 @pytest.mark.parametrize("step", [1, 1000])
 def test_portions_of_any_size_add_up_to_the_whole_way(
-    connection: sqlite3.Connection, step: int
+    connection: SqliteConnection, step: int
 ) -> None:
     transaction = WriteTransaction(connection, ticking(step=step))
-    mine: list[CommitRecord] = []
+    mine: list[CommitRow] = []
     for _ in range(4):
         mine += say(transaction, MAIN, 2)
         say(transaction, OTHER_BRANCH, 3)
@@ -113,14 +114,14 @@ def test_portions_of_any_size_add_up_to_the_whole_way(
 
 @pytest.mark.parametrize("length", [5, 100])
 def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
-    connection: sqlite3.Connection, transaction: WriteTransaction, length: int
+    connection: SqliteConnection, transaction: WriteTransaction, length: int
 ) -> None:
     records = say(transaction, MAIN, length)
     hole = bytes.fromhex(records[2].commit_hash)
-    connection.execute("DELETE FROM commits WHERE commit_hash = ?", [hole])
+    connection.raw.execute("DELETE FROM commits WHERE commit_hash = ?", [hole])
 
     def locate() -> Located:
-        known = frozenset[str]().__contains__
+        known = frozenset[str]()
         position = Position()
         return history.locate(
             connection, branch=MAIN, position=position, known=known, recent=RecentCommits()
@@ -138,7 +139,7 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
 
 @pytest.mark.parametrize("length", [63, 64, 65])
 def test_as_many_as_64_steps_are_read_at_once(
-    connection: sqlite3.Connection, transaction: WriteTransaction, length: int
+    connection: SqliteConnection, transaction: WriteTransaction, length: int
 ) -> None:
     """Whether what lies beyond is the beginning, or a commit that the caller knows."""
     records = say(transaction, MAIN, length + 1)
@@ -148,7 +149,7 @@ def test_as_many_as_64_steps_are_read_at_once(
             connection,
             branch=MAIN,
             position=Position(),
-            known=frozenset(known).__contains__,
+            known=frozenset(known),
             recent=RecentCommits(),
         )
 
@@ -158,15 +159,17 @@ def test_as_many_as_64_steps_are_read_at_once(
 
 
 def test_what_the_caller_knows_is_asked_no_further_than_needed(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     records = say(transaction, MAIN, 10)
-    asked: list[str] = []
+    asked: list[object] = []
 
-    def known(commit_hash: str) -> bool:
-        asked.append(commit_hash)
-        return commit_hash == records[7].commit_hash
+    class Known(frozenset[str]):
+        def __contains__(self, commit_hash: object) -> bool:
+            asked.append(commit_hash)
+            return super().__contains__(commit_hash)
 
+    known = Known([records[7].commit_hash])
     located = history.locate(
         connection, branch=MAIN, position=Position(), known=known, recent=RecentCommits()
     )
@@ -177,7 +180,7 @@ def test_what_the_caller_knows_is_asked_no_further_than_needed(
 
 @pytest.mark.parametrize("merges", [1, 60])
 def test_a_page_of_the_log_is_read_from_its_place_though_others_merge(
-    connection: sqlite3.Connection, transaction: WriteTransaction, merges: int
+    connection: SqliteConnection, transaction: WriteTransaction, merges: int
 ) -> None:
     mine = say(transaction, MAIN, 50)
     [brought] = say(transaction, MAIN._replace(branch="brought"))
@@ -186,8 +189,8 @@ def test_a_page_of_the_log_is_read_from_its_place_though_others_merge(
     transaction.commit(OTHER_BRANCH, [made] * merges)
     mine += say(transaction, MAIN, 950)
     work = Work()
-    work.watch(connection)
+    work.watch(connection.raw)
 
-    page = history.log(connection, branch=MAIN, limit=5, before=mine[45].commit_hash)
+    page = listing.log(connection, branch=MAIN, limit=5, before=mine[45].commit_hash)
     assert page == mine[40:45][::-1]
     assert work.steps < 1_000

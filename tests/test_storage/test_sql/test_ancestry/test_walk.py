@@ -15,24 +15,26 @@ from support.working import Work
 from tract import StoreCorruptError
 from tract.history.graph import reachable
 from tract.storage.repositories import BranchName
+from tract.storage.sql import ref_writes
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, lineage, walk_all
 from tract.storage.sql.naming import digest
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 
 HASH = "0123456789abcdef" * 4
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
-        yield connection
+def connection() -> Iterator[SqliteConnection]:
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        yield SqliteConnection(raw)
 
 
 @pytest.fixture
-def transaction(connection: sqlite3.Connection) -> WriteTransaction:
+def transaction(connection: SqliteConnection) -> WriteTransaction:
     return WriteTransaction(connection, ticking())
 
 
@@ -41,13 +43,13 @@ def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> li
     return [record.commit_hash for record in transaction.commit(branch, drafts)]
 
 
-def place(connection: sqlite3.Connection, commit_hash: str) -> Place:
+def place(connection: SqliteConnection, commit_hash: str) -> Place:
     found = find_place(connection, MAIN.tract_id, commit_hash)
     assert found is not None
     return found
 
 
-def walked(connection: sqlite3.Connection, head: str) -> list[str]:
+def walked(connection: SqliteConnection, head: str) -> list[str]:
     """Return what both walks give, which is the same where there are no merges."""
     at = place(connection, head)
     rows = lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at)
@@ -76,7 +78,7 @@ def test_whatever_else_is_no_hash(malformed: str) -> None:
 
 
 def test_a_place_tells_time_segment_and_operation(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     [first] = say(transaction, MAIN)
     [other] = say(transaction, OTHER_BRANCH)
@@ -89,7 +91,7 @@ def test_a_place_tells_time_segment_and_operation(
 @pytest.mark.parametrize("step", [1, 1000])
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 20, 21, 84, 85, 500])
 def test_a_walk_meets_every_ancestor_newest_first(
-    connection: sqlite3.Connection, length: int, step: int
+    connection: SqliteConnection, length: int, step: int
 ) -> None:
     hashes = say(WriteTransaction(connection, ticking(step=step)), MAIN, length)
 
@@ -98,7 +100,7 @@ def test_a_walk_meets_every_ancestor_newest_first(
 
 
 def test_a_walk_passes_over_the_commits_of_other_branches(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     mine = say(transaction, MAIN, 10)
     other = say(transaction, OTHER_BRANCH, 200)
@@ -109,10 +111,10 @@ def test_a_walk_passes_over_the_commits_of_other_branches(
 
 
 def test_a_walk_tells_of_a_parent_that_is_missing(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     hashes = say(transaction, MAIN, 10)
-    connection.execute("DELETE FROM commits WHERE commit_hash = ?", [bytes.fromhex(hashes[3])])
+    connection.raw.execute("DELETE FROM commits WHERE commit_hash = ?", [bytes.fromhex(hashes[3])])
     at = place(connection, hashes[-1])
 
     for rows in (
@@ -126,7 +128,7 @@ def test_a_walk_tells_of_a_parent_that_is_missing(
 
 
 def test_a_walk_follows_both_parents_and_a_lineage_the_first(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     mine = say(transaction, MAIN, 3)
     other = say(transaction, OTHER_BRANCH, 3)
@@ -141,10 +143,10 @@ def test_a_walk_follows_both_parents_and_a_lineage_the_first(
 
 
 def test_a_walk_from_several_heads_meets_each_commit_once(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     mine = say(transaction, MAIN, 3)
-    transaction.fork(MAIN, "other", mine[1])
+    ref_writes.fork(transaction, MAIN, "other", mine[1])
     other = say(transaction, OTHER_BRANCH, 2)
     heads = [place(connection, mine[-1]), place(connection, other[-1])]
 
@@ -154,7 +156,7 @@ def test_a_walk_from_several_heads_meets_each_commit_once(
 
 
 def test_what_a_merge_brought_is_an_ancestor_of_what_follows(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     say(transaction, MAIN, 3)
     other = say(transaction, OTHER_BRANCH, 3)
@@ -169,7 +171,7 @@ def test_what_a_merge_brought_is_an_ancestor_of_what_follows(
 
 
 def test_ancestry_holds_along_a_line_and_nowhere_else(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     first, second = (place(connection, item) for item in say(transaction, MAIN, 2))
     other = place(connection, say(transaction, OTHER_BRANCH)[0])
@@ -188,7 +190,7 @@ def test_ancestry_holds_along_a_line_and_nowhere_else(
 
 @pytest.mark.parametrize("beside", [0, 1, 3, 10, 100, 3000])
 def test_a_walk_reads_what_the_history_holds(
-    connection: sqlite3.Connection, transaction: WriteTransaction, beside: int
+    connection: SqliteConnection, transaction: WriteTransaction, beside: int
 ) -> None:
     """Steps of SQLite for each ancestor, whatever lies between them: 9 where nothing does."""
     mine: list[str] = []
@@ -197,14 +199,14 @@ def test_a_walk_reads_what_the_history_holds(
         if beside:
             say(transaction, OTHER_BRANCH, beside)
     work = Work()
-    work.watch(connection)
+    work.watch(connection.raw)
 
     assert walked(connection, mine[-1]) == mine[::-1]
     assert work.steps < 2 * 60 * len(mine) + 500
 
 
 def test_a_walk_reads_in_vain_no_more_than_a_share_of_what_it_meets(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     """Long runs of one branch, each behind a longer one of another."""
     mine: list[str] = []
@@ -212,18 +214,18 @@ def test_a_walk_reads_in_vain_no_more_than_a_share_of_what_it_meets(
         mine += say(transaction, MAIN, 300)
         say(transaction, OTHER_BRANCH, 3000)
     work = Work()
-    work.watch(connection)
+    work.watch(connection.raw)
 
     assert walked(connection, mine[-1]) == mine[::-1]
     assert work.steps < 2 * 60 * len(mine)
 
 
 def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
-    connection: sqlite3.Connection, transaction: WriteTransaction
+    connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:
     beside = BranchName(MAIN.tract_id, "beside")
     hashes = say(transaction, MAIN, 3)
-    transaction.fork(MAIN, "other")
+    ref_writes.fork(transaction, MAIN, "other")
     for branch in (MAIN, OTHER_BRANCH):
         say(transaction, beside, 30)
         hashes += say(transaction, branch)
@@ -249,8 +251,9 @@ def test_a_walk_among_others_meets_what_both_sides_of_a_merge_have_once(
 def test_a_walk_meets_the_ancestors_whatever_was_merged_and_lies_between(
     runs: list[tuple[str, int, str | None]],
 ) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        migrate(connection, ":memory:")
+    with closing(sqlite3.connect(":memory:")) as raw:
+        migrate(raw, ":memory:")
+        connection = SqliteConnection(raw)
         transaction = WriteTransaction(connection, ticking())
         heads: dict[str, str] = {}
         for name, count, other in runs:
@@ -258,7 +261,7 @@ def test_a_walk_meets_the_ancestors_whatever_was_merged_and_lies_between(
             if other in heads and name in heads and other != name:
                 heads[name] = merged(transaction, branch, heads[other])
             heads[name] = say(transaction, branch, count)[-1]
-        links = connection.execute(
+        links = connection.raw.execute(
             "SELECT commit_hash, parent_hash, merge_parent, created_at FROM commits"
         ).fetchall()
         parents = {row[0]: row[1:3] for row in links}
@@ -286,14 +289,14 @@ def first_parents(
 
 @pytest.mark.parametrize("damage", ["DELETE FROM commits", "UPDATE commits SET created_at = 10**9"])
 def test_a_walk_among_others_tells_of_a_parent_that_is_not_where_it_should_be(
-    connection: sqlite3.Connection, transaction: WriteTransaction, damage: str
+    connection: SqliteConnection, transaction: WriteTransaction, damage: str
 ) -> None:
     mine: list[str] = []
     for _ in range(10):
         mine += say(transaction, MAIN)
         say(transaction, OTHER_BRANCH, 50)
     damage = damage.replace("10**9", str(10**9))
-    connection.execute(f"{damage} WHERE commit_hash = ?", [bytes.fromhex(mine[3])])
+    connection.raw.execute(f"{damage} WHERE commit_hash = ?", [bytes.fromhex(mine[3])])
     at = place(connection, mine[-1])
 
     for rows in (
@@ -310,13 +313,15 @@ def test_a_walk_among_others_tells_of_a_parent_that_is_not_where_it_should_be(
     ("column", "value"), [("created_at", "never"), ("created_at", b"0"), ("parent_hash", "none")]
 )
 def test_a_value_that_cannot_have_been_stored_ends_a_walk_as_a_missing_parent_does(
-    connection: sqlite3.Connection, transaction: WriteTransaction, column: str, value: object
+    connection: SqliteConnection, transaction: WriteTransaction, column: str, value: object
 ) -> None:
     mine = say(transaction, MAIN, 3)
     say(transaction, OTHER_BRANCH, 50)
     mine += say(transaction, MAIN)
     damaged = bytes.fromhex(mine[2])
-    connection.execute(f"UPDATE commits SET {column} = ? WHERE commit_hash = ?", [value, damaged])
+    connection.raw.execute(
+        f"UPDATE commits SET {column} = ? WHERE commit_hash = ?", [value, damaged]
+    )
     at = place(connection, mine[-1])
 
     with pytest.raises(StoreCorruptError):

@@ -25,9 +25,10 @@ from tract import (
     TractError,
     TractStore,
 )
-from tract.storage.repositories import BranchName, SpoolPart, StreamName
-from tract.storage.sql import tips
+from tract.storage.repositories import BranchName, ExistingBranch, SpoolPart, StreamName
+from tract.storage.sql import ref_writes, tips
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.freshness import wal_index
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
@@ -86,19 +87,19 @@ Change = Callable[[Database, str, str], Awaitable[object]]
 
 CHANGES: dict[str, Change] = {
     "reset": lambda database, old, new: database.write(
-        lambda transaction: transaction.move(MAIN, old, action="reset", note=None)
+        lambda transaction: ref_writes.move(transaction, MAIN, old, action="reset", note=None)
     ),
     "delete": lambda database, old, new: database.write(
-        lambda transaction: transaction.delete_branch(MAIN, force=True)
+        lambda transaction: ref_writes.delete(transaction, MAIN, force=True)
     ),
     "usage": lambda database, old, new: database.write(
         lambda transaction: transaction.set_usage(MAIN.tract_id, new, USAGE, "{}")
     ),
     "reset and commit": lambda database, old, new: database.write(
         lambda transaction: (
-            transaction.move(MAIN, old, action="reset", note=None),
+            ref_writes.move(transaction, MAIN, old, action="reset", note=None),
             transaction.commit(MAIN, [draft("then")]),
-            transaction.move(MAIN, old, action="reset", note=None),
+            ref_writes.move(transaction, MAIN, old, action="reset", note=None),
         )
     ),
 }
@@ -129,9 +130,9 @@ async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
     head = await commit(database)
     stream = StreamName(MAIN, "s")
     await database.write(
-        lambda transaction: transaction.spool("me", [SpoolPart(stream, 0, ["part"])])
+        lambda transaction: transaction.spools.spool("me", [SpoolPart(stream, 0, ["part"])], [])
     )
-    await database.write(lambda transaction: transaction.touch([stream]))
+    await database.write(lambda transaction: transaction.spools.spool("me", [], [stream]))
 
     assert database.heads.find(MAIN) == KnownHead(head, None)
 
@@ -246,10 +247,10 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
     """By itself or in a group, whose other reads all see what was there before."""
     await commit(database)
 
-    def look(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+    def look(connection: SqliteConnection) -> int:
+        return int(connection.raw.execute("SELECT count(*) FROM commits").fetchone()[0])
 
-    def look_slowly(connection: sqlite3.Connection) -> int:
+    def look_slowly(connection: SqliteConnection) -> int:
         found = look(connection)
         with closing(sqlite3.connect(db_path)) as other, other:
             other.execute("UPDATE refs SET updated_at = updated_at + 1")
@@ -293,7 +294,7 @@ async def test_a_writer_knows_only_so_many_branches(database: Database) -> None:
 async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: Database) -> None:
     for number in range(10):
         with pytest.raises(BranchNotFoundError):
-            await commit(database, BranchName(str(number), "gone", must_exist=True))
+            await commit(database, ExistingBranch(str(number), "gone"))
     known = database._writer._transactions._tips
 
     assert known is not None
@@ -303,7 +304,7 @@ async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: D
 async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> None:
     for number in range(10):
         await commit(database, MAIN, str(number))
-        await database.write(lambda transaction: transaction.delete_branch(MAIN, force=True))
+        await database.write(lambda transaction: ref_writes.delete(transaction, MAIN, force=True))
     known = database._writer._transactions._tips
 
     assert known is not None

@@ -27,6 +27,8 @@ from tract import (
 from tract.history.canonical import MAX_DEPTH
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.schema import METADATA, commits
+from tract.storage.sql.compiled import Statement
+from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.json.conditions import matching
 from tract.storage.sqlite.json.json_paths import is_escaped
@@ -49,6 +51,10 @@ AWKWARD_KEYS = [*KEYS, "k" * 10_000, "'; DROP TABLE commits; --", "a\r\nb", '\\"
 async def tract() -> AsyncIterator[AsyncTract]:
     async with AsyncTract.open(tokenizer=NullTokenCounter(), tract_id="agent") as opened:
         yield opened
+
+
+def sql_of(statement: Statement) -> str:
+    return statement.form(SQLITE).sql
 
 
 def at(path: Sequence[str | int], value: Any) -> dict[str, Any]:
@@ -294,9 +300,9 @@ async def test_a_query_reads_one_tract_by_its_index_in_order_of_time(
 ) -> None:
     value = ["x", 1, None] if "in" in operator else "x"
     statement = matching(config_condition(field, operator, value))
-    explain = "EXPLAIN QUERY PLAN " + statement.sql
-    parameters = statement.values({"tract_id": "agent", "limit": 10})
-    plan = await database.read(lambda raw: raw.execute(explain, parameters).fetchall())
+    explain = "EXPLAIN QUERY PLAN " + sql_of(statement)
+    parameters = statement.form(SQLITE).values({"tract_id": "agent", "limit": 10})
+    plan = await database.read(lambda to: to.raw.execute(explain, parameters).fetchall())
     steps = [row[3] for row in plan]
 
     assert "SEARCH commits USING INDEX ix_commits_created_at (tract_id=?)" in steps
@@ -321,20 +327,20 @@ def test_the_sql_has_no_part_of_field_or_value(
         operator = "="
     statement = matching(config_condition(field, operator, value))
 
-    assert MARK not in statement.sql
-    assert not isinstance(value, int) or str(value) not in statement.sql
-    assert any(MARK in str(bound) for bound in statement.bound.values())
+    assert MARK not in sql_of(statement)
+    assert not isinstance(value, int) or str(value) not in sql_of(statement)
+    assert any(MARK in str(bound) for bound in statement.form(SQLITE).bound.values())
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=2).map(tuple), values)
 @settings(max_examples=50)
 def test_the_sql_is_one_of_a_few_texts(field: tuple[str, ...], value: Any) -> None:
     """A hostile name gives the statement that a harmless name of its length gives."""
-    hostile = matching(config_condition(field, "=", value)).sql
+    hostile = sql_of(matching(config_condition(field, "=", value)))
     plain = tuple("a" for _ in field)
     escaped = {tuple('"' if choice else "a" for choice in mask) for mask in _masks(len(field))}
 
-    assert hostile in {matching(config_condition(f, "=", value)).sql for f in {plain, *escaped}}
+    assert hostile in {sql_of(matching(config_condition(f, "=", value))) for f in {plain, *escaped}}
 
 
 def _masks(length: int) -> list[tuple[bool, ...]]:
@@ -390,7 +396,7 @@ def test_what_is_remembered_is_short_and_knows_its_index() -> None:
     deep = config_condition(("k" * 2_000,), "=", 1)
 
     assert matching(short) is matching(short)
-    assert matching(short).sql != matching(short, indexed={short.path}).sql
+    assert sql_of(matching(short)) != sql_of(matching(short, indexed={short.path}))
     assert matching(long) is not matching(long)
     assert matching(deep) is not matching(deep)
     assert matching(*[short] * 9) is not matching(*[short] * 9)
@@ -419,4 +425,4 @@ def test_as_many_conditions_as_are_allowed_stay_within_sqlites_usual_limit() -> 
         create_tables(connection)
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
 
-        assert statement.all(connection, tract_id="t", limit=1) == []
+        assert SqliteConnection(connection).all(statement, tract_id="t", limit=1) == []

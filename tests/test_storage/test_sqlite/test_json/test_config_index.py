@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.configs import NUMBERS, TEXTS, Query, configs, queries, satisfies
 from tract import AsyncTract, NullTokenCounter, QueryError, TractStore
 from tract.models.query import OPERATORS, config_condition
+from tract.storage.sqlite.connection import SQLITE
 from tract.storage.sqlite.json.conditions import matching
 
 COUNTER = NullTokenCounter()
@@ -78,8 +79,10 @@ async def test_the_index_is_used(db_path: Path, operator: str, value: Any) -> No
         await store.create_config_index("model")
     statement = matching(config_condition("model", operator, value), indexed={("model",)})
     with closing(sqlite3.connect(db_path)) as connection:
-        given = statement.values({"tract_id": "t", "limit": 10})
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", given).fetchall()
+        given = statement.form(SQLITE).values({"tract_id": "t", "limit": 10})
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {statement.form(SQLITE).sql}", given
+        ).fetchall()
 
     assert "USING INDEX ix_commits_config_" in plan[0][3]
 

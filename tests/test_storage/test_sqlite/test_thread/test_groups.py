@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
 from tract import StorageError, TractConfig
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
-from tract.storage.sqlite.repositories import SqliteCommitRepository, SqliteRefRepository
+from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 
 
@@ -28,7 +28,7 @@ async def opened(path: Path) -> Database:
 
 async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None:
     database = await opened(db_path)
-    commits = SqliteCommitRepository(database)
+    commits = repositories_over(database).commits
     [commit] = await commits.write(MAIN, [draft()])
     before = database.trips
     reads = (commits.get(MAIN.tract_id, commit.commit_hash) for _ in range(65))
@@ -41,14 +41,14 @@ async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None
 async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: Path) -> None:
     """Whatever group it went with."""
     database = await opened(db_path)
-    refs, commits = SqliteRefRepository(database), SqliteCommitRepository(database)
+    refs, commits = repositories_over(database).refs, repositories_over(database).commits
 
     async def check(number: int) -> None:
         branch = MAIN._replace(branch=f"b{number % 7}")
         for turn in range(10):
             [commit] = await commits.write(branch, [draft(f"{number} {turn}")])
             head = await refs.head(branch)
-            log = await commits.log(branch, limit=None)
+            log = await repositories_over(database).histories.log(branch, limit=None)
 
             assert await commits.get(branch.tract_id, commit.commit_hash) == commit
             assert head is not None
@@ -62,11 +62,11 @@ async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: 
 async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: Path) -> None:
     database = await opened(db_path)
 
-    def broken(connection: sqlite3.Connection) -> None:
-        connection.execute("SELECT * FROM no_such_table")
+    def broken(connection: SqliteConnection) -> None:
+        connection.raw.execute("SELECT * FROM no_such_table")
 
-    def count(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("SELECT count(*) FROM commits").fetchone()[0])
+    def count(connection: SqliteConnection) -> int:
+        return int(connection.raw.execute("SELECT count(*) FROM commits").fetchone()[0])
 
     reads = [database.glance(broken if number % 5 == 0 else count) for number in range(20)]
     results = await asyncio.gather(*reads, return_exceptions=True)
@@ -82,7 +82,7 @@ async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: 
 
 async def test_a_cancelled_read_takes_no_other_along(db_path: Path) -> None:
     database = await opened(db_path)
-    commits = SqliteCommitRepository(database)
+    commits = repositories_over(database).commits
     [commit] = await commits.write(MAIN, [draft()])
     tasks = [asyncio.create_task(commits.get(MAIN.tract_id, commit.commit_hash)) for _ in range(40)]
     await asyncio.sleep(0)

@@ -23,14 +23,14 @@ from tract import (
     StoreFullError,
     TractConfig,
 )
-from tract.storage.repositories import BranchName, CommitRecord
+from tract.storage.repositories import BranchName, CommitRow
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.freshness.heads import KnownHeads
 from tract.storage.sqlite.freshness.wal_index import WalIndex
 from tract.storage.sqlite.log import WriteAheadLog
 from tract.storage.sqlite.place import DatabaseFile
-from tract.storage.sqlite.repositories import SqliteCommitRepository
+from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.worker import Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
 
@@ -52,13 +52,13 @@ def another_program(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def saying(text: str, branch: BranchName = MAIN) -> Callable[[WriteTransaction], CommitRecord]:
+def saying(text: str, branch: BranchName = MAIN) -> Callable[[WriteTransaction], CommitRow]:
     return lambda transaction: transaction.commit(branch, [draft(text)])[0]
 
 
 async def said(database: Database, branch: BranchName = MAIN) -> list[str]:
     """Return what was said on a branch, oldest first, having checked that it is one line."""
-    records = await SqliteCommitRepository(database).log(branch, limit=None)
+    records = await repositories_over(database).histories.log(branch, limit=None)
     oldest_first = records[::-1]
     parents = [record.parent_hash for record in oldest_first]
     assert parents == [None, *(record.commit_hash for record in oldest_first)][:-1]
@@ -81,7 +81,7 @@ class Held:
         self._text = text
         self.task = asyncio.create_task(database.write(self._job))
 
-    def _job(self, transaction: WriteTransaction) -> CommitRecord:
+    def _job(self, transaction: WriteTransaction) -> CommitRow:
         self._loop.call_soon_threadsafe(self._there.set)
         assert self._go.wait(10)
         return saying(self._text)(transaction)
@@ -122,7 +122,7 @@ async def test_writes_that_come_while_one_is_away_share_the_next(database: Datab
 async def test_each_caller_gets_the_result_of_their_own_write(database: Database) -> None:
     results = await landed(database, *(saying(str(number)) for number in range(20)))
 
-    assert [item.message for item in results if isinstance(item, CommitRecord)] == [
+    assert [item.message for item in results if isinstance(item, CommitRow)] == [
         f"says {number}" for number in range(20)
     ]
 
@@ -140,10 +140,10 @@ async def test_a_refused_write_fails_alone_in_the_same_transaction(database: Dat
     )
 
     assert [type(item) for item in results] == [
-        CommitRecord,
+        CommitRow,
         EditTargetError,
         HeadMovedError,
-        CommitRecord,
+        CommitRow,
     ]
     assert database.trips - before == 1
     assert (await said(database))[-2:] == ["a", "e"]
@@ -191,10 +191,10 @@ async def test_a_write_that_fails_half_way_leaves_nothing_and_harms_nobody(
     jobs.insert(position, culprit)
     results = await landed(database, *jobs)
 
-    assert [type(item) for item in results if not isinstance(item, CommitRecord)] == [comes_as]
+    assert [type(item) for item in results if not isinstance(item, CommitRow)] == [comes_as]
     assert isinstance(results[position], comes_as)
     assert await said(database) == list("abcd")
-    blobs = await database.read(lambda raw: raw.execute("SELECT count(*) FROM blobs").fetchone())
+    blobs = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM blobs").fetchone())
     assert blobs == (4,)
 
 
@@ -212,11 +212,11 @@ async def test_what_the_database_refuses_fails_alone(database: Database, db_path
     assert isinstance(results[1], StorageError)
     assert "not that one" in str(results[1])
     assert isinstance(results[1].__cause__, sqlite3.IntegrityError)
-    assert [type(item) for item in results].count(CommitRecord) == 3
+    assert [type(item) for item in results].count(CommitRow) == 3
     assert await said(database) == ["a"]
     assert await said(database, OTHER_BRANCH) == ["b"]
     assert await said(database, OTHER_TRACT) == ["c"]
-    blobs = await database.read(lambda raw: raw.execute("SELECT count(*) FROM blobs").fetchone())
+    blobs = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM blobs").fetchone())
     assert blobs == (3,)
 
 
@@ -234,7 +234,7 @@ async def test_a_head_that_cannot_be_moved_takes_its_commits_back(
     assert isinstance(results[1], StorageError)
     assert await said(database) == ["a", "c"]
     assert await said(database, OTHER_BRANCH) == []
-    rows = await database.read(lambda raw: raw.execute("SELECT count(*) FROM commits").fetchone())
+    rows = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM commits").fetchone())
     assert rows == (2,)
 
 
@@ -358,7 +358,7 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_work_goes_on(database: 
 
     assert isinstance(results[0], StoreFullError)
     assert "Nothing was written" in str(results[0])
-    assert isinstance(results[1], CommitRecord)
+    assert isinstance(results[1], CommitRow)
     assert await said(database) == ["a", "small"]
     await writer.run(limit(1_000_000))
     await landed(database, saying(large))
@@ -380,8 +380,8 @@ async def test_time_strictly_increases_whatever_the_clock_says(
     await landed(database, lambda transaction: transaction.commit(MAIN, [draft(), draft()]))
 
     records = [
-        *await SqliteCommitRepository(database).log(MAIN, limit=None),
-        *await SqliteCommitRepository(database).log(OTHER_BRANCH, limit=None),
+        *await repositories_over(database).histories.log(MAIN, limit=None),
+        *await repositories_over(database).histories.log(OTHER_BRANCH, limit=None),
     ]
     times = [record.created_at for record in records]
     assert len(set(times)) == 8
@@ -398,7 +398,7 @@ async def test_time_increases_across_stores_whose_clocks_disagree(db_path: Path)
         await landed(behind, saying(f"b{number}"))
 
     assert await said(ahead) == ["a0", "b0", "a1", "b1", "a2", "b2"]
-    records = await SqliteCommitRepository(behind).log(MAIN, limit=None)
+    records = await repositories_over(behind).histories.log(MAIN, limit=None)
     assert [record.created_at for record in records] == list(range(9_005, 8_999, -1))
     await ahead.aclose()
     await behind.aclose()

@@ -5,20 +5,19 @@ Who has read the line of a commit goes on behind that, where the branch's line b
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tract.exceptions import CommitNotFoundError
-from tract.storage.repositories import Arrivals, BranchName, CommitRecord, Cursor, TakenBack
+from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.lines import Parents, compare, first_parents, in_line, part, scan
 from tract.storage.sql.ancestry.walk import Place, find_place, lost
 from tract.storage.sql.naming import ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import head_of, record_of
 
-__all__ = ["HeadWatch", "arrivals", "planned"]
+__all__ = ["arrivals", "heads_of", "planned"]
 
 _PAGE = 256
 """Commits that one trip brings along."""
@@ -26,11 +25,11 @@ _AHEAD = 4096
 """Commits that a cursor names in advance, so that the way to them is not searched for each page."""
 
 
-def arrivals(connection: sqlite3.Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
+def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
     """See `ArrivalRepository.read`."""
     if cursor.ahead:
         return _next_page(connection, branch, cursor)
-    with _at_one_moment(connection):
+    with connection.at_one_moment():
         cursor, taken_back = _looked_ahead(connection, branch, cursor)
         try:
             return _next_page(connection, branch, cursor)._replace(taken_back=taken_back)
@@ -38,28 +37,14 @@ def arrivals(connection: sqlite3.Connection, *, branch: BranchName, cursor: Curs
             raise lost(_key(error.commit_hash)) from None  # it was there a moment ago
 
 
-def _next_page(connection: sqlite3.Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
+def _next_page(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
     page, rest = cursor.ahead[:_PAGE], cursor.ahead[_PAGE:]
     records = [_record(connection, branch.tract_id, commit) for commit in page]
     return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
 
 
-@contextmanager
-def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have all reads of the block see one state, even while a backup replaces the database."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        if connection.in_transaction:  # some errors end it
-            connection.execute("COMMIT")
-
-
 def _looked_ahead(
-    connection: sqlite3.Connection, branch: BranchName, cursor: Cursor
+    connection: Connection, branch: BranchName, cursor: Cursor
 ) -> tuple[Cursor, TakenBack | None]:
     """Return the cursor with what comes next, and what was taken back before that."""
     tract_id, base = branch.tract_id, cursor.base
@@ -109,13 +94,13 @@ def _name(key: bytes | None) -> str | None:
     return None if key is None else key.hex()
 
 
-def _head(connection: sqlite3.Connection, branch: BranchName) -> str | None:
-    row = sql.BRANCH.one(connection, tract_id=branch.tract_id, name=ref_name(branch.branch))
+def _head(connection: Connection, branch: BranchName) -> str | None:
+    row = connection.one(sql.BRANCH, tract_id=branch.tract_id, name=ref_name(branch.branch))
     return None if row is None else head_of(row[0])
 
 
 def _target(
-    connection: sqlite3.Connection, tract_id: str, target: str | None, cursor: Cursor
+    connection: Connection, tract_id: str, target: str | None, cursor: Cursor
 ) -> Place | None:
     try:
         return _place(connection, tract_id, target)
@@ -125,7 +110,7 @@ def _target(
         raise lost(_key(target)) from None  # the branch names it
 
 
-def _place(connection: sqlite3.Connection, tract_id: str, commit_hash: str | None) -> Place | None:
+def _place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
     if commit_hash is None:
         return None
     place = find_place(connection, tract_id, commit_hash)
@@ -134,29 +119,13 @@ def _place(connection: sqlite3.Connection, tract_id: str, commit_hash: str | Non
     return place
 
 
-def _record(connection: sqlite3.Connection, tract_id: str, commit_hash: str) -> CommitRecord:
-    row = sql.COMMIT.one(connection, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
+def _record(connection: Connection, tract_id: str, commit_hash: str) -> CommitRow:
+    row = connection.one(sql.COMMIT, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
     if row is None:
         raise CommitNotFoundError(commit_hash)
     return record_of(row)
 
 
-class HeadWatch:
-    """Tells what some branches point to, if anything was written since it was asked before.
-
-    Each connection counts for itself what others have committed:
-    https://www.sqlite.org/pragma.html#pragma_data_version
-    """
-
-    def __init__(self) -> None:
-        self._versions: dict[int, int] = {}
-
-    def look(
-        self, connection: sqlite3.Connection, *, branches: Sequence[BranchName]
-    ) -> list[str | None] | None:
-        """See `ArrivalRepository.heads`."""
-        version = connection.execute("PRAGMA data_version").fetchall()[0][0]
-        if self._versions.get(id(connection)) == version:
-            return None
-        self._versions[id(connection)] = version  # before the heads: better once too often
-        return [_head(connection, branch) for branch in branches]
+def heads_of(connection: Connection, *, branches: Sequence[BranchName]) -> list[str | None]:
+    """See `ArrivalRepository.heads`."""
+    return [_head(connection, branch) for branch in branches]

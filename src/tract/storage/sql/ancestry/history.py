@@ -1,9 +1,8 @@
-"""Reading a history on the connection's thread: heads, the steps to them, and the log."""
+"""Reading a history on the connection's thread: heads, and the steps to them."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -12,34 +11,38 @@ from tract.history.graph import linearise
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
-    CommitRecord,
+    CommitRow,
     Located,
     Position,
 )
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.lines import all_backwards, backwards
 from tract.storage.sql.ancestry.walk import (
     Place,
     count_of,
     find_place,
-    is_reached,
     lineage,
     lost,
     place_or_beginning,
     walk_all,
 )
 from tract.storage.sql.naming import missing_branch, ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.recent import RecentCommits
-from tract.storage.sql.rows import check_types, hash_of, name_of, record_of, step_of
+from tract.storage.sql.rows import (
+    check_types,
+    hash_of,
+    name_of,
+    record_of,
+    step_of,
+)
 from tract.storage.values import KnownHead
 
 __all__ = [
     "Span",
     "at_once",
+    "find",
     "find_head_place",
     "locate",
-    "log",
-    "log_in_context",
     "parents_of",
     "portion",
     "record_at",
@@ -48,7 +51,6 @@ __all__ = [
 ]
 
 _FIRST_LOOK = 4
-_GLANCE = 64
 _MERGED = 10
 _NEAR = 64
 """Steps that a single trip brings along with the head."""
@@ -76,14 +78,14 @@ class Span(NamedTuple):
 
 
 def locate(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     branch: BranchName,
     position: Position,
-    known: Callable[[str], bool],
+    known: Set[str],
     recent: RecentCommits,
 ) -> Located:
-    """See `CommitRepository.locate`."""
+    """See `HistoryRepository.locate`."""
     head = _find_head(connection, branch, position)
     if head is None:
         return Located(None, None, None, ())
@@ -98,25 +100,31 @@ def locate(
             break  # what it brought takes more than this line
         rows.append(row)
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
-        if parent is None or known(parent):
+        if parent is None or parent in known:
             return Located(head_hash, head.usage, parent, _steps(connection, branch, rows))
         if len(rows) == _NEAR:
             break
     return Located(head_hash, head.usage, None, None)
 
 
+def find(connection: Connection, *, branch: BranchName, position: Position) -> str | None:
+    """See `HistoryRepository.find`."""
+    head = _find_head(connection, branch, position)
+    return None if head is None else head.commit_hash.hex()
+
+
 def at_once(
-    head: KnownHead, tract_id: str, *, known: Callable[[str], bool], recent: RecentCommits
+    head: KnownHead, tract_id: str, *, known: Set[str], recent: RecentCommits
 ) -> Located | None:
     """Return how to reach a head where nothing need be read for that, else None."""
-    if known(head.commit_hash):
+    if head.commit_hash in known:
         return Located(head.commit_hash, head.usage, head.commit_hash, ())
     remembered = _remembered(recent, tract_id, head.commit_hash, known)
     return None if remembered is None else Located(head.commit_hash, head.usage, *remembered)
 
 
 def _remembered(
-    recent: RecentCommits, tract_id: str, head_hash: str, known: Callable[[str], bool]
+    recent: RecentCommits, tract_id: str, head_hash: str, known: Set[str]
 ) -> tuple[str | None, list[CommitStep]] | None:
     """Return the base and the steps from there, where all of them were written just now."""
     steps: list[CommitStep] = []
@@ -124,18 +132,18 @@ def _remembered(
     while found is not None and len(steps) < _NEAR:
         step, parent = found
         steps.append(step)
-        if parent is None or known(parent):
+        if parent is None or parent in known:
             return parent, steps[::-1]
         found = recent.step(tract_id, parent)
     return None
 
 
 def span(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tract_id: str,
     head_hash: str,
-    known: Callable[[str], bool],
+    known: Set[str],
 ) -> Span:
     """Return the way to a head from its nearest known ancestor, or from the beginning."""
     head = find_place(connection, tract_id, head_hash)
@@ -146,7 +154,7 @@ def span(
     after = 0
     merged = False
     for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
-        if row[0] != head.commit_hash and known(row[0].hex()):
+        if row[0] != head.commit_hash and row[0].hex() in known:
             base, after = row[0], row[2]
             break
         members[row[0]] = None
@@ -166,7 +174,7 @@ def span(
 
 
 def parents_of(
-    connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place]
+    connection: Connection, tract_id: str, heads: Sequence[Place]
 ) -> dict[bytes, tuple[bytes | None, bytes | None]]:
     """Return the two parents of every commit that *heads* reach."""
     rows = walk_all(connection, sql.WALK, tract_id, heads)
@@ -174,14 +182,14 @@ def parents_of(
 
 
 def portion(
-    connection: sqlite3.Connection, *, tract_id: str, span: Span, after: int, limit: int
+    connection: Connection, *, tract_id: str, span: Span, after: int, limit: int
 ) -> tuple[list[CommitStep], int]:
     """Return the next steps of a span, and the time to go on after; its end when all are read."""
     if span.order is not None:
         keys = span.order[after : after + limit]
         return [step_at(connection, tract_id, key) for key in keys], after + len(keys)
-    rows = sql.STEPS.all(
-        connection, tract_id=tract_id, after=after, through=span.through, limit=limit
+    rows = connection.all(
+        sql.STEPS, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
     reached = rows[-1][2] if len(rows) == limit else span.through
     if span.members is not None:
@@ -189,141 +197,39 @@ def portion(
     return [_step(connection, tract_id, row) for row in rows], reached
 
 
-def step_at(connection: sqlite3.Connection, tract_id: str, key: bytes) -> CommitStep:
+def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
     """Return a commit as the fold reads it."""
-    row = sql.WALK_STEPS.by_hash.one(connection, tract_id=tract_id, hash=key)
+    row = connection.one(sql.WALK_STEPS.by_hash, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
     return _step(connection, tract_id, row)
 
 
-def log(
-    connection: sqlite3.Connection,
-    *,
-    branch: BranchName,
-    limit: int | None,
-    before: str | UnsetType | None,
-) -> list[CommitRecord]:
-    """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch)
-    after = None if before is UNSET else find_head_place(connection, branch, before)
-    if limit == 0 or (head if before is UNSET else after) is None:
-        return []
-    start = _start(connection, branch.tract_id, head, after)
-    records: list[CommitRecord] = []
-    for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
-        if after is None or row[11] < after.created_at:
-            records.append(record_of(row))
-        if limit is not None and len(records) == limit:
-            break
-    return records
-
-
-def log_in_context(
-    connection: sqlite3.Connection,
-    *,
-    branch: BranchName,
-    limit: int | None,
-    before: str | UnsetType | None,
-) -> list[CommitRecord]:
-    """See `CommitRepository.log`."""
-    head = find_head_place(connection, branch)
-    after = None if before is UNSET else find_head_place(connection, branch, before)
-    if limit == 0 or (head if before is UNSET else after) is None:
-        return []
-    tract_id = branch.tract_id
-    start = _start(connection, tract_id, head, after, in_context=True)
-    read = all_backwards if limit is None else backwards
-    line = read(connection, tract_id, start)
-    if after is not None:
-        for key, _ in line:
-            if key == after.commit_hash:
-                break
-    return [record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
-
-
 def record_at(
-    connection: sqlite3.Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
-) -> CommitRecord:
+    connection: Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
+) -> CommitRow:
     """Return a commit's record, of its *row* if that was read already."""
-    row = row or sql.COMMIT.one(connection, tract_id=tract_id, hash=key)
+    row = row or connection.one(sql.COMMIT, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
     return record_of(row)
 
 
 def find_head_place(
-    connection: sqlite3.Connection, branch: BranchName, before: str | UnsetType | None = UNSET
+    connection: Connection, branch: BranchName, before: str | UnsetType | None = UNSET
 ) -> Place | None:
     """Return where the commit *before*, or the branch's head, stands; None before the first."""
     found = _find_head(connection, branch, Position(commit_hash=before))
     return None if found is None else Place(found.commit_hash, found.created_at, -1, "")
 
 
-def _start(
-    connection: sqlite3.Connection,
-    tract_id: str,
-    head: Place | None,
-    after: Place | None,
-    *,
-    in_context: bool = False,
-) -> Place:
-    """Return where to begin a page of the log that follows *after*.
-
-    What follows a commit in a line are its ancestors. Where a merge came later, what it brought
-    lies among them by time, and only the head reaches it all. *in_context* it does not: there the
-    line of a first parent is how that of the head begins.
-    """
-    if after is None or head is None:
-        found = after or head
-        assert found is not None
-        return found
-    if not _may_have_merged(connection, tract_id, head, after):
-        return after
-    if in_context and _is_on_line(connection, tract_id, after, head):
-        return after
-    return head if is_reached(connection, tract_id, after, [head]) else after
-
-
-def _is_on_line(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
-    """Return True if *place* is *head*, its parent, that one's parent and so on."""
-    if place.created_at > head.created_at:
-        return False
-    if _segment(connection, tract_id, place) == _segment(connection, tract_id, head):
-        return True
-    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
-        if row[2] <= place.created_at:
-            return bool(row[0] == place.commit_hash)
-    return False
-
-
-def _segment(connection: sqlite3.Connection, tract_id: str, place: Place) -> int | None:
-    found = find_place(connection, tract_id, place.commit_hash.hex())
-    return None if found is None else found.segment
-
-
-def _may_have_merged(
-    connection: sqlite3.Connection, tract_id: str, head: Place, after: Place
-) -> bool:
-    """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
-    merges = sql.MERGED_SINCE.all(
-        connection, tract_id=tract_id, since=after.created_at, limit=_GLANCE
-    )
-    if not merges or len(merges) == _GLANCE:
-        return bool(merges)
-    segments = {_segment(connection, tract_id, end) for end in (head, after)} - {None}
-    return len(segments) > 1 or any(row[0] in segments for row in merges)
-
-
-def _find_head(
-    connection: sqlite3.Connection, branch: BranchName, position: Position
-) -> _Head | None:
+def _find_head(connection: Connection, branch: BranchName, position: Position) -> _Head | None:
     tract_id = branch.tract_id
     named = position.commit_hash
     if named is not UNSET:
         place = place_or_beginning(connection, tract_id, named)
         return place and _with_usage(connection, tract_id, place.commit_hash, place.created_at)
-    row = sql.HEAD.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    row = connection.one(sql.HEAD, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
     if row is None or row[0] is None:
@@ -336,9 +242,7 @@ def _find_head(
     return _head_at(connection, tract_id, row, position.at_time)
 
 
-def _head_at(
-    connection: sqlite3.Connection, tract_id: str, head: Sequence[Any], time: int
-) -> _Head | None:
+def _head_at(connection: Connection, tract_id: str, head: Sequence[Any], time: int) -> _Head | None:
     """Return the newest commit at or before *time* among *head* and its ancestors.
 
     That is the newest of the head's segment then, if the branch has not been moved since. To look
@@ -347,8 +251,8 @@ def _head_at(
     line = lineage(connection, sql.WALK, tract_id, head[0], head[1])
     reach = _FIRST_LOOK
     while True:
-        found = sql.NEWEST_IN_SEGMENT.one(
-            connection, tract_id=tract_id, through=time, segment=head[2], limit=reach
+        found = connection.one(
+            sql.NEWEST_IN_SEGMENT, tract_id=tract_id, through=time, segment=head[2], limit=reach
         )
         steps = [(step[0], step[2]) for step in islice(line, reach)]
         found = found or next((step for step in steps if step[1] <= time), None)
@@ -360,9 +264,9 @@ def _head_at(
 
 
 def _with_usage(
-    connection: sqlite3.Connection, tract_id: str, commit_hash: bytes, created_at: int
+    connection: Connection, tract_id: str, commit_hash: bytes, created_at: int
 ) -> _Head:
-    row = sql.USAGE.one(connection, tract_id=tract_id, hash=commit_hash)
+    row = connection.one(sql.USAGE, tract_id=tract_id, hash=commit_hash)
     return _Head(commit_hash, created_at, _usage(row))
 
 
@@ -371,14 +275,14 @@ def _usage(columns: Sequence[Any] | None) -> TokenUsage | None:
 
 
 def _steps(
-    connection: sqlite3.Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
+    connection: Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
 ) -> list[CommitStep]:
     return [_step(connection, branch.tract_id, row) for row in reversed(newest_first)]
 
 
-def _step(connection: sqlite3.Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
+def _step(connection: Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
     step = step_of(row)
     if step.data is None:
-        lost = sql.COMMIT.one(connection, tract_id=tract_id, hash=row[0])
+        lost = connection.one(sql.COMMIT, tract_id=tract_id, hash=row[0])
         raise BlobNotFoundError(name_of(lost[3]) if lost else "")
     return step

@@ -7,12 +7,12 @@ commit itself. So the line of a first parent begins the line of its child.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, lineage, lost, walk_all
+from tract.storage.sql.port import Connection
 
 __all__ = [
     "Difference",
@@ -153,14 +153,14 @@ def in_line(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
     return line
 
 
-def scan(connection: sqlite3.Connection, tract_id: str, heads: Sequence[Place]) -> Iterator[Commit]:
+def scan(connection: Connection, tract_id: str, heads: Sequence[Place]) -> Iterator[Commit]:
     """Yield the commits that some heads reach with their parents, newest first."""
     for row in walk_all(connection, sql.WALK, tract_id, heads):
         yield row[0], tuple(parent for parent in (row[1], row[3]) if parent is not None)
 
 
 def backwards(
-    connection: sqlite3.Connection, tract_id: str, head: Place
+    connection: Connection, tract_id: str, head: Place
 ) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
     """Yield the line of *head* from its end, and read no further than is asked for.
 
@@ -177,9 +177,7 @@ def backwards(
                 yield brought, None
 
 
-def _brought(
-    connection: sqlite3.Connection, tract_id: str, merge: Sequence[Any]
-) -> Iterable[bytes]:
+def _brought(connection: Connection, tract_id: str, merge: Sequence[Any]) -> Iterable[bytes]:
     """Return what a merge has brought, the last of it first."""
     theirs = merge[_MERGED]
     commits = scan(connection, tract_id, [Place(merge[0], merge[_TIME], -1, "")])
@@ -187,7 +185,7 @@ def _brought(
 
 
 def all_backwards(
-    connection: sqlite3.Connection, tract_id: str, head: Place
+    connection: Connection, tract_id: str, head: Place
 ) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
     """Do what `backwards` does, in one walk that reads everything."""
     rows = {row[0]: row for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head])}

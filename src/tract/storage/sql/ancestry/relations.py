@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
+    ExistingBranch,
     MergeBasis,
     Origin,
     Relation,
@@ -20,6 +20,7 @@ from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, step_at
 from tract.storage.sql.ancestry.walk import Place, find_place, place_or_beginning, walk_all
 from tract.storage.sql.naming import MAIN
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
@@ -29,8 +30,8 @@ T = TypeVar("T")
 _FAR = 10_000  # commits: some 25 ms, or 100 where others lie between, in which nobody can write
 
 
-def relation(connection: sqlite3.Connection, *, branch: BranchName, other: BranchName) -> Relation:
-    """See `CommitRepository.relation`."""
+def relation(connection: Connection, *, branch: BranchName, other: BranchName) -> Relation:
+    """See `ComparisonRepository.relation`."""
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
@@ -42,7 +43,7 @@ def relation(connection: sqlite3.Connection, *, branch: BranchName, other: Branc
         if row[5] is not None:
             changes[key] = (row[4], row[5].hex())
     source = None if theirs is None else theirs.commit_hash
-    rows = refs.SQUASHED.all(connection, tract_id=branch.tract_id, source=source)
+    rows = connection.all(refs.SQUASHED, tract_id=branch.tract_id, source=source)
     squashed = [row[0].hex() for row in rows]
     return Relation(_name(ours), _name(theirs), parents, changes, squashed)
 
@@ -63,14 +64,14 @@ class Allowance:
 
 
 def still_holds(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tract_id: str,
     head_hash: str | None,
     basis: MergeBasis,
     allowance: Allowance,
 ) -> bool:
-    """See `CommitRepository.still_holds`."""
+    """See `ComparisonRepository.still_holds`."""
     if head_hash == basis.ours:
         return True
     head = find_place(connection, tract_id, head_hash)
@@ -83,7 +84,7 @@ def still_holds(
     if not basis.squash:
         return True
     source = bytes.fromhex(basis.theirs)
-    squashed = refs.SQUASHED.all(connection, tract_id=tract_id, source=source)
+    squashed = connection.all(refs.SQUASHED, tract_id=tract_id, source=source)
     return not any(row[0] in new for row in squashed)
 
 
@@ -116,8 +117,8 @@ def _come_since(
     return None
 
 
-def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
-    """See `CommitRepository.sizes`."""
+def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
+    """See `ComparisonRepository.sizes`."""
     head = find_place(connection, tract_id, head_hash)
     blobs: dict[bytes, int] = {}
     commits = 0
@@ -127,10 +128,8 @@ def sizes(connection: sqlite3.Connection, *, tract_id: str, head_hash: str | Non
     return Sizes(commits, len(blobs), sum(blobs.values()))
 
 
-def survey(
-    connection: sqlite3.Connection, *, branch: BranchName, names: Sequence[str]
-) -> list[Survey]:
-    """See `CommitRepository.survey`."""
+def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) -> list[Survey]:
+    """See `ComparisonRepository.survey`."""
     tract_id = branch.tract_id
     heads = [_head(connection, BranchName(tract_id, name)) for name in names]
     reached = [_configs(connection, tract_id, head) for head in heads]
@@ -154,51 +153,47 @@ def survey(
     ]
 
 
-def _configs(
-    connection: sqlite3.Connection, tract_id: str, head: Place | None
-) -> dict[bytes, str | None]:
+def _configs(connection: Connection, tract_id: str, head: Place | None) -> dict[bytes, str | None]:
     """Return the configs of all commits that a head reaches, newest first."""
     rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head] if head else [])
     return {row[0]: row[4] for row in rows}
 
 
-def _usages(
-    connection: sqlite3.Connection, tract_id: str, commits: set[bytes]
-) -> dict[bytes, TokenUsage]:
+def _usages(connection: Connection, tract_id: str, commits: set[bytes]) -> dict[bytes, TokenUsage]:
     """Return what was reported for some commits, and maybe for others.
 
     All reports of the tract are read at once, unless there are too many of others among them.
     """
     most = 2 * len(commits) + 1
-    rows = refs.USAGES.all(connection, tract_id=tract_id, limit=most)
+    rows = connection.all(refs.USAGES, tract_id=tract_id, limit=most)
     if len(rows) == most:
-        found = {key: sql.USAGE.one(connection, tract_id=tract_id, hash=key) for key in commits}
+        found = {key: connection.one(sql.USAGE, tract_id=tract_id, hash=key) for key in commits}
         rows = [(key, *row) for key, row in found.items() if row is not None]
     return {row[0]: TokenUsage(*row[1:]) for row in sound(rows, bytes, int, int, int)}
 
 
-def steps(
-    connection: sqlite3.Connection, *, tract_id: str, hashes: Sequence[str]
-) -> list[CommitStep]:
-    """See `CommitRepository.steps`."""
+def steps(connection: Connection, *, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
+    """See `HistoryRepository.steps`."""
     return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
 
 
 def origins(
-    connection: sqlite3.Connection, *, tract_id: str, commit: str | UnsetType | None
+    connection: Connection, *, tract_id: str, commit: str | UnsetType | None
 ) -> list[tuple[str, Origin]]:
-    """See `CommitRepository.origins`."""
+    """See `HistoryRepository.origins`."""
     if commit is UNSET:
-        rows = refs.ORIGINS.all(connection, tract_id=tract_id)
+        rows = connection.all(refs.ORIGINS, tract_id=tract_id)
     else:
         place = place_or_beginning(connection, tract_id, commit)
         key = None if place is None else place.commit_hash
-        rows = refs.ORIGINS_OF.all(connection, tract_id=tract_id, hash=key)
+        rows = connection.all(refs.ORIGINS_OF, tract_id=tract_id, hash=key)
     return [(row[2].hex(), Origin(row[0], row[1].hex())) for row in sound(rows, str, bytes, bytes)]
 
 
-def _head(connection: sqlite3.Connection, branch: BranchName) -> Place | None:
-    return find_head_place(connection, branch._replace(must_exist=branch.branch != MAIN))
+def _head(connection: Connection, branch: BranchName) -> Place | None:
+    """Return where a branch stands that has to be there, as `main` always is."""
+    kind = BranchName if branch.branch == MAIN else ExistingBranch
+    return find_head_place(connection, kind(*branch))
 
 
 def _name(head: Place | None) -> str | None:

@@ -9,7 +9,6 @@ another scan now and then. So it costs what the branch costs, whatever its sibli
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import is_beginning, key_of
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, name_of
 from tract.storage.sql.statements import Walk
 
@@ -49,23 +49,19 @@ class Place(NamedTuple):
     operation: str
 
 
-def find_place(
-    connection: sqlite3.Connection, tract_id: str, commit_hash: str | None
-) -> Place | None:
+def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
     """Return where a commit stands, given by its hash or by the name of a ref, or None."""
     key = key_of(connection, tract_id, commit_hash)
     if key is None:
         return None
-    row = sql.PLACE.one(connection, tract_id=tract_id, hash=key)
+    row = connection.one(sql.PLACE, tract_id=tract_id, hash=key)
     if row is None:
         return None
     check_types(key, row[:3], int, int, str)
     return Place(key, row[0], row[1], row[2])
 
 
-def place_or_beginning(
-    connection: sqlite3.Connection, tract_id: str, named: str | None
-) -> Place | None:
+def place_or_beginning(connection: Connection, tract_id: str, named: str | None) -> Place | None:
     """Return where the commit that *named* stands for is; None for None and an empty branch.
 
     Raises:
@@ -78,7 +74,7 @@ def place_or_beginning(
 
 
 def count_of(
-    connection: sqlite3.Connection,
+    connection: Connection,
     tract_id: str,
     *,
     limit: int,
@@ -86,7 +82,7 @@ def count_of(
     through: int = _LATEST,
 ) -> int:
     """Return how many commits a tract has between two times, or *limit* where there are more."""
-    rows = sql.COUNT.all(connection, tract_id=tract_id, after=after, through=through, limit=limit)
+    rows = connection.all(sql.COUNT, tract_id=tract_id, after=after, through=through, limit=limit)
     count: int = rows[0][0]
     return count
 
@@ -99,16 +95,14 @@ def lost(commit_hash: object) -> StoreCorruptError:
     )
 
 
-def is_ancestor(connection: sqlite3.Connection, tract_id: str, place: Place, head: Place) -> bool:
+def is_ancestor(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
     """Tell whether *place* is *head* or one of its ancestors."""
     if place.created_at <= head.created_at and place.segment == head.segment:
         return True
     return is_reached(connection, tract_id, place, [head])
 
 
-def is_reached(
-    connection: sqlite3.Connection, tract_id: str, place: Place, heads: Sequence[Place]
-) -> bool:
+def is_reached(connection: Connection, tract_id: str, place: Place, heads: Sequence[Place]) -> bool:
     """Tell whether *place* is one of *heads* or one of their ancestors; a single walk."""
     later = [head for head in heads if head.created_at >= place.created_at]
     if not later:
@@ -120,7 +114,7 @@ def is_reached(
 
 
 def lineage(
-    connection: sqlite3.Connection, walk: Walk, tract_id: str, head: bytes, through: int
+    connection: Connection, walk: Walk, tract_id: str, head: bytes, through: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *head*, its parent, that one's parent and so on.
 
@@ -133,7 +127,7 @@ def lineage(
 
 
 def walk_all(
-    connection: sqlite3.Connection, walk: Walk, tract_id: str, heads: Sequence[Place]
+    connection: Connection, walk: Walk, tract_id: str, heads: Sequence[Place]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *heads* and of all their ancestors, newest first.
 
@@ -145,13 +139,13 @@ def walk_all(
 
 
 def _walked(
-    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
+    connection: Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *wanted*, which is used up, and of their ancestors, newest first."""
     met, reach = 0, _FIRST_READ
     while wanted:
         before = met
-        rows = walk.by_time.all(connection, tract_id=tract_id, through=through, limit=reach)
+        rows = connection.all(walk.by_time, tract_id=tract_id, through=through, limit=reach)
         for row in rows:
             if row[0] in wanted:
                 met += 1
@@ -175,7 +169,7 @@ def _walked(
 
 
 def _by_parents(
-    connection: sqlite3.Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
+    connection: Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the newest of *wanted*, each time; the caller then wants its parents instead.
 
@@ -187,7 +181,7 @@ def _by_parents(
     while wanted:
         looked_up |= new
         for key in new:
-            row = walk.by_hash.one(connection, tract_id=tract_id, hash=key)
+            row = connection.one(walk.by_hash, tract_id=tract_id, hash=key)
             if row is not None and isinstance(row[walk.time], int) and row[walk.time] <= through:
                 heappush(waiting, (-row[walk.time], row))
         if not waiting:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from tract.models.query import ConfigCondition
-from tract.storage.repositories import BranchName, CommitRecord
+from tract.storage.repositories import BranchName, CommitRow
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import record_at
 from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all
 from tract.storage.sql.naming import missing_branch, ref_name
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import record_of
 from tract.storage.sqlite.json.conditions import matching, meeting
 from tract.storage.sqlite.json.config_index import has_config_index
@@ -26,32 +26,34 @@ _FEW = 30
 
 
 def matches(
-    connection: sqlite3.Connection,
+    connection: Connection,
     tract_id: str,
     conditions: Sequence[ConfigCondition],
     limit: int | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """Return the tract's commits that meet all *conditions*, oldest first."""
     indexed = {item.path for item in conditions if has_config_index(connection, item.path)}
-    rows = matching(*conditions, indexed=indexed).all(
-        connection, tract_id=tract_id, limit=_ALL if limit is None else limit
+    rows = connection.all(
+        matching(*conditions, indexed=indexed),
+        tract_id=tract_id,
+        limit=_ALL if limit is None else limit,
     )
     return [record_of(row) for row in rows]
 
 
 def matches_on(
-    connection: sqlite3.Connection,
+    connection: Connection,
     branch: BranchName,
     conditions: Sequence[ConfigCondition],
     limit: int | None,
-) -> list[CommitRecord]:
+) -> list[CommitRow]:
     """Do what `matches` does for the history of a branch.
 
     Where the branch is most of its tract, a query of the whole tract is quicker, and may have an
     index. So the branch is walked only while it may be a small part.
     """
     tract_id = branch.tract_id
-    row = sql.BRANCH.one(connection, tract_id=tract_id, name=ref_name(branch.branch))
+    row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
         missing_branch(branch)
     if row is None or row[0] is None or limit == 0:
@@ -77,9 +79,7 @@ class _Walked(NamedTuple):
     ended: bool
 
 
-def _while_few(
-    connection: sqlite3.Connection, tract_id: str, rows: Iterator[tuple[Any, ...]]
-) -> _Walked:
+def _while_few(connection: Connection, tract_id: str, rows: Iterator[tuple[Any, ...]]) -> _Walked:
     """Walk a branch to its end, or until it turns out to be a good part of its tract."""
     members: set[bytes] = set()
     met: list[bytes] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
 from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
@@ -20,7 +21,7 @@ T = TypeVar("T")
 class Job(Protocol):
     """Reads, told of the state that the database was in *before*."""
 
-    def __call__(self, connection: sqlite3.Connection, before: Header | None) -> Any: ...
+    def __call__(self, connection: SqliteConnection, before: Header | None) -> Any: ...
 
 
 _MAX_GROUP = 64  # reads; bounds how long the first waits for the last
@@ -40,11 +41,11 @@ class GroupReader:
         self._file = file
         self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
 
-    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, function: Callable[[SqliteConnection], T]) -> T:
         """Run *function* on the connection that has least to do; it must not write."""
         return await self._idlest().run(partial(_read, self._file, function))
 
-    def glance(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+    def glance(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
         """Do what `read` does for a *function* of a few rows, together with others of its kind.
 
         What it sees was in the database when this was called, or has been written since.
@@ -52,7 +53,7 @@ class GroupReader:
         return self.groups.run(lambda connection, before: function(connection))
 
     def observe(
-        self, function: Callable[[sqlite3.Connection], T]
+        self, function: Callable[[SqliteConnection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
         """Do what `glance` does, and return the state that was seen, too, where it is known."""
         return self.groups.run(partial(_observed, self._index, function))
@@ -72,19 +73,19 @@ def _load(worker: Worker) -> int:
 
 def _read(
     file: DatabaseFile,
-    function: Callable[[sqlite3.Connection], T],
+    function: Callable[[SqliteConnection], T],
     connection: sqlite3.Connection,
 ) -> T:
     """Return what *function* gives, if all of it was read from files that are still ours."""
-    result = function(connection)
+    result = function(SqliteConnection(connection))
     file.check_reading()
     return result
 
 
 def _observed(
     index: WalIndex,
-    function: Callable[[sqlite3.Connection], T],
-    connection: sqlite3.Connection,
+    function: Callable[[SqliteConnection], T],
+    connection: SqliteConnection,
     before: Header | None,
 ) -> tuple[T, Header | None]:
     """Return what *function* gives and the state that it saw.

@@ -11,6 +11,7 @@ from tract.exceptions import StoreBusyError, TractError
 from tract.storage.repositories import BranchName
 from tract.storage.sql.tips import Tips
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
@@ -112,8 +113,9 @@ class Transactions:
         alone = before is not None and before == self._left
         tips, self._tips = self._tips if alone else None, None
         try:
-            tips = tips or Tips(connection)
-            transaction = WriteTransaction(connection, self._clock, tips)
+            port = SqliteConnection(connection)
+            tips = tips or Tips(port)
+            transaction = WriteTransaction(port, self._clock, tips)
             outcomes = [_attempt(job, transaction) for job in jobs]
             transaction.finish()
             fault = self._file.fault(alone=alone)

@@ -1,0 +1,104 @@
+"""What the engine asks of a database: repositories by use case, and what they exchange.
+
+The contracts are here; implementations keep them and add nothing to say. Every write is one
+transaction: it has happened as a whole when the call returns, and not at all when it raises.
+Any method may raise a `StorageError`. JSON travels as text, times as microseconds since
+1970-01-01 UTC, hashes as 64 hexadecimal digits. Where a caller names a commit, a tag, a branch or
+a short hash does as well; what is none of these is a hash that nothing has, and a short hash of
+several commits raises an `AmbiguousHashError`. A branch given as an `ExistingBranch` raises a
+`BranchNotFoundError` where it is not there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tract.storage.repositories.commits import (
+    BlobRepository,
+    CommitRepository,
+    OutdatedMergeError,
+    UsageRepository,
+)
+from tract.storage.repositories.histories import (
+    ComparisonRepository,
+    HistoryRepository,
+    VerifyRepository,
+)
+from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
+from tract.storage.repositories.spools import SpoolRepository
+from tract.storage.values import (
+    Arrivals,
+    BranchName,
+    CommitDraft,
+    CommitRow,
+    Cursor,
+    ExistingBranch,
+    Located,
+    MergeBasis,
+    Misplaced,
+    Move,
+    Origin,
+    Position,
+    RefRecord,
+    Relation,
+    Sizes,
+    SpooledStream,
+    SpoolPart,
+    StoredCommit,
+    StreamEnd,
+    StreamName,
+    Survey,
+    TakenBack,
+)
+
+__all__ = [
+    "ArrivalRepository",
+    "Arrivals",
+    "BlobRepository",
+    "BranchName",
+    "CommitDraft",
+    "CommitRepository",
+    "CommitRow",
+    "ComparisonRepository",
+    "Cursor",
+    "ExistingBranch",
+    "HistoryRepository",
+    "Located",
+    "MergeBasis",
+    "Misplaced",
+    "Move",
+    "Origin",
+    "OutdatedMergeError",
+    "Position",
+    "RefRecord",
+    "RefRepository",
+    "Relation",
+    "Repositories",
+    "Sizes",
+    "SpoolPart",
+    "SpoolRepository",
+    "SpooledStream",
+    "StoredCommit",
+    "StreamEnd",
+    "StreamName",
+    "Survey",
+    "TagRepository",
+    "TakenBack",
+    "UsageRepository",
+    "VerifyRepository",
+]
+
+
+class Repositories(NamedTuple):
+    """All repositories of one open database."""
+
+    commits: CommitRepository
+    blobs: BlobRepository
+    usages: UsageRepository
+    histories: HistoryRepository
+    comparisons: ComparisonRepository
+    checks: VerifyRepository
+    refs: RefRepository
+    tags: TagRepository
+    arrivals: ArrivalRepository
+    spools: SpoolRepository

@@ -1,0 +1,156 @@
+"""What is listed of a history on the connection's thread: the log, and the annotations of an entry."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tract.exceptions import CommitNotFoundError
+from tract.protocols import UNSET, UnsetType
+from tract.storage.repositories import (
+    BranchName,
+    CommitRow,
+    StoredCommit,
+)
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.history import find_head_place, record_at
+from tract.storage.sql.ancestry.lines import all_backwards, backwards
+from tract.storage.sql.ancestry.walk import (
+    Place,
+    find_place,
+    is_ancestor,
+    is_reached,
+    lineage,
+    walk_all,
+)
+from tract.storage.sql.naming import missing_branch, ref_name
+from tract.storage.sql.port import Connection
+from tract.storage.sql.rows import (
+    as_bytes,
+    head_of,
+    record_of,
+)
+
+__all__ = ["annotations_of", "log", "log_in_context"]
+
+_GLANCE = 64
+
+
+def log(
+    connection: Connection,
+    *,
+    branch: BranchName,
+    limit: int | None,
+    before: str | UnsetType | None,
+) -> list[CommitRow]:
+    """See `HistoryRepository.log`."""
+    head = find_head_place(connection, branch)
+    after = None if before is UNSET else find_head_place(connection, branch, before)
+    if limit == 0 or (head if before is UNSET else after) is None:
+        return []
+    start = _start(connection, branch.tract_id, head, after)
+    records: list[CommitRow] = []
+    for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
+        if after is None or row[11] < after.created_at:
+            records.append(record_of(row))
+        if limit is not None and len(records) == limit:
+            break
+    return records
+
+
+def log_in_context(
+    connection: Connection,
+    *,
+    branch: BranchName,
+    limit: int | None,
+    before: str | UnsetType | None,
+) -> list[CommitRow]:
+    """See `HistoryRepository.log`."""
+    head = find_head_place(connection, branch)
+    after = None if before is UNSET else find_head_place(connection, branch, before)
+    if limit == 0 or (head if before is UNSET else after) is None:
+        return []
+    tract_id = branch.tract_id
+    start = _start(connection, tract_id, head, after, in_context=True)
+    read = all_backwards if limit is None else backwards
+    line = read(connection, tract_id, start)
+    if after is not None:
+        for key, _ in line:
+            if key == after.commit_hash:
+                break
+    return [record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
+
+
+def annotations_of(
+    connection: Connection, *, branch: BranchName, target: str
+) -> list[StoredCommit]:
+    """See `HistoryRepository.annotations`."""
+    tract_id = branch.tract_id
+    place = find_place(connection, tract_id, target)
+    if place is None:
+        raise CommitNotFoundError(target)
+    row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(branch.branch))
+    if row is None:
+        missing_branch(branch)
+    head = find_place(connection, tract_id, head_of(row[0])) if row else None
+    if head is None:
+        return []
+    found: list[StoredCommit] = []
+    for row in connection.all(sql.ANNOTATIONS, tract_id=tract_id, hash=place.commit_hash):
+        record = record_of(row)
+        at = find_place(connection, tract_id, record.commit_hash)
+        if at is not None and is_ancestor(connection, tract_id, at, head):
+            found.append(StoredCommit(record, as_bytes(row[len(record)])))
+    return found
+
+
+def _start(
+    connection: Connection,
+    tract_id: str,
+    head: Place | None,
+    after: Place | None,
+    *,
+    in_context: bool = False,
+) -> Place:
+    """Return where to begin a page of the log that follows *after*.
+
+    What follows a commit in a line are its ancestors. Where a merge came later, what it brought
+    lies among them by time, and only the head reaches it all. *in_context* it does not: there the
+    line of a first parent is how that of the head begins.
+    """
+    if after is None or head is None:
+        found = after or head
+        assert found is not None
+        return found
+    if not _may_have_merged(connection, tract_id, head, after):
+        return after
+    if in_context and _is_on_line(connection, tract_id, after, head):
+        return after
+    return head if is_reached(connection, tract_id, after, [head]) else after
+
+
+def _is_on_line(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
+    """Return True if *place* is *head*, its parent, that one's parent and so on."""
+    if place.created_at > head.created_at:
+        return False
+    if _segment(connection, tract_id, place) == _segment(connection, tract_id, head):
+        return True
+    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
+        if row[2] <= place.created_at:
+            return bool(row[0] == place.commit_hash)
+    return False
+
+
+def _segment(connection: Connection, tract_id: str, place: Place) -> int | None:
+    found = find_place(connection, tract_id, place.commit_hash.hex())
+    return None if found is None else found.segment
+
+
+def _may_have_merged(connection: Connection, tract_id: str, head: Place, after: Place) -> bool:
+    """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
+    merges = connection.all(
+        sql.MERGED_SINCE, tract_id=tract_id, since=after.created_at, limit=_GLANCE
+    )
+    if not merges or len(merges) == _GLANCE:
+        return bool(merges)
+    segments = {_segment(connection, tract_id, end) for end in (head, after)} - {None}
+    return len(segments) > 1 or any(row[0] in segments for row in merges)

@@ -1,0 +1,54 @@
+"""SQLite's form of the connection that the portable functions of `storage.sql` run on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.dialects import sqlite
+
+from tract.storage.sql.compiled import Statement, Styles
+from tract.storage.sql.port import Row
+
+__all__ = ["SQLITE", "SqliteConnection"]
+
+SQLITE = Styles(sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"))
+
+
+class SqliteConnection:
+    """A `Connection` over one of the driver's, to be used on that one's thread."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def one(self, statement: Statement, **parameters: Any) -> Row | None:
+        form = statement.form(SQLITE)
+        rows = self.raw.execute(form.sql, form.values(parameters)).fetchall()
+        return rows[0] if rows else None
+
+    def all(self, statement: Statement, **parameters: Any) -> list[Row]:
+        form = statement.form(SQLITE)
+        # read to the end, so that no statement stays open
+        return self.raw.execute(form.sql, form.values(parameters)).fetchall()
+
+    def run(self, statement: Statement, **parameters: Any) -> None:
+        form = statement.form(SQLITE)
+        self.raw.execute(form.sql, form.values(parameters))
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """A backup may replace the database, so a transaction is what holds its state."""
+        raw = self.raw
+        if raw.in_transaction:
+            yield
+            return
+        raw.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if raw.in_transaction:  # some errors end it
+                raw.execute("COMMIT")

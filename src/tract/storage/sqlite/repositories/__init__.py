@@ -1,0 +1,42 @@
+"""The repositories over SQLite: each method one trip to a connection's thread."""
+
+from __future__ import annotations
+
+from tract.storage.repositories import Repositories
+from tract.storage.sql.recent import RecentCommits
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.repositories.commits import (
+    SqliteBlobRepository,
+    SqliteCommitRepository,
+    SqliteUsageRepository,
+)
+from tract.storage.sqlite.repositories.histories import (
+    SqliteComparisonRepository,
+    SqliteHistoryRepository,
+    SqliteVerifyRepository,
+)
+from tract.storage.sqlite.repositories.refs import (
+    SqliteArrivalRepository,
+    SqliteRefRepository,
+    SqliteTagRepository,
+)
+from tract.storage.sqlite.repositories.spools import SqliteSpoolRepository
+
+__all__ = ["repositories_over"]
+
+
+def repositories_over(database: Database) -> Repositories:
+    """Return all repositories of one open database."""
+    recent = RecentCommits()
+    return Repositories(
+        commits=SqliteCommitRepository(database, recent),
+        blobs=SqliteBlobRepository(database),
+        usages=SqliteUsageRepository(database),
+        histories=SqliteHistoryRepository(database, recent),
+        comparisons=SqliteComparisonRepository(database),
+        checks=SqliteVerifyRepository(database),
+        refs=SqliteRefRepository(database),
+        tags=SqliteTagRepository(database),
+        arrivals=SqliteArrivalRepository(database),
+        spools=SqliteSpoolRepository(database),
+    )

@@ -1,0 +1,178 @@
+"""Commits, their contents and their usage, over SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError
+from tract.models.query import ConfigCondition, ConfigField, config_condition, config_path
+from tract.protocols import UNSET, TokenUsage, UnsetType
+from tract.storage.repositories import (
+    BlobRepository,
+    BranchName,
+    CommitDraft,
+    CommitRepository,
+    CommitRow,
+    MergeBasis,
+    StreamEnd,
+    UsageRepository,
+)
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry.walk import place_or_beginning
+from tract.storage.sql.compiled import Statement
+from tract.storage.sql.naming import key_of
+from tract.storage.sql.port import Connection
+from tract.storage.sql.recent import RecentCommits
+from tract.storage.sql.rows import as_bytes, record_of
+from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.json import querying
+from tract.storage.sqlite.json.config_index import create_config_index
+
+__all__ = ["SqliteBlobRepository", "SqliteCommitRepository", "SqliteUsageRepository"]
+
+
+class SqliteCommitRepository(CommitRepository):
+    """Commits in SQLite."""
+
+    def __init__(self, database: Database, recent: RecentCommits) -> None:
+        self._database = database
+        self._recent = recent
+
+    async def write(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+        ending: StreamEnd | None = None,
+    ) -> list[CommitRow]:
+        def job(transaction: WriteTransaction) -> list[CommitRow]:
+            if ending is None:
+                return transaction.commit(branch, drafts, expected_head)
+            return transaction.end_stream(branch, drafts, expected_head, ending)
+
+        records = await self._database.write(job, len(drafts))
+        if not records:
+            return records
+        self._recent.add(records, drafts)
+        return records
+
+    def check_writable(self) -> None:
+        self._database.check_writable()
+
+    async def merge(
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        basis: MergeBasis,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitRow]:
+        def job(transaction: WriteTransaction) -> list[CommitRow]:
+            return transaction.merge(branch, drafts, basis, expected_head)
+
+        records = await self._database.write(job, len(drafts))
+        self._recent.add(records, drafts)
+        return records
+
+    async def get(self, tract_id: str, commit_hash: str) -> CommitRow | None:
+        row = await self._database.glance(
+            partial(_named, statement=sql.COMMIT, tract_id=tract_id, named=commit_hash)
+        )
+        return record_of(row) if row else None
+
+    async def resolve(self, tract_id: str, named: str) -> str | None:
+        place = await self._database.glance(
+            partial(place_or_beginning, tract_id=tract_id, named=named)
+        )
+        return None if place is None else place.commit_hash.hex()
+
+    async def get_by_config(
+        self,
+        tract_id: str,
+        json_path: ConfigField,
+        operator: str,
+        value: Any,
+        *,
+        limit: int | None = None,
+    ) -> list[CommitRow]:
+        if issubclass(type(value), list):
+            value = list.copy(value)  # theirs may change
+        return await self._database.read(
+            lambda connection: querying.matches(
+                connection, tract_id, [config_condition(json_path, operator, value)], limit
+            )
+        )
+
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[ConfigCondition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+    ) -> list[CommitRow]:
+        if branch_only:
+            find = partial(querying.matches_on, branch=branch, conditions=conditions, limit=limit)
+        else:
+            find = partial(
+                querying.matches, tract_id=branch.tract_id, conditions=conditions, limit=limit
+            )
+        return await self._database.read(find)
+
+    async def create_config_index(self, json_path: ConfigField) -> None:
+        path = config_path(json_path)
+        await self._database.write(
+            lambda transaction: create_config_index(transaction.connection, path)
+        )
+
+
+class SqliteBlobRepository(BlobRepository):
+    """Contents in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRow, bytes]:
+        row = await self._database.glance(
+            partial(_named, statement=sql.CONTENT, tract_id=tract_id, named=commit_hash)
+        )
+        if row is None:
+            raise CommitNotFoundError(commit_hash)
+        record = record_of(row)
+        data: bytes | None = as_bytes(row[-1])
+        if data is None:
+            raise BlobNotFoundError(record.content_hash)
+        return record, data
+
+
+class SqliteUsageRepository(UsageRepository):
+    """Usage reports in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(
+        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
+    ) -> str:
+        return await self._database.write(
+            lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
+        )
+
+    async def record_at(
+        self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
+    ) -> None:
+        await self._database.write(
+            lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json)
+        )
+
+
+def _named(
+    connection: Connection, *, statement: Statement, tract_id: str, named: str
+) -> tuple[Any, ...] | None:
+    """Return the row of a commit, given by its hash or by the name of a ref."""
+    key = key_of(connection, tract_id, named)
+    return None if key is None else connection.one(statement, tract_id=tract_id, hash=key)

@@ -1,0 +1,183 @@
+"""Histories over SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
+from functools import partial
+
+from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.storage.repositories import (
+    BranchName,
+    CommitRow,
+    ComparisonRepository,
+    HistoryRepository,
+    Located,
+    MergeBasis,
+    Misplaced,
+    Origin,
+    Position,
+    Relation,
+    Sizes,
+    StoredCommit,
+    Survey,
+    VerifyRepository,
+)
+from tract.storage.sql import branching
+from tract.storage.sql import statements as sql
+from tract.storage.sql.ancestry import history, listing, relations
+from tract.storage.sql.ancestry.search import Filing, Search
+from tract.storage.sql.naming import digest
+from tract.storage.sql.port import Connection, Row
+from tract.storage.sql.recent import RecentCommits
+from tract.storage.sql.rows import lenient_text, stored_of
+from tract.storage.sqlite.connection import SqliteConnection
+from tract.storage.sqlite.database import Database
+from tract.storage.values import KnownHead
+
+__all__ = ["SqliteComparisonRepository", "SqliteHistoryRepository", "SqliteVerifyRepository"]
+
+_BATCH = 1000
+_HEAD = Position()
+
+
+class SqliteHistoryRepository(HistoryRepository):
+    """Histories in SQLite."""
+
+    def __init__(self, database: Database, recent: RecentCommits) -> None:
+        self._database = database
+        self._recent = recent
+
+    async def locate(self, branch: BranchName, position: Position, known: Set[str]) -> Located:
+        heads = self._database.heads
+        head = heads.find(branch) if position == _HEAD else None
+        if head is not None:
+            near = history.at_once(head, branch.tract_id, known=known, recent=self._recent)
+            if near is not None:
+                await heads.give_way()
+                return near
+        look = partial(
+            history.locate, branch=branch, position=position, known=known, recent=self._recent
+        )
+        located, state = await self._database.observe(look)
+        if position == _HEAD and located.head_hash is not None:
+            heads.seen(branch, KnownHead(located.head_hash, located.usage), state)
+        return located
+
+    async def history(
+        self, tract_id: str, head_hash: str, known: Set[str]
+    ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
+        span = await self._database.read(
+            partial(history.span, tract_id=tract_id, head_hash=head_hash, known=known)
+        )
+        after = span.after
+        while after < span.through:
+            steps, after = await self._database.read(
+                partial(history.portion, tract_id=tract_id, span=span, after=after, limit=_BATCH)
+            )
+            yield span.base_hash, steps
+
+    async def find(self, branch: BranchName, position: Position) -> str | None:
+        return await self._database.read(partial(history.find, branch=branch, position=position))
+
+    async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
+        read = partial(relations.steps, tract_id=tract_id, hashes=hashes)
+        return await self._database.read(read)
+
+    async def log(
+        self,
+        branch: BranchName,
+        *,
+        limit: int | None,
+        before: str | UnsetType | None = UNSET,
+        in_context: bool = False,
+    ) -> list[CommitRow]:
+        read = listing.log_in_context if in_context else listing.log
+        return await self._database.read(partial(read, branch=branch, limit=limit, before=before))
+
+    async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
+        return await self._database.read(
+            partial(listing.annotations_of, branch=branch, target=target)
+        )
+
+    async def origins(
+        self, tract_id: str, commit: str | UnsetType | None = UNSET
+    ) -> list[tuple[str, Origin]]:
+        read = partial(relations.origins, tract_id=tract_id, commit=commit)
+        return await self._database.read(read)
+
+
+class SqliteComparisonRepository(ComparisonRepository):
+    """Branches held against each other in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def relation(self, branch: BranchName, other: BranchName) -> Relation:
+        return await self._database.read(partial(relations.relation, branch=branch, other=other))
+
+    async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
+        return await self._database.read(
+            partial(
+                relations.still_holds,
+                tract_id=tract_id,
+                head_hash=head_hash,
+                basis=basis,
+                allowance=relations.Allowance(),
+            )
+        )
+
+    async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
+        measure = partial(relations.sizes, tract_id=tract_id, head_hash=head_hash)
+        return await self._database.read(measure)
+
+    async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:
+        look = partial(relations.survey, branch=branch, names=names)
+        return await self._database.read(look)
+
+
+class SqliteVerifyRepository(VerifyRepository):
+    """What a SQLite database holds, for checking."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def heads(self, tract_id: str) -> list[str]:
+        return await self._database.read(partial(branching.heads, tract_id=tract_id))
+
+    async def stored(
+        self, tract_id: str, heads: Iterable[str]
+    ) -> AsyncIterator[Sequence[StoredCommit]]:
+        search = Search(_keys(heads), sql.WALK_STORED)
+        while search.wanted:
+            rows = await self._next_rows(search, tract_id)
+            if rows:
+                yield [*map(stored_of, rows)]
+
+    async def misplaced(self, tract_id: str) -> list[Misplaced]:
+        filing = Filing()
+        search = Search(_keys(await self.heads(tract_id)), sql.WALK_FILED)
+        while search.wanted:
+            filing.add(await self._next_rows(search, tract_id))
+
+        def look(connection: Connection) -> list[Misplaced]:
+            commits = [Misplaced(key.hex()) for key in filing.misplaced()]
+            return [*branching.misplaced(connection, tract_id=tract_id), *commits]
+
+        return await self._database.read(look)
+
+    async def _next_rows(self, search: Search, tract_id: str) -> list[Row]:
+        return await self._database.read(partial(_next_batch, search=search, tract_id=tract_id))
+
+
+def _keys(heads: Iterable[str]) -> set[bytes]:
+    return {key for head in heads if (key := digest(head)) is not None}
+
+
+def _next_batch(connection: SqliteConnection, *, search: Search, tract_id: str) -> list[Row]:
+    """Return what `Search.next_batch` does, a text that is damaged hiding no others."""
+    usual = connection.raw.text_factory
+    connection.raw.text_factory = lenient_text
+    try:
+        return search.next_batch(connection, tract_id=tract_id)
+    finally:
+        connection.raw.text_factory = usual

@@ -1,0 +1,151 @@
+"""Branches, tags and what comes to branches, over SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from tract.protocols import UNSET, UnsetType
+from tract.storage.repositories import (
+    ArrivalRepository,
+    Arrivals,
+    BranchName,
+    Cursor,
+    Move,
+    RefRecord,
+    RefRepository,
+    TagRepository,
+)
+from tract.storage.sql import branching, ref_writes
+from tract.storage.sql.ancestry.arrivals import arrivals
+from tract.storage.sql.naming import BRANCHES, TAGS
+from tract.storage.sql.port import Connection
+from tract.storage.sqlite.connection import SqliteConnection
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.freshness.watched import WatchedHeads
+
+__all__ = ["SqliteArrivalRepository", "SqliteRefRepository", "SqliteTagRepository"]
+
+
+class SqliteRefRepository(RefRepository):
+    """Branches in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def head(self, branch: BranchName) -> str | None:
+        known = self._database.heads.find(branch)
+        if known is not None:
+            await self._database.heads.give_way()
+            return known.commit_hash
+        return await self._database.glance(partial(branching.head, branch=branch))
+
+    async def branches(self, tract_id: str) -> list[RefRecord]:
+        listed = partial(branching.list_refs, tract_id=tract_id, prefix=BRANCHES)
+        return await self._database.read(listed)
+
+    async def moves(self, tract_id: str) -> list[Move]:
+        return await self._database.read(partial(branching.moves, tract_id=tract_id))
+
+    async def tract_ids(self) -> list[str]:
+        return await self._database.read(branching.tract_ids)
+
+    async def fork(
+        self,
+        branch: BranchName,
+        name: str,
+        at: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
+        await self._database.write(
+            lambda transaction: ref_writes.fork(transaction, branch, name, at, expected_head)
+        )
+
+    async def move(
+        self,
+        branch: BranchName,
+        to: str | None,
+        *,
+        action: str,
+        note: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        return await self._database.write(
+            lambda transaction: ref_writes.move(
+                transaction, branch, to, action=action, note=note, expected_head=expected_head
+            )
+        )
+
+    async def delete(
+        self,
+        branch: BranchName,
+        *,
+        force: bool,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> None:
+        await self._database.write(
+            lambda transaction: ref_writes.delete(
+                transaction, branch, force=force, expected_head=expected_head
+            )
+        )
+
+
+class SqliteTagRepository(TagRepository):
+    """Tags in SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tags(self, tract_id: str) -> list[RefRecord]:
+        listed = partial(branching.list_refs, tract_id=tract_id, prefix=TAGS)
+        return await self._database.read(listed)
+
+    async def tag(
+        self,
+        branch: BranchName,
+        name: str,
+        target: str | UnsetType | None = UNSET,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> RefRecord:
+        return await self._database.write(
+            lambda transaction: ref_writes.tag(transaction, branch, name, target, expected_head)
+        )
+
+    async def untag(
+        self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
+    ) -> None:
+        await self._database.write(
+            lambda transaction: ref_writes.untag(transaction, tract_id, name, expected_head)
+        )
+
+
+class SqliteArrivalRepository(ArrivalRepository):
+    """What comes to branches in SQLite, from this process and from others."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watch = WatchedHeads()
+
+    async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
+        database = self._database
+
+        def look(connection: Connection) -> Arrivals:
+            found = arrivals(connection, branch=branch, cursor=cursor)
+            if not found.records and found.taken_back is None:
+                database.check_place()
+            return found
+
+        # Who waits at the head has little to read, most often: it shares a trip with others.
+        return await (database.glance if cursor.is_at_head else database.read)(look)
+
+    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+        def look(connection: SqliteConnection) -> Sequence[str | None]:
+            self._database.check_place()
+            return self._watch.look(connection, branches=branches)
+
+        return await self._database.read(look)
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        self._database.on_move(callback)
