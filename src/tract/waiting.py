@@ -63,9 +63,9 @@ class Waiter(asyncio.Future[T]):
         return super().cancel(msg)
 
     def _wake_again(self) -> None:
-        loop = self.get_loop()
+        loop, told = self.get_loop(), getattr(self, "_told", ())
         if not loop.is_closed():
-            for wake, context in self._told:  # after the first time, if that is to come
+            for wake, context in told:  # after the first time, if that is to come
                 loop.call_soon(self._wake, wake, context=context)
 
     def _wake(self, wake: Callable[[Any], object]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.disks import content_of, put
 from tract import (
     AsyncTract,
     CommitInfo,
@@ -20,6 +21,7 @@ from tract import (
     TractStore,
     VerifyReport,
 )
+from tract.engine.commit.infos import microseconds
 from tract.storage.schema import blobs, commits
 
 EDIT = CommitOperation.EDIT
@@ -204,6 +206,33 @@ async def test_a_branch_that_points_nowhere_is_named(db_path: Path) -> None:
 
     assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
         ("01" * 32, "a branch points to it, and it is not in the store")
+    ]
+
+
+async def test_a_ref_that_is_named_as_neither_a_branch_nor_a_tag_is_named(db_path: Path) -> None:
+    """A flipped bit makes one: its branch would be missing, and nobody would know."""
+    infos = await make_history(db_path)
+    damage(db_path, "UPDATE refs SET name = 'refs/headq/main' WHERE tract_id = 't'")
+    report = await verified(db_path)
+
+    assert [(fault.commit_hash, fault.problem) for fault in report.faults] == [
+        (
+            infos[-1].commit_hash,
+            "the row of the branch 'refs/headq/main', which names it, does not fit it",
+        )
+    ]
+
+
+async def test_a_commit_that_an_index_has_under_another_tract_is_named(db_path: Path) -> None:
+    infos = await make_history(db_path)
+    time = microseconds(infos[1].created_at).to_bytes(8, "big")
+    stored = content_of(db_path)
+    assert stored.count(b"t" + time) == 1
+    put(db_path, stored.replace(b"t" + time, b"u" + time))
+    report = await verified(db_path)
+
+    assert (infos[1].commit_hash, "its row says that it is of the tract 'u'") in [
+        (fault.commit_hash, fault.problem) for fault in report.faults
     ]
 
 

@@ -85,7 +85,7 @@ class _Queue:
             after, given = self._waiting.popleft()
             if not given.done():
                 self.give(after)
-                given.set_result(None)
+                given.settle()
                 return
 
     def _stop(self) -> None:

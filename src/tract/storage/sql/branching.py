@@ -58,11 +58,15 @@ def heads(connection: Connection, *, tract_id: str) -> list[str]:
 
 def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:
     """Return the branches of `VerifyRepository.misplaced`."""
-    return [
+    found = [
         Misplaced((row[2] or row[3]).hex(), row[4].removeprefix(BRANCHES))
         for row in connection.all(refs.PLACES, tract_id=tract_id)
         if not is_in_place(*row[:4])
     ]
+    for key, name in connection.all(refs.STRAYS, tract_id=tract_id):
+        if key is not None:
+            found.append(Misplaced(key.hex(), str(name)))
+    return found
 
 
 def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:

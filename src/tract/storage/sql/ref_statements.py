@@ -108,6 +108,15 @@ PLACES = Statement(
 )
 """Of branches that are empty or whose heads are there: what `tips.is_in_place` asks for, and their
 names."""
+STRAYS = Statement(
+    lambda: select(func.coalesce(refs.c.commit_hash, refs.c.start_hash), refs.c.name).where(
+        refs.c.tract_id == bindparam("tract_id"),
+        (refs.c.name < "refs/heads/")
+        | ((refs.c.name >= "refs/heads0") & (refs.c.name < "refs/tags/"))
+        | (refs.c.name >= "refs/tags0"),
+    )
+)
+"""Of refs that are named as neither a branch nor a tag is: where they point, or began, and their names."""
 ADD_REF = Statement(
     lambda: insert(refs).values({column: bindparam(column) for column in refs.c.keys()})
 )
