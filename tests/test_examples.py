@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
@@ -40,6 +42,7 @@ def test_the_replica_follows_a_merge_and_a_reset() -> None:
     assert printed("replica") == ["5 commits copied", "3 after the reset, 1 reset seen"]
 
 
+@pytest.mark.long  # the lease of a killed process has to run out
 def test_the_stream_of_a_killed_process_is_recovered() -> None:
     left, committed, after = printed("recover_stream")
 

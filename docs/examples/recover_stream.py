@@ -32,7 +32,7 @@ async def stream_slowly(path: Path) -> None:
 
 
 async def main(path: Path) -> None:
-    """Kill a process in the middle of its reply, and recover that."""
+    """Kill a process in the middle of its reply, and recover that some 15 seconds later."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, __file__, str(path), stdout=asyncio.subprocess.PIPE
     )
@@ -42,7 +42,8 @@ async def main(path: Path) -> None:
     await child.communicate()
 
     async with TractStore.open(path) as store:
-        for left in await store.recover_streams():
+        # Whether a process lives, another one cannot tell: its lease on the stream has to run out.
+        for left in await store.recover_streams(wait=True):
             print("left on", left.tract_id, "-", left.text)
             [commit] = await left.commit()
             print("committed, marked with", commit.metadata)

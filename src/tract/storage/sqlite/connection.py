@@ -23,7 +23,7 @@ class SqliteConnection:
     __slots__ = ("raw",)
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        self.raw = raw
+        self.raw: sqlite3.Connection = raw
 
     def one(self, statement: Statement, **parameters: Any) -> Row | None:
         form = statement.form(SQLITE)
