@@ -69,9 +69,9 @@ CONFLICTS = (
 
 CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (TractError("stop"), {}, "stop"),
-    (CommitNotFoundError("ab" * 32), {"commit_hash": "ab" * 32}, "`log()` lists this one's"),
+    (CommitNotFoundError("ab" * 32), {"commit_hash": "ab" * 32}, "`log()` lists this tract's"),
     (CommitNotFoundError("v1"), {"commit_hash": "v1"}, "No commit, tag or branch 'v1' in this"),
-    (CommitNotFoundError("v1"), {}, "`branches()` list those that there are."),
+    (CommitNotFoundError("v1"), {}, "`branches()` list the existing ones."),
     (CommitNotFoundError("abc"), {"commit_hash": "abc"}, "A short hash has at least 4 digits."),
     (
         AmbiguousHashError("abcd", ["abcd" * 16, "abcd" * 15 + "ffff"]),
@@ -96,12 +96,12 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
         {"actual": None, "changed": {}},
         "a merge into it was computed. Nothing was written.",
     ),
-    (RefNameError("a b", "it holds a space."), {"name": "a b"}, "'a b' is no name for a branch"),
-    (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is no name"),
-    (BranchExistsError("main"), {"name": "main"}, "Take another name"),
-    (BranchNotFoundError("main"), {"name": "main"}, "`branches()` lists those"),
-    (TagExistsError("v1"), {"name": "v1"}, "a tag 'v1' in this tract already. Take another name"),
-    (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists those"),
+    (RefNameError("a b", "it holds a space."), {"name": "a b"}, "'a b' is not a valid name for a"),
+    (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is not a valid name"),
+    (BranchExistsError("main"), {"name": "main"}, "Choose another name"),
+    (BranchNotFoundError("main"), {"name": "main"}, "`branches()` lists the existing ones"),
+    (TagExistsError("v1"), {"name": "v1"}, "already has a tag 'v1'. Choose another name"),
+    (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists the"),
     (
         BranchNotMergedError("side", "abc"),
         {"name": "side", "head_hash": "abc"},
@@ -116,7 +116,7 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (
         StreamRecoveredError("agent", "main"),
         {"tract_id": "agent", "branch": "main"},
-        "`recover_streams()` has what came since",
+        "`recover_streams()` returns what was written since",
     ),
     (QueryError("Unsupported operator: 'LIKE'."), {}, "Unsupported operator: 'LIKE'."),
     (

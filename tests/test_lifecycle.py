@@ -268,7 +268,7 @@ async def test_an_opening_that_fails_tells_why_and_closes_nothing() -> None:
 
 
 def test_a_forgotten_await_is_told() -> None:
-    with pytest.raises(AttributeError, match="`await` what `open\\(\\)` gave"):
+    with pytest.raises(AttributeError, match="`await` what `open\\(\\)` returned"):
         AsyncTract.open().commit  # type: ignore[attr-defined]  # noqa: B018  (that is the point)
 
 

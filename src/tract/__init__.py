@@ -1,6 +1,6 @@
 """Version control for the context windows of LLM agents, made for asyncio.
 
-Everything public is here; see `AsyncTract` and `TractStore` for where to start.
+Every public name is exported here; start with `AsyncTract` or `TractStore`.
 """
 
 from __future__ import annotations

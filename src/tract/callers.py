@@ -1,8 +1,9 @@
-"""The line of the program that called the library, for warnings to name.
+"""The caller's line, for warnings to name.
 
-While a coroutine runs, those that await it are on the stack below it, so that the first frame outside
-the package, and outside `contextlib`, is the caller's. What runs in a task of its own has no caller there; whoever starts such a
-task for a caller does so inside `noted`, which tells the task whose line it works for.
+While a coroutine runs, the coroutines that await it are on the stack below it. So the first frame
+outside the package, and outside `contextlib`, is the caller's. A task of its own has no caller on
+its stack; code that starts one on behalf of a caller does so inside `noted`, which passes on the
+caller's line.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any, NamedTuple
 __all__ = ["Line", "calling_line", "noted", "warn"]
 
 _PACKAGE = __name__.partition(".")[0]
-_BETWEEN = frozenset({_PACKAGE, "contextlib"})  # an exit stack leaves blocks for the program
+_BETWEEN = frozenset({_PACKAGE, "contextlib"})  # an exit stack leaves blocks for its caller
 _LOOPS = _BETWEEN | {"asyncio", "uvloop"}
 
 
 class Line(NamedTuple):
-    """A line of the program, and the globals of its module."""
+    """A line of the caller's code, and the globals of its module."""
 
     filename: str
     number: int
@@ -35,7 +36,7 @@ _noted: ContextVar[Line | None] = ContextVar("tract_calling_line", default=None)
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Issue a warning that names the caller's line, and is told once for each as filters ask for it."""
+    """Issue a warning for the caller's line; filters such as "once per line" apply to that line."""
     line = calling_line()
     if line is None:
         warnings.warn(message, category, stacklevel=2)
@@ -51,10 +52,10 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def calling_line() -> Line | None:
-    """Return the line that the running code works for; None where nobody called it.
+    """Return the line that called the library; None if there is none.
 
-    A task of one of our coroutines, which the program made itself (`gather(tract.user(...))`), has no
-    line of its own: there it is the one that runs the event loop.
+    A task that the caller made of one of our coroutines (`gather(tract.user(...))`) has no calling
+    line on its stack. The line that runs the event loop is returned instead.
     """
     frame: FrameType | None = sys._getframe(1)
     root = _root()
@@ -67,7 +68,7 @@ def calling_line() -> Line | None:
 
 @contextmanager
 def noted(line: Line | None) -> Iterator[None]:
-    """Let the tasks that are made inside work for *line*."""
+    """Let tasks that are started inside report *line* as their caller's."""
     token = _noted.set(line)
     try:
         yield
@@ -85,7 +86,7 @@ def _root() -> FrameType | None:
 
 
 def _outside(frame: FrameType | None, packages: Set[str]) -> FrameType | None:
-    """Return the first frame from *frame* outwards that is in none of *packages*."""
+    """Return the first frame, from *frame* outwards, outside all *packages*."""
     while frame is not None and _is_in(frame, packages):
         frame = frame.f_back
     return frame

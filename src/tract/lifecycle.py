@@ -1,4 +1,4 @@
-"""The life of an open store: opening, calls under way, closing; cancelled or not."""
+"""The life of an open store: opening, calls under way, closing, and cancellation of each."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ C = TypeVar("C", bound=_Closable)
 
 
 def running_loop(path: str = "") -> asyncio.AbstractEventLoop:
-    """Return the event loop that runs here; *path* names the store in the error.
+    """Return the running event loop; *path* names the store in the error.
 
     Raises:
-        StorageError: none does, or one that is not asyncio's.
+        StorageError: no event loop is running, or it is not asyncio's.
     """
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise StorageError(
-            "AsyncTract runs on asyncio, and no asyncio event loop runs here. Under anyio choose the "
-            "asyncio backend, `anyio.run(main, backend='asyncio')`; elsewhere use "
+            "AsyncTract runs on asyncio, and no asyncio event loop is running. Under anyio choose "
+            "the asyncio backend, `anyio.run(main, backend='asyncio')`; elsewhere use "
             "`asyncio.run(main())`.",
             path,
         ) from None
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await *work* whatever happens to the caller; a cancellation is raised when it is done.
+    """Await *work* even if the caller is cancelled; raise the cancellation once it is done.
 
-    Neither an anyio scope nor `task.cancel()` stops it: it runs in a task of its own. If the
-    caller was cancelled, the work's own result or error is dropped.
+    Neither an anyio scope nor `task.cancel()` stops *work*: it runs in a task of its own. If the
+    caller was cancelled, the result or error of *work* is dropped.
     """
     with noted(calling_line()):
         task = asyncio.create_task(work)
     cancelled = await ended(task)
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # seen, so that it is not reported as forgotten
+            task.exception()  # retrieved, so that asyncio does not report it
         raise cancelled
     return task.result()
 
 
 async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
-    """Wait until *task* has ended; return what cancelled the caller meanwhile, for it to raise."""
+    """Wait until *task* has ended; return the caller's cancellation, if any, for it to raise."""
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):  # else anyio would cancel again at every step
         while not task.done():
@@ -73,10 +73,10 @@ async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
 
 
 class Opening(Generic[C]):
-    """Something to be opened: `await` it, or enter it to have it closed as well.
+    """A store or handle to be opened: `await` it, or use it in `async with`, which closes it.
 
-    First *prepare* is awaited, which may be cancelled at any step; opening is done to its end.
-    Without a running asyncio event loop it raises a `StorageError`.
+    *prepare* is awaited first and may be cancelled; the opening itself always runs to its end.
+    Without a running asyncio event loop, both raise a `StorageError`.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Opening(Generic[C]):
     def __await__(self) -> Generator[Any, Any, C]:
         return self._open().__await__()
 
-    if not TYPE_CHECKING:  # type checkers tell a forgotten `await` by themselves
+    if not TYPE_CHECKING:  # type checkers report a forgotten `await` themselves
 
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(
-                f"{name!r} is not there before it is open: `await` what `open()` gave, or enter "
-                "it with `async with`"
+                f"{name!r} is not available before opening: `await` what `open()` returned, or "
+                "enter it with `async with`"
             )
 
     async def _open(self) -> C:
@@ -116,7 +116,7 @@ class Opening(Generic[C]):
 
     async def __aenter__(self) -> C:
         if self._entered:
-            raise TractError("This was entered before; call `open()` for another.")
+            raise TractError("This opening was entered before; call `open()` for another.")
         self._entered = True
         self._opened = await self._open()
         return self._opened
@@ -162,7 +162,7 @@ class _Call:
             _under_way.reset(self._token)
 
     def is_of(self, gate: CallGate) -> bool:
-        """Tell whether this call is under way on *gate*."""
+        """Return True if this call is under way on *gate*."""
         return self.active and self._gate is gate
 
 
@@ -170,10 +170,10 @@ _under_way: ContextVar[_Call | None] = ContextVar("tract_call_under_way", defaul
 
 
 class CallGate:
-    """Lets calls in while the store is open, and tells when the last one is out.
+    """Admits calls while the store is open, and lets closing wait for the last of them.
 
-    Used as `with gate.call():` around every call. What a call itself calls, such as a budget's
-    callback, is let in until that call is out.
+    Used as `with gate.call():` around every call. Nested calls, such as those of a budget's
+    callback, are admitted until the outer call ends, even if closing has begun.
     """
 
     def __init__(self, path: str) -> None:
@@ -185,18 +185,18 @@ class CallGate:
         self.closed: bool = False
 
     def call(self) -> _Call:
-        """Return what lets one call in.
+        """Return a context manager that admits one call.
 
         Raises, on entering:
             StoreClosedError: closing has begun.
             ForkedProcessError: this is a forked child of the process that opened the store.
-            StorageError: this is another event loop, or none of asyncio's.
+            StorageError: the running event loop is another one, or not asyncio's.
         """
         return _Call(self)
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this process was forked since the store was opened, which is its parent's."""
+        """Whether this process was forked since the store was opened, and only inherited it."""
         return self._forks != PROCESS.forks
 
     def check_open(self) -> None:
@@ -207,16 +207,16 @@ class CallGate:
 
     def check_loop(self) -> None:
         """Raise a StorageError unless called on the event loop that opened the store."""
-        if self._forks != PROCESS.forks:  # first: a child may have no loop at all
+        if self._forks != PROCESS.forks:  # first: a forked child may have no loop at all
             PROCESS.check(self._forks, self.path)
         try:
             found = asyncio.get_running_loop()
         except RuntimeError:
-            found = running_loop(self.path)  # which says what is wrong
+            found = running_loop(self.path)  # raises the error that says so
         if found is not self._loop:
             raise StorageError(
-                "the store belongs to another event loop. Open one in each loop; they may share "
-                "the file.",
+                "the store belongs to another event loop. Open one in each loop; the stores may "
+                "share the file.",
                 self.path,
             )
 
@@ -224,7 +224,7 @@ class CallGate:
         """Raise a StorageError if called from within a call, which closing would wait for."""
         if self._is_inside():
             raise StorageError(
-                "a call that is under way cannot close the store. Close it after the call.",
+                "a call under way cannot close the store. Close it after the call.",
                 self.path,
             )
 
@@ -244,9 +244,9 @@ class CallGate:
             self._empty.set_result(None)
 
     async def close(self) -> None:
-        """Refuse new calls and wait for those under way, or for the end of the tasks they are in.
+        """Refuse new calls, and wait for those under way or for the end of their tasks.
 
-        An interrupt from the keyboard may end a task just before its call is told to be out.
+        A keyboard interrupt may end a task just before its call is marked as finished.
         """
         self.closed = True
         while calls := [t for t in self._calls.values() if t is None or not t.done()]:

@@ -1,7 +1,7 @@
-"""What the first store of a process loads, on a thread: validators, and the parts of anyio.
+"""Loading validators and anyio's backend on a thread, when a process opens its first store.
 
-Importing `tract` leaves both out, so that it stays quick. Together they take some 30 ms, for which
-the event loop would stand still if they were loaded at their first use.
+`import tract` skips both to stay fast. Together they take about 30 ms, which would block the event
+loop if they were loaded on first use.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _loaded = threading.Event()
 
 
 def is_loaded() -> bool:
-    """Tell whether opening a store has nothing more to load."""
+    """Return True if everything is loaded that opening a store needs."""
     return _loaded.is_set()
 
 
 async def load() -> None:
-    """Load what is not loaded yet; cancelling the caller leaves it to the thread.
+    """Load what is not loaded yet; if the caller is cancelled, the thread goes on.
 
-    On a thread of its own: the loop's common ones may all be taken by callers who wait for us, and
-    anyio's are among what is loaded.
+    It runs on its own thread: the event loop's default threads may all be taken by callers that
+    wait for this, and anyio's are not loaded yet.
     """
     if is_loaded():
         return
@@ -41,9 +41,9 @@ async def load() -> None:
 
 
 def _load() -> None:
-    with PROCESS.loading:  # two who open at once would only hinder each other
+    with PROCESS.loading:  # two threads at once would only slow each other down
         if is_loaded():
             return
-        anyio.run(anyio.sleep, 0)  # has it load what it does everything with
+        anyio.run(anyio.sleep, 0)  # makes anyio load its backend
         build_models()
         _loaded.set()

@@ -1,6 +1,6 @@
-"""The values that cross every room, and the protocols that callers may implement.
+"""The values that all packages share, and the protocols that callers may implement.
 
-Nothing here does I/O or knows how a context is stored; everything else may import it.
+Nothing here does I/O or knows how a context is stored; every other module may import it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Unset(Enum):
-    """Type of `UNSET`, which tells "not given" from None."""
+    """Type of `UNSET`, which distinguishes "not given" from None."""
 
     UNSET = "UNSET"
 
@@ -54,10 +54,10 @@ UnsetType = Literal[Unset.UNSET]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool, as an assistant's message carries it.
+    """One tool call of an assistant's message.
 
-    `arguments` is JSON text, to the byte what was committed. `id` is None where the
-    committed call had no `call_id`; the provider formats then make one up.
+    `arguments` is JSON text, byte for byte as committed. `id` is None where the
+    committed call had no `call_id`; the provider formats then generate one.
     """
 
     id: str | None
@@ -70,8 +70,8 @@ class Message:
     """One message of a compiled context; deeply immutable, so it is shared, not copied.
 
     `content` is None only for an assistant's message that consists of tool calls.
-    `tool_name` and `is_error` describe a tool result for providers that ask; they are
-    not part of `to_dict()` and cost no tokens.
+    `tool_name` and `is_error` describe a tool result for providers that need them;
+    `to_dict()` leaves them out, and they cost no tokens.
     """
 
     role: str
@@ -103,7 +103,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """What an API reported for one call: token counts, each zero or more."""
+    """The token counts, each zero or more, that an API reported for one call."""
 
     prompt_tokens: int
     completion_tokens: int = 0
@@ -146,10 +146,10 @@ class CompileSnapshot(Protocol):
 
 
 class CompiledContext(ABC):
-    """What a model gets to see at one head, with its token count and its history.
+    """The messages that a model gets at one head, with their token count and origin.
 
-    Lists and dicts are made when they are looked at and belong to whoever looks: changing
-    them changes no store, no cache and no other caller's result.
+    Each access returns new lists and dicts, which the caller may change: the store, the
+    cache and the results of other callers stay as they are.
     """
 
     __slots__ = ()
@@ -157,12 +157,12 @@ class CompiledContext(ABC):
     @property
     @abstractmethod
     def messages(self) -> list[Message]:
-        """The messages, oldest first; consecutive ones of a role joined unless asked not to."""
+        """The messages, oldest first; by default consecutive ones of a role are joined."""
 
     @property
     @abstractmethod
     def token_count(self) -> int:
-        """Tokens of the whole message list; who counted says `token_source`."""
+        """Tokens of the whole message list; `token_source` names who counted them."""
 
     @property
     @abstractmethod
@@ -172,7 +172,7 @@ class CompiledContext(ABC):
     @property
     @abstractmethod
     def commit_count(self) -> int:
-        """The number of effective entries: those that are not SKIP."""
+        """The number of effective entries: all that are not SKIP."""
 
     @property
     @abstractmethod
@@ -193,8 +193,8 @@ class CompiledContext(ABC):
     def to_openai(self) -> list[Any]:
         """Return a Chat Completions message list of new plain dicts.
 
-        Its items are `Any` to a type checker, so that every client's `messages` takes them: each
-        SDK has message types of its own, and none of ours would fit them.
+        Its items are typed as `Any`, so that type checkers accept them as any SDK's `messages`:
+        each SDK has message types of its own.
         """
 
     @abstractmethod
@@ -206,7 +206,7 @@ class CompiledContext(ABC):
         return [message.to_dict() for message in self.messages]
 
     def __eq__(self, other: object) -> bool:
-        """Two contexts are equal when every field is."""
+        """Two contexts are equal if all their fields are."""
         if not isinstance(other, CompiledContext):
             return NotImplemented
         return (
@@ -230,15 +230,15 @@ class CompiledContext(ABC):
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """Counts tokens; may be called from worker threads, several at a time.
+    """Counts tokens; may be called from several worker threads at a time.
 
-    A counter may have an attribute `source`, its name in `token_source`; without one it is
+    A counter may have an attribute `source`, its name in `token_source`; otherwise it is
     named after its class. Counters whose count of a message list is the sum over its messages
     should derive from `BaseTokenCounter`, which keeps compiles incremental.
     """
 
     def count_text(self, text: str) -> int:
-        """Return the tokens of *text*; what looks like a special token is text."""
+        """Return the tokens of *text*; special tokens in it count as plain text."""
 
     def count_messages(self, messages: Sequence[dict[str, Any]]) -> int:
         """Return the tokens of a message list in the shape of `CompiledContext.to_dicts()`."""
@@ -247,15 +247,15 @@ class TokenCounter(Protocol):
 class ContextCompiler(Protocol):
     """Turns a history into contexts: a left fold, one step per commit, and views of its result.
 
-    All three are plain functions of their arguments. They may be called from worker threads,
-    and snapshots are shared between calls, so none may change one.
+    All three methods are pure functions of their arguments. They may be called from worker
+    threads. Snapshots are shared between calls and must not be changed.
     """
 
     def empty(self) -> CompileSnapshot:
         """Return the snapshot of a history without commits."""
 
     def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
-        """Return the snapshot after *steps*, which follow on *snapshot*'s head, oldest first."""
+        """Return the snapshot after *steps*, which follow *snapshot*'s head, oldest first."""
 
     def view(
         self,
@@ -265,4 +265,4 @@ class ContextCompiler(Protocol):
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = True,
     ) -> CompiledContext:
-        """Return what a model sees; *usage*, if given, replaces count and source."""
+        """Return the context that a model gets; *usage*, if given, replaces count and source."""

@@ -1,4 +1,4 @@
-"""An open store's parts, wired: what `TractStore` and `AsyncTract` both stand on."""
+"""The parts of an open store, wired together for `TractStore` and `AsyncTract`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["Options", "Runtime", "checked_options"]
 
 
 class Options(NamedTuple):
-    """What `open` takes besides the database."""
+    """The arguments of `open`, apart from the database."""
 
     config: TractConfig
     tokenizer: TokenCounter | None = None
@@ -51,26 +51,26 @@ class Options(NamedTuple):
 def checked_options(
     config: TractConfig | None, tokenizer: TokenCounter | None, compiler: ContextCompiler | None
 ) -> Options:
-    """Return the options of a store, the defaults filled in.
+    """Return the options of a store, with the defaults filled in.
 
     Raises:
-        ValueError: a counter or roles that the compiler would not use.
+        ValueError: the compiler would not use the given counter or roles.
     """
     with PROCESS.building:
         config = config or TractConfig()
     own = isinstance(compiler, DefaultContextCompiler)
     if own and (tokenizer is not None or config.type_to_role):
         raise ValueError(
-            "The compiler has a counter and roles of its own. Give `tokenizer` and `type_to_role` "
+            "The compiler has a counter and roles of its own. Pass `tokenizer` and `type_to_role` "
             "to the compiler: DefaultContextCompiler(counter, type_to_role=...)."
         )
     return Options(config, tokenizer, compiler)
 
 
 class Runtime:
-    """The engines of one open store, and its life. Who drops it open gets a ResourceWarning.
+    """The engines of one open store, and its life. Dropping it open issues a ResourceWarning.
 
-    Each verb of a facade enters `gate` and calls one verb of one engine.
+    Each method of a facade enters `gate` and calls one method of one engine.
     """
 
     def __init__(self, database: Database, options: Options) -> None:
@@ -124,11 +124,13 @@ class Runtime:
 
     @classmethod
     async def from_engine(cls, engine: AsyncEngine, options: Options) -> Runtime:
-        """Use an engine that stays its owner's."""
+        """Use the connections of an engine that the caller goes on owning."""
         return cls(await open_engine(engine, options.config, options.clock), options)
 
     async def aclose(self) -> None:
-        """Finish the calls under way, refuse new ones, close; closing again waits for the first.
+        """Refuse new calls, wait for those under way, and close.
+
+        A second `aclose()` waits for the first.
 
         Raises:
             StorageError: called from within a call, or on another event loop.
@@ -141,7 +143,7 @@ class Runtime:
                 self._closing = asyncio.create_task(self._close())
             closing = self._closing
             cancelled = await ended(closing) or cancelled
-            if not _is_interrupted(closing):  # else by who cancels every task: once more
+            if not _is_interrupted(closing):  # if it was, as by cancelling every task: try again
                 closing.result()
         if cancelled is not None:
             raise cancelled
@@ -152,15 +154,15 @@ class Runtime:
         await self.gate.close()
         await self.streams.aclose()
         await self.contexts.aclose()
-        self._threads.close()  # first: once the database is closed, nobody closes anything again
+        self._threads.close()  # first: once the database is closed, `aclose` does nothing
         await self.database.aclose()
 
     def __del__(self) -> None:
         database = getattr(self, "database", None)
         if database is None or self.gate.is_inherited:
-            return  # it is open in the parent, which closes it
+            return  # the parent has it open, and closes it
         if not database.closed:
-            database.abandon()  # first: the warning may be an error
+            database.abandon()  # first: the warning may be raised as an error
             warnings.warn(
                 f"the store {database.path} was dropped without being closed. "
                 "Use `async with`, or `await aclose()`.",
@@ -171,12 +173,12 @@ class Runtime:
 
 
 def _is_interrupted(task: asyncio.Task[None]) -> bool:
-    """Return True if a task was cancelled, or met an interrupt, which the loop has told already."""
+    """Return True if a task was cancelled, or hit an interrupt, which the loop has raised."""
     return task.cancelled() or isinstance(task.exception(), (KeyboardInterrupt, SystemExit))
 
 
 def _default_compiler(options: Options) -> DefaultContextCompiler:
-    """Return the compiler that renders and counts what is committed."""
+    """Return the compiler that renders and counts new commits."""
     if isinstance(options.compiler, DefaultContextCompiler):
         return options.compiler
     return DefaultContextCompiler(

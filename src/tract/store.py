@@ -23,7 +23,7 @@ __all__ = ["TractStore"]
 
 
 class TractStore:
-    """One database holding many tracts, with one writer and one snapshot cache for them all.
+    """One database with many tracts, which share one writer and one snapshot cache.
 
     Get one from `TractStore.open` or `TractStore.from_engine`. It belongs to the event loop it
     was opened in.
@@ -41,7 +41,7 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
     ) -> Opening[TractStore]:
-        """Open a database; `await` the result, or enter it to have it closed.
+        """Open a database; `await` the result, or use it in `async with`, which closes the store.
 
         See `AsyncTract.open` for the arguments and errors.
         """
@@ -61,13 +61,13 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
     ) -> Opening[TractStore]:
-        """Use the connections of an `sqlite+aiosqlite` engine; `await` the result, or enter it.
+        """Use the connections of an `sqlite+aiosqlite` engine; the result is as that of `open`.
 
-        One connection for writes and `TractConfig.readers` for reads are taken from the engine's
-        pool until closing, and given back then. The engine itself is never disposed.
+        The store takes one connection for writes and `TractConfig.readers` for reads from the
+        engine's pool, and returns them when it is closed. It never disposes of the engine.
 
         Raises:
-            StorageError: the engine is of another kind, or has not enough connections.
+            StorageError: the engine is of another kind, or does not have enough connections.
         """
         options = checked_options(config, tokenizer, compiler)
 
@@ -77,56 +77,57 @@ class TractStore:
         return Opening(open_it, load)
 
     def tract(self, tract_id: str, *, branch: str = "main") -> AsyncTract:
-        """Return a handle on a branch of a tract; cheap, and without I/O until it is used.
+        """Return a handle on a branch of a tract; this is cheap and does no I/O.
 
-        The branch is made by its first commit, which raises a `RefNameError` if it cannot have that
-        name. So branches that older releases have stored under such names stay within reach.
+        The first commit creates the branch, and raises a `RefNameError` if a branch cannot have
+        that name. Branches that older releases stored under such names can still be used.
 
         Raises:
-            ValueError: a name is empty or too long; of a branch it is a `RefNameError`.
+            ValueError: a name is empty or too long; for a branch, this is a `RefNameError`.
         """
         return AsyncTract(self._runtime, tract_id, branch)
 
     async def tract_ids(self) -> list[str]:
         """Return the ids of all tracts that have commits, sorted.
 
-        A tract whose branches were all deleted is among them: its commits are kept.
+        A tract whose branches were all deleted is included: its commits are kept.
         """
         with self._runtime.gate.call():
             return await self._runtime.branches.tract_ids()
 
     async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
-        """Return the streams of all tracts that nobody is writing any more, oldest sign first.
+        """Return the left streams of all tracts, those without a sign of life for longest first.
 
-        They are what could not be committed, and what killed processes left: a process gives a sign
-        every 5 seconds at least, and its streams count as left after 15 without one. Commit or drop
-        each.
+        These are streams that could not be committed, and streams of processes that were killed.
+        A process gives a sign of life at least every 5 seconds; a stream is left after 15 seconds
+        without one. Commit or drop each stream.
 
         Args:
-            wait: wait until that is known of every stream that is there now, 15 seconds or so at most.
-                So a process that was restarted gets what it left when it was killed a moment ago.
+            wait: wait, for about 15 seconds at most, until it is known of each present stream
+                whether it was left. A process that was killed and restarted at once then gets its
+                own streams back.
         """
         return await left_streams(self._runtime.streams, wait=wait)
 
     async def create_config_index(self, field: ConfigField) -> None:
-        """Make queries on a field quick in every tract of this database, from now on.
+        """Create an index that speeds up queries on a field in every tract of this database.
 
-        The index stays in the database and costs a little at each commit that has the field.
-        Conditions `!=`, `not in` and `exists`, and on null, lists or objects, do not use it. Creating it
-        reads all commits once; doing so again costs nothing.
+        The index stays in the database and adds a small cost to each commit that has the field.
+        The operators `!=`, `not in` and `exists`, and comparisons with null, lists or objects, do
+        not use it. Creating the index reads all commits once; creating it again costs nothing.
 
         Args:
             field: as `query_by_config` takes it.
 
         Raises:
-            QueryError: the field is malformed, or has keys with quotes, backslashes or control
-                characters, which cannot be indexed.
+            QueryError: the field is malformed, or one of its keys has quotes, backslashes or
+                control characters, which cannot be indexed.
         """
         with self._runtime.gate.call():
             await self._runtime.queries.create_index(field)
 
     def cache_info(self) -> CacheInfo:
-        """Return what the snapshot cache has done and holds."""
+        """Return the counters and the size of the snapshot cache."""
         return self._runtime.contexts.cache_info()
 
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
@@ -135,7 +136,7 @@ class TractStore:
         self._runtime.registry.register(name, model)
 
     async def aclose(self) -> None:
-        """Finish the calls under way, refuse new ones, and close; closing twice is fine."""
+        """Refuse new calls, wait for those under way, and close. Closing twice is fine."""
         await self._runtime.aclose()
 
     async def __aenter__(self) -> Self:

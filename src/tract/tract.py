@@ -90,12 +90,13 @@ class AsyncTract:
     """One agent's or one project's versioned context: a handle on one branch of a tract.
 
     Get one from `AsyncTract.open` or from `TractStore.tract`. It belongs to the event loop it was
-    opened in and may be used by any number of tasks there. Every call may raise a
-    `StorageError`; a cancelled call has done all of its work or none.
+    opened in; any number of tasks on that loop may use it. Every call may raise a `StorageError`.
+    A cancelled call has done all of its work or none.
 
-    Where a call takes the hash of a commit, its first digits will do (4 or more), and so will the
-    name of a tag, or of a branch for its head. Looked for are, in this order, a full hash, a tag, a
-    branch, and a short hash; one of several commits raises an `AmbiguousHashError`.
+    Every argument that takes a commit hash also accepts its first digits (4 or more), the name of
+    a tag, or the name of a branch, which stands for its head. A name is resolved as a full hash, a
+    tag, a branch and a short hash, in this order. A short hash that fits several commits raises an
+    `AmbiguousHashError`.
     """
 
     def __init__(
@@ -123,22 +124,25 @@ class AsyncTract:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
     ) -> Opening[AsyncTract]:
-        """Open a database for one tract; `await` the result, or enter it to have it closed.
+        """Open a database for one tract.
+
+        `await` the result, or use it in `async with`, which closes the store at the end.
 
         Args:
-            target: a path, `:memory:`, a `file:` URI as SQLite takes it, or a `sqlite:///` URL; a
-                file is created if need be. URI and URL may have the parameters `mode` (`ro`, `rw`,
-                `rwc`, `memory`), `immutable` and `vfs`. A file that may not be written is opened
-                read-only, as by `mode=ro`.
-            tract_id: the tract; a new one with a generated id if left out.
+            target: a path, `:memory:`, a SQLite `file:` URI, or a `sqlite:///` URL. A missing file
+                is created. URIs and URLs may have the parameters `mode` (`ro`, `rw`, `rwc`,
+                `memory`), `immutable` and `vfs`. A file without write permission is opened
+                read-only, as with `mode=ro`.
+            tract_id: the tract; by default a new one with a generated id.
             config: options of the store.
-            tokenizer: counts tokens; `TiktokenCounter()` if left out.
-            compiler: turns histories into contexts; the default one if left out.
+            tokenizer: counts tokens; by default `TiktokenCounter()`.
+            compiler: turns histories into contexts; by default a `DefaultContextCompiler`.
 
         Raises:
-            StorageError: the database cannot be opened, or *target* has another parameter.
-            StoreReadOnlyError: it was to be opened read-only, and there is no store yet.
-            ValueError: *tokenizer*, or roles in *config*, beside a compiler with its own.
+            StorageError: the database cannot be opened, or *target* has an unknown parameter.
+            StoreReadOnlyError: *target* is read-only and has no store yet.
+            ValueError: *tokenizer*, or roles in *config*, were given with a compiler that has its
+                own.
         """
         options = checked_options(config, tokenizer, compiler)
         chosen = uuid4().hex if tract_id is None else tract_id
@@ -171,18 +175,18 @@ class AsyncTract:
         redact: bool = True,
         expected_head: str | UnsetType | None = UNSET,
     ) -> CommitInfo:
-        """Commit *content* on the branch's head. When this returns, the commit is stored.
+        """Commit *content* on top of the branch's head. When this returns, the commit is stored.
 
         Args:
             content: a content model, or a dict with `content_type`.
             operation: APPEND adds an entry, EDIT replaces the content of *edit_target*.
             message: a note on the commit.
             edit_target: the hash of the entry that an EDIT changes.
-            metadata: any JSON object; it is in no hash.
+            metadata: any JSON object; it is not part of any hash.
             generation_config: the exact parameters of the model's call, any JSON object. An EDIT
                 without one inherits its target's.
-            redact: False stores config and metadata as they are, the strings that
-                `TractConfig.redact_keys` names included.
+            redact: False stores config and metadata unchanged, including the strings that
+                `TractConfig.redact_keys` would replace.
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
@@ -190,7 +194,7 @@ class AsyncTract:
             EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
-            TokenizerUnavailableError: the vocabulary of the tokenizer cannot be had.
+            TokenizerUnavailableError: the vocabulary of the tokenizer is not available.
         """
         if edit_target is not None:
             edit_target = checked_target(edit_target)
@@ -217,10 +221,10 @@ class AsyncTract:
         return await self.commit(_said("assistant", text, name), **options)
 
     def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
-        """Return a batch: `async with tract.batch() as batch:` lands its commits together.
+        """Return a batch: `async with tract.batch() as batch:` writes its commits together.
 
-        Leaving the block may raise what `commit` raises; then nothing of it was written. Nothing is
-        written either if the block itself raises.
+        Leaving the block may raise what `commit` raises. In that case, or if the block itself
+        raises, nothing is written.
         """
         self._check_open()
         runtime, expected = self._runtime, checked_head(expected_head)
@@ -237,19 +241,19 @@ class AsyncTract:
         """Return the context that a model would get.
 
         Args:
-            at_commit: compile this commit of the tract, not the head; None is the moment before
-                the first commit, whose context is empty.
-            at_time: compile the newest commit of the branch at or before this aware time. Back of
-                a merge that is one of this side: what it brought was not on the branch yet. Back
-                of a reset it is one of the history that the branch has now; `reflog()` tells the
-                other.
-            include_edit_annotations: put ` [edited]` behind every edited text.
+            at_commit: compile this commit of the tract instead of the head. None compiles the
+                empty context before the first commit.
+            at_time: compile the newest commit of the branch at or before this aware time. Before a
+                merge, only this branch's own commits count: the merged ones were not on it yet.
+                After a reset, only the branch's present history counts; `reflog()` has the former
+                heads.
+            include_edit_annotations: append ` [edited]` to every edited text.
             aggregate_same_role: join consecutive messages of a role with a blank line.
 
         Raises:
             CommitNotFoundError: the tract has no commit *at_commit*.
             ContentValidationError: the history holds a custom content type that is not registered.
-            ValueError: both *at_commit* and *at_time*, or a naive *at_time*.
+            ValueError: both *at_commit* and *at_time* were given, or *at_time* is naive.
         """
         at_head = at_commit is UNSET and at_time is None
         position = Position() if at_head else checked_position(at_commit, at_time)
@@ -258,15 +262,15 @@ class AsyncTract:
             return await self._runtime.contexts.compile(self._branch, position, options)
 
     async def head(self) -> str | None:
-        """Return the hash of the newest commit, or None before the first, as it is now."""
+        """Return the hash of the branch's newest commit, or None if it has no commits."""
         with self._call():
             return await self._runtime.branches.head(self._branch)
 
     async def get_commit(self, commit_hash: str) -> CommitInfo | None:
-        """Return a commit of this tract, or None if it has none of that hash or name.
+        """Return a commit of this tract, or None if no commit has that hash or name.
 
         Raises:
-            AmbiguousHashError: it is a short hash of several commits.
+            AmbiguousHashError: several commits begin with that short hash.
         """
         with self._call():
             return await self._runtime.queries.get(self.tract_id, commit_hash)
@@ -280,12 +284,12 @@ class AsyncTract:
 
         Args:
             commit_hash: the commit.
-            as_: the model that the content is known to be, such as `DialogueContent`. A type
-                checker then knows its fields, and another content raises.
+            as_: the model that you expect, such as `DialogueContent`. Type checkers then know its
+                fields; a content of another model raises.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
-            BlobNotFoundError: the store has lost its content.
+            BlobNotFoundError: the commit's content is missing from the store.
             ContentValidationError: its custom content type is not registered with this store, or
                 it is not an *as_*.
         """
@@ -300,19 +304,20 @@ class AsyncTract:
         before: str | UnsetType | None = UNSET,
         order: Literal["time", "context"] = "time",
     ) -> list[CommitInfo]:
-        """Return the last commits of the branch, the last one first, those that merges brought included.
+        """Return the branch's commits, newest first, including those that merges brought.
 
         Args:
             limit: how many at most; None for all.
-            before: go on behind this commit, for instance the last of the page before. Of a commit
-                that is not in the branch's history, its own ancestors follow; before None, the
-                moment before the first commit, there is nothing.
-            order: `time`, when they were made; `context`, how they are folded into the context:
-                what a merge brought stands right below the merge, whenever it was made.
+            before: continue with the ancestors of this commit, such as the last one of the
+                previous page. It need not be in the branch's history. None, the moment before the
+                first commit, returns nothing.
+            order: `time` sorts by time of commit. `context` uses the order in which commits are
+                folded into the context: merged commits directly follow their merge, whenever they
+                were made.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.
-            ValueError: *limit* is negative, or *order* is neither.
+            ValueError: *limit* is negative, or *order* is neither `time` nor `context`.
         """
         limit = checked_limit(limit)
         in_context = checked_order(order) == "context"
@@ -330,19 +335,19 @@ class AsyncTract:
         reason: str | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> PriorityAnnotation:
-        """Set the priority of an entry from now on, by a commit of operation ANNOTATE.
+        """Set the priority of an entry, by a commit of operation ANNOTATE.
 
         Args:
             target_hash: the entry.
-            priority: what it has from now on.
-            reason: why, for those who look later.
+            priority: the priority that it has from now on.
+            reason: a note on why, which `get_annotations` returns.
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
             HeadMovedError: the head is not *expected_head*.
-            EditTargetError: it is not an entry, or not in this branch's history.
-            ContentValidationError: *priority* is not one, or *reason* cannot be stored.
+            EditTargetError: *target_hash* is not an entry, or not in this branch's history.
+            ContentValidationError: *priority* is not a priority, or *reason* cannot be stored.
             BudgetExceededError: showing the entry again would exceed the budget.
         """
         target_hash = checked_hash(target_hash)
@@ -353,7 +358,7 @@ class AsyncTract:
             )
 
     async def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]:
-        """Return every priority that was set on an entry, oldest first; empty if none ever was.
+        """Return every priority that was set on an entry, oldest first; empty if none was.
 
         Raises:
             CommitNotFoundError: the tract has no commit *target_hash*.
@@ -367,19 +372,19 @@ class AsyncTract:
     ) -> list[CommitInfo]:
         """Return this tract's commits whose generation config meets a condition, oldest first.
 
-        It is `query` with one condition, whose parts may be data.
+        This is `query` with one condition, given as data.
 
         Args:
             field: a dotted path (`"response_format.type"`), or a tuple of exact keys and list
                 indexes (`("logit_bias", "50256")`).
             operator: `=`, `!=`, `>`, `<`, `>=`, `<=`, `in` or `not in`.
-            value: what to compare with; a sequence for `in` and `not in`. Only values of one JSON
-                type are equal or ordered. `!=` and `not in` match where the field is there and
-                differs, type included.
+            value: what to compare with; a sequence for `in` and `not in`. Values of different JSON
+                types are never equal and have no order. `!=` and `not in` match configs that have
+                the field with another value or type.
             limit: how many at most; None for all.
 
         Raises:
-            QueryError: operator, field or value cannot be used.
+            QueryError: the query cannot use the operator, field or value.
             ValueError: *limit* is negative.
         """
         limit = checked_limit(limit)
@@ -394,12 +399,12 @@ class AsyncTract:
         """Return the commits whose generation config meets all *conditions*, oldest first.
 
         Args:
-            *conditions: such as `config("temperature") > 0.5`; without any, all commits are found.
-            branch_only: search this branch's history; else all branches of the tract.
+            *conditions: such as `config("temperature") > 0.5`; none at all match every commit.
+            branch_only: search this branch's history instead of all branches of the tract.
             limit: how many at most; None for all.
 
         Raises:
-            QueryError: something else than a condition is among them, or more than 200 are.
+            QueryError: an argument is not a condition, or there are more than 200.
             ValueError: *limit* is negative.
         """
         checked = checked_conditions(conditions)
@@ -416,20 +421,20 @@ class AsyncTract:
         head_hash: str | UnsetType | None = UNSET,
         redact: bool = True,
     ) -> CompiledContext:
-        """Keep what an API reported for this head; return the context with that token count.
+        """Store the usage that an API reported for this head; return the context with its count.
 
         Args:
-            usage: a `TokenUsage`, or an OpenAI or Anthropic response's `usage`, as object or dict.
-                None, as a response without a report has it, keeps nothing: the context comes back
-                as it was.
+            usage: a `TokenUsage`, or the `usage` of an OpenAI or Anthropic response, as an object
+                or a dict. None, for a response without a report, stores nothing and returns the
+                context unchanged.
             head_hash: the head that was compiled for the call; checked if given (None: the branch
-                was empty, and there is nothing that usage could belong to).
-            redact: False keeps the report as it is; see `commit`.
+                was empty, so usage has no commit to belong to).
+            redact: False stores the report unchanged; see `commit`.
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
-            ContentValidationError: *head_hash* is not a string; *usage* has an unknown shape, or a
-                count that is not one.
+            ContentValidationError: *head_hash* is not a string, or *usage* has an unknown shape or
+                a value that is not a token count.
             TractError: the branch has no commit yet.
         """
         expected = checked_head(head_hash, "head_hash")
@@ -447,17 +452,17 @@ class AsyncTract:
         at_commit: str | UnsetType | None = UNSET,
         expected_head: str | UnsetType | None = UNSET,
     ) -> Self:
-        """Make a branch and return a handle on it: one row, however long the history.
+        """Create a branch and return a handle on it. It costs one row, however long the history.
 
         Args:
-            name: the new branch, by git's rules for names.
-            at_commit: where it starts, a hash or a tag; this branch's head if left out. None makes
-                an empty branch: it starts before the first commit.
+            name: the new branch; git's rules for names apply.
+            at_commit: where it starts, a hash or a tag; by default this branch's head. None
+                creates an empty branch, which starts before the first commit.
             expected_head: the head that this branch must have (None: no commit).
 
         Raises:
-            RefNameError: *name* is no name for a branch.
-            BranchExistsError: there is a branch of that name.
+            RefNameError: a branch cannot have that *name*.
+            BranchExistsError: the tract already has a branch of that name.
             CommitNotFoundError: the tract has no commit *at_commit*.
             HeadMovedError: this branch's head is not *expected_head*.
         """
@@ -469,20 +474,20 @@ class AsyncTract:
         return self._other(name)
 
     def on(self, name: str) -> Self:
-        """Return a handle on an existing branch; cheap, and without I/O until it is used.
+        """Return a handle on an existing branch; this is cheap and does no I/O.
 
-        Its calls raise a `BranchNotFoundError` while there is no such branch, where a handle that
-        `TractStore.tract` gives makes it with its first commit; `main` is always there.
+        Its calls raise a `BranchNotFoundError` while there is no such branch, unlike those of a
+        handle from `TractStore.tract`, whose first commit creates the branch. `main` always exists.
 
         Raises:
-            RefNameError: *name* is no name for a branch.
+            RefNameError: a branch cannot have that *name*.
         """
         name = checked_new_name(name)
         self._check_open()
         return self._other(name)
 
     async def branches(self) -> list[BranchInfo]:
-        """Return the tract's branches, by name: those that were committed to, forked or moved."""
+        """Return the tract's branches by name: all that were committed to, forked or moved."""
         with self._call():
             return await self._runtime.branches.branches(self.tract_id)
 
@@ -493,18 +498,18 @@ class AsyncTract:
         force: bool = False,
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
-        """Delete a branch; its commits stay readable by their hashes.
+        """Delete a branch; its commits stay readable by hash.
 
         Args:
             name: the branch.
-            force: delete it even if that puts its work out of reach.
+            force: delete it even if no other branch or tag reaches its commits.
             expected_head: the head that the deleted branch must have (None: no commit).
 
         Raises:
             BranchNotFoundError: there is no such branch.
             HeadMovedError: its head is not *expected_head*.
-            BranchNotMergedError: it has commits, merges aside, that no other branch or tag reaches
-                and that were squashed nowhere; `force=True` deletes it all the same.
+            BranchNotMergedError: it has commits other than merges that no other branch or tag
+                reaches and that no squash contains; `force=True` deletes it anyway.
             TractError: it is this handle's own branch.
         """
         name = checked_ref(name)
@@ -527,11 +532,10 @@ class AsyncTract:
     ) -> BranchInfo:
         """Move this branch back to a commit of its history, given by hash or tag.
 
-        What it leaves stays readable by hash, and `reflog()` tells where the branch pointed.
+        The commits that it leaves behind stay readable by hash, and `reflog()` has the old head.
 
         Args:
-            to_hash: the commit. None is the moment before the first one: the branch becomes empty,
-                and its next commit has no parent.
+            to_hash: the commit. None empties the branch, so that its next commit has no parent.
             reason: a note for the reflog.
             expected_head: the head that the branch must have (None: no commit).
 
@@ -549,7 +553,7 @@ class AsyncTract:
     async def reflog(self, branch: str | None = None) -> list[ReflogEntry]:
         """Return where the tract's branches, or one of them, have pointed, newest first.
 
-        Branches that were deleted are in it.
+        Deleted branches are included.
         """
         with self._call():
             return await self._runtime.branches.reflog(self.tract_id, branch)
@@ -561,18 +565,18 @@ class AsyncTract:
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> TagInfo:
-        """Name a commit, this branch's head if none is given.
+        """Name a commit, by default this branch's head.
 
-        The name can be used wherever a hash is asked for.
+        The name can be used wherever a hash can.
 
         Args:
-            name: the tag, by git's rules for names.
+            name: the tag; git's rules for names apply.
             target_hash: the commit.
             expected_head: the head that this branch must have (None: no commit).
 
         Raises:
-            RefNameError: *name* is no name for a tag.
-            TagExistsError: there is one of that name; delete it first.
+            RefNameError: a tag cannot have that *name*.
+            TagExistsError: the tract already has a tag of that name; delete it first.
             CommitNotFoundError: the tract has no commit *target_hash*.
             HeadMovedError: this branch's head is not *expected_head*.
             TractError: there is no commit to name: *target_hash* is None, or the branch is empty.
@@ -584,7 +588,7 @@ class AsyncTract:
             return await self._runtime.branches.tag(self._branch, name, target, expected)
 
     async def tags(self) -> list[TagInfo]:
-        """Return the tract's tags, by name."""
+        """Return the tract's tags, sorted by name."""
         with self._call():
             return await self._runtime.branches.tags(self.tract_id)
 
@@ -597,7 +601,7 @@ class AsyncTract:
 
         Raises:
             TagNotFoundError: there is no such tag.
-            HeadMovedError: it names another commit than *expected_head*.
+            HeadMovedError: the tag names a commit other than *expected_head*.
         """
         name = checked_new_name(name)
         expected = checked_head(expected_head)
@@ -609,7 +613,7 @@ class AsyncTract:
 
         Args:
             a: a hash, a tag or a branch; None for the empty context before the first commit.
-            b: another.
+            b: the same.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
@@ -619,16 +623,15 @@ class AsyncTract:
             return await self._runtime.comparing.diff(self._branch, before, after)
 
     async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
-        """Return what branches have come to, and since they all parted, in the order of *names*.
+        """Return the size and usage of branches, in all and since they parted, in the given order.
 
-        A branch that is compared with none, or with itself alone, has parted from nothing.
-
-        One branch alone is seen since it parted from this handle's. Tokens are counted, not those
-        that an API reported, so that they can be compared.
+        A single branch is compared with this handle's; for that one alone, its whole history counts
+        as since it parted. Token counts are the counter's own, not those that an API reported, so
+        that they are comparable.
 
         Raises:
             BranchNotFoundError: there is no such branch.
-            RefNameError: a name is no name for a branch.
+            RefNameError: a branch cannot have one of the names.
             ValueError: *names* is a string.
         """
         if isinstance(names, str):
@@ -638,7 +641,7 @@ class AsyncTract:
             return await self._runtime.comparing.compare(self._branch, branches)
 
     async def stats(self) -> BranchStats:
-        """Return the size of this branch: what its history holds and what its context has."""
+        """Return the size of this branch's history and of its context."""
         with self._call():
             return await self._runtime.comparing.stats(self._branch)
 
@@ -652,41 +655,44 @@ class AsyncTract:
         message: str | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> MergeResult:
-        """Bring the commits of another branch into this one.
+        """Merge the commits of another branch into this one.
 
-        Where the other goes on from this branch's head, this branch moves to its head. Else a commit
-        with two parents is made: in the context the other's entries follow ours, in their order, and
-        its edits and annotations of shared entries hold. Nothing is done where the other has
-        nothing but merges of what is here. Nothing is locked meanwhile; what comes to this branch
-        stands before the merge, which is computed anew if that changes what it is about.
+        If the other branch continues from this branch's head, this branch is fast-forwarded to the
+        other's head. Otherwise a merge commit with two parents is written: in the context, the
+        other's entries follow this branch's, and the other's edits and annotations of shared
+        entries apply. If this branch already has all the other's commits, merges aside, nothing is
+        written.
+
+        The branch is not locked during a merge. Commits that others make to it in the meantime
+        come before the merge; if they affect the result, the merge is computed again.
 
         Args:
             branch: the other branch.
             on_conflict: what to do where both sides edited an entry to different contents, or gave
-                it different priorities: `raise`, keep `ours`, take `theirs`, or a function, async
-                or not, that is given each `MergeConflict` and returns `"ours"`, `"theirs"` or
-                `"base"`, a content, a `Resolution`, or a priority. A content that one of the
-                three has keeps the config that it has there; a new one has that of its
-                `Resolution`, or none. It may be asked again where a conflict has become another,
-                but never the same question twice, and ten times at most about one entry.
-            fast_forward: False makes a merge commit where moving the branch would do.
-            squash: a content, or a `Resolution`, to commit in place of the other's commits, which
-                are then not brought in; `origins()` tells where it came from. Nothing is asked about conflicts. A later
-                merge without it still brings the commits themselves.
-                Where this branch holds such a commit for the other's head already, nothing is done.
+                it different priorities: `raise`, keep `ours`, take `theirs`, or call a function.
+                The function may be async. It gets each `MergeConflict` and returns `"ours"`,
+                `"theirs"` or `"base"`, a content, a `Resolution`, or a priority. A content that
+                one of the three has keeps its config from there; a new one has the config of its
+                `Resolution`, or none. A conflict that others change meanwhile is passed to the
+                function again, at most ten times for one entry; the same conflict never is.
+            fast_forward: False writes a merge commit even where a fast-forward would do.
+            squash: a content, or a `Resolution`, to commit in place of the other's commits.
+                *on_conflict* is not used then; `origins()` tells where the commit came from. A
+                later merge without it still brings the commits themselves. If this branch has
+                such a commit for the other's head already, nothing is written.
             message: the note on the merge commit, or on the squashed one.
             expected_head: the head that this branch must have (None: no commit), from the moment
                 the merge is computed until it is written.
 
         Raises:
-            MergeConflictError: there are conflicts, all of which it names; nothing was written.
+            MergeConflictError: there are conflicts; it names all of them. Nothing was written.
             BranchNotFoundError: there is no such branch.
             ContentValidationError: *squash*, *message* or a resolution cannot be stored.
-            ValueError: *on_conflict* is none of these.
+            ValueError: *on_conflict* is not one of these.
             BudgetExceededError: the merged context would exceed the budget.
             HeadMovedError: the head is not *expected_head*; nothing was written.
-            BranchBusyError: others changed what it is about, however often it was computed anew
-                and the function asked; it tells which entries. Nothing was written.
+            BranchBusyError: others kept changing the entries that the merge depends on, despite
+                all retries; it names these entries. Nothing was written.
         """
         other = ExistingBranch(self.tract_id, checked_ref(branch))
         note = None if message is None else checked_text("message", message)
@@ -700,17 +706,17 @@ class AsyncTract:
     ) -> list[CommitInfo]:
         """Commit the contents of other commits of this tract here, all in one transaction.
 
-        Each takes content, message, metadata and generation config from the commit that it names;
-        `origins()` tells where they came from.
+        Each new commit takes content, message, metadata and generation config from its source;
+        `origins()` tells which that is.
 
         Args:
-            *hashes: the commits.
+            *hashes: the commits to pick.
             expected_head: the head that this branch must have (None: no commit).
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
             HeadMovedError: the head is not *expected_head*.
-            EditTargetError: a commit has no content of its own, being an annotation or a merge.
+            EditTargetError: a commit is an annotation or a merge, which have no content to pick.
         """
         picked = [checked_hash(each) for each in hashes]
         expected = checked_head(expected_head)
@@ -721,7 +727,7 @@ class AsyncTract:
         """Return where the tract's squashed and picked commits came from, oldest first.
 
         Args:
-            commit_hash: only those of this commit; of None, which is no commit, there are none.
+            commit_hash: return only the origins of this commit; of None, there are none.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
@@ -742,20 +748,20 @@ class AsyncTract:
         redact: bool = True,
         expected_head: str | UnsetType | None = UNSET,
     ) -> Stream:
-        """Return a stream: `async with tract.stream() as stream:` makes one message of its writes.
+        """Return a stream: `async with tract.stream() as stream:` commits its writes as a message.
 
         Args:
-            role: who speaks.
+            role: the role of the message.
             name: the speaker's name.
-            generation_config: as `commit` takes it, and so are *metadata* and *message*.
-            metadata: marked `{"interrupted": true, "reason": …}` where the block was left by an
-                exception or a cancellation.
+            generation_config: as for `commit`.
+            metadata: as for `commit`; `{"interrupted": true, "reason": …}` is added if an exception
+                or a cancellation ends the block.
             message: a note on the commit.
-            on_interrupt: `keep` commits what had come in that case, `discard` nothing.
-            redact: as `commit` takes it.
+            on_interrupt: in that case, `keep` commits the text received so far, `discard` nothing.
+            redact: as for `commit`.
             expected_head: the head that the branch must have when the block is left (None: no
-                commit). Leaving it raises a `HeadMovedError` if it has another; nothing is lost
-                then: `TractStore.recover_streams()` has what came.
+                commit). If it has another, leaving raises a `HeadMovedError`. The text is not lost:
+                `TractStore.recover_streams()` returns it.
         """
         self._check_open()
         expected = checked_head(expected_head)
@@ -767,34 +773,34 @@ class AsyncTract:
     def record_openai(
         self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
     ) -> Recording[T]:
-        """Return an iterator over *response*, a Chat Completions stream, that commits its reply.
+        """Return an iterator over *response*, a Chat Completions stream, that commits the reply.
 
-        Each chunk is passed through, unchanged. At the end text, tool calls and usage are kept in
-        one transaction, with what the response names in the metadata: `model`, `response_id`,
-        `finish_reason`. What is cut off is kept as `stream` does it; a tool call that was cut off
-        is no tool call, but in the metadata, under `unfinished_tool_calls`.
+        It yields each chunk unchanged. At the end it stores text, tool calls and usage in one
+        transaction, and adds the response's `model`, `response_id` and `finish_reason` to the
+        metadata. An interrupted reply is kept or discarded as by `stream`. An incomplete tool call
+        is not committed as one; the metadata has it under `unfinished_tool_calls`.
 
         Args:
             response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
-            options: `generation_config`, `metadata`, `message`, `on_interrupt`, `redact` (which goes
-                for the report of usage, too) and `expected_head` as for `stream`; `head_hash`, the
-                head that was compiled for the call, to which the usage belongs (that of the first
-                chunk's time if left out; with None, an empty context, it belongs to none).
+            options: `generation_config`, `metadata`, `message`, `on_interrupt`, `redact` (which
+                applies to the usage report, too) and `expected_head` as for `stream`; `head_hash`,
+                the head that was compiled for the call, to which the usage belongs (by default the
+                head at the first chunk; None, for an empty context, stores no usage).
 
         Raises, on iterating:
             CommitNotFoundError: the tract has no commit *head_hash*.
             ContentValidationError: config, metadata or message cannot be stored.
-            HeadMovedError: at the end, the head is not *expected_head*; nothing was committed, and
-                `TractStore.recover_streams()` has the reply.
+            HeadMovedError: at the end, the head is not *expected_head*. Nothing was committed;
+                `TractStore.recover_streams()` returns the reply.
         """
         return self._record(response, OpenAIChunks(), options)
 
     def record_anthropic(
         self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
     ) -> Recording[T]:
-        """Return an iterator over *response*, a Messages stream, that commits its reply.
+        """Return an iterator over *response*, a Messages stream, that commits the reply.
 
-        See `record_openai`; *response* is that of `messages.create(stream=True)` or of
+        See `record_openai`; *response* comes from `messages.create(stream=True)` or
         `messages.stream()`.
         """
         return self._record(response, AnthropicEvents(), options)
@@ -810,27 +816,28 @@ class AsyncTract:
     def watch(
         self, after: str | None = None, *, resets: bool = False
     ) -> Watch[CommitInfo] | Watch[CommitInfo | BranchReset]:
-        """Return an iterator over the commits of this branch, those to come included.
+        """Return an iterator over the commits of this branch, present and future.
 
         ```python
         async for commit in tract.watch(after="head"):
             ...
         ```
 
-        It yields every commit of the branch once. What this process commits comes at once, what
-        others commit within 100 ms. No writer waits for a watcher, however slow, and a watcher
-        loses nothing. Closing the store or this handle ends the loop.
+        It yields every commit of the branch once: those of this process at once, those of other
+        processes within 100 ms. A slow watcher misses no commits and blocks no writer. Closing the
+        store or this handle ends the loop.
 
-        Commits come in the order of the context, as long as the branch is only committed to and
-        merged into. When it is moved otherwise, by a reset for instance, it may no longer have what
-        was yielded, or not in that order. With *resets* a `BranchReset` then says how far it still
-        agrees, and all that the branch has from there comes, again if need be: a copy that is cut
-        back to `new_hash` and goes on is always `log(None, order="context")` reversed.
+        Commits arrive in the order of the context as long as the branch is only committed to and
+        merged into. If it moves in another way, by a reset for instance, it may no longer have the
+        commits that were yielded, or have them in another order. With *resets*, the watch then
+        yields a `BranchReset` whose `new_hash` is the last commit that still agrees, and after it
+        every commit that the branch has from there, even if it was yielded before. So a copy that
+        is cut back to `new_hash` and extended always equals `log(None, order="context")` reversed.
 
         Args:
-            after: None for all commits from the first; a hash or a name for those that are not in
-                its history; `"head"` for those that come from now on, whatever else has that name.
-            resets: yield a `BranchReset` where the branch is not what was yielded any more.
+            after: None yields all commits from the first; a hash or a name, those that are not in
+                its history; `"head"`, those made from now on, even if a tag has that name.
+            resets: yield a `BranchReset` when the branch no longer has what was yielded.
 
         Raises:
             CommitNotFoundError: on the first step, the tract has no commit *after*.
@@ -846,28 +853,29 @@ class AsyncTract:
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.
 
-        The model's method `to_text()`, if it has one, gives the text that a model sees; else it is
-        the field `text` or `content`, else the JSON of all fields. Register after every opening.
+        The text in the context is what the model's method `to_text()` returns, if it has one;
+        otherwise the field `text` or `content`; otherwise the JSON of all fields. Registrations are
+        not stored: register again each time the store is opened.
 
         Raises:
-            ValueError: the name is taken, or *model* is no pydantic model class.
+            ValueError: the name is taken, or *model* is not a pydantic model class.
         """
         self._check_open()
         self._runtime.registry.register(name, model)
 
     async def verify(self) -> VerifyReport:
-        """Hash everything anew that this tract's branches reach; report every fault found.
+        """Hash again everything that this tract's refs reach or once reached; report all faults.
 
-        Tokens are counted anew as well. The text of messages, metadata and configs is in no hash:
-        of these, a fault is only what cannot be read.
+        Tokens are counted again, too. Messages, metadata and configs are not part of any hash: they
+        are reported only if they cannot be read.
         """
         with self._call():
             return await self._runtime.verifier.verify(self.tract_id)
 
     async def aclose(self) -> None:
-        """Finish the calls under way, refuse new ones, and close the store.
+        """Refuse new calls, wait for those under way, and close the store.
 
-        A handle that a `TractStore` gave out is closed alone, and leaves the store open.
+        Closing a handle that came from a `TractStore` leaves the store open.
         """
         if self._owns_runtime:
             await self._runtime.aclose()
@@ -892,7 +900,7 @@ class AsyncTract:
         )
 
     def _other(self, branch: str) -> Self:
-        """Return a handle on a branch of this tract that has to be there."""
+        """Return a handle on a branch of this tract that must exist."""
         return type(self)(self._runtime, self.tract_id, branch, must_exist=branch != "main")
 
     def _record(
@@ -907,9 +915,9 @@ class AsyncTract:
         return Recording(self._runtime.streams.intake(self._branch, given), response, reader)
 
     def _call(self) -> AbstractContextManager[None]:
-        """Return what lets a call in, if this handle is open."""
+        """Return a context manager that admits one call, if this handle is open."""
         if self._closed:
-            self._check_open()  # the gate only knows of its store
+            self._check_open()  # the gate only knows whether the store is open
         return self._runtime.gate.call()
 
     def _check_open(self) -> None:

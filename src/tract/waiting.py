@@ -1,9 +1,9 @@
-"""Waiting that an interrupt from the keyboard cannot make endless.
+"""Waiting that a keyboard interrupt cannot make endless.
 
-`KeyboardInterrupt` is raised wherever the event loop is, in its own lines, too. Between taking a callback
-and calling it, or while it notes the callbacks of a future, that callback is lost. If it would have
-woken a task, the task sleeps for ever: cancelling it does nothing, as what it waits for is done, and
-`asyncio.run`, which waits for every task, never returns.
+`KeyboardInterrupt` may be raised anywhere, including inside the event loop's own code. If that
+happens between taking a callback and calling it, or while the loop schedules a future's callbacks,
+the callback is lost. A task that it would have woken sleeps for ever: cancelling it has no effect,
+because the future that it awaits is done, and `asyncio.run` waits for the task and never returns.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["Waiter", "from_thread", "one_of"]
 T = TypeVar("T")
 
 _await = asyncio.Future.__await__
-_LOOK = 1.0  # seconds between looks whether the news of an end was lost
+_LOOK = 1.0  # seconds between checks for a lost wake-up
 
 
 class Waiter(asyncio.Future[T]):
-    """A future that one task awaits, and that can wake it again where its waking was lost.
+    """A future that one task awaits, and that can wake it again if the first wake-up was lost.
 
-    Cancelling the task does that, and settling the future once more.
+    Cancelling the task does that, and so does settling the future again.
     """
 
     __slots__ = ("_told",)
 
     _told: Sequence[tuple[Callable[[Any], object], Context]]
-    """What was told that it is done, while that may have been in vain."""
+    """The callbacks that were scheduled when it was done, as long as they may have been lost."""
 
-    # `add_done_callback` must stay what it is: an interrupt within it, written in Python, would have
-    # the task sleep before anybody knows what wakes it.
+    # Do not override `add_done_callback`: an interrupt inside a Python version of it would leave
+    # the task asleep before its callback is recorded.
     def __await__(self) -> Generator[Any, None, T]:
         try:
             return (yield from _await(self))
@@ -44,7 +44,7 @@ class Waiter(asyncio.Future[T]):
             self._told = ()  # the task is awake
 
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
-        """Set the result or the *error*; where that is done, wake the task if it still sleeps."""
+        """Set the result or the *error*; if already done, wake the task if it still sleeps."""
         if self.done():
             self._wake_again()
             return
@@ -55,7 +55,7 @@ class Waiter(asyncio.Future[T]):
             self.set_result(result)  # type: ignore[arg-type]  # None only where T admits it
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel, or wake the task that is being cancelled and sleeps on."""
+        """Cancel; if already done, wake the task that is being cancelled but still sleeps."""
         if self.done():
             self._wake_again()
             return False
@@ -65,7 +65,7 @@ class Waiter(asyncio.Future[T]):
     def _wake_again(self) -> None:
         loop, told = self.get_loop(), getattr(self, "_told", ())
         if not loop.is_closed():
-            for wake, context in told:  # after the first time, if that is to come
+            for wake, context in told:  # after the first call, if that is still pending
                 loop.call_soon(self._wake, wake, context=context)
 
     def _wake(self, wake: Callable[[Any], object]) -> None:
@@ -74,9 +74,9 @@ class Waiter(asyncio.Future[T]):
 
 
 async def one_of(*awaited: asyncio.Future[Any]) -> None:
-    """Return when one of *awaited* has ended or a second is over, for the caller to look again.
+    """Return when one of *awaited* is done, or after a second, so that the caller can check again.
 
-    None of them is cancelled with the caller.
+    Cancelling the caller cancels none of them.
     """
     loop = asyncio.get_running_loop()
     waiter: Waiter[None] = Waiter(loop=loop)
@@ -96,7 +96,7 @@ async def one_of(*awaited: asyncio.Future[Any]) -> None:
 
 
 async def from_thread(work: Future[T]) -> T:
-    """Return what a thread makes of *work*; cancelling the caller leaves to it what has begun."""
+    """Return the result of *work*, done on a thread; once begun, cancelling does not stop it."""
     loop = asyncio.get_running_loop()
     try:
         while not work.done():
