@@ -357,9 +357,9 @@ class StreamRecoveredError(TractError):
     def __str__(self) -> str:
         return (
             f"The stream on branch {shown(self.branch)} of {shown(self.tract_id)} was recovered "
-            "by another process, because its event loop or its machine stood still for too long. That "
-            "process committed or dropped what was saved by then; `recover_streams()` returns what "
-            "was written since."
+            "by another process, because its event loop or its machine stood still for too long. "
+            "That process committed or dropped what was saved by then; `recover_streams()` returns "
+            "what was written since."
         )
 
 

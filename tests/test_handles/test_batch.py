@@ -223,7 +223,7 @@ async def test_a_staged_commit_of_a_landed_batch_is_a_target(tract: AsyncTract) 
 async def test_a_staged_commit_of_an_open_batch_is_none(tract: AsyncTract) -> None:
     async with tract.batch() as one, tract.batch() as other:
         entry = one.commit(say("a"))
-        with pytest.raises(EditTargetError, match="has not landed"):
+        with pytest.raises(EditTargetError, match="is not written yet"):
             other.commit(say("b"), operation=EDIT, edit_target=entry)
 
     assert other.commits == []

@@ -1,4 +1,4 @@
-"""What callers pass, taken for what it is; `isinstance` would ask the value itself."""
+"""Checks of callers' arguments by their real type; `isinstance` would ask the value itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def checked_name(name: str, value: object) -> str:
     """Return the name of a tract or a branch.
 
     Raises:
-        ValueError: it is no string of 1 to 255 characters that UTF-8 can hold.
+        ValueError: it is not a string of 1 to 255 characters that UTF-8 can encode.
     """
     text = _text(value)
     if text is None or not 0 < len(text) <= _MAX_NAME:
@@ -53,22 +53,22 @@ def checked_name(name: str, value: object) -> str:
 
 
 def checked_ref(value: object) -> str:
-    """Return the name of a branch or a tag, which may be one that was stored before.
+    """Return the name of a branch or a tag that may exist already.
 
-    The rest of the rules for names is for new ones.
+    Only new names have to follow the stricter rules.
 
     Raises:
-        RefNameError: it is no string, or none that was ever stored.
+        RefNameError: it is not a string, or no release could ever store it.
     """
     text = _text(value)
     if text is None:
-        raise RefNameError(value, f"a {type(value).__name__} is no string. Give a string.")
+        raise RefNameError(value, f"a {type(value).__name__} is not a string. Give a string.")
     check_storable(text)
     return text
 
 
 def checked_new_name(value: object) -> str:
-    """Return the name of a branch or a tag that may be made.
+    """Return the name of a new branch or tag.
 
     Raises:
         RefNameError: it breaks a rule.
@@ -82,20 +82,20 @@ def checked_text(name: str, value: object) -> str:
     """Return a text.
 
     Raises:
-        ContentValidationError: it is no string that UTF-8 can hold.
+        ContentValidationError: it is not a string that UTF-8 can encode.
     """
     text = _text(value)
     if text is None:
-        raise ContentValidationError(f"a {type(value).__name__} is no string", name)
+        raise ContentValidationError(f"a {type(value).__name__} is not a string", name)
     canonical_json(text, name)
     return text
 
 
 def checked_hash(value: object) -> str:
-    """Return a hash that callers without a type checker may have got wrong.
+    """Return a hash or name of a commit.
 
     Raises:
-        CommitNotFoundError: it is no string.
+        CommitNotFoundError: it is not a string.
     """
     text = _text(value)
     if text is None:
@@ -104,29 +104,29 @@ def checked_hash(value: object) -> str:
 
 
 def checked_end(value: object) -> str | None:
-    """Return a commit that a caller names; None is itself.
+    """Return a hash or name of a commit; None is returned as it is.
 
     Raises:
-        CommitNotFoundError: it is no string.
+        CommitNotFoundError: it is not a string.
     """
     return None if value is None else checked_hash(value)
 
 
 def checked_place(value: object) -> str | UnsetType | None:
-    """Return a place in a history that a caller names; None and UNSET are themselves.
+    """Return a place in a history; None and UNSET are returned as they are.
 
     Raises:
-        CommitNotFoundError: it is no string.
+        CommitNotFoundError: it is not a string.
     """
     return value if value is None or value is UNSET else checked_hash(value)
 
 
 def checked_position(at_commit: object, at_time: object) -> Position:
-    """Return the place that `compile` is asked for: a commit, a time, or the head for neither.
+    """Return the position for `compile`: a commit, a time, or the head if neither is given.
 
     Raises:
-        CommitNotFoundError: *at_commit* is no string.
-        ValueError: both are given, or *at_time* is no datetime with a time zone.
+        CommitNotFoundError: *at_commit* is not a string.
+        ValueError: both are given, or *at_time* is not a datetime with a time zone.
     """
     if at_time is None:
         return Position(checked_place(at_commit))
@@ -140,7 +140,7 @@ def checked_position(at_commit: object, at_time: object) -> Position:
 
 
 def checked_head(value: object, name: str = "expected_head") -> str | UnsetType | None:
-    """Return the head that a caller expects as *name*; None and UNSET are themselves.
+    """Return the head passed as argument *name*; None and UNSET are returned as they are.
 
     Raises:
         ContentValidationError: it is not a string.
@@ -150,17 +150,18 @@ def checked_head(value: object, name: str = "expected_head") -> str | UnsetType 
     text = _text(value)
     if text is None:
         raise ContentValidationError(
-            f"{shown(value)} is no commit hash. Give a string, such as `info.commit_hash`, or None",
+            f"{shown(value)} is not a commit hash. Give a string, such as `info.commit_hash`, or "
+            "None",
             name,
         )
     return text
 
 
 def checked_limit(limit: object) -> int | None:
-    """Return a limit that SQL can count to.
+    """Return a limit that fits SQL's integers; None for all.
 
     Raises:
-        ValueError: it is no integer from 0 up.
+        ValueError: it is not an integer from 0 up.
     """
     if limit is None:
         return None
@@ -191,12 +192,12 @@ def checked_target(edit_target: object) -> str:
     """Return the target of an edit.
 
     Raises:
-        EditTargetError: it is no string.
+        EditTargetError: it is not a string.
     """
     text = _text(edit_target)
     if text is None:
         raise EditTargetError(
-            shown(edit_target), "is no commit hash. Give a string, such as `info.commit_hash`."
+            shown(edit_target), "is not a commit hash. Give a string, such as `info.commit_hash`."
         )
     return text
 
@@ -209,5 +210,5 @@ def _is_naive(moment: object) -> bool:
     assert isinstance(moment, datetime)
     try:
         return moment.utcoffset() is None
-    except Exception:  # of a time zone of somebody's own
+    except Exception:  # raised by a caller's own time zone class
         return True

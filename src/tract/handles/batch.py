@@ -23,7 +23,7 @@ __all__ = ["Batch", "StagedCommit"]
 
 
 class StagedCommit:
-    """A commit of a batch: the target of later edits in it and, once it has landed, its info."""
+    """A staged commit of a batch: a target for later edits in it, and a commit once written."""
 
     def __init__(self, batch: Batch, index: int) -> None:
         self._batch = batch
@@ -31,23 +31,23 @@ class StagedCommit:
 
     @property
     def info(self) -> CommitInfo:
-        """The commit.
+        """The commit, once the batch is written.
 
         Raises:
-            TractError: the batch has not landed.
+            TractError: the batch is not written yet.
         """
         if self._index >= len(self._batch.commits):
-            raise TractError("The batch has not landed yet; leave its `async with` block first.")
+            raise TractError("The batch is not written yet; leave its `async with` block first.")
         return self._batch.commits[self._index]
 
     def target_in(self, batch: Batch) -> str | int:
-        """Return what names this commit as a target within *batch*."""
+        """Return the index or hash that names this commit as a target within *batch*."""
         if batch is self._batch:
             return self._index
         if self._index < len(self._batch.commits):
             return self._batch.commits[self._index].commit_hash
         raise EditTargetError(
-            repr(self), "belongs to another batch, which has not landed. Leave that one first."
+            repr(self), "belongs to another batch, which is not written yet. Leave that one first."
         )
 
     def __repr__(self) -> str:
@@ -57,10 +57,10 @@ class StagedCommit:
 
 
 class Batch:
-    """Commits that land together when its block is left, or not at all.
+    """Commits that are staged in a block and written together, or not at all, when it ends.
 
-    Get one from `AsyncTract.batch()`. Nothing is held while the block runs: other commits may
-    land meanwhile, and the batch then follows them.
+    Get one from `AsyncTract.batch()`. The block holds no lock: others may commit while it runs, and
+    the batch then follows their commits.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Batch:
         self._staged: list[Staged] = []
         self._state = "new"
         self.commits: list[CommitInfo] = []
-        """What landed, in the order of staging; empty until the block is left."""
+        """The commits, in the order of staging; empty until the block is left."""
 
     def commit(
         self,
@@ -92,10 +92,11 @@ class Batch:
     ) -> StagedCommit:
         """Stage one commit; the arguments are those of `AsyncTract.commit`.
 
-        What is passed in is copied now. Small contents are checked now, large ones on leaving.
+        The arguments are copied at once, so that the caller may change them. Small contents are
+        checked at once, large ones when the block is left.
 
         Raises:
-            ContentValidationError: something cannot be stored.
+            ContentValidationError: content, message, metadata or config cannot be stored.
             EditTargetError: the operation and its target do not go together.
             TractError: called outside the block.
         """
@@ -115,7 +116,7 @@ class Batch:
 
         Raises:
             CommitNotFoundError: *target* is neither a hash nor a staged commit.
-            ContentValidationError: *priority* or *reason* is none.
+            ContentValidationError: *priority* is not a priority, or *reason* cannot be stored.
             TractError: called outside the block.
         """
         self._check_open()
@@ -140,7 +141,7 @@ class Batch:
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise TractError("A batch is used once; call `batch()` for another.")
-        with self._gate.call():  # a closed store is told before the body runs
+        with self._gate.call():  # a closed store raises before the block runs
             self._engine.check_writable()
             self._state = "open"
         return self

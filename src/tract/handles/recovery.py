@@ -1,4 +1,4 @@
-"""What is left of streams that nobody writes any more."""
+"""Left streams, which no process writes any more, and their recovery."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream
 
 __all__ = ["LeftStream", "left_streams"]
 
-_LOOK = 0.25  # seconds between two looks at streams of which it is not known whether they were left
+_LOOK = 0.25  # seconds between checks of streams that may or may not have been left
 _MOST_LOOKS = int((LEASE + 1) / _LOOK)
 
 
 class LeftStream:
-    """A stream that nobody writes any more, as far as it had reached the disk.
+    """A stream that no process writes any more, as far as it was saved.
 
-    Get them from `TractStore.recover_streams()`. Of several who commit one stream at once only one
-    does.
+    Get them from `TractStore.recover_streams()`. If several processes commit the same stream, only
+    one of them succeeds; the others commit nothing.
     """
 
     def __init__(
@@ -40,36 +40,36 @@ class LeftStream:
         self._spooled = spooled
         self._name = _where(spooled.stream, self._assembly)
         self.tract_id: str = spooled.stream.branch.tract_id
-        """The tract that it was written to."""
+        """The id of the stream's tract."""
         self.branch: str = spooled.stream.branch.branch
-        """The branch that it was written to."""
+        """The name of the stream's branch."""
         self.touched_at: datetime = moment(spooled.updated_at)
-        """When its process last gave a sign, in UTC."""
+        """When its process last gave a sign of life, in UTC."""
         started = self._assembly.opening.get("started_at", spooled.updated_at)
         self.started_at: datetime = moment(started)
         """When it began, in UTC."""
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """The text, as far as it was saved."""
         return self._assembly.text
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """The tool calls that are whole."""
+        """The complete tool calls."""
         return self._assembly.calls
 
     async def commit(self, *, expected_head: str | UnsetType | None = UNSET) -> list[CommitInfo]:
-        """Commit what was left on its branch, and forget the stream.
+        """Commit the stream to its branch, and remove it from the list of left streams.
 
-        It is marked as interrupted unless it had come to its end, and only could not be committed.
+        Its metadata marks it as interrupted, unless it was complete and only its commit had failed.
 
         Args:
             expected_head: the head that the branch must have (None: no commit).
 
         Returns:
-            The commits; none if the stream was committed or dropped before, by whomever, or if its
-            process has gone on with it.
+            The commits; none if any process committed or dropped the stream before, or if its own
+            process has continued it.
 
         Raises:
             BudgetExceededError: the context would exceed a budget; the stream is kept.
@@ -95,7 +95,7 @@ class LeftStream:
         )
 
     async def drop(self) -> None:
-        """Forget the stream; what was left of it is gone, unless its process has gone on with it."""
+        """Delete the stream, unless its own process has continued it."""
         with self._streams.gate.call():
             await self._streams.spools.drop(self._name, self._spooled)
 
@@ -107,14 +107,14 @@ class LeftStream:
 
 
 def _where(stream: StreamName, assembly: Assembly) -> StreamName:
-    """Return the name of a stream whose branch has to be there if it had to for its handle."""
+    """Return the name of a stream; its branch must exist if that held for the stream's handle."""
     must_exist = assembly.opening.get("must_exist") is True
     kind = ExistingBranch if must_exist else BranchName
     return stream._replace(branch=kind(*stream.branch))
 
 
 async def left_streams(streams: StreamEngine, *, wait: bool) -> list[LeftStream]:
-    """Return the streams in a store that nobody writes any more; see `TractStore.recover_streams`."""
+    """Return the left streams of a store; see `TractStore.recover_streams`."""
     if wait:
         await _until_known(streams)
     with streams.gate.call():
@@ -129,13 +129,13 @@ async def left_streams(streams: StreamEngine, *, wait: bool) -> list[LeftStream]
 
 
 async def _until_known(streams: StreamEngine) -> None:
-    """Wait until each stream that is there now is gone, left, or has had a sign of life.
+    """Wait until each present stream is gone, is left, or has given a sign of life.
 
-    Not for ever where the clocks of two machines differ by so much that a lease seems not to end.
+    The wait is limited: if the clocks of two machines differ, a lease may never seem to end.
     """
     undecided: set[SpooledStream] | None = None
     for _ in range(_MOST_LOOKS):
-        with streams.gate.call():  # not while sleeping: closing waits for calls
+        with streams.gate.call():  # but not while sleeping, because closing waits for calls
             found = await streams.spools.spooled()
         now = streams.clock()
         running = {item for item in found if not (_is_left(item, now) or _is_ours(item))}

@@ -1,4 +1,4 @@
-"""Streams: what comes bit by bit and becomes a commit when it ends, however it ends."""
+"""Streams: replies that arrive in pieces and are committed when they end, however they end."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["ChunkReader", "OnInterrupt", "RecordOptions", "Recording", "Stream"]
 
 T = TypeVar("T")
 OnInterrupt = Literal["keep", "discard"]
-"""Whether a stream that is cut off is committed as far as it came, or not at all."""
+"""Whether to commit the part of an interrupted stream that was received, or nothing."""
 
-_PATIENCE = 1.0  # seconds for closing a response that nobody reads on
+_PATIENCE = 1.0  # seconds for closing a response that is not read to its end
 
 
 class RecordOptions(TypedDict, total=False):
@@ -42,17 +42,17 @@ class ChunkReader(Protocol):
     """Reads a provider's chunks into fragments."""
 
     def feed(self, chunk: Any) -> list[Fragment]:
-        """Return what a chunk adds."""
+        """Return the fragments that a chunk adds."""
         ...
 
 
 class Stream:
-    """A message that comes bit by bit and becomes one commit when its block is left.
+    """A message that is written in pieces and committed when its block is left.
 
-    Get one from `AsyncTract.stream()`. Left by an exception or a cancellation, the block commits
-    what had come, marked in its metadata, or nothing; the exception goes on. Where the branch no
-    longer has the head that was expected, leaving the block raises a `HeadMovedError`, and
-    `TractStore.recover_streams()` has what came.
+    Get one from `AsyncTract.stream()`. If an exception or a cancellation ends the block, the text
+    written so far is committed and marked as interrupted in the metadata, or discarded; the
+    exception propagates. If the branch no longer has the expected head, leaving the block raises a
+    `HeadMovedError`, and `TractStore.recover_streams()` returns the text.
     """
 
     def __init__(self, intake: Intake) -> None:
@@ -64,7 +64,7 @@ class Stream:
         """Add *delta* to the message; this never waits for the disk.
 
         Raises:
-            ContentValidationError: *delta* is no string.
+            ContentValidationError: *delta* is not a string.
             TractError: called outside the block.
             StoreClosedError: the store was closed meanwhile.
         """
@@ -72,17 +72,17 @@ class Stream:
         if incoming is None:
             raise TractError("Write inside the stream's `async with` block.")
         if not isinstance(delta, str):
-            raise ContentValidationError(f"a {type(delta).__name__} is no string", "delta")
+            raise ContentValidationError(f"a {type(delta).__name__} is not a string", "delta")
         incoming.add(("text", delta), len(delta) if delta.isascii() else 4 * len(delta))
 
     @property
     def text(self) -> str:
-        """What has come so far."""
+        """The text written so far."""
         return "" if self._incoming is None else self._incoming.fold().text
 
     @property
     def commit_info(self) -> CommitInfo | None:
-        """The commit; None before the block is left, and where nothing came or was kept."""
+        """The commit; None before the block is left, or if nothing was written or kept."""
         return self._intake.commits[0] if self._intake.commits else None
 
     async def __aenter__(self) -> Self:
@@ -108,10 +108,12 @@ class Recording(AsyncIterator[T], Generic[T]):
     """A provider's stream, passed on chunk by chunk and committed when it ends.
 
     Get one from `AsyncTract.record_openai()` or `AsyncTract.record_anthropic()`, and iterate over
-    it once. The commits are made before the loop over it is left: what was thought (skipped), what
-    was said, then the tool calls, all in one transaction. A loop that is left early closes the
-    response; enter the recording with `async with` to have that done, and the reason known, by the
-    time that the block is left. Otherwise it is done in the background.
+    it once. Before the loop ends, one transaction commits the reasoning (as SKIP), the text and the
+    tool calls, in this order.
+
+    Leaving the loop early commits the received part, too, and closes the response, but in the
+    background. To have this done by the end of a block, and the reason recorded, enter the
+    recording with `async with`.
     """
 
     def __init__(self, intake: Intake, response: AsyncIterable[T], reader: ChunkReader) -> None:
@@ -124,22 +126,22 @@ class Recording(AsyncIterator[T], Generic[T]):
 
     @property
     def text(self) -> str:
-        """What was said so far."""
+        """The text received so far."""
         return self._assembly.text
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """The tool calls that are whole so far; arguments to the byte as they came."""
+        """The tool calls that are complete so far, with their arguments exactly as received."""
         return self._assembly.calls
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The usage that the response reported; None if it has not."""
+        """The usage that the response reported; None if it has not reported any."""
         return dict(self._assembly.usage) or None
 
     @property
     def commits(self) -> list[CommitInfo]:
-        """What was committed, in order; empty before the end, and where nothing came or was kept."""
+        """The commits, in order; empty before the end, or if nothing was received or kept."""
         return list(self._intake.commits)
 
     @property
@@ -152,7 +154,7 @@ class Recording(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         if self._over:
             raise StopAsyncIteration
-        self._intake.check_loop()  # before a chunk is taken that nobody could commit
+        self._intake.check_loop()  # before taking a chunk that could not be committed
         if self._incoming is None:
             self._incoming = await self._intake.begin(at_head=True)
         if self._chunks is None:
@@ -171,7 +173,7 @@ class Recording(AsyncIterator[T], Generic[T]):
         return chunk
 
     async def aclose(self) -> None:
-        """Break off: commit what came as it was asked for, and close the response."""
+        """Stop: commit or discard the received part, as `on_interrupt` says; close the response."""
         if not self._over:
             self._intake.check_loop()
             self._over = True
@@ -198,7 +200,7 @@ class Recording(AsyncIterator[T], Generic[T]):
             )
 
     def _reason(self, otherwise: str) -> str | None:
-        """Return None where the response is whole, though nobody may have read to its very end."""
+        """Return None if the response is complete, even if it was not read to its very end."""
         return None if self._assembly.finish_reason is not None else otherwise
 
     async def _interrupt(self, error: BaseException) -> None:
@@ -210,7 +212,7 @@ class Recording(AsyncIterator[T], Generic[T]):
 
 
 async def _close(*sources: object) -> None:
-    """Close what nobody reads any more, so that the provider stops; its errors help nobody."""
+    """Close a response, so that the provider stops sending; errors are ignored."""
     for source in sources:
         close = getattr(source, "aclose", None) or getattr(source, "close", None)
         if close is None:
@@ -220,7 +222,7 @@ async def _close(*sources: object) -> None:
                 closing = close()
                 if inspect.isawaitable(closing):
                     await closing
-        except Exception:  # what was recorded is kept however a foreign response closes
+        except Exception:  # failing to close a provider's response must not lose the recording
             pass
 
 
