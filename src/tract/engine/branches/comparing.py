@@ -1,4 +1,4 @@
-"""Branches and contexts beside each other: differences, comparisons, sizes."""
+"""Comparing branches and contexts: differences, side-by-side figures, sizes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Comparer:
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
-            TractError: the compiler is one that has no entries to compare.
+            TractError: the compiler has no entries to compare.
         """
         before = await self._contexts.snapshot(branch, a)
         after = await self._contexts.snapshot(branch, b)
@@ -86,7 +86,7 @@ class Comparer:
 
     async def _comparison(self, branch: BranchName, survey: Survey) -> BranchComparison:
         found = await self._contexts.snapshot(branch, Position(survey.head_hash))
-        # counted here for all of them, even where an API has reported for some
+        # counted for all branches, even where an API reported usage, to be comparable
         context = await self._contexts.view(Found(found.snapshot, None), ViewOptions())
         messages = context.messages
         return BranchComparison(

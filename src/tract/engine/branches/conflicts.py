@@ -1,10 +1,10 @@
-"""What holds for the entries that both sides of a merge share, and where only a caller can tell.
+"""Three-way comparison of the entries that both sides of a merge share.
 
-Plain values, no I/O. Each shared entry is compared as a three-way merge compares a line: with
-what it had where the sides parted. A merge folds the other side's commits behind ours, so that its
-edits win by coming last, even one that the other side itself has given up since: it merged us
-before, say, and took our edit. So what a merge should show and what the fold shows may differ
-with no conflict; `unmet` finds where, and the merge then states it again.
+Plain values, no I/O. Each shared entry is compared as a three-way merge compares a line: with its
+state where the sides parted. A merge folds the other side's commits after ours, so that their edits
+win by coming last, even an edit that the other side has since given up, for instance by merging
+ours and taking our edit. So what the merge should show may differ from what the fold shows without
+any conflict. `unmet` finds these entries, and the merge restates them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Side = Literal["ours", "theirs", "base"]
 
 
 class SideChanges(NamedTuple):
-    """What a side's own commits, those that the other lacks, did to entries, named by their hash.
+    """The entries, by hash, that a side's own commits changed; the other side lacks these commits.
 
-    `goes_on` tells that the merge base is among the side's first parents. Elsewhere commits come in
-    another order than in the base, so that entries may differ which none of its own changed.
+    `goes_on` is True if the merge base is among the side's first parents. Otherwise its commits
+    have another order than in the base, so that entries may differ that none of its own changed.
     """
 
     edited: Set[str] = frozenset()
@@ -35,25 +35,25 @@ class SideChanges(NamedTuple):
 
     @property
     def all(self) -> Set[str]:
-        """The entries that were changed in any way."""
+        """All entries that were changed."""
         return self.edited | self.annotated
 
     def of(self, kind: ConflictKind) -> Set[str]:
-        """Return the entries that were changed in that way."""
+        """Return the entries whose content, or priority, was changed."""
         return self.edited if kind is ConflictKind.CONTENT else self.annotated
 
 
 class Outcome(NamedTuple):
-    """What a merge has to show of an entry: the content and config, or the priority, of `entry`."""
+    """What a merge must show for an entry: the content and config, or the priority, of `entry`."""
 
     kind: ConflictKind
     entry: Entry
 
 
 class EntryConflict(NamedTuple):
-    """An entry that both sides changed; `base` is None where there is no single one.
+    """An entry that both sides changed; `base` is None where there is no single base.
 
-    The content to show for each is that of the commit `Entry.source_hash`.
+    The content of each is that of the commit `Entry.source_hash`.
     """
 
     kind: ConflictKind
@@ -72,7 +72,7 @@ class EntryConflict(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What is to be decided, and what holds for the other entries that a side has changed."""
+    """The conflicts to resolve, and the outcomes of the other entries that a side changed."""
 
     conflicts: tuple[EntryConflict, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
@@ -87,19 +87,21 @@ def settle(
 ) -> Settlement:
     """Compare the entries that both sides share, in the order of ours, content before priority.
 
-    A conflict is an entry that both sides changed, so that it now differs from the base on each
-    side and between them. What one side alone changed, or both alike, holds, whether by a commit or
-    by what a merge of its own decided. A config goes with the content that it was set on; where the
-    contents are the same, theirs holds if theirs is new. Bases that differ, after merges that
-    crossed, tell nothing: there a side has changed what its own commits changed, and where neither
-    has, each has chosen otherwise in a merge, which is a conflict too.
+    An entry is in conflict if both sides changed it, so that it differs from the base on each side
+    and between them. If only one side changed it, or both made the same change, the change holds,
+    whether a commit made it or the resolution of an earlier merge. A config goes with the content
+    that it was set on; if the contents are the same, theirs wins if it is new.
+
+    After merges that crossed, there are several bases, which may differ on an entry. Then a side
+    counts as having changed it if one of its own commits did. If neither side's did, the sides
+    resolved it differently in earlier merges, which is a conflict, too.
 
     Args:
-        bases: snapshots of the merge bases; none where the histories share nothing.
+        bases: snapshots of the merge bases; empty if the histories share nothing.
         ours: the snapshot of our head.
         theirs: that of the head to be merged.
-        our_changes: what the commits did that only ours has.
-        their_changes: what those did that only theirs has.
+        our_changes: the changes of the commits that only ours has.
+        their_changes: the changes of the commits that only theirs has.
     """
     if not bases:
         return Settlement()
@@ -124,8 +126,8 @@ def settle(
 def unmet(merged: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Return those of *outcomes* that *merged*, the fold up to the merge commit, does not show.
 
-    To state one again is an EDIT with the content of `entry.source_hash` and the config of
-    `entry` (`{}` for None), or an ANNOTATE with its priority.
+    To restate one takes an EDIT with the content of `entry.source_hash` and the config of `entry`
+    (`{}` for None), or an ANNOTATE with its priority.
     """
     wanted = list(outcomes)
     if not wanted:
@@ -139,7 +141,7 @@ def unmet(merged: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 class _Shared(NamedTuple):
-    """One entry as ours and theirs have it, and as those of the bases do that hold it."""
+    """One entry as ours and theirs have it, and as each base has it that holds it."""
 
     bases: list[Entry]
     ours: Entry
@@ -156,8 +158,8 @@ def _pairs(
 ) -> list[tuple[Entry, Entry]]:
     """Return the entries of both sides that may differ or were changed, in the order of ours.
 
-    Where everything is *in order*, those are the changed ones. Elsewhere all are looked at that do
-    not lie in a chunk that both sides have: such entries are the same objects.
+    With *in_order*, only changed entries may differ. Otherwise all are compared, except those in a
+    chunk that both sides share: they are the same objects.
     """
     changed = our_changes.all | their_changes.all
     mine = _looked_at(ours, None if in_order else theirs, changed)
@@ -174,11 +176,11 @@ def _pairs(
 
 
 _state = attrgetter("edited_by", "config_json", "priority")
-"""What tells that two entries of one commit are the same, at a fraction of what comparing costs."""
+"""What identifies the state of an entry, at a fraction of the cost of comparing entries."""
 
 
 def _looked_at(entries: Entries, other: Entries | None, changed: Set[str]) -> Iterator[Entry]:
-    """Yield what was *changed*, and what lies in a chunk that the *other* side, if given, lacks."""
+    """Yield the *changed* entries, and those in chunks that the *other* side, if given, lacks."""
     shared = None if other is None else {id(chunk) for chunk in (*other.full, other.last)}
     for chunk in (*entries.full, entries.last):
         if shared is not None and id(chunk) not in shared:
@@ -193,7 +195,7 @@ def _changed(
     pairs: Sequence[tuple[Entry, Entry]],
     touched: Set[str],
 ) -> list[_Shared]:
-    """Return those of *pairs* that the merge may not leave as they are."""
+    """Return those of *pairs* that the merge may have to change."""
     found = [
         (ours, theirs)
         for ours, theirs in pairs
@@ -210,14 +212,14 @@ def _changed(
 
 
 def _named(snapshot: Snapshot, names: Set[str]) -> dict[str, Entry]:
-    """Return the entries of *names* that a snapshot has."""
+    """Return the entries of a snapshot whose hashes are in *names*, by hash."""
     return {entry.commit_hash: entry for entry in snapshot.entries if entry.commit_hash in names}
 
 
 def _compared(
     kind: ConflictKind, shared: _Shared, by_us: Set[str], by_them: Set[str]
 ) -> EntryConflict | Outcome:
-    """Return what holds for an entry, or that it is a conflict."""
+    """Return the outcome for an entry, or the conflict."""
     bases, ours, theirs = shared
     our_way, their_way = Outcome(kind, ours), Outcome(kind, theirs)
     if _same(kind, ours, theirs):

@@ -1,4 +1,4 @@
-"""What differs between two snapshots, entry by entry. Plain values, no I/O."""
+"""Differences between two snapshots, entry by entry. Plain values, no I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Half = tuple[Message | None, Priority | None, dict[str, Any] | None, int | None
 
 
 def shown_tokens(entry: Entry) -> int:
-    """Return the tokens of an entry's message by itself, as its snapshot's counter said."""
+    """Return the tokens of an entry's message by itself, as its snapshot counted them."""
     return entry.message_tokens if entry.visible else 0
 
 
@@ -29,13 +29,13 @@ def context_diff(
     token_difference: int,
     tokens: Callable[[Entry], int] = shown_tokens,
 ) -> ContextDiff:
-    """Return what differs between two contexts; see `ContextDiff` for the order of the entries.
+    """Return the difference between two contexts; see `ContextDiff` for the order of entries.
 
     Args:
         before: the first.
         after: the second.
-        token_difference: by how many tokens the second is longer, which snapshots do not tell.
-        tokens: says what an entry costs; the default needs a counter that adds up.
+        token_difference: by how many tokens the second is longer; snapshots do not know this.
+        tokens: returns what an entry costs; the default needs a counter whose counts add up.
     """
     entries = [
         _entry_diff(old, new, changes, tokens)

@@ -1,8 +1,8 @@
-"""Merging branches, and committing contents of one on another.
+"""Merging branches, and picking commits of one branch onto another.
 
-A merge is computed beside the store: what both sides are is read in one trip, conflicts are
-decided with nothing held, and what comes out is written on the head that it was computed for, or on
-one that goes on from there without changing anything about it. Else all is done anew.
+A merge is computed without a lock. Both sides are read in one trip, and conflicts are resolved
+while no transaction is open. The result is written on the head that it was computed for, or on a
+later one whose new commits do not affect it. Otherwise the merge is computed again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = ["Asked", "Merger"]
 
 
 class Asked(NamedTuple):
-    """What a caller wants of a merge."""
+    """The arguments of a merge."""
 
     on_conflict: OnConflict
     fast_forward: bool
@@ -71,11 +71,11 @@ class Asked(NamedTuple):
 
 
 _ATTEMPTS = 50
-"""How often a merge is computed anew while others change what it is about, before the caller is told."""
+"""How often a merge is computed while others change its entries, before it raises."""
 
 
 class _Heads(NamedTuple):
-    """Two heads, and what a merge of the second into the first would bring."""
+    """Two heads, and the commits that a merge of the second into the first would bring."""
 
     relation: Relation
     ours: str
@@ -84,19 +84,19 @@ class _Heads(NamedTuple):
 
     @property
     def goes_on(self) -> bool:
-        """Whether our history is a beginning of theirs, so that moving there reorders nothing."""
+        """Whether our history is a beginning of theirs, so that a fast-forward reorders nothing."""
         return parted_at(self.relation.parents, self.theirs, {*self.brought}) == self.ours
 
     @property
     def brings_merges_alone(self) -> bool:
-        """Whether all that is brought are merges, of what is here already."""
+        """Whether all brought commits are merges of commits that are here already."""
         parents = self.relation.parents
         return all(parents[each][1] is not None for each in self.brought)
 
     def basis(self, stated: Iterable[str]) -> MergeBasis:
-        """Return what a merge of them stands on.
+        """Return the basis of a merge of these heads.
 
-        *stated* are the entries that it was asked of, or states again.
+        *stated* are the entries that it asks about or restates.
         """
         relation, new = self.relation, frozenset(self.brought)
         changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
@@ -104,14 +104,14 @@ class _Heads(NamedTuple):
 
 
 class _MovedMeanwhile(Exception):
-    """The branch has moved, and the merge would now be another; nothing was written.
+    """The branch has moved, and the merge has to be computed again; nothing was written.
 
-    No `TractError`, which might be one of a caller's function, raised for its own reasons.
+    Not a `TractError`, which the caller's function might raise for reasons of its own.
     """
 
 
 class _Call:
-    """One call of `merge`, however often it is computed."""
+    """One call of `merge`, over all its attempts."""
 
     def __init__(
         self,
@@ -128,18 +128,18 @@ class _Call:
         self.squash = squash
         self.relation: Relation | None = None
         self.step_aside: Callable[[], Awaitable[None]] | None = None
-        """Lets others compute meanwhile."""
+        """Releases the lock, so that other merges can compute meanwhile."""
         self._changed: Counter[str] = Counter()
 
     def saw(self, relation: Relation) -> None:
-        """Note how the branches are now, and which entries were changed since they were seen last."""
+        """Note the state of the branches, and which entries changed since the last attempt."""
         if self.relation is not None:
             new = relation.changes.keys() - self.relation.changes.keys()
             self._changed.update({relation.changes[each][1] for each in new})
         self.relation = relation
 
     def busy(self, head: str | None) -> BranchBusyError:
-        """Return the error that tells what kept changing."""
+        """Return the error that names the entries that kept changing."""
         assert self.relation is not None
         relation = self.relation
         new = brought(relation.parents, relation.ours, relation.theirs)
@@ -152,9 +152,10 @@ class _Call:
 class Merger:
     """Merges branches of one store.
 
-    Those that have to be computed anew take turns at that, so as not to hinder each other again;
-    a merge steps aside before it asks anybody, and where writing might. Those that ask take turns at
-    asking, until they are written.
+    Merges that have to be computed again hold a lock while they compute, so that they do not
+    invalidate each other again. A merge releases it before it calls the caller's function, and
+    does not take it if a budget has a callback. Merges that ask take turns, which they keep until
+    they are written.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class Merger:
                     try:
                         return await self._attempt(call)
                     except _MovedMeanwhile:
-                        continue  # nothing was written: compute the merge anew
+                        continue  # nothing was written: compute the merge again
                     except AskedTooOftenError:
                         break
         raise call.busy(await self._storage.refs.head(branch))
@@ -229,7 +230,7 @@ class Merger:
         return await self._merge(call, heads)
 
     def _squashed(self, other: BranchName, asked: Asked) -> Staged:
-        """Copy what the branch is squashed to before anything is awaited: it may change."""
+        """Copy the content of the squash before anything is awaited: the caller may change it."""
         message = asked.message or f"Squash branch '{other.branch}'"
         return self._engine.stage(given_by(asked.squash)._replace(message=message))
 
@@ -284,7 +285,7 @@ class Merger:
     async def _decided(
         self, call: _Call, shown: Sequence[Shown]
     ) -> tuple[list[Outcome], list[CommitDraft]]:
-        """Return what conflicts come to: what has to show, and what is committed."""
+        """Return how conflicts are resolved: the outcomes to show, and the drafts to commit."""
         outcomes: list[Outcome] = []
         drafts: list[CommitDraft] = []
         for item in shown:
@@ -292,7 +293,7 @@ class Merger:
                 assert call.step_aside is not None
                 await call.step_aside()
                 if not await call.resolver.may_ask():
-                    raise _MovedMeanwhile  # probably: others had their turns
+                    raise _MovedMeanwhile  # most likely, as others had their turns
             decided = await call.resolver.decide(item)
             if isinstance(decided, Outcome):
                 outcomes.append(decided)
@@ -307,7 +308,7 @@ class Merger:
         basis: MergeBasis,
         brought: Sequence[CommitStep] = (),
     ) -> list[CommitRow]:
-        """Write where a merge still is what was computed, or tell that the branch has moved."""
+        """Write the merge if its basis still holds; otherwise raise `_MovedMeanwhile`."""
         try:
             return await self._engine.merge(
                 call.branch, drafts, basis, brought, call.asked.expected_head
@@ -337,7 +338,7 @@ class Merger:
         return found.snapshot
 
     async def _restated(self, branch: BranchName, outcome: Outcome) -> CommitDraft:
-        """Return the commit that lets an entry show what one side had."""
+        """Return the draft that makes an entry show what one side had."""
         entry = outcome.entry
         if outcome.kind is ConflictKind.PRIORITY:
             return await self._engine.annotation(entry.commit_hash, entry.priority, "merge")
@@ -360,14 +361,14 @@ class Merger:
                 message=record.message,
                 metadata=_parsed(record.metadata_json),
                 generation_config=_parsed(record.generation_config_json),
-                redact=False,  # they are as they were stored
+                redact=False,  # the source was redacted when it was stored
                 origins=(Origin("cherry-pick", record.commit_hash),),
             )
         )
 
 
 def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:
-    """Return what a side's own commits did to entries."""
+    """Return what the side's own commits did to entries."""
     done = [
         (rule_of(operation).effect, target)
         for commit, (operation, target) in relation.changes.items()

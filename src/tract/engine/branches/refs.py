@@ -1,4 +1,4 @@
-"""`BranchEngine`: branches and tags, made, moved, named and listed."""
+"""`BranchEngine`: creating, moving, deleting and listing branches and tags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Expected = str | UnsetType | None
 
 
 class BranchEngine:
-    """The branches and tags of one store; each verb is that of `AsyncTract`."""
+    """The branches and tags of one store; each method is that of `AsyncTract`."""
 
     def __init__(self, refs: RefRepository, tags: TagRepository) -> None:
         self._refs = refs
@@ -30,7 +30,7 @@ class BranchEngine:
     async def fork(
         self, branch: BranchName, name: str, at: str | UnsetType | None, expected_head: Expected
     ) -> None:
-        """Make the branch *name* at a commit, or where *branch* points."""
+        """Create the branch *name* at a commit, or where *branch* points."""
         await self._refs.fork(branch, name, at, expected_head=expected_head)
 
     async def reset(
@@ -43,26 +43,26 @@ class BranchEngine:
         return _branch_info(ref)
 
     async def delete(self, branch: BranchName, expected_head: Expected, *, force: bool) -> None:
-        """Delete a branch; unless *force*, only one that leaves no work without a name."""
+        """Delete a branch; without *force*, refuse if only this branch reaches its commits."""
         await self._refs.delete(branch, force=force, expected_head=expected_head)
 
     async def branches(self, tract_id: str) -> list[BranchInfo]:
-        """Return a tract's branches, by name."""
+        """Return a tract's branches, sorted by name."""
         return [_branch_info(ref) for ref in await self._refs.branches(tract_id)]
 
     async def reflog(self, tract_id: str, branch: str | None) -> list[ReflogEntry]:
-        """Return where the branches, or one of them, have pointed, newest first."""
+        """Return where all branches, or one of them, have pointed, newest first."""
         moves = await self._refs.moves(tract_id)
         return [_entry(move) for move in reversed(moves) if branch in (None, move.branch)]
 
     async def tag(
         self, branch: BranchName, name: str, target: str | UnsetType | None, expected_head: Expected
     ) -> TagInfo:
-        """Name a commit, or where *branch* points."""
+        """Tag a commit, by default the head of *branch*."""
         return _tag_info(await self._tags.tag(branch, name, target, expected_head=expected_head))
 
     async def tags(self, tract_id: str) -> list[TagInfo]:
-        """Return a tract's tags, by name."""
+        """Return a tract's tags, sorted by name."""
         return [_tag_info(ref) for ref in await self._tags.tags(tract_id)]
 
     async def untag(self, tract_id: str, name: str, expected_head: Expected) -> None:

@@ -1,4 +1,4 @@
-"""Deciding the conflicts of a merge: what they show, who is asked, and what the answer commits."""
+"""Resolving the conflicts of a merge: showing them, asking, and drafting the answers."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ __all__ = [
 
 _SIDES: tuple[Side, ...] = ("ours", "theirs", "base")
 _QUESTIONS = 10
-"""How often a function is asked about one entry that others keep changing."""
+"""How often the function is called about one entry that others keep changing."""
 
 
 class AskedTooOftenError(Exception):
-    """An entry was changed after each answer about it. No caller sees this."""
+    """Others changed an entry after each answer about it. Callers never see this."""
 
 
 class Shown(NamedTuple):
-    """A conflict as callers see it, what it was found from, and the hashes of its contents."""
+    """A conflict as callers see it, the entries it was found in, and its contents' hashes."""
 
     conflict: MergeConflict
     found: EntryConflict
@@ -50,7 +50,7 @@ class Shown(NamedTuple):
 
 
 class Sides:
-    """Reads what the sides of a merge have."""
+    """Reads the contents that the sides of a merge have."""
 
     def __init__(self, blobs: BlobRepository, registry: ContentRegistry) -> None:
         self._blobs = blobs
@@ -83,10 +83,10 @@ class Sides:
 
 
 class Resolver:
-    """Decides the conflicts of one merge, asking each question once.
+    """Resolves the conflicts of one merge, asking each question once.
 
-    What a question shows is what it is: target, contents, configs. So what others change meanwhile
-    has the function asked about that alone.
+    A question is identified by what it shows: target, contents, configs. If others change entries
+    meanwhile, the function is called about those entries only.
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class Resolver:
 
     @property
     def asked(self) -> set[str]:
-        """The entries that the function was asked about."""
+        """The entries that the function was called about."""
         return {target for target, _ in self._asked}
 
     def knows(self, item: Shown) -> bool:
-        """Whether nobody need be asked about a conflict."""
+        """Return True if a conflict can be resolved without calling the function."""
         return isinstance(self._way, str) or _question(item) in self._decided
 
     async def may_ask(self) -> bool:
-        """Wait for the turn to ask; return False if others have had it, who may have merged."""
+        """Wait for the turn to ask; return False if others had it and may have merged."""
         return not await self._turn.take()
 
     async def decide(self, item: Shown) -> Outcome | CommitDraft:
-        """Return what a conflict comes to: what one side has, or a commit.
+        """Return the resolution of a conflict: an outcome that one side has, or a draft.
 
         Raises:
-            AskedTooOftenError: the function was asked about the entry as often as it may be.
+            AskedTooOftenError: the function was called about the entry as often as allowed.
             ContentValidationError: what it returned cannot be stored.
         """
         if isinstance(self._way, str):
@@ -135,7 +135,7 @@ class Resolver:
         return self._decided[question]
 
     async def _made(self, item: Shown, answer: Any) -> Outcome | CommitDraft:
-        """Return what an answer comes to; a copy of it is taken before anything is awaited."""
+        """Return the resolution for an answer, which is copied before anything is awaited."""
         if issubclass(type(answer), str) and str.__str__(answer) in _SIDES:
             return _taken(item.found, cast(Side, str.__str__(answer)))
         if item.found.kind is ConflictKind.PRIORITY:
@@ -151,7 +151,7 @@ class Resolver:
         return draft._replace(generation_config_json=await self._config_of(item, draft))
 
     async def _config_of(self, item: Shown, draft: CommitDraft) -> str:
-        """Return the config of the side that has the draft's content, else none."""
+        """Return the config of the side that has the draft's content, or `{}`."""
         for side, stored in item.hashes.items():
             entry = item.found.entry(side)
             assert entry is not None
@@ -160,16 +160,16 @@ class Resolver:
         return "{}"
 
     async def _hash_now(self, entry: Entry) -> str:
-        """Return the hash of an entry's content as its model writes it today.
+        """Return the hash of an entry's content as its model serialises it now.
 
-        It may have got a field since it was stored.
+        The model may have gained a field since the content was stored.
         """
         content = await self._sides.content(self._branch, entry)
         return (await self._engine.draft(Given(content))).content_hash
 
 
 def given_by(answer: Any) -> Given:
-    """Return what a content, or a `Resolution`, gives for a commit."""
+    """Return a content or a `Resolution` as the input of a commit."""
     if not issubclass(type(answer), Resolution):
         return Given(answer)
     return Given(
@@ -178,12 +178,12 @@ def given_by(answer: Any) -> Given:
 
 
 def kept_config(entry: Entry) -> str:
-    """Return an entry's config for a commit that states it again: as stored, `{}` for none."""
+    """Return an entry's config for a commit that restates it: as stored, or `{}` for none."""
     return canonical_json(_config(entry))
 
 
 def checked_way(on_conflict: object) -> OnConflict:
-    """Return what to do about conflicts.
+    """Return the checked `on_conflict` argument.
 
     Raises:
         ValueError: it is neither one of the words nor a function.
@@ -205,17 +205,17 @@ def _taken(found: EntryConflict, side: Side) -> Outcome:
     if entry is None:
         raise ContentValidationError(
             "there is no single base where merges have crossed. Return another side, or what the "
-            f"entry {found.target_hash} shall have.",
+            f"entry {found.target_hash} should have.",
             "on_conflict",
         )
     return Outcome(found.kind, entry)
 
 
 def _check_answer(target: str, answer: object) -> None:
-    """Refuse what is neither a content nor a `Resolution`, as the answer that it is."""
+    """Raise unless *answer* is a content or a `Resolution`."""
     if not issubclass(type(answer), (BaseModel, Mapping, Resolution)):
         raise ContentValidationError(
-            f"the function returned a {type(answer).__name__} that decides nothing about the content "
+            f"the function returned a {type(answer).__name__}, which does not resolve the content "
             f"of the entry {target}. Return 'ours', 'theirs' or 'base', a content, or a Resolution",
             "on_conflict",
         )

@@ -1,8 +1,8 @@
-"""Turns of merges that ask a function what to decide.
+"""Turns of merges that ask a function to resolve conflicts.
 
-What one of them decides is part of the next one's question, so that of eighty that go on at once
-seventy-nine would ask in vain each time. A turn saves questions and guards nothing: merges are right
-without it, so it may be lost to whoever comes next.
+The answer of one merge changes the question of the next. So if eighty merges asked at once,
+seventy-nine would ask in vain each time. Turns only save questions. They guard nothing: merges are
+correct without them, so a merge may lose its turn to the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tract.waiting import Waiter
 
 __all__ = ["Turn", "Turns"]
 
-_LONGEST = 60.0  # seconds for one question: most models answer within them
+_LONGEST = 60.0  # seconds for one question: most models answer in less
 
 _within: ContextVar[Turn | None] = ContextVar("_within", default=None)
 """The newest turn that this task has had, or the task that started it."""
@@ -28,8 +28,8 @@ class Turns:
     """The turns at the branches of one store, first come, first served.
 
     Args:
-        longest: seconds after which a turn passes to the next merge, unless it is taken again. So a
-            function that awaits another merge into the branch awaits it no longer than that.
+        longest: seconds after which a turn passes to the next merge, unless it is taken again. This
+            bounds how long a function waits that awaits another merge into the branch.
     """
 
     def __init__(self, longest: float = _LONGEST) -> None:
@@ -39,8 +39,8 @@ class Turns:
     def at(self, branch: tuple[str, str]) -> Turn:
         """Return a turn at a branch, to be entered; it is not taken yet.
 
-        Merges made within a turn take turns only with each other: its holder awaits them, so they must
-        not wait for it, nor for a merge that does.
+        Merges made within a turn take turns only among each other. The turn's holder awaits them,
+        so they must not wait for the holder, nor for a merge that does.
         """
         outer = _within.get()
         queues = self._queues if outer is None or not outer.held else outer.inner
@@ -64,19 +64,19 @@ class _Queue:
         self.prolong(turn)
 
     def prolong(self, turn: Turn) -> None:
-        """Have the turn last as long as it may from now on."""
+        """Restart the time limit of the turn."""
         self._stop()
         loop = asyncio.get_running_loop()  # in a context of its own, so that it keeps none alive
         self._timer = loop.call_later(self._longest, self.pass_on, turn, context=Context())
 
     async def wait(self, turn: Turn) -> None:
-        """Return once the turn is given to *turn*; another has it now."""
+        """Wait until the turn, which another merge has now, is given to *turn*."""
         given: Waiter[None] = Waiter(loop=asyncio.get_running_loop())
         self._waiting.append((turn, given))
-        await given  # cancelled: passed over, or passed on when the turn is left
+        await given  # if cancelled, it is skipped, or passed on when the turn is left
 
     def pass_on(self, turn: Turn) -> None:
-        """If *turn* is the holder, take the turn from it and give it to the next in line."""
+        """If *turn* is the holder, give the turn to the next merge in the queue."""
         if self.holder is not turn:
             return
         self._stop()
@@ -98,23 +98,24 @@ _Queues = WeakValueDictionary[tuple[int, str, str], _Queue]
 
 
 class Turn:
-    """One merge's turn at its branch; leaving it passes it on."""
+    """One merge's turn at its branch; leaving the block passes it on."""
 
     def __init__(self, queue: _Queue) -> None:
         self.inner: _Queues = _Queues()
-        """The queues of merges made within it."""
+        """The queues of merges made within this turn."""
         self._queue: _Queue | None = queue
         self._last = queue.given - (queue.holder is not None)
 
     @property
     def held(self) -> bool:
-        """Whether it is this one's turn."""
+        """Whether this merge has the turn."""
         return self._queue is not None and self._queue.holder is self
 
     async def take(self) -> bool:
-        """Wait for the turn; return True if others have had it, who may have changed things.
+        """Wait for the turn; return True if other merges had it, which may have changed things.
 
-        That is since this one had it, or was made. Taken again, it lasts longer.
+        Only turns count that were given since this one was taken last, or created. Taking the turn
+        again restarts its time limit.
         """
         queue = self._queue
         assert queue is not None
