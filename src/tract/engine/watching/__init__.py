@@ -1,1 +1,1 @@
-"""Watching branches: a watcher holds its place in the history, and reads on when it likes to."""
+"""Watching branches: each watcher keeps its place in the history and reads at its own pace."""

@@ -1,7 +1,7 @@
-"""Where watchers wait: this process's commits wake them, and others' are looked for.
+"""Where watchers wait: this process's commits notify them; other processes' are polled for.
 
-The hub knows of a watcher only while it waits. So leaving the loop, however it is left, leaves
-nothing behind, and a slow watcher holds up nobody.
+The hub knows a watcher only while it waits. So leaving the loop, in any way, leaves nothing
+behind, and a slow watcher delays no writer and no other watcher.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from tract.waiting import Waiter
 
 __all__ = ["Page", "WatchHub"]
 
-_INTERVAL = 0.05  # seconds between two looks for the commits of other processes
-_AT_ONCE = 8  # watchers that one turn of the loop wakes: see `storage.sqlite.thread.groups`
-_REST = 12  # times what waking took, for writers who are faster than that
+_INTERVAL = 0.05  # seconds between polls for the commits of other processes
+_AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sqlite.thread.groups`
+_REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
 
 Place = tuple[str | None, int, str | None, int]
 
 
 class Beginning(NamedTuple):
-    """Where a watch begins, and the time of the commit that it stands behind."""
+    """Where a watch begins, and the time of the commit just before."""
 
     cursor: Cursor
     time: int
 
 
 class Page(NamedTuple):
-    """The next commits behind a cursor; `infos` only where all watchers may share them."""
+    """The next commits after a cursor; `infos` is set only if all watchers may share them."""
 
     taken_back: TakenBack | None
     records: Sequence[CommitRow]
@@ -54,30 +54,30 @@ class Page(NamedTuple):
 
 
 _Told = Page | Exception | None
-"""What a watcher is woken with; None: to ask whether it should wait on."""
+"""What a watcher is notified with; None asks it to check whether it should still wait."""
 
 _Future = Waiter[_Told]
 
 
 class _Topic:
-    """A branch that is watched."""
+    """A watched branch."""
 
     def __init__(self, branch: BranchName) -> None:
         self.branch = branch
         self.waiters: dict[str | None, set[_Future]] = {}
-        """Who waits for more, by the head that they know."""
+        """The waiting watchers, by the head that they know."""
         self.head: str | UnsetType | None = UNSET
-        """The head, where it is known that nothing has changed it."""
+        """The head; UNSET if it may have changed since it was read."""
         self.version = 0
         """Counts what may have changed the head."""
         self.serving = False
         self.ticks_alone = 0
         self.kept: tuple[Place, Page] | None = None
-        """What those who lag behind have read last, for others who do."""
+        """The last page that a watcher behind the head has read, for others at its place."""
         self.reading: dict[Place, list[_Future]] = {}
 
     def is_stale(self) -> bool:
-        """Tell whether somebody waits who may have something to read."""
+        """Return True if a waiting watcher may have something to read."""
         return any(self.head is UNSET or base != self.head for base in self.waiters)
 
 
@@ -102,7 +102,7 @@ class WatchHub:
         storage.arrivals.on_move(self._moved)
 
     async def begin(self, branch: BranchName, after: str | None) -> Beginning:
-        """Return the place behind *after*; see `AsyncTract.watch`.
+        """Return the place right after *after*; see `AsyncTract.watch`.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
@@ -136,41 +136,41 @@ class WatchHub:
         return marks[low - 1] if low else None
 
     async def newest_by(self, branch: BranchName, time: int) -> str | None:
-        """Return the newest commit of a branch, none that a merge brought, that is of *time* at most."""
+        """Return a branch's newest commit at or before *time*, not counting merged ones."""
         branch = BranchName(*branch)
         with self._gate.call():
             return await self._storage.histories.find(branch, Position(at_time=time))
 
     async def next_page(self, branch: BranchName, cursor: Cursor) -> Page | None:
-        """Return what the branch has behind *cursor*, once there is something.
+        """Wait until the branch has something after *cursor*, and return it.
 
-        None where it is time to ask whether to wait on.
+        Return None when the watcher should check whether to go on waiting.
 
         Raises:
-            CommitNotFoundError: the tract has no longer what the cursor names.
+            CommitNotFoundError: the tract no longer has a commit that the cursor names.
         """
-        branch = BranchName(*branch)  # whether it must, `begin` has asked
+        branch = BranchName(*branch)  # `begin` has checked that it exists if it must
         topic = self._topics.get(branch) or self._add_topic(branch)
         told = await (self._wait if cursor.is_at_head else self._read)(topic, cursor)
         if isinstance(told, Exception):
-            raise told.with_traceback(None)  # it is raised by others, too
+            raise told.with_traceback(None)  # other watchers raise it, too
         return told
 
     async def infos(self, page: Page) -> Sequence[CommitInfo]:
-        """Return the commits of a page for one watcher, dicts that are its own included."""
+        """Return the commits of a page for one watcher, with dicts of its own."""
         if page.infos is not None:
             return page.infos
         return await commit_infos(self._threads, page.records)
 
     def recheck(self, branch: BranchName) -> None:
-        """Have everybody who waits for a branch ask whether they still should."""
+        """Make all watchers that wait for a branch check whether they should go on waiting."""
         topic = self._topics.get(branch)
         if topic is not None:
             for waiters in topic.waiters.values():
                 _tell(waiters, None)
 
     def close(self) -> None:
-        """End the waiting; what is being read is within calls, for which closing waits."""
+        """End all waits. Reads under way are calls, which closing the store waits for."""
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -185,7 +185,7 @@ class WatchHub:
         return topic
 
     async def _wait(self, topic: _Topic, cursor: Cursor) -> _Told:
-        """Wait for more than the head that is known, together with all who do."""
+        """Wait until there is more than the known head; one read serves all that wait for it."""
         future: _Future = Waiter(loop=self._loop)
         topic.waiters.setdefault(cursor.base, set()).add(future)
         topic.ticks_alone = 0
@@ -200,9 +200,9 @@ class WatchHub:
                     del topic.waiters[cursor.base]
 
     async def _read(self, topic: _Topic, cursor: Cursor) -> _Told:
-        """Return the next page of what is known to be there, together with others who ask.
+        """Return the next page of a known history; one read serves all watchers at its place.
 
-        It is the same whatever becomes of the branch meanwhile.
+        The page is the same even if the branch moves meanwhile.
         """
         place = cursor.place
         if topic.kept is not None and topic.kept[0] == place:
@@ -217,7 +217,7 @@ class WatchHub:
         try:
             page = await self._load(topic.branch, cursor)
             topic.kept = place, page
-        finally:  # where this one is cancelled or fails, another of them reads
+        finally:  # if this watcher is cancelled or fails, one of the others reads
             del topic.reading[place]
             _tell(others, page)
         return page
@@ -243,7 +243,7 @@ class WatchHub:
         self._see_to(topic)
 
     def _see_to(self, topic: _Topic, rest: float = 0.0) -> None:
-        """Have those served who may have something to read, together with all who come by then."""
+        """Schedule a read for watchers that may have something to read, and for later ones."""
         if topic.serving or self.closed or not topic.is_stale():
             return
         topic.serving = True
@@ -260,7 +260,7 @@ class WatchHub:
         self._spawn(self._serve(topic, woken), partial(self._wake, topic, woken, began))
 
     def _spawn(self, work: Coroutine[Any, Any, None], then: Callable[[], None]) -> None:
-        """Run *work* in a task, and *then* go on, even if somebody has cancelled every task."""
+        """Run *work* in a task, and call *then* afterwards, even if every task was cancelled."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
 
@@ -271,7 +271,7 @@ class WatchHub:
         task.add_done_callback(ended)
 
     async def _serve(self, topic: _Topic, woken: list[tuple[_Future, _Told]]) -> None:
-        """Read once for all who know the same head, and add them to *woken* if there is more."""
+        """Read once per known head, and add its watchers to *woken* if there is more."""
         for base in [*topic.waiters]:
             told = await self._news(topic, base)
             if not isinstance(told, Page) or told.records or told.taken_back:
@@ -283,14 +283,14 @@ class WatchHub:
             page = await self._load(topic.branch, Cursor(base))
         except StoreClosedError:
             return None
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # any error is passed to the waiting watchers
             return error
         if page.cursor.is_at_head and topic.version == version:
             topic.head = page.cursor.base
         return page
 
     def _wake(self, topic: _Topic, woken: Sequence[tuple[_Future, _Told]], began: float) -> None:
-        """Wake some, and the others in the next turns of the loop; then let writers write."""
+        """Notify some watchers, the rest in the next turns of the loop; then let writers run."""
         for future, told in woken[:_AT_ONCE]:
             _tell([future], told)
         if woken:
@@ -298,7 +298,7 @@ class WatchHub:
             return
         topic.serving = False
         took = self._loop.time() - began
-        # What came in the meantime came from somebody who does not wait for those who watch.
+        # Commits made in the meantime come from a writer that does not wait for watchers.
         self._see_to(topic, min(_REST * took, _LONGEST_REST))
 
     def _tick(self) -> None:
@@ -317,12 +317,12 @@ class WatchHub:
             self._timer = self._loop.call_later(_INTERVAL, self._tick)
 
     async def _look(self) -> None:
-        """See whether others have moved a branch that is watched."""
+        """Check whether other processes have moved a watched branch."""
         topics = [*self._topics.values()]
         try:
             with self._gate.call():
                 heads = await self._storage.arrivals.heads([topic.branch for topic in topics])
-        except Exception:  # whatever it is, who waits will meet it
+        except Exception:  # any error will be raised again when the watchers read
             self._moved([topic.branch for topic in topics])
             return
         for topic, head in zip(topics, heads, strict=True):

@@ -1,4 +1,4 @@
-"""Where a watch has come by: what it can go back to when the rest was taken from the database."""
+"""The way of a watch: commits to go back to if the database loses the later ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LAST = 64  # marks of one level
 
 
 class Trail:
-    """Some of the commits that a watch was given, its marks: the last all, of the others ever fewer.
+    """Marks: some of the commits that a watch has read, all of the last and ever fewer before.
 
-    What the watch was given up to a mark is the mark's own line, so the newest mark that is left
-    of them tells what still holds. There are marks close behind the end, and at any distance d
-    from it about every d/64 commits; a million commits leave some 1,000.
+    Everything that the watch has read up to a mark is the mark's own line. So the newest mark that
+    the tract still has tells what still holds. The last commits are all marks; at a distance d from
+    the end, about every d/64th commit is. A million commits leave about 1,000 marks.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,10 @@ class Trail:
         """The last mark."""
         self._added = 0
         self._levels: list[deque[tuple[int, str]]] = []
-        """The last marks whose number is a multiple of 1, of 2, of 4 and so on."""
+        """Per level, the last marks whose number is a multiple of 1, 2, 4 and so on."""
 
     def add(self, commit_hash: str) -> None:
-        """Put a mark behind the others."""
+        """Add a mark after the others."""
         self._added += 1
         level, number = 0, self._added
         while number % (1 << level) == 0:
@@ -37,7 +37,7 @@ class Trail:
         self.end = commit_hash
 
     def drop(self, gone: Container[str]) -> None:
-        """Take marks away."""
+        """Remove the marks that are in *gone*."""
         for level in self._levels:
             left = [mark for mark in level if mark[1] not in gone]
             level.clear()

@@ -1,4 +1,4 @@
-"""What callers iterate over: the commits of a branch, with or without word of resets."""
+"""`Watch`: what callers iterate over, the commits of a branch with or without its resets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class News(NamedTuple):
-    """What a watch has read: perhaps a reset and the commits it took back, then more commits."""
+    """What a watch has read: a reset, if any, with the commits it took back, then new commits."""
 
     reset: BranchReset | None
     dropped: Sequence[str]
@@ -36,21 +36,21 @@ class Sieve(ABC, Generic[Item]):
 
     @abstractmethod
     def pass_on(self, news: News) -> Iterable[Item]:
-        """Return what to yield of *news*, which come in order."""
+        """Return the items to yield for *news*; it is called in order."""
 
 
 class Everything(Sieve[CommitInfo | BranchReset]):
-    """Yields resets, and the commits that follow on them, again if need be."""
+    """Yields resets, and the commits that follow them even if they were yielded before."""
 
     tells_resets = True
 
     def pass_on(self, news: News) -> Iterable[CommitInfo | BranchReset]:
-        """Return all of it."""
+        """Return everything."""
         return news.infos if news.reset is None else [news.reset, *news.infos]
 
 
 class CommitsOnce(Sieve[CommitInfo]):
-    """Yields commits alone, and those that a reset has taken back not again."""
+    """Yields only commits, each once, even if a reset has taken it back."""
 
     tells_resets = False
 
@@ -58,7 +58,7 @@ class CommitsOnce(Sieve[CommitInfo]):
         self._taken_back: set[str] = set()
 
     def pass_on(self, news: News) -> Iterable[CommitInfo]:
-        """Return the commits that are new."""
+        """Return the commits that were not yielded before."""
         self._taken_back.update(news.dropped)
         if not self._taken_back:
             return news.infos
@@ -68,13 +68,12 @@ class CommitsOnce(Sieve[CommitInfo]):
 
 
 class Watch(Generic[Item]):
-    """The commits of a branch as they come; get one from `AsyncTract.watch`.
+    """The commits of a branch as they are made; get one from `AsyncTract.watch`.
 
     Iterate over it: `async for commit in tract.watch()`. Each item is a `CommitInfo`, or with
-    `resets=True` perhaps a `BranchReset`. It holds nothing that would have to be given back, so the
-    loop may be left in any way. Entering it (`async with tract.watch(after="head") as commits`)
-    fixes where it begins before anything else happens. A step that is cancelled, by a timeout for
-    instance, loses nothing: iterate on.
+    `resets=True` a `BranchReset`. A watch holds no resources, so the loop may be left in any way.
+    Entering it (`async with tract.watch(after="head") as commits`) fixes its beginning before the
+    block runs. A cancelled step, by a timeout for instance, loses nothing: continue iterating.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Watch(Generic[Item]):
         self._trail = Trail()
         self._last: str | None = None
         self._last_time = 0
-        """When the last commit was made that was read, taken back since or not."""
+        """The time of the last commit that was read, even if it was taken back since."""
         self._items: deque[Item] = deque()
         self._busy = False
         self._left = False
@@ -110,7 +109,7 @@ class Watch(Generic[Item]):
         return self._items.popleft()
 
     async def aclose(self) -> None:
-        """End the loop, in whichever task it runs."""
+        """End the loop; this may be called from any task."""
         self._left = True
         self._items.clear()
         self._hub.recheck(self._branch)
@@ -129,7 +128,7 @@ class Watch(Generic[Item]):
 
     async def _step(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._busy:
-            raise TractError("Another task waits for this watch. Call `watch()` once for each.")
+            raise TractError("Another task waits for this watch. Call `watch()` once per task.")
         self._busy = True
         try:
             await step()
@@ -179,7 +178,7 @@ class Watch(Generic[Item]):
         self._last = taken.new_hash
 
     def _mark(self, infos: Sequence[CommitInfo], cursor: Cursor) -> None:
-        """Mark how far the watch has come: where it now stands, and on plain ways each commit."""
+        """Mark the watch's new place, and each commit on the way if they follow each other."""
         trail = self._trail
         if trail.end == self._last:
             for info in infos:
@@ -190,12 +189,12 @@ class Watch(Generic[Item]):
             trail.add(cursor.base)
 
     async def _go_back(self) -> None:
-        """Stand where what was read and the tract part, which has lost the rest: to a backup."""
+        """Go back to the last commit that the tract still has, after a backup was restored."""
         marks = self._trail.marks()
         left = await self._hub.newest_left(self._branch, marks)
         lost = marks if left is None else marks[marks.index(left) + 1 :]
         if left is None and not self._sieve.tells_resets:
-            # The commits of before it began are none of its business, nor those that it has had.
+            # Do not yield commits from before the watch began, or that it has yielded already.
             left = await self._hub.newest_by(self._branch, self._last_time)
         if self._left:
             return
