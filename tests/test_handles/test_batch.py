@@ -324,7 +324,7 @@ async def test_an_edit_and_priorities_land_together(tract: AsyncTract) -> None:
 
 async def test_a_batch_refuses_what_annotate_refuses(tract: AsyncTract) -> None:
     old = await tract.user("long ago")
-    with pytest.raises(ContentValidationError, match="no priority"):
+    with pytest.raises(ContentValidationError, match="is not a priority"):
         await stage(batch := tract.batch(), lambda: batch.annotate(old.commit_hash, "high"))  # type: ignore[arg-type]  # refused
     with pytest.raises(CommitNotFoundError):
         await stage(other := tract.batch(), lambda: other.annotate(None, Priority.SKIP))  # type: ignore[arg-type]  # refused

@@ -1,1 +1,1 @@
-"""From what a caller gives to a commit that is written: checks, drafts, budgets, usage."""
+"""Making commits of what callers pass: checks, drafts, budgets, usage."""

@@ -1,4 +1,4 @@
-"""Token budgets: a commit is checked against the context as it would be afterwards."""
+"""Token budgets: a commit is checked against the context that it would produce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HASH_LENGTH = 64
 
 
 class OverBudgetError(Exception):
-    """An attempt was not made; `tokens` is what the context would have. No caller sees this."""
+    """A write was not attempted; the context would have `tokens`. Callers never see this."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__(tokens)
@@ -30,7 +30,7 @@ class OverBudgetError(Exception):
 
 
 class Budget:
-    """What a context may hold, and what happens to a commit that would take it over that."""
+    """The limit of a context's tokens, and the action on commits that would exceed it."""
 
     def __init__(
         self, commits: CommitRepository, contexts: ContextReader, limits: TokenBudgetConfig
@@ -42,15 +42,15 @@ class Budget:
 
     @property
     def calls_back(self) -> bool:
-        """Whether acting runs code of the program's own."""
+        """Whether `act` calls a callback of the caller's."""
         return self._limits.callback is not None
 
     def turn(self, branch: BranchName) -> anyio.Lock:
-        """Return the lock of a branch, for one check and write at a time."""
+        """Return the lock of a branch, which admits one check and write at a time."""
         return self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
 
     async def steps(self, branch: BranchName, drafts: Sequence[CommitDraft]) -> list[CommitStep]:
-        """Return the steps that drafts will be, their targets named as the fold knows them."""
+        """Return the steps that drafts will become, with targets as the fold names them."""
         return [
             _step(index, draft, await self._target(branch, draft))
             for index, draft in enumerate(drafts)
@@ -66,12 +66,12 @@ class Budget:
         return target if row is None else row.commit_hash
 
     async def check(self, found: Found, steps: Sequence[CommitStep]) -> None:
-        """Check *steps*, to be made on a head.
+        """Check *steps* that are to follow a head.
 
-        A commit that adds no tokens is always let in: it is how a context gets shorter.
+        Commits that add no tokens are always admitted, so that a context can be shortened.
 
         Raises:
-            OverBudgetError: they take the context over the budget, or further over it.
+            OverBudgetError: they make the context exceed the budget, or exceed it further.
         """
         tokens = await self._tokens_after(found, steps)
         if tokens is None or tokens <= self._limits.max_tokens:
@@ -80,7 +80,7 @@ class Budget:
             raise OverBudgetError(tokens)
 
     async def admit(self, branch: BranchName, to: str) -> None:
-        """Act as the budget says where moving *branch* to the commit *to* takes it over.
+        """Take the budget's action if moving *branch* to the commit *to* would exceed it.
 
         Raises:
             BudgetExceededError: the action is `reject`.
@@ -91,7 +91,7 @@ class Budget:
             await self.act(tokens)
 
     async def act(self, tokens: int) -> None:
-        """Do what the budget says about a context of so many tokens.
+        """Take the budget's action on a context of so many tokens.
 
         Raises:
             BudgetExceededError: the action is `reject`.
@@ -111,12 +111,12 @@ class Budget:
         )
 
     async def _count(self, found: Found) -> int:
-        """Return the tokens of a context as counted here, whatever an API reported."""
+        """Return the counted tokens of a context, even if an API reported usage."""
         context = await self._contexts.view(Found(found.snapshot, None), ViewOptions())
         return context.token_count
 
     async def _tokens_after(self, found: Found, steps: Sequence[CommitStep]) -> int | None:
-        """Return the tokens afterwards; None where the drafts are wrong, which writing will tell."""
+        """Return the tokens afterwards; None if the drafts are faulty, as writing will report."""
         try:
             context = await self._contexts.after(found, steps)
         except TractError:
@@ -125,7 +125,7 @@ class Budget:
 
 
 def _is_stored_form(target: str) -> bool:
-    """Return True if *target* is a full hash in small letters, which the fold knows it by."""
+    """Return True if *target* is a full hash in lower case, as the fold names entries."""
     return len(target) == _HASH_LENGTH and target == target.lower()
 
 

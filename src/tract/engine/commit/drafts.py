@@ -1,8 +1,7 @@
-"""From what a caller gives to a draft: checked, serialised, hashed and counted.
+"""Making drafts of what callers pass: checked, serialised, hashed and counted.
 
 Everything that does not depend on a commit's place in the history happens here, before the
-transaction. Nothing here awaits anything or keeps the event loop in mind: `CommitEngine` chooses
-the thread.
+transaction. Everything here is synchronous; `CommitEngine` chooses the thread.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ __all__ = ["DraftMaker", "Given", "checked_priority"]
 _REMEMBERED = 4096
 _CONFIGS = 64
 _LONGEST_CONFIG = 16_000  # bytes
-_BY_VALUE = 2  # marshal's last version whose bytes do not depend on which objects are shared
+_BY_VALUE = 2  # the last marshal version whose bytes do not depend on shared objects
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 E = TypeVar("E", bound=StrEnum)
 
 
 class Given(NamedTuple):
-    """What a caller gave for one commit."""
+    """The unchecked input of one commit."""
 
     content: BaseModel | Mapping[str, Any]
     operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND
@@ -48,14 +47,14 @@ class Given(NamedTuple):
     metadata: Mapping[str, Any] | None = None
     generation_config: Mapping[str, Any] | None = None
     redact: bool = True
-    """False stores metadata and config as they are."""
+    """False stores metadata and config unchanged."""
     origins: tuple[Origin, ...] = ()
 
 
 class DraftMaker:
     """Makes the drafts of one store; callable from any thread.
 
-    *redactor* keeps secrets out of configs and metadata; None stores them as they are.
+    *redactor* keeps secrets out of configs and metadata; None stores them unchanged.
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class DraftMaker:
 
     @property
     def ready(self) -> bool:
-        """Whether counting needs nothing loaded first."""
+        """Whether counting can start without loading anything."""
         return self._compiler.ready
 
     def check(self, given: Given) -> Callable[[], CommitDraft]:
-        """Check what was given, and return what counts its tokens and makes the draft.
+        """Check the input, and return a function that counts its tokens and makes the draft.
 
-        What is returned shares nothing with what was given that could change.
+        The function shares no mutable object with the input.
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
@@ -113,14 +112,14 @@ class DraftMaker:
         return _draft("annotation", CommitOperation.ANNOTATE, data, target)
 
     def merge(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
-        """Return the draft of the commit that merges a branch with that head."""
+        """Return the draft of a merge commit, for a branch with that head."""
         note = _text(message, "message") or f"Merge branch '{branch}'"
         data = canonical_bytes(MergeContent(branch=branch).model_dump())
         draft = _draft("merge", CommitOperation.MERGE, data, None, message=note)
         return draft._replace(merge_parent=merged_head)
 
     def _counted(self, draft: CommitDraft, fields: Fields) -> CommitDraft:
-        """Return the draft with its tokens; each content is counted once."""
+        """Return the draft with its token count; each content is counted once."""
         count = self._tokens.get(draft.content_hash)
         if count is None:
             count = self._compiler.body_tokens(self._compiler.render(draft.content_type, fields))
@@ -130,23 +129,23 @@ class DraftMaker:
         return draft._replace(token_count=count)
 
     def _config(self, value: Any, redactor: Redactor | None) -> str | None:
-        """Return a config as JSON text; most commits of an agent have one and the same."""
+        """Return a config as JSON text, cached: most commits of an agent have the same config."""
         if value is not None:
             try:
                 key = marshal.dumps(value, _BY_VALUE)
-                known = self._configs.get(key)  # it has no secrets, so it is the same for all
+                known = self._configs.get(key)  # has no secrets, so any redactor gives the same
                 if known is not None:
                     return known
                 if redactor is self._redactor and len(key) <= _LONGEST_CONFIG:
                     return self._remembered(key)
             except (ValueError, ContentValidationError):
-                pass  # marshal cannot write it, or only as bytes, or nobody can
+                pass  # marshal cannot write it, or it cannot be stored at all
         return _object(value, "generation_config", redactor)
 
     def _remembered(self, key: bytes) -> str | None:
-        """Return the text of a config that was copied, and remember it if it has no secrets.
+        """Return the JSON text of a marshalled config, and cache it if it has no secrets.
 
-        The config itself may have changed since, on another thread.
+        The caller's own config may have changed since, on another thread.
         """
         text = _object(marshal.loads(key), "generation_config", self._redactor)
         if text is not None and REDACTED not in text:
@@ -166,28 +165,28 @@ class DraftMaker:
 
 
 def checked_priority(value: object) -> Priority:
-    """Return a priority that a caller gave.
+    """Return *value* as a priority.
 
     Raises:
-        ContentValidationError: it is none.
+        ContentValidationError: it is not a priority.
     """
     chosen = _member(Priority, value)
     if chosen is None:
         names = ", ".join(Priority)
         raise ContentValidationError(
-            f"{shown(value)} is no priority. Use one of: {names}.", "priority"
+            f"{shown(value)} is not a priority. Use one of: {names}.", "priority"
         )
     return chosen
 
 
 def _object(value: object, path: str, redactor: Redactor | None) -> str | None:
-    """Return a config or metadata as JSON text, without secrets where there is a redactor."""
+    """Return a config or metadata as JSON text; a redactor removes its secrets."""
     given = as_object(value, path)
     return None if given is None else canonical_json(given, path, redactor)
 
 
 def _may_change(fields: Mapping[str, Any]) -> bool:
-    """Tell whether *fields* have more than plain values: what a caller may change, or foreign."""
+    """Return True if *fields* have mutable values, or values of custom types."""
     return not _UNCHANGING.issuperset(map(type, fields.values()))
 
 
@@ -201,7 +200,7 @@ def _operation(given: Given) -> CommitOperation:
     operation = _member(CommitOperation, given.operation)
     if operation is None:
         raise ContentValidationError(
-            f"{shown(given.operation)} is no operation. Use APPEND or EDIT.", "operation"
+            f"{shown(given.operation)} is not an operation. Use APPEND or EDIT.", "operation"
         )
     rule = OPERATIONS[operation]
     if rule.content_type is not None:
@@ -219,7 +218,7 @@ def _operation(given: Given) -> CommitOperation:
             "was given with an APPEND. Pass `operation=CommitOperation.EDIT` to edit it.",
         )
     if target is not None and not isinstance(target, (str, int)):
-        raise EditTargetError(shown(target), "is no commit hash.")
+        raise EditTargetError(shown(target), "is not a commit hash.")
     return operation
 
 
@@ -254,14 +253,14 @@ def _text(value: object, path: str) -> str | None:
     if value is None:
         return None
     if not issubclass(type(value), str):
-        raise ContentValidationError(f"a {type(value).__name__} is no string", path)
+        raise ContentValidationError(f"a {type(value).__name__} is not a string", path)
     text = str.__str__(value)
     canonical_json(text, path)
     return text
 
 
 def _member(enum: type[E], value: object) -> E | None:
-    """Return the member that *value* is or names, or None."""
+    """Return the enum member that *value* is or names, or None."""
     if type(value) is enum:
         return value
     try:

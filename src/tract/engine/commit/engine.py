@@ -1,4 +1,4 @@
-"""`CommitEngine`: the one way of a commit, from what a caller gives to what is stored."""
+"""`CommitEngine`: the one way of a commit, from the caller's input to the stored row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Attempt = Callable[..., Awaitable[list[CommitRow]]]
 
 
 class Staged(NamedTuple):
-    """A commit on its way to a draft, which `make` gives; nothing of it is the caller's any more."""
+    """A commit whose input was copied; `make` returns its draft."""
 
     make: Callable[[], CommitDraft]
     is_quick: bool
@@ -48,11 +48,11 @@ _is_quick = attrgetter("is_quick")
 class CommitEngine:
     """Makes the commits of one store: given, checked, drafted, written.
 
-    What a caller gives is checked and copied at once, by `stage`; small commits on the event loop,
-    long ones on a thread. `land` makes drafts of what was staged and writes them in one
-    transaction; with a budget, on the very head that they were checked against. Writes to one
-    branch that a budget checks take turns, so that they do not invalidate each other's checks. Its
-    callback runs while nobody is kept waiting, and may use the tract.
+    `stage` copies the input at once and checks small commits on the event loop; large ones are
+    checked on a thread. `land` makes drafts of staged commits and writes them in one transaction.
+    With a budget, they are written on the very head that they were checked against. Checked writes
+    to one branch hold a lock, so that they do not invalidate each other's checks. The budget's
+    callback runs without the lock, and may use the tract.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class CommitEngine:
 
     @property
     def calls_back(self) -> bool:
-        """Whether a write may run code of the program's own."""
+        """Whether a write may call a callback of the caller's."""
         return self._budget is not None and self._budget.calls_back
 
     def check_writable(self) -> None:
-        """Raise a `StoreReadOnlyError` before anything is paid for that cannot be written."""
+        """Raise a `StoreReadOnlyError` early, before work is done that cannot be written."""
         self._commits.check_writable()
 
     async def commit(
         self, branch: BranchName, given: Given, expected_head: Expected = UNSET
     ) -> CommitInfo:
-        """Commit what was given; see `AsyncTract.commit`."""
+        """Check and write one commit; see `AsyncTract.commit`."""
         (info,) = await self.land(branch, [self.stage(given)], expected_head)
         return info
 
@@ -101,9 +101,9 @@ class CommitEngine:
         return await self._threads.run_if_long(len(draft.data), annotation_of, row, draft.data)
 
     def stage(self, given: Given) -> Staged:
-        """Check a commit and copy all of it that the caller may change.
+        """Check a commit, and copy everything in it that the caller may change.
 
-        A long one is copied now, and checked when its draft is made.
+        A large commit is copied at once, but checked when its draft is made.
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
@@ -123,7 +123,7 @@ class CommitEngine:
         return Staged(lambda: draft, is_quick=True)
 
     def merge_draft(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
-        """Return the draft of the commit that merges a branch with that head."""
+        """Return the draft of a merge commit, for a branch with that head."""
         return self._drafts.merge(branch, merged_head, message)
 
     async def draft(self, given: Given) -> CommitDraft:
@@ -137,7 +137,7 @@ class CommitEngine:
         return draft
 
     async def drafts(self, staged: Sequence[Staged]) -> list[CommitDraft]:
-        """Return the drafts of what was staged, made on a thread if that is long work."""
+        """Return the drafts of staged commits, made on a thread if they are many or large."""
         quick = len(staged) <= _QUICK and all(map(_is_quick, staged))
         if quick and self._drafts.ready:
             return _made(staged)
@@ -150,7 +150,7 @@ class CommitEngine:
         expected_head: Expected = UNSET,
         ending: StreamEnd | None = None,
     ) -> list[CommitInfo]:
-        """Commit what was staged in one transaction; *ending* is the stream that it ends.
+        """Write staged commits in one transaction; *ending* is the stream that they end.
 
         Raises:
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -167,7 +167,7 @@ class CommitEngine:
         expected_head: Expected = UNSET,
         ending: StreamEnd | None = None,
     ) -> list[CommitRow]:
-        """Commit drafts in one transaction, as `land` does."""
+        """Write drafts in one transaction, as `land` does."""
         attempt = partial(self._commits.write, branch, drafts, ending=ending)
         if self._budget is None:
             return await attempt(expected_head=expected_head)
@@ -181,9 +181,9 @@ class CommitEngine:
         brought: Sequence[CommitStep],
         expected_head: Expected = UNSET,
     ) -> list[CommitRow]:
-        """Commit the drafts of a merge; see `CommitRepository.merge`.
+        """Write the drafts of a merge; see `CommitRepository.merge`.
 
-        *brought* are the steps that it adds to the history before the drafts.
+        *brought* are the steps that the merge adds to the history before the drafts.
 
         Raises:
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -196,7 +196,7 @@ class CommitEngine:
         )
 
     async def admit(self, branch: BranchName, to: str) -> None:
-        """Act as the budget says where moving *branch* to the commit *to* takes it over.
+        """Take the budget's action if moving *branch* to the commit *to* would exceed it.
 
         Raises:
             BudgetExceededError: the action is `reject`.
@@ -205,10 +205,10 @@ class CommitEngine:
             await self._budget.admit(branch, to)
 
     async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
-        """Refuse a head that is not the one that a hash or a name stands for.
+        """Check that *head* is the commit that the hash or name *expected* stands for.
 
         Raises:
-            HeadMovedError: it is another.
+            HeadMovedError: it is not.
         """
         if expected is UNSET or expected == head:
             return
@@ -231,7 +231,7 @@ class CommitEngine:
         basis: MergeBasis | None = None,
         brought: Sequence[CommitStep] = (),
     ) -> list[CommitRow]:
-        """Write what the budget admits, or what its action lets pass."""
+        """Write commits if the budget admits them, or if its action does."""
         self._commits.check_writable()
         try:
             async with budget.turn(branch):
@@ -257,14 +257,14 @@ class CommitEngine:
             head = found.snapshot.head_hash
             await self.check_head(branch, head, expected)
             if basis and not await self._comparisons.still_holds(branch.tract_id, head, basis):
-                raise OutdatedMergeError  # else what is brought might count twice
+                raise OutdatedMergeError  # otherwise, brought commits might count twice
             await budget.check(found, steps)
             try:
                 return await attempt(expected_head=head)
             except HeadMovedError:
                 if expected is not UNSET:
                     raise
-                # another process was faster: check against its head
+                # another process was faster: retry on its head
 
     def _thawed(self, given: Given, thaw: Callable[[], Any]) -> CommitDraft:
         content, metadata, generation_config = thaw()

@@ -1,4 +1,4 @@
-"""Stored records as the values that callers get; every dict is made anew."""
+"""Converting stored rows to the values that callers get; every dict is new."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "mome
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _OPERATIONS = {operation.value: operation for operation in CommitOperation}
-_QUICK = 200  # records, about a millisecond of work, as this is:
+_QUICK = 200  # records, about a millisecond of work; so is:
 _QUICK_TEXT = 64_000  # characters of JSON
 
 
 def commit_info(record: CommitRow) -> CommitInfo:
-    """Return a record as callers see it.
+    """Return a row as callers see it.
 
     Raises:
-        StoreCorruptError: it holds what no commit can.
+        StoreCorruptError: it holds values that no commit can have.
     """
     metadata = _parsed(record.metadata_json)
     generation_config = _parsed(record.generation_config_json)
@@ -54,7 +54,7 @@ def commit_info(record: CommitRow) -> CommitInfo:
 
 
 async def commit_infos(threads: Threads, records: Sequence[CommitRow]) -> list[CommitInfo]:
-    """Return records as callers see them, made on a thread if they are many or large."""
+    """Return rows as callers see them, made on a thread if they are many or large."""
     texts = sum(len(r.metadata_json or "") + len(r.generation_config_json or "") for r in records)
     if len(records) <= _QUICK and texts <= _QUICK_TEXT:
         return _infos(records)
@@ -66,11 +66,11 @@ def _infos(records: Sequence[CommitRow]) -> list[CommitInfo]:
 
 
 def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:
-    """Return what an ANNOTATE commit set.
+    """Return the priority that an ANNOTATE commit set.
 
     Raises:
         BlobNotFoundError: its content is missing.
-        StoreCorruptError: its content is none.
+        StoreCorruptError: its content is not an annotation.
     """
     if data is None:
         raise BlobNotFoundError(record.content_hash)

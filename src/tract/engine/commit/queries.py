@@ -1,4 +1,4 @@
-"""What was committed, as callers see it: one commit, its content, logs and queries."""
+"""Reading commits as callers see them: one commit, its content, logs and queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 class CommitQueries:
-    """Reads the commits of one store; each verb is that of `AsyncTract`."""
+    """Reads the commits of one store; each method is that of `AsyncTract`."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class CommitQueries:
         return found[0] if found else None
 
     async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
-        """Return the content of a commit, which is to be of a *kind*."""
+        """Return the content of a commit, which must be of type *kind*."""
         row, data = await self._storage.blobs.get(tract_id, commit_hash)
         load = self._registry.load
         content = await self._threads.run_if_long(len(data), load, row.content_type, data)
         if not isinstance(content, kind):
             raise ContentValidationError(
-                f"the commit holds a {type(content).__name__}, not a {kind.__name__}. Ask for what "
-                "it is, or leave `as_` out and look",
+                f"the commit holds a {type(content).__name__}, not a {kind.__name__}. Pass that "
+                "class as `as_`, or leave `as_` out",
                 "as_",
             )
         return content
@@ -63,7 +63,7 @@ class CommitQueries:
         *,
         in_context: bool,
     ) -> list[CommitInfo]:
-        """Return the last commits of a branch, the last one first."""
+        """Return the last commits of a branch, newest first."""
         rows = await self._storage.histories.log(
             branch, limit=limit, before=before, in_context=in_context
         )
@@ -91,14 +91,14 @@ class CommitQueries:
     async def by_config(
         self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None
     ) -> list[CommitInfo]:
-        """Return the commits whose config meets a condition that is yet to be checked."""
+        """Return the commits whose config meets a condition, which is checked first."""
         rows = await self._storage.commits.get_by_config(
             tract_id, field, operator, value, limit=limit
         )
         return await commit_infos(self._threads, rows)
 
     async def create_index(self, field: ConfigField) -> None:
-        """Make queries on a field quick."""
+        """Create an index that speeds up queries on a field."""
         await self._storage.commits.create_config_index(field)
 
     async def origins(self, tract_id: str, commit: str | UnsetType | None) -> list[Origin]:

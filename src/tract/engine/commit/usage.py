@@ -1,4 +1,4 @@
-"""Token usage as APIs report it, in the shapes that the official SDKs use, and keeping it."""
+"""Parsing the token usage that APIs report, in the official SDKs' shapes, and storing it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from tract.storage.repositories import BranchName, Position, UsageRepository
 
 __all__ = ["UsageKeeper", "parse_usage"]
 
-_MAX_COUNT = 2**53  # what every JSON reader holds exactly, and far beyond any context
+_MAX_COUNT = 2**53  # every JSON reader holds this exactly; far beyond any context
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenUsage, str]:
     """Return the counts of a usage report and the report as canonical JSON, without secrets.
 
-    Accepted are `TokenUsage`, and as mappings or as pydantic objects: OpenAI's chat shape
-    (`prompt_tokens`, `completion_tokens`) and the shape of Anthropic and of OpenAI Responses
-    (`input_tokens`, `output_tokens`). Anthropic counts cached input apart; it is added to the prompt.
+    *usage* is a `TokenUsage`, or a mapping or pydantic object in OpenAI's chat shape
+    (`prompt_tokens`, `completion_tokens`) or in that of Anthropic and OpenAI Responses
+    (`input_tokens`, `output_tokens`). Anthropic counts cached input separately; it is added to the
+    prompt.
 
     Raises:
-        ContentValidationError: another shape, or a count that is no integer from 0 up.
+        ContentValidationError: it has another shape, or a count is not an integer from 0 up.
     """
     try:
         report = _as_dict(usage)
     except ContentValidationError:
         raise
-    except Exception as error:  # whatever a foreign class raises
+    except Exception as error:  # the caller's class may raise anything
         raise ContentValidationError(
             f"could not be read ({type(error).__name__}). Give a dict", "usage"
         ) from error
@@ -58,7 +59,7 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
 
 
 class UsageKeeper:
-    """Keeps what APIs report for the heads of one store."""
+    """Stores the usage that APIs report for the heads of one store."""
 
     def __init__(
         self, usages: UsageRepository, contexts: ContextReader, redactor: Redactor | None
@@ -70,15 +71,15 @@ class UsageKeeper:
     async def keep(
         self, branch: BranchName, usage: object, expected_head: str | UnsetType | None, redact: bool
     ) -> CompiledContext:
-        """Keep a report for a branch's head and return that head's context with it.
+        """Store a report for a branch's head, and return that head's context with its count.
 
-        The head is the one that the branch has now: commits of others that come in the meantime do
-        not matter, for the report is not about them. What cannot be compiled raises before anything
-        is written.
+        The head is the one that the branch has at the call: commits that others make meanwhile do
+        not matter, because the report is not about them. If the context cannot be compiled, this
+        raises before anything is written.
 
         Raises:
-            ContentValidationError: *usage* has an unknown shape or count.
-            HeadMovedError: the head is not *expected_head*; None is that of an empty branch.
+            ContentValidationError: *usage* has an unknown shape, or a value that is not a count.
+            HeadMovedError: the head is not *expected_head*; None expects an empty branch.
             TractError: the branch has no commit yet.
         """
         counts, raw_json = parse_usage(usage, self._redactor if redact else None)
@@ -93,7 +94,7 @@ class UsageKeeper:
         elif head is None:
             raise TractError(
                 "There is no commit yet that usage could belong to. Commit the context that was "
-                "sent first, then record what the API reported for it."
+                "sent first, then record the usage that the API reported for it."
             )
         else:
             await self._usages.record_at(branch.tract_id, head, counts, raw_json)
@@ -109,8 +110,8 @@ def _as_dict(usage: object) -> dict[str, Any]:
     if issubclass(kind, Mapping):
         return _with_plain_keys(dict(cast(Mapping[str, Any], usage)))
     raise ContentValidationError(
-        f"a {type(usage).__name__} is no usage report. Give a TokenUsage, or the `usage` of an "
-        "OpenAI or Anthropic response.",
+        f"a {type(usage).__name__} is not a usage report. Give a TokenUsage, or the `usage` of "
+        "an OpenAI or Anthropic response.",
         "usage",
     )
 
@@ -130,13 +131,13 @@ def _count(report: Mapping[str, Any], key: str) -> int:
     value = report.get(key)
     if value is None:
         raise ContentValidationError(
-            "is missing. In a stream the parts of a report come apart: Anthropic's `message_start` "
-            "has the input, the last `message_delta` the output; give them together",
+            "is missing. Streams split the report: Anthropic's `message_start` has the input, the "
+            "last `message_delta` the output. Give them together",
             f"usage.{key}",
         )
     kind = type(value)
     count = int.__index__(value) if issubclass(kind, int) and kind is not bool else -1
     if not 0 <= count <= _MAX_COUNT:
         given = shown(value) if kind in (int, float, bool) else f"a {kind.__name__}"
-        raise ContentValidationError(f"{given} is no token count from 0 up", f"usage.{key}")
+        raise ContentValidationError(f"{given} is not a token count from 0 up", f"usage.{key}")
     return count
