@@ -1,1 +1,1 @@
-"""Streams on their way to a commit: what is kept meanwhile, and how they end."""
+"""Streams on their way to a commit: spooling, leases, and how they end."""

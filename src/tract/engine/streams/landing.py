@@ -1,4 +1,4 @@
-"""From what came of a stream to the commits that it becomes, in one transaction."""
+"""Turning what arrived of a stream into its commits, which one transaction writes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tract.storage.repositories import SpooledStream, StreamEnd, StreamName
 __all__ = ["Opening", "Piece", "ending", "givens", "opening", "pieces"]
 
 Opening = dict[str, Any]
-"""What is known of a stream before it begins, as JSON values: it is written to the spool."""
+"""A stream's description from before it begins, as JSON values for the spool."""
 
 
 class Piece(NamedTuple):
-    """A commit of a stream; one that is skipped stays out of the context."""
+    """A commit of a stream; a skipped one stays out of the context."""
 
     content: dict[str, Any]
     metadata: dict[str, Any]
@@ -40,36 +40,36 @@ def opening(
     redactor: Redactor | None,
     redact: bool = True,
 ) -> Opening:
-    """Return what describes a stream, sharing nothing with the arguments.
+    """Return a stream's description, which shares no mutable object with the arguments.
 
-    It has no secrets in it, unless *redact* is False.
+    Its secrets are redacted, unless *redact* is False.
 
     Raises:
-        ContentValidationError: one of them cannot be stored.
+        ContentValidationError: an argument cannot be stored.
     """
     if role not in ("system", "user", "assistant"):
         raise ContentValidationError(
-            f"{role!r} is no role. Use 'system', 'user' or 'assistant'", "role"
+            f"{role!r} is not a role. Use 'system', 'user' or 'assistant'", "role"
         )
     for path, text in (("name", name), ("message", message)):
         if not isinstance(text, (str, type(None))):
-            raise ContentValidationError(f"a {type(text).__name__} is no string", path)
+            raise ContentValidationError(f"a {type(text).__name__} is not a string", path)
     described = {"role": role, "name": name, "message": message, "started_at": started_at}
     opened: Opening = json.loads(canonical_json(described))
     for path, value in (("metadata", metadata), ("generation_config", generation_config)):
         given = as_object(value, path)
         opened[path] = json.loads(canonical_json(given, path, redactor if redact else None))
     if not redact:
-        opened["redact"] = False  # for those who commit it, perhaps in another process
+        opened["redact"] = False  # read when it is committed, perhaps by another process
     return opened
 
 
 def pieces(assembly: Assembly, opened: Mapping[str, Any], reason: str | None) -> list[Piece]:
-    """Return the commits of a stream: what was thought, what was said, then the tool calls.
+    """Return the commits of a stream: the reasoning, the text, then the tool calls.
 
-    What was thought is skipped. Calls that were cut off are in the last commit's metadata; where
-    there is no other, they get one that is skipped. *reason* tells why the stream was left before
-    its end. Nothing came, nothing is made.
+    The reasoning is skipped. Incomplete tool calls go to the metadata of the last commit; if there
+    is none, they get a skipped commit of their own. *reason* says why the stream was interrupted,
+    if it was. A stream of which nothing arrived makes no commits.
     """
     if assembly.is_empty:
         return []
@@ -135,7 +135,7 @@ def _metadata(assembly: Assembly, opened: Mapping[str, Any], reason: str | None)
 
 
 def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
-    """Return the commits of a stream as `CommitEngine` takes them."""
+    """Return the commits of a stream as input for `CommitEngine`."""
     return [
         Given(
             piece.content,
@@ -157,7 +157,7 @@ def ending(
     owner: str | None,
     claim: SpooledStream | None,
 ) -> StreamEnd:
-    """Return what happens to a stream together with its commits; see `StreamEnd`."""
+    """Return what the transaction does besides the commits of a stream; see `StreamEnd`."""
     head = opened.get("head")
     usage = _usage(assembly, redactor if _redacts(opened) else None) if head else None
     return StreamEnd(name, owner, claim, head, usage)
@@ -168,10 +168,10 @@ def _redacts(opened: Mapping[str, Any]) -> bool:
 
 
 def _usage(assembly: Assembly, redactor: Redactor | None) -> tuple[TokenUsage, str] | None:
-    """Return what the response reported; None where nothing, or nothing that can be understood."""
+    """Return the usage that the response reported; None if there is none, or it is malformed."""
     if not assembly.usage:
         return None
     try:
         return parse_usage(assembly.usage, redactor)
-    except ContentValidationError:  # half of a report, of a stream that was cut
+    except ContentValidationError:  # a partial report, from an interrupted stream
         return None

@@ -1,8 +1,8 @@
-"""Whose a stream is: its owner holds a lease, which every save renews, and a heartbeat between saves.
+"""Stream ownership: the owner holds a lease, renewed by every save and by heartbeats between saves.
 
-A lease serves several machines and containers, of which none can tell whether another's process lives.
-An owner whose lease ran out while it lived, because its machine was suspended, say, goes on with its
-stream if nobody has recovered it; else storage refuses what it saves.
+Leases work across machines and containers, which cannot tell whether each other's processes live.
+An owner whose lease expires while it lives, because its machine was suspended, say, continues its
+stream if no other process has recovered it; otherwise storage refuses its saves.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from uuid import uuid4
 __all__ = ["HEARTBEAT", "LEASE", "RELEASED", "current_owner", "has_lapsed"]
 
 LEASE: Final = 15.0
-"""Seconds without a sign after which anybody may recover a stream."""
+"""Seconds without a sign of life after which any process may recover a stream."""
 HEARTBEAT: Final = 5.0
-"""Seconds without a save after which an owner gives a sign: a lease outlasts two that fail."""
+"""Seconds without a save after which an owner sends a heartbeat; a lease survives two failures."""
 RELEASED: Final = ""
-"""The owner of a stream that was given up: anybody may recover it at once."""
+"""The owner of a released stream: any process may recover it at once."""
 
-_UNTOLD = 60.0  # seconds for owners that do not say; earlier versions gave a sign every 20
+_UNTOLD = 60.0  # seconds for owners that state no lease; old releases gave a sign every 20
 _LONGEST = 3600.0
 
 
@@ -32,7 +32,7 @@ class _Process:
         self.renew()
 
     def renew(self) -> None:
-        """Be another owner: a forked child has none of its parent's streams."""
+        """Become a new owner: a forked child owns none of its parent's streams."""
         self.owner = json.dumps({"token": uuid4().hex, "lease": LEASE})
 
 
@@ -42,17 +42,17 @@ if hasattr(os, "register_at_fork"):
 
 
 def current_owner() -> str:
-    """Return what names this process, and says how long its leases are."""
+    """Return the owner that stands for this process, with the length of its leases."""
     return _process.owner
 
 
 def has_lapsed(owner: str, quiet: int) -> bool:
-    """Return True if the lease of *owner*, renewed *quiet* microseconds ago, is over."""
+    """Return True if the lease of *owner*, renewed *quiet* microseconds ago, has expired."""
     return owner == RELEASED or quiet > _term(owner) * 1_000_000
 
 
 def _term(owner: str) -> float:
-    """Return how many seconds the leases of *owner* last; each version may say so for its own."""
+    """Return how many seconds the leases of *owner* last; each release states its own."""
     try:
         told = json.loads(owner)
     except ValueError:

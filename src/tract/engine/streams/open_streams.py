@@ -1,8 +1,8 @@
-"""Open streams: what has come of them in memory, and little behind it on the disk.
+"""Open streams: their fragments in memory, which are saved to disk with little delay.
 
-One timer for all streams of a store, and one save under way at a time. Writing to a stream only
-appends and compares; whether there is something to save is looked at each second, and at once
-where a stream has 16 KiB.
+A store has one timer for all its streams, and at most one save under way. Writing to a stream only
+appends and compares. The spooler saves new fragments every second, or at once when a stream has
+16 KiB of them.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from tract.waiting import one_of
 __all__ = ["OpenStream", "Spooler", "is_open_here"]
 
 _EVERY = 1.0  # seconds between saves
-_ROOM = 16 * 1024  # bytes that are saved at once
+_ROOM = 16 * 1024  # bytes after which a stream is saved at once
 
 _open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
 
 
 def is_open_here(stream_id: str) -> bool:
-    """Tell whether this process is still writing a stream."""
+    """Return True if this process is still writing a stream."""
     return stream_id in _open_here
 
 
 def _disown() -> None:
-    """Have the streams of the parent refuse what comes, in a forked child."""
+    """Make the parent's streams refuse writes in a forked child."""
     for stream in [*_open_here.values()]:
         stream.disown()
     _open_here.clear()
@@ -54,7 +54,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class OpenStream:
-    """What has come of one stream. Made by `Spooler.open`; `add` never waits for anything."""
+    """What has arrived of one stream. Made by `Spooler.open`; `add` never waits for anything."""
 
     __slots__ = (
         "__weakref__",
@@ -84,15 +84,15 @@ class OpenStream:
         self._fresh: list[Fragment] = []
         self._opening: Fragment = ("opening", opening)
         self._unsaved: list[Fragment] = [self._opening]
-        self._room = 0  # so that the first piece has the spooler look after this stream
+        self._room = 0  # so that the first fragment registers the stream with the spooler
         self._ended: Exception | None = None
         self._saved = 0
         self._signed = 0.0
         self.recovered: StreamRecoveredError | None = None
-        """Set once another has recovered it."""
+        """Set once another process has recovered the stream."""
         self.name: StreamName = name
         self.assembly: Assembly = Assembly()
-        """What has come, as of the last `fold`."""
+        """What had arrived at the last `fold`."""
 
     def add(self, fragment: Fragment, size: int) -> None:
         """Add a fragment of about *size* bytes.
@@ -107,11 +107,11 @@ class OpenStream:
 
     @property
     def may_be_saved(self) -> bool:
-        """Tell whether something of it may be on the disk."""
+        """Whether a part of the stream may be on disk."""
         return self._saved > 0
 
     def fold(self) -> Assembly:
-        """Return what has come so far."""
+        """Return what has arrived so far."""
         if self._fresh:
             fresh = joined(self._fresh)
             self._fresh.clear()
@@ -120,7 +120,7 @@ class OpenStream:
         return self.assembly
 
     def end(self, error: Exception) -> None:
-        """Refuse what comes from now on, with *error*; what came is no longer saved."""
+        """Refuse further fragments with *error*, and stop saving in the background."""
         if self._ended is None:
             self.fold()
             self._ended = error
@@ -128,23 +128,23 @@ class OpenStream:
             self._spooler.forget(self)
 
     def note_end(self, reason: str | None) -> None:
-        """Tell whoever recovers the stream that it was left, and why if before its end."""
-        if self._saved or len(self._unsaved) > 1:  # something came
+        """Record for its recovery that the stream has ended, with the reason if interrupted."""
+        if self._saved or len(self._unsaved) > 1:  # something has arrived
             self._unsaved.append(("ended", reason))
 
     def disown(self) -> None:
-        """Look at the next piece whether this process opened the stream."""
+        """Check on the next fragment whether this process opened the stream."""
         self._room = -1
 
     def let_go(self) -> None:
-        """Leave what is saved of it to whoever recovers streams."""
+        """Leave the saved part of the stream to be recovered."""
         _open_here.pop(self.name.stream_id, None)
 
     def part(self) -> SpoolPart | None:
-        """Return what is not saved yet, if something is; give it to `saved` or back to `unsaved`."""
+        """Return the part that is not saved yet, or None; if saving fails, pass it to `unsaved`."""
         self.fold()
         if self._saved == 0 and len(self._unsaved) < 2:
-            return None  # an opening alone is worth nothing
+            return None  # an opening alone is not worth saving
         if not self._unsaved:
             return None
         part = SpoolPart(self.name, self._saved, joined(self._unsaved))
@@ -155,14 +155,14 @@ class OpenStream:
         return part
 
     def unsaved(self, part: SpoolPart) -> None:
-        """Take back what could not be saved."""
+        """Take back a part that could not be saved."""
         self._unsaved[:0] = part.fragments
         self._saved -= 1
 
     def lose(self, part: SpoolPart | None = None) -> None:
-        """End, as another has recovered the stream; what came since goes on as a stream of its own.
+        """End, because another process has recovered the stream; keep the rest as a new stream.
 
-        *part* is what came since and could not be saved.
+        *part* arrived since then and could not be saved.
         """
         if self.recovered is not None:
             return
@@ -176,7 +176,7 @@ class OpenStream:
         _open_here[self.name.stream_id] = self
 
     def signs(self, now: float, *, anyway: bool) -> bool:
-        """Tell whether a sign of life is due, and note that it is given."""
+        """Return True if a sign of life is due, and note that it was given."""
         if not (anyway or (self._saved and now - self._signed >= HEARTBEAT)):
             return False
         self._signed = now
@@ -194,7 +194,7 @@ class OpenStream:
 
 
 class Spooler:
-    """Saves what comes of a store's streams, in the background."""
+    """Saves the fragments of a store's streams in the background."""
 
     def __init__(self, repository: SpoolRepository, path: str) -> None:
         self._repository = repository
@@ -213,14 +213,14 @@ class Spooler:
     def open(
         self, branch: BranchName, opening: dict[str, Any], redactor: Redactor | None = None
     ) -> OpenStream:
-        """Return a new stream; *opening* are JSON values that describe it, without secrets.
+        """Return a new stream; *opening* describes it as JSON values, without secrets.
 
-        Secrets in what comes are known by *redactor*; None saves all as it comes.
+        *redactor* removes secrets from usage reports; None saves them unchanged.
         """
         return OpenStream(self, StreamName(branch, uuid4().hex), opening, redactor)
 
     def look_after(self, stream: OpenStream) -> bool:
-        """Save *stream* from now on; return False if that is done already."""
+        """Save *stream* from now on; return False if it was registered already."""
         stream_id = stream.name.stream_id
         if stream_id in self._streams:
             return False
@@ -231,14 +231,14 @@ class Spooler:
         return True
 
     def forget(self, stream: OpenStream) -> None:
-        """Save *stream* no more."""
+        """Stop saving *stream*."""
         self._streams.pop(stream.name.stream_id, None)
         if not self._streams and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     async def save(self, stream: OpenStream) -> None:
-        """Save the rest of a stream that has ended but could not be committed, for anybody to recover."""
+        """Save the rest of an ended stream whose commit failed, and release it for recovery."""
         await self.settle()
         part = stream.part()
         if part is not None:
@@ -246,12 +246,12 @@ class Spooler:
         await self._release([stream])
 
     async def settle(self) -> None:
-        """Wait for the save that is under way."""
+        """Wait for the save under way, if any."""
         while self._saving is not None and not self._saving.done():
             await one_of(self._saving)
 
     async def aclose(self) -> None:
-        """Save what came of the streams that are still open, which end with the store."""
+        """End the streams that are still open, save the rest of them, and release them."""
         await self.settle()
         streams = list(self._streams.values())
         for stream in streams:
@@ -270,7 +270,7 @@ class Spooler:
         self.save_soon()
 
     def save_soon(self) -> None:
-        """Save what came of all streams, as soon as no other save is under way."""
+        """Save new fragments of all streams, as soon as no other save is under way."""
         self._again = True
         if self._saving is None or self._saving.done():  # it may have ended before it began
             self._saving = self._loop.create_task(self._save())
@@ -281,7 +281,7 @@ class Spooler:
                 self._again = False
                 await self._save_all()
         except TractError:
-            pass  # tried again at the next tick; the final commit tells if the store is broken
+            pass  # retried at the next tick; if the store is broken, the final commit raises
         finally:
             self._saving = None
 
@@ -316,7 +316,7 @@ class Spooler:
     async def _go_on_without(
         self, written: Iterable[tuple[OpenStream, SpoolPart | None]], lost: Container[StreamName]
     ) -> None:
-        """End streams that others have recovered, and save what came since, for anybody to recover."""
+        """End streams that others have recovered, and save what arrived since as new streams."""
         for stream, unsaved in written:
             if stream.name in lost:
                 stream.lose(unsaved)
@@ -331,7 +331,7 @@ class Spooler:
 
 
 def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[Fragment]:
-    """Return fragments as they may be saved: usage reports are the provider's, and may hold secrets."""
+    """Return fragments ready to save: providers' usage reports may hold secrets."""
     return [
         ("usage", _report(fragment[1], redactor)) if fragment[0] == "usage" else fragment
         for fragment in fragments
@@ -341,5 +341,5 @@ def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[
 def _report(report: object, redactor: Redactor | None) -> Any:
     try:
         return json.loads(canonical_json(report, "usage", redactor))
-    except ContentValidationError:  # it will not be kept with the commit either
+    except ContentValidationError:  # the commit will not keep it, either
         return {}

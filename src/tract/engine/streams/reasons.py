@@ -1,7 +1,7 @@
-"""Why a stream was left before its end: the kind of the interruption, and nothing else.
+"""Why a stream was interrupted: the kind of interruption, and nothing else.
 
-An exception's text may hold addresses, paths, prompts and keys, and what names a task tells
-where the program runs. The caller has the exception itself.
+An exception's text may hold addresses, paths, prompts and keys, and a task's name may tell where
+the program runs. The caller gets the exception itself.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ CLOSED: Final = "closed"
 INCOMPLETE: Final = "incomplete"
 """The response ended without a finish reason."""
 RECOVERED: Final = "recovered"
-"""It was found in the spool: its process was killed, or its store closed, before it ended."""
+"""It was recovered: its process was killed, or its store closed, before it ended."""
 _CANCELLED: Final = "cancelled"
 _LONGEST = 100
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the kind of interruption that *error* is."""
+    """Return the kind of interruption that *error* stands for."""
     if isinstance(error, asyncio.CancelledError):
         return _CANCELLED
     if isinstance(error, GeneratorExit):
@@ -31,6 +31,6 @@ def reason_of(error: BaseException) -> str:
 
 
 def _class_name(kind: type[BaseException]) -> str:
-    """Return the name of the first class with a plain one; a class made at run time may have any."""
+    """Return the first plain class name of the MRO; classes made at run time may have any name."""
     names = (parent.__name__ for parent in kind.__mro__)
     return next(name for name in names if name.isidentifier() and len(name) <= _LONGEST)

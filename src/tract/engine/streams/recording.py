@@ -1,4 +1,4 @@
-"""`StreamEngine`: what comes bit by bit, from its beginning to its commits."""
+"""`StreamEngine`: streams, from their beginning to their commits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Close = Callable[[], Coroutine[Any, Any, None]]
 
 
 class StreamOptions(NamedTuple):
-    """What the calls that begin a stream take."""
+    """The arguments of the calls that begin a stream."""
 
     role: str = "assistant"
     name: str | None = None
@@ -50,7 +50,7 @@ class StreamOptions(NamedTuple):
 
 
 class StreamEngine:
-    """The streams of one store: opened, spooled, landed, and what is left of those that were not."""
+    """The streams of one store: opening, spooling and committing them, and recovering left ones."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class StreamEngine:
         self._leaving: set[asyncio.Task[None]] = set()
 
     def intake(self, branch: BranchName, options: StreamOptions) -> Intake:
-        """Return a stream that is yet to begin."""
+        """Return a stream that has not begun."""
         return Intake(self, branch, options)
 
     async def head(self, branch: BranchName, given: str | UnsetType | None) -> str | None:
-        """Return the head that a response belongs to: the branch's where none was given."""
+        """Return the head that a response belongs to: by default the branch's."""
         if given is UNSET:
             return await self._storage.refs.head(branch)
         return (
@@ -94,14 +94,14 @@ class StreamEngine:
         claim: SpooledStream | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitInfo]:
-        """Commit what came, keep its usage, and drop the stream's parts, in one transaction.
+        """Commit a stream, store its usage and drop its spooled parts, in one transaction.
 
-        Give its *owner* if parts of it were saved, or a *claim* on what somebody left.
+        Pass its *owner* if parts of it were saved, or a *claim* on a left stream.
 
         Raises:
-            StreamRecoveredError: the stream is not *owner*'s any more.
+            StreamRecoveredError: *owner* no longer owns the stream.
             HeadMovedError: the head is not *expected_head*; the parts are kept.
-            ContentValidationError: what came is too large.
+            ContentValidationError: the stream is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
         made = landing.pieces(assembly, opened, reason)
@@ -115,17 +115,17 @@ class StreamEngine:
         return await self.commits.land(name.branch, staged, expected_head, ending)
 
     def leave(self, task: asyncio.Task[None]) -> None:
-        """Keep a stream that nobody waits for any more, on its way to its commits."""
+        """Keep a reference to the task of a stream that is committed in the background."""
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     async def settle(self) -> None:
-        """Wait for the streams that nobody else waits for."""
+        """Wait for the streams that are committed in the background."""
         while leaving := [task for task in self._leaving if not task.done()]:
             await one_of(*leaving)
 
     async def aclose(self) -> None:
-        """Save what came of the streams that are still open."""
+        """End the streams that are still open, and save the rest of them."""
         await self.spooler.aclose()
 
 
@@ -147,11 +147,11 @@ class Intake:
         self.commits: list[CommitInfo] = []
 
     def check_loop(self) -> None:
-        """Raise a StorageError where the store's event loop does not run, with nothing done yet."""
+        """Raise a StorageError unless the store's event loop is running, before doing anything."""
         self._gate.check_loop()
 
     async def begin(self, *, at_head: bool) -> OpenStream:
-        """Open the stream; *at_head* notes the head that a response's usage will belong to."""
+        """Open the stream; with *at_head*, note the head that a response's usage belongs to."""
         options, streams = self._options, self._streams
         with self._gate.call():
             streams.commits.check_writable()
@@ -179,12 +179,12 @@ class Intake:
         )
 
     async def finish(self, reason: str | None, close: _Close | None = None) -> None:
-        """Commit what came, or drop it, and go on to the end whoever is cancelled; then *close*.
+        """Commit or drop the stream, to the end even if the caller is cancelled; then *close*.
 
         Raises:
-            HeadMovedError: the head is not the one that was expected; what came is in the spool.
-            StreamRecoveredError: another has recovered the stream; what came since is in the spool.
-            StoreClosedError: the store was closed; what came is in its spool.
+            HeadMovedError: the head is not the expected one; the stream is in the spool.
+            StreamRecoveredError: another process recovered the stream; the rest is in the spool.
+            StoreClosedError: the store was closed; the stream is in its spool.
         """
         try:
             with self._gate.call():
@@ -194,7 +194,7 @@ class Intake:
                 await to_the_end(close())
 
     async def interrupt(self, error: BaseException, close: _Close | None = None) -> None:
-        """Finish because of *error*, which is told what became of it; it raises nothing else."""
+        """Finish because of *error*; if committing fails, add a note to *error* that says so."""
         try:
             await self.finish(reason_of(error), close)
         except asyncio.CancelledError:
@@ -203,10 +203,10 @@ class Intake:
         except Exception as failure:
             if failure is error:
                 return
-            error.add_note(f"What had come of the stream was not committed: {failure}")
+            error.add_note(f"The received part of the stream was not committed: {failure}")
 
     def abandon(self, reason: str | None, close: _Close) -> None:
-        """Finish in the background, as nobody is left to wait; called from any thread."""
+        """Finish in the background, because no caller can wait; may be called from any thread."""
         if self._gate.is_inherited:
             return  # the parent's stream goes on
         try:
@@ -220,8 +220,8 @@ class Intake:
 
     def _leave(self, reason: str | None, close: _Close) -> None:
         if self._gate.closed:
-            return  # what came was put into the spool
-        with noted(self._line):  # nobody has left a block; this is where the recording was made
+            return  # closing the store has put the stream into the spool
+        with noted(self._line):  # no caller is left; warnings name the line of the recording
             self._streams.leave(self._loop.create_task(self.finish(reason, close)))
 
     async def _finish(self, reason: str | None) -> None:
@@ -230,7 +230,7 @@ class Intake:
             return
         incoming.end(_over())
         try:
-            await self._streams.spooler.settle()  # it may find that the stream was recovered
+            await self._streams.spooler.settle()  # may find that the stream was recovered
             await self._land(incoming, reason)
         except BaseException as error:
             if isinstance(error, StreamRecoveredError):
