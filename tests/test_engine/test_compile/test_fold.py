@@ -82,7 +82,7 @@ def test_an_edit_with_a_config_replaces_it(compiler: DefaultContextCompiler, con
 def test_a_step_whose_target_is_missing_tells_what_to_do(
     compiler: DefaultContextCompiler, step: CommitStep
 ) -> None:
-    with pytest.raises(TractError, match=r"h9 changes h7, which is no entry.*verify"):
+    with pytest.raises(TractError, match=r"h9 changes h7, which is not an entry.*verify"):
         folded(compiler, append(0), step)
 
 

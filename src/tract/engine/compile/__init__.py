@@ -1,1 +1,1 @@
-"""From a history to the context that a model gets: fold, rendering, token sums, cache."""
+"""Compiling a history into the context that a model gets: fold, rendering, token sums, cache."""

@@ -1,8 +1,8 @@
 """The snapshot cache: one per store, shared by all its handles.
 
-A head hash names its context, so a snapshot never goes stale; it is only evicted, least
-recently used first, to keep the bytes bounded. Snapshots share most of what they hold, so
-shared parts are counted once, by reference.
+A head hash identifies its context, so a snapshot never goes stale. Snapshots are only evicted,
+least recently used first, to bound the memory. They share most of what they hold; shared parts
+are counted once, by reference.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tract.waiting import one_of
 __all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
 
 _NO_HEADS: frozenset[str] = frozenset()
-_OVERHEAD = 1600  # bytes of a cached snapshot itself, its entries aside: half a chunk, mostly
+_OVERHEAD = 1600  # bytes of a cached snapshot without its entries: half a chunk, mostly
 
 
 class CacheKey(NamedTuple):
-    """A head; hashes leave configs out, so that two tracts may share one and differ in them."""
+    """A head. Hashes do not cover configs, so two tracts may share a hash but not the configs."""
 
     tract_id: str
     head_hash: str
@@ -35,16 +35,16 @@ class CacheKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What the snapshot cache has done and holds.
+    """The counters and the size of the snapshot cache.
 
     Attributes:
         hits: compiles answered by a cached snapshot.
-        folds: compiles that extended a cached ancestor.
+        folds: compiles that extended the snapshot of a cached ancestor.
         misses: compiles from the beginning of a history.
-        evictions: snapshots dropped to stay within `max_bytes`.
-        snapshots: snapshots held now.
-        bytes: about how much memory they hold together.
-        max_bytes: the bound, `TractConfig.cache_max_bytes`.
+        evictions: snapshots evicted to stay within `max_bytes`.
+        snapshots: snapshots in the cache now.
+        bytes: their approximate memory use in total.
+        max_bytes: the limit, `TractConfig.cache_max_bytes`.
     """
 
     hits: int
@@ -69,9 +69,9 @@ class SnapshotCache:
         self._hits = self._folds = self._misses = self._evictions = 0
 
     def heads(self, tract_id: str) -> Set[str]:
-        """Return the heads of a tract whose snapshots are there or being made.
+        """Return the heads of a tract whose snapshots are cached or being made.
 
-        It goes on changing with the cache; whether it has a member may be asked on any thread.
+        The set changes with the cache; membership tests are safe on any thread.
         """
         return self._heads.get(tract_id, _NO_HEADS)
 
@@ -79,7 +79,7 @@ class SnapshotCache:
         self._heads.setdefault(key.tract_id, set()).add(key.head_hash)
 
     def _strike(self, key: CacheKey) -> None:
-        """Take a head off, unless its snapshot is there or being made after all."""
+        """Remove a head, unless its snapshot is cached or being made after all."""
         if key in self._snapshots or key in self._flights:
             return
         heads = self._heads.get(key.tract_id)
@@ -99,7 +99,7 @@ class SnapshotCache:
         return None if flight is None else await _landing(flight)
 
     async def hit(self, key: CacheKey) -> CompileSnapshot | None:
-        """Return what `get` does, and count a hit where there is something."""
+        """Return what `get` does, and count a hit if that is not None."""
         snapshot = await self.get(key)
         if snapshot is not None:
             self._hits += 1
@@ -111,10 +111,10 @@ class SnapshotCache:
         base_key: CacheKey,
         fold: Callable[[CompileSnapshot], CompileSnapshot | None],
     ) -> CompileSnapshot | None:
-        """Return the snapshot of *key*, made on the spot from a cached one by a quick *fold*.
+        """Return the snapshot of *key*, made at once from a cached one by a quick *fold*.
 
-        None where the base is not there, the compile is under way, or *fold* gives None; `make`
-        does all of these. A task of its own would cost more than what it does.
+        Return None if the base is not cached, the compile is under way, or *fold* returns None; use
+        `make` then. A quick fold costs less than the task that `make` starts.
         """
         async with self._lock:
             snapshot = self._snapshots.get(key)
@@ -133,10 +133,10 @@ class SnapshotCache:
     async def make(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
     ) -> CompileSnapshot:
-        """Return the snapshot of *key*, made by *compile_head* once for all who ask meanwhile.
+        """Return the snapshot of *key*, made by *compile_head* once for all concurrent callers.
 
-        The compile runs in a task of its own: whoever of the callers is cancelled, it goes on for
-        the others.
+        The compile runs in a task of its own, so that it goes on if one of the callers is
+        cancelled.
         """
         while True:
             async with self._lock:
@@ -175,7 +175,7 @@ class SnapshotCache:
             del self._flights[key]
             self._strike(key)
         if not flight.cancelled():
-            flight.exception()  # seen here, where every waiter may have been cancelled
+            flight.exception()  # retrieved here, as every waiter may have been cancelled
 
     def count(self, *, folded: bool) -> None:
         """Count a compile that extended an ancestor, or one from the beginning."""
@@ -186,7 +186,7 @@ class SnapshotCache:
 
     def _put(self, key: CacheKey, snapshot: CompileSnapshot) -> None:
         if key in self._snapshots or _bytes_alone(snapshot) > self._max_bytes:
-            return  # one that is over the bound by itself would drive out all others in vain
+            return  # a snapshot over the limit by itself would evict all others in vain
         self._snapshots[key] = snapshot
         self._note(key)
         self._held.add(snapshot)
@@ -215,9 +215,9 @@ class SnapshotCache:
 
 
 async def _landing(flight: asyncio.Task[CompileSnapshot]) -> CompileSnapshot | None:
-    """Return a compile's result, or raise its error anew for this waiter alone.
+    """Return a compile's result, or raise a copy of its error for this waiter.
 
-    None where the compile was cancelled, as a shutdown does that cancels every task.
+    Return None if the compile was cancelled, as by a shutdown that cancels every task.
     """
     while not flight.done():
         await one_of(flight)
@@ -230,23 +230,23 @@ async def _landing(flight: asyncio.Task[CompileSnapshot]) -> CompileSnapshot | N
 
 
 def _own(error: BaseException) -> BaseException:
-    """Return a copy of *error*: a traceback and notes would be shared between tasks."""
+    """Return a copy of *error*, so that tasks do not share its traceback and notes."""
     try:
         own = copy.copy(error)
-    except Exception:  # an error of somebody's compiler, made from more than its arguments
+    except Exception:  # an error of a caller's compiler that `copy` cannot rebuild
         return error
     own.__cause__ = error.__cause__
     return own
 
 
 def _bytes_alone(snapshot: CompileSnapshot) -> int:
-    """Return what a snapshot would hold if it were the only one."""
+    """Return the memory that a snapshot would use if it were the only one."""
     nbytes = _OVERHEAD + int(getattr(snapshot, "nbytes", 0))
     return nbytes + 8 * len(snapshot.entries.full) if isinstance(snapshot, Snapshot) else nbytes
 
 
 class _Held:
-    """A part that snapshots share, and what it weighs where the largest of them has it."""
+    """A part that snapshots share, with its size in the largest of them."""
 
     __slots__ = ("nbytes", "snapshots")
 
@@ -256,7 +256,7 @@ class _Held:
 
 
 class _Holdings:
-    """What the cached snapshots hold together, each part counted once."""
+    """The memory that the cached snapshots use together, each part counted once."""
 
     def __init__(self) -> None:
         self.nbytes = 0
@@ -285,7 +285,7 @@ class _Holdings:
         self._leave(id(last.growth))
 
     def _share(self, part: int, nbytes: int) -> bool:
-        """Count one more snapshot with a part and tell whether it is the first."""
+        """Count one more snapshot with a part; return True if it is the first."""
         held = self._parts.get(part)
         if held is None:
             held = self._parts[part] = _Held()
@@ -296,7 +296,7 @@ class _Holdings:
         return held.snapshots == 1
 
     def _leave(self, part: int) -> bool:
-        """Count one snapshot less and tell whether it was the last."""
+        """Count one snapshot less with a part; return True if it was the last."""
         held = self._parts[part]
         held.snapshots -= 1
         if held.snapshots:

@@ -33,13 +33,13 @@ from tract.protocols import (
 __all__ = ["DefaultContextCompiler", "SnapshotContext"]
 
 
-_REMEMBERED = 64  # configs, each perhaps with a long prompt in it
+_REMEMBERED = 64  # configs, each of which may hold a long prompt
 
 
 class DefaultContextCompiler:
-    """Compiles a history as the design says; see `ContextCompiler` for the contract.
+    """The compiler that stores use by default; see `ContextCompiler` for the contract.
 
-    A subclass may override `render` to show contents its own way.
+    A subclass may override `render` to show contents in its own way.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DefaultContextCompiler:
         self._configs: dict[str, str] = {}
 
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
-        """Return the message of one content, given as the fields of its blob.
+        """Return the message for one content, given as the fields of its blob.
 
         Raises:
             ContentValidationError: the type is custom and not registered with this store.
@@ -86,10 +86,10 @@ class DefaultContextCompiler:
         return sum(self.counter.count_text(text) for text in texts if text)
 
     def source_of(self, content_type: str) -> str:
-        """Return the `token_source` of counts of a content type, by which they are known again.
+        """Return the `token_source` stored with the counts of a content type.
 
-        It is empty where the text counted is not the built-in rendering's: another opening of the
-        database may show the content otherwise, and has to count for itself.
+        It is empty if the counted text is not the built-in rendering's: another opening of the
+        database may render the content in another way, and has to count it again.
         """
         if type(self).render is not DefaultContextCompiler.render:
             return ""
@@ -103,7 +103,7 @@ class DefaultContextCompiler:
 
     @property
     def ready(self) -> bool:
-        """Whether counting needs nothing loaded first."""
+        """Whether counting can start without loading anything."""
         return self._sums is None or self._sums.ready
 
     @property
@@ -123,7 +123,7 @@ class DefaultContextCompiler:
     def fold_at_once(
         self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
     ) -> Snapshot | None:
-        """Return what `fold` does, or None where neighbouring texts make that a long count."""
+        """Return what `fold` does, or None if it would have to count long texts."""
         if type(self).fold is not DefaultContextCompiler.fold:
             return None
         assert isinstance(snapshot, Snapshot)
@@ -141,7 +141,7 @@ class DefaultContextCompiler:
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = True,
     ) -> CompiledContext:
-        """Return what a model sees of *snapshot*."""
+        """Return the context that a model gets for *snapshot*."""
         assert isinstance(snapshot, Snapshot)
         if include_edit_annotations:
             snapshot = self._marked(snapshot)
@@ -167,7 +167,7 @@ class DefaultContextCompiler:
             message = self.render(step.content_type, fields)
         except (LookupError, TypeError, AttributeError):
             if self.registry.custom(step.content_type) is not None:
-                raise  # an error of the model's own
+                raise  # an error in the custom model
             raise unreadable(what) from None
         return self._made(message, step)
 
@@ -189,7 +189,7 @@ class DefaultContextCompiler:
         )
 
     def _shared(self, config_json: str | None) -> str | None:
-        """Return one object for equal configs, which most commits of an agent have."""
+        """Return one shared object for equal configs, as most commits of an agent have."""
         if config_json is None:
             return None
         if len(self._configs) >= _REMEMBERED:

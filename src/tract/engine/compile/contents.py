@@ -1,4 +1,4 @@
-"""The content types a store knows: checking what callers give, loading what is stored."""
+"""The content types that a store knows: checking callers' contents, and loading stored ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OF_VERBS: dict[str, type[ContentModel]] = {
     "annotation": AnnotationContent,
     "merge": MergeContent,
 }
-"""Contents that a verb of their own makes, not `commit()`."""
+"""Contents that methods of their own make, not `commit()`."""
 _VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type}
 
 _MAX_NAME = 255
@@ -60,7 +60,7 @@ class ContentRegistry:
         """Add a content type; registering the same pair again changes nothing.
 
         Raises:
-            ValueError: the name is empty, too long, built-in or taken, or *model* is no model.
+            ValueError: the name is empty, too long, built-in or taken, or *model* is not a model.
         """
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
@@ -72,37 +72,37 @@ class ContentRegistry:
             )
         taken = _BUILT_IN.get(name) or self._custom.get(name, model)
         if name in _OF_VERBS or taken is not model:
-            raise ValueError(f"The content type {name!r} exists already; choose another name")
+            raise ValueError(f"The content type {name!r} exists already; choose another name.")
         self._custom[name] = model
 
     def custom(self, content_type: str) -> type[BaseModel] | None:
-        """Return the model of a custom content type, or None if it is none of this store's."""
+        """Return the model of a custom content type, or None if this store has no such type."""
         return self._custom.get(content_type)
 
     @staticmethod
     def is_built_in(content_type: str) -> bool:
-        """Tell whether a content type is one of every store, which no custom one can replace."""
+        """Return True if every store has this content type; custom ones cannot replace it."""
         return content_type in _BUILT_IN
 
     def read(self, content: object) -> tuple[str, Fields]:
-        """Return the type and the validated fields of a content that a caller gave.
+        """Return the type and the validated fields of a caller's content.
 
         Raises:
-            ContentValidationError: it is none, or none that this store knows.
+            ContentValidationError: it is not a content of a type that this store knows.
         """
         try:
             model, name, values = self.given(content)
             return name, self.fields(model, name, values)
         except TractError:
             raise
-        except Exception as error:  # whatever a foreign mapping, value or validator raises
+        except Exception as error:  # the caller's mapping, value or validator may raise anything
             raise ContentValidationError(
                 f"the {type(content).__name__} could not be read ({type(error).__name__}). "
                 "Give a content model, or a dict of plain values",
             ) from error
 
     def given(self, content: object) -> tuple[type[BaseModel], str, Mapping[str, Any] | BaseModel]:
-        """Return the model, its name and the values of a content that a caller gave.
+        """Return the model, its name and the values of a caller's content.
 
         Raises:
             ContentValidationError: it is neither a dict with a known `content_type` nor an
@@ -113,14 +113,14 @@ class ContentRegistry:
             return self._given_model(cast(BaseModel, content))
         if kind is not dict and not issubclass(kind, Mapping):
             raise ContentValidationError(
-                f"a {type(content).__name__} is no content. Give a content model such as "
+                f"a {type(content).__name__} is not a content. Give a content model such as "
                 "DialogueContent(...), or a dict with 'content_type'.",
             )
         content = dict(cast(Mapping[str, Any], content))
         named = content.get("content_type")
         if not issubclass(type(named), str):
             raise ContentValidationError(
-                f"is missing or no string. Use one of: {self._names()}.", "content_type"
+                f"is missing or not a string. Use one of: {self._names()}.", "content_type"
             )
         name = str.__str__(named)
         return self._model(name), name, content
@@ -132,7 +132,7 @@ class ContentRegistry:
             if type(content) is model:
                 return model, name, content
         raise ContentValidationError(
-            f"{type(content).__name__} is no content type of this store. Register it with "
+            f"{type(content).__name__} is not a content type of this store. Register it with "
             f"`register_content_type(name, {type(content).__name__})`."
         )
 
@@ -142,8 +142,8 @@ class ContentRegistry:
         model = _BUILT_IN.get(name) or self._custom.get(name)
         if model is None:
             raise ContentValidationError(
-                f"{shown(name)} is not known to this store. Use one of: {self._names()}; or register it "
-                "with `register_content_type(name, model)`.",
+                f"{shown(name)} is not known to this store. Use one of: {self._names()}; "
+                "or register it with `register_content_type(name, model)`.",
                 "content_type",
             )
         return model
@@ -172,7 +172,8 @@ class ContentRegistry:
         for field in model.model_fields:
             if getattr(loaded, field) != getattr(values, field):
                 raise ContentValidationError(
-                    "does not come back from JSON as it was; give it a type or serializer that does",
+                    "changes when it is written as JSON and read back; give it a type or serializer "
+                    "that does not",
                     field,
                 )
         return fields
@@ -201,7 +202,7 @@ def _not_by_hand(name: str) -> ContentValidationError:
 def _dumped(content: BaseModel, name: str) -> Fields:
     """Return a custom content's fields as JSON values, as `load` takes them."""
     try:
-        # checked anew when it is loaded: no need to warn of what does not fit its type
+        # loading checks it again, so pydantic need not warn of values that do not fit
         dumped = content.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
         _refuse_lost_numbers(
             content.model_dump(by_alias=True, round_trip=True, warnings=False), dumped, ""
@@ -214,10 +215,10 @@ def _dumped(content: BaseModel, name: str) -> Fields:
 
 
 def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
-    """Raise where *dumped* has null for a NaN or an infinity, as pydantic writes them."""
+    """Raise if *dumped* has null for a NaN or an infinity, as pydantic writes them."""
     if isinstance(value, float):
         if dumped is None and not math.isfinite(value):
-            raise ContentValidationError(f"{value} is no JSON number; use None instead", path)
+            raise ContentValidationError(f"{value} is not a JSON number; use None instead", path)
     elif isinstance(value, dict) and isinstance(dumped, dict):
         for key in value.keys() & dumped.keys():
             inner = f"{path}.{key}" if path else str(key)

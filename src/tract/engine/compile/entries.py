@@ -1,8 +1,8 @@
 """Entries, and the persistent sequence that snapshots share.
 
-A snapshot must stay as it is while the next one grows out of it. So entries are kept in
-chunks of a fixed size: appending copies the last, unfilled chunk at most, replacing one
-entry copies one chunk, and everything else is shared.
+A snapshot must not change while the next one grows out of it. So entries are kept in chunks of a
+fixed size: appending copies at most the last, unfilled chunk, replacing an entry copies one chunk,
+and everything else is shared.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tract.protocols import Message
 __all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
 
 CHUNK_SIZE = 64
-_MOST_COPIED = 32_000  # characters of joined texts that a chunk keeps; it has short ones then
-_ENTRY_OVERHEAD = 600  # bytes of the objects that hold an entry, its texts aside
+_MOST_COPIED = 32_000  # characters of joined texts that a chunk keeps, as short texts have
+_ENTRY_OVERHEAD = 600  # bytes of an entry's objects, without its texts
 _TEXT_OVERHEAD = 49
 
 
 class Entry(NamedTuple):
     """One APPEND commit with its current message, config and priority.
 
-    `body_tokens` counts the message's texts, `message_tokens` the whole as a message of its own.
+    `body_tokens` counts the message's texts, `message_tokens` the whole message by itself.
     """
 
     commit_hash: str
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     edited_by: str | None = None
     """The EDIT commit whose content the message shows, if there is one."""
     nbytes: int = 0
-    """About how much memory it holds."""
+    """Its approximate memory use."""
 
     @property
     def edited(self) -> bool:
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
 
 def bytes_of(message: Message, config_json: str | None) -> int:
-    """Return about how much memory an entry with this message and config holds."""
+    """Return the approximate memory use of an entry with this message and config."""
     texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
     for call in message.tool_calls:
         texts += (call.id, call.name, call.arguments)
@@ -70,16 +70,16 @@ def bytes_of(message: Message, config_json: str | None) -> int:
 
 
 def _size(text: str) -> int:
-    """Return about what a text takes; the same always, while `sys.getsizeof` grows with its use."""
+    """Return a text's approximate size; unlike that of `sys.getsizeof`, it never changes."""
     return _TEXT_OVERHEAD + len(text) * (1 if text.isascii() else 4)
 
 
 class Growth:
-    """What chunks that grow out of each other have in common: each is a beginning of the next.
+    """What chunks that grow out of each other share: each is a beginning of the next.
 
-    `size` is the number of entries that the longest of them has, and `page` what that one shows,
-    once somebody has looked. The others make theirs anew: joined texts are copies, and one for
-    each length would take many times what the entries do.
+    `size` is the number of entries in the longest of them, and `page` its page, once it was asked
+    for. The shorter ones make their pages anew: joined texts are copies, and keeping them for each
+    length would take many times the memory of the entries.
     """
 
     __slots__ = ("page", "size")
@@ -87,11 +87,11 @@ class Growth:
     def __init__(self, size: int) -> None:
         self.size: int = size
         self.page: tuple[tuple[Entry, ...], Page] | None = None
-        """With the very entries that it shows: threads may grow one chunk twice at once."""
+        """The page with the very entries that it shows: two threads may grow one chunk at once."""
 
 
 class Chunk:
-    """Up to `CHUNK_SIZE` entries, never changed."""
+    """Up to `CHUNK_SIZE` entries; immutable."""
 
     def __init__(self, items: tuple[Entry, ...]) -> None:
         self.items: tuple[Entry, ...] = items
@@ -106,7 +106,7 @@ class Chunk:
 
     @property
     def page(self) -> Page:
-        """What its visible entries show."""
+        """The page of its visible entries."""
         kept = self.growth.page
         if kept is not None and kept[0] is self.items:
             return kept[1]
@@ -116,11 +116,11 @@ class Chunk:
         return page
 
     def _keep(self, page: Page) -> None:
-        """Keep what was made, unless it is mostly copies, which nobody counts."""
+        """Keep the page, unless it holds many copied texts, which `nbytes` does not count."""
         self.growth.page = (self.items, page) if page.copied <= _MOST_COPIED else None
 
     def grown(self, entries: Sequence[Entry]) -> Chunk:
-        """Return the chunk with *entries* behind its own."""
+        """Return the chunk extended by *entries*."""
         if not entries:
             return self
         chunk = Chunk.__new__(Chunk)
@@ -132,7 +132,7 @@ class Chunk:
         chunk.growth = self.growth if alone else Growth(0)
         chunk.growth.size = len(chunk.items)
         if kept is not None and kept[0] is self.items:
-            # who looked at this one will most likely look at the next
+            # if this chunk's page was asked for, the next one's most likely will be
             chunk._keep(kept[1].grown(_shown(entries)))
         return chunk
 
@@ -162,7 +162,7 @@ class Entries:
 
     @property
     def pages(self) -> list[Page]:
-        """What the entries show, page by page."""
+        """The pages of all chunks."""
         pages = [chunk.page for chunk in self.full]
         pages.append(self.last.page)
         return pages
@@ -206,7 +206,7 @@ class Entries:
     def newest_visible(self) -> Entry | None:
         """Return the last entry that the compiled context shows."""
         tail = self.last.items
-        if tail and tail[-1].visible:  # as most are
+        if tail and tail[-1].visible:  # the usual case
             return tail[-1]
         position = self.visible_before(len(self))
         return None if position is None else self[position]
@@ -218,7 +218,7 @@ class Entries:
         return (self.full[number] if number < len(self.full) else self.last).visible
 
     def find(self, commit_hash: str) -> int | None:
-        """Return the position of an entry, or None; new entries are found soonest."""
+        """Return the position of an entry, or None; new entries are searched first."""
         for offset in range(len(self.tail) - 1, -1, -1):
             if self.tail[offset].commit_hash == commit_hash:
                 return len(self.full) * CHUNK_SIZE + offset
@@ -229,7 +229,7 @@ class Entries:
         return None
 
     def apart(self) -> Entries:
-        """Return the sequence with a last chunk that nothing has grown out of."""
+        """Return the sequence with a fresh last chunk, which no other has grown out of."""
         return Entries(self.full, Chunk(self.last.items))
 
     def extended(self, entries: Sequence[Entry]) -> Entries:

@@ -1,4 +1,4 @@
-"""The fold: a snapshot and the next commits give the next snapshot. Plain values, no I/O."""
+"""The fold: applying the next commits to a snapshot makes the next one. Plain values, no I/O."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Snapshot:
     """The entries at one head, with their token sums; immutable.
 
     `joined_tokens` counts the messages with joining, `plain_tokens` without, both without the
-    reply. `nbytes` is about what it holds in memory, shared parts included. `counts`
-    remembers what a counter without sums said, with joining and without.
+    reply. `nbytes` is the approximate memory use, shared parts included. `counts` caches the
+    counts of a counter without sums, with joining and without.
     """
 
     head_hash: str | None = None
@@ -40,9 +40,9 @@ class Snapshot:
     counts: dict[bool, int] = field(default_factory=dict, compare=False)
 
     def apart(self) -> Snapshot:
-        """Return this snapshot for growing what will not be kept.
+        """Return this snapshot as a base for snapshots that will not be kept.
 
-        Only one that grows out of a chunk shares it; that is to be the next commit's.
+        Only one snapshot that grows out of a chunk can share it; that is left to the next commit.
         """
         return replace(self, entries=self.entries.apart())
 
@@ -53,7 +53,7 @@ def fold_steps(
     make_entry: Callable[[CommitStep], Entry],
     counter: BaseTokenCounter | None,
 ) -> Snapshot:
-    """Return *snapshot* after *steps*; sums are kept only where *counter* has them."""
+    """Return *snapshot* after *steps*; sums are only kept if *counter* is given."""
     state = _State(snapshot, counter)
     for step in steps:
         effect = rule_of(step.operation).effect
@@ -88,7 +88,7 @@ def _annotated(entry: Entry, step: CommitStep) -> Entry:
 
 
 class _State:
-    """A snapshot in the making."""
+    """A snapshot under construction."""
 
     def __init__(self, snapshot: Snapshot, counter: BaseTokenCounter | None) -> None:
         self._entries = snapshot.entries
@@ -128,8 +128,9 @@ class _State:
         position = self._entries.find(step.edit_target or "")
         if position is None:
             raise TractError(
-                f"The {step.operation.upper()} {step.commit_hash} changes {step.edit_target}, which "
-                "is no entry of its history: the store was damaged. `verify()` lists all faults."
+                f"The {step.operation.upper()} {step.commit_hash} changes {step.edit_target}, "
+                "which is not an entry of its history: the store was damaged. `verify()` lists all "
+                "faults."
             )
         old = self._entries[position]
         new = change(old)

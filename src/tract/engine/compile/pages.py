@@ -1,8 +1,8 @@
-"""What a sequence of entries shows, page by page: messages and provider dicts, made once.
+"""Pages: the messages and provider dicts of a run of entries, made once.
 
-Whoever compiles after every commit reads the whole context each time. Most of it was there
-the time before, in pages that snapshots share; so each page keeps its messages, already
-joined, and the next look only joins what meets at the edges.
+A caller that compiles after every commit reads the whole context each time. Most of it was there
+the time before, in pages that snapshots share. So each page keeps its messages, already joined,
+and the next compile only joins messages that meet at the edges.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["Page", "joined_messages", "openai_dicts"]
 
 
 class Page:
-    """A part of a context, never changed: its messages, consecutive ones of a role joined.
+    """An immutable part of a context: its messages, consecutive ones of a role joined.
 
-    `first` is the first of them before it was joined with others, which decides whether they join
-    what comes before: a text does, where that text with tool calls would not. `copied` counts the
-    characters of texts that are there because others were joined. With `has_calls` a message of it
-    has tool calls, so that its dict has dicts in it.
+    `first` is its first message before joining. It decides whether the page joins the one before: a
+    text may join, where the same text joined with tool calls would not. `copied` counts the
+    characters of joined texts, which are copies. `has_calls` is True if a message has tool calls,
+    so that its dict has nested dicts.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class Page:
         return cls(shown, messages[0] if messages else None, copied, has_calls=has_calls)
 
     def follows(self, last: Message) -> bool:
-        """Tell whether its first message joins the page whose last one is *last*."""
+        """Return True if the first message joins *last*, the last one of the page before."""
         return self.first is not None and joins(last, self.first)
 
     @cached_property
     def openai(self) -> tuple[dict[str, Any], ...] | None:
         """The provider dict of each message.
 
-        None where an id of a tool call or result is missing: what is made up depends on the rest.
+        None if an id of a tool call or result is missing: generated ids depend on other pages.
         """
         if not all(map(has_ids, self.messages)):
             return None
         return tuple(map(message_to_openai, self.messages))
 
     def grown(self, messages: Iterable[Message]) -> Page:
-        """Return the page with *messages* behind its own, and what has been made of these."""
+        """Return the page extended by *messages*; provider dicts made before are kept."""
         shown = list(self.messages)
         first = self.first
         kept = len(shown)
@@ -72,7 +72,7 @@ class Page:
             if shown and joins(shown[-1], message):
                 kept = min(kept, len(shown) - 1)
                 shown[-1] = joined((shown[-1], message))
-                copied += _length(shown[-1])  # at least: a text that was joined before counts twice
+                copied += _length(shown[-1])  # an upper bound: a text joined before counts twice
             else:
                 shown.append(message)
         page = Page(tuple(shown), first, copied, has_calls=has_calls)
@@ -89,7 +89,7 @@ def _length(message: Message) -> int:
 def joined_messages(pages: Iterable[Page]) -> list[Message]:
     """Return the messages of all pages, consecutive ones of a role joined."""
     shown: list[Message] = []
-    run: list[Message] = []  # what the last one shown is to be joined of; once, or it is quadratic
+    run: list[Message] = []  # parts of the last message, joined once: else this is quadratic
     for page in pages:
         messages = page.messages
         if shown and page.follows(shown[-1]):

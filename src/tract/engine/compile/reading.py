@@ -1,4 +1,4 @@
-"""The compile use case: find the head, take the cached snapshot or extend the nearest one."""
+"""Compiling: find the head, take its cached snapshot, or extend the nearest cached one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEAD = Position()
 
 
 class Found(NamedTuple):
-    """A head's snapshot, and what an API reported for it."""
+    """A head's snapshot, and the usage that an API reported for it."""
 
     snapshot: CompileSnapshot
     usage: TokenUsage | None
@@ -67,7 +67,7 @@ class ContextReader:
         return await self.view(found, options)
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
-        """Return the snapshot at *position*: one trip where it is cached."""
+        """Return the snapshot at *position*, by one trip if it is cached."""
         known = self._cache.heads(branch.tract_id)
         located = await self._histories.locate(branch, position, known)
         if located.head_hash is None:
@@ -84,7 +84,7 @@ class ContextReader:
         return Found(snapshot, located.usage)
 
     async def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
-        """Return the next snapshot after a cached one, where that is done at once; else None."""
+        """Return the next snapshot after a cached one if it is quick to make; otherwise None."""
         compiler, steps, base_hash = self._compiler, located.steps, located.base_hash
         if (
             steps is None
@@ -97,7 +97,7 @@ class ContextReader:
         return await self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
 
     def cache_info(self) -> CacheInfo:
-        """Return what the snapshot cache has done and holds."""
+        """Return the counters and the size of the snapshot cache."""
         return self._cache.info()
 
     async def aclose(self) -> None:
@@ -105,7 +105,7 @@ class ContextReader:
         await self._cache.drain()
 
     async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
-        """Return what a model sees of a snapshot, counting off the event loop if that is long."""
+        """Return the context of a snapshot, counting on a thread if that takes long."""
         view = partial(
             self._compiler.view,
             found.snapshot,
@@ -124,7 +124,7 @@ class ContextReader:
         return await self._fold(snapshot, steps)
 
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
-        """Return the context that *steps* would make of a snapshot; nothing is stored or cached."""
+        """Return the context after *steps* on a snapshot; nothing is stored or cached."""
         base = found.snapshot
         if isinstance(base, Snapshot):
             base = base.apart()
@@ -144,7 +144,7 @@ class ContextReader:
         return snapshot
 
     async def _make_from_afar(self, key: CacheKey, known: Set[str]) -> CompileSnapshot | None:
-        """Fold a history that takes many trips; None if the cache has lost its base."""
+        """Fold a history that takes many trips; return None if its base was evicted."""
         snapshot: CompileSnapshot | None = None
         history = self._histories.history(key.tract_id, key.head_hash, known)
         async for base_hash, steps in history:

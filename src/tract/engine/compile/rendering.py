@@ -1,4 +1,4 @@
-"""From a content's fields to the message that a model sees, and how messages are joined."""
+"""Rendering a content's fields as the message that a model gets, and joining messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 JOINT = "\n\n"
-"""What stands between the texts of joined messages: a blank line."""
+"""The separator between the texts of joined messages: a blank line."""
 
 EDITED_MARK = " [edited]"
-"""What `include_edit_annotations` puts behind an edited text."""
+"""What `include_edit_annotations` appends to an edited text."""
 
 Fields = Mapping[str, Any]
 
@@ -40,8 +40,8 @@ def render(content_type: str, fields: Fields, role: str | None = None) -> Messag
 def custom_text(fields: Fields) -> str:
     """Return the text of a custom content without `to_text()`.
 
-    It is the field `text`, else `content`, where that is a string; else the canonical JSON of
-    all fields but `content_type`.
+    It is the field `text` or `content`, whichever is a string first; otherwise the canonical JSON
+    of all fields but `content_type`.
     """
     for name in ("text", "content"):
         if isinstance(fields.get(name), str):
@@ -92,11 +92,11 @@ _RENDERERS: dict[str, Callable[[Fields, str | None], Message]] = {
 
 
 def joins(before: Message, after: Message) -> bool:
-    """Tell whether *after* joins the message that ends with *before*.
+    """Return True if *after* joins the message that ends with *before*.
 
-    Texts of one role and name do; tool calls join any assistant's message; tool results never
-    join, nor does a text that comes after or with tool calls, because it would then stand before
-    earlier ones.
+    Texts of one role and name do, and tool calls join any assistant's message. Tool results never
+    join. A text after or with tool calls does not join either, because it would move before earlier
+    calls.
     """
     if before.role != after.role or after.role == "tool":
         return False
@@ -106,7 +106,7 @@ def joins(before: Message, after: Message) -> bool:
 
 
 def joined(group: Sequence[Message]) -> Message:
-    """Return one message for messages of which each joins the one before."""
+    """Return one message made of messages that each join the one before."""
     if len(group) == 1:
         return group[0]
     texts = [message.content for message in group if message.content is not None]
@@ -118,7 +118,7 @@ def joined(group: Sequence[Message]) -> Message:
 
 
 def joined_runs(messages: Iterable[Message]) -> Iterator[Message]:
-    """Yield *messages* with those joined that join the one before."""
+    """Yield *messages*, joining each to the one before where it `joins`."""
     group: list[Message] = []
     for message in messages:
         if group and not joins(group[-1], message):
@@ -130,7 +130,7 @@ def joined_runs(messages: Iterable[Message]) -> Iterator[Message]:
 
 
 def marked(message: Message) -> Message:
-    """Return *message* with the mark of an edited text; one without text stays as it is."""
+    """Return *message* with the mark of an edited text; a message without text is unchanged."""
     if message.content is None:
         return message
     return replace(message, content=message.content + EDITED_MARK)

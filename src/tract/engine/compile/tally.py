@@ -1,9 +1,9 @@
-"""Token sums of a compiled context, kept exact while entries come and change.
+"""Token sums of a compiled context, kept exact while entries are added and changed.
 
-The count of a message list is a sum over its messages. Within a joined message the texts
-cannot be counted apart, because a token may span the blank line between them; but where a
-counter knows that a text `joins_cleanly`, no token does. Such places cut a message into
-runs, and a change costs a recount of the runs that it touches, however long the history.
+The count of a message list is a sum over its messages. The texts of a joined message cannot be
+counted separately, because a token may span the blank line between them. But where a counter knows
+that a text `joins_cleanly`, no token does. Such places cut a message into runs, and a change only
+recounts the runs that it touches, however long the history.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _BRIEF = 16_000  # characters, about a millisecond of work
 
 
 class TooLongError(Exception):
-    """There is more to count than the event loop can wait for."""
+    """There is too much text to count on the event loop."""
 
 
 class BriefCounter(BaseTokenCounter):
-    """A counter that gives up, by a `TooLongError`, once it was asked for much text."""
+    """A counter that raises a `TooLongError` once it was given too much text."""
 
     def __init__(self, counter: BaseTokenCounter) -> None:
         self._counter = counter
@@ -45,7 +45,7 @@ class BriefCounter(BaseTokenCounter):
 
 
 class Window:
-    """Neighbouring visible entries that are counted together, and the ones beside them."""
+    """Neighbouring visible entries that are counted together, and the entries beside them."""
 
     __slots__ = ("after", "before", "first", "last")
 
@@ -68,8 +68,8 @@ class Window:
 def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
     """Return the window whose count may change when the entry at *position* does.
 
-    It reaches from the start of the run that the visible entry before belongs to, to the end of
-    the run of the visible entry after, and is the same before and after the change.
+    It reaches from the start of the previous visible entry's run to the end of the next visible
+    entry's run, and is the same before and after the change.
     """
     first, last = position, position
     found = entries.visible_before(position)
@@ -127,7 +127,7 @@ def _texts_join(before: Entry, after: Entry) -> bool:
 
 
 def _continues_run(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
-    """Tell whether a token may span the blank line between two neighbours."""
+    """Return True if a token may span the blank line between two neighbours."""
     return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
 
 
