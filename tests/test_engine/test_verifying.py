@@ -136,7 +136,7 @@ async def test_a_changed_operation_is_named(db_path: Path) -> None:
     problems = [fault.problem for fault in report.faults]
     assert {fault.commit_hash for fault in report.faults} == {infos[0].commit_hash}
     assert any("do not have its hash" in problem for problem in problems)
-    assert f"{infos[4].commit_hash} changes it, but it is no entry" in problems
+    assert f"{infos[4].commit_hash} changes it, but it is not an entry" in problems
 
 
 async def test_a_changed_target_is_named(db_path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_a_commit_that_an_index_has_under_another_tract_is_named(db_path: 
     put(db_path, stored.replace(b"t" + time, b"u" + time))
     report = await verified(db_path)
 
-    assert (infos[1].commit_hash, "its row says that it is of the tract 'u'") in [
+    assert (infos[1].commit_hash, "its row says that it belongs to the tract 'u'") in [
         (fault.commit_hash, fault.problem) for fault in report.faults
     ]
 

@@ -1,1 +1,1 @@
-"""The use cases: hashing, counting, compiling, caching and committing."""
+"""The use cases: committing, compiling, counting, merging, streaming and watching."""

@@ -1,4 +1,4 @@
-"""Threads for work that would keep the event loop, and what tells such work from the rest."""
+"""Threads for work that would block the event loop, and a way to recognise such work."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ __all__ = ["HEAVY", "Threads", "freeze", "is_heavy"]
 T = TypeVar("T")
 
 HEAVY = 16_000
-"""Characters, or nodes times `_NODE`, that are about a millisecond of work."""
+"""Characters, or nodes times `_NODE`, that take about a millisecond of work."""
 
 _NODE = 16
 _SCALARS = frozenset({int, float, bool, type(None)})
-_AT_ONCE = 4  # more would only wait for the interpreter's lock
+_AT_ONCE = 4  # more threads would only wait for the GIL
 
 
 class Threads:
     """Runs functions on threads, a few at a time.
 
-    On its own: the loop's and anyio's common ones may be used up by callers who wait for us. And
-    anyio's end by a callback of the event loop: where an interrupt loses that, the interpreter waits
-    for them for ever at its end.
+    The threads are its own. The loop's and anyio's shared ones may all be taken by callers that
+    wait for us. And anyio ends its threads by a callback of the event loop: if an interrupt loses
+    it, the interpreter waits for them for ever when it exits.
     """
 
     def __init__(self) -> None:
         self._executor = _executor()
-        # Else a thread could do all that is queued while another has yet to hand over what came first.
+        # Otherwise one thread could run the whole queue before another has passed on its result.
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what *function* returns; cancelling the caller leaves it to itself."""
+        """Return what *function* returns; it runs to its end even if the caller is cancelled."""
         called = partial(copy_context().run, _called, function, *arguments)
         async with self._limiter:
             return await from_thread(self._begin(called))
 
     async def run_if_long(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what *function* returns, on a thread where *size*, in bytes, makes that long work."""
+        """Return what *function* returns, called on a thread if *size*, in bytes, is large."""
         if size <= HEAVY:
             return function(*arguments)
         return await self.run(function, *arguments)
 
     def close(self) -> None:
-        """Let the threads end when they are done."""
+        """Let the threads end once they are idle."""
         self._executor.shutdown(wait=False)
 
     def _begin(self, called: Callable[[], T]) -> Future[T]:
         try:
             return self._executor.submit(called)
         except BaseException:
-            # An interrupt while a thread was started, which nobody would end at the interpreter's end.
+            # An interrupt while a thread was being started: nothing would end it at exit.
             self._executor.shutdown(wait=False)
             self._executor = _executor()
             raise
@@ -76,12 +76,12 @@ def _executor() -> ThreadPoolExecutor:
 def _called(function: Callable[..., T], *arguments: Any) -> T:
     try:
         return function(*arguments)
-    except StopIteration as stopped:  # which no future takes: its caller would wait for ever
+    except StopIteration as stopped:  # futures refuse it: the caller would wait for ever
         raise RuntimeError("a StopIteration was raised on a thread") from stopped
 
 
 def is_heavy(*values: object) -> bool:
-    """Tell whether checking and writing *values* would keep the event loop for long."""
+    """Return True if checking and writing *values* would block the event loop for long."""
     room = HEAVY
     for value in values:
         if value is not None:
@@ -90,14 +90,14 @@ def is_heavy(*values: object) -> bool:
 
 
 def _room_after(value: object, room: int, depth: int) -> int:
-    """Return what is left of *room* after the size of *value*; below 0 as soon as it is used up."""
+    """Return *room* minus the size of *value*; stop as soon as that is below 0."""
     kind = type(value)
-    if kind in _SCALARS:  # spares them the questions below
+    if kind in _SCALARS:  # the quick way for most values
         return room - 1
     if issubclass(kind, str):
-        return room - str.__len__(value)  # type: ignore[arg-type]  # a string of some class
+        return room - str.__len__(value)  # type: ignore[arg-type]  # perhaps a subclass of str
     if depth > MAX_DEPTH:
-        return room - 1  # what is nested deeper is refused anyway
+        return room - 1  # deeper nesting is refused anyway
     parts = _parts(value, kind)
     room -= _NODE * len(parts) or 1
     for item in parts:
@@ -106,13 +106,13 @@ def _room_after(value: object, room: int, depth: int) -> int:
         inner = type(item)
         if inner is str:
             room -= len(item)
-        elif inner not in _SCALARS:  # these are paid for
+        elif inner not in _SCALARS:  # scalars were subtracted with the nodes
             room = _room_after(item, room, depth + 1)
     return room
 
 
 def _parts(value: Any, kind: type) -> Sequence[Any]:
-    """Return what *value* is made of; nothing where it cannot be read, and so will be refused."""
+    """Return the keys and items of *value*; nothing if it is unreadable, and so will be refused."""
     if kind is list or kind is tuple:
         return cast(Sequence[Any], value)
     if kind is dict:
@@ -122,7 +122,7 @@ def _parts(value: Any, kind: type) -> Sequence[Any]:
             value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
         if issubclass(kind, (BaseModel, Mapping)):
             return [*value, *value.values()]
-    except Exception:  # whatever a foreign class raises
+    except Exception:  # the caller's class may raise anything
         return ()
     if issubclass(kind, list):
         return [*list.__iter__(value)]
@@ -130,17 +130,17 @@ def _parts(value: Any, kind: type) -> Sequence[Any]:
 
 
 def freeze(value: Any) -> Callable[[], Any]:
-    """Take down *value* as it is now, as fast as can be; what is returned makes it anew, anywhere.
+    """Copy *value* as fast as possible; return a function that rebuilds it on any thread.
 
-    So the caller may change the original as soon as this has returned.
+    The caller may change the original as soon as this has returned.
     """
     try:
         return partial(marshal.loads, marshal.dumps(value))
-    except ValueError:  # something else than plain dicts, lists, strings and numbers
+    except ValueError:  # other types than plain dicts, lists, strings and numbers
         pass
     try:
         return partial(_unpickled, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
-    except Exception:  # a class of a function's own, say
+    except Exception:  # a local class, say
         return partial(_itself, _copy(value))
 
 
@@ -158,7 +158,7 @@ def _unpickled(data: bytes) -> Any:
 def _copy(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # whatever that object objects to
+    except Exception:  # an object that cannot be copied
         return _copy_containers(value, 0)
 
 
@@ -172,6 +172,6 @@ def _copy_containers(value: Any, depth: int) -> Any:
             return {key: _copy_containers(item, depth + 1) for key, item in value.items()}
         if issubclass(kind, (list, tuple)):
             return [_copy_containers(item, depth + 1) for item in value]
-    except Exception:  # whatever a foreign class raises
+    except Exception:  # the caller's class may raise anything
         pass
     return value

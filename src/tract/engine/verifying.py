@@ -1,4 +1,4 @@
-"""Checking what is stored against the hashes that name it."""
+"""Checking stored commits and contents against their hashes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Verifier"]
 
 
 class Verifier:
-    """Hashes and counts anew what the tracts of one store hold."""
+    """Hashes and counts the commits of a store's tracts again."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Verifier:
 
 
 class _Findings:
-    """The faults of one tract's commits, which come newest first in batches."""
+    """The faults of one tract's commits, which are read newest first in batches."""
 
     def __init__(
         self, tract_id: str, heads: Iterable[str], compiler: DefaultContextCompiler
@@ -54,7 +54,7 @@ class _Findings:
         self._targets: dict[str, CommitRow] = {}
 
     def check(self, batch: Sequence[StoredCommit]) -> None:
-        """Check the commits of *batch* by themselves and against the ones before."""
+        """Check the commits of *batch* by themselves and against the earlier batches."""
         for stored in batch:
             record = stored.record
             self.checked += 1
@@ -68,7 +68,7 @@ class _Findings:
                 self._targets.setdefault(record.edit_target, record)
 
     def misplaced(self, found: Iterable[Misplaced]) -> None:
-        """Note what is not filed where the history says."""
+        """Add commits that are not filed where the history says."""
         for name, branch in found:
             problem = "it is filed in another place than the commits around it"
             if branch is not None:
@@ -76,7 +76,7 @@ class _Findings:
             self._fault(name, problem)
 
     def report(self) -> VerifyReport:
-        """Return the report, with the faults that only the whole history tells."""
+        """Return the report, including the faults that only the whole history shows."""
         for missing, child in self._parents.items():
             self._fault(child.commit_hash, f"its parent {missing} is not in the store")
         for missing, user in self._targets.items():
@@ -94,27 +94,27 @@ class _Findings:
             yield f"its time is not before that of {child.commit_hash}, which follows it"
         user = self._targets.pop(record.commit_hash, None)
         if user is not None and not rule_of(record.operation).is_entry:
-            yield f"{user.commit_hash} changes it, but it is no entry"
+            yield f"{user.commit_hash} changes it, but it is not an entry"
 
     def _own_faults(self, stored: StoredCommit) -> Iterator[str]:
         if stored.unreadable:
             yield f"its {', '.join(stored.unreadable)} cannot be read"
             return  # it has no hash to compare
         if stored.record.tract_id != self._tract_id:
-            yield f"its row says that it is of the tract {shown(stored.record.tract_id)}"
+            yield f"its row says that it belongs to the tract {shown(stored.record.tract_id)}"
         yield from _faults_of_hashes(stored)
         yield from _faults_of_json(stored.record)
         if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
-            return  # told already, and not to be counted
+            return  # reported already; its tokens cannot be counted
         tokens = _recount(stored, self._compiler)
         if tokens is not None and tokens != stored.record.token_count:
             yield f"its token_count is {stored.record.token_count}, and its content has {tokens}"
 
 
 def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | None:
-    """Return the tokens of a commit whose content is sound; None where nobody here can tell.
+    """Return the tokens of a commit whose content is sound; None if they cannot be counted here.
 
-    That is where another counter or rendering was at work, or the vocabulary cannot be had.
+    That is the case if another counter or rendering was used, or the vocabulary is not available.
     """
     record = stored.record
     if not rule_of(record.operation).is_shown:
@@ -149,7 +149,7 @@ def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
 
 
 def _faults_of_json(record: CommitRow) -> Iterator[str]:
-    """Tell what is in no hash, but would keep the commit from being read."""
+    """Yield faults that no hash shows, but that make the commit unreadable."""
     for name, text in (
         ("metadata", record.metadata_json),
         ("generation_config", record.generation_config_json),

@@ -1,1 +1,1 @@
-"""What callers hold besides stores and tracts: batches, streams, and the calls of a branch."""
+"""What callers hold besides stores and tracts: batches, streams and left streams."""

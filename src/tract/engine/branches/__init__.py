@@ -1,1 +1,1 @@
-"""What passes between branches: merges and their conflicts, comparisons, differences."""
+"""Branches and tags: creating, moving, merging, comparing and diffing them."""
