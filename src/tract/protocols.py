@@ -146,7 +146,7 @@ class CompileSnapshot(Protocol):
 
 
 class CompiledContext(ABC):
-    """The messages that a model gets at one head, with their token count and origin.
+    """The messages that a model gets at one head, with their token count and their commits.
 
     Each access returns new lists and dicts, which the caller may change: the store, the
     cache and the results of other callers stay as they are.

@@ -211,13 +211,13 @@ class AsyncTract:
     async def user(
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
-        """Commit what a user says; see `commit` for the keywords and errors."""
+        """Commit a user's message; see `commit` for the keywords and errors."""
         return await self.commit(_said("user", text, name), **options)
 
     async def assistant(
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
-        """Commit what an assistant says; see `commit` for the keywords and errors."""
+        """Commit an assistant's message; see `commit` for the keywords and errors."""
         return await self.commit(_said("assistant", text, name), **options)
 
     def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
@@ -399,7 +399,7 @@ class AsyncTract:
         """Return the commits whose generation config meets all *conditions*, oldest first.
 
         Args:
-            *conditions: such as `config("temperature") > 0.5`; none at all match every commit.
+            *conditions: such as `config("temperature") > 0.5`; without any, every commit matches.
             branch_only: search this branch's history instead of all branches of the tract.
             limit: how many at most; None for all.
 
@@ -625,9 +625,9 @@ class AsyncTract:
     async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
         """Return the size and usage of branches, in all and since they parted, in the given order.
 
-        A single branch is compared with this handle's; for that one alone, its whole history counts
-        as since it parted. Token counts are the counter's own, not those that an API reported, so
-        that they are comparable.
+        A single branch is compared with this handle's. If it is this handle's own, nothing is there
+        to part from, and its whole history counts. Token counts are the counter's, not those that
+        an API reported, so that they are comparable.
 
         Raises:
             BranchNotFoundError: there is no such branch.

@@ -111,9 +111,9 @@ class Recording(AsyncIterator[T], Generic[T]):
     it once. Before the loop ends, one transaction commits the reasoning (as SKIP), the text and the
     tool calls, in this order.
 
-    Leaving the loop early commits the received part, too, and closes the response, but in the
-    background. To have this done by the end of a block, and the reason recorded, enter the
-    recording with `async with`.
+    Leaving the loop early ends the recording in the background, which commits or discards the
+    received part and closes the response. To have this done by the end of a block, and the reason
+    recorded, enter the recording with `async with`.
     """
 
     def __init__(self, intake: Intake, response: AsyncIterable[T], reader: ChunkReader) -> None:

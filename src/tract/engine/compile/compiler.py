@@ -197,7 +197,7 @@ class DefaultContextCompiler:
         return self._configs.setdefault(config_json, config_json)
 
     def _marked(self, snapshot: Snapshot) -> Snapshot:
-        """Return *snapshot* with a mark on every edited text, counted anew where it stands."""
+        """Return *snapshot* with every edited text marked, and the tokens counted again there."""
         entries, joined_tokens, plain_tokens = (
             snapshot.entries,
             snapshot.joined_tokens,
@@ -232,7 +232,7 @@ class DefaultContextCompiler:
 
 
 class SnapshotContext(CompiledContext):
-    """A view of a snapshot; its lists are made when somebody looks."""
+    """A view of a snapshot; its lists are made on access."""
 
     __slots__ = ("_joining", "_messages", "_snapshot", "_source", "_tokens")
 

@@ -172,8 +172,8 @@ class ContentRegistry:
         for field in model.model_fields:
             if getattr(loaded, field) != getattr(values, field):
                 raise ContentValidationError(
-                    "changes when it is written as JSON and read back; give it a type or serializer "
-                    "that does not",
+                    "changes when it is written as JSON and read back; give it a type or "
+                    "serializer that does not",
                     field,
                 )
         return fields
