@@ -19,7 +19,7 @@ from tract.protocols import Message
 __all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
 
 CHUNK_SIZE = 64
-_MOST_COPIED = 32_000  # characters of joined texts that a chunk keeps, as short texts have
+_MOST_COPIED = 32_000  # characters of joined texts up to which a chunk keeps its page
 _ENTRY_OVERHEAD = 600  # bytes of an entry's objects, without its texts
 _TEXT_OVERHEAD = 49
 
