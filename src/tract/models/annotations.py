@@ -20,11 +20,11 @@ class Priority(StrEnum):
     """Left out of the compiled context; still in the history."""
     NORMAL = "normal"
     PINNED = "pinned"
-    """Kept by anything that shortens a context."""
+    """Kept by whatever shortens a context."""
 
 
 def default_priority(content_type: str) -> Priority:
-    """Return the priority of an entry that nobody has annotated."""
+    """Return the priority of an entry without annotations."""
     return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
 
 

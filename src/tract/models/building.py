@@ -1,4 +1,4 @@
-"""The models' validators, which are made when they are needed, not when they are imported."""
+"""Pydantic validators of the models, built when first needed and not at import."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ _MODELS: tuple[type[BaseModel], ...] = (
 
 
 def build_models() -> None:
-    """Build what is not built yet; call it off the event loop."""
+    """Build the validators that are missing; call this off the event loop."""
     for model in _MODELS:
         model.model_rebuild()

@@ -18,19 +18,19 @@ from tract.models.query import (
 __all__ = ["ConfigTerm", "checked_conditions", "config"]
 
 _MOST = 200
-"""SQLite takes expressions that are nested a thousand deep, and each AND is one level."""
+"""SQLite nests expressions up to a thousand deep, and each AND is one level."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ConfigTerm:
-    """A field of generation configs, to be compared; get one from `config`.
+    """A field of generation configs to compare; get one from `config`.
 
-    Every comparison gives a `ConfigCondition` for `AsyncTract.query`, whose operators mean what
-    those of `AsyncTract.query_by_config` mean: only values of one JSON type are equal or ordered,
-    and a commit that lacks the field meets no condition.
+    Every comparison returns a `ConfigCondition` for `AsyncTract.query`. The operators mean what
+    those of `AsyncTract.query_by_config` mean: only values of the same JSON type are equal or
+    ordered, and a commit without the field meets no condition.
 
     Raises:
-        QueryError: from each of them, the value cannot be compared so.
+        QueryError: raised by a comparison whose value cannot be compared that way.
     """
 
     path: tuple[str | int, ...]
@@ -60,11 +60,11 @@ class ConfigTerm:
         return config_condition(self.path, "in", values)
 
     def not_in(self, values: Sequence[Any]) -> ConfigCondition:
-        """Return the condition that the field is there and equals none of *values*."""
+        """Return the condition that the field exists and equals none of *values*."""
         return config_condition(self.path, "not in", values)
 
     def exists(self) -> ConfigCondition:
-        """Return the condition that the field is there, with whatever value; null is one."""
+        """Return the condition that the field exists, whatever its value; null counts."""
         return ConfigCondition(self.path, "exists", ())
 
     def __bool__(self) -> NoReturn:
@@ -78,7 +78,7 @@ class ConfigTerm:
 
 
 def config(field: ConfigField) -> ConfigTerm:
-    """Return a field of generation configs, to be compared in the conditions of a query.
+    """Return a field of generation configs to compare in the conditions of a query.
 
     ```python
     await tract.query(config("model") == "gpt-4o", config("temperature") > 0.5)
@@ -95,10 +95,10 @@ def config(field: ConfigField) -> ConfigTerm:
 
 
 def checked_conditions(given: Sequence[object]) -> tuple[ConfigCondition, ...]:
-    """Return what callers pass as conditions.
+    """Return the conditions that a caller passed, checked.
 
     Raises:
-        QueryError: one of them is none, or they are too many for one statement.
+        QueryError: one is not a condition, or there are too many for one statement.
     """
     if len(given) > _MOST:
         raise QueryError(f"{len(given)} conditions are too many. Give at most {_MOST}.")

@@ -1,4 +1,4 @@
-"""Options of a store."""
+"""The options of a store."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
 __all__ = ["BudgetAction", "TokenBudgetConfig", "TractConfig"]
 
 BudgetCallback = Callable[[int, int], Awaitable[None] | None]
-"""Called with the tokens that the context would have, and the budget."""
+"""Called with the tokens that the context would have and with the budget."""
 
 
 class BudgetAction(StrEnum):
     """What happens to a commit that would take the context over its budget."""
 
     WARN = "warn"
-    """A `TokenBudgetWarning` is issued; the commit is made."""
+    """Issue a `TokenBudgetWarning` and commit."""
     REJECT = "reject"
-    """`BudgetExceededError` is raised; nothing is written."""
+    """Raise `BudgetExceededError` and write nothing."""
     CALLBACK = "callback"
-    """The callback is called, and awaited if it is a coroutine function; then the commit is made,
-    unless the callback raises. It may use the tract, for instance to shorten its context."""
+    """Call the callback, await it if it is a coroutine function, and commit unless it raises. It
+    may use the tract, for instance to shorten the context."""
 
 
 class TokenBudgetConfig(BaseModel):
-    """A limit on the compiled context, checked as it would be after each commit."""
+    """A token limit on the compiled context, checked as each commit would leave it."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
@@ -55,21 +55,21 @@ class TokenBudgetConfig(BaseModel):
 
 
 class TractConfig(BaseModel):
-    """Options of a store; the same object may open any number of stores.
+    """The options of a store; one object may open any number of stores.
 
     Attributes:
-        type_to_role: roles by content type, in place of the default ones.
-        max_content_bytes: the largest content, as canonical JSON, that a commit may hold.
-        cache_max_bytes: bound of the snapshot cache; 0 turns it off.
-        token_budget: a limit on the compiled context, or None.
-        durability: `normal` survives a killed process, `full` also a power cut at each commit.
+        type_to_role: roles by content type, overriding the defaults.
+        max_content_bytes: the largest content that a commit may hold, as canonical JSON.
+        cache_max_bytes: the most bytes that the snapshot cache holds; 0 turns it off.
+        token_budget: a token limit on the compiled context, or None.
+        durability: commits survive a killed process with `normal`, and a power cut with `full`.
         busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
         readers: connections that serve reads of a file, each with a thread of its own.
-        redact_keys: keys that name credentials: strings at one of them or below, at any depth of a
-            generation config, metadata or a usage report, are stored as `"[redacted]"`. Numbers,
-            booleans and null are kept, and so is all of a JSON schema. Keys are compared without
-            case, dashes, underscores, spaces and digits at their end; names of six letters or more also
-            with the end of a key. A set that is given replaces the default one; an empty one turns this off.
+        redact_keys: keys that name credentials. In generation configs, metadata and usage reports,
+            strings at such a key or anywhere below it are stored as `"[redacted]"`. Numbers,
+            booleans, null and JSON schemas are kept. Case, dashes, underscores, spaces and trailing
+            digits are ignored; names of six letters or more also match the end of a longer key.
+            A set replaces the default one; an empty set turns redaction off.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")

@@ -1,8 +1,8 @@
 """The content types: what a commit may hold.
 
-Each is a frozen pydantic model with a `content_type`; `Content` is their union. Strings are
-taken strictly (no bytes, no numbers) and unknown fields are refused, so that what was meant
-is what is stored.
+Each type is a frozen pydantic model with a `content_type`; `Content` is their union. Strings are
+validated strictly (bytes and numbers are errors) and unknown fields are refused, so a typo is
+an error and not a loss.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class DialogueContent(ContentModel):
 class ToolIOContent(ContentModel):
     """A tool's call or its result.
 
-    For a call, `payload` holds the arguments: a string is kept to the byte (re-serialising it
-    would break prompt caching), anything else becomes its canonical JSON. `call_id` ties a
-    result to its call; `status` tells a result's outcome.
+    For a call, `payload` holds the arguments. A string is kept byte for byte, because
+    re-serialising it would break prompt caching; anything else becomes its canonical JSON.
+    `call_id` ties a result to its call, and `status` is the result's outcome.
     """
 
     content_type: Literal["tool_io"] = "tool_io"

@@ -1,4 +1,4 @@
-"""What merges are asked to do, and the content of the commits that they make."""
+"""What a merge is asked to do, and the content of the commits that it makes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Decision", "MergeContent", "OnConflict", "Resolution"]
 
 
 class MergeContent(ContentModel):
-    """The content of a MERGE commit, which names the branch; made by `merge()`."""
+    """The content of a MERGE commit, naming the merged branch; made by `merge()`."""
 
     content_type: Literal["merge"] = "merge"
     branch: str
@@ -24,11 +24,11 @@ class MergeContent(ContentModel):
 
 @dataclass(frozen=True)
 class Resolution:
-    """A content to commit, with the generation config and the metadata of its commit.
+    """A content to commit, with its generation config and metadata.
 
-    A function that decides conflicts returns it to say how its text came about, and `squash=`
-    takes it. Without a config, a content that one of the sides has keeps that side's config, and a
-    new one has none; `{}` is none in any case.
+    Return one from a function that decides conflicts to record how the text came about, or pass
+    one as `squash=`. With no config, a content that one side already has keeps that side's
+    config, and new content gets none; pass `{}` for no config in either case.
     """
 
     content: BaseModel | Mapping[str, Any]
@@ -40,9 +40,9 @@ class Resolution:
 Decision: TypeAlias = (
     BaseModel | Mapping[str, Any] | Resolution | Priority | Literal["ours", "theirs", "base"]
 )
-"""What a function decides for a conflict: a side, a content or, where it is about one, a priority."""
+"""What a function returns for a conflict: a side, a content, or a priority if it is about one."""
 
 OnConflict: TypeAlias = (
     Literal["raise", "ours", "theirs"] | Callable[[MergeConflict], Decision | Awaitable[Decision]]
 )
-"""What a merge does about conflicts: raise them, take a side, or ask a function, async or not."""
+"""How a merge treats conflicts: raise them, take a side, or ask a function, async or not."""

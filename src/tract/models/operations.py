@@ -32,14 +32,14 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OperationRule:
-    """What holds for all commits of one operation.
+    """What is true of every commit of one operation.
 
     Attributes:
         effect: what the fold does.
         made_by: the verb that makes it.
         needs_target: whether it names an entry that it changes.
-        content_type: the type of all its contents; None where the caller gives them.
-        points_to: what to name where an entry is asked for and this was given.
+        content_type: the type of its contents; None if the caller chooses it.
+        points_to: what an error suggests when a caller names this instead of an entry.
     """
 
     effect: Effect
@@ -50,12 +50,12 @@ class OperationRule:
 
     @property
     def is_entry(self) -> bool:
-        """Whether other commits may name it as their target."""
+        """Whether other commits may target it."""
         return self.effect is Effect.ADD
 
     @property
     def is_shown(self) -> bool:
-        """Whether a model sees its content, which then has tokens."""
+        """Whether a model sees its content, which then counts tokens."""
         return self.effect is Effect.ADD or self.effect is Effect.REPLACE
 
 
@@ -78,5 +78,5 @@ _UNKNOWN = OperationRule(Effect.NOTHING, made_by="")
 
 
 def rule_of(operation: str) -> OperationRule:
-    """Return what holds for a stored operation; one that a damaged row names has no effect."""
+    """Return the rule of a stored operation; one that a damaged row names has no effect."""
     return OPERATIONS.get(operation, _UNKNOWN)

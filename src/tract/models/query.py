@@ -39,7 +39,7 @@ _ORDERING = frozenset({">", "<", ">=", "<="})
 
 
 class OperandKind(StrEnum):
-    """How a value is compared: only with values of the same kind."""
+    """How a value is compared: only with values of its own kind."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -51,10 +51,10 @@ class OperandKind(StrEnum):
 
 
 class LargeNumber(NamedTuple):
-    """An integer beyond those that doubles hold exactly, in JSON, and the doubles around it.
+    """An integer that doubles may not hold exactly: its JSON, and the doubles around it.
 
-    `floor` is the largest double that is not above it, `ceiling` the smallest that is not below;
-    they are one where it is a double itself, and beyond all doubles one of them is infinite.
+    `floor` is the largest double at or below it, `ceiling` the smallest at or above it. They are
+    equal if the integer is itself a double; beyond the largest double one of them is infinite.
     """
 
     digits: str
@@ -68,14 +68,14 @@ class LargeNumber(NamedTuple):
 
     @property
     def fits_64_bits(self) -> bool:
-        """Whether it lies between -(2**63) and 2**63, both excluded."""
+        """Whether it lies strictly between -(2**63) and 2**63."""
         return abs(int(self.digits)) < 2**63
 
 
 class Operand(NamedTuple):
-    """A value to compare with: its canonical JSON and, if it is a string, the string.
+    """A value to compare with: its canonical JSON and, for a string, the string itself.
 
-    `large` is given for a number so large that not every integer near it is a double.
+    `large` is set for an integer so large that doubles skip some of its neighbours.
     """
 
     kind: OperandKind
@@ -88,9 +88,9 @@ class Operand(NamedTuple):
 class ConfigCondition:
     """One condition on generation configs, as `config(field)` makes it for `AsyncTract.query`.
 
-    It has taken down the value as it was, and is neither true nor false: asking for that, as `if`
-    and `and` do, is a `TypeError`. `operands` has one item, except for `in` and `not in`, and
-    none for `exists`.
+    It keeps its own copy of the value. It is neither true nor false: using it with `if` or `and`
+    raises a `TypeError`. `operands` has one item, but any number for `in` and `not in`, and none
+    for `exists`.
     """
 
     path: tuple[str | int, ...]
@@ -116,13 +116,13 @@ class ConfigCondition:
 
 
 def field_repr(path: ConfigPath) -> str:
-    """Return a path as it may be written: dotted where that says the same."""
+    """Return a path as a caller may write it: dotted if that means the same."""
     dotted = ".".join(map(str, path))
     return repr(dotted if tuple(dotted.split(".")) == path and "" not in path else path)
 
 
 def _shown(text: str) -> str:
-    """Return JSON as Python writes it, or its beginning where it is long."""
+    """Return JSON as a Python literal, shortened if it is long."""
     return repr(json.loads(text)) if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -151,7 +151,7 @@ def config_path(field: ConfigField) -> ConfigPath:
     Raises:
         QueryError: it is malformed.
     """
-    kind = type(field)  # `isinstance` would ask the value itself, which may be anything
+    kind = type(field)  # `isinstance` would run code of the value's own class
     parts: tuple[object, ...] = ()
     if issubclass(kind, str):
         parts = tuple(str.__str__(field).split("."))
@@ -230,7 +230,7 @@ def _large(value: int | float) -> LargeNumber:
 
 
 def double_json(number: float) -> str:
-    """Return a double as configs hold it; of an infinity a number that is read as one."""
+    """Return a double as configs hold it; an infinity as a number that parses to it."""
     return repr(number).replace("inf", "9e999")
 
 

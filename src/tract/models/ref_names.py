@@ -1,4 +1,4 @@
-"""Names of branches and tags: git's rules, so that what is named here can be named there."""
+"""Names of branches and tags, by git's rules, so that every name here is valid in git too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tract.exceptions import RefNameError
 __all__ = ["MAX_REF_NAME", "check_ref_name", "check_storable"]
 
 MAX_REF_NAME = 255
-"""The most characters of a name."""
+"""The most characters that a name may have."""
 
 _Rule = tuple[re.Pattern[str], str]
 
-# What git-check-ref-format(1) refuses after refs/heads/ or refs/tags/, or for a branch or a tag
-# as git-branch(1) and git-tag(1) take it; the last two so that a name is never another thing.
+# What git-check-ref-format(1) refuses after refs/heads/ or refs/tags/, and what git-branch(1) and
+# git-tag(1) refuse besides. The last two keep a name from meaning something else.
 _RULES: tuple[_Rule, ...] = (
     (re.compile(r"[\x00-\x1f\x7f]"), "it holds a control character. Leave that out."),
     (re.compile(r" "), "it holds a space. Use '-' or '_' instead."),
@@ -33,10 +33,10 @@ _RULES: tuple[_Rule, ...] = (
 
 
 def check_ref_name(name: object) -> None:
-    """Refuse what git would not take as the name of a branch or a tag.
+    """Raise unless git would accept *name* for a branch or a tag.
 
-    Besides, a name has at most `MAX_REF_NAME` characters, all of which UTF-8 can hold, and does
-    not look like a commit's hash. Letters of any script will do, and `/` groups names.
+    A name also has at most `MAX_REF_NAME` characters, can be encoded as UTF-8, and does not look
+    like a commit's hash. Letters of any script are fine, and `/` groups names.
 
     Raises:
         RefNameError: it breaks a rule; `problem` says which, and how to mend it.
@@ -50,10 +50,10 @@ def check_ref_name(name: object) -> None:
 
 
 def check_storable(name: str) -> None:
-    """Refuse what could not even be stored.
+    """Raise if *name* could not be stored.
 
     Raises:
-        RefNameError: it is empty, longer than `MAX_REF_NAME`, or nothing that UTF-8 can hold.
+        RefNameError: it is empty, longer than `MAX_REF_NAME`, or cannot be encoded as UTF-8.
     """
     if not 0 < len(name) <= MAX_REF_NAME:
         raise RefNameError(

@@ -30,13 +30,13 @@ __all__ = [
 
 
 class _Value(BaseModel):
-    """Base of these values: frozen, their validators built when a store is opened."""
+    """Base of these values: frozen, with validators built when a store is opened."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
 
 class BranchInfo(_Value):
-    """One branch; `head_hash` is None as long as it has no commit."""
+    """One branch; `head_hash` is None while it has no commits."""
 
     name: str
     head_hash: str | None
@@ -53,9 +53,9 @@ class TagInfo(_Value):
 
 
 class ReflogEntry(_Value):
-    """One move of a branch, from `old_hash` to `new_hash`; None is a branch without commits.
+    """One move of a branch from `old_hash` to `new_hash`; None means without commits.
 
-    `action` says what moved it, such as `commit`, `fork`, `reset` or `merge`; `note` adds to that.
+    `action` names what moved it, such as `commit`, `fork`, `reset` or `merge`; `note` adds detail.
     """
 
     branch: str
@@ -67,34 +67,34 @@ class ReflogEntry(_Value):
 
 
 class MergeKind(StrEnum):
-    """What a merge came to."""
+    """What a merge did to the branch."""
 
     UP_TO_DATE = "up-to-date"
-    """This branch held it all already; nothing was written."""
+    """This branch already held everything; nothing was written."""
     FAST_FORWARD = "fast-forward"
-    """This branch had nothing of its own; it moved to the other's head."""
+    """This branch had no commits of its own and moved to the other's head."""
     MERGE = "merge"
-    """A commit with two parents."""
+    """A commit with two parents was made."""
     SQUASH = "squash"
-    """One commit in place of the other branch's own."""
+    """One commit was made in place of the other branch's own."""
 
 
 class ConflictKind(StrEnum):
-    """What both sides of a merge set differently."""
+    """What the two sides of a merge set differently."""
 
     CONTENT = "content"
     PRIORITY = "priority"
 
 
 class MergeConflict(_Value):
-    """A shared entry, `target_hash`, to which both sides of a merge gave another content or priority.
+    """A shared entry, `target_hash`, whose content or priority the two sides set differently.
 
-    `base`, `ours` and `theirs` are content models or priorities, as `kind` says: what the entry
-    had where the sides parted, and has on each of them now. `base` is None where merges that
-    crossed left no single such place.
+    `base`, `ours` and `theirs` are content models or priorities, depending on `kind`: the value
+    where the sides parted, and on each side now. `base` is None if earlier merges crossed and left
+    more than one such place.
 
-    The configs are those of the three contents: `{}` where none was set, and for priorities, which
-    have none. `base_config` is None where `base` is.
+    The configs belong to the three contents: `{}` if none was set, and for priorities, which have
+    none. `base_config` is None if `base` is.
     """
 
     target_hash: str
@@ -110,9 +110,9 @@ class MergeConflict(_Value):
 class MergeResult(_Value):
     """What a merge did.
 
-    `head_hash` is the branch's head afterwards. `merged` has the commits that this branch did not
-    hold before, oldest first, those that the merge itself made left out; `conflicts` what was
-    decided by `on_conflict`.
+    `head_hash` is the branch's head afterwards. `merged` lists the commits new to this branch,
+    oldest first, without those that the merge itself made. `conflicts` lists those that
+    `on_conflict` decided.
     """
 
     kind: MergeKind
@@ -122,14 +122,14 @@ class MergeResult(_Value):
 
 
 class OriginKind(StrEnum):
-    """How a commit came to stand for others."""
+    """How a commit came to stand for other commits."""
 
     SQUASH = "squash"
     CHERRY_PICK = "cherry-pick"
 
 
 class Origin(_Value):
-    """Where a commit came from: `commit_hash` stands here for `source_hash`.
+    """Where a commit came from: `commit_hash` was made from `source_hash`.
 
     The source is the commit that was picked, or the head of the branch that was squashed.
     """
@@ -140,12 +140,12 @@ class Origin(_Value):
 
 
 class EntryChange(StrEnum):
-    """One way in which an entry differs between two contexts."""
+    """How an entry differs between two contexts."""
 
     ADDED = "added"
-    """Only the second has it."""
+    """Only the second context has it."""
     REMOVED = "removed"
-    """Only the first has it."""
+    """Only the first context has it."""
     EDITED = "edited"
     """Its message differs."""
     REPRIORITISED = "reprioritised"
@@ -155,9 +155,9 @@ class EntryChange(StrEnum):
 class EntryDiff(_Value):
     """One entry that differs, named by the APPEND commit that made it.
 
-    What a context without the entry would tell is None. A config is `{}` where none was set; its
-    dict is the caller's own copy. Tokens are those of the entry's message by itself, 0 where its
-    priority leaves it out.
+    Values of a context that lacks the entry are None. A config is `{}` if none was set, and its
+    dict is the caller's own copy. Tokens are those of the entry's message alone; 0 if its priority
+    leaves it out.
     """
 
     commit_hash: str
@@ -173,9 +173,9 @@ class EntryDiff(_Value):
 
 
 class ContextDiff(_Value):
-    """What differs between two contexts: the entries, and by how many tokens the second is longer.
+    """How two contexts differ: the entries, and how many more tokens the second has.
 
-    Entries come in the order of the second context, removed ones behind the entry that they
+    Entries are in the order of the second context; a removed one follows the entry that it
     followed in the first.
     """
 
@@ -184,11 +184,11 @@ class ContextDiff(_Value):
 
 
 class BranchComparison(_Value):
-    """One branch beside others, as `compare()` gives it.
+    """One branch among those that `compare()` was given.
 
-    `entries` and `token_count` are those of its compiled context. Usage adds up what was recorded
-    on the branch: in its whole history, and since the commit that all the compared branches share.
-    `generation_configs` are those used since then, each once, in the order of their first use.
+    `entries` and `token_count` are those of its compiled context. Usage is the sum of the reports
+    on the branch: over its whole history, and since the newest commit that all compared branches
+    share. `generation_configs` lists those used since then, each once, in order of first use.
     """
 
     branch: str
@@ -202,7 +202,7 @@ class BranchComparison(_Value):
 
 
 class BranchStats(_Value):
-    """How much one branch holds: commits of its history, and the blobs of these with their bytes.
+    """How much one branch holds: the commits of its history, their blobs, and the blobs' bytes.
 
     `entries` and `tokens` are those of its compiled context. A blob counts once, however many
     commits share it.

@@ -1,4 +1,4 @@
-"""What a watcher gets besides commits."""
+"""What a watch yields besides commits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ __all__ = ["BranchReset"]
 
 @dataclass(frozen=True, slots=True)
 class BranchReset:
-    """A branch is not what a watch has yielded any more: it has other commits, or another order.
+    """The branch no longer matches what its watch has yielded: other commits, or another order.
 
-    `old_hash` is the last commit that was yielded. What was yielded up to `new_hash` is still how the
-    branch begins; it is None where nothing is. The commits that come next follow on that one, those
-    that were yielded before included. `created_at` is the time, in UTC, at which the watch noticed.
+    `old_hash` is the last commit that was yielded. `new_hash` is the last one up to which the
+    branch still begins as it was yielded; None if there is none. The watch goes on after
+    `new_hash`, repeating commits yielded before if they follow it. `created_at` is when the watch
+    noticed, in UTC.
     """
 
     branch: str
