@@ -1,7 +1,7 @@
 """Canonical JSON: the one text of a JSON value, which is what gets hashed and stored.
 
-Keys sorted by code point, no white space, UTF-8 with only the escapes that JSON demands.
-Values that JSON cannot hold are refused with the path at which they stand.
+Keys are sorted by code point, there is no white space, and the text is UTF-8 with only the
+escapes that JSON requires. A value that JSON cannot hold raises an error that names its path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAX_DEPTH = 200
-"""Levels of nesting that a stored value may have; also what ends a cycle."""
+"""The deepest nesting that a stored value may have; it also ends a cycle."""
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
@@ -58,13 +58,15 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
 
     Args:
         value: dicts with string keys, lists, tuples, strings, numbers, booleans and None.
-        root: what errors call the value itself, the start of their path.
-        redactor: tells the keys below which strings are written as `REDACTED`, and so is what JSON
-            cannot hold, such as a client's wrapper of a key. JSON schemas are written as they are.
+        root: what errors call the value itself, as the start of their paths.
+        redactor: decides which keys hide what is below them. Strings there are written as
+            `REDACTED`, and so are values that JSON cannot hold, such as a client's wrapper of a
+            key. JSON schemas are written unchanged.
 
     Raises:
-        ContentValidationError: NaN, an infinity, bytes, a datetime or another foreign type, a key
-            that is no string, a lone surrogate, a cycle or nesting deeper than `MAX_DEPTH`.
+        ContentValidationError: the value contains NaN, an infinity, bytes, a datetime or another
+            foreign type, a key that is not a string, a lone surrogate or a cycle, or is nested
+            deeper than `MAX_DEPTH`.
     """
     try:
         if type(value) not in _PLAIN:
@@ -76,7 +78,7 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
             text.encode("utf-8")
     except _Unstorable as problem:
         raise problem.at(root) from None
-    except ValueError as error:  # a UnicodeEncodeError is one, too
+    except ValueError as error:  # includes UnicodeEncodeError
         flaw = _Unstorable(f"JSON cannot hold this value: {error}")
         _find_flaw(value, flaw)
         raise flaw.at(root) from None
@@ -86,14 +88,14 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
 
 
 def stored_json(text: str | bytes, what: str) -> Any:
-    """Return the value of JSON text that came from the store; *what* names it in the error.
+    """Parse JSON text read from the store; *what* names it in the error.
 
     Raises:
-        StoreCorruptError: it is no JSON.
+        StoreCorruptError: it is not valid JSON.
     """
     try:
-        # Several times as fast as `json`, and stricter. Bytes, because a string that it is given
-        # keeps its UTF-8 from then on; and no strings shared between contents.
+        # Several times faster than `json`, and stricter. It gets bytes, because a string would keep
+        # its UTF-8 form alive from then on; and contents must not share strings.
         data = text.encode() if isinstance(text, str) else text
         return from_json(data, cache_strings="keys")
     except ValueError:
@@ -105,10 +107,10 @@ def stored_json(text: str | bytes, what: str) -> Any:
 
 
 def as_object(value: object, path: str) -> dict[Any, Any] | None:
-    """Return the mapping that a caller gave for a JSON object as a dict; None stays None.
+    """Return a caller's mapping for a JSON object as a dict; None stays None.
 
     Raises:
-        ContentValidationError: it is not a mapping, or cannot be read.
+        ContentValidationError: it is not a mapping, or reading it raised.
     """
     kind = type(value)
     if value is None or issubclass(kind, dict):
@@ -117,14 +119,14 @@ def as_object(value: object, path: str) -> dict[Any, Any] | None:
         raise ContentValidationError(f"a {kind.__name__} is not a JSON object; give a dict", path)
     try:
         return dict(cast(Mapping[Any, Any], value))
-    except Exception as error:  # whatever a foreign mapping raises
+    except Exception as error:  # a foreign mapping may raise anything
         raise ContentValidationError(
             f"the {kind.__name__} could not be read ({type(error).__name__}). Give a dict", path
         ) from error
 
 
 def unreadable(what: str) -> StoreCorruptError:
-    """Return the error for something in the store that is not what was written."""
+    """Return the error for stored data that is not what was written."""
     return StoreCorruptError(
         f"{what} cannot be read: the store was damaged. Run `verify()` for all that is, and restore "
         "the file from a backup."
@@ -137,10 +139,10 @@ def canonical_bytes(value: Any, root: str = "") -> bytes:
 
 
 def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
-    """Tell whether *value* can be written as it is; it runs no code but Python's own.
+    """Return True if *value* can be written as it is, without running anyone's code but Python's.
 
-    That is: it is made of JSON's types and no subclasses of them, and its keys are all known to
-    be harmless, where that is asked.
+    Then it consists of JSON's own types, not of subclasses, and all its keys are in *harmless*,
+    if that is given.
     """
     kind = type(value)
     if kind is float:
@@ -161,8 +163,8 @@ def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
 
 
 def _plain(value: Any, depth: int, redactor: Redactor | None, *, secret: bool = False) -> Any:
-    """Return a copy of *value* in JSON's own types, with what is secret redacted."""
-    kind = type(value)  # `isinstance` would ask the value itself, which may be anything
+    """Return a copy of *value* in JSON's own types, with secrets redacted."""
+    kind = type(value)  # `isinstance` would run code of the value's own class
     if issubclass(kind, str):
         return REDACTED if secret and str.__len__(value) else str.__str__(value)
     if kind in _PLAIN:
@@ -221,7 +223,7 @@ def _key(given: object) -> str:
 
 
 def _named(key: object) -> str:
-    """Return what a text shows of a key; never what a tuple, say, may hold besides names."""
+    """Return a key for an error message; only the type of a tuple, say, which may hold secrets."""
     simple = type(key) in (int, float, bool, bytes, type(None))
     return shown(key) if simple else f"(a {type(key).__name__})"
 
@@ -229,7 +231,7 @@ def _named(key: object) -> str:
 def _pairs(value: Any) -> list[tuple[Any, Any]]:
     try:
         return [(key, item) for key, item in value.items()]
-    except Exception as error:  # whatever a foreign class raises
+    except Exception as error:  # a foreign class may raise anything
         raise _Unstorable(
             f"the {type(value).__name__} could not be read ({type(error).__name__}); give a dict"
         ) from error
@@ -246,7 +248,7 @@ def _plain_item(
 
 
 def _find_flaw(value: Any, problem: _Unstorable) -> bool:
-    """Give *problem* the words and the path of the string or integer that cannot be written."""
+    """Give *problem* the message and path of the string or integer that cannot be written."""
     flaw = _flaw(value)
     if flaw is not None:
         problem.problem = flaw

@@ -1,12 +1,12 @@
 """The graph of commits: who descends from whom, and in which order a history is folded.
 
-Pure functions over a parent map. It holds `(parent, merge_parent)` by commit; the second is None
-for all but merge commits, both are None for a first commit. Commits are any hashable values but
-None, which stands for the history of an empty branch. A commit counts as an ancestor of itself.
+Pure functions over a parent map from each commit to `(parent, merge_parent)`. Only merge commits
+have the second; a first commit has neither. A commit is any hashable value except None, which
+stands for the history of an empty branch. A commit counts as its own ancestor.
 
-The map is asked for single commits alone, so one that reads them when they are asked for will
-do. Every commit asked for must be there, else its `KeyError` goes on to the caller. Nothing here
-recurses, and the work is linear in the commits asked for.
+The functions only look single commits up, so the map may load them lazily. It must hold every
+commit that is looked up; its `KeyError` reaches the caller. Nothing here recurses, and the work
+is linear in the commits looked up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OURS, _THEIRS, _BOTH = 1, 2, 3
 
 
 def reachable(parents: Mapping[K, tuple[K | None, K | None]], heads: Iterable[K | None]) -> set[K]:
-    """Return *heads* and all their ancestors; None among the heads adds nothing."""
+    """Return *heads* and all their ancestors; None among the heads adds no commits."""
     found: set[K] = set()
     waiting = [*heads]
     while waiting:
@@ -39,13 +39,13 @@ def linearise(
 ) -> list[K]:
     """Return the history of *head*, oldest first: each commit once, after its parents.
 
-    A commit follows the history of its parent; a merge commit follows, between the two, what the
-    history of its merge parent has beyond that, in the order that it has there. So the history of
-    any first-parent ancestor is a beginning of it, and with such a *base* only the rest is
-    returned. Where no commit of the rest is a merge, nothing from *base* down is asked for.
+    A commit follows the history of its parent. A merge commit first gets the commits of its merge
+    parent's history that its parent lacks, in the order that they have there. So the history of
+    any first-parent ancestor is a prefix of the whole; given such a *base*, only the rest is
+    returned. If the rest has no merges, *base* and its ancestors are never looked up.
 
     Raises:
-        ValueError: *base* is no first-parent ancestor of *head*.
+        ValueError: *base* is not a first-parent ancestor of *head*.
     """
     if base is None:
         return _in_order(parents, head, reachable(parents, [head]))
@@ -59,9 +59,10 @@ def linearise(
 def brought(
     parents: Mapping[K, tuple[K | None, K | None]], ours: K | None, theirs: K | None
 ) -> list[K]:
-    """Return what a merge of *theirs* into *ours* brings, in the order in which it follows ours.
+    """Return the commits that a merge of *theirs* into *ours* brings, in the order that they get.
 
-    That is the history of *theirs* without the commits of ours; both empty histories may be None.
+    That is the history of *theirs* without the commits of *ours*. Either may be None, the empty
+    history.
     """
     colours = _Painting(parents, ours, theirs).colours
     wanted = {commit for commit, colour in colours.items() if colour == _THEIRS}
@@ -71,7 +72,7 @@ def brought(
 def is_ancestor(
     parents: Mapping[K, tuple[K | None, K | None]], ancestor: K | None, commit: K | None
 ) -> bool:
-    """Tell whether the history of *commit* holds *ancestor*; the empty history is in every one."""
+    """Return True if the history of *commit* has *ancestor*; all of them have the empty history."""
     if ancestor is None or commit is None:
         return ancestor is None
     return _Painting(parents, ancestor, commit).colours[ancestor] == _BOTH
@@ -80,10 +81,10 @@ def is_ancestor(
 def parted_at(
     parents: Mapping[K, tuple[K | None, K | None]], head: K | None, own: Container[K]
 ) -> K | None:
-    """Return where the line of first parents of *head* leaves *own*, or None.
+    """Return the newest first-parent ancestor of *head* that is not in *own*, or None.
 
-    With *own* the commits that another history lacks, a head that is returned is a first-parent
-    ancestor: its history is a beginning of that of *head*.
+    If *own* is what another head lacks, that head may be the result; then its history is a prefix
+    of that of *head*.
     """
     while head is not None and head in own:
         head = parents[head][0]
@@ -93,11 +94,11 @@ def parted_at(
 def merge_bases(
     parents: Mapping[K, tuple[K | None, K | None]], a: K | None, b: K | None
 ) -> list[K]:
-    """Return the best common ancestors: those that are no ancestor of another one.
+    """Return the best common ancestors: those that are not an ancestor of another one.
 
-    Most often there is one. There is none where the histories share nothing, and several after
-    merges that crossed. Their order is that in which a breadth-first walk from both heads, *a*
-    first, meets them: the same in every run.
+    Most often there is one. There are none if the histories share nothing, and several after
+    merges that crossed. The order is that of a breadth-first walk from both heads, *a* first, and
+    is the same in every run.
     """
     colours = _Painting(parents, a, b).colours
     common = [commit for commit, colour in colours.items() if colour == _BOTH]
@@ -108,7 +109,7 @@ def merge_bases(
 def _first_parents(
     parents: Mapping[K, tuple[K | None, K | None]], head: K | None, base: K
 ) -> Iterator[tuple[K, tuple[K | None, K | None]]]:
-    """Yield the commits from *head* down to *base*, which is left out, with their parents."""
+    """Yield the commits from *head* down to *base*, exclusive, with their parents."""
     commit = head
     while commit != base:
         if commit is None:
@@ -121,12 +122,12 @@ def _first_parents(
 def _in_order(
     parents: Mapping[K, tuple[K | None, K | None]], head: K | None, wanted: set[K]
 ) -> list[K]:
-    """Return the commits of *wanted*, which is used up, in the order of the history of *head*.
+    """Return the commits of *wanted* in the order of the history of *head*; *wanted* is consumed.
 
-    The ancestors of a commit that is not wanted must not be wanted either.
+    No ancestor of a commit outside *wanted* may be in it.
     """
     order: list[K] = []
-    path: list[K] = []  # each follows, sooner or later, on all that stand behind it
+    path: list[K] = []  # each comes, sooner or later, after all those behind it in the list
     enter: K | None = head
     while True:
         while enter in wanted:
@@ -142,15 +143,15 @@ def _in_order(
 
 
 class _Painting(Generic[K]):
-    """Two histories painted from their heads down, until every colour that was given is final.
+    """Two histories painted from their heads down, until every colour given is final.
 
-    `colours` has, in the order in which they were met, all commits of which not both histories
-    hold, and at least the newest of the common ones.
+    `colours` maps, in the order in which they were met, every commit that is not in both histories
+    and at least the newest of those that are.
 
-    Without times nothing tells how deep a commit lies, so a walk down one side may paint far
-    below the place where the other comes in. It may stop where a single commit is left to go on
-    from, which both hold, if no first commit was met: all that was met then descends from it, so
-    that nothing below can change a colour.
+    Without times nothing says how deep a commit lies, so a walk down one side may paint far below
+    the place where the other joins it. The walk may stop when one commit is left to visit that both
+    sides have, provided that no first commit was met: everything met then descends from that
+    commit, and nothing below it can change a colour.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class _Painting(Generic[K]):
             self._paint(merge_parent, colour)
 
     def _paint(self, commit: K | None, colour: int) -> None:
-        """Add *colour* to a commit and to what was painted from it, and see that it is walked."""
+        """Add *colour* to a commit and to everything painted from it, and queue it if it is new."""
         pending = [commit]
         while pending:
             commit = pending.pop()

@@ -27,11 +27,11 @@ def commit_hash(
 ) -> str:
     """Return the name of a commit as 64 hexadecimal digits.
 
-    It is the SHA-256 of the canonical JSON of an object with these arguments as keys; `target`
-    and `merge_parent` are left out where they are None. `timestamp` counts microseconds since
-    1970-01-01 UTC. Message, metadata and generation config are no part of it.
+    It is the SHA-256 of the canonical JSON of an object with these arguments as keys; `target` and
+    `merge_parent` are left out if None. `timestamp` is in microseconds since 1970-01-01 UTC. The
+    message, metadata and generation config are not hashed.
     """
-    # Written out, because every commit waits for it; the keys are in their canonical order.
+    # Written by hand, because every commit waits for it; the keys are in canonical order.
     merged = "" if merge_parent is None else f'"merge_parent":{_json(merge_parent)},'
     aimed = "" if target is None else f',"target":{_json(target)}'
     text = (
@@ -42,7 +42,7 @@ def commit_hash(
 
 
 def _json(name: str | None) -> str:
-    """Return a hash or an operation as JSON; where it comes from a damaged store, it may be any."""
+    """Return a hash or an operation as JSON; from a damaged store it may be any string."""
     if name is None:
         return "null"
     return f'"{name}"' if name.isalnum() and name.isascii() else canonical_json(name)

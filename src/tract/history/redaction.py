@@ -1,9 +1,9 @@
-"""What of a client's arguments, which become configs and metadata, is a secret.
+"""Which of a client's arguments, on their way into configs and metadata, are secrets.
 
-Secrets are the strings at and below a key that names a credential. Of a key its end counts:
-`api_key`, `my_api_key` and `api_key_2` name secrets, `api_key_count` does not. Numbers, booleans and
-null are parameters whatever their key is called, and a JSON schema describes values and holds none:
-a tool may well take a `password`.
+Secrets are the strings at and below a key that names a credential. The end of a key decides:
+`api_key`, `my_api_key` and `api_key_2` name secrets, `api_key_count` does not. Numbers, booleans
+and null are parameters, whatever their key is called. A JSON schema describes values and holds
+none: a tool may well take a `password`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded", "is_schema", "kept_keys"]
 
 REDACTED = "[redacted]"
-"""Stands in the store where a credential stood."""
+"""What the store holds in place of a credential."""
 
 DEFAULT_REDACT_KEYS: frozenset[str] = frozenset(
     """
@@ -49,12 +49,12 @@ DEFAULT_REDACT_KEYS: frozenset[str] = frozenset(
     connection_string
     """.split()
 )
-"""What `TractConfig.redact_keys` is unless it is given."""
+"""The default of `TractConfig.redact_keys`."""
 
 _TYPES = frozenset(
     "object array string number integer boolean null any str int float bool dict list".split()
 )
-"""JSON's, and those of Python, by which some providers' tools describe what they take."""
+"""The types of JSON, and Python's, by which some providers' tools describe their arguments."""
 _MAPS = frozenset({"properties", "patternproperties", "$defs", "definitions", "dependentschemas"})
 _LISTS = frozenset({"enum", "anyof", "oneof", "allof"})
 _KEYWORDS = frozenset(
@@ -69,28 +69,28 @@ _KEYWORDS = frozenset(
     nullable discriminator xml externaldocs propertyordering
     """.split()
 )
-"""Those of JSON Schema, draft 7 to 2020-12, of OpenAPI and of Gemini, in lower case."""
+"""The keywords of JSON Schema, draft 7 to 2020-12, of OpenAPI and of Gemini, in lower case."""
 
 _IGNORED = re.compile(r"[\s_\u00ad\u200b\u2010-\u2015\u2212-]+")  # spaces, underscores and dashes
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TELLING = 6
-"""Letters from which on a name is looked for at the end of longer ones, too."""
+"""The fewest letters with which a name also matches the end of a longer key."""
 _BRIEF = 2
-"""Letters up to which a name's first word may be the end of another: `id_token`, `fim_mid_token`."""
+"""The most letters of a name's first word that may end another: `id_token`, `fim_mid_token`."""
 _REMEMBERED = 4096
 _LONGEST = 64  # longer keys are data, and not worth remembering
 
 
 def folded(name: str) -> str:
-    """Return *name* as it is compared: without case, dashes, underscores and spaces.
+    """Return *name* without case, dashes, underscores and spaces, for comparing.
 
-    Letters of another width or style are the same letters, as Unicode's NFKC has them.
+    Letters of another width or style compare equal, by Unicode's NFKC.
     """
     return _IGNORED.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _words(name: str) -> list[str]:
-    """Return the words of a name, which separators and capitals begin; never an empty list."""
+    """Split a name at separators and capitals; the list is never empty."""
     apart = _CAPITAL.sub("_", unicodedata.normalize("NFKC", name))
     return [word for word in map(str.casefold, _IGNORED.split(apart)) if word] or [""]
 
@@ -104,10 +104,9 @@ def _endings(words: Sequence[str]) -> Iterator[str]:
 
 
 class Redactor:
-    """Tells the keys that name credentials; may be used by several threads at once.
+    """Recognises the keys that name credentials; several threads may use one at once.
 
-    `harmless` holds keys that are known not to, so that walking a config asks nothing else of
-    them.
+    `harmless` caches keys that name none, so that walking a config costs one set lookup per key.
     """
 
     def __init__(self, names: Iterable[str] = DEFAULT_REDACT_KEYS) -> None:
@@ -120,7 +119,7 @@ class Redactor:
         self.harmless: set[str] = set()
 
     def hides(self, key: str) -> bool:
-        """Tell whether what stands at *key* is a secret; *key* is exactly a `str`."""
+        """Return True if the value at *key* is a secret; *key* is exactly a `str`."""
         name = folded(key)
         for spelt in (name, name.rstrip(digits)):
             if spelt in self._names or spelt.endswith(self._endings):
@@ -129,16 +128,16 @@ class Redactor:
             return True
         if len(key) <= _LONGEST:
             if len(self.harmless) >= _REMEMBERED:
-                self.harmless = set()  # not cleared: somebody may be looking into it
+                self.harmless = set()  # replaced, not cleared: another thread may be reading it
             self.harmless.add(key)
         return False
 
 
 def is_schema(value: Mapping[str, Any]) -> bool:
-    """Return True if an object is a JSON schema, by its own form and not by where it stands.
+    """Return True if an object is a JSON schema, judged by its own form and not by where it stands.
 
-    It has `properties`, `$defs` or the like with schemas in them, or has keywords and nothing else,
-    among them one that tells, such as a `type` that is one of JSON's.
+    Either it has `properties`, `$defs` or the like with schemas in them, or it has nothing but
+    keywords, including a telling one, such as a `type` that is one of JSON's.
     """
     words = {_lowered(key): item for key, item in value.items()}
     return any(_has_schemas(words[name]) for name in _MAPS & words.keys()) or (
@@ -149,8 +148,7 @@ def is_schema(value: Mapping[str, Any]) -> bool:
 def kept_keys(value: Mapping[str, Any], *, schema: bool) -> Collection[str]:
     """Return the keys of an object below which nothing is a secret.
 
-    Those are the keywords of a JSON *schema* and, of the definition of a tool, the examples of its
-    input.
+    Those are the keywords of a JSON *schema*, and the example inputs of a tool's definition.
     """
     if schema:
         return {key for key in value if _lowered(key) in _KEYWORDS}
@@ -158,7 +156,7 @@ def kept_keys(value: Mapping[str, Any], *, schema: bool) -> Collection[str]:
 
 
 def _has_schemas(value: Any) -> bool:
-    """Return True if schemas stand by name in *value*, and nothing else."""
+    """Return True if *value* maps names to schemas and to nothing else."""
     if not issubclass(type(value), dict):
         return False
     items = [item for item in dict.values(value) if not isinstance(item, bool)]
@@ -168,7 +166,7 @@ def _has_schemas(value: Any) -> bool:
 
 
 def _is_like_schema(value: dict[Any, Any]) -> bool:
-    """Return True if what has a name among `properties` is a schema; it may have keys of its own."""
+    """Return True if a value among `properties` is a schema; it may have keys of its own."""
     words = {_word(key): item for key, item in dict.items(value)}
     return bool(words) and (_tells(words) or words.keys() <= _KEYWORDS)
 
@@ -185,7 +183,7 @@ def _tells(words: Mapping[str, Any]) -> bool:
 
 @lru_cache(_REMEMBERED)
 def _lowered(key: str) -> str:
-    """Return a keyword as it is compared: clients in Python write `any_of` for `anyOf`."""
+    """Return a keyword in lower case, without underscores: Python clients write `any_of`."""
     return key.lower().replace("_", "") if len(key) <= _LONGEST else ""
 
 
