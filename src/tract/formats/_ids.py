@@ -1,8 +1,8 @@
-"""Ids of tool calls and their results, as providers insist on them.
+"""Ids of tool calls and their results, in the form that providers require.
 
-Pure functions: messages in, messages out. They read a list from its beginning, so as long as
-no id collides, what a message gets does not depend on the messages after it, and prompts
-stay cacheable while a context grows.
+Pure functions from messages to messages. They read a list from its beginning. So unless ids
+collide, the id that a message gets does not depend on later messages, and prompts stay cacheable
+while a context grows.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _PORTABLE = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_PORTABLE = re.compile(r"[^a-zA-Z0-9_-]")
 
 _Nth = tuple[str, int]
-"""An id, and which of the calls that carry it, from 1."""
+"""An id, and which of the calls that carry it, counted from 1."""
 
 
 def fill_ids(messages: Sequence[Message]) -> list[Message]:
-    """Return *messages* with every missing id of a tool call or tool result made up.
+    """Return *messages* with an id made up for every tool call or tool result that lacks one.
 
-    Made-up ids are `call_1`, `call_2`, … in order, leaving out those that some message has
-    already. A result without an id answers the oldest unanswered of the id-less calls before
-    it: of its own tool if there is one, else of any; else it gets an id of its own.
+    Made-up ids are `call_1`, `call_2`, … in order, skipping those that a message already has. A
+    result without an id answers the oldest unanswered call without an id before it: one of its
+    own tool if there is one, else of any tool. Without such a call it gets a new id.
     """
     fresh = _fresh_ids(_explicit_ids(messages))
     unanswered: dict[str, str] = {}
@@ -71,12 +71,12 @@ def _oldest_unanswered(unanswered: dict[str, str], tool_name: str | None) -> str
 
 
 def portable_ids(messages: Sequence[Message]) -> list[Message]:
-    """Return *messages*, none of whose ids is missing, with ids of `[a-zA-Z0-9_-]+` only.
+    """Return *messages*, all of which have ids, with ids that match `[a-zA-Z0-9_-]+`.
 
-    Other characters become `_`. Ids that differ stay different, and a call whose id an earlier
-    call has used gets one of its own, both by a suffix such as `_2`. Results follow their calls:
-    a result answers the oldest unanswered call of its id in the assistant's latest turn, else
-    the latest call of that id.
+    Other characters become `_`. Ids that differ stay different, and a call that repeats an earlier
+    call's id gets a new one; a suffix such as `_2` sees to both. Results follow their calls: a
+    result answers the oldest unanswered call of its id in the assistant's latest turn, else the
+    latest call of that id.
     """
     keys = _nth_uses(messages)
     new_ids = _portable_names(keys)
@@ -93,7 +93,7 @@ def portable_ids(messages: Sequence[Message]) -> list[Message]:
 
 
 def _nth_uses(messages: Sequence[Message]) -> list[_Nth]:
-    """Tell, for each call and each result in order, which use of its id it belongs to."""
+    """Return, for each call and each result in order, which use of its id it belongs to."""
     keys: list[_Nth] = []
     uses: Counter[str] = Counter()
     unanswered: dict[str, list[_Nth]] = {}
@@ -116,7 +116,7 @@ def _nth_uses(messages: Sequence[Message]) -> list[_Nth]:
 
 
 def _portable_names(keys: Sequence[_Nth]) -> dict[_Nth, str]:
-    """Give each key its id; ids that are portable already belong to their first use."""
+    """Assign each key an id; an id that is portable already stays with its first use."""
     names = {(known, 1): known for known, _ in keys if _PORTABLE.fullmatch(known)}
     taken = set(names.values())
     for known, nth in keys:

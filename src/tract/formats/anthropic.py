@@ -1,4 +1,4 @@
-"""Compiled messages as arguments of Anthropic's Messages API."""
+"""Compiled messages as arguments for Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _Block = dict[str, Any]
 
 
 def to_anthropic(messages: Sequence[Message]) -> AnthropicArguments:
-    """Return new arguments for `client.messages.create`: `messages` and, if there is one, `system`.
+    """Return new arguments for `client.messages.create`: `messages`, and `system` if there is any.
 
-    What the API has no place for, or refuses, is settled thus:
+    What the API does not support is adapted:
 
-    - The texts of system messages, wherever they stand, are joined with a blank line in `system`.
-    - Messages that follow each other on one side go in one message: tool results before the
-      user's texts, the assistant's texts before its tool calls. One text alone is a plain string.
-    - Blank texts, and messages of nothing else, are left out.
-    - Names of users and assistants are dropped: the API has no such field.
-    - Ids are made up where missing, made unique where two calls share one, and have characters
-      outside `[a-zA-Z0-9_-]` replaced; calls and their results always agree.
-    - Arguments that are no JSON object, or one that cannot be sent as JSON or is nested deeper
-      than 64 levels, become `{"arguments": <the string>}`; empty ones become `{}`.
+    - System messages, wherever they stand, are joined by blank lines into `system`.
+    - Consecutive messages of one side become one message: tool results before the user's texts,
+      the assistant's texts before its tool calls. A single text is a plain string.
+    - Blank texts are left out, and so are messages that hold nothing else.
+    - Names of users and assistants are dropped: the API has no field for them.
+    - Missing ids are made up, repeated ids are made unique, and characters outside
+      `[a-zA-Z0-9_-]` are replaced; calls and their results always agree.
+    - Arguments that are not a JSON object, cannot be sent as JSON, or are nested deeper than 64
+      levels become `{"arguments": <the string>}`; empty ones become `{}`.
 
-    A tool call whose result is not in *messages*, or a result without its call, is passed on.
+    A tool call without its result in *messages*, or a result without its call, is passed through.
     """
     system = "\n\n".join(
         message.content or "" for message in messages if _is_system(message) and _has_text(message)
@@ -91,7 +91,7 @@ def _input(arguments: str) -> dict[str, Any]:
         return {}
     try:
         parsed = json.loads(arguments)
-        # What was parsed may still be unfit to send: NaN, 1e999, an escaped lone surrogate.
+        # What parsed may still be impossible to send: NaN, 1e999, an escaped lone surrogate.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return {"arguments": arguments}
@@ -101,9 +101,9 @@ def _input(arguments: str) -> dict[str, Any]:
 
 
 def _is_flatter_than(value: dict[str, Any], levels: int) -> bool:
-    """Tell whether *value* nests at most *levels* containers, level by level, not recursing.
+    """Return True if *value* nests at most *levels* containers; does not recurse.
 
-    A fixed bound, so that the result does not depend on how much stack the caller has left.
+    The bound is fixed, so the result does not depend on how much stack the caller has left.
     """
     level: list[Any] = [value]
     for _ in range(levels):

@@ -12,11 +12,11 @@ __all__ = ["AnthropicEvents"]
 
 
 class AnthropicEvents:
-    """Reads the events of one message stream, as objects of the SDK or as dicts.
+    """Reads the events of one message stream, as SDK objects or as dicts.
 
-    Both `messages.create(stream=True)` and the helper `messages.stream()` are understood: the
-    events that the helper adds repeat what others said, and are passed over. So are blocks that the
-    provider's own tools make (`server_tool_use` and their results): nobody has to answer them.
+    Both `messages.create(stream=True)` and the helper `messages.stream()` work: the events that the
+    helper adds repeat earlier ones and are ignored. So are the blocks of the provider's own tools
+    (`server_tool_use` and their results), which no caller has to answer.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class AnthropicEvents:
 
     def _finish(self, reason: str) -> Iterator[Fragment]:
         if reason not in TRUNCATING:
-            for index in sorted(self._silent):  # no arguments are an empty object's
+            for index in sorted(self._silent):  # a call without arguments gets an empty object
                 yield ("call", index, None, None, "{}")
         self._finished = True
         yield ("finish", reason)

@@ -1,15 +1,15 @@
-"""A streamed reply put together from its fragments, whichever provider it came from.
+"""A streamed reply assembled from its fragments, whichever provider it came from.
 
-A fragment is a tuple of JSON values that begins with its kind, so that a stream can be written
-down as it comes and put together again from what was written:
+A fragment is a tuple of JSON values that begins with its kind. So a stream can be spooled as it
+arrives, and assembled again from what was spooled:
 
-- `("text", text)`, `("refusal", text)`, `("reasoning", text)`: more of one of them;
-- `("call", slot, id, name, arguments)`: more of a tool call, each part None where none came;
-- `("signature", text)`, `("redacted", data)`: what belongs to a model's reasoning;
-- `("model", name)`, `("id", id)`, `("usage", report)`: facts, of which the latest holds;
-- `("finish", reason)`: the reply is whole, and why it ended;
-- `("opening", fields)`: what was known of the stream before it began;
-- `("ended", reason)`: the stream was left, though not committed, and why if before its end.
+- `("text", text)`, `("refusal", text)`, `("reasoning", text)`: more of that text;
+- `("call", slot, id, name, arguments)`: more of a tool call; a part is None if none came;
+- `("signature", text)`, `("redacted", data)`: what accompanies a model's reasoning;
+- `("model", name)`, `("id", id)`, `("usage", report)`: facts; the latest holds;
+- `("finish", reason)`: the reply is complete, and why it ended;
+- `("opening", fields)`: what was known before the stream began;
+- `("ended", reason)`: the stream was left uncommitted; why, if it broke off.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["TRUNCATING", "Assembly", "Fragment", "joined", "mended"]
 Fragment = Sequence[Any]
 
 TRUNCATING = frozenset({"length", "content_filter", "max_tokens", "model_context_window_exceeded"})
-"""Reasons to end that may leave the last tool call unfinished."""
+"""Finish reasons that may leave the last tool call unfinished."""
 _TEXTS = frozenset({"text", "refusal", "reasoning"})
 
 
 class _Call:
-    """A tool call as far as it has come."""
+    """A tool call as far as it has arrived."""
 
     __slots__ = ("arguments", "id", "name")
 
@@ -51,7 +51,7 @@ class _Call:
 
 
 class Assembly:
-    """What has come of a reply so far. It only grows, by `add`."""
+    """What has arrived of a reply so far; it only grows, by `add`."""
 
     def __init__(self, fragments: Iterable[Fragment] = ()) -> None:
         self._texts: dict[str, list[str]] = {kind: [] for kind in _TEXTS}
@@ -64,17 +64,17 @@ class Assembly:
         self.response_id: str | None = None
         """The response's own id."""
         self.finish_reason: str | None = None
-        """Why the reply ended, in the provider's words; None as long as it has not."""
+        """The finish reason, in the provider's words; None until it arrives."""
         self.has_ended: bool = False
-        """Whether the stream was left; only one that could not be committed says so."""
+        """Whether the stream was left; set only if it could not be committed."""
         self.interruption: str | None = None
-        """Why it was left before its end, if it was."""
+        """Why the stream broke off, if it did."""
         self.usage: dict[str, Any] = {}
-        """The usage report, its parts put together; empty if there was none."""
+        """The usage report, merged from its parts; empty if none came."""
         self.extend(fragments)
 
     def extend(self, fragments: Iterable[Fragment]) -> None:
-        """Add fragments in the order in which they came."""
+        """Add fragments in the order in which they arrived."""
         for kind, *values in fragments:
             texts = self._texts.get(kind)
             if texts is not None:
@@ -84,36 +84,36 @@ class Assembly:
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """The text of the reply."""
         return self._joined("text")
 
     @property
     def refusal(self) -> str:
-        """Why the model refuses, in its words."""
+        """The model's refusal, in its own words."""
         return self._joined("refusal")
 
     @property
     def reasoning(self) -> str:
-        """What the model thought, where the provider tells."""
+        """The model's reasoning, if the provider sends it."""
         return self._joined("reasoning")
 
     @property
     def calls(self) -> list[ToolCall]:
-        """The tool calls that are whole, in their order; arguments to the byte as they came."""
+        """The complete tool calls, in order; arguments are byte for byte as they arrived."""
         return [call.done() for _, call in sorted(self._calls.items()) if self._is_whole(call)]
 
     @property
     def unfinished_calls(self) -> list[ToolCall]:
-        """The tool calls that were cut off, as far as they came."""
+        """The tool calls that were cut off, as far as they arrived."""
         return [call.done() for _, call in sorted(self._calls.items()) if not self._is_whole(call)]
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing came that could be kept."""
+        """Whether nothing arrived that could be kept."""
         return not (self._calls or self.redacted or any(map(any, self._texts.values())))
 
     def _is_whole(self, call: _Call) -> bool:
-        """Tell whether nothing of a call is missing; where it may be, an object ends itself."""
+        """Return True if a call is complete; one that may be cut off must be a JSON object."""
         if not call.name:
             return False
         whole_reply = self.finish_reason is not None and self.finish_reason not in TRUNCATING
@@ -170,7 +170,7 @@ _ADDERS: dict[str, Callable[..., None]] = {
 
 
 def joined(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """Return fragments that assemble to the same, neighbouring texts and arguments made one."""
+    """Return fragments that assemble to the same reply; adjacent texts and arguments are merged."""
     runs: list[tuple[Fragment, list[str]]] = []
     for fragment in fragments:
         if runs and _continues(runs[-1][0], fragment):
@@ -181,7 +181,7 @@ def joined(fragments: Iterable[Fragment]) -> list[Fragment]:
 
 
 def _continues(first: Fragment, fragment: Fragment) -> bool:
-    """Tell whether *fragment* only lengthens the last value of *first*."""
+    """Return True if *fragment* only extends the last value of *first*."""
     if first[0] != fragment[0]:
         return False
     if first[0] in _TEXTS:
@@ -195,7 +195,7 @@ def _is_only_arguments(fragment: Fragment) -> bool:
 
 
 def mended(text: str) -> str:
-    """Return *text* with the surrogates joined that came in two fragments; lone ones become U+FFFD."""
+    """Return *text* with surrogate pairs rejoined that were split; lone ones become U+FFFD."""
     if text.isascii():
         return text
     try:

@@ -1,4 +1,4 @@
-"""Chat Completions messages of OpenAI and the many APIs that speak like it, out and in."""
+"""Messages of OpenAI's Chat Completions API and its many compatible APIs, out and in."""
 
 from __future__ import annotations
 
@@ -42,17 +42,16 @@ _ROLE_REMEDIES = {
 def to_openai(messages: Sequence[Message]) -> list[Any]:
     """Return a Chat Completions message list, as new plain dicts.
 
-    Tool calls that stand in messages of their own, as `compile(aggregate_same_role=False)`
-    leaves them, join the assistant's message before them, because the API wants a turn's calls
-    in one message. Ids are made up where missing: `call_1`, `call_2`, … A tool result's name
-    is not sent.
+    Tool calls in messages of their own, as `compile(aggregate_same_role=False)` leaves them, are
+    merged into the assistant's message before them, because the API wants a turn's calls in one
+    message. Missing ids are made up: `call_1`, `call_2`, … A tool result's name is not sent.
     """
     filled = messages if all(map(has_ids, messages)) else fill_ids(messages)
     return [message_to_openai(message) for message in _join_calls(filled)]
 
 
 def has_ids(message: Message) -> bool:
-    """Tell whether every tool call or result of a message has its id."""
+    """Return True if every tool call or result of a message has an id."""
     if message.tool_calls:
         return all(call.id is not None for call in message.tool_calls)
     return message.role != "tool" or message.tool_call_id is not None
@@ -75,7 +74,7 @@ def _is_assistant(message: Message) -> bool:
 
 
 def message_to_openai(message: Message) -> dict[str, Any]:
-    """Return one message, whose ids are all there, as a new dict."""
+    """Return one message, all of whose ids are set, as a new dict."""
     if not message.tool_calls and message.role in ("system", "user", "assistant"):
         plain = {"role": message.role, "content": message.content or ""}
         if message.name is not None:
@@ -95,20 +94,19 @@ def message_to_openai(message: Message) -> dict[str, Any]:
 def from_openai(messages: Sequence[Mapping[str, Any] | BaseModel]) -> list[ContentModel]:
     """Return the contents that compile back to *messages*.
 
-    A system message becomes an instruction (a dialogue if it has a name), one of a user or an
-    assistant a dialogue, each tool call and each tool result a `ToolIOContent`; arguments and
-    ids are kept to the byte. Messages are dicts or the SDK's own objects.
+    A system message becomes an instruction, or a dialogue if it has a name. A user's or
+    assistant's message becomes a dialogue, and each tool call and tool result a `ToolIOContent`.
+    Arguments and ids are kept byte for byte. Messages are dicts or the SDK's own objects.
 
-    Consecutive messages of one role are joined by `compile()` unless it is told
-    `aggregate_same_role=False`; a conversation that has such messages compiles back with that.
-    An assistant's message of tool calls alone joins the assistant's message before it in any
-    case: the contents are the same as those of one message with both. A tool result's `name`
-    is kept as `tool_name` and not sent again. Keys that say nothing (`refusal: None`,
-    `annotations: []`) are dropped.
+    `compile()` joins consecutive messages of one role unless `aggregate_same_role=False`; a
+    conversation with such messages needs that to compile back. An assistant's message with only
+    tool calls always joins the assistant's message before it, since its contents are those of one
+    message with both. A tool result's `name` is kept as `tool_name` and not sent again. Keys that
+    say nothing (`refusal: None`, `annotations: []`) are dropped.
 
     Raises:
-        ContentValidationError: A message would not compile back to what it was. Its `path`
-            says where, such as `messages[3].content`, its text what to do.
+        ContentValidationError: a message would not compile back to itself. Its `path` says where,
+            such as `messages[3].content`, and its text what to do.
     """
     contents: list[ContentModel] = []
     tool_names: dict[str, str] = {}
@@ -188,11 +186,11 @@ def _tool_result(plain: dict[str, Any], path: str, tool_names: dict[str, str]) -
 
 
 def _items(value: object, path: str, what: str) -> list[Any]:
-    """Return *value* as a list; strings and mappings are no lists of anything."""
+    """Return *value* as a list; strings and mappings are not lists."""
     try:
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, Mapping)):
             return list(value)
-    except Exception as error:  # whatever a foreign class raises
+    except Exception as error:  # a foreign class may raise anything
         raise _unreadable(error, path) from error
     raise ContentValidationError(
         f"must be a list of {what}, not {type(value).__name__}. Wrap a single one in a list, "
@@ -202,13 +200,13 @@ def _items(value: object, path: str, what: str) -> list[Any]:
 
 
 def _mapping(value: object, path: str) -> dict[str, Any]:
-    """Return what a mapping or pydantic object says, as a new dict whose keys are exact `str`."""
+    """Return a mapping or pydantic object as a new dict whose keys are exactly `str`."""
     try:
         if isinstance(value, Mapping):
             return _telling(dict(value))
         if hasattr(value, "model_dump") and not isinstance(value, type):
             return _telling(dict(value.model_dump(exclude_none=True)))
-    except Exception as error:  # whatever a foreign class raises
+    except Exception as error:  # a foreign class may raise anything
         raise _unreadable(error, path) from error
     raise ContentValidationError(
         f"must be a dict or an object with `model_dump`, not {type(value).__name__}. "
@@ -264,7 +262,7 @@ def _name(plain: dict[str, Any], path: str) -> str | None:
 
 
 def _text(plain: dict[str, Any], key: str, path: str) -> str:
-    """Return the string at *key* as an exact `str` that UTF-8 can hold, or say what it is."""
+    """Return the string at *key* as an exact `str` that UTF-8 can encode, or raise."""
     place = f"{path}.{key}"
     if key not in plain:
         raise ContentValidationError(f"missing. Add a string {key!r}", place)

@@ -1,4 +1,4 @@
-"""Chat Completions streams of OpenAI and the many APIs that speak like it, chunk by chunk."""
+"""Streams of OpenAI's Chat Completions API and its many compatible APIs, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["OpenAIChunks", "field", "plain"]
 
 
 def field(value: Any, name: str) -> Any:
-    """Return a field of an SDK's object or of a dict; None where there is none."""
+    """Return a field of an SDK object or a dict; None if it is missing."""
     if isinstance(value, Mapping):
         return value.get(name)
     return getattr(value, name, None)
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """Return an SDK's object or a dict as a dict of JSON values."""
+    """Return an SDK object or a dict as a dict of JSON values."""
     dump = getattr(value, "model_dump", None)
     dumped = value if dump is None else dump(mode="json")
     return dict(dumped) if isinstance(dumped, Mapping) else {}
 
 
 class OpenAIChunks:
-    """Reads the chunks of one Chat Completions stream, as objects of the SDK or as dicts.
+    """Reads the chunks of one Chat Completions stream, as SDK objects or as dicts.
 
-    Of several choices the first, index 0, is taken; what is no chunk is passed over. The events of
-    `client.chat.completions.stream()` are understood too. Where an API leaves out the index of a
-    tool call, or gives every call the same, the ids tell them apart.
+    Only the first choice, index 0, is read; anything that is not a chunk is ignored. The events of
+    `client.chat.completions.stream()` work too. If an API leaves out the index of a tool call, or
+    gives every call the same one, the ids tell the calls apart.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class OpenAIChunks:
         return ("call", slot, call_id, field(function, "name") or None, arguments or None)
 
     def _slot(self, index: Any, call_id: str | None) -> int:
-        """Return which call this is part of, counted in the order in which they began."""
+        """Return the number of the call that a part belongs to, counted as calls began."""
         slot = self._slots.get(index)
         if slot is not None and call_id is not None and self._ids[slot] not in (None, call_id):
             slot = None
