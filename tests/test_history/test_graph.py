@@ -117,7 +117,7 @@ class TestLinearise:
         self, parents: Parents[str], head: str | None, base: str
     ) -> None:
         """Whatever else the head descends from: its history does not begin with that one's."""
-        with pytest.raises(ValueError, match=f"'{base}' is no first-parent ancestor of"):
+        with pytest.raises(ValueError, match=f"'{base}' is not a first-parent ancestor of"):
             linearise(parents, head, base)
 
     def test_without_merges_only_what_follows_the_base_is_asked_for(self) -> None:

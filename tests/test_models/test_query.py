@@ -56,8 +56,8 @@ def test_an_unknown_operator_is_named_with_those_that_there_are(operator: Any) -
         (("a", None), "None is neither a key nor a list index"),
         (("a", ("b",)), "('b',) is neither a key nor a list index"),
         (("a", 2**31), "2147483648 is neither a key nor a list index"),
-        ("a.\ud800", "a lone surrogate is no valid text"),
-        (("\udfff",), "a lone surrogate is no valid text"),
+        ("a.\ud800", "a lone surrogate is not valid text"),
+        (("\udfff",), "a lone surrogate is not valid text"),
     ],
 )
 def test_a_malformed_field_is_told_what_is_wrong(field: Any, told: str) -> None:
@@ -71,16 +71,16 @@ def test_a_malformed_field_is_told_what_is_wrong(field: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (float("nan"), "value: nan is no JSON number"),
-        (float("inf"), "value: inf is no JSON number"),
-        (float("-inf"), "value: -inf is no JSON number"),
-        (datetime(2026, 1, 1, tzinfo=UTC), "value: a datetime is no JSON value"),
-        (b"a", "value: a bytes is no JSON value"),
-        (Custom(), "value: a Custom is no JSON value"),
-        (1 + 2j, "value: a complex is no JSON value"),
+        (float("nan"), "value: nan is not a JSON number"),
+        (float("inf"), "value: inf is not a JSON number"),
+        (float("-inf"), "value: -inf is not a JSON number"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "value: a datetime is not a JSON value"),
+        (b"a", "value: a bytes is not a JSON value"),
+        (Custom(), "value: a Custom is not a JSON value"),
+        (1 + 2j, "value: a complex is not a JSON value"),
         ("\ud800", "value: a lone surrogate"),
-        ([1, {"a": {1}}], "value[1].a: a set is no JSON value"),
-        ({1: 2}, "value: the key 1 is no string"),
+        ([1, {"a": {1}}], "value[1].a: a set is not a JSON value"),
+        ({1: 2}, "value: the key 1 is not a string"),
     ],
 )
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -50,8 +50,8 @@ GOOD = [
 BAD = {
     "": "it has 0 characters",
     "a" * (MAX_REF_NAME + 1): "it has 256 characters",
-    "a b": "it holds a space",
-    " ": "it holds a space",
+    "a b": "it contains a space",
+    " ": "it contains a space",
     "a\tb": "a control character",
     "a\n": "a control character",
     "\x00": "a control character",
@@ -63,8 +63,8 @@ BAD = {
     "*": "one of ~ ^",
     "a[0]": "one of ~ ^",
     "a\\b": "one of ~ ^",
-    "a..b": "it holds '..'",
-    "a@{1}": "it holds '@{'",
+    "a..b": "it contains '..'",
+    "a@{1}": "it contains '@{'",
     "-a": "begins with '-'",
     "/a": "an empty part",
     "a/": "an empty part",
@@ -77,11 +77,11 @@ BAD = {
     "a.lock/b": "ends with '.lock'",
     "a.": "ends with a dot",
     "@": "git reads '@' as HEAD",
-    "HEAD": "git reads it as where one is",
+    "HEAD": "git reads it as the current commit",
     "f" * 64: "a commit's hash",
     "0123456789abcdef" * 4: "a commit's hash",
     "F" * 64: "a commit's hash",
-    "a\ud800": "half a surrogate pair",
+    "a\ud800": "a lone surrogate",
 }
 
 
@@ -103,7 +103,7 @@ def test_a_bad_name_is_told_which_rule_it_breaks_and_what_to_do(name: str, probl
 
 @pytest.mark.parametrize("name", [None, 1, b"main", ["main"], ("a",)])
 def test_what_is_no_string_is_no_name(name: object) -> None:
-    with pytest.raises(RefNameError, match=r"is no string. Give a string."):
+    with pytest.raises(RefNameError, match=r"is not a string. Give a string."):
         check_ref_name(name)
 
 

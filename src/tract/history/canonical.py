@@ -128,8 +128,8 @@ def as_object(value: object, path: str) -> dict[Any, Any] | None:
 def unreadable(what: str) -> StoreCorruptError:
     """Return the error for stored data that is not what was written."""
     return StoreCorruptError(
-        f"{what} cannot be read: the store was damaged. Run `verify()` for all that is, and restore "
-        "the file from a backup."
+        f"{what} cannot be read: the store was damaged. Run `verify()` to list all damage, and "
+        "restore the file from a backup."
     )
 
 
@@ -177,7 +177,7 @@ def _plain(value: Any, depth: int, redactor: Redactor | None, *, secret: bool = 
         if secret:
             return REDACTED
         raise _Unstorable(
-            f"a {kind.__name__} is no JSON value; convert it to a string, number, list or "
+            f"a {kind.__name__} is not a JSON value; convert it to a string, number, list or "
             "object first"
         )
     if depth >= MAX_DEPTH:
@@ -192,7 +192,7 @@ def _plain(value: Any, depth: int, redactor: Redactor | None, *, secret: bool = 
 
 def _finite(number: float) -> float:
     if not math.isfinite(number):
-        raise _Unstorable(f"{number} is no JSON number; leave the key out or use None")
+        raise _Unstorable(f"{number} is not a JSON number; leave the key out or use None")
     return number
 
 
@@ -217,7 +217,7 @@ def _plain_dict(
 def _key(given: object) -> str:
     if not issubclass(type(given), str):
         raise _Unstorable(
-            f"the key {_named(given)} is no string; JSON objects have string keys only"
+            f"the key {_named(given)} is not a string; JSON objects have string keys only"
         )
     return str.__str__(given)
 
@@ -270,7 +270,7 @@ def _flaw(value: object) -> str | None:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            return "a lone surrogate is no valid text; decode the bytes it came from anew"
+            return "a lone surrogate is not valid text; decode the bytes it came from again"
     elif isinstance(value, int):
         try:
             int.__repr__(value)

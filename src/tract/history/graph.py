@@ -113,7 +113,7 @@ def _first_parents(
     commit = head
     while commit != base:
         if commit is None:
-            raise ValueError(f"{base!r} is no first-parent ancestor of {head!r}")
+            raise ValueError(f"{base!r} is not a first-parent ancestor of {head!r}")
         both = parents[commit]
         yield commit, both
         commit = both[0]

@@ -89,7 +89,7 @@ class TractConfig(BaseModel):
         for key in keys:
             if not folded(key):
                 raise ValueError(
-                    f"{key!r} names no key: dashes, underscores and spaces are not compared. "
+                    f"{key!r} is not a key: dashes, underscores and spaces are ignored. "
                     "To turn redaction off, give an empty set"
                 )
         return keys

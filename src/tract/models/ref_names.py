@@ -16,18 +16,21 @@ _Rule = tuple[re.Pattern[str], str]
 # What git-check-ref-format(1) refuses after refs/heads/ or refs/tags/, and what git-branch(1) and
 # git-tag(1) refuse besides. The last two keep a name from meaning something else.
 _RULES: tuple[_Rule, ...] = (
-    (re.compile(r"[\x00-\x1f\x7f]"), "it holds a control character. Leave that out."),
-    (re.compile(r" "), "it holds a space. Use '-' or '_' instead."),
-    (re.compile(r"[~^:?*\[\\]"), "it holds one of ~ ^ : ? * [ \\. Use '-' or '_' instead."),
-    (re.compile(r"\.\."), "it holds '..'. Use one dot."),
-    (re.compile(r"@\{"), "it holds '@{'. Leave out one of the two."),
+    (re.compile(r"[\x00-\x1f\x7f]"), "it contains a control character. Remove it."),
+    (re.compile(r" "), "it contains a space. Use '-' or '_' instead."),
+    (re.compile(r"[~^:?*\[\\]"), "it contains one of ~ ^ : ? * [ \\. Use '-' or '_' instead."),
+    (re.compile(r"\.\."), "it contains '..'. Use one dot."),
+    (re.compile(r"@\{"), "it contains '@{'. Remove one of the two."),
     (re.compile(r"\A-"), "it begins with '-'. Begin it with a letter."),
     (re.compile(r"\A/|/\Z|//"), "it has an empty part. Put a single '/' between two names."),
-    (re.compile(r"(?:\A|/)\."), "a part of it begins with a dot. Begin each with a letter."),
+    (re.compile(r"(?:\A|/)\."), "a part of it begins with a dot. Begin each part with a letter."),
     (re.compile(r"\.lock(?:\Z|/)"), "a part of it ends with '.lock'. Choose another ending."),
-    (re.compile(r"\.\Z"), "it ends with a dot. Leave that out."),
-    (re.compile(r"\A@\Z"), "git reads '@' as HEAD. Add to it."),
-    (re.compile(r"\AHEAD\Z"), "git reads it as where one is. Use another word, or small letters."),
+    (re.compile(r"\.\Z"), "it ends with a dot. Remove it."),
+    (re.compile(r"\A@\Z"), "git reads '@' as HEAD. Use a longer name."),
+    (
+        re.compile(r"\AHEAD\Z"),
+        "git reads it as the current commit. Choose another word.",
+    ),
     (re.compile(r"\A[0-9A-Fa-f]{64}\Z"), "it would be read as a commit's hash. Shorten it."),
 )
 
@@ -42,7 +45,7 @@ def check_ref_name(name: object) -> None:
         RefNameError: it breaks a rule; `problem` says which, and how to mend it.
     """
     if not isinstance(name, str):
-        raise RefNameError(name, f"a {type(name).__name__} is no string. Give a string.")
+        raise RefNameError(name, f"a {type(name).__name__} is not a string. Give a string.")
     check_storable(name)
     for rule, problem in _RULES:
         if rule.search(name):
@@ -56,8 +59,6 @@ def check_storable(name: str) -> None:
         RefNameError: it is empty, longer than `MAX_REF_NAME`, or cannot be encoded as UTF-8.
     """
     if not 0 < len(name) <= MAX_REF_NAME:
-        raise RefNameError(
-            name, f"it has {len(name)} characters. Take from 1 to {MAX_REF_NAME} of them."
-        )
+        raise RefNameError(name, f"it has {len(name)} characters. Use from 1 to {MAX_REF_NAME}.")
     if re.search(r"[\ud800-\udfff]", name):
-        raise RefNameError(name, "it holds half a surrogate pair. Leave that out.")
+        raise RefNameError(name, "it contains a lone surrogate. Remove it.")
