@@ -1,1 +1,1 @@
-"""Where commits are kept: the repositories, and their SQLite form."""
+"""Where commits are stored: the repositories, and their implementation over SQLite."""

@@ -1,7 +1,7 @@
-"""The tables, in SQLAlchemy's terms and portable to PostgreSQL.
+"""The tables, declared with SQLAlchemy and portable to PostgreSQL.
 
-A commit's key is led by its tract; blobs are shared by all tracts and reached through
-commits. Hashes are stored as 32 bytes, times as microseconds since 1970-01-01 UTC.
+A commit's key begins with its tract; all tracts share blobs, which are reached through commits.
+Hashes are stored as 32 bytes, times as microseconds since 1970-01-01 UTC.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HashType(TypeDecorator[str]):
 METADATA: MetaData = MetaData()
 
 _SMALL: dict[str, Any] = {"sqlite_with_rowid": False}
-"""For tables of short rows: one tree to write, where a rowid would make it two."""
+"""For tables of short rows: one B-tree to write, where a rowid would need two."""
 
 
 def _key(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Column[Any]:
@@ -91,7 +91,7 @@ blobs: Table = Table(
     _key("content_hash", HashType),
     _needed("data", LargeBinary),
 )
-"""Content, once per SHA-256, whoever commits it."""
+"""Contents, once per SHA-256, whichever tracts commit them."""
 
 commits: Table = Table(
     "commits",
@@ -128,8 +128,8 @@ commits: Table = Table(
 )
 """Immutable commits.
 
-`segment` numbers the run of commits that one branch pointer made without being moved
-otherwise: an earlier commit of a segment is always an ancestor of a later one.
+`segment` is the number of a run. An earlier commit of a segment is always an ancestor of a later
+one.
 """
 
 refs: Table = Table(
@@ -150,9 +150,9 @@ refs: Table = Table(
 )
 """Named pointers to commits: branches, `refs/heads/main`, and tags, `refs/tags/v1`.
 
-An empty branch has no `commit_hash`. A branch's row also tells how its present run began: at
-`start_hash`, by which `action` and why. Without a `start_hash` it began with its first commit if
-the action is `create`, and empty otherwise. Earlier runs are in `runs`. A tag has the segment -1.
+An empty branch has no `commit_hash`. A branch's row also says how its present run began: at
+`start_hash`, by which `action`, and why. A run without a `start_hash` began with its first commit
+if the action is `create`, and empty otherwise. Earlier runs are in `runs`. A tag's segment is -1.
 """
 
 runs: Table = Table(
@@ -170,9 +170,9 @@ runs: Table = Table(
     _needed("ended_by", String(16)),
     **_SMALL,
 )
-"""Runs of branches that have ended: where each was moved from, when and by what.
+"""Runs of branches that have ended: where each was moved away from, when, and by what.
 
-One that ended empty has no `end_hash`.
+A run that ended empty has no `end_hash`.
 """
 
 origins: Table = Table(
@@ -185,7 +185,7 @@ origins: Table = Table(
     _of_a_commit(),
     **_SMALL,
 )
-"""Where commits' contents came from: a squashed branch's head, or a commit picked."""
+"""Where commits' contents came from: a squashed branch's head, or a picked commit."""
 
 usage: Table = Table(
     "usage",
@@ -200,7 +200,7 @@ usage: Table = Table(
     _of_a_commit(),
     **_SMALL,
 )
-"""What an API reported for the context of a commit; the last report holds."""
+"""What APIs reported for the contexts of commits; the last report counts."""
 
 spool: Table = Table(
     "spool",
@@ -213,8 +213,8 @@ spool: Table = Table(
     _needed("data", JSON),
     _needed("updated_at", BigInteger),
 )
-"""Parts of streams that are still open, so that a killed process loses little of them.
+"""Parts of open streams, so that a killed process loses little of them.
 
-`data` is a list of fragments, `owner` names the process that writes the stream. The rows go
-in the transaction that commits what the stream became.
+`data` is a list of fragments; `owner` names the process that writes the stream. The transaction
+that lands a stream deletes its rows.
 """

@@ -1,4 +1,4 @@
-"""The values that the repositories and their callers exchange; see `repositories`."""
+"""The values that repositories and their callers exchange; see `repositories`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ __all__ = [
 
 
 class BranchName(NamedTuple):
-    """A branch of a tract. Where there is none of the name, its first commit makes it."""
+    """A branch of a tract. If it does not exist, its first commit makes it."""
 
     tract_id: str
     branch: str
 
 
 class ExistingBranch(BranchName):
-    """A branch that has to be there: what is asked of it raises a BranchNotFoundError if it is not.
+    """A branch that must exist: calls with it raise a BranchNotFoundError otherwise.
 
-    It is equal to the `BranchName` of the same branch, and as a key stands for the same.
+    It equals the `BranchName` of the same branch, and hashes alike.
     """
 
     __slots__ = ()
@@ -57,7 +57,7 @@ class StreamName(NamedTuple):
 
 
 class SpoolPart(NamedTuple):
-    """What came of a stream since its part before; numbers start at 0, fragments are JSON values."""
+    """What arrived of a stream since its previous part; `number` starts at 0."""
 
     stream: StreamName
     number: int
@@ -65,7 +65,7 @@ class SpoolPart(NamedTuple):
 
 
 class SpooledStream(NamedTuple):
-    """A stream of which parts are stored, as it was at `updated_at`, its owner's last sign."""
+    """A stream with stored parts, as it was at `updated_at`, its owner's last sign of life."""
 
     stream: StreamName
     owner: str
@@ -73,11 +73,11 @@ class SpooledStream(NamedTuple):
 
 
 class StreamEnd(NamedTuple):
-    """What happens in the same transaction as a stream's commits: its parts are dropped.
+    """How a stream ends, in the transaction that makes its commits: its parts are deleted.
 
-    `owner` ends a stream of its own, of which parts were saved. With `claim` somebody else does, and
-    the commits are made only if the stream is still as it was then. `usage` is kept for the commit
-    `head_hash`, as counts and as the report itself.
+    With `owner`, the stream's own process ends it after saving parts. With `claim`, another
+    process does, and the commits are made only if the stream is still as claimed. `usage`, counts
+    and raw report, is recorded for the commit `head_hash`.
     """
 
     stream: StreamName
@@ -95,7 +95,7 @@ class Origin(NamedTuple):
 
 
 class CommitDraft(NamedTuple):
-    """A commit that has no place yet; `target` may be an earlier draft's index in the same call.
+    """A commit without its place yet; `target` may be the index of an earlier draft of the call.
 
     `merge_parent` is the head that a merge brings in.
     """
@@ -115,7 +115,7 @@ class CommitDraft(NamedTuple):
 
 
 class CommitRow(NamedTuple):
-    """A commit as it is stored, apart from its content."""
+    """A commit as stored, without its content."""
 
     commit_hash: str
     tract_id: str
@@ -133,9 +133,9 @@ class CommitRow(NamedTuple):
 
 
 class StoredCommit(NamedTuple):
-    """A commit and its blob as they lie in the database, for checking; None: no such blob.
+    """A commit and its blob as stored, for checking; a missing blob is None.
 
-    Columns that hold what cannot have been stored are blank, and named in `unreadable`.
+    Columns with values that were never stored so are blank, and named in `unreadable`.
     """
 
     record: CommitRow
@@ -145,7 +145,7 @@ class StoredCommit(NamedTuple):
 
 
 class Misplaced(NamedTuple):
-    """A commit that is not filed where its history says, or the head of a *branch* that is not."""
+    """A commit whose place contradicts its history, or the head of a *branch* whose place does."""
 
     commit_hash: str
     branch: str | None = None
@@ -161,7 +161,7 @@ class RefRecord(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A branch pointed to *old_hash* and then to *new_hash*; None: it was empty, or not there."""
+    """A branch moved from *old_hash* to *new_hash*; None means that it was empty or missing."""
 
     branch: str
     old_hash: str | None
@@ -172,10 +172,10 @@ class Move(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """How two heads of a tract stand to each other.
+    """How two heads of a tract relate to each other.
 
-    `parents` has the two parents of every commit that either reaches. `changes` tells of every
-    EDIT and ANNOTATE among them its operation and its target. `squashed` are the commits that
+    `parents` holds the two parents of every commit that either head reaches. `changes` holds the
+    operation and target of every EDIT and ANNOTATE among them. `squashed` are the commits that
     *theirs* was squashed into.
     """
 
@@ -187,10 +187,10 @@ class Relation(NamedTuple):
 
 
 class MergeBasis(NamedTuple):
-    """What a merge was computed from: two heads, the parents as `Relation` has them, what it brings.
+    """What a merge was computed from: two heads, parents as in `Relation`, and what it brings.
 
-    `touched` are the entries that this changes, or that the merge decides on; `squash` tells that
-    what it brings is replaced by one commit.
+    `touched` are the entries that those commits change or that the merge decides; `squash` says
+    that one commit replaces what it brings.
     """
 
     ours: str | None
@@ -202,7 +202,7 @@ class MergeBasis(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What a head reaches: commits, the blobs that these have, and the blobs' bytes."""
+    """What a head reaches: the number of commits and of their blobs, and the blobs' bytes."""
 
     commits: int
     blobs: int
@@ -210,9 +210,9 @@ class Sizes(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What happened on a branch, in all and since the commits that other branches share.
+    """What happened on a branch, in total and since the commits that other branches share.
 
-    `usage` and `usage_since` are what was reported, `configs_since` the configs as JSON, oldest
+    `usage` and `usage_since` are sums of the reports; `configs_since` are configs as JSON, oldest
     commit first.
     """
 
@@ -223,10 +223,9 @@ class Survey(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where to look in a history: a commit, or a branch's newest commit at or before a time.
+    """Where to look in a history: at a commit, or a branch's newest commit up to a time.
 
-    A `commit_hash` of None is the moment before the first commit. With neither it is the branch's
-    head.
+    A `commit_hash` of None is the empty history. With neither it is the branch's head.
     """
 
     commit_hash: str | UnsetType | None = UNSET
@@ -236,9 +235,9 @@ class Position(NamedTuple):
 class Located(NamedTuple):
     """A head and how to reach it.
 
-    `head_hash` is None where the history is empty there. `steps` lead from `base_hash` (known to
-    the caller, or None for the beginning) to the head; None where they were too many to read
-    at once, and empty where the head itself is known.
+    `head_hash` is None if the history is empty. `steps` lead to the head from `base_hash`, which
+    is known to the caller or None for the beginning. They are None if there were too many to read
+    at once, and empty if the head itself is known.
     """
 
     head_hash: str | None
@@ -255,11 +254,11 @@ class KnownHead(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """How far someone has read a branch; `Cursor(commit_hash)` stands behind a commit.
+    """How far a reader of a branch has come; `Cursor(commit_hash)` is just after a commit.
 
-    It has read the line of `base`, and the first `skip` commits of what the line of `target` goes
-    on with; without a target it goes on to wherever the branch points. `ahead` names what comes
-    next, and `then` is where it stands behind that.
+    It has passed the line of `base`, and the first `skip` commits that the line of `target` adds
+    to it; without a target it follows the branch. `ahead` names the commits that come next, and
+    `then` is the cursor after them.
     """
 
     base: str | None
@@ -270,20 +269,20 @@ class Cursor(NamedTuple):
 
     @property
     def place(self) -> tuple[str | None, int, str | None, int]:
-        """What tells this cursor from others of its branch."""
+        """What distinguishes this cursor from others of its branch."""
         return self.base, self.skip, self.target, len(self.ahead)
 
     @property
     def is_at_head(self) -> bool:
-        """Whether it had read all of the branch."""
+        """Whether it has passed everything on the branch."""
         return self.target is None and not self.ahead
 
 
 class TakenBack(NamedTuple):
-    """The end of what was read is not on the branch any more, or not in that order.
+    """The branch no longer has the end of what was read, or not in that order.
 
-    What was read begins as the branch does, up to `new_hash`, or nowhere where that is None.
-    `dropped` are the commits that were read behind it.
+    Up to `new_hash` the branch still begins with what was read; None if with nothing of it.
+    `dropped` are the commits that were read after that.
     """
 
     new_hash: str | None
@@ -291,9 +290,9 @@ class TakenBack(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """The next commits of a branch behind a cursor, and the cursor behind them.
+    """The next commits of a branch after a cursor, and the cursor after them.
 
-    The records follow on what was read, or on what `taken_back` has left of it.
+    The records follow what was read, or what `taken_back` leaves of it.
     """
 
     taken_back: TakenBack | None

@@ -1,12 +1,12 @@
-"""What the engine asks of a database: repositories by use case, and what they exchange.
+"""What the engine asks of a database: repositories by use case, and the values they exchange.
 
-The contracts are here; implementations keep them and add nothing to say. Every write is one
-transaction: it has happened as a whole when the call returns, and not at all when it raises.
-Any method may raise a `StorageError`. JSON travels as text, times as microseconds since
-1970-01-01 UTC, hashes as 64 hexadecimal digits. Where a caller names a commit, a tag, a branch or
-a short hash does as well; what is none of these is a hash that nothing has, and a short hash of
-several commits raises an `AmbiguousHashError`. A branch given as an `ExistingBranch` raises a
-`BranchNotFoundError` where it is not there.
+The contracts are here, so implementations need no docstrings of their own. Every write is one
+transaction: it has happened as a whole when the call returns, and not at all if it raises. Any
+method may raise a `StorageError`. JSON travels as text, times as microseconds since 1970-01-01 UTC,
+hashes as 64 hexadecimal digits. Where a caller names a commit, the name of a tag or branch or a
+short hash works too. A name that is none of these counts as a hash that no commit has; a short hash
+of several commits raises an `AmbiguousHashError`. A branch passed as an `ExistingBranch` raises a
+`BranchNotFoundError` if it does not exist.
 """
 
 from __future__ import annotations

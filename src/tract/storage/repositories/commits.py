@@ -1,4 +1,4 @@
-"""Commits one by one: written, read, and found by their configs; their contents and usage."""
+"""Commits one by one, written, read and found by their configs; their contents and usage."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["BlobRepository", "CommitRepository", "OutdatedMergeError", "UsageRep
 
 
 class OutdatedMergeError(TractError):
-    """What a merge was computed from is not so any more; nothing was written. No caller sees it."""
+    """The basis of a merge no longer holds; nothing was written. It never reaches a caller."""
 
 
 class CommitRepository(ABC):
-    """Commits: written on a branch's head, read by hash, and found by config."""
+    """Writes commits on a branch's head, reads them by hash, and finds them by config."""
 
     @abstractmethod
     async def write(
@@ -36,16 +36,16 @@ class CommitRepository(ABC):
         expected_head: str | UnsetType | None = UNSET,
         ending: StreamEnd | None = None,
     ) -> list[CommitRow]:
-        """Commit *drafts* in order on the branch's head at that moment, and move the head.
+        """Commit *drafts*, in order, on the branch's current head, and move the head.
 
-        Times strictly increase within the tract. *ending* ends a stream with them; nothing is
-        written and the result empty where it claims a stream that is not as it was any more.
+        Times strictly increase within the tract. *ending* ends a stream in the same transaction. If
+        it claims a stream that has changed since, nothing is written and the result is empty.
 
         Raises:
             HeadMovedError: the head is not *expected_head*.
-            StreamRecoveredError: *ending* has an owner, and the stream is not that owner's any more.
+            StreamRecoveredError: *ending* has an owner that no longer owns the stream.
             EditTargetError: a draft's target is not an entry of this branch's history.
-            CommitNotFoundError: an annotation's target is no commit of this tract.
+            CommitNotFoundError: an annotation's target is not a commit of this tract.
         """
 
     @abstractmethod
@@ -57,16 +57,16 @@ class CommitRepository(ABC):
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
-        """Commit the *drafts* of a merge like `write`, as long as *basis* still holds at the head.
+        """Commit the *drafts* of a merge like `write`, if *basis* still holds at the head.
 
         Raises:
-            OutdatedMergeError: it does not.
+            OutdatedMergeError: *basis* does not hold any more.
             HeadMovedError: the head is not *expected_head*.
         """
 
     @abstractmethod
     def check_writable(self) -> None:
-        """Refuse what would write in the end, before anybody is asked or anything is paid for it.
+        """Raise if writes cannot succeed; called before work that would lead up to one.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -78,10 +78,10 @@ class CommitRepository(ABC):
 
     @abstractmethod
     async def resolve(self, tract_id: str, named: str) -> str | None:
-        """Return the hash of the commit that a hash, a tag or a branch names; None: an empty branch.
+        """Return the hash of the commit that a hash, tag or branch names; None for an empty branch.
 
         Raises:
-            CommitNotFoundError: it names none.
+            CommitNotFoundError: *named* does not name a commit.
         """
 
     @abstractmethod
@@ -95,10 +95,10 @@ class CommitRepository(ABC):
     ) -> list[CommitRow]:
         """Return the commits of the tract that meet all *conditions*, oldest first.
 
-        With *branch_only*, only those in the branch's history. Without conditions, all of them.
+        With *branch_only*, only those in the branch's history. No conditions match every commit.
 
         Raises:
-            QueryError: a field has more awkward keys than the database can search through.
+            QueryError: a field has too many keys that JSON escapes for the database to search.
         """
 
     @abstractmethod
@@ -111,27 +111,27 @@ class CommitRepository(ABC):
         *,
         limit: int | None = None,
     ) -> list[CommitRow]:
-        """Do what `query` does for one condition that is yet to be checked.
+        """Do what `query` does for a single condition, which is checked here.
 
         Raises:
-            QueryError: the field, the operator or the value cannot be used.
+            QueryError: the field, the operator or the value is not valid.
         """
 
     @abstractmethod
     async def create_config_index(self, json_path: ConfigField) -> None:
-        """Make queries on a field quick for all tracts; nothing happens if it is already.
+        """Make queries on a field quick for all tracts; do nothing if they are.
 
         Raises:
-            QueryError: the field cannot be used, or not be indexed.
+            QueryError: the field is not valid, or cannot be indexed.
         """
 
 
 class BlobRepository(ABC):
-    """Contents by hash."""
+    """Reads contents by the hash of their commit."""
 
     @abstractmethod
     async def get(self, tract_id: str, commit_hash: str) -> tuple[CommitRow, bytes]:
-        """Return a commit with its content.
+        """Return a commit and its content.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
@@ -140,13 +140,13 @@ class BlobRepository(ABC):
 
 
 class UsageRepository(ABC):
-    """What APIs reported."""
+    """Keeps what APIs reported."""
 
     @abstractmethod
     async def record(
         self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
     ) -> str:
-        """Keep *usage* for the branch's head, in place of what was reported before; return the head.
+        """Record *usage* for the branch's head, replacing an earlier report; return the head.
 
         Raises:
             HeadMovedError: the head is not *head_hash*.
@@ -156,4 +156,4 @@ class UsageRepository(ABC):
     async def record_at(
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
-        """Keep *usage* for a commit that is there, the head of its branch or not."""
+        """Record *usage* for an existing commit, whether it is a branch's head or not."""

@@ -1,4 +1,4 @@
-"""Histories: read along a branch, held against each other, and checked."""
+"""Histories: read along a branch, compared with each other, and verified."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["ComparisonRepository", "HistoryRepository", "VerifyRepository"]
 
 
 class HistoryRepository(ABC):
-    """What a commit goes on from."""
+    """Reads histories, as folds, logs and merges need them."""
 
     @abstractmethod
     async def locate(self, branch: BranchName, position: Position, known: Set[str]) -> Located:
-        """Find a head and, if it is not far, the steps to it from its nearest *known* ancestor.
+        """Find a head and, if it is near, the steps to it from its nearest *known* ancestor.
 
-        *known* may change meanwhile: it is only asked for its members, from whichever thread.
+        *known* may change meanwhile: any thread may test it for membership, and does nothing else.
 
         Raises:
-            CommitNotFoundError: *position* names a commit that the tract does not have.
+            CommitNotFoundError: *position* names a commit that is not in the tract.
         """
 
     @abstractmethod
@@ -42,20 +42,20 @@ class HistoryRepository(ABC):
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         """Yield all steps from the nearest *known* ancestor to a head, in batches, oldest first.
 
-        Each batch comes with the base that all of them start from; *known* is as for `locate`.
+        Every batch comes with that ancestor, the same for all; *known* is as for `locate`.
         """
 
     @abstractmethod
     async def find(self, branch: BranchName, position: Position) -> str | None:
-        """Return the hash of the commit at *position*, or None where there is none.
+        """Return the hash of the commit at *position*, or None if there is none.
 
         Raises:
-            CommitNotFoundError: *position* names a commit that the tract does not have.
+            CommitNotFoundError: *position* names a commit that is not in the tract.
         """
 
     @abstractmethod
     async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
-        """Return commits of the tract as the fold reads them."""
+        """Return commits of the tract as steps, as the fold needs them."""
 
     @abstractmethod
     async def log(
@@ -66,13 +66,13 @@ class HistoryRepository(ABC):
         before: str | UnsetType | None = UNSET,
         in_context: bool = False,
     ) -> list[CommitRow]:
-        """Return the newest *limit* commits of the branch, or of the ancestors of *before*.
+        """Return the newest *limit* commits of the branch, or of *before* and its ancestors.
 
-        Newest first by time, or *in_context*: the last ones of the order that is folded, the last
-        first. Nothing is before None.
+        The order is newest first by time; *in_context* makes it that of the fold, last first.
+        The history of None is empty.
 
         Raises:
-            CommitNotFoundError: the tract has no commit *before*.
+            CommitNotFoundError: *before* is not a commit of the tract.
         """
 
     @abstractmethod
@@ -80,78 +80,78 @@ class HistoryRepository(ABC):
         """Return the ANNOTATE commits of *target* in the branch's history, oldest first.
 
         Raises:
-            CommitNotFoundError: the tract has no commit *target*.
+            CommitNotFoundError: *target* is not a commit of the tract.
         """
 
     @abstractmethod
     async def origins(
         self, tract_id: str, commit: str | UnsetType | None = UNSET
     ) -> list[tuple[str, Origin]]:
-        """Return what one of the tract's commits, or all of them, came from, oldest first.
+        """Return the origins of one of the tract's commits, or of all of them, oldest first.
 
-        None is no commit, and came from nothing.
+        A *commit* of None, an empty history, has none.
 
         Raises:
-            CommitNotFoundError: the tract has no commit *commit*.
+            CommitNotFoundError: *commit* is not a commit of the tract.
         """
 
 
 class ComparisonRepository(ABC):
-    """How branches stand to each other, and what they hold."""
+    """Reads how branches relate to each other, and what they hold."""
 
     @abstractmethod
     async def relation(self, branch: BranchName, other: BranchName) -> Relation:
-        """Return how two branches of a tract stand to each other.
+        """Return how two branches of a tract relate to each other.
 
         Raises:
-            BranchNotFoundError: *other* is not there.
+            BranchNotFoundError: *other* does not exist.
         """
 
     @abstractmethod
     async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
-        """Tell whether a merge computed from *basis* would be the same on another head.
+        """Return True if a merge computed from *basis* would come out the same on another head.
 
-        It is where that goes on from `basis.ours`, which is among its first parents, by commits and
-        merges that have nothing of what the merge brings, change no entry that it touches, and for
-        a squash are none of the same. What is too much to look through counts as a no.
+        That takes a head that goes on from `basis.ours`, one of its first parents, by commits that
+        bring nothing of what the merge brings, change no entry that it touches and, for a squash,
+        are not another squash of the same. False if there are too many to look through.
         """
 
     @abstractmethod
     async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
-        """Return how much a head reaches."""
+        """Return how much a head reaches: its commits and their blobs."""
 
     @abstractmethod
     async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:
-        """Return what happened on branches of the tract, all seen at one moment.
+        """Return what happened on branches of the tract, all read at one moment.
 
-        One alone is seen beside *branch*, unless that is the one.
+        A single one is compared with *branch*, unless it is *branch* itself.
 
         Raises:
-            BranchNotFoundError: there is no such branch.
+            BranchNotFoundError: a branch does not exist.
         """
 
 
 class VerifyRepository(ABC):
-    """What is stored, sound or damaged, for checking."""
+    """Reads what is stored, sound or damaged, so that it can be checked."""
 
     @abstractmethod
     async def heads(self, tract_id: str) -> list[str]:
-        """Return where the refs of a tract point or pointed, whether those commits are there or not.
+        """Return all commits that refs of the tract point to or pointed to, even missing ones.
 
-        Together they reach all its commits.
+        Together they reach every commit of the tract.
         """
 
     @abstractmethod
     def stored(self, tract_id: str, heads: Iterable[str]) -> AsyncIterator[Sequence[StoredCommit]]:
         """Yield *heads* and every commit that they reach, in batches, newest first.
 
-        A parent that is not there ends its line; blobs are as stored, right or wrong.
+        A missing parent ends its line. Blobs are returned as they are stored, right or wrong.
         """
 
     @abstractmethod
     async def misplaced(self, tract_id: str) -> list[Misplaced]:
-        """Return the commits and branches that are not filed where the tract's history says.
+        """Return the commits and branches whose place contradicts the tract's history.
 
-        By that an engine finds ancestors without walking to them. A branch that should not be empty
-        comes with the commit that it was last set to.
+        The place lets an engine find ancestors without walking to them. A branch that should not be
+        empty comes with the commit that it was last set to.
         """

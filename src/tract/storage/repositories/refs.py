@@ -1,4 +1,4 @@
-"""Branches and tags, and what comes to branches."""
+"""Branches and tags, and what arrives on branches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ArrivalRepository", "RefRepository", "TagRepository"]
 
 
 class RefRepository(ABC):
-    """Branches, by their short names."""
+    """Makes, moves, deletes and lists branches, by their short names."""
 
     @abstractmethod
     async def head(self, branch: BranchName) -> str | None:
@@ -34,7 +34,7 @@ class RefRepository(ABC):
 
     @abstractmethod
     async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, on whichever branch or on none, sorted."""
+        """Return the ids of all tracts that have commits, on any branch or on none, sorted."""
 
     @abstractmethod
     async def fork(
@@ -45,13 +45,13 @@ class RefRepository(ABC):
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
-        """Make the branch *name*, at a commit of the tract or where *branch* points.
+        """Make the branch *name* at a commit of the tract, or where *branch* points.
 
-        It is empty at None, and where *branch* is.
+        It is empty if *at* is None or the branch that it starts from is.
 
         Raises:
-            BranchExistsError: there is one of that name.
-            CommitNotFoundError: the tract has no commit *at*.
+            BranchExistsError: a branch of that name exists.
+            CommitNotFoundError: *at* is not a commit of the tract.
             HeadMovedError: the head of *branch* is not *expected_head*.
         """
 
@@ -67,11 +67,11 @@ class RefRepository(ABC):
     ) -> RefRecord:
         """Point a branch to another commit, or empty it.
 
-        *action* is `reset`, for a commit of its history, or `fast-forward`.
+        *action* is `reset`, which needs a commit of the branch's history, or `fast-forward`.
 
         Raises:
-            BranchNotFoundError: there is no such branch.
-            CommitNotFoundError: the tract has no commit *to*.
+            BranchNotFoundError: the branch does not exist.
+            CommitNotFoundError: *to* is not a commit of the tract.
             HeadMovedError: the head is not *expected_head*.
             TractError: *to* is not in the branch's history.
         """
@@ -84,17 +84,17 @@ class RefRepository(ABC):
         force: bool,
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
-        """Take a branch away.
+        """Delete a branch.
 
         Raises:
-            BranchNotFoundError: there is no such branch.
+            BranchNotFoundError: the branch does not exist.
             HeadMovedError: its head is not *expected_head*.
             BranchNotMergedError: no other branch or tag reaches its head.
         """
 
 
 class TagRepository(ABC):
-    """Tags, by their short names."""
+    """Makes, deletes and lists tags, by their short names."""
 
     @abstractmethod
     async def tags(self, tract_id: str) -> list[RefRecord]:
@@ -109,52 +109,53 @@ class TagRepository(ABC):
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
-        """Name a commit, or where *branch* points.
+        """Name a commit, or the head of *branch*.
 
         Raises:
-            TagExistsError: there is one of that name.
-            CommitNotFoundError: the tract has no commit *target*.
+            TagExistsError: a tag of that name exists.
+            CommitNotFoundError: *target* is not a commit of the tract.
             HeadMovedError: the head of *branch* is not *expected_head*.
-            TractError: it would name the moment before the first commit.
+            TractError: there is no commit to name yet.
         """
 
     @abstractmethod
     async def untag(
         self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
     ) -> None:
-        """Take a tag away.
+        """Delete a tag.
 
         Raises:
-            TagNotFoundError: there is no such tag.
-            HeadMovedError: it names another commit than *expected_head*.
+            TagNotFoundError: the tag does not exist.
+            HeadMovedError: it does not name *expected_head*.
         """
 
 
 class ArrivalRepository(ABC):
-    """What comes to branches, for those who wait for it."""
+    """Reads what arrives on branches, for watchers."""
 
     @abstractmethod
     async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
-        """Return some of what the branch has behind *cursor*, in order; nothing if that is all.
+        """Return the next commits of the branch after *cursor*, in order; maybe not all of them.
 
         Raises:
-            CommitNotFoundError: the cursor names a commit that the tract does not have.
-            StorageError: there is nothing, and what others commit is not seen here any more.
+            CommitNotFoundError: the cursor names a commit that is not in the tract.
+            StorageError: nothing is left to read, and other processes' commits no longer arrive.
         """
 
     @abstractmethod
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
-        """Return where branches point, in their order; None for one that is empty or not there.
+        """Return the heads of branches, in the given order; None for one that is empty or missing.
 
         Raises:
-            StorageError: what others commit is not seen here any more.
+            StorageError: other processes' commits no longer arrive.
         """
 
     @abstractmethod
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
-        """Have *callback* told, on the event loop, of branches that were moved.
+        """Call *callback*, on the event loop, with branches that moved.
 
-        Of this process's it is told once for each transaction, after it and before those who wrote
-        are. An engine whose database notifies tells of others' moves, too, as it learns of them;
-        what no engine has told, `heads` finds. A branch may be told of that stands where it stood.
+        For moves of this process that is one call for each transaction, after it and before its
+        writers are notified. An engine whose database notifies also reports other processes' moves
+        as it learns of them; `heads` finds the moves that no engine reports. A reported branch may
+        turn out to be where it was.
         """

@@ -1,4 +1,4 @@
-"""Streams that are still open, part by part."""
+"""Open streams, part by part."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["SpoolRepository"]
 
 
 class SpoolRepository(ABC):
-    """Streams that are still open, part by part, each with the owner that writes it.
+    """Keeps open streams, part by part, each with the owner that writes it.
 
-    Signs of life have a time, by the store's clock; each sign of a stream is later than the one before.
+    Signs of life carry a time of the store's clock; those of one stream strictly increase.
     """
 
     @abstractmethod
     async def save(
         self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName] = ()
     ) -> list[StreamName]:
-        """Add *parts* to streams of *owner*, and note that it still writes those *touched*.
+        """Add *parts* to streams of *owner*, and record a sign of life for those *touched*.
 
-        Part 0 begins a stream. Return those of the streams that are not, or no longer, the owner's:
-        they are left alone.
+        Part 0 begins a stream. Streams that *owner* does not own, or no longer does, are left alone
+        and returned.
         """
 
     @abstractmethod
     async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
-        """Have those of *streams* that are *owner*'s belong to the owner "", which is nobody."""
+        """Give up those of *streams* that *owner* owns; their owner becomes "", which is nobody."""
 
     @abstractmethod
     async def spooled(self) -> list[SpooledStream]:
-        """Return every stream of the store of which something is stored, oldest sign first."""
+        """Return every stream of the store that has stored parts, oldest sign of life first."""
 
     @abstractmethod
     async def fragments(self, stream: StreamName) -> list[Any]:
-        """Return what is stored of a stream, in order; empty if nothing is."""
+        """Return the stored fragments of a stream, in order; empty if there are none."""
 
     @abstractmethod
     async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
-        """Forget a stream, with *claim* only if it is still as it was then."""
+        """Delete the parts of a stream; given a *claim*, only if the stream is still as claimed."""
