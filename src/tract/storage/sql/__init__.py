@@ -1,1 +1,1 @@
-"""Statements and transactions, written against the tables of `storage.schema`."""
+"""Statements and transactions, written for the tables of `storage.schema`."""

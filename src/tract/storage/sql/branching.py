@@ -1,4 +1,4 @@
-"""What is known of a tract's branches, on the connection's thread."""
+"""Reads of a tract's branches; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOVE = (int, bytes | None, bytes, str, str | None, int)
 
 
 class _At(NamedTuple):
-    """A move and its place among the others, also among those of the same microsecond."""
+    """A move and its position among the others, even those of the same microsecond."""
 
     time: int
     segment: int
@@ -34,7 +34,7 @@ class _At(NamedTuple):
 
 
 def list_refs(connection: Connection, *, tract_id: str, prefix: str) -> list[RefRecord]:
-    """Return a tract's branches or tags, by their names without *prefix*."""
+    """Return a tract's branches or tags, sorted by their names without *prefix*."""
     low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = connection.all(refs.REFS, tract_id=tract_id, low=low, high=high)
     return [
@@ -70,10 +70,10 @@ def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:
 
 
 def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
-    """Return True if a branch's commits stay within reach without it.
+    """Return True if a branch's commits stay reachable without it.
 
-    They do if other branches or tags reach all that its head reaches, merges aside: what a merge of
-    theirs would be up to date with. Or if they reach a commit that it was squashed into.
+    They do if other branches or tags reach all that its head reaches, except for merges: a merge
+    of theirs into one of them would be up to date. They also do if others reach a squash of it.
     """
     tract_id = branch.tract_id
     others = [
@@ -99,7 +99,7 @@ def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
 def _only_merges_beyond(
     connection: Connection, tract_id: str, head: Place, others: Sequence[Place]
 ) -> bool:
-    """Return True if all that *head* reaches and *others* do not are merges."""
+    """Return True if everything that *head* reaches and *others* do not is a merge."""
     reached = _Reached(connection, tract_id, others, since=0)
     waiting, seen = [head.commit_hash], {head.commit_hash}
     while waiting:
@@ -119,10 +119,10 @@ def _only_merges_beyond(
 
 
 class _Reached:
-    """The commits that some heads reach, of those since a time.
+    """The commits since some time that some heads reach.
 
-    Each commit of a segment reaches the ones before. So it takes only those places where segments
-    go on from others, however many commits lie between.
+    Every commit of a segment reaches the earlier ones. So only the places where segments go on
+    from others are read, however many commits lie between.
     """
 
     def __init__(
@@ -144,12 +144,12 @@ class _Reached:
         return self._until.get(segment, -1) >= time
 
     def _add(self, segment: int, time: int) -> None:
-        """Have all of a segment up to a time."""
+        """Add all commits of a segment up to a time."""
         self._until[segment] = max(time, self._until.get(segment, time))
 
 
 def moves(connection: Connection, *, tract_id: str) -> list[Move]:
-    """Return where the branches of a tract have pointed, oldest first."""
+    """Return where a tract's branches have pointed, oldest first."""
     found: list[_At] = []
     names: dict[int, str] = {}
     ended: dict[str, bytes | None] = {}
@@ -178,7 +178,7 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
 def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> list[_At]:
     segment, start, at, action, note = row[1:6]
     if action == _CREATED:
-        return []  # it began with its first commit, which is a move of its own
+        return []  # it began with its first commit, which counts as a move itself
     return [_At(at, segment, 0, Move(name, _hex(ended.get(name)), _hex(start), action, note, at))]
 
 

@@ -1,4 +1,4 @@
-"""A statement, and the SQL text and binding that an engine's dialect makes of it."""
+"""Statements, and the SQL text and parameters that an engine's dialect makes of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Bound = tuple[Any, ...] | dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Styles:
-    """An engine's dialect in the two ways that it binds parameters.
+    """An engine's dialect, with each of the two ways to bind parameters.
 
-    By place takes half the time. A statement made of what a caller gave is bound by name:
-    SQLAlchemy looks for places in the whole text, even where that has a caller's words as a literal;
-    and SQLite counts each place, where it counts a name once.
+    Binding by position takes half the time. A statement built from a caller's values is bound by
+    name: SQLAlchemy looks for placeholders in the whole text, even in a literal with a caller's
+    words; and SQLite limits placeholders, of which a name counts once.
     """
 
     by_place: Dialect
@@ -31,8 +31,8 @@ class Styles:
 class Form:
     """A statement in one dialect.
 
-    `bound` holds the values that SQLAlchemy binds while it compiles (a constant, an OFFSET);
-    parameters without a value are given when the statement runs.
+    `bound` holds the values that SQLAlchemy binds while compiling (a constant, an OFFSET); all
+    other parameters are passed when the statement runs.
     """
 
     __slots__ = ("_bind", "bound", "sql")
@@ -45,12 +45,12 @@ class Form:
         self._bind = _binding(getattr(compiled, "positiontup", None))
 
     def values(self, parameters: dict[str, Any]) -> Bound:
-        """Return what is bound where *parameters* are given, as the driver takes it."""
+        """Return *parameters* and the bound values in the form that the driver takes."""
         return self._bind({**self.bound, **parameters} if self.bound else parameters)
 
 
 def _binding(places: list[str] | None) -> Callable[[dict[str, Any]], Bound]:
-    """Return what makes the driver's values of those by name."""
+    """Return the function that turns parameters by name into the driver's form."""
     if places is None:
         return dict
     if len(places) > 1:
@@ -59,7 +59,7 @@ def _binding(places: list[str] | None) -> Callable[[dict[str, Any]], Bound]:
 
 
 class Statement:
-    """A statement that is built, and its SQL text made, when it first runs."""
+    """A statement that is built and compiled when it first runs."""
 
     def __init__(self, clause: Callable[[], ClauseElement], *, by_name: bool = False) -> None:
         self._clause = clause
@@ -67,7 +67,7 @@ class Statement:
         self._forms: dict[Styles, Form] = {}
 
     def form(self, styles: Styles) -> Form:
-        """Return the statement as an engine runs it."""
+        """Return the statement in the form that an engine runs."""
         form = self._forms.get(styles)
         if form is None:
             dialect = styles.by_name if self._by_name else styles.by_place

@@ -1,4 +1,4 @@
-"""Names of refs, and what they and hashes stand for, on the connection's thread."""
+"""Names of refs, and what refs and hashes stand for; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ MAIN = "main"
 """The branch that every tract has, with or without a row."""
 
 _SHORT_HASH = re.compile(r"[0-9A-Fa-f]{4,63}")
-_CANDIDATES = 6  # one more than an error lists, which tells that there are others
+_CANDIDATES = 6  # one more than an error lists, so that it can say that there are others
 
 
 def ref_name(branch: str) -> str:
-    """Return the name of a branch's ref."""
+    """Return the full ref name of a branch."""
     return f"{BRANCHES}{branch}"
 
 
 def tag_name(tag: str) -> str:
-    """Return the name of a tag's ref."""
+    """Return the full ref name of a tag."""
     return f"{TAGS}{tag}"
 
 
 def digest(commit_hash: object) -> bytes | None:
-    """Return the bytes of a full hash, in letters of either case; None for anything else."""
+    """Return the bytes of a full hash in either case; None for anything else."""
     if not issubclass(type(commit_hash), str):
         return None
     name = str.__str__(commit_hash)
@@ -54,15 +54,15 @@ def digest(commit_hash: object) -> bytes | None:
         key = bytes.fromhex(name)
     except ValueError:
         return None
-    return key if len(key) == 32 else None  # `fromhex` passes over spaces
+    return key if len(key) == 32 else None  # `fromhex` skips spaces
 
 
 def key_of(connection: Connection, tract_id: str, named: object) -> bytes | None:
-    """Return the bytes of the hash that a hash, a tag, a branch or a short hash stands for.
+    """Return the bytes of the hash that a hash, tag, branch or short hash stands for.
 
-    They are tried in this order, which is git's. None where it stands for none; `is_beginning` tells
-    whether that is an empty branch. A full hash is taken as it is, whether there is such a commit or
-    not, and costs no statement.
+    They are tried in this order, which is git's. None if nothing matches or an empty branch does;
+    `is_beginning` tells these apart. A full hash is returned as it is, whether such a commit exists
+    or not, and takes no statement.
 
     Raises:
         AmbiguousHashError: it is a short hash of several commits.
@@ -82,7 +82,7 @@ def key_of(connection: Connection, tract_id: str, named: object) -> bytes | None
 
 
 def _expanded(connection: Connection, tract_id: str, name: str) -> bytes | None:
-    """Return the only hash of the tract that begins with *name*; None where there is none."""
+    """Return the only hash of the tract that begins with *name*; None if there is none."""
     if not _SHORT_HASH.fullmatch(name):
         return None
     low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
@@ -93,9 +93,9 @@ def _expanded(connection: Connection, tract_id: str, name: str) -> bytes | None:
 
 
 def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
-    """Return True if *named* is the moment before the first commit: None, or an empty branch.
+    """Return True if *named* is the empty history: None, or an empty branch.
 
-    A `main` that has no row yet is empty, too.
+    A `main` without a row is empty too.
     """
     if named is None:
         return True
@@ -109,19 +109,19 @@ def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
 
 
 def missing_branch(branch: BranchName) -> None:
-    """Raise where a branch that is not there has to be."""
+    """Raise if a missing branch was required to exist."""
     if isinstance(branch, ExistingBranch):
         no_branch(branch.branch)
 
 
 def no_branch(name: str) -> NoReturn:
-    """Raise for a branch that is not there.
+    """Raise for a branch that does not exist.
 
-    Names are checked no sooner: those of branches that older releases stored may break the rules.
+    Names are only checked here, because branches stored by older releases may break the rules.
 
     Raises:
-        RefNameError: nor can there be one of that name.
-        BranchNotFoundError: there could be.
+        RefNameError: no branch can have that name.
+        BranchNotFoundError: the name is valid.
     """
     check_ref_name(name)
     raise BranchNotFoundError(name)

@@ -1,7 +1,7 @@
-"""What the functions of this package ask of a database connection.
+"""What the functions of this package need from a database connection.
 
-They are synchronous and the same for every engine. One whose driver is asynchronous runs them in
-greenlets.
+They are synchronous and the same for every engine; an engine with an asynchronous driver runs them
+in greenlets.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Row = tuple[Any, ...]
 
 
 class Connection(Protocol):
-    """Runs statements, each with its parameters by name. Writes happen within a transaction."""
+    """Runs statements, with parameters by name. Writes happen within a transaction."""
 
     def one(self, statement: Statement, **parameters: Any) -> Row | None:
-        """Return the first row of at most one, or None."""
+        """Return the only row, or None if there is none."""
 
     def all(self, statement: Statement, **parameters: Any) -> list[Row]:
         """Return all rows."""
 
     def run(self, statement: Statement, **parameters: Any) -> None:
-        """Execute a statement that gives no rows."""
+        """Execute a statement that returns no rows."""
 
     def at_one_moment(self) -> AbstractContextManager[None]:
-        """Have all reads of a block see one state, whatever others write meanwhile."""
+        """Let all reads of a block see one state, whatever others write meanwhile."""

@@ -1,4 +1,4 @@
-"""The newest commits of this process: what was just written need not be read again."""
+"""The newest commits of this process, so that what was just written need not be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["RecentCommits"]
 
 _MAX_BYTES = 1_000_000
 _MAX_BYTES_EACH = 16_000
-_OVERHEAD = 1_000  # bytes of the objects that hold a commit, its content aside
+_OVERHEAD = 1_000  # bytes of the objects that hold a commit, without its content
 _MOST = _MAX_BYTES // _OVERHEAD
 
 
@@ -23,10 +23,10 @@ class _Commit(NamedTuple):
 
 
 class RecentCommits:
-    """Some of the commits that this process wrote, each under its tract and hash.
+    """Some of the commits that this process wrote, by tract and hash.
 
-    They are stored and cannot change, so it does not matter which of them are here. They are
-    looked up on the connections' threads.
+    They are stored and immutable, so it does not matter which of them are kept. Lookups come from
+    the connections' threads.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class RecentCommits:
         self._nbytes = 0
 
     def add(self, records: Sequence[CommitRow], drafts: Sequence[CommitDraft]) -> None:
-        """Keep what was written; the oldest are dropped to make room."""
+        """Add what was written, evicting the oldest commits to make room."""
         for record, draft in zip(records[-_MOST:], drafts[-_MOST:], strict=True):
             nbytes = _bytes_of(draft)
             if nbytes <= _MAX_BYTES_EACH and record.merge_parent is None:
@@ -45,7 +45,7 @@ class RecentCommits:
             self._nbytes -= _bytes_of(oldest.draft)
 
     def step(self, tract_id: str, commit_hash: str) -> tuple[CommitStep, str | None] | None:
-        """Return a commit as the fold reads it, and its parent's hash; None if it is not here."""
+        """Return a commit as a step, and its parent's hash; None if it was evicted."""
         found = self._commits.get((tract_id, commit_hash))
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""The SQL of refs, of the runs that branches have had, and of where commits came from."""
+"""The SQL of refs, of branches' runs, and of commits' origins."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ LAST_SEGMENTS = Statement(
         select(func.max(runs.c.segment)).where(runs.c.tract_id == bindparam("tract_id")),
     )
 )
-"""Every segment that a tract has had is that of a ref or of a run that has ended."""
+"""A segment that a tract has used belongs to a ref or to a run that has ended."""
 
 REF = Statement(
     lambda: select(*_open_run, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at).where(
@@ -87,8 +87,8 @@ HEADS = Statement(
         ),
     )
 )
-"""All that refs point to, and all that branches pointed to before they were moved: together
-they reach every commit of a tract."""
+"""All that refs point to or that branches pointed to before a move; together they reach every
+commit of a tract."""
 PLACES = Statement(
     lambda: (
         select(
@@ -106,7 +106,7 @@ PLACES = Statement(
         )
     )
 )
-"""Of branches that are empty or whose heads are there: what `tips.is_in_place` asks for, and their
+"""For branches that are empty or have an existing head: what `tips.is_in_place` takes, and their
 names."""
 STRAYS = Statement(
     lambda: select(func.coalesce(refs.c.commit_hash, refs.c.start_hash), refs.c.name).where(
@@ -184,7 +184,7 @@ def _origins() -> Select[str, bytes, bytes]:
             & (commits.c.commit_hash == origins.c.commit_hash),
         )
         .where(origins.c.tract_id == bindparam("tract_id"))
-        .order_by(commits.c.created_at + 0, origins.c.source_hash)  # else all commits are read
+        .order_by(commits.c.created_at + 0, origins.c.source_hash)  # else it reads all commits
     )
 
 

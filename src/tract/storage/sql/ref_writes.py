@@ -1,4 +1,4 @@
-"""What a transaction does with branches and tags; each checks everything before it writes."""
+"""What a transaction does with branches and tags; each function checks before it writes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def delete(
     force: bool,
     expected_head: str | UnsetType | None = UNSET,
 ) -> None:
-    """Take a branch away; see `RefRepository.delete`."""
+    """Delete a branch; see `RefRepository.delete`."""
     tip = transaction.tips.of(branch)
     if not tip.exists:
         no_branch(branch.branch)
@@ -123,7 +123,7 @@ def untag(
     name: str,
     expected_head: str | UnsetType | None = UNSET,
 ) -> None:
-    """Take a tag away; see `TagRepository.untag`."""
+    """Delete a tag; see `TagRepository.untag`."""
     ref = tag_name(name)
     row = transaction.connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
     if row is None:
@@ -138,14 +138,14 @@ def _target(
     named: str | UnsetType | None,
     expected_head: str | UnsetType | None,
 ) -> str | None:
-    """Return where a ref is to point: to a commit, nowhere, or where *branch* points.
+    """Return the commit that a ref is to point to, or None: *named*, or the head of *branch*.
 
     Raises:
-        CommitNotFoundError: *named* is none.
+        CommitNotFoundError: *named* is not a commit.
         HeadMovedError: the head of *branch* is not *expected_head*.
     """
     if named is not UNSET and expected_head is UNSET:
-        return transaction.place(branch.tract_id, named)  # whether there is such a branch or not
+        return transaction.place(branch.tract_id, named)  # whether the branch exists or not
     head = transaction.tips.of(branch).head
     transaction.check_head(branch.tract_id, head, expected_head)
     return head if named is UNSET else transaction.place(branch.tract_id, named)

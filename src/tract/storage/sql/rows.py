@@ -1,8 +1,8 @@
 """Rows of the SQLite driver as the values of `repositories`.
 
-SQLite keeps whatever type it finds, so a damaged row can hold anything. Each is looked at before
-it is used: where a value cannot be what was stored, a reader is told that the store is damaged,
-and `verify()` goes on and names it.
+SQLite stores any type in any column, so a damaged row can hold anything. Every value is checked
+before use: for one that was never stored so, a reader raises a `StoreCorruptError`, and `verify()`
+reports the row and goes on.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _STEP = (  # hash, parent, time, operation, target, content type, data, count, s
     *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
     *((int,), (str,), (str, _NONE), (bytes, _NONE)),
 )
-# Every admissible combination: one look-up for a row is all that a sound one costs.
+# Every valid combination of types, so that a sound row costs a single look-up.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
 _STEP_ROWS = frozenset(product(*_STEP))
 _BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
@@ -61,7 +61,7 @@ def record_of(row: Sequence[Any]) -> CommitRow:
     """Return a row of `statements.RECORDS`, which may have further columns, as a record.
 
     Raises:
-        StoreCorruptError: a value is of a type that was never stored.
+        StoreCorruptError: a value has a type that is never stored there.
     """
     row = row[:13]
     if tuple(map(type, row)) not in _RECORD_ROWS:
@@ -104,7 +104,8 @@ def _record(
 def stored_of(row: Sequence[Any]) -> StoredCommit:
     """Return a row of `statements.WALK_STORED` for checking, whatever it holds.
 
-    Read with `lenient_text`. What cannot be read is left blank, and named in `unreadable`.
+    The row must be read with `lenient_text`. Unreadable values are blank, and listed in
+    `unreadable`.
     """
     values = dict(zip(_STORED, row, strict=True))
     unreadable = [name for name, kinds in _STORED.items() if type(values[name]) not in kinds]
@@ -116,7 +117,7 @@ def stored_of(row: Sequence[Any]) -> StoredCommit:
 
 
 def lenient_text(data: bytes) -> str | bytes:
-    """Return text, or the bytes of what is none; a `text_factory` for `stored_of`."""
+    """Return text, or bytes that are not valid text; a `text_factory` for `stored_of`."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -124,7 +125,7 @@ def lenient_text(data: bytes) -> str | bytes:
 
 
 def as_bytes(data: Any) -> Any:
-    """Return a blob that something else has stored as text in bytes; None stays None."""
+    """Return a blob that another program has stored as text in bytes; None stays None."""
     return data.encode() if isinstance(data, str) else data
 
 
@@ -132,7 +133,7 @@ def hash_of(value: Any, of: Any = None) -> str:
     """Return the hexadecimal form of a hash that is stored with the commit *of*.
 
     Raises:
-        StoreCorruptError: it is none.
+        StoreCorruptError: it is not a hash.
     """
     if not isinstance(value, bytes):
         _refuse(value if of is None else of)
@@ -140,7 +141,7 @@ def hash_of(value: Any, of: Any = None) -> str:
 
 
 def head_of(value: Any) -> str | None:
-    """Return what a branch points to: the hexadecimal form of a hash, or None if it is empty.
+    """Return a branch's stored head as a hexadecimal hash, or None if it is empty.
 
     Raises:
         StoreCorruptError: it is neither.
@@ -149,15 +150,15 @@ def head_of(value: Any) -> str | None:
 
 
 def key_or_none(commit_hash: str | None) -> bytes | None:
-    """Return the bytes of a hash, as they are stored; None stays None."""
+    """Return the bytes of a hash, as stored; None stays None."""
     return None if commit_hash is None else bytes.fromhex(commit_hash)
 
 
 def step_of(row: Sequence[Any]) -> CommitStep:
-    """Return a row of the step statements: hash, parent, time, then the step's own columns.
+    """Return a row of the step statements as a step: hash, parent, time, then the step's columns.
 
     Raises:
-        StoreCorruptError: a value is of a type that was never stored.
+        StoreCorruptError: a value has a type that is never stored there.
     """
     if tuple(map(type, row)) not in _STEP_ROWS:
         _refuse(row[0])
@@ -181,15 +182,15 @@ def check_types(key: Any, values: Sequence[Any], *kinds: type) -> None:
 
 
 def name_of(key: object) -> str:
-    """Return what to call a commit in an error, whatever is stored as its hash."""
+    """Return the name of a commit for an error, whatever is stored as its hash."""
     return key.hex() if isinstance(key, bytes) else repr(key)
 
 
 def sound(rows: Iterable[Sequence[Any]], *kinds: type | UnionType) -> Iterator[Sequence[Any]]:
-    """Yield rows whose values are of *kinds*.
+    """Yield rows, checked to have values of *kinds*.
 
     Raises:
-        StoreCorruptError: a value is of a type that was never stored.
+        StoreCorruptError: a value has a type that is never stored there.
     """
     for row in rows:
         if not all(map(isinstance, row, kinds)):

@@ -1,4 +1,4 @@
-"""The parts of open streams: written in a transaction, and read."""
+"""The parts of open streams: written in a transaction, and read back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SpoolWrites", "fragments", "spooled"]
 
 
 class SpoolWrites:
-    """Writes of parts of streams; see `SpoolRepository`."""
+    """Writes parts of streams; see `SpoolRepository`."""
 
     def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
         self._connection = connection
@@ -25,7 +25,7 @@ class SpoolWrites:
     def spool(
         self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName]
     ) -> list[StreamName]:
-        """Add parts of open streams and note signs of life; see `SpoolRepository.save`."""
+        """Add parts of open streams and record signs of life; see `SpoolRepository.save`."""
         lost: list[StreamName] = []
         for part in parts:
             now = self._next_sign(owner, part.stream, begins=part.number == 0)
@@ -47,23 +47,23 @@ class SpoolWrites:
             self._connection.run(sql.RELEASE_SPOOL, **_key(stream), holder=owner)
 
     def unspool(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
-        """Drop the parts of a stream; see `SpoolRepository.drop`."""
+        """Delete the parts of a stream; see `SpoolRepository.drop`."""
         if claim is None or self.is_as_claimed(claim):
             self._connection.run(sql.DROP_SPOOL, **_key(stream))
 
     def is_as_claimed(self, claim: SpooledStream) -> bool:
-        """Return True if a stream is still as it was when it was claimed."""
+        """Return True if a stream is still as it was when claimed."""
         found = self._spooled(claim.stream)
         return found is not None and found[1:] == claim[1:]
 
     def check_owner(self, owner: str, stream: StreamName) -> None:
-        """Raise a StreamRecoveredError where a stream is not its owner's any more."""
+        """Raise a StreamRecoveredError if *owner* no longer owns a stream."""
         found = self._spooled(stream)
         if found is None or found.owner != owner:
             raise StreamRecoveredError(stream.branch.tract_id, stream.branch.branch)
 
     def _next_sign(self, owner: str, stream: StreamName, *, begins: bool) -> int | None:
-        """Return the time of a stream's next sign of life; None: it is not this owner's to give."""
+        """Return the time of a stream's next sign of life, or None if *owner* does not own it."""
         found = self._spooled(stream)
         if found is None:
             return self._clock() if begins else None
@@ -86,7 +86,7 @@ class SpoolWrites:
 
 
 def _spooled_of(row: Sequence[Any]) -> SpooledStream:
-    """Return what `SPOOLED` tells of a stream."""
+    """Return a row of `SPOOLED` as a stream."""
     tract_id, branch, stream_id, owner, updated_at = row
     return SpooledStream(StreamName(BranchName(tract_id, branch), stream_id), owner, updated_at)
 

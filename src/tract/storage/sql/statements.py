@@ -1,6 +1,6 @@
-"""The SQL of every trip, compiled once from the tables in `schema`, when it is first needed.
+"""The SQL of every trip, compiled once from the tables in `schema` when first needed.
 
-Parameters are given by name; hashes go in and come out as bytes.
+Parameters are bound by name; hashes go in and come out as bytes.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ _at_hash = (_tract, commits.c.commit_hash == bindparam("hash"))
 
 
 class Walk(NamedTuple):
-    """What a walk reads of each commit; its hash comes first.
+    """The columns that a walk reads of each commit, its hash first.
 
-    `by_time` reads the commits of a tract up to a time, newest first, `by_hash` a single one.
-    `parent`, `time` and `merged` say which columns those are.
+    `by_time` reads the commits of a tract up to a time, newest first; `by_hash` reads a single one.
+    `parent`, `time` and `merged` are the indexes of those columns.
     """
 
     by_time: Statement
@@ -81,7 +81,7 @@ LINKS = (
     commits.c.created_at,
     commits.c.merge_parent,
 )
-"""What a walk cannot do without."""
+"""The columns that every walk needs."""
 
 
 def walk_of(
@@ -89,7 +89,7 @@ def walk_of(
     joined: tuple[Table, ColumnElement[bool]] | None = None,
     by_name: bool = False,
 ) -> Walk:
-    """Return the walk that reads some columns, `LINKS` among them, also of a table *joined* so."""
+    """Return the walk that reads *columns*, `LINKS` among them, also of a table *joined* so."""
 
     def rows() -> Select[*tuple[Any, ...]]:
         return select(*columns) if joined is None else select(*columns).outerjoin(*joined)
@@ -109,7 +109,7 @@ def walk_of(
 TABLES = tuple(METADATA.tables)
 
 RECORDS = select(*_record)
-"""Not compiled yet: queries add their conditions to it."""
+"""Not compiled yet, because queries add their conditions to it."""
 
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
 SET_META = Statement(
@@ -122,7 +122,7 @@ SET_META = Statement(
 
 
 def _tract_ids() -> Select[Any]:
-    """Look each tract's successor up in the index, which reads one entry a tract, not every commit."""
+    """Look up each tract's successor in the index: one entry per tract, not every commit."""
     found = select(func.min(commits.c.tract_id).label("tract_id")).cte("found", recursive=True)
     following = select(func.min(commits.c.tract_id)).where(commits.c.tract_id > found.c.tract_id)
     found = found.union_all(
@@ -272,7 +272,7 @@ COUNT = Statement(
         .subquery()
     )
 )
-"""The commits of a tract between two times, as far as *limit* goes."""
+"""The commits of a tract between two times, up to *limit*."""
 ANNOTATIONS = Statement(
     lambda: (
         select(*_record, blobs.c.data, commits.c.segment)
@@ -282,7 +282,7 @@ ANNOTATIONS = Statement(
             commits.c.edit_target == bindparam("hash"),
             commits.c.operation == CommitOperation.ANNOTATE.value,
         )
-        .order_by(commits.c.created_at + 0)  # else SQLite may take the index on times
+        .order_by(commits.c.created_at + 0)  # otherwise SQLite may use the index on times
     )
 )
 
@@ -367,7 +367,7 @@ SPOOLED_STREAM = Statement(lambda: _spooled().where(*_stream))
 
 
 def _spooled() -> Select[Any]:
-    """Return streams with their owners, whom part 0 names, and the last sign of each."""
+    """Return streams with their owners, taken from part 0, and their last signs of life."""
     part = spool.alias("part")
     return (
         select(

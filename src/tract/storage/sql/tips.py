@@ -1,9 +1,9 @@
 """Where branches point within a transaction, and how they are moved.
 
-A branch is read once, and again where somebody else has written since. One that only got commits
-is written once, at the end of the transaction. Everything else that happens to a branch ends its
-run and begins another, with a segment of its own: so an earlier commit of a segment is always an
-ancestor of a later one.
+A branch is read once, and again after another process has written. One that only gets commits is
+written once, at the end of the transaction. Anything else that moves a branch ends its run and
+begins another with a new segment. So an earlier commit of a segment is always an ancestor of a
+later one.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tract.storage.sql.rows import check_types, head_of, key_or_none, sound
 __all__ = ["Tip", "Tips", "is_in_place"]
 
 _MOST = 4_096
-"""Branches that are known from one transaction to the next."""
+"""Branches that are remembered from one transaction to the next."""
 
 
 @dataclass(slots=True)
 class Tip:
     """A branch as this transaction sees it, its own writes included.
 
-    An empty branch `exists` without a head. `born` is the time of a first commit that has yet to
-    make the branch's row.
+    An empty branch `exists` without a head. `born` is the time of the first commit of a branch
+    whose row is yet to be written.
     """
 
     head: str | None
@@ -44,7 +44,7 @@ class Tip:
 
 
 class Tips:
-    """The branches that a transaction has looked at."""
+    """The branches that a transaction has looked up."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -52,14 +52,15 @@ class Tips:
         self._known = 0
         self._looked_at: dict[tuple[str, str], Tip] = {}
         self.last_times: dict[str, int] = {}
-        """The newest time of each tract that is known."""
+        """The newest time of each known tract."""
         self.changed: dict[BranchName, str | None] = {}
-        """Branches that were written, with their new commit; None where it is not a new one."""
+        """Branches that were written, with their new commit; None if there is no new one."""
 
     def renew(self) -> bool:
-        """Get ready for another transaction, to be used where nobody else writes before it.
+        """Prepare for another transaction; only valid if no other process writes before it.
 
-        To be called once the one before is committed. False where too much is known to go on.
+        Call this once the current one is committed. Returns False if too much is remembered to
+        go on.
         """
         self.changed = {}
         for (tract_id, branch), tip in self._looked_at.items():
@@ -72,7 +73,7 @@ class Tips:
         """Return where a branch points.
 
         Raises:
-            BranchNotFoundError: it has to be there and is not.
+                BranchNotFoundError: it must exist and does not.
         """
         tip = self._looked_at.get(branch)
         if tip is None:
@@ -83,7 +84,7 @@ class Tips:
         return tip
 
     def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
-        """Let a branch point to a new commit on its head."""
+        """Move a branch to a new commit on its head."""
         if not tip.exists:
             tip.born = created_at
         tip.exists = True
@@ -97,13 +98,13 @@ class Tips:
         """Make a branch that points to a commit, or an empty one.
 
         Raises:
-            BranchExistsError: there is one of that name.
+            BranchExistsError: a branch of that name exists.
         """
         check_ref_name(branch.branch)
         unborn = self.of(_plain(branch))
         if unborn.exists:
             raise BranchExistsError(branch.branch)
-        segment = self._next_segment(branch.tract_id)  # others may have begun meanwhile
+        segment = self._next_segment(branch.tract_id)  # others may have begun one meanwhile
         self._add_row(branch, at, segment, action=action, note=note, now=now)
         self.changed[_plain(branch)] = None
         self._put(branch, Tip(at, segment))
@@ -111,7 +112,7 @@ class Tips:
     def move(
         self, branch: BranchName, to: str | None, *, action: str, note: str | None, now: int
     ) -> RefRecord:
-        """Let a branch point elsewhere: what it did before becomes a run that has ended."""
+        """Point a branch elsewhere: its run ends and is stored, and another begins."""
         self._settle(branch)
         self.changed[_plain(branch)] = None
         created_at = self._end_run(branch, action, now)
@@ -135,7 +136,7 @@ class Tips:
         return RefRecord(branch.branch, to, created_at, now)
 
     def delete(self, branch: BranchName, *, now: int) -> None:
-        """Take a branch away; its commits stay."""
+        """Delete a branch; its commits stay."""
         self._settle(branch)
         self.changed[_plain(branch)] = None
         self._end_run(branch, "delete", now)
@@ -145,7 +146,7 @@ class Tips:
         self._drop(branch.tract_id, branch.branch)
 
     def finish(self) -> None:
-        """Write the branches that got commits."""
+        """Write the branches that got commits; called before COMMIT."""
         for (tract_id, branch), tip in self._looked_at.items():
             self._write(BranchName(tract_id, branch), tip)
 
@@ -163,7 +164,7 @@ class Tips:
             del self._tips[tract_id]
 
     def _settle(self, branch: BranchName) -> None:
-        """Have the row of a branch say what the transaction knows."""
+        """Write what the transaction knows into a branch's row."""
         tip = self.of(branch)
         if not tip.exists:
             no_branch(branch.branch)
@@ -223,7 +224,7 @@ class Tips:
         )
 
     def _end_run(self, branch: BranchName, by: str, now: int) -> int:
-        """Keep how the branch's run went, and return since when there is the branch."""
+        """Store the branch's run as ended, and return when the branch was created."""
         name = ref_name(branch.branch)
         row = self._connection.one(refs.REF, tract_id=branch.tract_id, name=name)
         assert row is not None
@@ -261,7 +262,7 @@ class Tips:
                 f"the row of the branch {branch.branch!r} does not fit its head: the store was "
                 "damaged. Run `verify()` for all that is, and restore the file from a backup."
             )
-        last = self.last_times.get(branch.tract_id, 0)  # a move is no commit, but has its time
+        last = self.last_times.get(branch.tract_id, 0)  # not a commit, but it takes a time too
         self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)
         return Tip(head_of(head), segment)
 
@@ -273,10 +274,10 @@ class Tips:
 
 
 def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: bytes | None) -> bool:
-    """Return True if a branch's segment can be that of its run.
+    """Return True if a branch's row can have this segment.
 
-    It is that of its head, or, until the run has its first commit, a later one. A run whose branch
-    is empty began so.
+    It is the segment of its head or, until the run has its first commit, a later one. A branch that
+    is empty began its run empty.
     """
     if head is None or of_head is None:
         return start is None
@@ -284,5 +285,5 @@ def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: by
 
 
 def _plain(branch: BranchName) -> BranchName:
-    """Return a branch as whoever watches it names it."""
+    """Return a branch as a plain `BranchName`, as watchers name it."""
     return branch if type(branch) is BranchName else BranchName(*branch)

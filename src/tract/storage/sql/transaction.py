@@ -1,7 +1,7 @@
-"""What a write does inside its transaction, on the connection's thread.
+"""What a write does inside its transaction; runs on the connection's thread.
 
-A write checks everything first and writes afterwards, so that one that raises has left
-nothing behind and the transaction can go on with the next.
+A write checks everything before it writes anything. So one that raises leaves nothing behind, and
+the transaction can go on with the next job.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["WriteTransaction"]
 class WriteTransaction:
     """One transaction: what it knows of branches and times, and its commits and usage.
 
-    Branches and tags are written by `ref_writes`.
+    `ref_writes` writes branches and tags.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class WriteTransaction:
         self.connection = connection
         self.clock = clock
         self.tips: Tips = tips or Tips(connection)
-        self._allowance: Allowance | None = None  # of the merges, which share one
+        self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
-        """Tracts of which usage was kept."""
+        """Tracts for which usage was recorded."""
 
     def commit(
         self,
@@ -106,7 +106,7 @@ class WriteTransaction:
         expected_head: str | UnsetType | None,
         ending: StreamEnd,
     ) -> list[CommitRow]:
-        """Commit what a stream became and drop its parts; see `CommitRepository.write`."""
+        """Commit what a stream became and delete its parts; see `CommitRepository.write`."""
         if ending.claim is not None and not self.spools.is_as_claimed(ending.claim):
             return []
         if ending.owner is not None:
@@ -120,7 +120,7 @@ class WriteTransaction:
     def check_head(
         self, tract_id: str, head: str | None, expected_head: str | UnsetType | None
     ) -> None:
-        """Raise a HeadMovedError unless *head* is what is expected, given by hash or by name."""
+        """Raise a HeadMovedError unless *head* is the expected one, given by hash or by name."""
         if expected_head is UNSET or expected_head == head:
             return
         try:
@@ -131,27 +131,27 @@ class WriteTransaction:
             raise HeadMovedError(expected_head, head)
 
     def place(self, tract_id: str, named: str | None) -> str | None:
-        """Return the hash of a commit that is there; None before the first one.
+        """Return the hash of an existing commit; None for an empty history.
 
         Raises:
-            CommitNotFoundError: it is not.
+            CommitNotFoundError: *named* is not a commit.
         """
         if digest(named) is None:
-            self.tips.finish()  # a name may be that of a branch
+            self.tips.finish()  # a name may be a branch's
         place = place_or_beginning(self.connection, tract_id, named)
         return None if place is None else place.commit_hash.hex()
 
     def _resolved(self, tract_id: str, named: object) -> str | None:
-        """Return the hash that a hash or a name stands for."""
+        """Return the hash that a hash or name stands for."""
         if digest(named) is None:
-            self.tips.finish()  # a name may be that of a branch
+            self.tips.finish()  # a name may be a branch's
         key = key_of(self.connection, tract_id, named)
         return None if key is None else key.hex()
 
     def record_usage(
         self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str
     ) -> str:
-        """Keep *usage* for the head; see `UsageRepository.record`."""
+        """Record *usage* for the head; see `UsageRepository.record`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, head_hash)
         if tip.head is None:
@@ -160,7 +160,7 @@ class WriteTransaction:
         return tip.head
 
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
-        """Keep *usage* for a commit; see `UsageRepository.record_at`."""
+        """Record *usage* for a commit; see `UsageRepository.record_at`."""
         self.reported.add(tract_id)
         self.connection.run(
             sql.SET_USAGE,
@@ -175,7 +175,7 @@ class WriteTransaction:
 
     @property
     def moved(self) -> Mapping[BranchName, str | None]:
-        """Branches that point elsewhere than before, once this is finished; see `Tips.changed`."""
+        """Branches that point elsewhere once the transaction is finished; see `Tips.changed`."""
         return self.tips.changed
 
     @property
@@ -184,7 +184,7 @@ class WriteTransaction:
         return SpoolWrites(self.connection, self.clock)
 
     def finish(self) -> None:
-        """Write the heads that moved; to be called before COMMIT."""
+        """Write the heads that moved; call this before COMMIT."""
         self.tips.finish()
 
     def next_time(self, tract_id: str) -> int:
@@ -236,7 +236,7 @@ class WriteTransaction:
         return place.commit_hash.hex()
 
     def reaches(self, tract_id: str, tip: Tip, place: Place) -> bool:
-        """Return True if a commit is in the history of a branch, this transaction's included."""
+        """Return True if a branch's history, including this transaction, has a commit."""
         if tip.head is None:
             return False
         if place.segment == tip.segment and tip.moved:

@@ -1,6 +1,6 @@
-"""What has come to a branch after some point of its history, on the connection's thread.
+"""What has arrived on a branch after a point of its history; runs on the connection's thread.
 
-Who has read the line of a commit goes on behind that, where the branch's line begins so.
+A reader that has passed the line of a commit goes on after it, if the branch's line begins with it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tract.storage.sql.rows import head_of, record_of
 __all__ = ["arrivals", "heads_of", "planned"]
 
 _PAGE = 256
-"""Commits that one trip brings along."""
+"""Commits that one trip returns."""
 _AHEAD = 4096
-"""Commits that a cursor names in advance, so that the way to them is not searched for each page."""
+"""Commits that a cursor names in advance, so that not every page searches for the way to them."""
 
 
 def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
@@ -34,7 +34,7 @@ def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> A
         try:
             return _next_page(connection, branch, cursor)._replace(taken_back=taken_back)
         except CommitNotFoundError as error:
-            raise lost(_key(error.commit_hash)) from None  # it was there a moment ago
+            raise lost(_key(error.commit_hash)) from None  # it existed a moment ago
 
 
 def _next_page(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
@@ -46,7 +46,7 @@ def _next_page(connection: Connection, branch: BranchName, cursor: Cursor) -> Ar
 def _looked_ahead(
     connection: Connection, branch: BranchName, cursor: Cursor
 ) -> tuple[Cursor, TakenBack | None]:
-    """Return the cursor with what comes next, and what was taken back before that."""
+    """Return the cursor with the commits that come next, and what was taken back before them."""
     tract_id, base = branch.tract_id, cursor.base
     target = cursor.target or _head(connection, branch)
     if target == base:
@@ -67,10 +67,10 @@ def _looked_ahead(
 def planned(
     cursor: Cursor, target: str | None, fresh: Mapping[bytes, Parents], room: int = _AHEAD
 ) -> Cursor:
-    """Name the next *room* commits on the way to a target, and where the cursor stands then.
+    """Return the next *room* commits on the way to a target, and the cursor after them.
 
-    Behind a commit on the line of first parents it stands at that commit; within what a merge has
-    brought, at the first parent of the merge, with some commits to skip.
+    After a commit on the line of first parents the cursor is just after that commit. Within what a
+    merge has brought it is after the merge's first parent, with some commits to skip.
     """
     line = in_line(fresh, _key(target))
     end = cursor.skip + room

@@ -1,4 +1,4 @@
-"""Reading a history on the connection's thread: heads, and the steps to them."""
+"""Reading a history: heads, and the steps to them; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ __all__ = [
 _FIRST_LOOK = 4
 _MERGED = 10
 _NEAR = 64
-"""Steps that a single trip brings along with the head."""
+"""Steps that one trip returns along with the head."""
 
 
 class _Head(NamedTuple):
@@ -63,11 +63,11 @@ class _Head(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The way to a head: after the time of its base, through its own time.
+    """The way to a head: from just after its base's time up to its own time.
 
-    `members` names the commits on the way where others lie between them, else it is None.
-    `order` has them in their order where there are merges among them, or far more others than
-    members, else it is None; portions are then counted by places in it, not by times.
+    `members` names the commits on the way if others lie between them, else it is None. `order`
+    lists them in order if some are merges or others far outnumber them, else it is None; with
+    it, portions are counted by places in it and not by times.
     """
 
     base_hash: str | None
@@ -97,7 +97,7 @@ def locate(
     found = lineage(connection, sql.WALK_STEPS, branch.tract_id, head.commit_hash, head.created_at)
     for row in found:
         if row[_MERGED] is not None:
-            break  # what it brought takes more than this line
+            break  # what it brought takes more than this line of parents
         rows.append(row)
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or parent in known:
@@ -116,7 +116,7 @@ def find(connection: Connection, *, branch: BranchName, position: Position) -> s
 def at_once(
     head: KnownHead, tract_id: str, *, known: Set[str], recent: RecentCommits
 ) -> Located | None:
-    """Return how to reach a head where nothing need be read for that, else None."""
+    """Return how to reach a head if nothing must be read for that, else None."""
     if head.commit_hash in known:
         return Located(head.commit_hash, head.usage, head.commit_hash, ())
     remembered = _remembered(recent, tract_id, head.commit_hash, known)
@@ -126,7 +126,7 @@ def at_once(
 def _remembered(
     recent: RecentCommits, tract_id: str, head_hash: str, known: Set[str]
 ) -> tuple[str | None, list[CommitStep]] | None:
-    """Return the base and the steps from there, where all of them were written just now."""
+    """Return the base and the steps from it if this process has just written all of them."""
     steps: list[CommitStep] = []
     found = recent.step(tract_id, head_hash)
     while found is not None and len(steps) < _NEAR:
@@ -145,7 +145,7 @@ def span(
     head_hash: str,
     known: Set[str],
 ) -> Span:
-    """Return the way to a head from its nearest known ancestor, or from the beginning."""
+    """Return the way to a head from its nearest known ancestor or from the beginning."""
     head = find_place(connection, tract_id, head_hash)
     if head is None:
         raise CommitNotFoundError(head_hash)
@@ -176,7 +176,7 @@ def span(
 def parents_of(
     connection: Connection, tract_id: str, heads: Sequence[Place]
 ) -> dict[bytes, tuple[bytes | None, bytes | None]]:
-    """Return the two parents of every commit that *heads* reach."""
+    """Return the parents of every commit that *heads* reach."""
     rows = walk_all(connection, sql.WALK, tract_id, heads)
     return {row[0]: (row[1], row[3]) for row in rows}
 
@@ -184,7 +184,7 @@ def parents_of(
 def portion(
     connection: Connection, *, tract_id: str, span: Span, after: int, limit: int
 ) -> tuple[list[CommitStep], int]:
-    """Return the next steps of a span, and the time to go on after; its end when all are read."""
+    """Return the next steps of a span and the time to go on after, its end if none are left."""
     if span.order is not None:
         keys = span.order[after : after + limit]
         return [step_at(connection, tract_id, key) for key in keys], after + len(keys)
@@ -198,7 +198,7 @@ def portion(
 
 
 def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
-    """Return a commit as the fold reads it."""
+    """Return a commit as a step, as the fold needs it."""
     row = connection.one(sql.WALK_STEPS.by_hash, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
@@ -208,7 +208,7 @@ def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
 def record_at(
     connection: Connection, tract_id: str, key: bytes, row: Sequence[Any] | None = None
 ) -> CommitRow:
-    """Return a commit's record, of its *row* if that was read already."""
+    """Return a commit's record; *row* is its row if that was read already."""
     row = row or connection.one(sql.COMMIT, tract_id=tract_id, hash=key)
     if row is None:
         raise lost(key)
@@ -218,7 +218,7 @@ def record_at(
 def find_head_place(
     connection: Connection, branch: BranchName, before: str | UnsetType | None = UNSET
 ) -> Place | None:
-    """Return where the commit *before*, or the branch's head, stands; None before the first."""
+    """Return the place of the commit *before* or of the branch's head; None if that is empty."""
     found = _find_head(connection, branch, Position(commit_hash=before))
     return None if found is None else Place(found.commit_hash, found.created_at, -1, "")
 
@@ -245,8 +245,8 @@ def _find_head(connection: Connection, branch: BranchName, position: Position) -
 def _head_at(connection: Connection, tract_id: str, head: Sequence[Any], time: int) -> _Head | None:
     """Return the newest commit at or before *time* among *head* and its ancestors.
 
-    That is the newest of the head's segment then, if the branch has not been moved since. To look
-    for that among all commits and to walk back from the head are tried by turns: either can be long.
+    It is the newest of the head's segment at that time, unless the branch has been moved since.
+    Searching all commits for it and walking back from the head take turns: either can be long.
     """
     line = lineage(connection, sql.WALK, tract_id, head[0], head[1])
     reach = _FIRST_LOOK

@@ -1,8 +1,8 @@
-"""The line of a head: its history in the order in which it is folded, on the connection's thread.
+"""The line of a head, its history in the order of the fold; runs on the connection's thread.
 
-A history is a graph: each commit follows its parents, which are older. Its line puts it in an
-order: that of its first parent comes first, then what its other parent brings, then the
-commit itself. So the line of a first parent begins the line of its child.
+A history is a graph: each commit follows its parents, which are older. Its line is an order: first
+the line of the first parent, then what the other parent brings, then the commit itself. So the line
+of a first parent is a prefix of the line of its child.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Commit = tuple[bytes, Parents]
 
 
 class Difference(NamedTuple):
-    """What a head has and a base has not: the parents of each such commit, newest first.
+    """What a head has and a base lacks: the parents of each such commit, newest first.
 
-    `shared` is the newest commit among the head's first parents that the base has, too. It is the
-    base itself where the base's line begins that of the head.
+    `shared` is the newest of the head's first parents that the base has too. It is the base itself
+    if the base's line is a prefix of the head's.
     """
 
     fresh: Mapping[bytes, Parents]
@@ -45,10 +45,10 @@ class Difference(NamedTuple):
 
 
 class Parting(NamedTuple):
-    """How the lines of a head and of a base go apart.
+    """How the lines of a head and of a base part.
 
-    Both begin with the line of `fork`, the newest first parent of both, and go on with `common`.
-    Then the base's goes on with `dropped`. `fresh` is what the head has beyond `fork`.
+    Both begin with the line of `fork`, the newest first parent that they share, followed by
+    `common`. The base's goes on with `dropped`. `fresh` is what the head has beyond `fork`.
     """
 
     fork: bytes | None
@@ -58,10 +58,10 @@ class Parting(NamedTuple):
 
 
 def compare(newest_first: Iterable[Commit], head: bytes | None, base: bytes | None) -> Difference:
-    """Return how *head* differs from *base*; each may be None, which has no commits.
+    """Return how *head* differs from *base*; None is a history without commits.
 
-    *newest_first* has the commits of both with their parents, and may have others. It is read as
-    far as it must be.
+    *newest_first* yields the commits of both with their parents, and maybe others. It is read only
+    as far as necessary.
 
     Raises:
         StoreCorruptError: a commit is missing.
@@ -88,7 +88,7 @@ def compare(newest_first: Iterable[Commit], head: bytes | None, base: bytes | No
 def part(
     newest_first: Callable[[], Iterable[Commit]], head: bytes | None, base: bytes | None
 ) -> Parting:
-    """Return how the lines of *head* and *base* go apart; see `compare` for the rest."""
+    """Return how the lines of *head* and *base* part; see `compare` for the rest."""
     fork = _fork(newest_first(), head, base)
     fresh = compare(newest_first(), head, fork).fresh
     new = in_line(fresh, head)
@@ -101,7 +101,7 @@ def part(
 
 
 def _fork(newest_first: Iterable[Commit], head: bytes | None, base: bytes | None) -> bytes | None:
-    """Return the newest commit that both have among their first parents, themselves included."""
+    """Return the newest commit that is a first parent of both; each counts as its own."""
     ends = {head, base}
     commits = iter(newest_first)
     while len(ends) > 1:
@@ -117,7 +117,7 @@ def _fork(newest_first: Iterable[Commit], head: bytes | None, base: bytes | None
 
 
 def first_parents(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
-    """Return *head*, its first parent, that one's and so on, as far as they are fresh."""
+    """Return *head*, its first parent, that one's first parent and so on, while they are fresh."""
     members: list[bytes] = []
     while head is not None and head in fresh:
         members.append(head)
@@ -134,7 +134,7 @@ def _first_shared(fresh: Mapping[bytes, Parents], head: bytes | None) -> bytes |
 
 
 def in_line(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
-    """Return the commits of *fresh* that *head* reaches, in the order of its line."""
+    """Return the commits of *fresh* that *head* reaches, in the order of the head's line."""
     if all(len(parents) < 2 for parents in fresh.values()):
         return [*fresh][::-1]
     line: list[bytes] = []
@@ -154,7 +154,7 @@ def in_line(fresh: Mapping[bytes, Parents], head: bytes | None) -> list[bytes]:
 
 
 def scan(connection: Connection, tract_id: str, heads: Sequence[Place]) -> Iterator[Commit]:
-    """Yield the commits that some heads reach with their parents, newest first."""
+    """Yield the commits that *heads* reach, with their parents, newest first."""
     for row in walk_all(connection, sql.WALK, tract_id, heads):
         yield row[0], tuple(parent for parent in (row[1], row[3]) if parent is not None)
 
@@ -162,9 +162,9 @@ def scan(connection: Connection, tract_id: str, heads: Sequence[Place]) -> Itera
 def backwards(
     connection: Connection, tract_id: str, head: Place
 ) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
-    """Yield the line of *head* from its end, and read no further than is asked for.
+    """Yield the line of *head* from its end, reading no further than the caller consumes.
 
-    A commit comes with its record's row where that was read on the way.
+    Each commit comes with its record's row if the walk has read it.
 
     Raises:
         StoreCorruptError: a commit is missing.
@@ -178,7 +178,7 @@ def backwards(
 
 
 def _brought(connection: Connection, tract_id: str, merge: Sequence[Any]) -> Iterable[bytes]:
-    """Return what a merge has brought, the last of it first."""
+    """Return what a merge has brought, in reverse order."""
     theirs = merge[_MERGED]
     commits = scan(connection, tract_id, [Place(merge[0], merge[_TIME], -1, "")])
     return reversed(in_line(compare(commits, theirs, merge[_PARENT]).fresh, theirs))
@@ -187,7 +187,7 @@ def _brought(connection: Connection, tract_id: str, merge: Sequence[Any]) -> Ite
 def all_backwards(
     connection: Connection, tract_id: str, head: Place
 ) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
-    """Do what `backwards` does, in one walk that reads everything."""
+    """Do what `backwards` does by one walk that reads everything."""
     rows = {row[0]: row for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head])}
     parents = {
         key: tuple(parent for parent in (row[_PARENT], row[_MERGED]) if parent is not None)

@@ -1,4 +1,4 @@
-"""What is listed of a history on the connection's thread: the log, and the annotations of an entry."""
+"""Listings of a history: the log, and an entry's annotations; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def _start(
     *,
     in_context: bool = False,
 ) -> Place:
-    """Return where to begin a page of the log that follows *after*.
+    """Return where to begin the page of the log that follows *after*.
 
-    What follows a commit in a line are its ancestors. Where a merge came later, what it brought
-    lies among them by time, and only the head reaches it all. *in_context* it does not: there the
-    line of a first parent is how that of the head begins.
+    The commits that follow *after* by time are its ancestors. If a merge came later, what it
+    brought lies among them, and only the head reaches it all. *in_context* it does not: the line
+    of a first parent is a prefix of the head's.
     """
     if after is None or head is None:
         found = after or head
@@ -146,7 +146,7 @@ def _segment(connection: Connection, tract_id: str, place: Place) -> int | None:
 
 
 def _may_have_merged(connection: Connection, tract_id: str, head: Place, after: Place) -> bool:
-    """Return False if the way from *after* to *head* is seen at a glance to have no merge."""
+    """Return False if a cheap look shows that no merge lies between *after* and *head*."""
     merges = connection.all(
         sql.MERGED_SINCE, tract_id=tract_id, since=after.created_at, limit=_GLANCE
     )

@@ -1,4 +1,4 @@
-"""How branches stand to each other, and how much they hold, on the connection's thread."""
+"""How branches relate, and how much they hold; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", 
 
 T = TypeVar("T")
 
-_FAR = 10_000  # commits: some 25 ms, or 100 where others lie between, in which nobody can write
+_FAR = 10_000  # commits: some 25 ms, or 100 if others lie between, during which nobody can write
 
 
 def relation(connection: Connection, *, branch: BranchName, other: BranchName) -> Relation:
@@ -49,13 +49,13 @@ def relation(connection: Connection, *, branch: BranchName, other: BranchName) -
 
 
 class Allowance:
-    """How many commits may still be looked through by all who share this."""
+    """How many commits the callers that share this may still look through."""
 
     def __init__(self) -> None:
         self._left = _FAR
 
     def of(self, rows: Iterable[T]) -> Iterator[T]:
-        """Yield *rows* as far as they may be looked through."""
+        """Yield *rows* while the allowance lasts."""
         for row in rows:
             if not self._left:
                 return
@@ -93,10 +93,10 @@ def _come_since(
 ) -> dict[bytes, str | None] | None:
     """Return the commits that *head* has beyond `basis.ours`, and the entries that they change.
 
-    *rows* are those of `WALK_CHANGES`, newest first. None where the head does not go on from there
-    or has something of what the merge brings, and where there are too few rows to tell. To go on
-    is to have `ours` among the first parents: only so our history is a beginning of the new one,
-    and entries keep their order.
+    *rows* are those of `WALK_CHANGES`, newest first. Return None if the head does not go on from
+    `ours`, if it has something of what the merge brings, or if the rows run out first. The head
+    goes on from `ours` if that is one of its first parents: only then is our history a prefix of
+    the new one, and entries keep their order.
     """
     new: dict[bytes, str | None] = {}
     wanted, line, goes_on = {head.commit_hash}, head.commit_hash, False
@@ -135,7 +135,7 @@ def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) 
     reached = [_configs(connection, tract_id, head) for head in heads]
     usages = _usages(connection, tract_id, set().union(*reached))
     shared = set.intersection(*map(set, reached)) if reached else set()
-    if len({*names}) == 1:  # one by itself has parted from the branch that asks, or from none
+    if len({*names}) == 1:  # a branch by itself has parted from the one that asks, or from none
         own = None if branch.branch in names else find_head_place(connection, branch)
         shared &= _configs(connection, tract_id, own).keys()
     return [
@@ -154,15 +154,15 @@ def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) 
 
 
 def _configs(connection: Connection, tract_id: str, head: Place | None) -> dict[bytes, str | None]:
-    """Return the configs of all commits that a head reaches, newest first."""
+    """Return the configs of all commits that *head* reaches, newest first."""
     rows = walk_all(connection, sql.WALK_CONFIGS, tract_id, [head] if head else [])
     return {row[0]: row[4] for row in rows}
 
 
 def _usages(connection: Connection, tract_id: str, commits: set[bytes]) -> dict[bytes, TokenUsage]:
-    """Return what was reported for some commits, and maybe for others.
+    """Return the usage reported for *commits*, and maybe for others.
 
-    All reports of the tract are read at once, unless there are too many of others among them.
+    All reports of the tract are read at once, unless too many of them are for others.
     """
     most = 2 * len(commits) + 1
     rows = connection.all(refs.USAGES, tract_id=tract_id, limit=most)
@@ -191,7 +191,7 @@ def origins(
 
 
 def _head(connection: Connection, branch: BranchName) -> Place | None:
-    """Return where a branch stands that has to be there, as `main` always is."""
+    """Return the place of a branch that must exist, as `main` always does."""
     kind = BranchName if branch.branch == MAIN else ExistingBranch
     return find_head_place(connection, kind(*branch))
 

@@ -1,4 +1,4 @@
-"""Everything that some heads reach, sound or damaged, on the connection's thread."""
+"""All that some heads reach, sound or damaged; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LATEST = 2**62
 
 
 class Search:
-    """A walk in batches that loses nothing where times are wrong.
+    """A walk in batches that finds every commit even if times are wrong.
 
-    One scan by time meets a sound history in order. What it has not met by its end, because its
-    time was changed or it is not there, is looked up by hash.
+    One scan by time meets a sound history in order. A commit that the scan does not meet, because
+    its time was changed or it is missing, is looked up by hash.
     """
 
     def __init__(self, heads: set[bytes], walk: Walk) -> None:
@@ -28,7 +28,7 @@ class Search:
         self._through: int | None = _LATEST
 
     def next_batch(self, connection: Connection, *, tract_id: str) -> list[Row]:
-        """Return the next commits' rows; empty where none of those looked for was found."""
+        """Return the next commits' rows; empty if none of the commits sought exists."""
         if self._through is None:
             return self._by_hash(connection, tract_id)
         return self._by_time(connection, tract_id, self._through)
@@ -56,23 +56,23 @@ class Search:
 
 
 class _Link(NamedTuple):
-    """What joins a commit to its line."""
+    """What ties a commit to its line."""
 
     parent: bytes | None
     segment: int
 
 
 class Filing:
-    """Finds the commits whose segment others of their line contradict.
+    """Finds the commits whose segment contradicts others of their line.
 
-    A segment is one run of commits: it is not interrupted, and begins once.
+    A segment numbers one run of commits: it is not interrupted, and it begins once.
     """
 
     def __init__(self) -> None:
         self._links: dict[bytes, _Link] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take the rows of `WALK_FILED`, newest first; what cannot be read counts as blank."""
+        """Add rows of `WALK_FILED`, newest first; values that cannot be read count as blank."""
         for key, parent, _, _, segment in rows:
             name = key if isinstance(key, bytes) else b""
             self._links[name] = _Link(
@@ -81,7 +81,7 @@ class Filing:
             )
 
     def misplaced(self) -> Iterator[bytes]:
-        """Yield the commits in whose place something is wrong."""
+        """Yield the commits whose place is wrong."""
         links = self._links
         interrupting = {link.parent for link in links.values() if self._is_interrupted(link)}
         yield from filter(None, interrupting)
@@ -97,7 +97,7 @@ class Filing:
             begun.add(link.segment)
 
     def _is_interrupted(self, link: _Link) -> bool:
-        """Return True if the segment of a commit goes on behind its parent, but not in it."""
+        """Return True if the segment of a commit continues behind its parent, but not in it."""
         parent = self._links.get(link.parent or b"")
         if parent is None:
             return False

@@ -1,10 +1,10 @@
-"""Walking a history on the connection's thread: the ancestors of some heads, newest first.
+"""Walking a history, the ancestors of some heads newest first; runs on the connection's thread.
 
-Time strictly increases within a tract, so a parent always lies before its child: one scan
-of the tract's commits, newest first, meets every ancestor in order, by whichever parent. Where
-a branch is most of its tract that is the quickest way. Where a scan has met little but commits of
-other branches, the walk goes on from child to parent, each looked up by its hash, and tries
-another scan now and then. So it costs what the branch costs, whatever its siblings hold.
+Time strictly increases within a tract, so a parent always comes before its child: one scan of the
+tract's commits, newest first, meets every ancestor in order, by whichever parent. If a branch is
+most of its tract, that is the quickest way. When a scan meets little but commits of other branches,
+the walk goes on from child to parent instead, looking each up by hash, and tries another scan now
+and then. So a walk costs what its branch costs, whatever the branch's siblings hold.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _LATEST = 2**62
 _FIRST_READ = 4
 _LARGEST_READ = 2048
 _SPARSE = 8
-"""To look a commit up by its hash takes as long as to scan some eight."""
+"""Looking one commit up by hash takes as long as scanning about eight."""
 
 
 class Place(NamedTuple):
-    """Where a commit stands in its tract."""
+    """The place of a commit in its tract."""
 
     commit_hash: bytes
     created_at: int
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 
 def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
-    """Return where a commit stands, given by its hash or by the name of a ref, or None."""
+    """Return the place of the commit that a hash or a ref names, or None."""
     key = key_of(connection, tract_id, commit_hash)
     if key is None:
         return None
@@ -62,7 +62,7 @@ def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -
 
 
 def place_or_beginning(connection: Connection, tract_id: str, named: str | None) -> Place | None:
-    """Return where the commit that *named* stands for is; None for None and an empty branch.
+    """Return the place of the commit that *named* stands for; None for an empty history.
 
     Raises:
         CommitNotFoundError: *named* stands for nothing.
@@ -81,14 +81,14 @@ def count_of(
     after: int = 0,
     through: int = _LATEST,
 ) -> int:
-    """Return how many commits a tract has between two times, or *limit* where there are more."""
+    """Return the number of commits between two times, or *limit* if there are more."""
     rows = connection.all(sql.COUNT, tract_id=tract_id, after=after, through=through, limit=limit)
     count: int = rows[0][0]
     return count
 
 
 def lost(commit_hash: object) -> StoreCorruptError:
-    """Return the error for a commit that a ref or a child names, and that is not there."""
+    """Return the error for a commit that a ref or a child names but that is missing."""
     return StoreCorruptError(
         f"the commit {name_of(commit_hash)} is missing from the history. Run `verify()` for all that "
         "is missing, and restore the file from a backup."
@@ -96,14 +96,14 @@ def lost(commit_hash: object) -> StoreCorruptError:
 
 
 def is_ancestor(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
-    """Tell whether *place* is *head* or one of its ancestors."""
+    """Return True if *place* is *head* or one of its ancestors."""
     if place.created_at <= head.created_at and place.segment == head.segment:
         return True
     return is_reached(connection, tract_id, place, [head])
 
 
 def is_reached(connection: Connection, tract_id: str, place: Place, heads: Sequence[Place]) -> bool:
-    """Tell whether *place* is one of *heads* or one of their ancestors; a single walk."""
+    """Return True if *place* is one of *heads* or of their ancestors; takes a single walk."""
     later = [head for head in heads if head.created_at >= place.created_at]
     if not later:
         return False
@@ -118,7 +118,7 @@ def lineage(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *head*, its parent, that one's parent and so on.
 
-    *through* is the head's time. What a merge brought is passed over.
+    *through* is the head's time. Commits that a merge brought are skipped.
 
     Raises:
         StoreCorruptError: a parent is missing.
@@ -129,7 +129,7 @@ def lineage(
 def walk_all(
     connection: Connection, walk: Walk, tract_id: str, heads: Sequence[Place]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of *heads* and of all their ancestors, newest first.
+    """Yield the rows of *heads* and all their ancestors, newest first.
 
     Raises:
         StoreCorruptError: a parent is missing.
@@ -141,7 +141,7 @@ def walk_all(
 def _walked(
     connection: Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of *wanted*, which is used up, and of their ancestors, newest first."""
+    """Yield the rows of *wanted*, which is consumed, and of their ancestors, newest first."""
     met, reach = 0, _FIRST_READ
     while wanted:
         before = met
@@ -157,7 +157,7 @@ def _walked(
             raise lost(_first_of(wanted))
         through = rows[-1][walk.time] - 1
         dense = (met - before) * _SPARSE >= reach
-        reach = min(max(4 * met, _FIRST_READ), _LARGEST_READ)  # what is read in vain stays a share
+        reach = min(max(4 * met, _FIRST_READ), _LARGEST_READ)  # bounds the share read in vain
         if dense:
             continue
         for row in islice(_by_parents(connection, walk, tract_id, wanted, through), reach):
@@ -171,10 +171,10 @@ def _walked(
 def _by_parents(
     connection: Connection, walk: Walk, tract_id: str, wanted: set[bytes], through: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the newest of *wanted*, each time; the caller then wants its parents instead.
+    """Yield the newest of *wanted* until none is left; the caller replaces each by its parents.
 
     Raises:
-        StoreCorruptError: a parent is missing, and all others have been yielded.
+        StoreCorruptError: a parent is missing; all other commits have been yielded.
     """
     waiting: list[tuple[int, tuple[Any, ...]]] = []
     new, looked_up = wanted.copy(), set[bytes]()
@@ -193,7 +193,7 @@ def _by_parents(
 
 
 def _follow(walk: Walk, row: tuple[Any, ...], wanted: set[bytes]) -> None:
-    """Want the parents of a row in its place; once for every commit, so without making a set."""
+    """Replace a row in *wanted* by its parents; runs once per commit, so it builds no set."""
     wanted.discard(row[0])
     parent, merged = row[walk.parent], row[walk.merged]
     if parent is not None:
@@ -207,5 +207,5 @@ def _parents(walk: Walk, row: tuple[Any, ...]) -> set[bytes]:
 
 
 def _first_of(keys: set[bytes]) -> bytes:
-    """Return the same one each time, whatever a damaged row has for a hash."""
+    """Return the same key each time, whatever type a damaged row has for a hash."""
     return min(keys, key=name_of)
