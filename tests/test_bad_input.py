@@ -136,14 +136,14 @@ def say(text: str = "x") -> DialogueContent:
 # edit targets
 
 BAD_TARGETS = [
-    ("unknown", "is no commit of this tract"),
-    ("malformed", "is no commit of this tract"),
-    ("empty", "is no commit of this tract"),
-    ("too long", "is no commit of this tract"),
-    ("too short", "is no commit of this tract"),
-    ("short", "is no commit of this tract"),
-    ("foreign", "is no commit of this tract"),
-    ("branched", "not in this branch's history. Bring it here by `cherry_pick()` or `merge()`"),
+    ("unknown", "is not a commit of this tract"),
+    ("malformed", "is not a commit of this tract"),
+    ("empty", "is not a commit of this tract"),
+    ("too long", "is not a commit of this tract"),
+    ("too short", "is not a commit of this tract"),
+    ("short", "is not a commit of this tract"),
+    ("foreign", "is not a commit of this tract"),
+    ("branched", "not in this branch's history. Bring it here with `cherry_pick()` or `merge()`"),
     ("edit", "is an EDIT, not an entry. Name the APPEND commit"),
     ("annotation", "is an ANNOTATE, not an entry. Name the APPEND commit"),
 ]

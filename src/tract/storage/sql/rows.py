@@ -203,6 +203,6 @@ def sound(rows: Iterable[Sequence[Any]], *kinds: type | UnionType) -> Iterator[S
 
 def _refuse(key: Any) -> NoReturn:
     raise StoreCorruptError(
-        f"the row of the commit {name_of(key)} cannot be read: the store was damaged. Run `verify()` for "
-        "all that is, and restore the file from a backup."
+        f"the row of the commit {name_of(key)} cannot be read: the store was damaged. Run "
+        "`verify()` to list all damage, and restore the file from a backup."
     )

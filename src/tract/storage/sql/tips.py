@@ -260,7 +260,7 @@ class Tips:
         if not is_in_place(segment, of_head, head, start):
             raise StoreCorruptError(
                 f"the row of the branch {branch.branch!r} does not fit its head: the store was "
-                "damaged. Run `verify()` for all that is, and restore the file from a backup."
+                "damaged. Run `verify()` to list all damage, and restore the file from a backup."
             )
         last = self.last_times.get(branch.tract_id, 0)  # not a commit, but it takes a time too
         self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)

@@ -155,7 +155,7 @@ class WriteTransaction:
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, head_hash)
         if tip.head is None:
-            raise TractError("There is no commit yet that usage could belong to. Commit first.")
+            raise TractError("There is no commit yet to record usage for. Commit first.")
         self.set_usage(branch.tract_id, tip.head, usage, raw_json)
         return tip.head
 
@@ -223,14 +223,14 @@ class WriteTransaction:
                 raise CommitNotFoundError(target)
             raise EditTargetError(
                 target,
-                "is no commit of this tract, nor the name of one; `log()`, `tags()` and "
+                "is not a commit of this tract, nor the name of one; `log()`, `tags()` and "
                 "`branches()` list them.",
             )
         _check_is_entry(target, place.operation)
         if not self.reaches(tract_id, tip, place):
             raise EditTargetError(
                 target,
-                "is not in this branch's history. Bring it here by `cherry_pick()` or `merge()`, "
+                "is not in this branch's history. Bring it here with `cherry_pick()` or `merge()`, "
                 "or work on its branch.",
             )
         return place.commit_hash.hex()

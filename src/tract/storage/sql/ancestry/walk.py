@@ -90,8 +90,8 @@ def count_of(
 def lost(commit_hash: object) -> StoreCorruptError:
     """Return the error for a commit that a ref or a child names but that is missing."""
     return StoreCorruptError(
-        f"the commit {name_of(commit_hash)} is missing from the history. Run `verify()` for all that "
-        "is missing, and restore the file from a backup."
+        f"the commit {name_of(commit_hash)} is missing from the history. Run `verify()` to list "
+        "all damage, and restore the file from a backup."
     )
 
 
