@@ -1,8 +1,8 @@
-"""The log and its index, the files that SQLite keeps beside a database, and their names.
+"""The companions of a database, SQLite's log and the log's index, and their names.
 
-SQLite has both open and never looks at their paths again. Where one is deleted or replaced, a
-process goes on with files that nobody else can open: what it commits is gone when it is killed,
-and whoever opens the database meanwhile makes new ones.
+SQLite opens both once and never looks at their paths again. If one is deleted or replaced, a
+process goes on with files that no other process can open: what it commits is lost when it is
+killed, and a process that opens the database meanwhile makes new companions.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tract.forking import Inode, inode_of, open_files
 __all__ = ["Companions"]
 
 _LISTED = os.path.isdir("/proc/self/fd")
-"""Whether the system tells which files this process has open."""
+"""Whether the system lists the files that this process has open."""
 
 
 class Companions:
-    """The files beside the database at *path*; those that are looked at, and what they were.
+    """The companions of the database at *path* that are checked, as they were when it was opened.
 
     Raises:
-        StorageError: a connection of this process goes on with one that has lost its name.
+        StorageError: a connection of this process still uses one that has lost its name.
     """
 
     def __init__(
@@ -40,27 +40,27 @@ class Companions:
         self._looked_at = tuple(item for item in (self._log, self._index) if item is not None)
 
     def look(self) -> os.stat_result | None:
-        """Return what the log is like now; None where there is none, or it cannot be looked at.
+        """Return the log's current stat result; None if there is no log or it cannot be looked at.
 
         Raises:
-            StorageError: it or its index has lost its name.
+            StorageError: the log or its index has lost its name.
         """
         if self._index is not None:
             self._index.look()
         return None if self._log is None else self._log.look()
 
     def problem(self) -> str | None:
-        """Return what is wrong with reading on: somebody else has made files of these names."""
+        """Return why reads may miss commits: another process has made files of these names."""
         for item in self._looked_at:
             if item.is_replaced():
                 return item.replaced
         return None
 
     def may_be_emptied(self, *, others_have_written: bool) -> bool:
-        """Return True if moving our log into the database overwrites nothing of anybody's.
+        """Return True if moving our log into the database overwrites nothing that others wrote.
 
-        An index that we share with those who have made another log keeps them from writing where
-        they would have to read from ours; but what they have written is not in ours.
+        As long as we share the index with a process that has made another log, it cannot write
+        where it would need to read from our log; but what it has written is not in ours.
         """
         if self._index is not None and self._index.is_replaced():
             return False
@@ -68,7 +68,7 @@ class Companions:
 
 
 class _Companion:
-    """A file beside a database, called *name* in what is told of it."""
+    """A file beside a database; *name* is what errors call it."""
 
     def __init__(self, path: str, name: str) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class _Companion:
             )
 
     def look(self) -> os.stat_result | None:
-        """Return what the path names; None if it cannot be looked at."""
+        """Return the stat result of the path; None if it cannot be looked at."""
         try:
             found = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
@@ -103,7 +103,7 @@ class _Companion:
 
     @property
     def replaced(self) -> str:
-        """What is told where another file has the path."""
+        """The error text for a path that another file has taken."""
         return (
             f"the {self._name} ({self._path}) was replaced by another while the database was open. "
             "Nothing was written. Close the store in every process, and open it again."

@@ -1,4 +1,4 @@
-"""SQLite's form of the connection that the portable functions of `storage.sql` run on."""
+"""SQLite's connection for the portable functions of `storage.sql`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQLITE = Styles(sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="n
 
 
 class SqliteConnection:
-    """A `Connection` over one of the driver's, to be used on that one's thread."""
+    """A `Connection` over one of the driver's; use it on that connection's thread."""
 
     __slots__ = ("raw",)
 
@@ -41,7 +41,7 @@ class SqliteConnection:
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
-        """A backup may replace the database, so a transaction is what holds its state."""
+        """Hold a transaction: only that keeps the state when a backup replaces the database."""
         raw = self.raw
         if raw.in_transaction:
             yield

@@ -1,4 +1,4 @@
-"""Opening and closing a SQLite database: connections, their options, the schema's version."""
+"""Opening and closing a SQLite database: its connections, their options, and the schema version."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
 T = TypeVar("T")
 
-_LOST_AFTER = 1.0  # seconds between looks whether an interrupt has lost anything
+_LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
 _STUCK = 10.0
-"""Seconds after which an opening in a forked child waits for what was locked at the fork."""
+"""Seconds that an opening in a forked child waits for locks that were held at the fork."""
 
 
 def now_microseconds() -> int:
@@ -57,7 +57,7 @@ def now_microseconds() -> int:
 class Database:
     """One writer connection and some readers, all open until `aclose()`.
 
-    *read_only* says why nothing can be written, where that is so; the writer then has nothing to do.
+    *read_only* says why nothing can be written, or is None; if set, the writer stays idle.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Database:
         self._closers = closers
         self.closed: bool = False
         self.heads: KnownHeads = KnownHeads(index)
-        """Where branches point, as far as that need not be asked for."""
+        """Where branches point, as far as that is known without asking the database."""
         transactions = Transactions(file, index, path, clock)
         self._writer = GroupWriter(workers[0], transactions, self.heads)
         self._reader = GroupReader(workers[1:] or workers, index, file)
@@ -108,13 +108,13 @@ class Database:
         self._writer.on_move(callback)
 
     def read(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
-        """Run *function* by itself; see `GroupReader.read`."""
+        """Run *function* on a trip of its own; see `GroupReader.read`."""
         if self._watching is None:
             self._watch()
         return self._reader.read(function)
 
     def glance(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
-        """Run a quick *function*, together with others; see `GroupReader.glance`."""
+        """Run a quick *function*, sharing the trip with others; see `GroupReader.glance`."""
         if self._watching is None:
             self._watch()
         return self._reader.glance(function)
@@ -122,30 +122,30 @@ class Database:
     def observe(
         self, function: Callable[[SqliteConnection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
-        """Do what `glance` does, and tell of which state; see `GroupReader.observe`."""
+        """Do what `glance` does, and return the state that was read, too; see `GroupReader`."""
         if self._watching is None:
             self._watch()
         return self._reader.observe(function)
 
     def check_place(self) -> None:
-        """Raise a `StorageError` if others' commits go to another file; on any thread."""
+        """Raise a `StorageError` if others' commits go to another file; for any thread."""
         self._file.check_place()
 
     @property
     def trips(self) -> int:
-        """Trips made so far to the connections' threads, the measure of what a verb costs."""
+        """Trips made so far to the connections' threads: the measure of what a verb costs."""
         return sum(worker.trips for worker in self._workers)
 
     def _watch(self) -> None:
-        """Look in a while whether those who wait still wait for something."""
+        """Schedule a check that whatever callers wait for is still on its way."""
         flights = [groups.flight for groups in self._groups]
         self._watching = self._loop.call_later(_LOST_AFTER, _look_at, ref(self), flights)
 
     def _look(self, flights: Sequence[Any]) -> None:
-        """Go on without *flights* that have not come back though nothing is away.
+        """Recover *flights* that have not landed although no trip is under way.
 
-        An interrupt from the keyboard is raised wherever the event loop is, just before a callback
-        for one, which is lost then. Whoever waits for it would do so for ever, closing included.
+        A KeyboardInterrupt is raised wherever the event loop is. Raised just before a callback, it
+        loses the callback; the caller would wait for ever, and so would closing.
         """
         self._watching = None
         for worker in self._workers:
@@ -162,7 +162,7 @@ class Database:
     def _passed(
         self, worker: Worker, passed: set[Worker], flights: Sequence[Any], *_: object
     ) -> None:
-        """Note that *worker* has done all that it was given before; then what is left is lost."""
+        """Note that *worker* has done its earlier trips; after the last one, recover flights."""
         passed.add(worker)
         if len(passed) == len(self._workers):
             for groups, flight in zip(self._groups, flights, strict=True):
@@ -171,8 +171,8 @@ class Database:
     async def aclose(self) -> None:
         """Close every connection; no call may be under way.
 
-        The writer goes last, by itself: who is alone in closing the database moves the log into
-        it and leaves one file.
+        The writer is closed last: the last connection to a database moves the log into it and
+        leaves a single file.
         """
         writer, *readers = self._closers
         failures = [await _failure(close()) for close in (*readers, writer)]
@@ -185,21 +185,21 @@ class Database:
         self.closed = True
 
     def abandon(self) -> None:
-        """Let go of everything without an event loop to wait on."""
+        """Release everything without waiting; for when there is no event loop."""
         self._index.disown()
         remaining = deque(self._workers)
 
         def closed() -> None:
             remaining.pop()
             if not remaining:
-                self._index.drop()  # no sooner: a transaction under way has locks on its file
+                self._index.drop()  # not earlier: a transaction under way holds locks on its file
 
         for worker in self._workers:
             worker.abandon(closed)
 
 
 async def _failure(closing: Awaitable[None]) -> Exception | None:
-    """Return what fails, so that the others are closed as well."""
+    """Return the error of *closing*, so that the remaining connections are closed too."""
     try:
         await closing
     except Exception as error:
@@ -208,18 +208,18 @@ async def _failure(closing: Awaitable[None]) -> Exception | None:
 
 
 def _look_at(database: ref[Database], flights: Sequence[Any]) -> None:
-    """Have a database look; that must not keep one alive which was dropped."""
+    """Let a database check its flights; the weak reference keeps no dropped one alive."""
     found = database()
     if found is not None:
         found._look(flights)
 
 
 def _nothing(connection: sqlite3.Connection) -> None:
-    """Do nothing over there."""
+    """Do nothing on the connection's thread."""
 
 
 def _connect(target: Target) -> sqlite3.Connection:
-    """Connect; to be called on the connection's thread, for it looks at the file system."""
+    """Connect; call this on the connection's thread, because it touches the file system."""
     name, is_uri = target.arguments()
     if not target.is_in_memory:
         PROCESS.check_file(target.path, target.path)
@@ -233,13 +233,13 @@ def _connect(target: Target) -> sqlite3.Connection:
 
 
 def _try_sqlite() -> None:
-    """Take the locks that SQLite has for all files; for ever, if a fork left one of them locked."""
+    """Take the locks that SQLite shares among all files; hangs if a fork left one locked."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE TABLE t AS SELECT randomblob(10000)")
 
 
 def _connect_or_stand_in(target: Target, failures: list[Exception]) -> sqlite3.Connection:
-    """Connect, or note the failure: aiosqlite waits for a thread's end only after a success."""
+    """Connect, or note the failure: aiosqlite only waits for a thread to end after a success."""
     try:
         return _connect(target)
     except Exception as error:
@@ -252,13 +252,13 @@ async def open_database(
     config: TractConfig,
     clock: Callable[[], int] = now_microseconds,
 ) -> Database:
-    """Open a SQLite file, creating it and its tables if need be, or a new `:memory:` database.
+    """Open a SQLite file, creating it and its tables if needed, or a new `:memory:` database.
 
-    A file that cannot be written is opened read-only, as one is whose URI asks for that.
+    A file that cannot be written, or whose URI says so, is opened read-only.
 
     Raises:
-        StorageError: it cannot be opened, is damaged or of a newer schema.
-        StoreReadOnlyError: it has to be written first, and cannot be.
+        StorageError: the file cannot be opened, is damaged, or has a newer schema.
+        StoreReadOnlyError: opening the file would have to write to it, and cannot.
     """
     named = parse_target(target)
     path = named.path
@@ -302,7 +302,7 @@ async def open_database(
 async def open_engine(
     engine: AsyncEngine, config: TractConfig, clock: Callable[[], int] = now_microseconds
 ) -> Database:
-    """Use connections of *engine*'s pool, held until closing and given back as they were.
+    """Borrow connections from *engine*'s pool, and return them as they were when closing.
 
     Raises:
         StorageError: the engine is not of sqlite+aiosqlite, or its pool has no connection left.
@@ -321,7 +321,7 @@ async def open_engine(
     )
     count = 1 if shared else 1 + config.readers
     read_only: str | None = None
-    if PROCESS.inherited:  # before a connection whose thread is the parent's is waited for
+    if PROCESS.inherited:  # before waiting for a connection whose thread is the parent's
         await asyncio.get_running_loop().run_in_executor(None, _check_engine, engine, path)
     try:
         for number in range(count):
@@ -343,12 +343,12 @@ async def open_engine(
         raise
     workers = [item.worker for item in held]
     closers = [item.give_back for item in held]
-    known = WalIndex()  # their owner may close the connections, and then none must be read
+    known = WalIndex()  # the owner may close the connections, and then the index must not be read
     return Database(path, file, known, workers, closers, clock, read_only)
 
 
 def _given(url: URL) -> dict[str, str]:
-    """Return the parameters of an engine's URL, which its owner answers for."""
+    """Return the parameters of an engine's URL; its owner answers for them."""
     return {name: values[-1] for name, values in url.normalized_query.items()}
 
 
@@ -357,7 +357,7 @@ def _look(
 ) -> DatabaseFile:
     """Return what the first connection has open, with its index attached to *index*.
 
-    One that only reads leaves its index behind and may have no log, so neither is looked at.
+    A read-only connection leaves its index behind and may have no log, so neither is checked.
     """
     if read_only:
         return DatabaseFile(connection, index, has_log=False)
@@ -378,30 +378,30 @@ class _Held:
 
     def __init__(self, connection: AsyncConnection, worker: Worker) -> None:
         self._connection = connection
-        PROCESS.lent(connection)  # in a child nobody is to clean it up
+        PROCESS.lent(connection)  # no child may clean it up
         self.worker = worker
         self._found: dict[str, int] = {}
         self._factories: tuple[Any, Any] = (None, str)
         self.file: DatabaseFile | None = None
-        """Where this connection writes, if it is the one that does."""
+        """The file that this connection writes to, if it is the writer."""
 
     @classmethod
     async def take(cls, engine: AsyncEngine, path: str) -> _Held:
         connection = await engine.connect()
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)
-        if PROCESS.forks and not driver._thread.is_alive():  # it did not come along
+        if PROCESS.forks and not driver._thread.is_alive():  # the thread did not survive the fork
             raise ForkedProcessError("the engine was connected", path)
         return cls(connection, Worker(driver, path, borrowed=True))
 
     async def set_up(self) -> None:
-        """Note how the connection was, for `give_back`."""
+        """Remember the connection's settings, for `give_back`."""
         self._factories = await self.worker.run(lambda raw: _set_factories(raw, (None, str)))
         self._found = await self.worker.run(options_of)
 
     async def give_back(self) -> None:
         PROCESS.closed(self._connection)
-        if self.worker.is_gone:  # there is nothing to leave as it was
+        if self.worker.is_gone:  # a closed connection has no settings to restore
             await self._connection.close()
         elif not self._connection.closed:
             superseded = False
@@ -412,14 +412,14 @@ class _Held:
                 await self.worker.run(lambda raw: set_options(raw, self._found))
                 await self.worker.run(lambda raw: _set_factories(raw, self._factories))
             finally:
-                if superseded:  # never closed, and while it is open the pool's others move no log
+                if superseded:  # never closed; while it is open, the pool's others move no log
                     keep_for_ever(self._connection)
                 else:
                     await self._connection.close()
 
 
 def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Set what rows and texts are read as, and return what they were read as before."""
+    """Set the row and text factories, and return the previous ones."""
     found = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = factories
     return found

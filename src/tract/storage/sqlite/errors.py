@@ -1,4 +1,4 @@
-"""SQLite's errors, told in the library's own."""
+"""SQLite's errors as errors of this library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest
 
 
 def translate(error: BaseException, path: str) -> TractError:
-    """Return the error of our tree that tells what *error* means for the database at *path*.
+    """Return this library's error for an *error* of the database at *path*.
 
     SQLite's result codes: https://www.sqlite.org/rescode.html
     """
@@ -64,7 +64,7 @@ def translate(error: BaseException, path: str) -> TractError:
         )
     if primary == sqlite3.SQLITE_CANTOPEN:
         return StorageError(_cannot_open(told, path), path)
-    if _is_folder(path):  # opened for reading alone, it fails at the first read
+    if _is_folder(path):  # opened read-only, it fails at the first read
         return StorageError(_FOLDER, path)
     return StorageError(f"the database failed: {told}", path)
 
@@ -78,14 +78,14 @@ def _needs_its_folder(told: str, path: str) -> str:
 
 
 def _is_no_text(error: BaseException) -> bool:
-    """Tell whether a text, or what SQLite quoted of one in its message, is not in UTF-8."""
+    """Return True if a text, or one that SQLite quotes in its message, is not valid UTF-8."""
     return isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to")
 
 
 def _is_folder(path: str) -> bool:
     try:
         return Path(path).is_dir()
-    except (OSError, ValueError):  # the path itself cannot be looked at
+    except (OSError, ValueError):  # the path cannot be looked at
         return False
 
 
@@ -100,5 +100,5 @@ def _cannot_open(told: str, path: str) -> str:
         if not file.exists() and not lacks_permission(folder):
             return f"there is no such file ({told}), and `mode=ro` and `mode=rw` make none."
     except (OSError, ValueError):
-        pass  # the path itself cannot be looked at; SQLite's own words are all there is
+        pass  # the path cannot be looked at, so SQLite's message has to do
     return f"the file cannot be opened ({told}). Check the permissions of the file and its folder."

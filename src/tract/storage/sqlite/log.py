@@ -1,8 +1,8 @@
-"""The write-ahead log, kept from growing without end.
+"""The write-ahead log, kept from growing without bound.
 
-SQLite begins the log anew when everything in it is in the database and nobody reads from it. It
-never waits for that: where reads of several processes overlap, there is always somebody, and the
-log grows with every commit. So where it has become long, we wait.
+SQLite restarts the log when everything in it is in the database and no connection reads from it. It
+never waits for that. If the reads of several processes overlap, some connection is always reading,
+and the log grows with every commit. So a store waits for the readers once its log is long.
 
 https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
 """
@@ -17,16 +17,16 @@ from tract.storage.sqlite.options import options_of, set_options
 __all__ = ["WriteAheadLog"]
 
 _LONG = 16 * 1024 * 1024
-"""Bytes; four times as long as it gets where SQLite has its way."""
+"""Bytes; four times the size at which SQLite tries to restart the log."""
 _LOOK_EVERY = 16  # transactions
 _PATIENCE = 1.0
 
 
 class WriteAheadLog:
-    """The log of the database at *path*, which is empty in memory.
+    """The log of the database at *path*, which is empty for one in memory.
 
-    It is long from *limit* bytes on; *patience*, in seconds, is how long writers are kept waiting
-    for the reads under way.
+    The log is long from *limit* bytes on. *patience* is how many seconds writers are kept waiting
+    for reads under way.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class WriteAheadLog:
         """Whether `shorten` should be called."""
 
     def look(self) -> None:
-        """Look now and then how long the log is; to be called once for every transaction."""
+        """Check the size of the log now and then; call this once per transaction."""
         self._transactions += 1
         if self._path and self._transactions % _LOOK_EVERY == 0:
             self.is_long = self._size() > self._limit
 
     def shorten(self) -> None:
-        """Move the log into the database and cut it off, once the reads under way have ended.
+        """Move the log into the database and truncate it, once the reads under way have ended.
 
-        Where one of them does not end in time, this is not tried again before the log is twice as
-        long: a reader that has stopped must not keep all writers waiting again and again.
+        If they do not end in time, this is not tried again until the log is twice as long: a reader
+        that has stopped must not keep writers waiting over and over.
         """
         self.is_long = False
         usual = options_of(self._connection)
@@ -63,7 +63,7 @@ class WriteAheadLog:
             set_options(self._connection, {"busy_timeout": self._patience})
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error:
-            pass  # who writes next will be told, if there is anything to tell
+            pass  # the next write reports what is wrong, if anything is
         finally:
             set_options(self._connection, usual)
         self._limit = max(self._least_limit, 2 * self._size())

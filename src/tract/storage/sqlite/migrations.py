@@ -1,8 +1,8 @@
-"""The schema's version, and the steps from one to the next.
+"""The schema version, and the steps from one version to the next.
 
-Each step runs in the transaction that also writes its number, so that a database has either
-taken a step or not. Steps are only ever added at the end, and hold their SQL as text: a step that
-read today's tables would make other ones with every change to them.
+Each step runs in the transaction that also writes its number, so a database has either taken a step
+or not. Steps are only added at the end, and hold their SQL as text: a step that read today's tables
+would change with them.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ _BRANCHES = (
     "data JSON NOT NULL, updated_at BIGINT NOT NULL, "
     "PRIMARY KEY (tract_id, stream_id, number))",
 )
-# SQLite cannot make a column nullable. Tables are not renamed on the way, which would fail where
-# somebody's view names one, so the rows are copied twice.
+# SQLite cannot make a column nullable. Renaming the tables would fail if a view names one, so the
+# rows are copied twice.
 _EMPTY_BRANCHES = (
     "CREATE TABLE _tract_refs AS SELECT * FROM refs",
     "DROP TABLE refs",
@@ -115,7 +115,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _running(_BRANCHES),
     _running(_EMPTY_BRANCHES),
 )
-"""Step n leads from version n to version n + 1; an empty database, of version 0, takes them all."""
+"""Step n leads from version n to n + 1; an empty database has version 0 and takes them all."""
 
 
 def migrate(
@@ -124,11 +124,11 @@ def migrate(
     """Bring the database up to the newest version.
 
     Raises:
-        SchemaVersionError: it is of a version that *steps* do not know.
-        StorageError: it holds tables of these names that another program made.
+        SchemaVersionError: *steps* do not know its version.
+        StorageError: another program made tables of these names in it.
     """
     if version(connection, path, steps) == len(steps):
-        return  # no write lock for the common case, so that many processes can open at once
+        return  # takes no write lock, so that many processes can open at once
     with _foreign_keys_off(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -144,9 +144,9 @@ def migrate(
 
 @contextmanager
 def _foreign_keys_off(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let a damaged database be migrated as it is: rows that lost their commit are copied, too.
+    """Allow migrating a damaged database as it is, including rows that have lost their commit.
 
-    SQLite takes this option outside transactions alone.
+    SQLite accepts this option only outside transactions.
     """
     found = options_of(connection)
     set_options(connection, {"foreign_keys": 0})
@@ -159,11 +159,11 @@ def _foreign_keys_off(connection: sqlite3.Connection) -> Iterator[None]:
 def version(
     connection: sqlite3.Connection, path: str, steps: Sequence[Migration] = MIGRATIONS
 ) -> int:
-    """Return how many of *steps* the database has taken; it only reads.
+    """Return how many of *steps* the database has taken; only reads.
 
     Raises:
-        SchemaVersionError: it is of a version that *steps* do not know.
-        StorageError: it holds tables of these names that another program made.
+        SchemaVersionError: *steps* do not know its version.
+        StorageError: another program made tables of these names in it.
     """
     names = {
         row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")

@@ -1,4 +1,4 @@
-"""The options of a connection that SQLite takes as PRAGMAs."""
+"""The options of a connection, which SQLite takes as PRAGMAs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["options_of", "set_options"]
 
 
 def options_of(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the options that we set, as they are now."""
+    """Return the current values of the options that we set."""
     return {
         name: connection.execute(f"PRAGMA {name}").fetchall()[0][0]
         for name in ("busy_timeout", "foreign_keys", "synchronous")
@@ -17,7 +17,7 @@ def options_of(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def set_options(connection: sqlite3.Connection, options: Mapping[str, int]) -> None:
-    """Set options by their names, which must be constants of ours."""
+    """Set options by name; the names must be constants of ours."""
     for name, value in options.items():
         # PRAGMA takes no bound parameters; the names are ours and the values integers.
         connection.execute(f"PRAGMA {name} = {int(value)}").fetchall()

@@ -1,8 +1,8 @@
 """The file that a connection writes to, and whether its path still names it.
 
-SQLite does not notice that its file was deleted or replaced: it goes on writing to the one that it
-opened, which nobody can open again. So every transaction looks before it is committed, at the log
-and its index, too.
+SQLite does not notice that its file was deleted or replaced: it goes on writing to the file that it
+opened, which nobody can open again. So every transaction checks before it is committed, the log and
+its index included.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["DatabaseFile", "main_file"]
 
 
 def main_file(connection: sqlite3.Connection) -> str:
-    """Return the path of what a connection has open; empty in memory."""
+    """Return the path that a connection has open; empty for a database in memory."""
     listed = connection.execute("PRAGMA database_list").fetchall()
     return next(str(row[2]) for row in listed if row[1] == "main")
 
 
 class DatabaseFile:
-    """What was opened at a path; to be used on its connection's thread.
+    """The file that was opened at a path; use it on its connection's thread.
 
     Raises:
         StorageError: it is gone already.
@@ -42,7 +42,7 @@ class DatabaseFile:
     ) -> None:
         self._connection = connection
         self.index: WalIndex = index or WalIndex()
-        """Tells how long the log has to be, if it is attached."""
+        """Says how long the log must be, once it is attached."""
         self._path: str = main_file(connection)
         self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
@@ -54,10 +54,10 @@ class DatabaseFile:
         self._size = 0
 
     def fault(self, *, alone: bool = False) -> StorageError | None:
-        """Return why the transaction under way must not be committed, or None.
+        """Return why the current transaction must not be committed, or None.
 
-        *alone* tells that nobody else has written since this was asked before. Damage of other
-        kinds is left to SQLite, which reports it where it meets it.
+        *alone* says that no other connection has written since the last call. Other kinds of damage
+        are left to SQLite, which reports them where it meets them.
         """
         try:
             found = self._look()
@@ -76,7 +76,7 @@ class DatabaseFile:
         return None
 
     def rescue(self) -> None:
-        """Move what was committed into the database, where its log has lost its name."""
+        """Move what was committed into the database if the log has lost its name."""
         try:
             self._companions.look()
         except StorageError:
@@ -84,30 +84,30 @@ class DatabaseFile:
                 self.log.shorten()
 
     def check_reading(self) -> None:
-        """Raise a StorageError if what is read may be another's; callable from any thread."""
+        """Raise a StorageError if reads may come from another's file; callable from any thread."""
         problem = self._companions.problem()
         if problem is not None:
             raise StorageError(problem)
 
     def others_have_written(self) -> bool:
-        """Tell whether another connection has written since `fault` was called."""
+        """Return True if another connection has written since `fault` was called."""
         return self._others_version() != self._version
 
     def check_place(self) -> None:
-        """Raise a `StorageError` if the path names another file now, or none; on any thread.
+        """Raise a `StorageError` if the path now names another file, or none; for any thread.
 
-        Nobody else can open the one that we have, so what they commit is not seen here.
+        Nobody else can open the file that we have, so other processes' commits never arrive in it.
         """
         self._look("Nothing that others commit comes here any more.")
 
     def release(self) -> bool:
-        """Leave no log behind that is laid over another's file; to be called before closing.
+        """Leave no log behind that would apply to another's file; call this before closing.
 
-        Where another file has our path, the log is emptied, unless somebody else wrote last: it
-        may then be the other file's own. Returns True if the connection must not be closed at
-        all, for that would move a log into the database which others have gone on without.
+        If another file has our path, the log is emptied, unless another connection wrote last: it
+        may then be the other file's own. Return True if the connection must never be closed,
+        because that would move a log into the database that others have gone on without.
         """
-        with suppress(sqlite3.Error):  # what cannot be saved must not keep us from closing
+        with suppress(sqlite3.Error):  # closing must succeed even if nothing can be saved
             try:
                 self._look()
             except StorageError:
@@ -122,9 +122,9 @@ class DatabaseFile:
         return not self._companions.may_be_emptied(others_have_written=True)
 
     def _look(self, so: str = "Nothing was written.") -> os.stat_result | None:
-        """Return what the path names now; None where there is none, or it cannot be looked at.
+        """Return the stat result of the path; None if there is none or it cannot be looked at.
 
-        *so* is what the error says to have come of it.
+        *so* is the consequence that the error names.
         """
         if not self._path:
             return None
@@ -135,7 +135,7 @@ class DatabaseFile:
                 f"the file was deleted while it was open. {so} What was committed before can be "
                 "read until the store is closed, and is gone then."
             ) from None
-        except OSError:  # we may have given up the rights that we opened it with
+        except OSError:  # we may have dropped the privileges that opened it
             return None
         if self._opened is not None and not os.path.samestat(found, self._opened):
             raise StorageError(
@@ -145,14 +145,14 @@ class DatabaseFile:
         return found
 
     def _others_version(self) -> int:
-        """Return a number that changes when another connection has written."""
+        """Return a number that changes when another connection writes."""
         [[version]] = self._connection.execute("PRAGMA data_version").fetchall()
         return int(version)
 
     def _is_whole(self) -> bool:
-        """Tell whether a file that has become shorter was cut off, and not vacuumed."""
+        """Return True if a file that has shrunk was vacuumed and not truncated."""
         try:
-            self._connection.execute("PRAGMA shrink_memory").fetchall()  # look, not remember
+            self._connection.execute("PRAGMA shrink_memory").fetchall()  # read no cache
             [[told]] = self._connection.execute("PRAGMA quick_check(1)").fetchall()
         except sqlite3.Error:
             return False

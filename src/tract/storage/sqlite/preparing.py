@@ -1,4 +1,4 @@
-"""Making a connection ready: its options and, on a store's first one, the schema's version."""
+"""Preparing a connection: its options and, on a store's first one, the schema version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def prepare(connection: sqlite3.Connection, config: TractConfig, path: str) -> N
     Raises:
         ForkedProcessError: the file was open when this process was forked.
     """
-    PROCESS.check_file(main_file(connection), path)  # whatever it is that a URL or creator names
+    PROCESS.check_file(main_file(connection), path)  # whatever file the URL or creator named
     set_options(
         connection,
         {
@@ -37,21 +37,21 @@ def prepare(connection: sqlite3.Connection, config: TractConfig, path: str) -> N
 def prepare_first(
     connection: sqlite3.Connection, config: TractConfig, target: Target
 ) -> str | None:
-    """Do what `prepare` does, and bring the schema up to date where the file can be written.
+    """Do what `prepare` does, and bring the schema up to date if the file can be written.
 
     Returns:
-        Why nothing can be written, as callers are told it; None where it can.
+        Why nothing can be written, as callers are told; None if it can.
 
     Raises:
-        StoreReadOnlyError: there is no store yet, and none can be made.
-        SchemaVersionError: it is of another version, newer, or older and read-only.
-        StorageError: reading the file alone would miss what is in its log.
+        StoreReadOnlyError: the file holds no store yet, and none can be made.
+        SchemaVersionError: the schema is newer, or older and the file read-only.
+        StorageError: reading only the file would miss commits in its log.
     """
     prepare(connection, config, target.path)
     file = main_file(connection)
     problem = _read_only(target, file)
     if problem is None:
-        version(connection, target.path)  # a file that is refused is left as it was found
+        version(connection, target.path)  # a file that is refused is left unchanged
         _use_wal(connection, config.busy_timeout)
         migrate(connection, target.path)
         return None
@@ -85,10 +85,10 @@ def _read_only(target: Target, file: str) -> str | None:
 
 
 def _check_log(file: str, path: str) -> None:
-    """Refuse to pass over a log, as SQLite does where it is told that a file never changes.
+    """Raise if a log would be skipped, as SQLite does for a file that it is told never changes.
 
     Raises:
-        StorageError: there is one, and commits may be in it.
+        StorageError: there is a log, and it may hold commits.
     """
     try:
         size = os.stat(f"{file}-wal").st_size

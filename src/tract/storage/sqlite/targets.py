@@ -1,8 +1,8 @@
 """What a store is opened by: a path, `:memory:`, one of SQLite's URIs, or one of SQLAlchemy's URLs.
 
-Each comes down to a path and those parameters of SQLite's URIs with which a store keeps its
-promises. The others are refused: SQLite passes over what it does not know, and a store that was
-asked for read-only would write. https://www.sqlite.org/uri.html
+Each is reduced to a path and to those of SQLite's URI parameters with which a store can keep its
+promises. Others are refused: SQLite ignores unknown parameters, and a store that was meant to be
+read-only would write. https://www.sqlite.org/uri.html
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "immutable": (*_TRUE, *_FALSE),
     "vfs": (),
 }
-"""The parameters and their values; a VFS is SQLite's to know."""
+"""The parameters and their values; the name of a VFS is for SQLite to check."""
 _INSTEAD = {
     "cache=shared": "connections that share a cache fail where others wait. Leave it out, and let "
     "tasks share one store",
@@ -40,7 +40,7 @@ _DRIVE = re.compile(r"/[A-Za-z]:")
 
 
 class Target(NamedTuple):
-    """A database to be opened; *path* is `:memory:` for a new one in memory."""
+    """A database to open; *path* is `:memory:` for a new one in memory."""
 
     path: str
     parameters: Mapping[str, str] = {}
@@ -52,25 +52,25 @@ class Target(NamedTuple):
 
     @property
     def is_immutable(self) -> bool:
-        """Whether SQLite is told that nobody writes to the file, so that it looks at no log."""
+        """Whether SQLite is told that nobody writes to the file, so that it reads no log."""
         return self.parameters.get("immutable", "0") in _TRUE
 
     @property
     def why_read_only(self) -> str | None:
-        """Which parameter asks for reading alone, if one does."""
+        """The parameter that makes the store read-only, if any."""
         if self.is_immutable:
             return "immutable=1"
         return "mode=ro" if self.parameters.get("mode") == "ro" else None
 
     @property
     def has_vfs(self) -> bool:
-        """Whether SQLite reaches the file by other means than its own, and its index as well."""
+        """Whether a VFS other than SQLite's default serves the file and its index."""
         return "vfs" in self.parameters
 
     def arguments(self) -> tuple[str, bool]:
-        """Return what `sqlite3.connect` takes: a name, and whether it is a URI.
+        """Return the arguments for `sqlite3.connect`: a name, and whether it is a URI.
 
-        It looks where the process is.
+        It checks where the process is.
         """
         if self.is_in_memory:
             return _MEMORY, False
@@ -82,11 +82,11 @@ class Target(NamedTuple):
 
 
 def parse_target(target: str | os.PathLike[str]) -> Target:
-    """Return what *target* names. A `PathLike` is a path to the letter, whatever it looks like.
+    """Return the database that *target* names. A `PathLike` is taken literally as a path.
 
     Raises:
-        StorageError: it is malformed, or names a database that is not SQLite, or has parameters that
-            a store cannot be opened with.
+        StorageError: it is malformed, names a database that is not SQLite, or has parameters that a
+            store cannot be opened with.
     """
     if not isinstance(target, str):
         return _at(os.fsdecode(target))
@@ -113,7 +113,7 @@ def _at(path: str, parameters: Mapping[str, str] = {}) -> Target:
         raise StorageError("A path cannot contain a null character. Give another path.")
     try:
         path.encode()
-    except UnicodeEncodeError:  # SQLite has the names of its files in UTF-8
+    except UnicodeEncodeError:  # SQLite stores file names as UTF-8
         raise StorageError(
             "A path cannot contain a lone surrogate, which is how Python has a byte that is not "
             "UTF-8. Give another path."
@@ -122,7 +122,7 @@ def _at(path: str, parameters: Mapping[str, str] = {}) -> Target:
 
 
 def _of_uri(uri: str, more: Iterable[tuple[str, str]] = ()) -> Target:
-    """Return what one of SQLite's URIs names, *more* being parameters that came beside it."""
+    """Return the database of a SQLite URI, with *more* parameters from beside it."""
     if "#" in uri:
         raise StorageError(
             "A URI ends at '#', and what follows it names nothing. Write '#' as '%23' in the path."
@@ -172,7 +172,7 @@ def _no_url() -> StorageError:
 
 
 def _with(path: str, given: Iterable[tuple[str, str]]) -> Target:
-    """Return the database at *path*, opened with the parameters that were *given*."""
+    """Return the database at *path*, opened with the *given* parameters."""
     parameters: dict[str, str] = {}
     for name, value in given:
         if name in parameters:
@@ -183,14 +183,14 @@ def _with(path: str, given: Iterable[tuple[str, str]]) -> Target:
     if parameters.get("mode") == "memory":
         return Target(_MEMORY)
     if parameters.get("immutable") in _TRUE:
-        parameters["mode"] = "ro"  # else SQLite would make a file, which it then could not write
+        parameters["mode"] = "ro"  # otherwise SQLite would make a file, to which it could not write
     if os.name == "nt" and _DRIVE.match(path):
-        path = path[1:]  # the slash is the URI's
+        path = path[1:]  # the slash is part of the URI, not of the path
     return _at(path, parameters)
 
 
 def _check(name: str, value: str) -> None:
-    """Refuse a parameter that a store cannot be opened with. Values are not told: they may be secret."""
+    """Raise for a parameter that a store cannot use. Its value is left out: it may be secret."""
     instead = _INSTEAD.get(name) or _INSTEAD.get(f"{name}={value}")
     if name not in _VALUES or instead:
         told = f"{name}={value}" if name in _VALUES else shown(name)
@@ -214,6 +214,6 @@ def _unquoted(text: str) -> str:
 
 
 def _uri(path: str) -> str:
-    """Return the URI of an absolute path; after the slashes of an empty host, on Windows as well."""
+    """Return the URI of an absolute path; on Windows, too, slashes of an empty host precede it."""
     plain = path.replace(os.sep, "/")
     return f"file://{'' if plain.startswith('/') else '/'}{quote(plain, safe='/:')}"

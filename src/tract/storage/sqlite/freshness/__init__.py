@@ -1,1 +1,1 @@
-"""What is known without asking the database, and for how long it holds."""
+"""What is known without asking the database, and while it holds."""

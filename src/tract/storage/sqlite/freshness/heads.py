@@ -1,4 +1,4 @@
-"""The heads that are known without asking the database, for as long as nobody else writes to it."""
+"""Known heads: valid for as long as no other connection writes to the database."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tract.storage.values import KnownHead
 __all__ = ["KnownHeads", "Written"]
 
 _MOST = 10_000
-"""Branches that are remembered, those that were looked at or written last."""
+"""Branches that are remembered; those used longest ago are evicted."""
 _IN_A_ROW = 64
-"""Answers that nobody had to wait for, before other tasks get their turn."""
+"""Answers without a wait after which other tasks get their turn."""
 
 
 class Written(NamedTuple):
     """What a transaction of this store did, between two states of the database.
 
-    `moved` has the branches that it wrote: with the commit that it made there, or with None for
-    one that points to a commit of before, or is gone. `reported` are the tracts that usage was
-    kept for. `after` is None where somebody else may have written since.
+    `moved` maps the branches that it wrote to the commit that it made there, or to None if the
+    branch points to an earlier commit or is gone. `reported` are the tracts for which it recorded
+    usage. `after` is None if another connection may have written since.
     """
 
     before: Header | None
@@ -33,10 +33,10 @@ class Written(NamedTuple):
 
 
 class KnownHeads:
-    """Heads as they were in one state of the database; to be used on the event loop.
+    """Heads as of one state of the database; use this on the event loop.
 
-    They are told to nobody once the database is in another state. A transaction of this store
-    takes them along, if it is all that happened between two states.
+    None is returned once the database is in another state. A transaction of this store carries
+    them over if it is all that happened between two states.
     """
 
     def __init__(self, index: WalIndex, most: int = _MOST) -> None:
@@ -48,16 +48,16 @@ class KnownHeads:
         self._answers = 0
 
     def find(self, branch: BranchName) -> KnownHead | None:
-        """Return where a branch points at this moment; None where that must be asked for."""
+        """Return where a branch points right now; None if the database must be asked."""
         head = self._heads.get(branch[:2])
         if head is None or self._state is None or not self._index.is_now(self._state):
             return None
         return head
 
     async def give_way(self) -> None:
-        """Give others their turn now and then; to be called for every answer from here.
+        """Yield to other tasks now and then; await this for every answer from here.
 
-        A loop that has nothing to wait for could neither be cancelled nor timed out.
+        A task that never waits could be neither cancelled nor timed out.
         """
         self._answers += 1
         if self._answers % _IN_A_ROW == 0:
@@ -69,13 +69,13 @@ class KnownHeads:
             return
         if state != self._state:
             if self._state is not None and self._index.is_now(self._state):
-                return  # what was read is older than what we know
+                return  # the read is older than what is known
             self._forget()
             self._state = state
         self._put(branch, head)
 
     def written(self, written: Written) -> None:
-        """Go on to the state that a transaction of this store has left."""
+        """Go on to the state that a transaction of this store left."""
         if written.before is None or written.before != self._state:
             self._forget()
         self._state = written.after
@@ -95,7 +95,7 @@ class KnownHeads:
         key = branch[:2]
         if self._heads.pop(key, None) is None:
             self._of_tract.setdefault(key[0], set()).add(key[1])
-        self._heads[key] = head  # behind all others
+        self._heads[key] = head  # the last to be evicted
         if len(self._heads) > self._most:
             self._drop(next(iter(self._heads)))
 

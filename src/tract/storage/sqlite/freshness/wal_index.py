@@ -1,17 +1,17 @@
-"""The header of a database's WAL index, by which one sees whether anything was committed.
+"""The header of a database's WAL index, which shows whether anything was committed.
 
 Every process that has the database open shares the index, a file beside it that SQLite maps into
-memory. A commit, whoever makes it, changes the header last, and by that becomes visible. So while
-the header stays the same, what was read from the database is still so, and to look costs no more
-than to copy 96 bytes: https://www.sqlite.org/walformat.html#the_wal_index_header
+memory. Every commit, by any process, changes the header last and thereby becomes visible. So while
+the header stays the same, what was read from the database still holds, and checking costs no more
+than copying 96 bytes: https://www.sqlite.org/walformat.html#the_wal_index_header
 
-Nothing is locked for that, and nothing written. But POSIX has a trap: to close *any* descriptor of
-a file gives up all locks that the process has on it, SQLite's among them, and two processes might
-write at once: https://www.sqlite.org/howtocorrupt.html (2.2). So a descriptor stays open until
-our connections are closed and the index is deleted, as SQLite does when its last user closes; from
-then on nobody has locks there. Nor may an object close one that is taken apart when Python ends,
-while a thread is still within a commit; so the file is mapped by the C library's own function, for
-`mmap.mmap` has a descriptor of its own.
+That neither locks nor writes anything. But POSIX has a trap: closing *any* descriptor of a file
+releases all locks that the process has on it, SQLite's included, and then two processes might write
+at once: https://www.sqlite.org/howtocorrupt.html (2.2). So a descriptor stays open until our
+connections are closed and the index is deleted, as SQLite does when its last user closes; after
+that nobody has locks on it. Nor may an object close a descriptor when it is finalised at Python's
+exit while a thread is still committing. So the file is mapped with the C library's own function,
+since `mmap.mmap` holds a descriptor of its own.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-try:  # now, for a process may give up its rights before it opens a store
+try:  # now, because a process may drop privileges before it opens a store
     import ctypes
-except ImportError:  # a Python that was built without it
-    ctypes = None  # type: ignore[assignment]  # the usual way to say that it is not there
+except ImportError:  # a Python built without it
+    ctypes = None  # type: ignore[assignment]  # the usual marker for a missing module
 
 __all__ = ["Header", "WalIndex", "is_next", "least_log"]
 
-_HEADER = 48  # bytes; it is there twice, and whoever finds two that differ meets a commit half-way
+_HEADER = 48  # bytes; there are two copies, and they differ while a commit is being published
 _VERSION = 3007000
 _CHANGES = struct.Struct("=I")
 _CHANGES_AT = 8
 _FRAMES = struct.Struct("=HI")
-_FRAMES_AT = 14  # the size of a page, and how many of them the log has
+_FRAMES_AT = 14  # the page size, and the number of frames in the log
 _LINGERING = 32
-"""No more indexes are mapped once we are left with so many that only others still use."""
-_FAILED = 2 ** (8 * struct.calcsize("P")) - 1  # the address that tells of it
+"""No more indexes are mapped while this many remain that only other processes use."""
+_FAILED = 2 ** (8 * struct.calcsize("P")) - 1  # the address that signals failure
 
 Header = bytes
-"""The state of a database, for comparing."""
+"""The state of a database, to be compared."""
 
 
 @dataclass(slots=True, eq=False)
 class _Mapping:
-    """An index in our memory, at an *address* (0: that failed); `users` have it open.
+    """An index in our memory, at *address* (0 if mapping failed), with the number of its users.
 
-    Its *inode* goes with the number of its device.
+    *inode* includes the device.
     """
 
     inode: tuple[int, int]
@@ -69,11 +69,11 @@ class _Mappings:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Be usable in a process that was forked while a thread had the lock."""
+        """Make the lock usable in a child that was forked while a thread held it."""
         self._lock = threading.Lock()
 
     def take(self, path: str) -> _Mapping | None:
-        """Return the index at *path*, counted as used once more; None where it cannot be had."""
+        """Return the index at *path*, with one more user; None if it cannot be mapped."""
         with self._lock:
             self._sweep()
             found = os.stat(path)
@@ -88,15 +88,15 @@ class _Mappings:
             return mapping if mapping.address else None
 
     def leave(self, mapping: _Mapping) -> None:
-        """Count one user less, when next somebody comes or goes.
+        """Count one user less, at the next `take` or `sweep`.
 
-        The garbage collector calls this, at any time: so it must not wait for the lock.
+        The garbage collector may call this at any time, so it must not wait for the lock.
         """
         self._left.append(mapping)
 
     def sweep(self) -> None:
-        """Let go of what nobody uses any more, as far as that takes no locks away."""
-        if self._lock.acquire(blocking=False):  # else who has it will sweep, or the next
+        """Release the indexes that nobody uses, as far as that releases no locks of SQLite's."""
+        if self._lock.acquire(blocking=False):  # otherwise the holder sweeps, or the next caller
             try:
                 self._sweep()
             finally:
@@ -105,7 +105,7 @@ class _Mappings:
     def _map(self, path: str) -> _Mapping:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         mapping = _Mapping((0, 0), descriptor, 0)
-        self.all.append(mapping)  # before anything else may fail
+        self.all.append(mapping)  # before anything else can fail
         opened = os.fstat(descriptor)
         mapping.inode = opened.st_dev, opened.st_ino
         mapping.address = _mapped(descriptor)
@@ -124,8 +124,8 @@ class _Mappings:
 
 
 def _library() -> ctypes.CDLL | None:
-    """Return the C library with the types of what is called there; None where that is not sure."""
-    if os.name != "posix" or ctypes is None:  # files are locked otherwise, or nothing can be called
+    """Return the C library with its functions typed, or None if that is not safe here."""
+    if os.name != "posix" or ctypes is None:  # other systems lock files differently
         return None
     if struct.calcsize("P") != 8:  # the size of an offset depends on the library
         return None
@@ -147,19 +147,19 @@ if _LIBRARY is not None:
 
 
 class WalIndex:
-    """The header of one database's index; before it is attached, no state is known."""
+    """The header of one database's index; no state is known until it is attached."""
 
     def __init__(self) -> None:
         self._mappings: deque[_Mapping] = deque()
-        """The one that is to be left, for whoever takes it out first."""
+        """The mapping to release, for the first to take it out."""
         self._memory: ctypes.Array[ctypes.c_char] | None = None
         self._dropped = False
 
     def attach(self, connection: sqlite3.Connection) -> None:
-        """Read the index of a connection's database; to be called on the connection's thread.
+        """Start reading the index of a connection's database; call this on the connection's thread.
 
-        Nothing happens where it has none that can be read. The connection must stay open for as
-        long as headers are read: it keeps others from cutting the file off.
+        Does nothing if the database has no readable index. The connection must stay open as long as
+        headers are read: it keeps other processes from truncating the file.
         """
         path = None if _LIBRARY is None else _index_path(connection)
         if path is None:
@@ -174,11 +174,11 @@ class WalIndex:
         if int.from_bytes(memory.raw[:4], sys.byteorder) == _VERSION:
             self._memory = memory
         self._mappings.append(mapping)
-        if self._dropped:  # by whoever was cancelled while this was on its way
+        if self._dropped:  # by a caller that was cancelled while this was on its way
             self.drop()
 
     def header(self) -> Header | None:
-        """Return the state of the database now; None where that is not known."""
+        """Return the current state of the database; None if it is not known."""
         memory = self._memory
         if memory is None:
             return None
@@ -187,43 +187,43 @@ class WalIndex:
         return header if both[_HEADER:] == header else None
 
     def is_now(self, header: Header) -> bool:
-        """Tell whether the database is still in a state."""
+        """Return True if the database is still in a state."""
         memory = self._memory
         return memory is not None and memory.raw == header + header
 
     def disown(self) -> None:
-        """Read no headers any more; what was attached is let go of by `close`."""
+        """Stop reading headers; `close` releases what was attached."""
         self._memory = None
 
     def drop(self) -> None:
-        """Read no headers any more; the file is let go of when next a store comes or goes."""
+        """Stop reading headers; the file is released when a store next opens or closes."""
         self._dropped = True
         self._memory = None
         with suppress(IndexError):
             _MAPPINGS.leave(self._mappings.popleft())
 
     def close(self) -> None:
-        """Read no headers any more, and let go of the file; its connections must be closed."""
+        """Stop reading headers and release the file; its connections must be closed."""
         self.drop()
         _MAPPINGS.sweep()
 
 
 def is_next(before: Header, after: Header) -> bool:
-    """Tell whether exactly one commit lies between two states."""
+    """Return True if exactly one commit lies between two states."""
     [old] = _CHANGES.unpack_from(before, _CHANGES_AT)
     [new] = _CHANGES.unpack_from(after, _CHANGES_AT)
     return bool((old + 1) & 0xFFFFFFFF == new)
 
 
 def least_log(header: Header) -> int:
-    """Return how many bytes the log has at least in a state: those of its frames that count."""
+    """Return the least size of the log in a state, in bytes: the frames that count."""
     page, frames = _FRAMES.unpack_from(header, _FRAMES_AT)
     size = 65536 if page == 1 else page
     return 32 + frames * (24 + size) if frames else 0
 
 
 def _index_path(connection: sqlite3.Connection) -> str | None:
-    """Return where the index of a connection's database is; None where it has none in a file."""
+    """Return the path of the index of a connection's database; None if it has no such file."""
     [[journal]] = connection.execute("PRAGMA journal_mode").fetchall()
     [[locking]] = connection.execute("PRAGMA locking_mode").fetchall()
     listed = connection.execute("PRAGMA database_list").fetchall()
@@ -232,9 +232,9 @@ def _index_path(connection: sqlite3.Connection) -> str | None:
 
 
 def _look_at(mapping: _Mapping) -> tuple[bool, int]:
-    """Tell whether a descriptor is still that of its index, and how many names that has.
+    """Return whether a descriptor still belongs to its index, and how many names that file has.
 
-    It is not where a program has closed all that it found open, as those do that become daemons.
+    It does not if the program has closed all open descriptors, as daemons do when they start.
     """
     try:
         found = os.fstat(mapping.descriptor)
@@ -244,7 +244,7 @@ def _look_at(mapping: _Mapping) -> tuple[bool, int]:
 
 
 def _mapped(descriptor: int) -> int:
-    """Return the address of the beginning of a file; 0 where it cannot be mapped."""
+    """Return the address at which the start of a file is mapped; 0 on failure."""
     assert _LIBRARY is not None
     shared, read = mmap.MAP_SHARED, mmap.PROT_READ
     found = _LIBRARY.mmap(None, 2 * _HEADER, read, shared, descriptor, 0)

@@ -1,4 +1,4 @@
-"""Where watched branches point, read again only where something was written since."""
+"""Heads of watched branches, read again only if something was written since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WatchedHeads"]
 
 
 class _Seen(NamedTuple):
-    """What a connection has read, and how much it knew to be written by then."""
+    """What a connection last read, and the writes that it knew of by then."""
 
     version: tuple[int, int]
     branches: tuple[BranchName, ...]
@@ -21,7 +21,7 @@ class _Seen(NamedTuple):
 
 
 class WatchedHeads:
-    """The heads that each connection has read last; to be used on the connections' threads."""
+    """The heads that each connection read last; use this on the connections' threads."""
 
     def __init__(self) -> None:
         self._seen: dict[int, _Seen] = {}
@@ -31,8 +31,8 @@ class WatchedHeads:
     ) -> Sequence[str | None]:
         """See `ArrivalRepository.heads`.
 
-        A connection counts what others have committed, and apart from that what it has changed
-        itself: https://www.sqlite.org/pragma.html#pragma_data_version
+        A connection counts others' commits in one number and its own changes in another:
+        https://www.sqlite.org/pragma.html#pragma_data_version
         """
         raw = connection.raw
         version = raw.execute("PRAGMA data_version").fetchall()[0][0], raw.total_changes
@@ -40,5 +40,5 @@ class WatchedHeads:
         if seen is not None and (seen.version, seen.branches) == (version, tuple(branches)):
             return seen.heads
         heads = tuple(heads_of(connection, branches=branches))
-        self._seen[id(raw)] = _Seen(version, tuple(branches), heads)  # as of before the reading
+        self._seen[id(raw)] = _Seen(version, tuple(branches), heads)  # as of before the read
         return heads

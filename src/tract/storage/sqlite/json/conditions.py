@@ -1,16 +1,16 @@
 """Conditions on generation configs as SQLite's JSON functions evaluate them.
 
-The functions: https://www.sqlite.org/json1.html. They have changed over the years; what is
-used here gives the same answers from 3.40 to 3.54:
+The functions: https://www.sqlite.org/json1.html. They have changed over the years. What is used
+here returns the same results from 3.40 to 3.54:
 
-- Numbers are read from JSON on both sides. Releases differ in how they round, so a bound
-  double does not always equal the same number in a config. Beyond 64 bits all of them read integers
-  as doubles, so large ones are compared by their digits, which are had as text.
-- Releases before 3.45 cut strings off at a NUL, and later ones take a key that goes on with one
-  for the shorter key, so NUL is replaced before reading; see `_nul_free`.
-- Escapes in a path's labels were once compared as written, later decoded, and a quote could
-  not stand in a label before 3.48; for keys that JSON escapes, the whole text and the path are
-  first rewritten so that there are no escapes in them.
+- Numbers are parsed from JSON on both sides. Releases round differently, so a bound double does
+  not always equal the same number in a config. All of them parse integers beyond 64 bits as
+  doubles, so large integers are compared by their digits, which SQLite returns as text.
+- Releases before 3.45 cut strings off at a NUL, and later ones take a key that has a NUL for the
+  shorter key before it. So NUL is replaced before reading; see `_nul_free`.
+- Escapes in a path's labels used to be compared as written and are now decoded, and a label could
+  not contain a quote before 3.48. For keys that JSON escapes, both text and path are first
+  rewritten to have no escapes.
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ _REWRITES: _Rewrites = (
     ("\\u0001", "\\u0001\\u0002"),
     ("\\u0000", "\\u0001\\u0001"),
 )
-"""Applied to JSON text in this order; after the first, a backslash always begins an escape."""
+"""Applied to JSON text in this order. After the first, a backslash always begins an escape."""
 
 _UNESCAPED: _Rewrites = (("\x7f", "\x7f0"), ("\\\\", "\x7f1"), ('\\"', "\x7f2"), ("\\", "\x7f3"))
-"""Applied to JSON text in this order, they leave neither a backslash nor a quote inside a string."""
+"""Applied to JSON text in this order. They leave no backslash or quote inside a string."""
 _ESCAPED: _Rewrites = tuple((new, old) for old, new in reversed(_UNESCAPED))
 
 _REMEMBERED = 128
 _REMEMBERED_CONDITIONS = 8
 _REMEMBERED_CHARS = 1_000
-"""The longest fields and values, as JSON, of a query that is remembered."""
+"""The longest fields and values, as JSON, for which a query is cached."""
 
 
 class _Field(NamedTuple):
-    """The expressions for one field, all of them free of NUL.
+    """The expressions for one field, none of which contains NUL.
 
-    `type` is its JSON type, NULL where the field is not there. `value` is for numbers and
-    strings; `nested` for lists and objects, the JSON text after `_REWRITES`; `text` is a number's
-    JSON text, twice in an array, which is how SQLite tells it unread.
+    `type` is its JSON type, NULL if the field is missing. `value` is for numbers and strings.
+    `nested` is for lists and objects: the JSON text after `_REWRITES`. `text` is a number's JSON
+    text, twice in an array, which is how SQLite returns it unparsed.
     """
 
     type: ColumnElement[Any]
@@ -83,8 +83,8 @@ def matching(
 ) -> Statement:
     """Return the query for the commits of a tract that meet all *conditions*, oldest first.
 
-    *indexed* has the fields that have an index. Making its SQL takes longer than running it with
-    an index, so what is asked again is remembered.
+    *indexed* lists the fields that have an index. Building its SQL takes longer than running it
+    with an index, so repeated queries are cached.
     """
     make = _remembered if _is_short(conditions) else _statement
     return make(conditions, frozenset(indexed))
@@ -105,7 +105,7 @@ def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[Config
     narrow = [expression for expression in on_indexed if expression is not None]
     order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
     if narrow:
-        order = order + 0  # else SQLite may take the index on times, to save the sorting
+        order = order + 0  # otherwise SQLite may use the index on times to save the sorting
     with_config = (commits.c.generation_config_json.is_not(None),) if conditions else ()
     return Statement(
         lambda: (
@@ -126,7 +126,7 @@ _remembered = lru_cache(_REMEMBERED)(_statement)
 
 
 def meeting(*conditions: ConfigCondition) -> Walk:
-    """Return the walk whose rows end with whether a commit meets all *conditions*."""
+    """Return a walk whose rows end with whether the commit meets all *conditions*."""
     make = _remembered_walk if _is_short(conditions) else _walk
     return make(conditions)
 
@@ -148,7 +148,7 @@ def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
     if operator in ("=", "in"):
         return _equals_any(field, condition.operands)
     if operator in ("!=", "not in"):
-        # json_type alone tells "not there" from null: what is not there meets no condition
+        # Only json_type tells a missing field from null; a missing one meets no condition.
         return and_(not_(_equals_any(field, condition.operands)), field.type.is_not(None))
     operand = condition.operands[0]
     if operand.kind is OperandKind.NUMBER:
@@ -157,7 +157,7 @@ def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
 
 
 def _equals_any(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
-    """Return whether the field equals one of *operands*, whatever their number."""
+    """Return an expression for whether the field equals any of *operands*."""
     by_kind: dict[OperandKind, list[Operand]] = {}
     for operand in operands:
         by_kind.setdefault(operand.kind, []).append(operand)
@@ -166,7 +166,7 @@ def _equals_any(field: _Field, operands: Sequence[Operand]) -> ColumnElement[boo
 
 def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
     texts = [operand.json for operand in operands]
-    if kind is OperandKind.LITERAL:  # JSON's literals are also what json_type calls them
+    if kind is OperandKind.LITERAL:  # json_type calls JSON's literals what they are
         return _one_of(field.type, *dict.fromkeys(texts))
     if kind is OperandKind.NUMBER:
         return _equals_number(field, operands)
@@ -199,7 +199,7 @@ def _equals_number(field: _Field, operands: Sequence[Operand]) -> ColumnElement[
 
 
 def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bool]:
-    """Return whether the field is a number before or after *operand*, by their exact values."""
+    """Return an expression for whether the field is a number before or after *operand*, exactly."""
     large = operand.large
     if large is None or large.fits_64_bits:  # what is read as a double then lies far enough away
         given = operand.json if large is None else large.digits
@@ -212,7 +212,7 @@ def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bo
 
 
 def _digits_ordered(text: ColumnElement[Any], operator: str, digits: str) -> ColumnElement[bool]:
-    """Compare integers by sign, then by length, then digit by digit; *text* has one twice."""
+    """Compare integers by sign, then length, then digits; *text* has the integer twice."""
     its_text = _twice(digits)
     size = tuple_(func.length(text), text)
     its_size = tuple_(literal(len(its_text)), literal(its_text))
@@ -229,7 +229,7 @@ def _twice(digits: str) -> str:
 
 
 def _is_in(value: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
-    """Return whether *value* equals one of some JSON *texts*; they are one bound value."""
+    """Return an expression for whether *value* equals any of the JSON *texts*, bound as one."""
     if len(texts) == 1:
         return value == _parsed(texts[0])
     items = func.json_each(literal(f"[{','.join(texts)}]")).table_valued("value")
@@ -253,9 +253,9 @@ def _one_of(kind: ColumnElement[Any], *names: str) -> ColumnElement[bool]:
 
 
 def _nul_free(text: str) -> str:
-    """Return a text without NUL, in the same order to others as the original.
+    """Return *text* without NUL, so that rewritten texts compare like the originals.
 
-    It is what SQLite reads from JSON text after `_REWRITES`.
+    The result is what SQLite reads from JSON text after `_REWRITES`.
     """
     return text.replace("\1", "\1\2").replace("\0", "\1\1")
 
@@ -297,7 +297,7 @@ def _field_in(text: ColumnElement[Any], path: ColumnElement[str]) -> _Field:
 
 
 def _unescaped(part: str | int) -> str | int:
-    """Return a path's part as it stands in JSON text after `_UNESCAPED`."""
+    """Return a part of a path as it appears in JSON text after `_UNESCAPED`."""
     if isinstance(part, int):
         return part
     return _rewritten(json.dumps(part, ensure_ascii=False)[1:-1], _UNESCAPED)

@@ -1,8 +1,8 @@
-"""Indexes on fields of generation configs, made on demand.
+"""Indexes on fields of generation configs, created on demand.
 
-SQLite uses an index on an expression only where a query has the very same expression, its
-JSON path as a literal. So a query on an indexed field gets one more condition, which the
-index answers and which leaves out no match; the exact ones then decide.
+SQLite uses an index on an expression only for queries with the identical expression, including the
+JSON path as a literal. So a query on an indexed field gets an extra condition, which the index
+answers without missing a match; the exact conditions then decide.
 See https://www.sqlite.org/expridx.html
 """
 
@@ -30,10 +30,10 @@ _MARGIN = 2.0**-40
 
 
 def create_config_index(connection: Connection, path: ConfigPath) -> None:
-    """Create the index of a field unless it is there.
+    """Create the index of a field if it does not exist.
 
     Raises:
-        QueryError: a key of the path has quotes, backslashes or control characters.
+        QueryError: a key of the path contains quotes, backslashes or control characters.
     """
     if any(map(is_escaped, path)):
         raise QueryError(
@@ -51,12 +51,12 @@ def create_config_index(connection: Connection, path: ConfigPath) -> None:
 
 
 def has_config_index(connection: Connection, path: ConfigPath) -> bool:
-    """Tell whether a field is indexed, by whichever process."""
+    """Return True if a field is indexed, whichever process created the index."""
     return connection.one(sql.HAS_INDEX, name=_name(path)) is not None
 
 
 def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
-    """Return what an index answers of a condition; None where it has nothing to say."""
+    """Return the condition that an index can answer; None if it cannot help."""
     if not condition.operands or any(map(is_escaped, condition.path)):
         return None
     if not all(map(_is_indexed, condition.operands)):
@@ -71,21 +71,21 @@ def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
     operator = _NOT_STRICT.get(condition.operator)
     if operator is None:
         return None
-    # Strings are cut off at a NUL by some releases; not to be strict keeps those in.
+    # Some releases cut strings off at a NUL; a bound that is not strict keeps those in.
     value = func.json_extract(literal(f"[{_bound(operator, operand)}]"), literal("$[0]"))
     return extracted.op(operator, is_comparison=True)(value)
 
 
 def _readings(operand: Operand) -> list[str]:
-    """Return the JSON texts of what equals an operand, which may be read as other doubles."""
+    """Return the JSON texts of all that equals an operand, which may parse as other doubles."""
     large = operand.large
     return [operand.json] if large is None else [large.digits, large.floor]
 
 
 def _bound(operator: str, operand: Operand) -> str:
-    """Return the JSON text from which on values may be before or after an operand.
+    """Return the JSON text of the bound for values before or after an operand.
 
-    A large integer is read as a double near it, hence with a margin.
+    A large integer parses as a double near it, so its bound has a margin.
     """
     if operand.large is None:
         return operand.json
@@ -97,7 +97,7 @@ def _bound(operator: str, operand: Operand) -> str:
 
 
 def _is_indexed(operand: Operand) -> bool:
-    """Tell whether all that equals or follows an operand is extracted as something like it."""
+    """Return True if everything that equals or follows an operand is extracted as its own kind."""
     if operand.kind is OperandKind.TEXT:
         return "\0" not in operand.text
     return operand.kind is OperandKind.NUMBER or operand.json in ("true", "false")

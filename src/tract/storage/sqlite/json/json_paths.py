@@ -17,10 +17,10 @@ CONFIG = type_coerce(commits.c.generation_config_json, Text)
 
 
 def is_escaped(part: str | int) -> bool:
-    """Tell whether JSON writes a key with escapes, which releases read differently in labels."""
+    """Return True if JSON escapes a key; SQLite's releases differ in reading such labels."""
     return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
 
 
 def json_path(parts: Iterable[str | int]) -> str:
-    """Return the path of keys without escapes, and of list indexes."""
+    """Return the path of some keys, which need no escapes, and list indexes."""
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in parts)

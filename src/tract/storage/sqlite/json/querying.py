@@ -1,4 +1,4 @@
-"""Queries by config on the connection's thread: the tract's commits, or those of one branch."""
+"""Queries by config over a tract or one branch; runs on the connection's thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["matches", "matches_on"]
 _ALL = 2**62
 _FIRST_LOOK = 256
 _FEW = 30
-"""To walk to a commit, with others between, takes as long as to query so many."""
+"""Walking to one commit among others takes as long as querying this many."""
 
 
 def matches(
@@ -49,7 +49,7 @@ def matches_on(
 ) -> list[CommitRow]:
     """Do what `matches` does for the history of a branch.
 
-    Where the branch is most of its tract, a query of the whole tract is quicker, and may have an
+    If the branch is most of its tract, querying the whole tract is quicker, and there may be an
     index. So the branch is walked only while it may be a small part.
     """
     tract_id = branch.tract_id
@@ -72,7 +72,7 @@ def matches_on(
 
 
 class _Walked(NamedTuple):
-    """What a walk of a branch has come by, which of that meets the conditions, and if it is all."""
+    """The commits that a walk has met, those that match, and whether the walk is complete."""
 
     members: set[bytes]
     met: list[bytes]
@@ -80,7 +80,7 @@ class _Walked(NamedTuple):
 
 
 def _while_few(connection: Connection, tract_id: str, rows: Iterator[tuple[Any, ...]]) -> _Walked:
-    """Walk a branch to its end, or until it turns out to be a good part of its tract."""
+    """Walk a branch to its end, or until it proves to be a large part of its tract."""
     members: set[bytes] = set()
     met: list[bytes] = []
     enough = _FIRST_LOOK

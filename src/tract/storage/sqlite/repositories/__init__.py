@@ -1,4 +1,4 @@
-"""The repositories over SQLite: each method one trip to a connection's thread."""
+"""The repositories over SQLite: each method is one trip to a connection's thread."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class SqliteCommitRepository(CommitRepository):
         limit: int | None = None,
     ) -> list[CommitRow]:
         if issubclass(type(value), list):
-            value = list.copy(value)  # theirs may change
+            value = list.copy(value)  # the caller's own list may change
         return await self._database.read(
             lambda connection: querying.matches(
                 connection, tract_id, [config_condition(json_path, operator, value)], limit
@@ -173,6 +173,6 @@ class SqliteUsageRepository(UsageRepository):
 def _named(
     connection: Connection, *, statement: Statement, tract_id: str, named: str
 ) -> tuple[Any, ...] | None:
-    """Return the row of a commit, given by its hash or by the name of a ref."""
+    """Return the row of a commit, named by its hash or by a ref."""
     key = key_of(connection, tract_id, named)
     return None if key is None else connection.one(statement, tract_id=tract_id, hash=key)

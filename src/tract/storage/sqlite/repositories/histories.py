@@ -107,7 +107,7 @@ class SqliteHistoryRepository(HistoryRepository):
 
 
 class SqliteComparisonRepository(ComparisonRepository):
-    """Branches held against each other in SQLite."""
+    """Comparisons of branches in SQLite."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -136,7 +136,7 @@ class SqliteComparisonRepository(ComparisonRepository):
 
 
 class SqliteVerifyRepository(VerifyRepository):
-    """What a SQLite database holds, for checking."""
+    """Contents of a SQLite database, for checking."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -174,7 +174,7 @@ def _keys(heads: Iterable[str]) -> set[bytes]:
 
 
 def _next_batch(connection: SqliteConnection, *, search: Search, tract_id: str) -> list[Row]:
-    """Return what `Search.next_batch` does, a text that is damaged hiding no others."""
+    """Do what `Search.next_batch` does; a damaged text hides no others."""
     usual = connection.raw.text_factory
     connection.raw.text_factory = lenient_text
     try:

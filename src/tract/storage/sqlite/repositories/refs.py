@@ -1,4 +1,4 @@
-"""Branches, tags and what comes to branches, over SQLite."""
+"""Branches, tags and arrivals over SQLite."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class SqliteTagRepository(TagRepository):
 
 
 class SqliteArrivalRepository(ArrivalRepository):
-    """What comes to branches in SQLite, from this process and from others."""
+    """Arrivals on branches in SQLite, from this process and from others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -137,7 +137,7 @@ class SqliteArrivalRepository(ArrivalRepository):
                 database.check_place()
             return found
 
-        # Who waits at the head has little to read, most often: it shares a trip with others.
+        # A watcher at the head has little to read, most often, so it shares a trip with others.
         return await (database.glance if cursor.is_at_head else database.read)(look)
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:

@@ -1,1 +1,1 @@
-"""The thread of a connection, and the groups of reads and writes that go there."""
+"""A connection's thread, and the groups of reads and writes that are sent to it."""

@@ -1,10 +1,9 @@
-"""Sharing trips: jobs that arrive while a group of others is away go together in the next one.
+"""Sharing trips: jobs that arrive while a group is away go together in the next one.
 
-There is no background task. The first job is sent off, and whatever comes while it is away
-waits for its return. Where the last trip was shared, the next is sent off only once everybody
-who is ready has put theirs in; where it was not, waiting for others would be in vain.
-Callbacks of the event loop do all this, so that nobody's cancellation can take another's job
-along.
+There is no background task. The first job is sent off, and jobs that come meanwhile wait for its
+return. If the last trip was shared, the next one leaves once every caller that is ready has added
+its job; if it was not, waiting for others would be in vain. All this happens in callbacks of the
+event loop, so that cancelling one caller cannot take another's job along.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ __all__ = ["Groups", "Outcome"]
 Job = TypeVar("Job")
 
 _AT_ONCE = 3
-"""Callers that one turn of the loop wakes: each of them may have some tenths of a millisecond of
+"""Callers that one turn of the event loop notifies. Each may have some tenths of a millisecond of
 work to do, and everything else in the process waits for all of them."""
 
 
 class Outcome(NamedTuple):
-    """What became of one job."""
+    """The result or error of one job."""
 
     result: Any
     error: BaseException | None
@@ -47,17 +46,18 @@ Deliver = Callable[[Sequence[Outcome] | None, BaseException | None], None]
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A group that is away, or whose callers are being woken."""
+    """A group that is away, or whose callers are being notified."""
 
     waiting: Sequence[Waiter[Any]]
     outcomes: Sequence[Outcome] | None = None
 
 
 class Groups(Generic[Job]):
-    """Puts jobs together and hands each caller the outcome of theirs.
+    """Sends jobs in groups and gives each caller the outcome of its own.
 
-    *send* takes the jobs of a group away, and calls what it is given with their outcomes, or with
-    the error of all. A group has jobs of *room* sizes together, or a single one.
+    *send* takes the jobs of a group, and calls the given function with their outcomes or with an
+    error for all of them. The sizes of a group's jobs add up to *room* at most, unless it is a
+    single job.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Groups(Generic[Job]):
         self._waiting: set[Waiter[Any]] = set()
         self._scheduled = False
         self.flight: _Flight | None = None
-        """The group that is away; the next one leaves when all of its callers are awake."""
+        """The group that is away; the next one leaves once all of its callers are notified."""
         self._lonely = True
 
     async def run(self, job: Job, size: int = 1) -> Any:
-        """Return what *job* gives. A caller cancelled before its group left has done nothing."""
+        """Return the result of *job*. A caller cancelled before its group left has done nothing."""
         future: Waiter[Any] = Waiter(loop=self._loop)
         self._waiting.add(future)
         self._pending.append(_Pending(job, future, size))
@@ -107,14 +107,14 @@ class Groups(Generic[Job]):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody waits for anything here."""
+        """Whether no caller waits for anything here."""
         return self.flight is None and not self._waiting and not self._scheduled
 
     def recover(self, flight: _Flight | None) -> None:
-        """Go on without *flight*, if that has not come back though nothing is away any more.
+        """Give up *flight* if it has not landed although no trip is under way.
 
-        An interrupt from the keyboard is raised wherever the event loop is, between two of our
-        lines or just before a callback, which is lost then. Others must not wait for it.
+        A KeyboardInterrupt is raised wherever the event loop is. Between two of our lines or just
+        before a callback, it loses that callback, and other callers must not wait for it.
         """
         if flight is not None and flight is self.flight:
             lost = StorageError("an interrupt came before this was done. Nothing was written.")
@@ -126,7 +126,7 @@ class Groups(Generic[Job]):
             self._dispatch()
         for future in [*self._waiting]:
             if future.done():
-                future.settle()  # it sleeps on
+                future.settle()  # it was settled, but its task was not woken
 
     def _next_group(self) -> list[_Pending[Job]]:
         group: list[_Pending[Job]] = []
@@ -150,8 +150,8 @@ class Groups(Generic[Job]):
         self._hand_out(flight, outcomes, 0)
 
     def _hand_out(self, flight: _Flight, outcomes: Sequence[Outcome], start: int) -> None:
-        """Wake some callers, and the rest in the next turns of the loop; then others may leave."""
-        if flight is not self.flight:  # it was recovered from an interrupt meanwhile
+        """Notify some callers now and the rest in later turns of the loop, then start a group."""
+        if flight is not self.flight:  # it was recovered from an interrupt
             return
         waiting = flight.waiting
         end = min(start + _AT_ONCE, len(waiting))
@@ -159,12 +159,12 @@ class Groups(Generic[Job]):
         try:
             for index in woken:
                 waiting[index].settle(*outcomes[index])
-        except BaseException:  # those behind it would wait for ever
+        except BaseException:  # the callers after this one would wait for ever
             for index in woken:
                 with suppress(Exception):
                     waiting[index].settle(*outcomes[index])
             raise
-        finally:  # whatever came between, an interrupt from the keyboard say, all others go on
+        finally:  # after any error, a KeyboardInterrupt included, the other callers go on
             if end < len(waiting):
                 self._loop.call_soon(self._hand_out, flight, outcomes, end)
             else:

@@ -1,4 +1,4 @@
-"""Reads of a store: quick ones share a trip as writes do, the others go by themselves."""
+"""Reads of a store: quick ones share a trip as writes do, the others have trips of their own."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 
 
 class Job(Protocol):
-    """Reads, told of the state that the database was in *before*."""
+    """A read, told the state of the database *before* it."""
 
     def __call__(self, connection: SqliteConnection, before: Header | None) -> Any: ...
 
 
-_MAX_GROUP = 64  # reads; bounds how long the first waits for the last
+_MAX_GROUP = 64  # reads; bounds how long the first one waits for the last
 
 
 class GroupReader:
-    """The ways in for reads of a store."""
+    """The entry points for reads of a store."""
 
     def __init__(
         self,
@@ -42,20 +42,20 @@ class GroupReader:
         self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
 
     async def read(self, function: Callable[[SqliteConnection], T]) -> T:
-        """Run *function* on the connection that has least to do; it must not write."""
+        """Run *function*, which must not write, on the least busy connection."""
         return await self._idlest().run(partial(_read, self._file, function))
 
     def glance(self, function: Callable[[SqliteConnection], T]) -> Coroutine[Any, Any, T]:
-        """Do what `read` does for a *function* of a few rows, together with others of its kind.
+        """Do what `read` does for a *function* that reads a few rows, sharing the trip with others.
 
-        What it sees was in the database when this was called, or has been written since.
+        It sees at least what was in the database when this was called.
         """
         return self.groups.run(lambda connection, before: function(connection))
 
     def observe(
         self, function: Callable[[SqliteConnection], T]
     ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
-        """Do what `glance` does, and return the state that was seen, too, where it is known."""
+        """Do what `glance` does, and also return the state that was read, or None if not known."""
         return self.groups.run(partial(_observed, self._index, function))
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
@@ -76,7 +76,7 @@ def _read(
     function: Callable[[SqliteConnection], T],
     connection: sqlite3.Connection,
 ) -> T:
-    """Return what *function* gives, if all of it was read from files that are still ours."""
+    """Return the result of *function*, provided that all files it read from are still ours."""
     result = function(SqliteConnection(connection))
     file.check_reading()
     return result
@@ -88,10 +88,10 @@ def _observed(
     connection: SqliteConnection,
     before: Header | None,
 ) -> tuple[T, Header | None]:
-    """Return what *function* gives and the state that it saw.
+    """Return the result of *function* and the state that it saw.
 
-    Nothing was committed between *before*, when its transaction had not begun, and now, or else
-    it may have seen either.
+    The state is only known if nothing was committed between *before*, ahead of the transaction,
+    and now; otherwise the read may have seen either.
     """
     result = function(connection)
     return result, before if before is not None and index.is_now(before) else None
@@ -105,9 +105,9 @@ def _run_group(
     file: DatabaseFile,
     jobs: Sequence[Job],
 ) -> list[Outcome]:
-    """Run *jobs* on one state of the database: looking whether it has changed is done once."""
+    """Run *jobs* on one state of the database, which is checked for changes once for all."""
     attempt = partial(_attempt, connection=connection, file=file, worker=worker)
-    if connection.in_transaction:  # that of a shared connection's owner
+    if connection.in_transaction:  # a transaction of the shared connection's owner
         return [attempt(job, None) for job in jobs]
     before = index.header()
     if len(jobs) == 1:

@@ -1,9 +1,9 @@
 """One connection and the thread that owns it: the only way to the database.
 
-aiosqlite runs every call on a thread of its own, and each trip there costs more than the
-SQL of a commit. So a whole transaction goes over as one function. aiosqlite has no public
-call for that; this file is the one place that uses its queue (as SQLAlchemy's dialect
-does), which is why its version is bounded in pyproject.toml.
+aiosqlite runs every call on a thread of its own, and each trip there costs more than the SQL of a
+commit. So a whole transaction is sent as one function. aiosqlite has no public call for that. This
+file is the one place that uses its queue (as SQLAlchemy's dialect does), which is why
+pyproject.toml bounds its version.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 
 class OwnConnection(aiosqlite.Connection):
-    """A connection that is closed even if nobody waited for it to be made.
+    """A connection that is closed even if connecting was cancelled.
 
     A cancelled `connect` would leave it open: https://github.com/omnilib/aiosqlite/issues/389
-    In a forked child it is left to the parent.
+    A forked child leaves it to the parent.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -46,26 +46,26 @@ class OwnConnection(aiosqlite.Connection):
         self._closed.set_running_or_notify_cancel()  # no caller's cancellation reaches it
         self._thread.daemon = True  # a forgotten store must not keep the interpreter alive
         self.before_closing: Callable[[], bool] = bool
-        """Run on the connection's thread before it is closed; True has it never closed."""
+        """Called on the connection's thread before closing; return True to never close it."""
 
     async def close(self) -> None:
-        """Close the connection after what it was given; closing again waits for that, too."""
+        """Close the connection after the trips already sent; a second call waits for that too."""
         if self._thread.is_alive():
             if not self._closed.done():
                 self.stop()
             await from_thread(self._closed)
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """Close the connection after what it was given, and end its thread."""
+        """Close the connection after the trips already sent, and end its thread."""
         self._running = False
-        self._connection = None  # else aiosqlite would close it, too, and perhaps it must be kept
+        self._connection = None  # else aiosqlite would close it, but it may have to stay open
         self._tx.put_nowait((None, self.close_made))
-        # Called over there it finds no event loop that it would tell, perhaps too late.
+        # On that thread it finds no event loop to notify, which may be closed by then.
         self._tx.put_nowait((None, super().stop))
         return None
 
     def close_made(self) -> None:
-        """Close what was made; to be called on the connection's thread."""
+        """Close the connection, if one was made; call this on its thread."""
         try:
             self._close_all()
         except BaseException as error:
@@ -117,7 +117,7 @@ def _run_into(outcome: Future[T], function: Callable[[], T]) -> None:
 
 
 class Worker:
-    """Runs functions on a connection's thread, in the order in which they were given."""
+    """Runs functions on a connection's thread, in the order in which they were sent."""
 
     def __init__(
         self, connection: aiosqlite.Connection, path: str, *, borrowed: bool = False
@@ -127,24 +127,24 @@ class Worker:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self.lock: threading.RLock = PROCESS.new_lock()
-        """Held over there, for a fork to wait for what is done."""
+        """Held while a function runs, so that a fork can wait for it."""
         self.trips: int = 0
-        """Functions sent over so far."""
+        """Functions sent so far."""
         self.waiting: int = 0
-        """Functions sent over that have not come back."""
+        """Functions sent that have not come back."""
         self._callers: set[Waiter[Any]] = set()
         self._landed: deque[tuple[Callable[[Any, Any], None], Any, BaseException | None]] = deque()
 
     @property
     def is_gone(self) -> bool:
-        """Whether the connection was closed, so that nothing can be sent there."""
+        """Whether the connection was closed, so that nothing can be sent."""
         return self._connection._connection is None or not self._connection._running
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it may still be doing what it was given before its connection was closed.
+        """Whether it may still be working on what was sent before its connection was closed.
 
-        Nothing can be sent there then that would tell when it has.
+        Nothing more can be sent then that would report when it is done.
         """
         return self.is_gone and self.waiting > 0 and self._connection._thread.is_alive()
 
@@ -156,9 +156,9 @@ class Worker:
         )
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what *function* returns; SQLite's errors come as ours.
+        """Return the result of *function*; errors of SQLite are raised as ours.
 
-        Cancelling the caller does not stop a function that was sent over.
+        Cancelling the caller does not stop a function that has been sent.
         """
         future: Waiter[T] = Waiter(loop=self._loop)
         self._callers.add(future)
@@ -173,9 +173,9 @@ class Worker:
         function: Callable[[sqlite3.Connection], T],
         deliver: Callable[[T | None, BaseException | None], None],
     ) -> None:
-        """Run *function* over there, then *deliver* its result or its error on the event loop.
+        """Run *function* on the thread, then *deliver* its result or error on the event loop.
 
-        *deliver* is called again where an interrupt from the keyboard cut it short.
+        *deliver* is called again if a KeyboardInterrupt cut it short.
         """
         if self.is_gone:
             self.waiting += 1
@@ -190,24 +190,24 @@ class Worker:
     def deliver(
         self, result: Any, error: BaseException | None, deliver: Callable[[Any, Any], None]
     ) -> None:
-        """Hand the outcome of a trip to the event loop; called over there."""
+        """Hand the outcome of a trip to the event loop; called on the thread."""
         self._landed.append((deliver, result, error))
         self._loop.call_soon_threadsafe(self.collect)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody waits for anything here."""
+        """Whether no caller waits for anything here."""
         return not self.waiting and not self._callers
 
     def recover(self) -> None:
-        """Deliver what has come back, and wake those who sleep on though they were told."""
+        """Deliver what has come back, and notify again callers that missed it."""
         self.collect()
         for caller in [*self._callers]:
             if caller.done():
                 caller.settle()
 
     def collect(self) -> None:
-        """Deliver what has come back; what an interrupt cut short is delivered again."""
+        """Deliver what has come back; a delivery that an interrupt cut short is repeated."""
         while self._landed:
             deliver, result, error = self._landed[0]
             try:
@@ -239,23 +239,23 @@ class Worker:
         return error
 
     def abandon(self, closed: Callable[[], None]) -> None:
-        """Close the connection once it has done what it was given, without waiting for it.
+        """Close the connection after what was sent, without waiting for that.
 
-        *closed* is called then, over there. One that is borrowed is left to its owner, at once.
+        *closed* is called then, on the thread. A borrowed connection is left to its owner at once.
         """
         if self._borrowed:
             closed()
             return
         connection = self._connection
         assert isinstance(connection, OwnConnection)
-        connection._connection = None  # it has nothing to warn of
+        connection._connection = None  # it has nothing left to warn about
         connection._tx.put_nowait((None, connection.close_made))
         connection._tx.put_nowait((None, closed))
         connection.stop()
 
 
 class _Trip:
-    """A function on its way; it forgets everything once it is done.
+    """A function on its way; it drops all references once it is done.
 
     aiosqlite's thread keeps the last function that it ran until it gets another.
     """

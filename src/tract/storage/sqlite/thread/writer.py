@@ -25,11 +25,11 @@ __all__ = ["GroupWriter", "Transactions"]
 T = TypeVar("T")
 Job = Callable[[WriteTransaction], Any]
 
-_MAX_GROUP = 512  # commits; bounds how long a transaction of many keeps other processes waiting
+_MAX_GROUP = 512  # commits; bounds how long one transaction keeps other processes waiting
 
 
 class GroupWriter:
-    """The one way in for writes of a store."""
+    """The only entry point for writes of a store."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class GroupWriter:
         self._moved = callback
 
     def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
-        """Run *job*, of *size* commits, in a transaction; give its result once that is committed.
+        """Run *job*, of *size* commits, in a transaction; return its result once that is committed.
 
-        *job* must check before it writes: a `TractError` that it raises leaves its group intact.
-        It may be run again, in a transaction of its own, if the group's transaction fails. A
-        caller that is cancelled before its group left has written nothing.
+        *job* must check before it writes: a `TractError` that it raises leaves its group intact. It
+        may run again, in a transaction of its own, if the group's transaction fails. A caller that
+        is cancelled before its group left has written nothing.
         """
         return self.groups.run(job, size)
 
@@ -62,7 +62,7 @@ class GroupWriter:
         run = partial(self._transactions.run, jobs=jobs, done=done)
         self._worker.send(run, partial(self._back, done, deliver))
         if self._log.is_long:  # after this group, which does not wait for it
-            self._log.is_long = False  # else groups that come before it is done would ask again
+            self._log.is_long = False  # else groups that leave before it is done would ask again
             self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
 
     def _back(
@@ -81,9 +81,9 @@ class GroupWriter:
 
 
 class Transactions:
-    """Runs groups of jobs, each group in one transaction; to be used on the connection's thread.
+    """Runs groups of jobs, one transaction per group; use it on the connection's thread.
 
-    Where nobody else has written since the transaction before, it goes on with what that knew.
+    If no other connection has written since the last transaction, what that knew is used again.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Transactions:
         self._clock = clock
         self._tips: Tips | None = None
         self._left: Header | None = None
-        """The state that our last transaction left, to which the tips belong."""
+        """The state that our last transaction left, and of which the tips are."""
 
     def run(
         self, connection: sqlite3.Connection, *, jobs: Sequence[Job], done: list[Written]
     ) -> list[Outcome]:
-        """Run *jobs* in one transaction; where that fails as a whole, each in its own.
+        """Run *jobs* in one transaction; if that fails as a whole, run each in its own.
 
-        What was committed is added to *done*.
+        Committed transactions are added to *done*.
         """
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -124,7 +124,7 @@ class Transactions:
                 self._file.rescue()
                 return [Outcome(None, type(fault)(fault.problem, self._path)) for _ in jobs]
             connection.execute("COMMIT")
-        except BaseException as error:  # whatever it was, it must not outlive its transaction
+        except BaseException as error:  # no error may outlive its transaction
             _roll_back(connection)
             if len(jobs) == 1:
                 return [Outcome(None, _explained(error, self._path))]
@@ -138,12 +138,12 @@ class Transactions:
         return outcomes
 
     def _state_after(self, before: Header | None, transaction: WriteTransaction) -> Header | None:
-        """Return the state that a transaction has left; None where another may have come since."""
+        """Return the state that a transaction left; None if another may have come since."""
         after = self._index.header()
         if before is None or after is None:
             return None
         if transaction.moved:
-            if after == before:  # it is not the index of this database, whatever the reason
+            if after == before:  # for whatever reason, this is not the index of this database
                 self._index.disown()
                 return None
             return after if is_next(before, after) else None
