@@ -654,7 +654,7 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     before = path.read_bytes()
     for error in await open_both(path, StoreCorruptError):
         assert error.path == str(path)
-        assert "no SQLite database" in str(error)
+        assert "not a SQLite database" in str(error)
         assert "Restore it from a backup" in str(error)
     assert path.read_bytes() == before
 

@@ -212,7 +212,7 @@ async def test_an_engine_is_never_disposed_even_if_opening_fails(tmp_path: Path)
     path = tmp_path / "notes.db"
     path.write_text("this is no database at all, but a text of some length\n" * 100)
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    with pytest.raises(StorageError, match=r"notes\.db.*no SQLite database"):
+    with pytest.raises(StorageError, match=r"notes\.db.*not a SQLite database"):
         await TractStore.from_engine(engine)
 
     assert engine.pool.status().endswith("Current Checked out connections: 0")

@@ -140,7 +140,7 @@ async def test_a_vfs_is_passed_on_to_sqlite(db_path: Path) -> None:
         ("mode=memory&cache=shared", "cache=shared"),
         ("vfs=memdb", "':memory:'"),
         ("vfs=unix-none", "takes no locks"),
-        ("mode=write", "mode of a path has a value that it cannot have. Give ro, rw, rwc, memory."),
+        ("mode=write", "mode of a path has an invalid value. Give ro, rw, rwc, memory."),
         ("immutable=maybe", "Give 1, yes, true, on, 0, no, false, off."),
         ("mode=ro&mode=rwc", "'mode' is given twice"),
     ],
@@ -166,7 +166,7 @@ async def test_a_parameter_that_a_store_cannot_honour_is_refused_by_name(
         ("file:%FF.db", "a byte that is not UTF-8"),
         (
             "sqlite:///x.db?uri=perhaps",
-            "uri of a path has a value that it cannot have. Give true, false",
+            "uri of a path has an invalid value. Give true, false",
         ),
     ],
 )

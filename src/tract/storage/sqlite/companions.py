@@ -82,7 +82,7 @@ class _Companion:
             raise StorageError(
                 f"the {name} that this process has open is not {path}, which was deleted or "
                 "replaced meanwhile. Close everything that this process has open on the database, "
-                "or start the process anew."
+                "or restart the process."
             )
 
     def look(self) -> os.stat_result | None:
@@ -92,8 +92,8 @@ class _Companion:
         except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
                 f"the {self._name} ({self._path}) was deleted while the database was open. "
-                "Nothing was written. What was committed before can be read and is kept when the "
-                "store is closed. Close it in every process, and open it again."
+                "Nothing was written. What was committed before can still be read, and is kept when "
+                "the store is closed. Close it in every process, and open it again."
             ) from None
         except OSError:
             return None

@@ -33,8 +33,8 @@ def translate(error: BaseException, path: str) -> TractError:
     told = str(error)
     if primary == sqlite3.SQLITE_LOCKED:
         return StoreBusyError(
-            f"a connection that shares its cache has locked a table ({told}), which SQLite does not "
-            "wait for. Try again, or have the engine's connections share none.",
+            f"a connection that shares its cache has locked a table ({told}), and SQLite does not "
+            "wait for it. Try again, or let the engine's connections share none.",
             path,
         )
     if primary == sqlite3.SQLITE_BUSY:
@@ -45,12 +45,12 @@ def translate(error: BaseException, path: str) -> TractError:
         )
     if primary == sqlite3.SQLITE_FULL:
         return StoreFullError(
-            f"there is no room left ({told}). Nothing was written; free some space and try again.",
+            f"there is no space left ({told}). Nothing was written; free some space and try again.",
             path,
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _is_no_text(error):
         return StoreCorruptError(
-            f"the file is damaged or is no SQLite database ({told}). Restore it from a backup, "
+            f"the file is damaged or is not a SQLite database ({told}). Restore it from a backup, "
             "or open another path.",
             path,
         )
@@ -72,8 +72,8 @@ def translate(error: BaseException, path: str) -> TractError:
 def _needs_its_folder(told: str, path: str) -> str:
     return (
         f"the database is read-only, and so is its folder, where SQLite keeps two files while it is "
-        f"open ({told}). If nobody writes to it meanwhile, open it as {immutable_uri(path)!r}. Else "
-        "make the folder writable, or open a copy."
+        f"open ({told}). If nobody writes to it meanwhile, open it as {immutable_uri(path)!r}. "
+        "Otherwise make the folder writable, or open a copy."
     )
 
 
@@ -98,7 +98,7 @@ def _cannot_open(told: str, path: str) -> str:
         if not folder.is_dir():
             return f"the folder {folder} does not exist. Create it first."
         if not file.exists() and not lacks_permission(folder):
-            return f"there is no such file ({told}), and `mode=ro` and `mode=rw` make none."
+            return f"there is no such file ({told}), and `mode=ro` and `mode=rw` create none."
     except (OSError, ValueError):
         pass  # the path cannot be looked at, so SQLite's message has to do
     return f"the file cannot be opened ({told}). Check the permissions of the file and its folder."

@@ -180,7 +180,7 @@ def version(
     row = SqliteConnection(connection).one(sql.META, key=_VERSION)
     if row is None or not row[0].isdecimal():
         raise StoreCorruptError(
-            "its schema version is lost. Restore the file from a backup, or open another path.",
+            "its schema version is missing. Restore the file from a backup, or open another path.",
             path,
         )
     found = int(row[0])

@@ -98,7 +98,7 @@ class DatabaseFile:
 
         Nobody else can open the file that we have, so other processes' commits never arrive in it.
         """
-        self._look("Nothing that others commit comes here any more.")
+        self._look("Other processes' commits no longer arrive here.")
 
     def release(self) -> bool:
         """Leave no log behind that would apply to another's file; call this before closing.
@@ -133,7 +133,7 @@ class DatabaseFile:
         except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
                 f"the file was deleted while it was open. {so} What was committed before can be "
-                "read until the store is closed, and is gone then."
+                "read until the store is closed, and is lost then."
             ) from None
         except OSError:  # we may have dropped the privileges that opened it
             return None

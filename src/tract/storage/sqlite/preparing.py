@@ -96,7 +96,7 @@ def _check_log(file: str, path: str) -> None:
         return
     if size:
         raise StorageError(
-            f"commits may be in the log beside it, {file}-wal, and `immutable=1` would pass over "
+            f"commits may be in the log beside it, {file}-wal, and `immutable=1` would skip "
             "them. Another process has the file open, or was killed. Open it without "
             "`immutable=1`; closing it then moves them into the file.",
             path,

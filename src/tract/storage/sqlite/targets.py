@@ -115,8 +115,8 @@ def _at(path: str, parameters: Mapping[str, str] = {}) -> Target:
         path.encode()
     except UnicodeEncodeError:  # SQLite stores file names as UTF-8
         raise StorageError(
-            "A path cannot contain a lone surrogate, which is how Python has a byte that is not "
-            "UTF-8. Give another path."
+            "A path cannot contain a lone surrogate, which is how Python decodes a byte that is "
+            "not UTF-8. Give another path."
         ) from None
     return Target(path, parameters)
 
@@ -124,9 +124,7 @@ def _at(path: str, parameters: Mapping[str, str] = {}) -> Target:
 def _of_uri(uri: str, more: Iterable[tuple[str, str]] = ()) -> Target:
     """Return the database of a SQLite URI, with *more* parameters from beside it."""
     if "#" in uri:
-        raise StorageError(
-            "A URI ends at '#', and what follows it names nothing. Write '#' as '%23' in the path."
-        )
+        raise StorageError("The path of a URI ends at '#'. Write '#' as '%23' in the path.")
     place, _, query = uri.removeprefix("file:").partition("?")
     if place.startswith("//"):
         host, slash, rest = place[2:].partition("/")
@@ -168,7 +166,7 @@ def _url(text: str) -> URL:
 
 
 def _no_url() -> StorageError:
-    return StorageError("This is no database URL. Give a path, ':memory:' or 'sqlite:///path'.")
+    return StorageError("This is not a database URL. Give a path, ':memory:' or 'sqlite:///path'.")
 
 
 def _with(path: str, given: Iterable[tuple[str, str]]) -> Target:
@@ -195,8 +193,8 @@ def _check(name: str, value: str) -> None:
     if name not in _VALUES or instead:
         told = f"{name}={value}" if name in _VALUES else shown(name)
         raise StorageError(
-            f"A path is not opened with the parameter {told}: "
-            f"{instead or 'a store takes mode, immutable and vfs'}."
+            f"A store cannot be opened with the parameter {told}: "
+            f"{instead or 'it takes mode, immutable and vfs'}."
         )
     if not value or (_VALUES[name] and value not in _VALUES[name]):
         raise _wrong_value(name, _VALUES[name])
@@ -204,9 +202,7 @@ def _check(name: str, value: str) -> None:
 
 def _wrong_value(name: str, values: Iterable[str]) -> StorageError:
     known = ", ".join(values) or "the name of a VFS"
-    return StorageError(
-        f"The parameter {name} of a path has a value that it cannot have. Give {known}."
-    )
+    return StorageError(f"The parameter {name} of a path has an invalid value. Give {known}.")
 
 
 def _unquoted(text: str) -> str:

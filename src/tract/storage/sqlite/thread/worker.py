@@ -150,8 +150,8 @@ class Worker:
 
     def _closed_by_its_owner(self) -> StorageError:
         return StorageError(
-            "the engine's connection was closed while the store had it. Close the store and open "
-            "it anew; dispose of an engine after closing its stores.",
+            "the engine's connection was closed while the store used it. Close the store and open "
+            "it again; dispose of an engine after closing its stores.",
             self._path,
         )
 
