@@ -92,8 +92,8 @@ class _Companion:
         except (FileNotFoundError, NotADirectoryError):
             raise StorageError(
                 f"the {self._name} ({self._path}) was deleted while the database was open. "
-                "Nothing was written. What was committed before can still be read, and is kept when "
-                "the store is closed. Close it in every process, and open it again."
+                "Nothing was written. What was committed before can be read and is kept when the "
+                "store is closed. Close it in every process, and open it again."
             ) from None
         except OSError:
             return None
