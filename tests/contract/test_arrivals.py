@@ -1,4 +1,4 @@
-"""What comes to branches: read behind a cursor, looked for, and told of."""
+"""What arrives on branches: read after a cursor, looked for, and reported."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_heads_are_those_that_another_opening_wrote(
 
 
 async def moves_of(store: Repositories) -> list[set[BranchName]]:
-    """Return what `on_move` tells from now on, as one set for each call."""
+    """Return the moves that `on_move` reports from now on, one set per call."""
     moved: list[set[BranchName]] = []
 
     def on_move(branches: Iterable[BranchName]) -> None:

@@ -1,6 +1,6 @@
-"""Queries by config: which commits are found, in what order, with an index and without.
+"""Queries by config: which commits are found, in which order, with and without an index.
 
-What the operators mean is tested through the public surface, in `test_conditions.py`.
+The meaning of the operators is tested through the public surface, in `test_conditions.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tract.storage.repositories import BranchName, CommitRow
 
 
 async def recorded(store: Repositories, branch: BranchName, *configs: object) -> list[CommitRow]:
-    """Commit one text per config; None is none."""
+    """Commit one text per config; None commits without one."""
     stored = [None if each is None else canonical_json(each) for each in configs]
     return await store.commits.write(
         branch, [draft(str(number), config=each) for number, each in enumerate(stored)]

@@ -1,4 +1,4 @@
-"""Reading histories, from any head to any base: steps, logs, annotations, all that heads reach."""
+"""Reading histories from any base to any head: steps, logs, annotations, all that heads reach."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_two_branches_written_in_one_group_stay_apart(store: Repositories)
 async def test_a_history_comes_whole_where_it_is_near_and_else_not_at_all(
     store: Repositories, length: int
 ) -> None:
-    """What is near is for the engine to say; a few steps are."""
+    """An engine decides what is near; a few steps always are."""
     made = await say(store, MAIN, *map(str, range(length)))
 
     located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
@@ -203,7 +203,7 @@ async def test_a_time_finds_the_newest_commit_of_the_branch_at_or_before_it(
 async def test_a_time_is_found_however_far_the_branch_or_its_siblings_have_come_since(
     store: Repositories, beside: int
 ) -> None:
-    """And also before it was forked."""
+    """Even a time before the branch was forked."""
     texts = [draft(str(number)) for number in range(beside)]
     mine = await store.commits.write(MAIN, [draft(str(number)) for number in range(5)])
     await store.refs.fork(MAIN, OTHER_BRANCH.branch)

@@ -1,4 +1,4 @@
-"""Merges: what they are computed from, when that still holds, and how branches stand to each other."""
+"""Merges: what they are computed from, when that still holds, and how branches relate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THIRD = BranchName(MAIN.tract_id, "third")
 
 
 async def parted(store: Repositories) -> tuple[str, str, str]:
-    """Return what two branches share, and the head of each."""
+    """Return the commit that two branches share, and the head of each."""
     [shared] = await say(store, MAIN, "shared")
     await store.refs.fork(MAIN, OTHER_BRANCH.branch)
     [ours], [theirs] = await say(store, MAIN, "ours"), await say(store, OTHER_BRANCH, "theirs")
@@ -203,7 +203,7 @@ async def test_a_merge_holds_no_more_once_what_it_stands_on_has_changed(
 async def test_a_head_that_only_brings_ours_in_by_a_merge_does_not_go_on_from_it(
     store: Repositories,
 ) -> None:
-    """Its first parents lead elsewhere, so entries come in another order."""
+    """Its first parents lead elsewhere, so entries come in a different order."""
     _, ours, _ = await parted(store)
     computed = await basis(store)
     await say(store, THIRD, "third")
@@ -270,7 +270,7 @@ async def test_a_survey_tells_what_happened_in_all_and_since_branches_parted(
 async def test_a_branch_surveyed_alone_is_seen_beside_the_one_that_asks(
     store: Repositories,
 ) -> None:
-    """One that asks about itself has parted from none, so that all is told."""
+    """A branch compared with itself has parted from none, so everything is reported."""
     [shared] = hashes(await store.commits.write(MAIN, [draft("a", config='{"n":0}')]))
     await store.refs.fork(MAIN, OTHER_BRANCH.branch)
     [own] = hashes(await store.commits.write(OTHER_BRANCH, [draft("b", config='{"n":1}')]))

@@ -1,4 +1,4 @@
-"""Which commits a name stands for, and which of them can be edited or annotated."""
+"""Which commits a name stands for, and which commits can be edited or annotated."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_a_malformed_hash_is_one_that_nothing_has(
 
 
 async def check_not_found(store: Repositories, named: str) -> None:
-    """Assert that no method finds a commit of that name, and that nothing is changed by trying."""
+    """Assert that no method finds a commit of that name, and that trying changes nothing."""
     before = await everything(store)
     assert await store.commits.get(MAIN.tract_id, named) is None
     for refused in (
@@ -220,7 +220,7 @@ async def test_a_target_is_checked_against_the_branch_among_other_writes_too(
 
 
 async def test_branches_that_begin_at_once_are_told_apart(store: Repositories) -> None:
-    """A refused first write must not let two branches pass for one."""
+    """A refused first write must not make two branches look like one."""
     _, other, _ = await asyncio.gather(
         store.commits.write(MAIN, [draft()], expected_head=UNKNOWN),
         store.commits.write(OTHER_BRANCH, [draft("a")]),

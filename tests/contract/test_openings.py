@@ -1,4 +1,4 @@
-"""One database opened more than once: what each sees of the others, and after opening again."""
+"""One database opened more than once: what each opening sees of the others, and after reopening."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STREAM = StreamName(MAIN, "s")
 
 
 async def filled(store: Repositories) -> None:
-    """Leave something of every kind."""
+    """Write something of every kind."""
     first, *_ = await store.commits.write(MAIN, [draft("a", config='{"t":1}'), edit("b", 0)])
     await store.commits.write(MAIN, [annotation(first.commit_hash)])
     await store.refs.fork(MAIN, "other")
@@ -66,7 +66,7 @@ async def test_one_opening_sees_at_once_what_the_other_has_written(pair: Pair) -
 
 
 async def test_openings_that_write_in_turn_form_one_line(pair: Pair) -> None:
-    """Between two commits of ours lies one of theirs: the steps are all there, in order."""
+    """Between two of our commits lies one of theirs: all steps are there, in order."""
     made: list[str] = []
     for turn in range(12):
         here, there = pair[turn % 2], pair[1 - turn % 2]

@@ -1,4 +1,4 @@
-"""Branches and tags: made, moved, deleted, listed, and where they have pointed."""
+"""Branches and tags: made, moved, deleted and listed, and where they have pointed."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ async def test_a_commit_that_lies_among_those_of_another_branch_is_told(
 async def test_a_branch_moves_and_forks_whatever_lies_on_others_meanwhile(
     store: Repositories,
 ) -> None:
-    """All at once, and every branch stays a line of its own."""
+    """All of that at once, and every branch remains a line of its own."""
     made = await say(store, MAIN, "a", "b", "c")
     forks = [BranchName(MAIN.tract_id, f"fork-{number}") for number in range(6)]
     await asyncio.gather(*(store.refs.fork(MAIN, fork.branch, made[1]) for fork in forks))

@@ -1,4 +1,4 @@
-"""The spool: parts of open streams, added, listed, ended and dropped."""
+"""The spool: parts of open streams, added, listed, ended and deleted."""
 
 from __future__ import annotations
 

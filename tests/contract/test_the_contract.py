@@ -1,4 +1,4 @@
-"""The contract leaves out no method, and reaches past no repository."""
+"""The contract tests every method and uses nothing but the repositories."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def functions(path: Path) -> dict[str, Function]:
 
 
 def called(function: Function, helpers: dict[str, Function]) -> set[tuple[str, str]]:
-    """Return which methods of which repositories a test calls, itself or by its helpers."""
+    """Return the repository methods that a test calls, directly or through its helpers."""
     found: set[tuple[str, str]] = set()
     for item in ast.walk(function):
         if isinstance(item, ast.Attribute) and isinstance(item.value, ast.Attribute):
@@ -53,7 +53,7 @@ def called(function: Function, helpers: dict[str, Function]) -> set[tuple[str, s
 
 @cache
 def counted() -> Counter[tuple[str, str]]:
-    """Return how many tests of the contract call each method."""
+    """Count the contract's tests that call each method."""
     shared = functions(SUPPORT)
     counts: Counter[tuple[str, str]] = Counter()
     for path in FILES:
@@ -71,7 +71,7 @@ def test_every_method_of_every_repository_is_tested(method: tuple[str, str]) -> 
 
 @pytest.mark.parametrize("path", [*FILES, SUPPORT], ids=lambda path: path.name)
 def test_the_contract_is_written_against_the_abstractions_alone(path: Path) -> None:
-    """Nothing of an engine is imported, and no private attribute is touched."""
+    """No test imports an engine or touches a private attribute."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = [item for item in ast.walk(tree) if isinstance(item, ast.Import | ast.ImportFrom)]
     modules = {item.module for item in imports if isinstance(item, ast.ImportFrom) and item.module}

@@ -1,4 +1,4 @@
-"""Usage reports: of which commit, and which of several holds."""
+"""Usage reports: which commit they belong to, and which of several counts."""
 
 from __future__ import annotations
 

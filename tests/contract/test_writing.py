@@ -1,4 +1,4 @@
-"""Writing commits: on which head, at what time, as a whole or not at all."""
+"""Writing commits: on which head, at what time, all or nothing."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_tracts_that_say_the_same_are_apart(store: Repositories) -> None:
 async def test_times_strictly_increase_within_a_tract_whatever_the_clock_does(
     engine: EngineUnderTest, db_path: Path, ticks: Callable[[int], int]
 ) -> None:
-    """On all of its branches together, and after opening again."""
+    """Across all its branches, and after reopening."""
     looks = count()
     times: list[int] = []
     for _ in range(2):
@@ -195,7 +195,7 @@ async def test_a_refused_write_among_others_fails_alone(store: Repositories) -> 
 async def test_a_write_that_is_cancelled_at_any_step_lands_whole_or_not_at_all(
     store: Repositories,
 ) -> None:
-    """Once a later write is acknowledged it is known which."""
+    """A later acknowledged write settles which of the two it was."""
     wanted = 0
     for step in range(25):
         write = asyncio.create_task(store.commits.write(MAIN, [draft("a"), draft("b")]))
