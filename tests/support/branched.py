@@ -1,8 +1,8 @@
 """Branches and merges as the design words them: a second, plain implementation to compare with.
 
-Commits are numbers, in the order in which they were made. Nothing is kept between calls but the
-commits and the heads, and nothing is shared with the package: every question is answered from the
-definitions, by recursion and sets.
+Commits are numbers, in the order in which they were made. Calls keep nothing but the commits and
+the heads, and share nothing with the package: every answer is worked out from the definitions, by
+recursion and sets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Branched", "Conflict", "Made", "Settled"]
 
 @dataclass(frozen=True)
 class Made:
-    """A commit; `kind` may also be `merge`. All that names a commit is its number."""
+    """A commit; `kind` may also be `merge`. Commits are named by their numbers."""
 
     kind: str
     content: Any
@@ -39,7 +39,7 @@ class Conflict(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What has to be shown after a merge, by kind and entry, where no conflict is."""
+    """The values that a merge must show, by kind and entry, and its conflicts."""
 
     values: dict[tuple[str, int], Any]
     conflicts: list[Conflict]
@@ -52,10 +52,10 @@ class Branched:
     commits: list[Made] = field(default_factory=list)
     heads: dict[str, int | None] = field(default_factory=lambda: {"main": None})
     squashed: dict[int, int] = field(default_factory=dict)
-    """Commits that a branch was squashed into, and the head that it had."""
+    """The head of the squashed branch, by squash commit."""
 
     def add(self, branch: str, made: Made) -> int:
-        """Commit on a branch; return the number."""
+        """Commit on a branch; return the commit's number."""
         self.commits.append(made)
         self.heads[branch] = len(self.commits) - 1
         return len(self.commits) - 1
@@ -80,7 +80,7 @@ class Branched:
         return [] if head is None else [head, *self.line(self.commits[head].parent)]
 
     def comes_to_nothing(self, ours: int, theirs: int) -> bool:
-        """Tell whether a merge would bring merges alone, and change nothing that is shown."""
+        """Return True if a merge would bring only merges, and change nothing that is shown."""
         new = self.ancestors(theirs) - self.ancestors(ours)
         settled = self.settle(ours, theirs)
         shown = self.entries(self.history(ours))
@@ -91,16 +91,16 @@ class Branched:
         )
 
     def is_kept(self, name: str) -> bool:
-        """Tell whether other branches have all that a branch has, merges aside."""
+        """Return True if other branches have all commits of a branch, merges aside."""
         others = [self.ancestors(head) for other, head in self.heads.items() if other != name]
         return not self.changing(self.ancestors(self.heads[name]).difference(*others))
 
     def changing(self, numbers: Iterable[int]) -> list[int]:
-        """Return those of *numbers* that are no merges."""
+        """Return those of *numbers* that are not merges."""
         return [number for number in numbers if self.commits[number].kind != "merge"]
 
     def deeds(self, numbers: Sequence[int]) -> list[Deed]:
-        """Return what commits, none of them a merge, do to a context."""
+        """Return what commits do to a context; none of them is a merge."""
         place = {number: at for at, number in enumerate(numbers)}
         made = [self.commits[number] for number in numbers]
         return [
@@ -114,12 +114,12 @@ class Branched:
         ]
 
     def entries(self, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
-        """Return every entry after a sequence of commits, by the number that made it."""
+        """Return every entry after a sequence of commits, by the number of its commit."""
         numbers = self.changing(numbers)
         return {numbers[entry["at"]]: entry for entry in entries(self.deeds(numbers))}
 
     def bases(self, ours: int | None, theirs: int | None) -> list[int]:
-        """Return the common ancestors that are ancestors of no other one."""
+        """Return the common ancestors that are not ancestors of another one."""
         common = self.ancestors(ours) & self.ancestors(theirs)
         return [
             one
@@ -128,7 +128,7 @@ class Branched:
         ]
 
     def settle(self, ours: int, theirs: int) -> Settled:
-        """Return what a merge of two heads shows, or leaves to be decided."""
+        """Return what a merge of two heads shows, and what it leaves to be decided."""
         mine, other = self.entries(self.history(ours)), self.entries(self.history(theirs))
         found = [self.entries(self.history(base)) for base in self.bases(ours, theirs)]
         values: dict[tuple[str, int], Any] = {}
@@ -159,7 +159,7 @@ class Branched:
         return Settled(values, conflicts)
 
     def _touched(self, change: str, entry: int, head: int, than: int) -> bool:
-        """Tell whether a head's own commits, those that *than* lacks, changed an entry so."""
+        """Return True if a head's own commits, those that *than* lacks, changed an entry so."""
         own = [self.commits[n] for n in self.ancestors(head) - self.ancestors(than)]
         return any(made.kind == change and made.target == entry for made in own)
 
@@ -172,5 +172,5 @@ def value(kind: str, entry: dict[str, Any]) -> Any:
 
 
 def _told(kind: str, found: Any) -> Any:
-    """Return what of a value a conflict tells: the config is left out."""
+    """Return the part of a value that a conflict reports: all but the config."""
     return found[0] if kind == "content" and found is not None else found

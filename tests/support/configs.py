@@ -1,4 +1,4 @@
-"""Generation configs and queries on them: what a query means, said in plain Python, and examples."""
+"""Generation configs and queries on them: examples, and the meaning of queries in plain Python."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Query(NamedTuple):
 
 
 def satisfies(config: dict[str, Any] | None, query: Query) -> bool:
-    """Return whether a commit with *config* is found: the meaning of every operator."""
+    """Return True if a query finds a commit with *config*: the meaning of every operator."""
     path = query.field.split(".") if isinstance(query.field, str) else query.field
     found = MISSING if config is None else _lookup(config, tuple(path))
     if found is MISSING:
@@ -112,7 +112,7 @@ configs = st.dictionaries(keys, values, max_size=4)
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Return every path into *value* with what is there."""
+    """Return every path into *value* with the value at it."""
     found: list[tuple[tuple[str | int, ...], Any]] = [(path, value)] if path else []
     items: Any = ()
     if isinstance(value, dict):
@@ -126,7 +126,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str
 
 @st.composite
 def queries(draw: st.DrawFn, stored: list[dict[str, Any] | None]) -> Query:
-    """Draw a query; most look where something is, and many for something that is there."""
+    """Draw a query; most look where something is, and many for a value that is there."""
     there = [place for config in stored if config is not None for place in places(config)]
     fields: st.SearchStrategy[tuple[str | int, ...]] = st.lists(
         keys | st.integers(0, 2), min_size=1, max_size=3
@@ -146,7 +146,7 @@ def queries(draw: st.DrawFn, stored: list[dict[str, Any] | None]) -> Query:
 
 
 def _dotted(path: tuple[str | int, ...]) -> str | tuple[str | int, ...]:
-    """Return the dotted form of a path where it has one."""
+    """Return the dotted form of a path if it has one."""
     if any(isinstance(part, int) or not part or "." in part for part in path):
         return path
     return ".".join(str(part) for part in path)

@@ -11,7 +11,7 @@ from tract import BaseTokenCounter
 
 
 class WordCounter(BaseTokenCounter):
-    """Counts words and keeps every text it was asked for, with the thread that asked."""
+    """Counts words, and records every text that it counted and the thread that asked."""
 
     source = "words"
 
@@ -20,12 +20,12 @@ class WordCounter(BaseTokenCounter):
 
     @property
     def texts(self) -> list[str]:
-        """The texts that were counted, roles and names left out."""
+        """The texts that were counted, without roles and names."""
         words = {"user", "assistant", "system", "tool"}
         return [text for text, _ in self.asked if text not in words]
 
     def threads_of(self, text: str) -> set[threading.Thread]:
-        """Return the threads that counted *text*, alone or within another."""
+        """Return the threads that counted *text*, alone or as part of another text."""
         return {thread for asked, thread in self.asked if text in asked}
 
     def count_text(self, text: str) -> int:
@@ -37,7 +37,7 @@ class WordCounter(BaseTokenCounter):
 
 
 class WholeCounter:
-    """Implements the protocol alone; its count of a list is no sum over the messages."""
+    """Implements only the protocol; its count of a list is not a sum over the messages."""
 
     def count_text(self, text: str) -> int:
         return len(text) % 7

@@ -1,4 +1,4 @@
-"""Which files of the library a call runs through, on the event loop and on the threads."""
+"""The files of the library that a call runs through, on the event loop and on the threads."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ROOT = f"{Path(tract.__file__).parent}/"
 
 
 class Crossing:
-    """Notes the files with a function that was called while it is `on`."""
+    """Records the files of the functions that are called while it is `on`."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
         self.on = False
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:
-        """Be the interpreter's profile function."""
+        """Act as the interpreter's profile function."""
         if self.on and event == "call":
             name = frame.f_code.co_filename
             if name.startswith(_ROOT):
@@ -33,7 +33,7 @@ class Crossing:
 
     @contextmanager
     def noted(self) -> Iterator[set[str]]:
-        """Note the files of what is called inside."""
+        """Record the files of all calls inside the block."""
         self.files = set()
         self.on = True
         try:
@@ -44,7 +44,7 @@ class Crossing:
 
 @contextmanager
 def crossings() -> Iterator[Crossing]:
-    """Have all threads noted that start inside."""
+    """Profile all threads that start inside the block."""
     crossing = Crossing()
     before = sys.getprofile()
     threading.setprofile(crossing.note)

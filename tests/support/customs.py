@@ -1,4 +1,4 @@
-"""Content types of an application's own, how a model sees them in plain words, and examples."""
+"""Content types of an application, the text that a model sees of each, and examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.naive import canonical
 
 
 class Ticket(BaseModel):
-    """Has neither a method nor a field for its text: all of it is shown."""
+    """Has neither a method nor a field for its text, so all of it is shown."""
 
     title: str
     tags: list[str] = []
@@ -27,7 +27,7 @@ class Memo(BaseModel):
 
 
 class Note(BaseModel):
-    """Shown as it says itself, and knows its type."""
+    """Renders itself, and knows its own type."""
 
     content_type: str = "note"
     author: str
@@ -46,7 +46,7 @@ CUSTOM_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def custom_text(content: dict[str, Any]) -> str:
-    """Return the text that a model sees of a custom content with all its fields."""
+    """Return the text that a model sees of a custom content, all of whose fields are set."""
     if content["content_type"] == "ticket":
         return canonical({name: content[name] for name in ("title", "tags", "urgent")})
     if content["content_type"] == "memo":

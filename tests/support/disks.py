@@ -1,4 +1,4 @@
-"""Disks that fill up, and files that cannot be written: real ones, where the system permits."""
+"""Full disks and files that cannot be written: real ones, where the system permits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHUNK = 256 * _PAGE
 
 
 class Unavailable(Exception):
-    """This system does not let us make that fault; the text says why."""
+    """This system does not let us create that fault; the text says why."""
 
 
 def _run(*command: str | Path) -> None:
@@ -41,10 +41,10 @@ def _run(*command: str | Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """Mount a disk of *size* bytes in *folder*, and give the path of its root.
+    """Mount a disk of *size* bytes in *folder*, and yield the path of its root.
 
     Raises:
-        Unavailable: we may not mount anything.
+        Unavailable: we are not allowed to mount anything.
     """
     place = folder / "disk"
     place.mkdir()
@@ -56,9 +56,9 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, leaving: int) -> Path:
-    """Fill *disk* with a file until only *leaving* bytes are free, and return that file.
+    """Fill *disk* with a file until only *leaving* bytes are free, and return the file.
 
-    Others may be writing to it meanwhile.
+    Other processes may be writing to the disk meanwhile.
     """
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
@@ -79,10 +79,10 @@ def _free(disk: Path) -> int:
 
 @contextmanager
 def immutable(*paths: Path) -> Iterator[None]:
-    """Let nobody write to files, not even through what is open already.
+    """Let nobody write to files, not even through descriptors that are open already.
 
     Raises:
-        Unavailable: we may not, or the file system cannot.
+        Unavailable: we are not allowed to, or the file system cannot.
     """
     there = [path for path in paths if path.exists()]
     try:
@@ -93,7 +93,7 @@ def immutable(*paths: Path) -> Iterator[None]:
 
 
 def move(path: Path, to: Path) -> None:
-    """Give a file another path, in place of what may be there."""
+    """Move a file to another path, replacing what may be there."""
     path.replace(to)
 
 
@@ -104,7 +104,7 @@ def remove(*paths: Path) -> None:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file from its beginning, in place of what was in it."""
+    """Overwrite a file from its beginning."""
     path.write_bytes(data)
 
 

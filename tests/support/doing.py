@@ -1,4 +1,4 @@
-"""Plans done through the public API and in the plain model at once."""
+"""Plans carried out through the public API and in the plain model at the same time."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ _BRANCHES = 4
 
 @dataclass
 class Doing:
-    """A tract of a store, and the model of what it has to be."""
+    """A tract of a store, and the model of what it must hold."""
 
     store: TractStore
     model: Branched = field(default_factory=Branched)
     hashes: list[str] = field(default_factory=list)
-    """By the numbers of the model."""
+    """Commits by their numbers in the model."""
     forks: int = 0
     said: list[Any] = field(default_factory=list)
-    """What calls gave, for comparison with those of another store."""
+    """The results of calls, to be compared with those of another store."""
 
     def tract(self, branch: str) -> AsyncTract:
         """Return a handle."""
         return self.store.tract("t", branch=branch)
 
     async def do(self, plan: Plan) -> str:
-        """Do one thing; return the branch that it was done on."""
+        """Carry out one plan; return the branch that it was done on."""
         names = sorted(self.model.heads)
         branch = names[plan.branch % len(names)]
         other = names[plan.other % len(names)]
         head = self.model.heads[branch]
         kind = plan.kind
         if head is None and kind in ("edit", "annotate"):
-            kind = "append"  # there is no entry to change
+            kind = "append"  # there is no entry to change yet
         if not self.model.commits:
             kind = "append"
         if kind == "fork" and len(names) >= _BRANCHES:
@@ -103,7 +103,7 @@ class Doing:
         self._made(branch, made, info.commit_hash)
 
     async def _delete(self, plan: Plan, branch: str, other: str) -> None:
-        """Delete a branch, as a rule without force, so that most often this is refused."""
+        """Delete a branch, usually without force, so that most deletions are refused."""
         if branch == other or other == "main":
             return
         model = self.model
@@ -132,7 +132,7 @@ class Doing:
         del model.heads[other]
 
     async def _cross(self, plan: Plan, branch: str, other: str) -> None:
-        """Merge two branches into each other as they both were, so that their bases are two."""
+        """Merge two branches into each other as both were, so that they have two merge bases."""
         if branch == other:
             return
         await self.tract(branch).fork("was")
@@ -195,7 +195,7 @@ class Doing:
     async def _adopt(
         self, plan: Plan, branch: str, sides: tuple[int, int], settled: Settled, result: MergeResult
     ) -> None:
-        """Take over what the merge has committed, and check that it shows what it has to."""
+        """Take over the commits of the merge, and check that it shows what it must."""
         model, tract = self.model, self.tract(branch)
         ours, theirs = sides
         made = [info for info in await tract.log(None) if info.commit_hash not in self.hashes][::-1]
@@ -272,7 +272,7 @@ async def decided(conflict: MergeConflict) -> Any:
 
 
 def _answer(kind: str, ours: Any, theirs: Any) -> Any:
-    """Return what is decided: a text of both, or the priority that neither has."""
+    """Return a decision: a text made of both, or the priority that neither side has."""
     if kind == "priority":
         return next(one for one in ("normal", "pinned", "skip") if one not in (ours, theirs))
     return {"content_type": "dialogue", "role": "user", "text": f"{ours} and {theirs}"}

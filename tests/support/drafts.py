@@ -1,4 +1,4 @@
-"""Drafts of commits as the engine makes them, for tests that talk to the storage itself."""
+"""Drafts of commits as the engine makes them, for tests that call the storage directly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draft(
     target: str | int | None = None,
     config: str | None = None,
 ) -> CommitDraft:
-    """Return the draft of a dialogue commit that says *text*; 7 tokens, counted by `tests`."""
+    """Return the draft of a dialogue commit with *text*; its 7 tokens were counted by `tests`."""
     fields = {"content_type": "dialogue", "role": "user", "text": text}
     data = canonical_bytes(fields)
     return CommitDraft(
@@ -49,6 +49,6 @@ def annotation(target: str | int, text: str = "skip") -> CommitDraft:
 
 
 def ticking(start: int = 1_000, step: int = 1_000) -> Callable[[], int]:
-    """Return a clock that starts at *start* and goes on by *step* microseconds at every look."""
+    """Return a clock that starts at *start* and advances by *step* microseconds at every look."""
     times = iter(range(start, 2**62, step))
     return partial(next, times)

@@ -1,4 +1,4 @@
-"""Every engine that keeps the contract of storage: the one place that knows how each is opened."""
+"""Every engine that keeps the contract of storage: the only module that knows how to open each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ENGINES", "SHARED"]
 
 
 class SqliteDamage:
-    """Does harm on the connection that writes."""
+    """Damages a database through the connection that writes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,7 +63,7 @@ def over(database: Database) -> Repositories:
 
 
 class SqliteFile:
-    """A file."""
+    """A SQLite file."""
 
     name = "file"
     is_shared = True
@@ -81,7 +81,7 @@ class SqliteFile:
 
 
 class SqliteMemory:
-    """A database in memory."""
+    """A SQLite database in memory."""
 
     name = "memory"
     is_shared = False
@@ -98,7 +98,7 @@ class SqliteMemory:
 
 
 class SqliteFromEngine:
-    """Somebody else's engine, in memory."""
+    """A SQLAlchemy engine of the application's, in memory."""
 
     name = "from_engine"
     is_shared = False
@@ -117,7 +117,7 @@ class SqliteFromEngine:
 
 
 class Split:
-    """Calls some methods of one repository, and all others of the same one of another opening."""
+    """Calls some methods on one repository, and all others on that of another opening."""
 
     def __init__(self, here: object, there: object, of_here: Collection[str]) -> None:
         self._here, self._there, self._of_here = here, there, of_here
@@ -129,7 +129,7 @@ class Split:
 class ReadElsewhere:
     """A shared engine whose database is written by one opening and read by another.
 
-    So nothing that is read can come from what the opening that wrote it remembers.
+    So nothing that is read can come from what the writing opening remembers.
     """
 
     is_shared = True

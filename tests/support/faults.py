@@ -1,4 +1,4 @@
-"""What tests of faults do to a store, and what they ask of it afterwards."""
+"""What tests of faults do to a store, and what they check afterwards."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PATIENCE = TractConfig(busy_timeout=0.2)
 
 
 def opening(path: Path | str) -> Opening[AsyncTract]:
-    """Open the one tract of a test, which does not wait long for others."""
+    """Open a test's only tract, with a short wait for other processes."""
     return AsyncTract.open(path, tract_id="t", tokenizer=COUNTER, config=_PATIENCE)
 
 
 async def commit_all(
     tract: AsyncTract, texts: Iterable[str]
 ) -> tuple[list[CommitInfo], list[StorageError]]:
-    """Commit *texts* at once; return what was acknowledged and what was refused, none hanging.
+    """Commit *texts* at once; return what was acknowledged and what was refused; none may hang.
 
-    Every refusal names the path, as attribute and in its text.
+    Every refusal names the path, as an attribute and in its text.
     """
     async with asyncio.timeout(30):
         results = await asyncio.gather(*map(tract.user, texts), return_exceptions=True)
@@ -41,7 +41,7 @@ async def commit_all(
 
 
 async def check_kept(path: Path, acknowledged: Iterable[CommitInfo]) -> None:
-    """Assert that a database holds exactly what was acknowledged, is sound, and can be used."""
+    """Assert that a database holds exactly what was acknowledged, is sound, and is usable."""
     async with opening(path) as tract:
         log = await tract.log(None)
         assert {info.commit_hash for info in log} == {info.commit_hash for info in acknowledged}

@@ -1,4 +1,4 @@
-"""A database as the first release made it, written down in SQL."""
+"""A database as the first release made it, in SQL."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ INSERT INTO _tract_meta VALUES ('schema_version', '1');
 """
 
 Line = tuple[str, str, tuple[str, ...]]
-"""A branch: its tract, its name, and what was said on it."""
+"""A branch: its tract, its name, and the texts committed to it."""
 
 
 def write(path: Path, lines: tuple[Line, ...]) -> dict[tuple[str, str], list[str]]:
-    """Make a database with these branches; return the hashes of each, oldest first.
+    """Create a database with these branches; return the hashes of each, oldest first.
 
-    Usage of 5 and 2 tokens was reported for the head of each.
+    Every head has a usage report of 5 and 2 tokens.
     """
     made: dict[tuple[str, str], list[str]] = {}
     times: dict[str, int] = {}

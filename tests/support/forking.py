@@ -1,4 +1,4 @@
-"""What scripts that fork have in common; imported by them, in processes of their own."""
+"""What scripts that fork share; they import it in processes of their own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LIMIT = 20  # seconds that a child may take
 
 
 def child(work: Callable[[], object], *, exits: bool = False) -> str:
-    """Do *work* in a forked child, and return what it told: a result, or the name of an error.
+    """Run *work* in a forked child, and return what it reported: a result, or an error's name.
 
-    With *exits* it ends as interpreters do, and what that writes to standard error is told, too.
+    With *exits* it ends as interpreters do, and what that writes to standard error is returned too.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -52,7 +52,7 @@ def _told(work: Callable[[], object]) -> str:
 
 
 def opened(path: object) -> str:
-    """Open a store of its own at *path* and commit to it, as one that was never forked may."""
+    """Open another store at *path* and commit to it, as a process that never forked may."""
     return asyncio.run(commit(path))
 
 
@@ -63,7 +63,7 @@ async def commit(path: object, text: str = "hello") -> str:
 
 
 async def committed(path: object) -> list[str | None]:
-    """Return the messages of what is there."""
+    """Return the messages of all commits in the file."""
     async with AsyncTract.open(str(path), tract_id="t", tokenizer=COUNTER) as tract:
         return [info.message for info in await tract.log(None)]
 

@@ -19,7 +19,7 @@ def name(number: int) -> bytes:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[bytes, Parents]:
-    """Draw commits, oldest first, each with no parent, one, or two, which are older."""
+    """Draw commits, oldest first, each with up to two older parents."""
     graph: dict[bytes, Parents] = {}
     for number in range(draw(st.integers(1, 12))):
         older = st.sampled_from([*graph]) if graph else st.nothing()
@@ -29,7 +29,7 @@ def graphs(draw: st.DrawFn) -> dict[bytes, Parents]:
 
 
 def line(graph: Graph, head: bytes | None) -> list[bytes]:
-    """Return the line of a head by its definition."""
+    """Return the line of a head, by definition."""
     if head is None:
         return []
     ours = line(graph, graph[head][0]) if graph[head] else []
@@ -42,7 +42,7 @@ def newest_first(graph: Graph) -> Iterator[tuple[bytes, Parents]]:
 
 
 def first_parents(graph: Graph, head: bytes | None) -> list[bytes | None]:
-    """Return a head, its first parent, that one's and so on; None comes last."""
+    """Return a head, its first parent, that one's first parent and so on, ending with None."""
     found = [head]
     while head is not None:
         head = graph[head][0] if graph[head] else None

@@ -74,7 +74,7 @@ WILD_TEXTS = st.one_of(
 
 
 class Repeated(NamedTuple):
-    """A long text that is short to print: *piece* again and again, *size* characters of it."""
+    """A long text that prints short: *piece* repeated up to *size* characters."""
 
     piece: str
     size: int
@@ -93,7 +93,7 @@ LONG_TEXTS = st.builds(
 
 
 def jsons(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Return JSON values with strings and keys of *texts*."""
+    """Return JSON values whose strings and keys are drawn from *texts*."""
     return st.recursive(
         st.none() | st.booleans() | st.integers(-9, 10**20) | texts | st.sampled_from([0.5, -0.0]),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -143,7 +143,7 @@ KINDS = st.sampled_from(["append"] * 5 + ["edit"] * 2 + ["annotate"] * 3)
 
 @st.composite
 def histories(draw: st.DrawFn, max_size: int = 12) -> list[Deed]:
-    """Histories of up to *max_size* deeds, whose targets are earlier appends."""
+    """Draw histories of up to *max_size* deeds, whose targets are earlier appends."""
     deeds: list[Deed] = []
     appends: list[int] = []
     for number, kind in enumerate(draw(st.lists(KINDS, max_size=max_size))):

@@ -1,4 +1,4 @@
-"""Values that work against whoever reads them, and their making from bytes."""
+"""Values that work against the code that reads them, and how to make values from bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Boom(Exception):
-    """What hostile values raise: no error of the library's, and none that it expects."""
+    """Raised by hostile values: neither the library's own nor an error that it expects."""
 
 
 ERRORS: tuple[Callable[[], Exception], ...] = (
@@ -44,7 +44,7 @@ _BASES: tuple[type, ...] = (object, str, int, float, dict, list, tuple, Mapping,
 
 
 def _hostile_class(base: type, error: Callable[[], Exception], *, hides: bool) -> type:
-    """Return a class all of whose methods raise; *hides* tells that its very class does."""
+    """Return a class all of whose methods raise; *hides* makes its `__class__` raise too."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise error()
@@ -58,7 +58,7 @@ def _hostile_class(base: type, error: Callable[[], Exception], *, hides: bool) -
 
 
 class Misleading(dict[str, Any]):
-    """A dict whose parts tell of different things."""
+    """A dict whose methods contradict each other."""
 
     def __init__(self, pairs: Any) -> None:
         super().__init__(a=1)
@@ -75,7 +75,7 @@ class Misleading(dict[str, Any]):
 
 
 class Impostor:
-    """An object that says to be of a class that it is not."""
+    """An object that claims to be of a class that it is not."""
 
     def __init__(self, claimed: type) -> None:
         self._claimed = claimed
@@ -86,7 +86,7 @@ class Impostor:
 
 
 class Chameleon(str):
-    """A string that says to equal every other one."""
+    """A string that claims to equal every other one."""
 
     __hash__ = str.__hash__
 
@@ -103,7 +103,7 @@ class Chameleon(str):
 
 
 class Infinite(Sequence[Any]):
-    """A sequence that says to be long, and is not."""
+    """A sequence that claims to be long, and is not."""
 
     def __len__(self) -> int:
         return 2**62
@@ -264,14 +264,14 @@ _NAMES = tuple(HOSTILE)
 
 
 class Source:
-    """Reads values from bytes: any bytes tell some, and zeros follow the last one."""
+    """Reads values from bytes: any bytes encode some, and zeros follow the last byte."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def below(self, end: int) -> int:
-        """Return an integer from 0 up."""
+        """Return an integer from 0 up to, but not including, *end*."""
         self._at += 1
         return self._data[self._at - 1] % end if self._at <= len(self._data) else 0
 
@@ -280,7 +280,7 @@ class Source:
         return items[self.below(len(items))]
 
     def text(self) -> str:
-        """Return a word of the library's, or any text, surrogates included."""
+        """Return a word that the library uses, or any text, surrogates included."""
         kind = self.below(8)
         if kind < 6:
             return self.pick(TEXTS)
@@ -291,7 +291,7 @@ class Source:
         return self._data[self._at - length : self._at].decode("utf-8", "surrogateescape")
 
     def scalar(self) -> Any:
-        """Return a value without parts."""
+        """Return a value without items."""
         kind = self.below(8)
         if kind < 4:
             return self.text()

@@ -1,7 +1,7 @@
-"""Raises a KeyboardInterrupt somewhere in the closing of a busy store: `python -m support.interrupts`.
+"""Raises a KeyboardInterrupt while a busy store closes: `python -m support.interrupts`.
 
-As Ctrl-C does when it comes twice: `asyncio.run` answers the first by cancelling its main task, whose
-store then closes, and the second is raised wherever the event loop is.
+That is what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main task,
+whose store then closes, and the second is raised wherever the event loop is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.
 
 
 async def busy(path: object, tell: Callable[[str], object]) -> None:
-    """Commit, compile and write to a stream until cancelled, and close; tell what was made."""
+    """Commit, compile and write to a stream until cancelled, then close; report what was made."""
     async with TractStore.open(str(path), tokenizer=COUNTER) as store:
         async with asyncio.TaskGroup() as group:
             for name in "abcd":
@@ -59,10 +59,10 @@ async def _stream(tract: AsyncTract) -> None:
 
 
 async def busy_until_interrupted(path: object, tell: Callable[[str], object]) -> None:
-    """Be `busy`; the first SIGINT cancels that, and the second is a KeyboardInterrupt anywhere.
+    """Run `busy`; the first SIGINT cancels it, and the second is a KeyboardInterrupt anywhere.
 
-    So it is under `asyncio.run`, too, which can lose the cancellation where the second one comes while
-    the first is being handled, and then waits for ever.
+    `asyncio.run` behaves like this, too. It can lose the cancellation if the second SIGINT comes
+    while it handles the first, and then it waits for ever.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -89,10 +89,10 @@ async def busy_until_interrupted(path: object, tell: Callable[[str], object]) ->
 
 
 def _end_what_hangs(loop: asyncio.AbstractEventLoop) -> None:
-    """End a process that does not, with status 3 if it waits for something of ours.
+    """End a process that hangs, with status 3 if it waits for something of ours.
 
-    An interrupt may also lose what the event loop has to do for itself, such as telling a task group
-    that a task is done, and who waits for that does so for ever.
+    An interrupt may also lose a callback of the event loop's own, such as one that tells a task
+    group that a task is done; a waiter for that hangs for ever, too.
     """
     time.sleep(_LIMIT)
     ours = [task for task in asyncio.all_tasks(loop) if _is_in_ours(task.get_coro())]
@@ -109,7 +109,7 @@ def _is_in_ours(waiting: Any) -> bool:
 
 
 class Interrupts:
-    """Raises one at the *at*-th place that it comes by, once it is armed."""
+    """Raises a KeyboardInterrupt at the *at*-th place that it passes, once it is armed."""
 
     def __init__(self, how: str, at: int) -> None:
         self._how = how
@@ -117,26 +117,26 @@ class Interrupts:
         self.armed: bool = False
         self.made: asyncio.AbstractEventLoop | None = None
         self.came: str | None = None
-        """Where it came."""
+        """Where the interrupt came."""
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return an event loop whose callbacks are looked at."""
+        """Return an event loop whose callbacks pass through here."""
         self.made = _Loop(self)
         return self.made
 
     def arm(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self.armed = True
         if self._how == "line":
             sys.settrace(self._trace)
 
     def disarm(self) -> None:
-        """Raise nothing any more."""
+        """Raise nothing from now on."""
         self.armed = False
         sys.settrace(None)
 
     def run(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Run a callback of the loop, or lose it, or interrupt it when it is done."""
+        """Run a callback of the loop, lose it, or interrupt the loop after it."""
         lost = self._how == "lost"
         if not self.armed or self._how in ("line", "untold") or (lost and not _is_ours(callback)):
             callback(*arguments)
@@ -148,7 +148,7 @@ class Interrupts:
             self._come_by(repr(callback))
 
     def come_between(self, callback: Callable[..., object]) -> None:
-        """Interrupt the loop while it notes a callback."""
+        """Interrupt the loop while it schedules a callback."""
         if self.armed and self._how == "untold" and _is_ours(callback):
             self._come_by(repr(callback))
 
@@ -168,7 +168,7 @@ class Interrupts:
 
 
 def _is_ours(callback: Any) -> bool:
-    """Return True if *callback* is of ours, or wakes a task that waits for something of ours."""
+    """Return True if *callback* is ours, or wakes a task that waits for something of ours."""
     task = getattr(callback, "__self__", None)
     if isinstance(task, asyncio.Task):
         return _waits_in_ours(task)
@@ -178,9 +178,9 @@ def _is_ours(callback: Any) -> bool:
 
 
 def _waits_in_ours(task: asyncio.Task[Any]) -> bool:
-    """Return True if what a task awaits, innermost, is of ours.
+    """Return True if what a task awaits, innermost, is ours.
 
-    A task that has not begun awaits nothing, and whether it ever does is for asyncio to see to.
+    A task that has not begun awaits nothing, and it is up to asyncio whether it ever does.
     """
     code, waiting = None, getattr(task.get_coro(), "cr_await", None)
     if waiting is not None:
@@ -213,7 +213,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def limited(interrupts: Interrupts) -> Iterator[None]:
-    """End the process, having said where, if it takes too long."""
+    """End the process, saying where it hangs, if it takes too long."""
     done = threading.Event()
 
     def watch() -> None:
@@ -231,7 +231,7 @@ def limited(interrupts: Interrupts) -> Iterator[None]:
 
 
 def interrupted(how: str, at: int, path: Path) -> bool:
-    """Return True if an interrupt came; whatever was acknowledged must be there."""
+    """Return True if an interrupt came; check that everything acknowledged was stored."""
     interrupts = Interrupts(how, at)
     acknowledged: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Markdown pages: their Python blocks, links, headings, directives; the part that a run fills in."""
+"""Markdown pages: Python blocks, links, headings, directives, and the part that a run fills in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
 
 def python_blocks(page: str) -> list[Block]:
-    """Return the blocks fenced as `python` or `py`, in order, nested ones included."""
+    """Return the blocks fenced as `python` or `py`, in order, including nested ones."""
     return [
         Block(textwrap.dedent(fence["body"]), page.count("\n", 0, fence.start("body")) + 1)
         for fence in _FENCE.finditer(page)
@@ -42,18 +42,18 @@ def broken_links(path: Path) -> list[str]:
 
 
 def relative_links(path: Path) -> list[str]:
-    """Return the links of the page at *path* that are not whole addresses, in order."""
+    """Return the links of the page at *path* that are not absolute, in order."""
     links = [match["target"] for match in _LINK.finditer(_prose(path))]
     return [link for link in links if not _leads_outside(link)]
 
 
 def directives(page: str) -> list[str]:
-    """Return the dotted names that the page has documented from their docstrings, in order."""
+    """Return the dotted names that the page documents from their docstrings, in order."""
     return [match["name"] for match in _DIRECTIVE.finditer(page)]
 
 
 def write_measured(path: Path, text: str) -> None:
-    """Put *text* between the marks of a page that has them, else make it the whole page."""
+    """Put *text* between the marks of a page that has them; else replace the whole page."""
     page = path.read_text(encoding="utf-8") if path.exists() else ""
     if _MARKS[0] in page and _MARKS[1] in page:
         before, rest = page.split(_MARKS[0], 1)
@@ -77,7 +77,7 @@ def _resolves(path: Path, link: str) -> bool:
 
 
 def _anchors(path: Path) -> set[str]:
-    """Return the anchors of the page's headings, and of what its directives document."""
+    """Return the anchors of the page's headings and of what its directives document."""
     page = path.read_text(encoding="utf-8")
     titles = [match["title"] for match in _HEADING.finditer(_FENCE.sub("", page))]
     slugs = {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower())) for title in titles}

@@ -1,4 +1,4 @@
-"""Branches to be merged, and what may come to one while that is computed."""
+"""Branches to merge, and what other callers may do to one while a merge is computed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Meanwhile = Callable[[AsyncTract], Awaitable[Any]]
 
 
 async def opened(path: Path, budget: int | None = None) -> TractStore:
-    """Open a store whose clock ticks, so that two stores can make the same hashes."""
+    """Open a store with a ticking clock, so that two stores can make the same hashes."""
     config = TractConfig()
     if budget is not None:
         limit = TokenBudgetConfig(max_tokens=budget, action=BudgetAction.REJECT)
@@ -52,7 +52,7 @@ async def opened(path: Path, budget: int | None = None) -> TractStore:
 
 
 async def prepared(store: TractStore) -> AsyncTract:
-    """Make branches that share two entries, each with one of its own; return `main`.
+    """Make branches that share two entries and have one each of their own; return `main`.
 
     `fork` has edited `b`.
     """
@@ -72,12 +72,12 @@ async def prepared(store: TractStore) -> AsyncTract:
 
 
 class Interruption:
-    """Something that is done once, right before the next merge is written."""
+    """Something that is done once, just before the next merge is written."""
 
     def __init__(self, store: TractStore, meanwhile: Callable[[], Awaitable[Any]]) -> None:
         self.happened = False
         self.attempts = 0
-        """Merges of the one that was interrupted that were to be written."""
+        """How often the interrupted merge was about to be written."""
         engine = probe(store).parts.commits
         merge = engine.merge
 
@@ -93,7 +93,7 @@ class Interruption:
 
 
 async def everything(store: TractStore) -> list[Any]:
-    """Return all that a store tells of its tract, the hashes included."""
+    """Return all that a store returns of its tract, including the hashes."""
     main = store.tract("t")
     branches = await main.branches()
     handles = [store.tract("t", branch=branch.name) for branch in branches]
@@ -130,7 +130,7 @@ async def edit_shared(main: AsyncTract) -> None:
 
 
 async def recreate(main: AsyncTract) -> None:
-    """The same head, by another branch of that name."""
+    """Recreate the branch with the same head."""
     other = await main.fork("again")
     await other.delete_branch("main", force=True)
     await other.fork("main")
@@ -151,7 +151,7 @@ async def edit_changed(main: AsyncTract) -> None:
 
 
 async def merge_an_edit(main: AsyncTract) -> None:
-    """What somebody else has changed of it comes by a merge."""
+    """Merge a branch on which another caller has changed the entry."""
     third = main.on("third")
     await third.user("edited", operation=EDIT, edit_target="b")
     await main.merge("third")

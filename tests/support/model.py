@@ -1,8 +1,8 @@
-"""A store in dicts and lists: what every call has to give, worked out anew from the beginning.
+"""A store in dicts and lists: what every call must return, worked out from scratch each time.
 
-Of the package it uses errors, enums and values, and none of its work: hashes, canonical JSON,
-rendering, joining, token counts and queries are done here a second time, as the design words
-them. Only times are taken from the store; that they are right is checked where they come from.
+It uses the package's errors, enums and values, but none of its work: hashes, canonical JSON,
+rendering, joining, token counts and queries are implemented a second time, as the design words
+them. Only times come from the store; whether they are right is checked where they are taken.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def expanded(content: Content) -> Content:
 
 
 def hidden(value: Any, *, secret: bool = False) -> Any:
-    """Return a config or metadata as it is kept: without the strings at or below a credential's key."""
+    """Return a config or metadata as stored: without strings at or below a credential's key."""
     if isinstance(value, dict):
         return {key: hidden(v, secret=secret or _is_secret(key)) for key, v in value.items()}
     if isinstance(value, list):
@@ -70,14 +70,14 @@ def _is_secret(key: str) -> bool:
 
 
 class Fault(NamedTuple):
-    """The error that a call has to raise: its very class, and attributes that it has to have."""
+    """The error that a call must raise: its exact class, and attributes that it must have."""
 
     kind: type[Exception]
     facts: Mapping[str, Any] = MappingProxyType({})
 
 
 class Setup(NamedTuple):
-    """How a store is opened."""
+    """The options with which a store is opened."""
 
     encoding: str = "o200k_base"
     roles: Mapping[str, str] = MappingProxyType({})
@@ -103,7 +103,7 @@ class Setup(NamedTuple):
         return {**message, "role": role}
 
     def body_tokens(self, content: Content) -> int:
-        """Return the tokens of a content as shown, without what a message costs besides."""
+        """Return the tokens of a content as shown, without a message's overhead."""
         return self._body(self.shown(content))
 
     def _body(self, message: dict[str, Any]) -> int:
@@ -123,14 +123,14 @@ class Setup(NamedTuple):
 
 
 class View(NamedTuple):
-    """The options of `compile` that do not say where."""
+    """The options of `compile` other than the place to compile at."""
 
     include_edit_annotations: bool = False
     aggregate_same_role: bool = True
 
 
 class Draft(NamedTuple):
-    """A commit to be made; `target` is a hash, or counts the drafts of the same batch from 0."""
+    """A commit to make; `target` is a hash, or the index of a draft of the same batch."""
 
     operation: str
     content: Content
@@ -146,13 +146,13 @@ class Draft(NamedTuple):
 
     @property
     def blob(self) -> bytes:
-        """What is stored of the content."""
+        """The stored bytes of the content."""
         return canonical(self.stored).encode()
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit as `CommitInfo` has it, and its content."""
+    """A commit with the fields of `CommitInfo`, and its content."""
 
     commit_hash: str
     tract_id: str
@@ -169,12 +169,12 @@ class Commit:
     content: Content = field(repr=False)
 
     def info(self) -> dict[str, Any]:
-        """Return the fields of its `CommitInfo`."""
+        """Return the fields that its `CommitInfo` must have."""
         fields = {name: value for name, value in vars(self).items() if name != "content"}
         return {**fields, "merge_parent": None}
 
     def annotation(self) -> dict[str, Any]:
-        """Return the fields of its `PriorityAnnotation`."""
+        """Return the fields that its `PriorityAnnotation` must have."""
         return {
             "target_hash": self.edit_target,
             "priority": self.content["priority"],
@@ -186,7 +186,7 @@ class Commit:
 
 @dataclass
 class Tract:
-    """One tract: its commits in order of time, its branches, and what APIs reported."""
+    """One tract: its commits in order of time, its branches, and its usage reports."""
 
     tract_id: str
     commits: dict[str, Commit] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class Tract:
         return hashes[-1] if hashes else None
 
     def annotations(self, branch: str, target: str) -> list[dict[str, Any]]:
-        """Return the priorities that were set on a commit in a branch's history."""
+        """Return the priorities that a branch's history sets on a commit."""
         return [
             commit.annotation()
             for commit in self.of_branch(branch)
@@ -219,7 +219,7 @@ class Tract:
         ]
 
     def matching(self, query: Query) -> list[Commit]:
-        """Return the commits that a query finds, in order of time."""
+        """Return the commits that a query must find, in order of time."""
         return [c for c in self.commits.values() if satisfies(c.generation_config, query)]
 
     def context(self, head: str | None, setup: Setup, view: View | None = None) -> dict[str, Any]:
@@ -244,7 +244,7 @@ class Tract:
     def refusal(
         self, branch: str, drafts: Sequence[Draft], expected: Any, setup: Setup
     ) -> Fault | None:
-        """Return the error that committing *drafts* has to give, or None."""
+        """Return the error that committing *drafts* must raise, or None."""
         for draft in drafts:
             unknown = draft.content["content_type"] in CUSTOM and not setup.registered
             if unknown or len(draft.blob) > setup.max_content_bytes:
@@ -277,14 +277,14 @@ class Tract:
         return None
 
     def over_budget(self, branch: str, drafts: Sequence[Draft], setup: Setup) -> int | None:
-        """Return the tokens that the context would have, if they are over a budget and more."""
+        """Return the tokens that the context would have if they exceed a budget and grow, or None."""
         if setup.max_tokens is None or not drafts:
             return None
         now, after = self.tokens(branch, [], setup), self.tokens(branch, drafts, setup)
         return after if after > max(setup.max_tokens, now) else None
 
     def tokens(self, branch: str, drafts: Sequence[Draft], setup: Setup) -> int:
-        """Return the tokens of a branch's context after *drafts*, whose targets are there."""
+        """Return the tokens of a branch's context after *drafts*, all of whose targets exist."""
         history = self.of_branch(branch)
         places = {commit.commit_hash: at for at, commit in enumerate(history)}
         deeds = deeds_of(history)
@@ -339,7 +339,7 @@ class Tract:
     def report(
         self, branch: str, usage: tuple[int, int, int], head_hash: str | UnsetType | None
     ) -> Fault | None:
-        """Keep what an API reported for a branch's head, or return the error that it gives."""
+        """Record a usage report for a branch's head, or return the error that this must raise."""
         head = self.heads.get(branch)
         if head_hash is not UNSET and head_hash != head:
             return Fault(HeadMovedError, {"expected": head_hash, "actual": head})
@@ -350,7 +350,7 @@ class Tract:
 
 
 def deeds_of(history: Sequence[Commit]) -> list[Deed]:
-    """Return a history as the naive fold takes it."""
+    """Return a history in the form that the naive fold takes."""
     places = {commit.commit_hash: at for at, commit in enumerate(history)}
     return [
         _deed(
@@ -367,12 +367,12 @@ def _deed(draft: Draft, target: int | None) -> Deed:
 
 
 def entry_hashes(history: Sequence[Commit]) -> list[str]:
-    """Return the hashes of the entries of a history, hidden ones included."""
+    """Return the hashes of a history's entries, including hidden ones."""
     return [history[entry["at"]].commit_hash for entry in entries(deeds_of(history))]
 
 
 def _as_messages(dicts: Sequence[dict[str, Any]], visible: Sequence[Content]) -> Iterator[Message]:
-    """Yield dicts as messages, with what providers are told of tool results besides."""
+    """Yield dicts as messages, with the details of tool results that providers get."""
     results = (c for c in visible if c.get("direction") == "result")
     for plain in dicts:
         fields = {**plain, "tool_calls": tuple(_calls(plain))}

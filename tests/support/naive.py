@@ -1,7 +1,7 @@
 """The compiled context as the design words it: a second, plain implementation to compare with.
 
 Nothing is kept between calls, and nothing is shared with the package: histories are lists of
-`Deed`, entries are dicts, and every question is answered from the beginning.
+`Deed`, entries are dicts, and every answer is worked out from the beginning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Deed:
-    """One thing done to a history; `target` counts the earlier deeds from 0.
+    """One thing done to a history; `target` is the index of an earlier deed.
 
     `kind` is `append`, `edit` or `annotate`. `content` is the content's dict, or the priority.
     """
@@ -75,7 +75,7 @@ def messages(
     aggregate_same_role: bool,
     render: Callable[[dict[str, Any]], dict[str, Any]] = rendered,
 ) -> list[dict[str, Any]]:
-    """Return what `CompiledContext.to_dicts()` has to give."""
+    """Return what `CompiledContext.to_dicts()` must return."""
     out: list[dict[str, Any]] = []
     for entry in shown(deeds):
         message = render(entry["content"])
@@ -99,7 +99,7 @@ def _tool_message(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _join(last: dict[str, Any], message: dict[str, Any]) -> bool:
-    """Join *message* to *last* if it does; tell whether it did."""
+    """Join *message* to *last* if they can be joined; return True if they were."""
     if last["role"] != message["role"] or message["role"] == "tool":
         return False
     if "tool_calls" in message:

@@ -1,4 +1,4 @@
-"""Programs in a process of their own that has no network and no API key."""
+"""Programs run in a process of their own without network and API key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run_offline(program: str | Path, *arguments: str, given: str = "") -> list[str]:
-    """Run a program, its text or its file, warnings being errors; return the lines it prints."""
+    """Run a program, given as text or file, with warnings as errors; return the lines it prints."""
     if isinstance(program, Path):
         code, arguments = _REFUSING + _RUNNING, (str(program), *arguments)
     else:

@@ -1,6 +1,6 @@
-"""Opening stores in tests, and what must not be left of them.
+"""Opening stores in tests, and checking that they leave nothing behind.
 
-Child processes of tests import this, so it does without pytest, which takes long to import.
+Tests' child processes import this, so it does not import pytest, which takes long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def with_clock(
     config: TractConfig | None = None,
     tokenizer: TokenCounter | None = COUNTER,
 ) -> TractStore:
-    """Open a store that asks *clock* for the time, in microseconds."""
+    """Open a store that takes the time from *clock*, in microseconds."""
     options = Options(config or TractConfig(), tokenizer, clock=clock)
     return TractStore(await Runtime.open(target, options))
 
@@ -42,7 +42,7 @@ async def later(
     config: TractConfig | None = None,
     tokenizer: TokenCounter | None = COUNTER,
 ) -> TractStore:
-    """Open a store whose clock is ahead, as on another machine, or some time from now."""
+    """Open a store whose clock is ahead, as on another machine or some time from now."""
     ahead = int(seconds * 1_000_000)
 
     def clock() -> int:
@@ -52,14 +52,14 @@ async def later(
 
 
 async def used(target: str | os.PathLike[str]) -> list[str]:
-    """Open *target*, commit to it, and return what tracts are there."""
+    """Open *target*, commit to it, and return the ids of its tracts."""
     async with TractStore.open(target, tokenizer=COUNTER) as store:
         await store.tract("agent").user("hello")
         return await store.tract_ids()
 
 
 async def refused(target: str | os.PathLike[str]) -> StorageError:
-    """Return the error that opening and using *target* gives."""
+    """Return the error that opening and using *target* raises."""
     try:
         await used(target)
     except StorageError as error:
@@ -72,7 +72,7 @@ def threads_of_connections() -> set[threading.Thread]:
 
 
 async def threads_left(before: set[threading.Thread]) -> set[threading.Thread]:
-    """Return the connections' threads that are more than *before*, after a moment to end."""
+    """Return the connections' threads that are not in *before*, after giving them time to end."""
     deadline = time.monotonic() + 5
     left = threads_of_connections() - before
     while left and time.monotonic() < deadline:

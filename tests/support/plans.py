@@ -1,4 +1,4 @@
-"""Random plans for several branches, which choose by counting what is there when they are done."""
+"""Random plans for several branches; they pick from what exists when they are carried out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAYS = ["raise", "ours", "theirs", "function", "function"]
 
 @dataclass(frozen=True)
 class Plan:
-    """One thing to do. `branch`, `other` and `number` count what is there, and begin anew at its end."""
+    """One thing to do. `branch`, `other` and `number` are indexes that wrap around."""
 
     kind: str
     branch: int

@@ -1,6 +1,6 @@
-"""What the documentation says that its code prints, beside what it does print.
+"""What the documentation says that its code prints, compared with what it does print.
 
-A comment behind a `print(...)` is its output. `...` in it stands for anything, such as a hash.
+A comment behind a `print(...)` is its output. `...` in it matches anything, such as a hash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = "_print_of_line"
 
 
 class Printed:
-    """The prints of one page's code that a comment stands behind; give `namespace` to it."""
+    """The prints of one page's code that have a comment; run the code with `namespace`."""
 
     def __init__(self) -> None:
         self.namespace: dict[str, Any] = {_NAME: self._printer}
@@ -27,7 +27,7 @@ class Printed:
         self._printed: dict[int | None, list[str]] = {}
 
     def compiled(self, source: str, filename: str) -> CodeType:
-        """Compile a part of the page, whose prints will be noted; `await` is allowed in it."""
+        """Compile a part of the page so that its prints are recorded; `await` is allowed in it."""
         comments = _comments(source)
         tree = ast.parse(source, filename)
         for node in ast.walk(tree):
@@ -41,7 +41,7 @@ class Printed:
         return code
 
     def drifted(self) -> list[str]:
-        """Return each comment that its print does not bear out, with the line and what came."""
+        """Return each comment that differs from its print, with the line and what was printed."""
         return [
             f"line {line}: {comment!r} is said, {printed} printed"
             for line, comment in self._expected.items()

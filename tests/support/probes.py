@@ -1,4 +1,4 @@
-"""What a call costs the database, and the parts of an open store: the one look behind the facades."""
+"""What a call costs the database, and the parts of an open store: the one look behind the API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Probe:
 
     def __init__(self, parts: Runtime) -> None:
         self.parts = parts
-        """For tests that put parts together in their own way, such as a reader over slow commits."""
+        """For tests that combine parts in their own way, such as a reader over slow commits."""
 
     @property
     def refs(self) -> RefRepository:
@@ -29,12 +29,12 @@ class Probe:
 
     @property
     def trips(self) -> int:
-        """Trips to the database's threads so far: what a verb costs is how many more they become."""
+        """Trips to the database's threads so far; the difference is what a verb costs."""
         return self.parts.database.trips
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[list[str]]:
-        """Note the statements that all connections run meanwhile, as SQLite itself traces them."""
+        """Record the statements that all connections run meanwhile, as SQLite traces them."""
         workers = self.parts.database._workers
         ran: list[str] = []
         for worker in workers:
@@ -57,5 +57,5 @@ class Probe:
 
 
 def probe(opened: TractStore | AsyncTract) -> Probe:
-    """Return what looks into a store, given by itself or by a handle on one of its branches."""
+    """Return a probe of a store, given directly or by a handle on one of its branches."""
     return Probe(opened._runtime)

@@ -1,4 +1,4 @@
-"""Runs programs of the documentation as a user does, many times at the price of one start."""
+"""Runs programs of the documentation as a user does, many times for the price of one start."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ json.dump(told, sys.stdout)
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without what makes rich take a pipe for a terminal."""
+    """Return the environment without the variables that make rich take a pipe for a terminal."""
     plain = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"}
     return {name: value for name, value in os.environ.items() if name not in plain}
 
 
 def run_each(program: Path, arguments: Sequence[Sequence[object]]) -> list[tuple[int, str, str]]:
-    """Run a program once per list of arguments; return each status, output and errors.
+    """Run a program once per list of arguments; return the status, output and errors of each.
 
-    All runs share an interpreter, whose warnings are errors, and a traceback ends it.
+    All runs share an interpreter, in which warnings are errors and a traceback ends the process.
     """
     lists = [list(map(str, given)) for given in arguments]
     ran = subprocess.run(

@@ -14,7 +14,7 @@ REPLY = "The next flight to Oslo leaves at 9:40."
 
 
 class _Refused(Exception):
-    """The request is not one that the provider would take; the text says why."""
+    """The provider would not accept the request; the text says why."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""What the contract of storage is tested against: the repositories of any engine, and nothing else.
+"""What the contract of storage runs against: the repositories of any engine, and nothing else.
 
-An engine is added to the list in `support.engines`, which alone knows how each is opened.
+Engines are listed in `support.engines`, which alone knows how to open each.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MALFORMED = ["", "zz", "0" * 63, "0" * 65, "\u0660" * 64, "0 " * 32, "\ud800" * 
 
 
 class Damage(Protocol):
-    """Harm done to a database behind the repositories' backs, as a failing disk would do it."""
+    """Damage done to a database behind the repositories' backs, as by a failing disk."""
 
     async def lose_blob(self, content_hash: str) -> None:
         """Remove a content."""
@@ -64,10 +64,10 @@ class Damage(Protocol):
         """Remove a commit."""
 
     async def misplace(self, branch: BranchName, other: BranchName) -> None:
-        """Give a branch's row the place of another one's."""
+        """Give a branch's row the segment of another branch."""
 
     async def misfile(self, commit_hash: str, other: str) -> None:
-        """Give a commit's row the place of another one's."""
+        """Give a commit's row the segment of another commit."""
 
 
 class Repositories(NamedTuple):
@@ -85,22 +85,22 @@ class Repositories(NamedTuple):
 
 
 class EngineUnderTest(Protocol):
-    """A kind of database that the contract holds for."""
+    """A kind of database for which the contract holds."""
 
     @property
     def name(self) -> str:
-        """What tests of this engine are called."""
+        """The id of this engine in the names of tests."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether opening the same path again gives the same database, also while it is open."""
+        """Whether opening the same path again opens the same database, even while it is open."""
 
     def opened(
         self, path: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> AbstractAsyncContextManager[Repositories]:
-        """Open a database, and close it at the end; *read_only* only where it is shared.
+        """Open a database, and close it at the end; *read_only* needs a shared engine.
 
-        *path* tells databases from each other; *clock* gives microseconds, and may be asked at any
+        Databases differ by their *path*. *clock* returns microseconds, and may be called at any
         time and from any thread.
         """
 
@@ -123,7 +123,7 @@ def merge_of(theirs: str, text: str = "merge") -> CommitDraft:
 
 
 def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBasis:
-    """Return what a merge of two branches is computed from."""
+    """Return the basis of a merge of two branches."""
     assert relation.theirs is not None
     new = frozenset(brought(relation.parents, relation.ours, relation.theirs))
     changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
@@ -135,7 +135,7 @@ def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBa
 async def steps_to(
     store: Repositories, head: str, *known: str
 ) -> tuple[set[str | None], list[str]]:
-    """Return the bases and the steps that `history` gives."""
+    """Return the bases and the steps that `history` yields."""
     bases: set[str | None] = set()
     found: list[str] = []
     async for base, steps in store.histories.history(MAIN.tract_id, head, set(known)):
@@ -145,12 +145,12 @@ async def steps_to(
 
 
 async def stored(store: Repositories, tract_id: str, *heads: str) -> list[StoredCommit]:
-    """Return what `stored` gives, batches joined."""
+    """Return the commits that `stored` yields, batches joined."""
     return [item async for batch in store.checks.stored(tract_id, heads) for item in batch]
 
 
 async def everything(store: Repositories) -> list[object]:
-    """Return all that the repositories tell of a database."""
+    """Return all that the repositories return of a database."""
     found: list[object] = [await store.refs.tract_ids(), await store.spools.spooled()]
     for tract_id in (MAIN.tract_id, "rival"):
         heads = await store.checks.heads(tract_id)

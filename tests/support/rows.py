@@ -1,4 +1,4 @@
-"""What lies in a database, looked at past the library."""
+"""What a database holds, read without the library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def row_counts(path: Path) -> dict[str, int]:
 
 
 def add_twin(path: Path, commit_hash: str, *, digits: int = 60) -> str:
-    """Add a copy of a commit whose hash has the first *digits* in common with it; return that."""
+    """Add a copy of a commit whose hash shares the first *digits* with it; return that hash."""
     twin = commit_hash[:digits] + "".join("f" if d == "0" else "0" for d in commit_hash[digits:])
     with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
         connection.row_factory = sqlite3.Row

@@ -8,11 +8,11 @@ __all__ = ["say", "texts"]
 
 
 async def say(tract: AsyncTract, *words: str) -> list[CommitInfo]:
-    """Commit one text of the user per word."""
+    """Commit one user's text per word."""
     return [await tract.user(word) for word in words]
 
 
 async def texts(tract: AsyncTract, at: str | UnsetType = UNSET) -> list[str]:
-    """Return what a context says, message by message."""
+    """Return the texts of a context, message by message."""
     context = await tract.compile(at_commit=at, aggregate_same_role=False)
     return [str(message.content) for message in context.messages]

@@ -1,6 +1,6 @@
 """A store's whole life in a few seconds, on any event loop; also a program of its own.
 
-`python -m support.scenario PATH LOOP` runs it and says `sound`.
+`python -m support.scenario PATH LOOP` runs it and prints `sound`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _STEPS = 24
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes event loops of the kind `asyncio` or `uvloop`."""
+    """Return a factory of event loops of the kind `asyncio` or `uvloop`."""
     factory: Callable[[], asyncio.AbstractEventLoop] = import_module(name).new_event_loop
     return factory
 
 
 def run(loop: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run *work* on a new event loop; every task must have ended by then."""
+    """Run *work* on a new event loop; every task must have ended by the end."""
 
     async def checked() -> None:
         # Development mode tells of every slow step, and on a busy machine each is slow now and then.
@@ -51,7 +51,7 @@ def run(loop: str, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def group_commits(path: Path) -> None:
-    """Tasks, handles and batches make one line; the one that is invalid fails alone."""
+    """Tasks, handles and batches form one line; an invalid commit fails alone."""
     async with TractStore.open(path, tokenizer=COUNTER) as store, store.tract("t") as tract:
         first = await tract.user("first")
         results = await asyncio.gather(
@@ -124,7 +124,7 @@ async def _pause(steps: int) -> None:
 
 
 async def cancelled_openings(path: Path) -> None:
-    """Openings and closings cancelled at any step leave nothing open."""
+    """Openings and closings that are cancelled at any step leave nothing open."""
     for steps in range(2 * _STEPS):
         opening = asyncio.create_task(_opened_and_used(path))
         await _pause(steps)
@@ -141,7 +141,7 @@ async def _opened_and_used(path: Path) -> None:
 
 
 async def closed_under_calls(path: Path) -> None:
-    """Closing finishes what is under way, refuses what comes, and can be done again."""
+    """Closing finishes calls under way, refuses new ones, and can be repeated."""
     store = await TractStore.open(path, tokenizer=COUNTER)
     tract = store.tract("t")
     await tract.user("first")

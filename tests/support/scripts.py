@@ -12,7 +12,7 @@ __all__ = ["Script", "printed", "started"]
 
 
 class Script(NamedTuple):
-    """A running script, to talk with by lines."""
+    """A running script that talks in lines."""
 
     process: asyncio.subprocess.Process
     stdin: asyncio.StreamWriter
@@ -23,7 +23,7 @@ class Script(NamedTuple):
         return (await self.stdout.readline()).decode().strip()
 
     def tell(self, line: str = "") -> None:
-        """Give it a line."""
+        """Send it a line."""
         self.stdin.write(f"{line}\n".encode())
 
 
@@ -41,7 +41,7 @@ async def started(code: str, *arguments: object, env: Mapping[str, str] | None =
 
 
 def printed(code: str, *arguments: object) -> str:
-    """Run a script to its end, which must be a good one, and return what it printed."""
+    """Run a script to its end, which must succeed, and return what it printed."""
     done = subprocess.run(
         _command(code, arguments), capture_output=True, text=True, timeout=30, check=True
     )

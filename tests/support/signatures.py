@@ -1,4 +1,4 @@
-"""The types of this package that public signatures name, read from their annotations' source."""
+"""The types of this package that public signatures name, read from the source of annotations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Named = ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
 def types_named_in_public() -> dict[str, set[str]]:
-    """Return the package's types that public names mention, each with who mentions it.
+    """Return the package's types that public names mention, each with the names that mention it.
 
-    Those are the annotations of public functions, of methods and fields of public classes, of the
-    constructors of those that callers make themselves, and what a public alias stands for.
+    Read are the annotations of public functions, of methods and fields of public classes, of the
+    constructors of classes that callers instantiate, and the targets of public aliases.
     """
     found: dict[str, set[str]] = {}
     for public in tract.__all__:
@@ -54,7 +54,7 @@ def _of_function(owner: str, member: Any) -> Iterator[tuple[str, ModuleType, str
 
 
 def _of_alias(public: str) -> Iterator[tuple[str, ModuleType, str]]:
-    """Yield what a name stands for that is neither a class nor a function."""
+    """Yield what a name that is neither a class nor a function stands for."""
     for module in _modules():
         value = getattr(_definitions(module).get(public), "value", None)
         if value is not None:
@@ -74,7 +74,7 @@ def _names(annotation: str) -> set[str]:
 
 
 def _own_types(module: ModuleType) -> set[str]:
-    """Return the names in *module* that this package has made, type variables aside."""
+    """Return the names in *module* that this package defines, except type variables."""
     return {
         name
         for name in _definitions(module).keys() | _imported(module)

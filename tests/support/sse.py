@@ -14,9 +14,9 @@ import openai
 Event = dict[str, Any]
 
 CUT: Event = {"cut": "the connection"}
-"""In a script: the connection is reset."""
+"""In a script: reset the connection."""
 HOLD: Event = {"hold": "until the client goes"}
-"""In a script: nothing comes any more."""
+"""In a script: send nothing any more."""
 
 CALLS = [
     ("call_a", "find_flights", ['{"to": ', '"Oslo", "day"', ": 1}"]),
@@ -25,7 +25,7 @@ CALLS = [
 
 
 class Provider:
-    """Answers every POST with the events of its script; `closed` is set when a client goes."""
+    """Answers every POST with the events of its script; a client that disconnects sets `closed`."""
 
     def __init__(self, script: Sequence[Event], *, named: bool) -> None:
         self._script = script
@@ -42,7 +42,7 @@ class Provider:
                 )
                 for event in self._script:
                     if event is CUT:
-                        await asyncio.sleep(0.02)  # what was sent arrives first
+                        await asyncio.sleep(0.02)  # lets what was sent arrive first
                         writer.transport.abort()
                         return
                     if event is HOLD:
@@ -89,7 +89,7 @@ async def serving(provider: Provider) -> AsyncIterator[str]:
 async def openai_stream(
     script: Sequence[Event],
 ) -> AsyncIterator[openai.AsyncStream[openai.types.chat.ChatCompletionChunk]]:
-    """Give the stream of a Chat Completions call that is answered with *script*."""
+    """Yield the stream of a Chat Completions call that is answered with *script*."""
     async with (
         serving(Provider(script, named=False)) as url,
         openai.AsyncOpenAI(api_key="none", base_url=f"{url}/v1", max_retries=0) as client,
@@ -101,7 +101,7 @@ async def openai_stream(
 
 @asynccontextmanager
 async def anthropic_client(script: Sequence[Event]) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """Give a client whose every call is answered with *script*."""
+    """Yield a client whose every call is answered with *script*."""
     async with (
         serving(Provider(script, named=True)) as url,
         anthropic.AsyncAnthropic(api_key="none", base_url=url, max_retries=0) as client,
@@ -113,7 +113,7 @@ async def anthropic_client(script: Sequence[Event]) -> AsyncIterator[anthropic.A
 async def anthropic_stream(
     script: Sequence[Event],
 ) -> AsyncIterator[anthropic.AsyncStream[anthropic.types.RawMessageStreamEvent]]:
-    """Give the stream of a Messages call that is answered with *script*."""
+    """Yield the stream of a Messages call that is answered with *script*."""
     async with anthropic_client(script) as client:
         yield await client.messages.create(
             model="claude-sonnet-5-5",
@@ -124,7 +124,7 @@ async def anthropic_stream(
 
 
 def chunk(delta: Event | None = None, finish: str | None = None, **fields: Any) -> Event:
-    """Return a chunk of a Chat Completions stream; with neither it has no choice."""
+    """Return a chunk of a Chat Completions stream; without arguments it has no choice."""
     choices = [{"index": 0, "delta": delta or {}, "finish_reason": finish, "logprobs": None}]
     return {
         "id": "chatcmpl-7",
@@ -153,7 +153,7 @@ def call_part(index: int, part: int) -> Event:
 
 
 def interleaved_calls() -> list[Event]:
-    """Return two calls whose parts come mixed."""
+    """Return two calls whose parts arrive interleaved."""
     starts = [call_start(0), call_start(1)]
     parts = [call_part(0, 0), call_part(1, 0), call_part(0, 1), call_part(1, 1), call_part(0, 2)]
     return [*starts, *parts, chunk({}, "tool_calls")]

@@ -1,4 +1,4 @@
-"""The tables as `schema` declares them, made without the migrations."""
+"""The tables as `schema` declares them, created without the migrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["create_tables"]
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make every table and index of the newest schema."""
+    """Create every table and index of the newest schema."""
     for table in METADATA.sorted_tables:
         clauses: list[ExecutableDDLElement] = [CreateTable(table)]
         clauses += map(CreateIndex, sorted(table.indexes, key=str))

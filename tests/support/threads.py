@@ -20,7 +20,7 @@ def connection_threads() -> frozenset[threading.Thread]:
 
 
 def left_of(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
-    """Return those of *threads* that live on once they have had time to end."""
+    """Return those of *threads* that are still alive after they have had time to end."""
     deadline = time.monotonic() + _PATIENCE
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""tiktoken itself, to count with: its own loader and encoder, nothing of the package's."""
+"""tiktoken itself, to count with: its own loader and encoder, without the package's."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _BASES = {"o200k_harmony": "o200k_base"}
 
 @lru_cache(maxsize=20_000)
 def tokens(encoding_name: str, text: str) -> int:
-    """Return the tokens of *text*; what looks like a special token is text."""
+    """Return the number of tokens of *text*; what looks like a special token is plain text."""
     return len(encoding(encoding_name).encode(text, allowed_special=set(), disallowed_special=()))
 
 
 @cache
 def encoding(name: str) -> tiktoken.Encoding:
-    """Return one of `ENCODINGS`, or o200k_harmony, made from the file that an installed package carries.
+    """Return one of `ENCODINGS`, or o200k_harmony, loaded from a file of the installed package.
 
-    tiktoken finds it in a cache of its own, so that it fetches nothing.
+    tiktoken finds the file in a cache of its own, so it downloads nothing.
     """
     constructor = openai_public.ENCODING_CONSTRUCTORS[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def encoding(name: str) -> tiktoken.Encoding:
 
 
 def _url(name: str) -> str:
-    """Return where tiktoken would fetch an encoding from, by which it names the cached file."""
+    """Return the URL of an encoding, by which tiktoken names the cached file."""
     code = openai_public.ENCODING_CONSTRUCTORS[name].__code__
     texts = (constant for constant in code.co_consts if isinstance(constant, str))
     return next(text for text in texts if text.endswith(f"{name}.tiktoken"))

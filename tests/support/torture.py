@@ -11,7 +11,7 @@ from torture.model import Fault, Report, inject
 
 
 async def short_form(fault: Fault[Any], folder: Path) -> Report:
-    """Inject *fault* with its small sizes, fail with what it found, and return its report."""
+    """Inject *fault* with its small sizes, fail with its findings, and return its report."""
     seed = 0 if "CI" in os.environ else random.SystemRandom().randrange(2**32)
     report = await inject(fault, Report(folder), quick=True, seed=seed)
     found = "\n".join(report.findings)

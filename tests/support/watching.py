@@ -1,4 +1,4 @@
-"""Reading from a watch, with a limit of time, and moving branches behind its back."""
+"""Reading from a watch with a time limit, and moving branches behind its back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SOON", "commits_from", "copied", "move", "nothing_more", "say", "tak
 
 T = TypeVar("T")
 
-SOON = 10.0  # seconds that no wait of these tests comes near
+SOON = 10.0  # seconds; no wait of these tests comes near
 
 
 async def say(tract: AsyncTract, *texts: str) -> list[CommitInfo]:
@@ -22,7 +22,7 @@ async def say(tract: AsyncTract, *texts: str) -> list[CommitInfo]:
 
 
 async def take(watch: Watch[T], count: int) -> list[T]:
-    """Return the next items, which must come soon."""
+    """Return the next *count* items, which must arrive soon."""
     async with asyncio.timeout(SOON):
         return [await anext(watch) for _ in range(count)]
 
@@ -33,7 +33,7 @@ async def commits_from(watch: Watch[Any], count: int) -> list[CommitInfo]:
 
 
 async def nothing_more(watch: Watch[Any]) -> bool:
-    """Return True if nothing comes, for longer than a commit of anybody's would take."""
+    """Return True if nothing arrives for longer than any commit would take."""
     try:
         async with asyncio.timeout(0.2):
             await anext(watch)
@@ -43,7 +43,7 @@ async def nothing_more(watch: Watch[Any]) -> bool:
 
 
 def move(path: Path, commit_hash: str | None, branch: str = "main") -> None:
-    """Have a branch point elsewhere, as another process that resets it would; None deletes it."""
+    """Point a branch elsewhere, as another process that resets it would; None deletes it."""
     with closing(sqlite3.connect(path)) as raw, raw:
         if commit_hash is None:
             raw.execute("DELETE FROM refs WHERE name = ?", [f"refs/heads/{branch}"])
@@ -57,7 +57,7 @@ def move(path: Path, commit_hash: str | None, branch: str = "main") -> None:
 
 
 def copied(history: list[CommitInfo], item: CommitInfo | BranchReset) -> None:
-    """Do with an item what the loop does that the docs show."""
+    """Treat an item as the loop in the docs does."""
     if isinstance(item, BranchReset):
         hashes = [None, *(info.commit_hash for info in history)]
         assert item.old_hash == hashes[-1]

@@ -1,4 +1,4 @@
-"""What providers are sent of a context: worked out naively, and held against official types."""
+"""What providers are sent for a context: worked out naively, and checked with official types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANTHROPIC = TypeAdapter(list[MessageParam])
 
 
 def openai_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return what `to_openai()` has to give."""
+    """Return what `to_openai()` must return."""
     sent: list[dict[str, Any]] = []
     for plain, message in zip(_with_ids(messages), messages, strict=True):
         joins = message.content is None and bool(sent) and sent[-1]["role"] == "assistant"
@@ -31,7 +31,7 @@ def openai_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _with_ids(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return messages as dicts whose tool calls and results all have ids, made up if need be."""
+    """Return messages as dicts in which all tool calls and results have ids, made up if needed."""
     dicts = [message.to_dict() for message in messages]
     calls = [call for plain in dicts for call in plain.get("tool_calls", [])]
     taken = {call["id"] for call in calls} | {plain.get("tool_call_id") for plain in dicts}
@@ -53,14 +53,14 @@ def _with_ids(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def check_openai(sent: list[dict[str, Any]]) -> None:
-    """Hold a message list against the official types; their iterables validate when read."""
+    """Check a message list with the official types; their iterables validate when read."""
     for message in OPENAI.validate_python(sent, strict=True):
         if message["role"] == "assistant":
             list(message.get("tool_calls", ()))
 
 
 def check_anthropic(sent: AnthropicArguments, messages: Sequence[Message]) -> None:
-    """Hold arguments against the official types, and see that nothing of *messages* is lost."""
+    """Check arguments with the official types, and that nothing of *messages* is lost."""
     for message in ANTHROPIC.validate_python(sent["messages"]):
         list(message["content"])
     roles = [message["role"] for message in sent["messages"]]

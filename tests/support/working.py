@@ -1,4 +1,4 @@
-"""How much SQLite does for a call: steps of its virtual machine, the same in every run."""
+"""How much work SQLite does for a call: steps of its virtual machine, the same in every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVERY = 10
 
 
 class Work:
-    """Counts the steps of some connections, by tens."""
+    """Counts the steps of some connections, in tens."""
 
     def __init__(self) -> None:
         self.steps = 0

@@ -1,4 +1,4 @@
-"""One database file, the stores that are open on it, and the model of what is in it."""
+"""One database file, the stores that are open on it, and the model of its contents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ZONES = st.sampled_from(
 def on_loop(
     rule: Callable[Concatenate[M, P], Coroutine[Any, Any, None]],
 ) -> Callable[Concatenate[M, P], None]:
-    """Let hypothesis call an async rule: it runs on the machine's event loop."""
+    """Let hypothesis call an async rule by running it on the machine's event loop."""
 
     def run(machine: M, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
         self.stores.append(store)
 
     def teardown(self) -> None:
-        """Compare everything unless a rule has failed already; close whatever happened."""
+        """Compare everything unless a rule has failed already; close the stores in any case."""
         try:
             self.loop.run_until_complete(self._finish())
         finally:
@@ -117,7 +117,7 @@ class Machine(RuleBasedStateMachine):
             same_annotations("get_annotations", await place.handle.get_annotations(entry), wanted)
 
     def _compare_rows(self) -> None:
-        """See that the file holds what the model does and nothing else, once all is closed."""
+        """Check that the file holds what the model does and nothing else, once all is closed."""
         commits = [c for tract in self.tracts.values() for c in tract.commits.values()]
         wanted: dict[str, set[tuple[Any, ...]]] = {
             "SELECT lower(hex(content_hash)) FROM blobs": {(c.content_hash,) for c in commits},
@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         connection.close()
 
     def place(self, data: st.DataObject, *, bounded: bool = True) -> Place:
-        """Draw where a call goes: mostly to the first tract's main branch."""
+        """Draw where a call goes: usually to the first tract's main branch."""
         stores = self.stores if bounded else self.unbounded()
         store = data.draw(st.sampled_from(range(len(stores))), "store")
         chosen = stores[store]
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
         return Place(chosen, tract, branch)
 
     def any_hash(self, data: st.DataObject, place: Place) -> str:
-        """Draw a hash: of the branch, its tract, another one, or of nothing."""
+        """Draw a hash: of the branch, its tract, another tract, or of nothing."""
         own = list(place.tract.commits)
         here = {commit.commit_hash for commit in place.history}
         elsewhere = [commit_hash for commit_hash in own if commit_hash not in here]
@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
         return str(pool[data.draw(st.sampled_from(range(len(pool))), "hash")])
 
     def a_target(self, data: st.DataObject, place: Place, *, strange: bool = False) -> str:
-        """Draw what a change names: an early entry, or else one of another branch, or anything."""
+        """Draw the target of a change: an early entry, one of another branch, or anything."""
         kind = (
             "stranger"
             if strange
@@ -184,7 +184,7 @@ class Machine(RuleBasedStateMachine):
         return str(entries[data.draw(st.sampled_from([*early, *range(len(entries))]), "entry")])
 
     def an_expected_head(self, data: st.DataObject, place: Place) -> Any:
-        """Draw an expected head: mostly none, else the head or something else."""
+        """Draw an expected head: usually none, else the head or something else."""
         kind = data.draw(
             st.sampled_from(["unset"] * 6 + ["head", "head", "None", "any"]), "expected"
         )
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
         return {"unset": UNSET, "head": place.head, "None": None}[kind]
 
     async def refused(self, what: str, fault: Fault, call: Awaitable[Any]) -> None:
-        """Await a call that has to raise *fault*."""
+        """Await a call that must raise *fault*."""
         try:
             result = await call
         except fault.kind as error:
@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
         call: Callable[[], Awaitable[Sequence[CommitInfo]]],
         expected: Any = UNSET,
     ) -> list[Commit]:
-        """Make a call that commits *drafts*; compare its result, or its error, with the model's."""
+        """Make a call that commits *drafts*; compare its result or error with the model's."""
         tract, setup = place.tract, place.store.setup
         fault = tract.refusal(place.branch, drafts, expected, setup)
         over = None
@@ -238,7 +238,7 @@ class Machine(RuleBasedStateMachine):
         infos: Sequence[CommitInfo],
         before: int,
     ) -> list[Commit]:
-        """Commit *drafts* in the model, and compare with what came back of a call made at *before*."""
+        """Commit *drafts* in the model, and compare with the result of a call made at *before*."""
         same(f"{what}: commits", len(infos), len(drafts))
         times = [info.created_at for info in infos]
         self._check_times(what, place.tract, times, before)
@@ -247,7 +247,7 @@ class Machine(RuleBasedStateMachine):
         return made
 
     def _check_times(self, what: str, tract: Tract, times: Sequence[datetime], before: int) -> None:
-        """Times are those of the clock, or one microsecond later than the commit before."""
+        """Check that times are the clock's, or one microsecond later than the previous commit's."""
         now = time.time_ns() // 1000
         last = max(
             ((c.created_at - EPOCH) // MICROSECOND for c in tract.commits.values()), default=0
@@ -280,7 +280,7 @@ class Machine(RuleBasedStateMachine):
         same(f"{what}: kinds", {w.category for w in caught} - {TokenBudgetWarning}, set())
 
     def unbounded(self) -> list[OpenStore]:
-        """Return the open stores that neither a budget nor a bound on contents keeps back."""
+        """Return the open stores that have neither a budget nor a bound on contents."""
         return [
             store
             for store in self.stores
@@ -288,17 +288,17 @@ class Machine(RuleBasedStateMachine):
         ]
 
     def cannot_show(self, place: Place, head: str | None) -> bool:
-        """Tell whether a history has contents that the store has not been told of."""
+        """Return True if a history has contents of types that the store does not know."""
         return not place.store.setup.registered and any(
             commit.content_type in CUSTOM for commit in place.tract.history(head)
         )
 
     def view(self, data: st.DataObject) -> View:
-        """Draw how a context is shown; mostly by default."""
+        """Draw the options of a context; usually the defaults."""
         return VIEWS[data.draw(st.sampled_from([0, 0, 1, 2, 3]), "view")]
 
     async def look_again(self, data: st.DataObject, place: Place) -> None:
-        """Compare a branch's head, newest commits and context, seen through any open store."""
+        """Compare a branch's head, newest commits and context, read through any open store."""
         seen = self.reader_of(data, place)
         view = self.view(data)
         same("head", await seen.handle.head(), seen.head)
@@ -321,7 +321,7 @@ class Machine(RuleBasedStateMachine):
     async def compile(
         self, place: Place, head: str | None, view: View, where: dict[str, Any]
     ) -> Any:
-        """Compare the context at *head*, found by the arguments *where*; return it."""
+        """Compare the context at *head*, selected by the arguments *where*; return it."""
         call = place.handle.compile(**where, **view._asdict())
         if self.cannot_show(place, head):
             await self.refused("compile", Fault(ContentValidationError), call)
@@ -331,7 +331,7 @@ class Machine(RuleBasedStateMachine):
         return context
 
     async def travel(self, data: st.DataObject, place: Place) -> None:
-        """Compile at a commit of the tract or at none, or around the time of one."""
+        """Compile at a commit of the tract or a missing one, or around the time of one."""
         how = data.draw(st.integers(0, 5), "how")
         if how == 2:
             await self.compile(place, None, self.view(data), {"at_commit": None})
@@ -354,5 +354,5 @@ class Machine(RuleBasedStateMachine):
 
 
 def _some(items: Sequence[T]) -> Sequence[T]:
-    """Return all items of a few, and some of many."""
+    """Return all items if they are few, and some of them otherwise."""
     return items[:: max(1, len(items) // 20)]

@@ -41,7 +41,7 @@ CONTENTS: st.SearchStrategy[Content] = _RARELY.flatmap(
 )
 SECRETS = st.sampled_from(["api_key", "Authorization", "X-API-Key", "passWord", "AccessToken"])
 DEGREES: list[Any] = [0, 0.0, 0.5, 1, 1.0, True, False, "1", "", None, [1]]
-"""Temperatures that a query may take for each other."""
+"""Temperatures that a query may confuse with each other."""
 CONFIGS: st.SearchStrategy[dict[str, Any] | None] = st.one_of(
     st.none(),
     st.just({}),
@@ -60,7 +60,7 @@ PRIORITIES = st.sampled_from([Priority.SKIP, Priority.SKIP, Priority.NORMAL, Pri
 
 
 class Options(TypedDict, total=False):
-    """Keywords that `commit` takes here and in batches."""
+    """Keywords that `commit` accepts here and in batches."""
 
     message: str | None
     metadata: dict[str, Any] | None
@@ -69,13 +69,13 @@ class Options(TypedDict, total=False):
 
 @st.composite
 def appends(draw: st.DrawFn) -> Draft:
-    """Commits that add an entry."""
+    """Draw commits that add an entry."""
     return Draft("append", draw(CONTENTS), None, draw(NOTES), draw(METADATA), draw(CONFIGS))
 
 
 @st.composite
 def changes(draw: st.DrawFn, target: str | int) -> Draft:
-    """Edits and annotations of *target*."""
+    """Draw edits and annotations of *target*."""
     if draw(st.booleans()):
         return draw(appends())._replace(operation="edit", target=target)
     return draw(annotates(target))
@@ -83,13 +83,13 @@ def changes(draw: st.DrawFn, target: str | int) -> Draft:
 
 @st.composite
 def edits(draw: st.DrawFn, target: str | int) -> Draft:
-    """Edits of *target*."""
+    """Draw edits of *target*."""
     return draw(appends())._replace(operation="edit", target=target)
 
 
 @st.composite
 def annotates(draw: st.DrawFn, target: str | int) -> Draft:
-    """Annotations of *target*."""
+    """Draw annotations of *target*."""
     return note(target, draw(PRIORITIES), draw(NOTES))
 
 
@@ -100,7 +100,7 @@ def note(target: str | int, priority: Priority, reason: str | None = None) -> Dr
 
 
 def given_content(content: Content, *, as_model: bool) -> BaseModel | Mapping[str, Any]:
-    """Return a content as callers may give it."""
+    """Return a content in a form that callers may pass."""
     content = expanded(content)
     if not as_model:
         return content
@@ -119,7 +119,7 @@ def _options(draft: Draft) -> Options:
 async def make(
     tract: AsyncTract, draft: Draft, *, as_model: bool = False, expected: Any = UNSET
 ) -> CommitInfo:
-    """Commit a draft; what an annotation made is looked up, as its call does not tell."""
+    """Commit a draft; look an annotation's commit up, since its call does not return it."""
     if draft.operation == "annotate":
         annotation = await tract.annotate(
             str(draft.target), Priority(draft.content["priority"]), reason=draft.content["reason"]
@@ -139,7 +139,7 @@ async def make(
 def stage(
     batch: Batch, draft: Draft, staged: list[StagedCommit], *, as_model: bool
 ) -> StagedCommit:
-    """Stage a draft whose target may be one of those *staged* before."""
+    """Stage a draft, whose target may be one of those already *staged*."""
     target = staged[draft.target] if isinstance(draft.target, int) else draft.target
     if draft.operation == "annotate":
         assert target is not None

@@ -20,12 +20,12 @@ _UNMINDED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large
 
 
 class StoreMachine(Writes, Together, Reads, Mistakes):
-    """A database, stores that are open on it, and every call on them against the model."""
+    """A database, the stores that are open on it, and every call on them against the model."""
 
     @initialize(setup=SETUPS, data=st.data())
     @on_loop
     async def begin(self, setup: Setup, data: st.DataObject) -> None:
-        """Create the database, with two branches in it."""
+        """Create the database with two branches in it."""
         await self.open(setup)
         for branch in data.draw(st.permutations(["main", "main", "main", "other", "other"])):
             await self.commit_one(data, Place(self.stores[0], self.tracts[TRACTS[0]], branch))
@@ -33,7 +33,7 @@ class StoreMachine(Writes, Together, Reads, Mistakes):
 
 @dataclass
 class Tally:
-    """What was compared: databases, and the commits in them at the end."""
+    """How much was compared: databases, and the commits in them at the end."""
 
     databases: int = 0
     commits: int = 0
@@ -47,12 +47,12 @@ class Tally:
 def compare(
     examples: int, *, steps: int = 30, number: int | None = None, shrinking: bool = False
 ) -> Tally:
-    """Run *examples* machines of up to *steps* rules; raise what does not agree.
+    """Run *examples* machines of up to *steps* rules; raise on the first disagreement.
 
     Args:
         examples: how many databases.
-        steps: how many calls, about, on each.
-        number: makes the same choices again; None as hypothesis's profile says.
+        steps: about how many calls on each.
+        number: a seed that repeats the same choices; None as hypothesis's profile says.
         shrinking: look for a short history that fails, which may take minutes.
     """
     tally = Tally()

@@ -1,4 +1,4 @@
-"""Calls that have to be refused, by the very error that is documented, and change nothing."""
+"""Calls that must raise exactly the documented error and change nothing."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ class Mistakes(Machine):
     @rule(data=st.data())
     @on_loop
     async def mistake(self, data: st.DataObject) -> None:
-        """A call that cannot succeed."""
+        """Make a call that cannot succeed."""
         place = self.place(data)
         mistakes = [self._unstorable, self._wrong_argument, self._no_priority, self._strange_batch]
         await data.draw(st.sampled_from(mistakes), "mistake")(data, place)
         await self.look_again(data, place)
 
     async def _unstorable(self, data: st.DataObject, place: Place) -> None:
-        """What cannot be stored is refused alone and in a batch, of which nothing is left."""
+        """What cannot be stored is refused alone, and in a batch of which nothing is left."""
         content, options = SAYING, {}
         if data.draw(st.booleans(), "content"):
             content = data.draw(st.sampled_from(UNSTORABLE), "which")
@@ -122,7 +122,7 @@ class Mistakes(Machine):
         await self.refused("reason", fault, reason)
 
     async def _strange_batch(self, data: st.DataObject, place: Place) -> None:
-        """Batches are used once, inside their block, and name their own staged commits only."""
+        """Batches are used once, inside their block, and only name commits that they staged."""
         foreign: list[StagedCommit] = []
 
         async def use() -> None:

@@ -1,4 +1,4 @@
-"""Open stores, the ways to open one, and places: a branch as one store shows it."""
+"""Open stores, the ways to open one, and places: a branch as seen by one store."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Place(NamedTuple):
 
 
 class OpenStore:
-    """A store, or a tract opened by itself, and what its budget's callback was told."""
+    """A store, or a tract opened by itself, and what its budget's callback was called with."""
 
     def __init__(self, setup: Setup, only: str | None) -> None:
         self.setup = setup

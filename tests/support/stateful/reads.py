@@ -1,4 +1,4 @@
-"""What a store is asked: contexts, now and then, commits, contents, queries."""
+"""Questions to a store: contexts, current and past, commits, contents, queries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITS = st.sampled_from([None, 0, 1, 2, 3, 5, 64, 2**70])
 
 
 def temperature_queries(stored: list[Any]) -> st.SearchStrategy[Query]:
-    """Return queries whose values are those *stored*, or such as may be taken for them."""
+    """Return queries for values that are *stored*, or that may be confused with them."""
     known = [*stored, *stored, *DEGREES]
     values = st.sampled_from(known)
     ordinals = st.sampled_from([value for value in known if type(value) in (int, float, str)])
@@ -39,12 +39,12 @@ def temperature_queries(stored: list[Any]) -> st.SearchStrategy[Query]:
 
 
 class Reads(Machine):
-    """Rules that look, and those that open and close."""
+    """Rules that read, and rules that open and close stores."""
 
     @rule(data=st.data())
     @on_loop
     async def see(self, data: st.DataObject) -> None:
-        """The context of a branch, now and at two other moments, and what providers are sent."""
+        """Compare a branch's context, now and at two other moments, and what providers are sent."""
         place = self.place(data)
         context = await self.compile(place, place.head, self.view(data), {})
         if context is not None:
@@ -55,14 +55,14 @@ class Reads(Machine):
     @rule(data=st.data())
     @on_loop
     async def look(self, data: st.DataObject) -> None:
-        """Two pages of the log, and everything about two hashes."""
+        """Compare two pages of the log, and everything about two hashes."""
         place = self.place(data)
         for _ in range(2):
             await self._log(data, place)
             await self._look_up(self.any_hash(data, place), place)
 
     async def _log(self, data: st.DataObject, place: Place) -> None:
-        """Read a page, newest first, of the branch or from any commit of the tract on."""
+        """Read a page, newest first, of the branch or from any commit of the tract."""
         limit = data.draw(LIMITS, "limit")
         before: Any = data.draw(st.sampled_from([UNSET, None, "any"]), "before")
         if before == "any":
@@ -75,7 +75,7 @@ class Reads(Machine):
         same_infos(f"log({limit}, {before})", await call, wanted[::-1][:limit])
 
     async def _look_up(self, commit_hash: str, place: Place) -> None:
-        """Read all about a hash, which may be of another tract or of nothing."""
+        """Read everything about a hash, which may be another tract's or unknown."""
         commit = place.tract.commits.get(commit_hash)
         found = await place.handle.get_commit(commit_hash)
         same_infos("get_commit", [found] if found else [], [commit] if commit else [])
@@ -96,7 +96,7 @@ class Reads(Machine):
     @rule(data=st.data())
     @on_loop
     async def query(self, data: st.DataObject) -> None:
-        """Queries by config, against a plain filter; other tracts' commits are never found."""
+        """Compare queries by config with a plain filter; other tracts' commits are never found."""
         place = self.place(data)
         stored = [c.generation_config for t in self.tracts.values() for c in t.commits.values()]
         own = [c.generation_config or {} for c in place.tract.commits.values()]
@@ -114,7 +114,7 @@ class Reads(Machine):
         same_infos(f"{query}, limit={limit}", found, place.tract.matching(query)[:limit])
 
     async def _index(self, data: st.DataObject) -> None:
-        """An index changes no answer; keys that JSON escapes cannot be indexed."""
+        """Create an index, which changes no result; keys that JSON escapes cannot be indexed."""
         stores = [s.opened for s in self.stores if isinstance(s.opened, TractStore)]
         stored = [
             c.generation_config or {} for t in self.tracts.values() for c in t.commits.values()
@@ -134,7 +134,7 @@ class Reads(Machine):
     @rule(data=st.data())
     @on_loop
     async def overview(self, data: st.DataObject) -> None:
-        """The tracts that there are, and that all is sound."""
+        """Compare the list of tracts, and check that all is sound."""
         place = self.place(data)
         if isinstance(place.store.opened, TractStore):
             wanted = sorted(name for name, tract in self.tracts.items() if tract.commits)
@@ -147,7 +147,7 @@ class Reads(Machine):
     @rule(setup=SETUPS, kind=st.sampled_from(["another", "another", "alone", "again"]))
     @on_loop
     async def open_it(self, setup: Setup, kind: str) -> None:
-        """Open the same file once more, perhaps otherwise; or close all, and open anew."""
+        """Open the same file again, perhaps with other options; or close all stores, and reopen."""
         if kind == "again" or len(self.stores) == 3:
             for store in self.stores:
                 await store.opened.aclose()

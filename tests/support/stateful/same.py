@@ -1,4 +1,4 @@
-"""Comparing results with what they have to be: every field, its type included."""
+"""Comparing results with what they must be: every field, including its type."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _told(value: Any) -> str:
 
 
 def spoil(*values: Any) -> None:
-    """Change values of JSON all through, as a caller may whose own they are."""
+    """Change JSON values throughout, as a caller may who owns them."""
     for value in values:
         if isinstance(value, dict):
             spoil(*value.values())
@@ -66,7 +66,7 @@ def spoil(*values: Any) -> None:
 
 
 def same_infos(what: str, found: Sequence[CommitInfo], wanted: Sequence[Commit]) -> None:
-    """Compare commits, then change what was found, which must not reach anybody."""
+    """Compare commits, then change what was found, which must affect nobody."""
     same(what, [info.model_dump() for info in found], [commit.info() for commit in wanted])
     for info in found:
         same(f"{what}: types", (type(info), type(info.operation)), (CommitInfo, CommitOperation))
@@ -109,7 +109,7 @@ def same_context(
 
 
 def same_sent(what: str, found: CompiledContext) -> None:
-    """Compare what providers are sent of a context."""
+    """Compare what providers are sent for a context."""
     messages = found.messages
     sent = found.to_openai()
     same(f"{what}: to_openai()", sent, openai_messages(messages))

@@ -1,4 +1,4 @@
-"""What changes a store with several commits at a time: batches, budgets, calls at once."""
+"""Calls that make several commits: batches, budgets, concurrent calls."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class _Stop(Exception):
 
 
 class Together(Machine):
-    """Rules that commit several."""
+    """Rules that make several commits."""
 
     @rule(data=st.data())
     @on_loop
     async def batch(self, data: st.DataObject) -> None:
-        """A batch lands as a whole or not at all, behind what others commit meanwhile."""
+        """Make a batch, which lands whole or not at all, after what others commit meanwhile."""
         place = self.place(data)
         drafts = self._batch_drafts(data, place)
         expected = self.an_expected_head(data, place)
@@ -83,8 +83,8 @@ class Together(Machine):
     def _stage(
         self, batch: Batch, given: Sequence[Draft], staged: list[StagedCommit], *, as_model: bool
     ) -> None:
-        """Stage drafts, and change afterwards what was given."""
-        for draft in map(deepcopy, given):  # each by itself: two may hold the same list
+        """Stage drafts, and change the arguments afterwards."""
+        for draft in map(deepcopy, given):  # each by itself, since two may hold the same list
             staged.append(stage(batch, draft, staged, as_model=as_model))
             spoil(draft.metadata, draft.config)
 
@@ -92,7 +92,7 @@ class Together(Machine):
     @rule(data=st.data())
     @on_loop
     async def budgeted(self, data: st.DataObject) -> None:
-        """A budget near what a write comes to, which reaches it, passes it, or had passed it."""
+        """Write near a budget: below, at or above it, or where it was passed before."""
         place = self.place(data, bounded=False)
         drafts = self._batch_drafts(data, place) or [data.draw(appends(), "draft")]
         kind = data.draw(st.sampled_from(["any", "change", "harmless", "harmless"]), "kind")
@@ -148,7 +148,7 @@ class Together(Machine):
     @rule(data=st.data())
     @on_loop
     async def at_once(self, data: st.DataObject) -> None:
-        """Concurrent commits to several branches: each has its own result, or its own error."""
+        """Commit to several branches concurrently; each call gets its own result or error."""
         before = time.time_ns() // 1000
         work: list[tuple[Place, Draft, Any]] = []
         places = self._places_at_once(data)
@@ -177,12 +177,12 @@ class Together(Machine):
             self.landed("at once", place, [draft], [info], before)
         for place, _, _ in work[-3:]:
             await self.look_again(data, place)
-            for info, _, _ in landed:  # none of them may show another branch's commits
+            for info, _, _ in landed:  # none of them may return another branch's commits
                 head = place.tract.at_time(place.branch, info.created_at)
                 await self.compile(place, head, View(), {"at_time": info.created_at})
 
     def _places_at_once(self, data: st.DataObject) -> list[Place]:
-        """Draw several places: any, or one again and again, or new branches of a tract."""
+        """Draw several places: any, the same one repeatedly, or new branches of a tract."""
         size = data.draw(st.integers(2, 5), "calls")
         first = self.place(data, bounded=False)
         kind = data.draw(st.sampled_from(["any", "one", "new", "new"]), "places")

@@ -1,4 +1,4 @@
-"""What changes a store: commits alone, together and at once, usages, forks."""
+"""Calls that write: single commits, usage reports, forks."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def commit(self, data: st.DataObject) -> None:
-        """One commit of any kind."""
+        """Make one commit of any kind."""
         await self.commit_one(data)
 
     @rule(data=st.data())
     @on_loop
     async def commit_some(self, data: st.DataObject) -> None:
-        """Several, one after another."""
+        """Make several commits, one after another."""
         for _ in range(data.draw(st.integers(2, 4), "commits")):
             await self.commit_one(data)
 
     async def commit_one(self, data: st.DataObject, place: Place | None = None) -> None:
-        """Commit to some branch, and look at it."""
+        """Commit to some branch, and read it back."""
         place = place or self.place(data)
         changing = ["edit", "edit", "annotate"] if place.tract.commits else []
         kinds = ["append", "say", *changing]
@@ -115,7 +115,7 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def flood(self, data: st.DataObject) -> None:
-        """Many entries at once, so that the history has several portions and chunks; once."""
+        """Add many entries at once, so that the history has several portions and chunks; once."""
         self.flooded = True
         place = self.place(data, bounded=False)
         size = data.draw(st.sampled_from([17, 66, 140]), "size")
@@ -140,9 +140,9 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def record_usage(self, data: st.DataObject) -> None:
-        """What an API reported holds for that head, until it reports again.
+        """Record usage, which counts for that head until the API reports again.
 
-        Not asked of a store that cannot show the context: it keeps the report and then says so.
+        Stores that cannot show the context are left out: they keep the report and then raise.
         """
         place = self.place(data)
         if self.cannot_show(place, place.head):
@@ -188,7 +188,7 @@ class Writes(Machine):
     @rule(data=st.data())
     @on_loop
     async def fork(self, data: st.DataObject) -> None:
-        """A branch that begins at some commit, or before the first one."""
+        """Fork a branch at some commit, or before the first one."""
         place = self.place(data, bounded=False)
         if place.store.only is not None or not place.tract.commits:
             return
