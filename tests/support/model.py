@@ -277,7 +277,7 @@ class Tract:
         return None
 
     def over_budget(self, branch: str, drafts: Sequence[Draft], setup: Setup) -> int | None:
-        """Return the tokens that the context would have if they exceed a budget and grow, or None."""
+        """Return the tokens of the context if they would grow beyond a budget, else None."""
         if setup.max_tokens is None or not drafts:
             return None
         now, after = self.tokens(branch, [], setup), self.tokens(branch, drafts, setup)
