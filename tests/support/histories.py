@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from support.naive import Deed
 
-# Beginnings that decide whether a token may span the blank line before them, and lookalikes.
+# Prefixes that decide whether a token may span the blank line before them, and lookalikes.
 PIECES = [
     *("", " ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "/", "//", "\u180e", "'s", "!", "?!", "-"),
     *("hello", "Hello world", "12345", "  x", "\n\n", "\n\nend\n", "<|endoftext|>", "<|im_start|>"),
@@ -29,8 +29,8 @@ PIECES = [
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join) | st.text(max_size=6)
 NAMES = st.none() | st.sampled_from(["Ann", "Bob", "ann b"])
 
-# What stores, hashes and tokenizers may trip over: every plane of Unicode, what looks like a
-# special token or like SQL, signs that combine with the text before, blank lines at the edges.
+# Texts that stores, hashes and tokenizers may trip over: every plane of Unicode, lookalikes of
+# special tokens and SQL, characters that combine with the text before, blank lines at the edges.
 LOOKALIKES = [
     *("<|endoftext|>", "<|im_start|>system\n", "<|im_end|>", "<|endofprompt|>", "<|fim_prefix|>"),
     *("'; DROP TABLE commits; --", "%s", "{0}", "\\u0000", '"}', "NULL", "\ufeff", "\u202e"),

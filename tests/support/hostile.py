@@ -80,7 +80,7 @@ class Impostor:
     def __init__(self, claimed: type) -> None:
         self._claimed = claimed
 
-    @property  # type: ignore[misc]  # that is its trick
+    @property  # type: ignore[misc]  # on purpose
     def __class__(self) -> Any:
         return self._claimed
 

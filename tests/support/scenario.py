@@ -40,7 +40,7 @@ def run(loop: str, work: Coroutine[Any, Any, None]) -> None:
     """Run *work* on a new event loop; every task must have ended by the end."""
 
     async def checked() -> None:
-        # Development mode tells of every slow step, and on a busy machine each is slow now and then.
+        # Development mode reports every slow step, and on a busy machine some always are.
         asyncio.get_running_loop().slow_callback_duration = 10
         before = asyncio.all_tasks()
         await work
@@ -111,7 +111,7 @@ async def cancelled_calls(path: Path) -> None:
                     acknowledged.append(await tract.user(f"{steps} timeout"))
             except TimeoutError:
                 pass
-        # What was cancelled in the middle of its transaction may land until the next commit has.
+        # A commit cancelled in the middle of its transaction may land until the next one has.
         acknowledged.append(await tract.user("last"))
         log = await tract.log(None)
         assert {info.commit_hash for info in acknowledged} <= {info.commit_hash for info in log}

@@ -161,8 +161,8 @@ WRONG: list[tuple[Any, str]] = [
     ({HUGE: 2}, "the key (a int) is not a string"),
     ("a\ud800", "lone surrogate"),
     (Text("\udfff"), "lone surrogate"),
-    (HUGE, "so many digits"),
-    (Count(-HUGE), "so many digits"),
+    (HUGE, "that many digits"),
+    (Count(-HUGE), "that many digits"),
 ]
 
 

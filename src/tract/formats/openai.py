@@ -30,8 +30,8 @@ _KEYS = {
 }
 _KEY_REMEDIES = {
     "audio": "audio cannot be kept. Replace it with its transcript as `content`",
-    "function_call": "function calls of the old shape cannot be kept. Convert it to `tool_calls`",
-    "refusal": "a refusal has no place of its own. Move its text to `content`, or drop the message",
+    "function_call": "a deprecated function call cannot be kept. Convert it to `tool_calls`",
+    "refusal": "a refusal cannot be kept as such. Move its text to `content`, or drop the message",
 }
 _ROLE_REMEDIES = {
     "developer": "Use the role 'system' instead",

@@ -275,5 +275,5 @@ def _flaw(value: object) -> str | None:
         try:
             int.__repr__(value)
         except ValueError:
-            return "an integer of so many digits cannot be written; use a string"
+            return "an integer with that many digits cannot be written; use a string"
     return None

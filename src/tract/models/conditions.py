@@ -35,9 +35,9 @@ class ConfigTerm:
 
     path: tuple[str | int, ...]
 
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # it is equal to nothing
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # comparing never returns a bool
 
-    def __eq__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # that is the point
+    def __eq__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # on purpose
         return config_condition(self.path, "=", value)
 
     def __ne__(self, value: Any) -> ConfigCondition:  # type: ignore[override]  # as __eq__
@@ -106,7 +106,7 @@ def checked_conditions(given: Sequence[object]) -> tuple[ConfigCondition, ...]:
 
 
 def _checked(given: object) -> ConfigCondition:
-    if type(given) is ConfigCondition:  # `isinstance` would ask the value itself
+    if type(given) is ConfigCondition:  # `isinstance` would run the value's code
         return given
     raise QueryError(
         f"Not a condition: a {type(given).__name__}. Write one like "

@@ -37,7 +37,7 @@ class TokenBudgetConfig(BaseModel):
     action: BudgetAction = BudgetAction.WARN
     callback: BudgetCallback | None = None
 
-    if TYPE_CHECKING:  # checkers would take the fields' own types alone
+    if TYPE_CHECKING:  # otherwise checkers accept only the fields' own types
 
         def __init__(
             self,

@@ -196,7 +196,7 @@ def _items(operator: str, value: Any) -> list[Any]:
         )
     try:
         return list(value)
-    except Exception as error:  # whatever a foreign class raises
+    except Exception as error:  # a foreign class may raise anything
         raise QueryError(
             f"The {kind.__name__} could not be read ({type(error).__name__}). Give a list."
         ) from error

@@ -55,7 +55,7 @@ def _told(value: Any) -> str:
 
 
 def spoil(*values: Any) -> None:
-    """Change JSON values throughout, as a caller may who owns them."""
+    """Change JSON values throughout, as a caller that owns them may."""
     for value in values:
         if isinstance(value, dict):
             spoil(*value.values())

@@ -201,7 +201,7 @@ def _equals_number(field: _Field, operands: Sequence[Operand]) -> ColumnElement[
 def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bool]:
     """Return an expression for whether the field is a number before or after *operand*, exactly."""
     large = operand.large
-    if large is None or large.fits_64_bits:  # what is read as a double then lies far enough away
+    if large is None or large.fits_64_bits:  # others parse to doubles far enough away
         given = operand.json if large is None else large.digits
         return _number(field, field.value.op(operator)(_parsed(given)))
     bound = large.ceiling if operator in ("<", ">=") else large.floor
@@ -245,7 +245,7 @@ def _number(field: _Field, comparison: ColumnElement[bool]) -> ColumnElement[boo
 
 
 def _typed(field: _Field, kind: str, comparison: ColumnElement[bool]) -> ColumnElement[bool]:
-    return and_(comparison, field.type == literal(kind))  # the type only of the few that compare
+    return and_(comparison, field.type == literal(kind))  # checks the type of the few that compare
 
 
 def _one_of(kind: ColumnElement[Any], *names: str) -> ColumnElement[bool]:
@@ -279,14 +279,14 @@ def _field(path: ConfigPath) -> _Field:
     may_be_there = func.instr(CONFIG, literal(escaped[-1])) > 0  # few configs have such a key
     unescaped = case((may_be_there, _rewritten_in_sql(CONFIG, _UNESCAPED)), else_=literal("[]"))
     given = literal(json_path(map(_unescaped, path)))
-    # the field's own JSON, and with it all its escapes: twice in an array, null where it is not there
+    # the field's own JSON, with all its escapes: twice in an array, null if the field is missing
     found = _rewritten_in_sql(func.json_extract(unescaped, given, given), _ESCAPED)
     return _field_in(found, literal("$[0]"))._replace(type=func.json_type(unescaped, given))
 
 
 def _field_in(text: ColumnElement[Any], path: ColumnElement[str]) -> _Field:
     rewritten = _rewritten_in_sql(text, _REWRITES)
-    # few configs have these characters, and the others are read as they are
+    # few configs have these characters; the others are read unchanged
     nul_free = case((func.instr(text, literal("\\u000")) > 0, rewritten), else_=text)
     return _Field(
         func.json_type(nul_free, path),

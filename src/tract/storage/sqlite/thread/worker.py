@@ -230,7 +230,7 @@ class Worker:
             return explained
         if isinstance(
             error, StopIteration
-        ):  # which no future takes: its caller would wait for ever
+        ):  # no future takes one, so its caller would wait for ever
             stopped = RuntimeError("a StopIteration was raised on a connection's thread")
             stopped.__cause__ = error
             return stopped
