@@ -76,7 +76,7 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TELLING = 6
 """The fewest letters with which a name also matches the end of a longer key."""
 _BRIEF = 2
-"""The most letters of a name's first word that may end another: `id_token`, `fim_mid_token`."""
+"""Up to this many letters, a name's first word may end another: `id_token`, `fim_mid_token`."""
 _REMEMBERED = 4096
 _LONGEST = 64  # longer keys are data, and not worth remembering
 

@@ -196,9 +196,7 @@ class Together(Machine):
     def _fault_at_once(self, place: Place, draft: Draft, moved: Any) -> Fault | None:
         fault = place.tract.refusal(place.branch, [draft], moved, place.store.setup)
         if fault is not None and fault.kind is HeadMovedError:
-            return Fault(
-                HeadMovedError, {"expected": moved}
-            )  # its actual head depends on the others
+            return Fault(HeadMovedError, {"expected": moved})  # the head depends on the others
         return fault
 
 

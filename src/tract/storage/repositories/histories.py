@@ -66,10 +66,10 @@ class HistoryRepository(ABC):
         before: str | UnsetType | None = UNSET,
         in_context: bool = False,
     ) -> list[CommitRow]:
-        """Return the newest *limit* commits of the branch, or of *before* and its ancestors.
+        """Return the newest *limit* commits of the branch, or of those before *before*.
 
         The order is newest first by time; *in_context* makes it that of the fold, last first.
-        The history of None is empty.
+        Nothing is before None.
 
         Raises:
             CommitNotFoundError: *before* is not a commit of the tract.

@@ -72,8 +72,8 @@ def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:
 def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     """Return True if a branch's commits stay reachable without it.
 
-    They do if other branches or tags reach all that its head reaches, except for merges: a merge
-    of theirs into one of them would be up to date. They also do if others reach a squash of it.
+    They do if other branches or tags reach all that its head reaches, merges aside, so that
+    merging it there would bring nothing. They also do if others reach a squash of it.
     """
     tract_id = branch.tract_id
     others = [

@@ -70,7 +70,7 @@ class Target(NamedTuple):
     def arguments(self) -> tuple[str, bool]:
         """Return the arguments for `sqlite3.connect`: a name, and whether it is a URI.
 
-        It checks where the process is.
+        It reads the current directory.
         """
         if self.is_in_memory:
             return _MEMORY, False
