@@ -254,7 +254,7 @@ async def open_database(
 ) -> Database:
     """Open a SQLite file, creating it and its tables if needed, or a new `:memory:` database.
 
-    A file that cannot be written, or whose URI says so, is opened read-only.
+    A file that cannot be written is opened read-only, and so is one whose URI asks for that.
 
     Raises:
         StorageError: the file cannot be opened, is damaged, or has a newer schema.

@@ -1,8 +1,8 @@
 """The file that a connection writes to, and whether its path still names it.
 
 SQLite does not notice that its file was deleted or replaced: it goes on writing to the file that it
-opened, which nobody can open again. So every transaction checks before it is committed, the log and
-its index included.
+opened, which nobody can open again. So every transaction checks the file, the log and its index
+before it is committed.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Written(NamedTuple):
 class KnownHeads:
     """Heads as of one state of the database; use this on the event loop.
 
-    None is returned once the database is in another state. A transaction of this store carries
-    them over if it is all that happened between two states.
+    Once the database is in another state, `find` returns None. A transaction of this store carries
+    the heads over if it is all that happened between two states.
     """
 
     def __init__(self, index: WalIndex, most: int = _MOST) -> None:

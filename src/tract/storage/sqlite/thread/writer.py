@@ -83,7 +83,7 @@ class GroupWriter:
 class Transactions:
     """Runs groups of jobs, one transaction per group; use it on the connection's thread.
 
-    If no other connection has written since the last transaction, what that knew is used again.
+    If no other connection has written since the last transaction, the next one reuses its tips.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Transactions:
         self._clock = clock
         self._tips: Tips | None = None
         self._left: Header | None = None
-        """The state that our last transaction left, and of which the tips are."""
+        """The state that our last transaction left, which its tips describe."""
 
     def run(
         self, connection: sqlite3.Connection, *, jobs: Sequence[Job], done: list[Written]
