@@ -45,7 +45,7 @@ class Difference(NamedTuple):
 
 
 class Parting(NamedTuple):
-    """How the lines of a head and of a base part.
+    """How the lines of a head and of a base diverge.
 
     Both begin with the line of `fork`, the newest first parent that they share, followed by
     `common`. The base's goes on with `dropped`. `fresh` is what the head has beyond `fork`.
@@ -88,7 +88,7 @@ def compare(newest_first: Iterable[Commit], head: bytes | None, base: bytes | No
 def part(
     newest_first: Callable[[], Iterable[Commit]], head: bytes | None, base: bytes | None
 ) -> Parting:
-    """Return how the lines of *head* and *base* part; see `compare` for the rest."""
+    """Return how the lines of *head* and *base* diverge; see `compare` for the rest."""
     fork = _fork(newest_first(), head, base)
     fresh = compare(newest_first(), head, fork).fresh
     new = in_line(fresh, head)
