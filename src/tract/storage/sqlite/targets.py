@@ -193,8 +193,8 @@ def _check(name: str, value: str) -> None:
     if name not in _VALUES or instead:
         told = f"{name}={value}" if name in _VALUES else shown(name)
         raise StorageError(
-            f"A store cannot be opened with the parameter {told}: "
-            f"{instead or 'it takes mode, immutable and vfs'}."
+            f"A path cannot take the parameter {told}: "
+            f"{instead or 'a store takes mode, immutable and vfs'}."
         )
     if not value or (_VALUES[name] and value not in _VALUES[name]):
         raise _wrong_value(name, _VALUES[name])
