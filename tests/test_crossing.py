@@ -16,7 +16,7 @@ from tract import AsyncTract, MergeKind
 
 COMMIT = 32
 COMPILE = 9
-MERGE = 49
+MERGE = 48
 
 
 @pytest.fixture
@@ -53,12 +53,19 @@ async def test_a_compile_of_a_known_head_crosses_few_files(
     assert len(files) <= COMPILE, sorted(files)
 
 
-async def test_a_merge_crosses_few_files(tract: AsyncTract, crossing: Crossing) -> None:
-    entry = (await tract.log(1))[0].commit_hash
-    other = await tract.fork("other")
+async def conflicting(tract: AsyncTract, name: str) -> None:
+    """Make a branch that has edited an entry otherwise than this one."""
+    entry = (await tract.user(name)).commit_hash
+    other = await tract.fork(name)
     for handle, text in ((tract, "ours"), (other, "theirs")):
         await handle.user(text, operation="edit", edit_target=entry)
         await handle.compile()
+
+
+async def test_a_merge_crosses_few_files(tract: AsyncTract, crossing: Crossing) -> None:
+    await conflicting(tract, "warm")
+    await tract.merge("warm", on_conflict=lambda conflict: "theirs")
+    await conflicting(tract, "other")
     with crossing.noted() as files:
         result = await tract.merge("other", on_conflict=lambda conflict: "theirs")
 
