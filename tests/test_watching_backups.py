@@ -246,7 +246,7 @@ async def test_who_waits_is_told_that_others_write_to_another_file(
             os.replace(backup, db_path)
 
         problem = "deleted" if deleted else "replaced by another"
-        with pytest.raises(StorageError, match=f"{problem}.*others commit") as caught:
+        with pytest.raises(StorageError, match=f"{problem}.*Other processes") as caught:
             await waiting
         assert str(db_path) in str(caught.value)
         with pytest.raises(StorageError, match=problem):
