@@ -31,6 +31,7 @@ class Disk(SpoolRepository):
         self.touched: list[StreamName] = []
         self.released: list[StreamName] = []
         self.failures = 0
+        self.recovered: set[StreamName] = set()
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.writing = 0
@@ -46,6 +47,10 @@ class Disk(SpoolRepository):
         if self.failures:
             self.failures -= 1
             raise StoreBusyError("busy")
+        lost = [part.stream for part in parts if part.stream in self.recovered]
+        if lost:
+            self.failures = 1  # at the next attempt
+            return lost
         for part in parts:
             self.parts[part.stream.stream_id, part.number] = list(part.fragments)
         self.touched += touched
@@ -140,6 +145,23 @@ async def test_what_could_not_be_saved_is_saved_later_in_order() -> None:
     assert disk.failures == 0
     assert disk.text() == "".join(letter * 18_000 for letter in "abc")
     stream.end(TractError("over"))
+
+
+async def test_nothing_is_lost_where_a_save_fails_just_after_others_took_two_streams() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    streams = [spooler.open(MAIN, OPENING) for _ in range(2)]
+    for stream in streams:
+        fill(stream, "a")
+    await settle()
+    disk.recovered = {stream.name for stream in streams}
+    for stream in streams:
+        fill(stream, "b")
+    await settle()
+    for stream in streams:
+        await spooler.save(stream)
+
+    assert disk.text().count("b") == 2 * 18_000
 
 
 async def test_a_sign_is_due_every_five_seconds_without_a_save() -> None:

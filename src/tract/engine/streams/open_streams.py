@@ -317,12 +317,12 @@ class Spooler:
         self, written: Iterable[tuple[OpenStream, SpoolPart | None]], lost: Container[StreamName]
     ) -> None:
         """End streams that others have recovered, and save what arrived since as new streams."""
-        for stream, unsaved in written:
-            if stream.name in lost:
-                stream.lose(unsaved)
-                part = stream.part()
-                if part is not None:
-                    await self._write([(stream, part)], [])
+        recovered = [item for item in written if item[0].name in lost]
+        for stream, unsaved in recovered:  # all of them first: saving one may fail
+            stream.lose(unsaved)
+        parts = [(stream, part) for stream, _ in recovered if (part := stream.part()) is not None]
+        if parts:
+            await self._write(parts, [])
 
     async def _release(self, streams: Iterable[OpenStream]) -> None:
         names = [stream.name for stream in streams if stream.may_be_saved]
