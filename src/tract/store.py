@@ -105,7 +105,8 @@ class TractStore:
         Args:
             wait: wait, for about 15 seconds at most, until it is known of each present stream
                 whether it was left. A process that was killed and restarted at once then gets its
-                own streams back.
+                own streams back, and the streams of a machine whose clock was ahead are
+                found.
         """
         return await left_streams(self._runtime.streams, wait=wait)
 

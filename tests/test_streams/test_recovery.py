@@ -119,9 +119,11 @@ def spooled_streams(path: Path) -> int:
     return int(rows[0])
 
 
-def leave(path: Path, text: str, tract_id: str = "agent", owner: str = '{"pid": 1}') -> None:
-    """Write a stream into the spool that another host left an hour ago."""
-    then = time.time_ns() // 1000 - 3_600_000_000
+def leave(
+    path: Path, text: str, tract_id: str = "agent", owner: str = '{"pid": 1}', hours: int = -1
+) -> None:
+    """Write a stream into the spool that another host left an hour ago, or some *hours* from now."""
+    then = time.time_ns() // 1000 + hours * 3_600_000_000
     opening = {"role": "assistant", "started_at": then, "generation_config": {"model": "m"}}
     data = json.dumps([["opening", opening], ["text", text]])
     with closing(sqlite3.connect(path)) as connection:
@@ -330,6 +332,31 @@ def test_who_waits_gets_what_a_process_left_that_was_killed_just_now(db_path: Pa
             assert await left.commit() != []
 
     asyncio.run(recover())
+
+
+@pytest.mark.parametrize("lease", [1.0, LEASE + 2])
+async def test_waiting_finds_what_a_machine_left_whose_clock_was_ahead(
+    db_path: Path, lease: float
+) -> None:
+    """It gave no sign while it was watched for its owner's lease, though its last seems new."""
+    owner = json.dumps({"token": "t", "lease": lease})
+
+    async def give_sign() -> None:
+        await asyncio.sleep(0.5)
+        with closing(sqlite3.connect(db_path)) as connection:
+            connection.execute(
+                "UPDATE spool SET updated_at = updated_at + 1 WHERE tract_id = 'alive'"
+            )
+            connection.commit()
+
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        leave(db_path, "what came", owner=owner, hours=1)
+        leave(db_path, "what comes", "alive", owner, hours=1)
+        assert await store.recover_streams() == []
+        left, _ = await asyncio.gather(store.recover_streams(wait=True), give_sign())
+
+        assert [stream.text for stream in left] == ["what came"]
+        assert len(await left[0].commit()) == 1
 
 
 def test_waiting_ends_with_the_next_sign_of_those_who_live(db_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
 from tract.engine.commit.infos import moment
-from tract.engine.streams.leases import LEASE, current_owner, has_lapsed
+from tract.engine.streams.leases import current_owner, has_lapsed
 from tract.engine.streams.open_streams import is_open_here
 from tract.engine.streams.reasons import RECOVERED
 from tract.engine.streams.recording import StreamEngine
@@ -22,7 +22,6 @@ from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream
 __all__ = ["LeftStream", "left_streams"]
 
 _LOOK = 0.25  # seconds between checks of streams that may or may not have been left
-_MOST_LOOKS = int((LEASE + 1) / _LOOK)
 
 
 class LeftStream:
@@ -115,34 +114,41 @@ def _where(stream: StreamName, assembly: Assembly) -> StreamName:
 
 async def left_streams(streams: StreamEngine, *, wait: bool) -> list[LeftStream]:
     """Return the left streams of a store; see `TractStore.recover_streams`."""
-    if wait:
-        await _until_known(streams)
+    silent = await _silent(streams) if wait else frozenset()
     with streams.gate.call():
         now = streams.clock()
         left: list[LeftStream] = []
         for stream in await streams.spools.spooled():
-            if _is_left(stream, now):
+            if stream in silent or _is_left(stream, now):
                 fragments = await streams.spools.fragments(stream.stream)
                 if fragments:
                     left.append(LeftStream(streams, stream, fragments))
     return left
 
 
-async def _until_known(streams: StreamEngine) -> None:
-    """Wait until each present stream is gone, is left, or has given a sign of life.
+async def _silent(streams: StreamEngine) -> Set[SpooledStream]:
+    """Watch each present stream until it is gone, is left, or has given a sign of life.
 
-    The wait is limited: if the clocks of two machines differ, a lease may never seem to end.
+    Return those that gave none for the whole lease of their owner. They are left, too: their last
+    sign only seems recent, or yet to come, because the clock of their machine was ahead.
     """
-    undecided: set[SpooledStream] | None = None
-    for _ in range(_MOST_LOOKS):
-        with streams.gate.call():  # but not while sleeping, because closing waits for calls
-            found = await streams.spools.spooled()
-        now = streams.clock()
-        running = {item for item in found if not (_is_left(item, now) or _is_ours(item))}
-        undecided = running if undecided is None else undecided & running
-        if not undecided:
-            return
+    clock = asyncio.get_running_loop().time
+    undecided, since = await _running(streams), clock()
+    silent: Set[SpooledStream] = frozenset()
+    while undecided != silent:
         await asyncio.sleep(_LOOK)
+        watched = int((clock() - since) * 1_000_000)
+        undecided &= await _running(streams)
+        silent = {item for item in undecided if has_lapsed(item.owner, watched)}
+    return silent
+
+
+async def _running(streams: StreamEngine) -> set[SpooledStream]:
+    """Return the streams that another process may still be writing."""
+    with streams.gate.call():  # but not while sleeping, because closing waits for calls
+        found = await streams.spools.spooled()
+    now = streams.clock()
+    return {item for item in found if not (_is_left(item, now) or _is_ours(item))}
 
 
 def _is_left(spooled: SpooledStream, now: int) -> bool:
