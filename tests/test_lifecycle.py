@@ -68,6 +68,22 @@ async def test_work_is_done_however_often_its_caller_is_cancelled(times: int) ->
     assert work.ended
 
 
+async def test_work_begins_even_if_its_task_is_cancelled_before_its_first_step() -> None:
+    """As by a shutdown, which cancels every task of the loop."""
+    work = Work()
+    work.may_end.set()
+    before = asyncio.all_tasks()
+    caller = asyncio.create_task(to_the_end(work.run()))
+    await asyncio.sleep(0)
+    assert not work.started.is_set()
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await asyncio.wait([caller])
+
+    assert caller.cancelled()
+    assert work.ended
+
+
 async def test_the_error_of_work_whose_caller_was_cancelled_is_not_reported_as_forgotten() -> None:
     reports: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))

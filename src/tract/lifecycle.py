@@ -48,11 +48,21 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await *work* even if the caller is cancelled; raise the cancellation once it is done.
 
     Neither an anyio scope nor `task.cancel()` stops *work*: it runs in a task of its own. If the
-    caller was cancelled, the result or error of *work* is dropped.
+    caller was cancelled, the result or error of *work* is dropped. A shutdown that cancels every
+    task of the loop does reach *work*, but not before it has begun.
     """
-    with noted(calling_line()):
-        task = asyncio.create_task(work)
-    cancelled = await ended(task)
+    begun = False
+
+    async def begin() -> T:
+        nonlocal begun
+        begun = True
+        return await work
+
+    cancelled: asyncio.CancelledError | None = None
+    while not begun:  # a task that is cancelled before its first step does nothing at all
+        with noted(calling_line()):
+            task = asyncio.create_task(begin())
+        cancelled = await ended(task) or cancelled
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not report it
