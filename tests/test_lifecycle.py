@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from tract import AsyncTract, NullTokenCounter, StorageError, StoreClosedError, TractStore
-from tract.lifecycle import CallGate, Opening, to_the_end
+from tract.lifecycle import CallGate, Opening, despite_cancellation, to_the_end
 
 COUNTER = NullTokenCounter()
 
@@ -82,6 +82,37 @@ async def test_work_begins_even_if_its_task_is_cancelled_before_its_first_step()
 
     assert caller.cancelled()
     assert work.ended
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_an_attempt_is_made_again_each_time_that_its_task_is_cancelled(times: int) -> None:
+    attempts: list[Work] = []
+
+    async def attempt() -> str:
+        attempts.append(Work())
+        return await attempts[-1].run()
+
+    task = asyncio.create_task(despite_cancellation(attempt))
+    for _ in range(times):
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    attempts[-1].may_end.set()
+
+    assert await task == "done"
+    assert [work.ended for work in attempts] == [False] * times + [True]
+
+
+async def test_what_an_attempt_awaits_may_be_cancelled_without_another_attempt() -> None:
+    cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    async def attempt() -> None:
+        await cancelled
+
+    with pytest.raises(asyncio.CancelledError):
+        await despite_cancellation(attempt)
 
 
 async def test_the_error_of_work_whose_caller_was_cancelled_is_not_reported_as_forgotten() -> None:

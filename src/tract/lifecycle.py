@@ -15,7 +15,7 @@ from tract.exceptions import StorageError, StoreClosedError, TractError
 from tract.forking import PROCESS
 from tract.waiting import one_of
 
-__all__ = ["CallGate", "Opening", "ended", "running_loop", "to_the_end"]
+__all__ = ["CallGate", "Opening", "despite_cancellation", "ended", "running_loop", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,23 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
             task.exception()  # retrieved, so that asyncio does not report it
         raise cancelled
     return task.result()
+
+
+async def despite_cancellation(attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Return what *attempt* gives, attempting again each time that the task is cancelled.
+
+    For the last steps of work that runs `to_the_end`, because a shutdown that cancels every task
+    reaches them. An attempt must do no harm if an earlier one was cancelled too late.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while True:
+        requests = task.cancelling()
+        try:
+            return await attempt()
+        except asyncio.CancelledError:
+            if task.cancelling() == requests:
+                raise  # nobody cancelled the task
 
 
 async def ended(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:

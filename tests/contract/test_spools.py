@@ -8,13 +8,14 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
 from support.repositories import NONE_KNOWN, UNKNOWN, Repositories, everything, hashes, say
-from tract import EditTargetError, HeadMovedError, StreamRecoveredError, TokenUsage
+from tract import UNSET, EditTargetError, HeadMovedError, StreamRecoveredError, TokenUsage
 from tract.storage.repositories import (
     BranchName,
     Position,
     SpooledStream,
     SpoolPart,
     StreamEnd,
+    StreamFate,
     StreamName,
 )
 
@@ -301,3 +302,91 @@ async def test_a_stream_that_was_given_up_is_no_longer_its_owners_to_write(
 
     assert await store.spools.save(OWNER, [SpoolPart(STREAM, 1, [1])]) == [STREAM]
     assert await store.spools.fragments(STREAM) == [0]
+
+
+# fates
+
+
+async def test_a_fate_tells_what_was_committed_of_a_stream(store: Repositories) -> None:
+    fate = StreamFate()
+    with pytest.raises(HeadMovedError):
+        await store.commits.write(
+            MAIN, [draft("said")], expected_head=UNKNOWN, ending=StreamEnd(STREAM, fate=fate)
+        )
+    assert (fate.saved, fate.ended) == (False, False)
+    assert await store.spools.save(OWNER, [SpoolPart(STREAM, 1, [], fate)]) == [STREAM]
+    assert (fate.saved, fate.ended) == (False, False)
+
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [], fate)])
+    assert (fate.saved, fate.ended) == (True, False)
+    await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, OWNER, fate=fate))
+    assert (fate.saved, fate.ended) == (True, True)
+
+
+async def test_of_a_stream_that_has_ended_nothing_is_saved(store: Repositories) -> None:
+    fate = StreamFate()
+    await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, OWNER, fate=fate))
+    parts = [SpoolPart(STREAM, 0, ["said"], fate), SpoolPart(OTHER, 0, ["x"], StreamFate())]
+
+    assert await store.spools.save(OWNER, parts) == []
+    assert [item.stream for item in await store.spools.spooled()] == [OTHER]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["committed", "refused"])
+@pytest.mark.parametrize("saved", [0, 1], ids=["unsaved", "saved"])
+async def test_a_stream_is_either_ended_or_saved_wherever_its_end_is_cancelled(
+    store: Repositories, saved: int, refused: bool
+) -> None:
+    expected = UNKNOWN if refused else UNSET
+    for turns in range(12):
+        fate = StreamFate()
+        stream = StreamName(BranchName(f"tract {turns}", "main"), f"s{turns}")
+        parts = [SpoolPart(stream, number, [number], fate) for number in range(saved + 1)]
+        await store.spools.save(OWNER, parts[:saved])
+        ending = StreamEnd(stream, OWNER, fate=fate)
+        writing = asyncio.create_task(
+            store.commits.write(
+                stream.branch, [draft("said")], expected_head=expected, ending=ending
+            )
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert await store.spools.save(OWNER, parts[saved:]) == []
+
+        made = await store.histories.log(stream.branch, limit=None)
+        kept = await store.spools.fragments(stream)
+        assert (len(made), kept) == ((1, []) if fate.ended else (0, [*range(saved + 1)])), turns
+        assert not (refused and fate.ended)
+
+
+async def test_a_save_that_was_cancelled_comes_again_and_takes_its_place(
+    store: Repositories,
+) -> None:
+    for turns in range(12):
+        stream, fate = StreamName(MAIN, f"s{turns}"), StreamFate()
+        saving = asyncio.create_task(store.spools.save(OWNER, [SpoolPart(stream, 0, ["a"], fate)]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        saving.cancel()
+        await asyncio.wait([saving])
+        again = SpoolPart(stream, 0, ["a", "b"], fate)
+        if fate.saved and turns % 2:  # it was recovered meanwhile
+            await store.spools.drop(stream)
+            assert await store.spools.save(OWNER, [again]) == [stream]
+            assert await store.spools.fragments(stream) == []
+        else:
+            assert await store.spools.save(OWNER, [again]) == []
+            assert await store.spools.fragments(stream) == ["a", "b"]
+
+
+async def test_an_owner_must_still_own_what_the_fate_says_was_saved(store: Repositories) -> None:
+    fate = StreamFate()
+    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [], fate)])
+    await store.spools.drop(STREAM)
+
+    with pytest.raises(StreamRecoveredError):
+        await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, OWNER, fate=fate))
+    assert not fate.ended
+    assert await store.histories.log(MAIN, limit=None) == []

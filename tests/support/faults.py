@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from support.opening import COUNTER
 from tract import AsyncTract, CommitInfo, StorageError, TractConfig
 from tract.lifecycle import Opening
 
-__all__ = ["check_kept", "commit_all", "opening"]
+__all__ = ["check_kept", "commit_all", "opening", "refuse_at_commit"]
 
 _PATIENCE = TractConfig(busy_timeout=0.2)
 
@@ -49,3 +51,13 @@ async def check_kept(path: Path, acknowledged: Iterable[CommitInfo]) -> None:
         report = await tract.verify()
         assert (report.checked, report.faults) == (len(log), ())
         assert await tract.user("goes on") in await tract.log(1)
+
+
+def refuse_at_commit(path: Path, message: str) -> None:
+    """Make every transaction fail at its COMMIT that wrote a commit with *message*."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE debts (id INTEGER PRIMARY KEY, owed REFERENCES debts (id) DEFERRABLE INITIALLY DEFERRED);"
+            f"CREATE TRIGGER owe AFTER INSERT ON commits WHEN NEW.message = '{message}' "
+            "BEGIN INSERT INTO debts (owed) VALUES (-1); END;"
+        )

@@ -56,12 +56,38 @@ class StreamName(NamedTuple):
     stream_id: str
 
 
+class StreamFate:
+    """What has been committed of an open stream; all writes of the stream carry it.
+
+    The caller of a cancelled write cannot know whether it was made. So a repository sets the fate
+    once the transaction has committed, even if the caller is gone, and before it begins a later
+    write of the same store, which goes by it.
+    """
+
+    __slots__ = ("ended", "saved")
+
+    def __init__(self) -> None:
+        self.saved: bool = False
+        """Whether a part of the stream was stored."""
+        self.ended: bool = False
+        """Whether the stream was ended by a `StreamEnd`."""
+
+    def save(self) -> None:
+        """Note that a part was stored."""
+        self.saved = True
+
+    def end(self) -> None:
+        """Note that the stream was ended."""
+        self.ended = True
+
+
 class SpoolPart(NamedTuple):
     """What arrived of a stream since its previous part; `number` starts at 0."""
 
     stream: StreamName
     number: int
     fragments: Sequence[Any]
+    fate: StreamFate | None = None
 
 
 class SpooledStream(NamedTuple):
@@ -75,9 +101,10 @@ class SpooledStream(NamedTuple):
 class StreamEnd(NamedTuple):
     """How a stream ends, in the transaction that makes its commits: its parts are deleted.
 
-    With `owner`, the stream's own process ends it after saving parts. With `claim`, another
-    process does, and the commits are made only if the stream is still as claimed. `usage`, counts
-    and raw report, is recorded for the commit `head_hash`.
+    With `owner`, the stream's own process ends it, and must still own it, unless the `fate` says
+    that no part was saved. With `claim`, another process does, and the commits are made only if the
+    stream is still as claimed. `usage`, counts and raw report, is recorded for the commit
+    `head_hash`.
     """
 
     stream: StreamName
@@ -85,6 +112,7 @@ class StreamEnd(NamedTuple):
     claim: SpooledStream | None = None
     head_hash: str | None = None
     usage: tuple[TokenUsage, str] | None = None
+    fate: StreamFate | None = None
 
 
 class Origin(NamedTuple):

@@ -164,6 +164,56 @@ async def test_nothing_is_lost_where_a_save_fails_just_after_others_took_two_str
     assert disk.text().count("b") == 2 * 18_000
 
 
+async def test_nothing_is_saved_of_a_stream_that_others_took_whole() -> None:
+    disk = Disk()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    fill(stream, "a")
+    await settle()
+    disk.recovered = {stream.name}
+    stream.end(TractError("over"))
+    stream.note_end("cancelled")
+    await spooler.save(stream)
+
+    assert disk.text().count("a") == 18_000
+    assert len(disk.parts) == 1
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_closing_again_saves_what_a_cancelled_closing_did_not(turns: int) -> None:
+    disk = Disk()
+    disk.may_write.clear()
+    spooler = Spooler(disk, "path")
+    streams = [spooler.open(MAIN, OPENING) for _ in range(3)]
+    for stream in streams:
+        stream.add(("text", "a"), 1)
+    closing = asyncio.create_task(spooler.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    disk.may_write.set()
+    await spooler.aclose()
+
+    assert disk.text() == "aaa"
+    assert disk.released == [stream.name for stream in streams]
+
+
+async def test_a_stream_may_be_saved_if_its_save_was_cancelled() -> None:
+    disk = Disk()
+    disk.may_write.clear()
+    spooler = Spooler(disk, "path")
+    stream = spooler.open(MAIN, OPENING)
+    stream.add(("text", "a"), 1)
+    stream.end(TractError("over"))
+    saving = asyncio.create_task(spooler.save(stream))
+    await asyncio.sleep(0)
+    saving.cancel()
+    await asyncio.wait([saving])
+
+    assert stream.may_be_saved
+
+
 async def test_a_sign_is_due_every_five_seconds_without_a_save() -> None:
     spooler = Spooler(Disk(), "path")
     stream = spooler.open(MAIN, OPENING)

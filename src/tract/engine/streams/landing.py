@@ -13,7 +13,7 @@ from tract.formats.assembly import Assembly
 from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
 from tract.protocols import TokenUsage
-from tract.storage.repositories import SpooledStream, StreamEnd, StreamName
+from tract.storage.repositories import SpooledStream, StreamEnd, StreamFate, StreamName
 
 __all__ = ["Opening", "Piece", "ending", "givens", "opening", "pieces"]
 
@@ -156,11 +156,12 @@ def ending(
     *,
     owner: str | None,
     claim: SpooledStream | None,
+    fate: StreamFate | None,
 ) -> StreamEnd:
     """Return what the transaction does besides the commits of a stream; see `StreamEnd`."""
     head = opened.get("head")
     usage = _usage(assembly, redactor if _redacts(opened) else None) if head else None
-    return StreamEnd(name, owner, claim, head, usage)
+    return StreamEnd(name, owner, claim, head, usage, fate)
 
 
 def _redacts(opened: Mapping[str, Any]) -> bool:

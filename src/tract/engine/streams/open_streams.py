@@ -26,13 +26,20 @@ from tract.forking import PROCESS
 from tract.formats.assembly import Assembly, Fragment, joined
 from tract.history.canonical import canonical_json
 from tract.history.redaction import Redactor
-from tract.storage.repositories import BranchName, SpoolPart, SpoolRepository, StreamName
+from tract.storage.repositories import (
+    BranchName,
+    SpoolPart,
+    SpoolRepository,
+    StreamFate,
+    StreamName,
+)
 from tract.waiting import one_of
 
 __all__ = ["OpenStream", "Spooler", "is_open_here"]
 
 _EVERY = 1.0  # seconds between saves
 _ROOM = 16 * 1024  # bytes after which a stream is saved at once
+_FRAME = ("opening", "ended")  # kinds of fragments that say nothing of what arrived
 
 _open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
 
@@ -68,6 +75,8 @@ class OpenStream:
         "_spooler",
         "_unsaved",
         "assembly",
+        "fate",
+        "may_be_saved",
         "name",
         "recovered",
     )
@@ -90,7 +99,10 @@ class OpenStream:
         self._signed = 0.0
         self.recovered: StreamRecoveredError | None = None
         """Set once another process has recovered the stream."""
+        self.may_be_saved: bool = False
+        """Whether a part of the stream may be on disk: a save that was cancelled may have landed."""
         self.name: StreamName = name
+        self.fate: StreamFate = StreamFate()
         self.assembly: Assembly = Assembly()
         """What had arrived at the last `fold`."""
 
@@ -104,11 +116,6 @@ class OpenStream:
         self._room -= size
         if self._room < 0:
             self._make_room()
-
-    @property
-    def may_be_saved(self) -> bool:
-        """Whether a part of the stream may be on disk."""
-        return self._saved > 0
 
     def fold(self) -> Assembly:
         """Return what has arrived so far."""
@@ -143,19 +150,20 @@ class OpenStream:
     def part(self) -> SpoolPart | None:
         """Return the part that is not saved yet, or None; if saving fails, pass it to `unsaved`."""
         self.fold()
-        if self._saved == 0 and len(self._unsaved) < 2:
-            return None  # an opening alone is not worth saving
+        if self._saved == 0 and all(kind in _FRAME for kind, *_ in self._unsaved):
+            return None  # nothing has arrived that is worth saving
         if not self._unsaved:
             return None
-        part = SpoolPart(self.name, self._saved, joined(self._unsaved))
+        part = SpoolPart(self.name, self._saved, joined(self._unsaved), self.fate)
         self._unsaved = []
         self._saved += 1
+        self.may_be_saved = True
         if self._ended is None:
             self._room = _ROOM
         return part
 
     def unsaved(self, part: SpoolPart) -> None:
-        """Take back a part that could not be saved."""
+        """Take back a part that could not be saved, or may not have been; it is saved again."""
         self._unsaved[:0] = part.fragments
         self._saved -= 1
 
@@ -171,6 +179,8 @@ class OpenStream:
         self.end(self.recovered)
         self._unsaved[:0] = (self._opening, *(part.fragments if part is not None else ()))
         self._saved = 0
+        self.may_be_saved = False
+        self.fate = StreamFate()
         self.let_go()
         self.name = StreamName(self.name.branch, uuid4().hex)
         _open_here[self.name.stream_id] = self
@@ -205,6 +215,7 @@ class Spooler:
         self._timer: asyncio.TimerHandle | None = None
         self._saving: asyncio.Task[None] | None = None
         self._again = False
+        self._last: dict[str, OpenStream] = {}  # ended by closing, and not all saved yet
 
     def check_process(self) -> None:
         """Raise a ForkedProcessError in a forked child of the process that opened the store."""
@@ -238,7 +249,10 @@ class Spooler:
             self._timer = None
 
     async def save(self, stream: OpenStream) -> None:
-        """Save the rest of an ended stream whose commit failed, and release it for recovery."""
+        """Save the rest of an ended stream whose commit failed, and release it for recovery.
+
+        Nothing is saved if the commit was made after all.
+        """
         await self.settle()
         part = stream.part()
         if part is not None:
@@ -251,11 +265,15 @@ class Spooler:
             await one_of(self._saving)
 
     async def aclose(self) -> None:
-        """End the streams that are still open, save the rest of them, and release them."""
+        """End the streams that are still open, save the rest of them, and release them.
+
+        If that fails or is cancelled, the next call goes on with it.
+        """
         await self.settle()
-        streams = list(self._streams.values())
-        for stream in streams:
+        for stream_id, stream in [*self._streams.items()]:
+            self._last[stream_id] = stream
             stream.end(StoreClosedError(self._path))
+        streams = [*self._last.values()]
         parts = [(stream, part) for stream in streams if (part := stream.part()) is not None]
         try:
             if parts:
@@ -264,6 +282,7 @@ class Spooler:
         finally:
             for stream in streams:
                 stream.let_go()
+        self._last.clear()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_EVERY, self._tick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from tract.callers import calling_line, noted
@@ -16,7 +17,7 @@ from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import StreamRecoveredError, TractError
 from tract.formats.assembly import Assembly
 from tract.history.redaction import Redactor
-from tract.lifecycle import CallGate, running_loop, to_the_end
+from tract.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
@@ -26,6 +27,7 @@ from tract.storage.repositories import (
     Repositories,
     SpooledStream,
     SpoolRepository,
+    StreamFate,
     StreamName,
 )
 from tract.waiting import one_of
@@ -92,11 +94,12 @@ class StreamEngine:
         *,
         owner: str | None = None,
         claim: SpooledStream | None = None,
+        fate: StreamFate | None = None,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitInfo]:
         """Commit a stream, store its usage and drop its spooled parts, in one transaction.
 
-        Pass its *owner* if parts of it were saved, or a *claim* on a left stream.
+        Pass its *owner* and *fate*, or a *claim* on a left stream.
 
         Raises:
             StreamRecoveredError: *owner* no longer owns the stream.
@@ -111,7 +114,9 @@ class StreamEngine:
             if piece.skip:
                 target = len(staged) - 1
                 staged.append(self.commits.stage_annotation(target, Priority.SKIP, None))
-        ending = landing.ending(name, assembly, opened, self.redactor, owner=owner, claim=claim)
+        ending = landing.ending(
+            name, assembly, opened, self.redactor, owner=owner, claim=claim, fate=fate
+        )
         return await self.commits.land(name.branch, staged, expected_head, ending)
 
     def leave(self, task: asyncio.Task[None]) -> None:
@@ -229,33 +234,43 @@ class Intake:
         if incoming is None:
             return
         incoming.end(_over())
+        discarded = reason is not None and self._options.on_interrupt == "discard"
         try:
-            await self._streams.spooler.settle()  # may find that the stream was recovered
+            if discarded or incoming.assembly.is_empty:
+                await despite_cancellation(partial(self._drop, incoming))
+            else:
+                await self._land_or_save(incoming, reason)
+        finally:
+            incoming.let_go()
+
+    async def _drop(self, incoming: OpenStream) -> None:
+        await self._streams.spooler.settle()  # may find that the stream was recovered
+        if incoming.may_be_saved:
+            await self._streams.spools.drop(incoming.name)
+
+    async def _land_or_save(self, incoming: OpenStream, reason: str | None) -> None:
+        """Land a stream, or save all of it; if that was cancelled, its fate tells which of them."""
+        try:
+            await self._streams.spooler.settle()  # as above
             await self._land(incoming, reason)
         except BaseException as error:
             if isinstance(error, StreamRecoveredError):
                 incoming.lose()
             incoming.note_end(reason)
-            await self._streams.spooler.save(incoming)
+            await despite_cancellation(partial(self._streams.spooler.save, incoming))
             raise
-        finally:
-            incoming.let_go()
 
     async def _land(self, incoming: OpenStream, reason: str | None) -> None:
-        options, assembly = self._options, incoming.fold()
-        if assembly.is_empty or (reason is not None and options.on_interrupt == "discard"):
-            if incoming.may_be_saved:
-                await self._streams.spools.drop(incoming.name)
-            return
         if incoming.recovered is not None:
             raise incoming.recovered
         self.commits = await self._streams.land(
             incoming.name,
-            assembly,
+            incoming.assembly,
             self._opening,
             reason,
-            owner=current_owner() if incoming.may_be_saved else None,
-            expected_head=options.expected_head,
+            owner=current_owner(),
+            fate=incoming.fate,
+            expected_head=self._options.expected_head,
         )
 
 

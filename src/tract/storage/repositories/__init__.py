@@ -1,8 +1,9 @@
 """What the engine asks of a database: repositories by use case, and the values they exchange.
 
 The contracts are here, so implementations need no docstrings of their own. Every write is one
-transaction: it has happened as a whole when the call returns, and not at all if it raises. Any
-method may raise a `StorageError`. JSON travels as text, times as microseconds since 1970-01-01 UTC,
+transaction: it has happened as a whole when the call returns, and not at all if it raises. If its
+caller is cancelled it may still happen, but never after a write that is called later. Any method
+may raise a `StorageError`. JSON travels as text, times as microseconds since 1970-01-01 UTC,
 hashes as 64 hexadecimal digits. Where a caller names a commit, the name of a tag or branch or a
 short hash works too. A name that is none of these counts as a hash that no commit has; a short hash
 of several commits raises an `AmbiguousHashError`. A branch passed as an `ExistingBranch` raises a
@@ -46,6 +47,7 @@ from tract.storage.values import (
     SpoolPart,
     StoredCommit,
     StreamEnd,
+    StreamFate,
     StreamName,
     Survey,
     TakenBack,
@@ -80,6 +82,7 @@ __all__ = [
     "SpooledStream",
     "StoredCommit",
     "StreamEnd",
+    "StreamFate",
     "StreamName",
     "Survey",
     "TagRepository",

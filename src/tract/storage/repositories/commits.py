@@ -38,8 +38,9 @@ class CommitRepository(ABC):
     ) -> list[CommitRow]:
         """Commit *drafts*, in order, on the branch's current head, and move the head.
 
-        Times strictly increase within the tract. *ending* ends a stream in the same transaction. If
-        it claims a stream that has changed since, nothing is written and the result is empty.
+        Times strictly increase within the tract. *ending* ends a stream in the same transaction,
+        and its fate is set once that has committed. If it claims a stream that has changed since,
+        nothing is written and the result is empty.
 
         Raises:
             HeadMovedError: the head is not *expected_head*.

@@ -27,8 +27,10 @@ class SpoolRepository(ABC):
     ) -> list[StreamName]:
         """Add *parts* to streams of *owner*, and record a sign of life for those *touched*.
 
-        Part 0 begins a stream. Streams that *owner* does not own, or no longer does, are left alone
-        and returned.
+        Part 0 begins a stream, unless its fate says that a part was saved. Parts of a stream that
+        was ended, according to its fate, are left out. Streams that *owner* does not own, or no
+        longer does, are left alone and returned. The fates of the others are set once the parts
+        have been committed.
         """
 
     @abstractmethod

@@ -18,9 +18,15 @@ __all__ = ["SpoolWrites", "fragments", "spooled"]
 class SpoolWrites:
     """Writes parts of streams; see `SpoolRepository`."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], int],
+        once_committed: list[Callable[[], None]],
+    ) -> None:
         self._connection = connection
         self._clock = clock
+        self._once_committed = once_committed
 
     def spool(
         self, owner: str, parts: Sequence[SpoolPart], touched: Sequence[StreamName]
@@ -28,7 +34,9 @@ class SpoolWrites:
         """Add parts of open streams and record signs of life; see `SpoolRepository.save`."""
         lost: list[StreamName] = []
         for part in parts:
-            now = self._next_sign(owner, part.stream, begins=part.number == 0)
+            if part.fate is not None and part.fate.ended:
+                continue
+            now = self._next_sign(owner, part.stream, begins=_begins(part))
             if now is None:
                 lost.append(part.stream)
             else:
@@ -83,6 +91,13 @@ class SpoolWrites:
             data=json.dumps(part.fragments, separators=(",", ":")),
             updated_at=now,
         )
+        if part.fate is not None:
+            self._once_committed.append(part.fate.save)
+
+
+def _begins(part: SpoolPart) -> bool:
+    """Return True if a part is the first of its stream, and was not saved before."""
+    return part.number == 0 and (part.fate is None or not part.fate.saved)
 
 
 def _spooled_of(row: Sequence[Any]) -> SpooledStream:

@@ -54,6 +54,7 @@ class WriteTransaction:
         self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
+        self._once_committed: list[Callable[[], None]] = []
 
     def commit(
         self,
@@ -109,12 +110,15 @@ class WriteTransaction:
         """Commit what a stream became and delete its parts; see `CommitRepository.write`."""
         if ending.claim is not None and not self.spools.is_as_claimed(ending.claim):
             return []
-        if ending.owner is not None:
+        fate = ending.fate
+        if ending.owner is not None and (fate is None or fate.saved):
             self.spools.check_owner(ending.owner, ending.stream)
         records = self.commit(branch, drafts, expected_head)
         if ending.usage is not None and ending.head_hash is not None:
             self.set_usage(branch.tract_id, ending.head_hash, *ending.usage)
         self.spools.unspool(ending.stream)
+        if fate is not None:
+            self._once_committed.append(fate.end)
         return records
 
     def check_head(
@@ -181,11 +185,16 @@ class WriteTransaction:
     @property
     def spools(self) -> SpoolWrites:
         """Writes of parts of streams."""
-        return SpoolWrites(self.connection, self.clock)
+        return SpoolWrites(self.connection, self.clock, self._once_committed)
 
     def finish(self) -> None:
         """Write the heads that moved; call this before COMMIT."""
         self.tips.finish()
+
+    def committed(self) -> None:
+        """Set the fates of the streams that were saved or ended; call this after COMMIT."""
+        for tell in self._once_committed:
+            tell()
 
     def next_time(self, tract_id: str) -> int:
         """Return the time of the next commit or move of a tract."""

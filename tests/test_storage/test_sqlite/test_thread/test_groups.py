@@ -241,6 +241,26 @@ def test_whatever_comes_between_each_caller_gets_their_own(rng: random.Random) -
     asyncio.run(play(rng))
 
 
+async def test_a_job_whose_caller_was_interrupted_before_it_left_is_not_sent() -> None:
+    """An interrupt ends the caller like a cancellation, but leaves what it awaits pending."""
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    first = asyncio.create_task(groups.run(0))
+    await asyncio.sleep(0)
+    interrupted = groups.run(1)
+    interrupted.send(None)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.throw(KeyboardInterrupt())
+    last = asyncio.create_task(groups.run(2))
+    await asyncio.sleep(0)
+    post.give_back(0)
+    await first
+    post.give_back(1)
+
+    assert await last == 20
+    assert [jobs for jobs, _ in post.groups] == [[0], [2]]
+
+
 async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> None:
     """As an interrupt from the keyboard may, at any moment."""
     post, other = Post(), Post()

@@ -15,7 +15,9 @@ import pytest
 import pytest_asyncio
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit, ticking
+from support.faults import refuse_at_commit
 from tract import (
+    UNSET,
     EditTargetError,
     HeadMovedError,
     StorageError,
@@ -23,7 +25,14 @@ from tract import (
     StoreFullError,
     TractConfig,
 )
-from tract.storage.repositories import BranchName, CommitRow
+from tract.storage.repositories import (
+    BranchName,
+    CommitRow,
+    SpoolPart,
+    StreamEnd,
+    StreamFate,
+    StreamName,
+)
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.freshness.heads import KnownHeads
@@ -218,6 +227,42 @@ async def test_what_the_database_refuses_fails_alone(database: Database, db_path
     assert await said(database, OTHER_TRACT) == ["c"]
     blobs = await database.read(lambda to: to.raw.execute("SELECT count(*) FROM blobs").fetchone())
     assert blobs == (3,)
+
+
+def ending(name: str, message: str, fate: StreamFate) -> Callable[[WriteTransaction], object]:
+    item = draft(name)._replace(message=message)
+    end = StreamEnd(StreamName(MAIN, name), "me", fate=fate)
+    return lambda transaction: transaction.end_stream(MAIN, [item], UNSET, end)
+
+
+@pytest.mark.parametrize("fellows", [0, 3])
+async def test_a_stream_has_ended_once_its_transaction_is_committed_and_not_before(
+    database: Database, db_path: Path, fellows: int
+) -> None:
+    """A COMMIT that fails leaves its text to be saved."""
+    refuse_at_commit(db_path, "says bad")
+    fates = [StreamFate() for _ in range(fellows + 1)]
+    names = ["bad", *"abc"[:fellows]]
+    jobs = [ending(name, f"says {name}", fate) for name, fate in zip(names, fates, strict=True)]
+    held = Held(database)
+    await held.arrival()
+    writes = [asyncio.create_task(database.write(job)) for job in jobs]
+    await asyncio.sleep(0)
+    held.let_go()
+    refused, *results = await asyncio.gather(*writes, return_exceptions=True)
+
+    assert isinstance(refused, StorageError)
+    assert isinstance(refused.__cause__, sqlite3.IntegrityError)
+    assert [type(result) for result in results] == [list] * fellows
+    assert [fate.ended for fate in fates] == [False, *[True] * fellows]
+    spools = repositories_over(database).spools
+    parts = [
+        SpoolPart(StreamName(MAIN, name), 0, [name], fate)
+        for name, fate in zip(names, fates, strict=True)
+    ]
+    await spools.save("me", parts)
+    assert [item.stream.stream_id for item in await spools.spooled()] == ["bad"]
+    assert await said(database) == ["held", *names[1:]]
 
 
 async def test_a_head_that_cannot_be_moved_takes_its_commits_back(

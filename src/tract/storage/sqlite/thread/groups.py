@@ -79,10 +79,13 @@ class Groups(Generic[Job]):
         """Return the result of *job*. A caller cancelled before its group left has done nothing."""
         future: Waiter[Any] = Waiter(loop=self._loop)
         self._waiting.add(future)
-        self._pending.append(_Pending(job, future, size))
-        self._schedule()
         try:
+            self._pending.append(_Pending(job, future, size))
+            self._schedule()
             return await future
+        except BaseException:
+            future.cancel()  # an interrupt leaves it pending, and the caller takes it as not done
+            raise
         finally:
             self._waiting.discard(future)
 

@@ -129,6 +129,7 @@ class Transactions:
             if len(jobs) == 1:
                 return [Outcome(None, _explained(error, self._path))]
             return self._run_singly(connection, jobs, done)
+        transaction.committed()
         self._left = self._state_after(before, transaction)
         moved, reported = transaction.moved, frozenset(transaction.reported)
         done.append(Written(before, self._left, moved, reported))
