@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from support.drafts import MAIN, draft
 from tract import CommitStep
-from tract.history.graph import brought
+from tract.history.graph import line
 from tract.storage.repositories import (
     ArrivalRepository,
     BlobRepository,
@@ -125,7 +125,7 @@ def merge_of(theirs: str, text: str = "merge") -> CommitDraft:
 def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBasis:
     """Return the basis of a merge of two branches."""
     assert relation.theirs is not None
-    new = frozenset(brought(relation.parents, relation.ours, relation.theirs))
+    new = frozenset(line(relation.parents.items(), relation.theirs, beyond=relation.ours))
     changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
     return MergeBasis(
         relation.ours, relation.theirs, relation.parents, new, changed.union(touched), squash

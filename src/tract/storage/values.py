@@ -202,9 +202,9 @@ class Move(NamedTuple):
 class Relation(NamedTuple):
     """How two heads of a tract relate to each other.
 
-    `parents` holds the two parents of every commit that either head reaches. `changes` holds the
-    operation and target of every EDIT and ANNOTATE among them. `squashed` are the commits that
-    *theirs* was squashed into.
+    `parents` holds the two parents of every commit that either head reaches, newest first.
+    `changes` holds the operation and target of every EDIT and ANNOTATE among them. `squashed` are
+    the commits that *theirs* was squashed into.
     """
 
     ours: str | None

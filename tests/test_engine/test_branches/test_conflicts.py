@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.counters import WordCounter
+from support.graphs import newest_first
 from support.steps import annotate, append, edit
 from tract import CommitStep, ConflictKind, DefaultContextCompiler, Priority
 from tract.engine.branches.conflicts import EntryConflict, Outcome, SideChanges, settle, unmet
 from tract.engine.compile.fold import Snapshot
-from tract.history.graph import brought, is_ancestor, linearise, merge_bases, parted_at
+from tract.history.graph import line, merge_bases, parted_at
 
 COMPILER = DefaultContextCompiler(WordCounter())
 CONTENT, PRIORITY = ConflictKind.CONTENT, ConflictKind.PRIORITY
@@ -221,7 +222,7 @@ class Repository:
         self.heads: dict[str, int | None] = {"a": None}
 
     def snapshot(self, head: int | None) -> Snapshot:
-        return folded(*self.own(linearise(self.parents, head)))
+        return folded(*self.own(line(newest_first(self.parents), head)))
 
     def own(self, commits: list[int]) -> list[CommitStep]:
         return [step for commit in commits if (step := self.steps[commit]) is not None]
@@ -257,15 +258,16 @@ class Repository:
     ) -> tuple[EntryConflict, ...]:
         """Merge *other* into *branch*, always with a merge commit; return what conflicted."""
         ours, theirs = self.heads[branch], self.heads[other]
-        if theirs is None or is_ancestor(self.parents, theirs, ours):
+        new = line(newest_first(self.parents), theirs, beyond=ours)
+        if not new:
             return ()
-        bases = merge_bases(self.parents, ours, theirs)
+        bases = merge_bases(newest_first(self.parents), ours, theirs)
         settled = settle(
             [self.snapshot(base) for base in bases],
             self.snapshot(ours),
             self.snapshot(theirs),
-            self.changes(ours, brought(self.parents, theirs, ours), bases),
-            self.changes(theirs, brought(self.parents, ours, theirs), bases),
+            self.changes(ours, line(newest_first(self.parents), ours, beyond=theirs), bases),
+            self.changes(theirs, new, bases),
         )
         merge = self.commit(branch, None, theirs)
         decided = [taken(conflict, prefer) for conflict in settled.conflicts]
@@ -387,7 +389,7 @@ def _check_merge(
     repository: Repository, branch: str, other: str, prefer: Literal["ours", "theirs"]
 ) -> None:
     heads = repository.heads[branch], repository.heads[other]
-    bases = merge_bases(repository.parents, *heads)
+    bases = merge_bases(newest_first(repository.parents), *heads)
     ours, theirs = (_shown(repository.snapshot(head)) for head in heads)
     conflicts = {
         (found.target_hash, found.kind) for found in repository.merge(branch, other, prefer)

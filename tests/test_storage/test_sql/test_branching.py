@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
+from support.graphs import reachable
 from support.working import Work
-from tract.history.graph import reachable
 from tract.storage.repositories import BranchName, Origin
 from tract.storage.sql import ref_writes
 from tract.storage.sql.branching import is_kept

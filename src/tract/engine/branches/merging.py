@@ -39,7 +39,7 @@ from tract.exceptions import (
     TractError,
 )
 from tract.history.canonical import stored_json
-from tract.history.graph import brought, is_ancestor, merge_bases, parted_at
+from tract.history.graph import lacking, line, merge_bases, parted_at
 from tract.models.commit import CommitInfo
 from tract.models.merging import OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
@@ -142,7 +142,7 @@ class _Call:
         """Return the error that names the entries that kept changing."""
         assert self.relation is not None
         relation = self.relation
-        new = brought(relation.parents, relation.ours, relation.theirs)
+        new = line(relation.parents.items(), relation.theirs, beyond=relation.ours)
         about = {relation.changes[each][1] for each in new if each in relation.changes}
         about |= self.resolver.asked
         changed = {entry: times for entry, times in self._changed.items() if entry in about}
@@ -213,9 +213,9 @@ class Merger:
         relation = call.relation
         assert relation is not None
         ours, theirs, parents = relation.ours, relation.theirs, relation.parents
-        new = brought(parents, ours, theirs)
+        new = line(parents.items(), theirs, beyond=ours)
         held = call.squash is not None and any(
-            commit in parents and is_ancestor(parents, commit, ours) for commit in relation.squashed
+            commit in parents and commit not in new for commit in relation.squashed
         )
         if theirs is None or not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
@@ -317,9 +317,9 @@ class Merger:
             raise _MovedMeanwhile from None
 
     async def _settle(self, branch: BranchName, heads: _Heads, ours: Snapshot) -> Settlement:
-        parents = heads.relation.parents
-        ours_own = set(brought(parents, heads.theirs, heads.ours))
-        bases = merge_bases(parents, heads.ours, heads.theirs)
+        commits = heads.relation.parents.items()
+        ours_own = {*lacking(commits, heads.ours, heads.theirs)}
+        bases = merge_bases(commits, heads.ours, heads.theirs)
         return settle(
             [await self._snapshot(branch, base) for base in bases],
             ours,

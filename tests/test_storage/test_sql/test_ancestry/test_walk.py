@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
+from support.graphs import chain, reachable
 from support.working import Work
 from tract import StoreCorruptError
-from tract.history.graph import reachable
 from tract.storage.repositories import BranchName
 from tract.storage.sql import ref_writes
 from tract.storage.sql import statements as sql
@@ -274,17 +274,7 @@ def test_a_walk_meets_the_ancestors_whatever_was_merged_and_lies_between(
                 reachable(parents, [at.commit_hash]), key=times.__getitem__, reverse=True
             )
             line = lineage(connection, sql.WALK, MAIN.tract_id, at.commit_hash, at.created_at)
-            assert [row[0] for row in line] == first_parents(parents, at.commit_hash)
-
-
-def first_parents(
-    parents: dict[bytes, tuple[bytes | None, bytes | None]], head: bytes | None
-) -> list[bytes]:
-    found: list[bytes] = []
-    while head is not None:
-        found.append(head)
-        head = parents[head][0]
-    return found
+            assert [*(row[0] for row in line), None] == chain(parents, at.commit_hash)
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM commits", "UPDATE commits SET created_at = 10**9"])

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 
 from tract.exceptions import CommitNotFoundError
+from tract.history.graph import Parents, first_parents, in_order, lacking, part, parted_at
 from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.lines import Parents, compare, first_parents, in_line, part, scan
-from tract.storage.sql.ancestry.walk import Place, find_place, lost
+from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
 from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import head_of, record_of
@@ -53,9 +54,9 @@ def _looked_ahead(
         return cursor, None
     ends = _place(connection, tract_id, base), _target(connection, tract_id, target, cursor)
     commits = partial(scan, connection, tract_id, [end for end in ends if end is not None])
-    found = compare(commits(), _key(target), _key(base))
-    if found.shared == _key(base):
-        return planned(cursor, target, found.fresh), None
+    fresh = lacking(commits(), _key(target), _key(base))
+    if parted_at(fresh, _key(target), fresh) == _key(base):
+        return planned(cursor, target, fresh), None
     parting = part(commits, _key(target), _key(base))
     cursor = planned(Cursor(_name(parting.fork), len(parting.common)), target, parting.fresh)
     if not parting.dropped:
@@ -65,19 +66,19 @@ def _looked_ahead(
 
 
 def planned(
-    cursor: Cursor, target: str | None, fresh: Mapping[bytes, Parents], room: int = _AHEAD
+    cursor: Cursor, target: str | None, fresh: Mapping[bytes, Parents[bytes]], room: int = _AHEAD
 ) -> Cursor:
     """Return the next *room* commits on the way to a target, and the cursor after them.
 
     After a commit on the line of first parents the cursor is just after that commit. Within what a
     merge has brought it is after the merge's first parent, with some commits to skip.
     """
-    line = in_line(fresh, _key(target))
+    line = in_order(fresh, _key(target))
     end = cursor.skip + room
     ahead = tuple(commit.hex() for commit in line[cursor.skip : end])
     if end >= len(line):
         return cursor._replace(target=target, ahead=ahead, then=Cursor(target))
-    members = {*first_parents(fresh, _key(target))}
+    members = {*takewhile(fresh.__contains__, first_parents(fresh, _key(target)))}
     base, skip = cursor.base, end
     for index in range(end - 1, cursor.skip - 1, -1):
         if line[index] in members:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.history.graph import linearise
+from tract.history.graph import line
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -23,7 +23,7 @@ from tract.storage.sql.ancestry.walk import (
     lineage,
     lost,
     place_or_beginning,
-    walk_all,
+    scan,
 )
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
@@ -43,7 +43,6 @@ __all__ = [
     "find",
     "find_head_place",
     "locate",
-    "parents_of",
     "portion",
     "record_at",
     "span",
@@ -161,7 +160,7 @@ def span(
         merged = merged or row[3] is not None
     base_hash = None if base is None else base.hex()
     if merged:
-        order = linearise(parents_of(connection, tract_id, [head]), head.commit_hash, base)
+        order = line(scan(connection, tract_id, [head]), head.commit_hash, beyond=base)
         return Span(base_hash, 0, len(order), None, order)
     between = count_of(
         connection, tract_id, limit=2 * len(members) + 1, after=after, through=head.created_at
@@ -171,14 +170,6 @@ def span(
         return Span(base_hash, 0, len(order), None, order)
     alone = between == len(members)
     return Span(base_hash, after, head.created_at, None if alone else frozenset(members))
-
-
-def parents_of(
-    connection: Connection, tract_id: str, heads: Sequence[Place]
-) -> dict[bytes, tuple[bytes | None, bytes | None]]:
-    """Return the parents of every commit that *heads* reach."""
-    rows = walk_all(connection, sql.WALK, tract_id, heads)
-    return {row[0]: (row[1], row[3]) for row in rows}
 
 
 def portion(
@@ -248,13 +239,13 @@ def _head_at(connection: Connection, tract_id: str, head: Sequence[Any], time: i
     It is the newest of the head's segment at that time, unless the branch has been moved since.
     Searching all commits for it and walking back from the head take turns: either can be long.
     """
-    line = lineage(connection, sql.WALK, tract_id, head[0], head[1])
+    older = lineage(connection, sql.WALK, tract_id, head[0], head[1])
     reach = _FIRST_LOOK
     while True:
         found = connection.one(
             sql.NEWEST_IN_SEGMENT, tract_id=tract_id, through=time, segment=head[2], limit=reach
         )
-        steps = [(step[0], step[2]) for step in islice(line, reach)]
+        steps = [(step[0], step[2]) for step in islice(older, reach)]
         found = found or next((step for step in steps if step[1] <= time), None)
         if found is not None:
             return _with_usage(connection, tract_id, *found)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from tract.exceptions import CommitNotFoundError
+from tract.history.graph import in_order, line
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -13,13 +16,14 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, record_at
-from tract.storage.sql.ancestry.lines import all_backwards, backwards
 from tract.storage.sql.ancestry.walk import (
     Place,
     find_place,
     is_ancestor,
+    is_on_line,
     is_reached,
     lineage,
+    scan,
     walk_all,
 )
 from tract.storage.sql.naming import missing_branch, ref_name
@@ -32,6 +36,7 @@ from tract.storage.sql.rows import (
 
 __all__ = ["annotations_of", "log", "log_in_context"]
 
+_PARENT, _TIME, _MERGED = 2, 11, 12  # columns of a record
 _GLANCE = 64
 
 
@@ -50,7 +55,7 @@ def log(
     start = _start(connection, branch.tract_id, head, after)
     records: list[CommitRow] = []
     for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
-        if after is None or row[11] < after.created_at:
+        if after is None or row[_TIME] < after.created_at:
             records.append(record_of(row))
         if limit is not None and len(records) == limit:
             break
@@ -71,13 +76,39 @@ def log_in_context(
         return []
     tract_id = branch.tract_id
     start = _start(connection, tract_id, head, after, in_context=True)
-    read = all_backwards if limit is None else backwards
-    line = read(connection, tract_id, start)
+    read = _all_backwards if limit is None else _backwards
+    found = read(connection, tract_id, start)
     if after is not None:
-        for key, _ in line:
+        for key, _ in found:
             if key == after.commit_hash:
                 break
-    return [record_at(connection, tract_id, key, row) for key, row in islice(line, limit)]
+    return [record_at(connection, tract_id, key, row) for key, row in islice(found, limit)]
+
+
+def _backwards(
+    connection: Connection, tract_id: str, head: Place
+) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
+    """Yield the line of *head* from its end, reading no further than the caller consumes.
+
+    Each commit comes with its record's row if the walk has read it.
+    """
+    key, time = head.commit_hash, head.created_at
+    for row in lineage(connection, sql.WALK_RECORDS, tract_id, key, time):
+        yield row[0], row
+        if row[_MERGED] is not None:
+            commits = scan(connection, tract_id, [Place(row[0], row[_TIME], -1, "")])
+            for brought in reversed(line(commits, row[_MERGED], beyond=row[_PARENT])):
+                yield brought, None
+
+
+def _all_backwards(
+    connection: Connection, tract_id: str, head: Place
+) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
+    """Do what `_backwards` does by one walk that reads everything."""
+    rows = {row[0]: row for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head])}
+    parents = {key: (row[_PARENT], row[_MERGED]) for key, row in rows.items()}
+    for key in reversed(in_order(parents, head.commit_hash)):
+        yield key, rows[key]
 
 
 def annotations_of(
@@ -123,21 +154,11 @@ def _start(
         return found
     if not _may_have_merged(connection, tract_id, head, after):
         return after
-    if in_context and _is_on_line(connection, tract_id, after, head):
-        return after
+    if in_context:
+        segments = {_segment(connection, tract_id, end) for end in (head, after)}
+        if len(segments) == 1 or is_on_line(connection, tract_id, after, head):
+            return after
     return head if is_reached(connection, tract_id, after, [head]) else after
-
-
-def _is_on_line(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
-    """Return True if *place* is *head*, its parent, that one's parent and so on."""
-    if place.created_at > head.created_at:
-        return False
-    if _segment(connection, tract_id, place) == _segment(connection, tract_id, head):
-        return True
-    for row in lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at):
-        if row[2] <= place.created_at:
-            return bool(row[0] == place.commit_hash)
-    return False
 
 
 def _segment(connection: Connection, tract_id: str, place: Place) -> int | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from tract.history.graph import Commit, Parents, lacking, parted_at
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -35,11 +36,11 @@ def relation(connection: Connection, *, branch: BranchName, other: BranchName) -
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
-    parents: dict[str, tuple[str | None, str | None]] = {}
+    parents: dict[str, Parents[str]] = {}
     changes: dict[str, tuple[str, str]] = {}
     for row in walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads):
         key = row[0].hex()
-        parents[key] = (row[1] and row[1].hex(), row[3] and row[3].hex())
+        parents[key] = _parents(row)
         if row[5] is not None:
             changes[key] = (row[4], row[5].hex())
     source = None if theirs is None else theirs.commit_hash
@@ -78,43 +79,44 @@ def still_holds(
     if head is None or head_hash in basis.parents:
         return False
     rows = walk_all(connection, sql.WALK_CHANGES, tract_id, [head])
-    new = _come_since(allowance.of(rows), head, basis)
-    if new is None or any(target in basis.touched for target in new.values()):
-        return False
-    if not basis.squash:
-        return True
+    new = _come_since(allowance.of(rows), head.commit_hash.hex(), basis)
+    if new is None or not basis.squash:
+        return new is not None
     source = bytes.fromhex(basis.theirs)
     squashed = connection.all(refs.SQUASHED, tract_id=tract_id, source=source)
-    return not any(row[0] in new for row in squashed)
+    return not any(row[0].hex() in new for row in squashed)
 
 
 def _come_since(
-    rows: Iterable[tuple[Any, ...]], head: Place, basis: MergeBasis
-) -> dict[bytes, str | None] | None:
-    """Return the commits that *head* has beyond `basis.ours`, and the entries that they change.
+    rows: Iterable[tuple[Any, ...]], head: str, basis: MergeBasis
+) -> Mapping[str, Parents[str]] | None:
+    """Return the commits that *head* has beyond `basis.ours`.
 
     *rows* are those of `WALK_CHANGES`, newest first. Return None if the head does not go on from
-    `ours`, if it has something of what the merge brings, or if the rows run out first. The head
-    goes on from `ours` if that is one of its first parents: only then is our history a prefix of
-    the new one, and entries keep their order.
+    `ours`, if it has something of what the merge brings, if it changes an entry that the basis
+    touches, or if the rows run out first. The head goes on from `ours` if that is one of its first
+    parents: only then is our history a prefix of the new one, and entries keep their order.
     """
-    new: dict[bytes, str | None] = {}
-    wanted, line, goes_on = {head.commit_hash}, head.commit_hash, False
-    for key, parent, _, merged, _, target in rows:
-        if key not in wanted:
-            continue
-        wanted.remove(key)
-        new[key] = target and target.hex()
-        if key == line:
-            line = parent
-            goes_on = goes_on or (parent is not None and parent.hex() == basis.ours)
-        names = {each.hex() for each in (parent, merged) if each is not None}
-        if not names.isdisjoint(basis.brought):
-            return None
-        wanted.update(bytes.fromhex(name) for name in names - basis.parents.keys())
-        if not wanted:
-            return new if goes_on else None
-    return None
+    targets: dict[str, str | None] = {}
+
+    def commits() -> Iterator[Commit[str]]:
+        for row in rows:
+            key = row[0].hex()
+            targets[key] = row[5] and row[5].hex()
+            yield key, _parents(row)
+
+    try:
+        new = lacking(commits(), head, None, known=basis.parents.keys())
+    except KeyError:  # the rows have run out
+        return None
+    goes_on = basis.ours is not None and parted_at(new, head, new) == basis.ours
+    takes_up = any(not basis.brought.isdisjoint(parents) for parents in new.values())
+    touches = any(targets[key] in basis.touched for key in new)
+    return new if goes_on and not takes_up and not touches else None
+
+
+def _parents(row: Sequence[Any]) -> Parents[str]:
+    return row[1] and row[1].hex(), row[3] and row[3].hex()
 
 
 def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Sizes:

@@ -9,12 +9,13 @@ and then. So a walk costs what its branch costs, whatever the branch's siblings 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
+from tract.history.graph import Commit
 from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import is_beginning, key_of
 from tract.storage.sql.port import Connection
@@ -26,10 +27,12 @@ __all__ = [
     "count_of",
     "find_place",
     "is_ancestor",
+    "is_on_line",
     "is_reached",
     "lineage",
     "lost",
     "place_or_beginning",
+    "scan",
     "walk_all",
 ]
 
@@ -105,12 +108,20 @@ def is_ancestor(connection: Connection, tract_id: str, place: Place, head: Place
 def is_reached(connection: Connection, tract_id: str, place: Place, heads: Sequence[Place]) -> bool:
     """Return True if *place* is one of *heads* or of their ancestors; takes a single walk."""
     later = [head for head in heads if head.created_at >= place.created_at]
-    if not later:
+    return _meets(walk_all(connection, sql.WALK, tract_id, later), place)
+
+
+def is_on_line(connection: Connection, tract_id: str, place: Place, head: Place) -> bool:
+    """Return True if *place* is *head*, its parent, that one's parent and so on."""
+    if place.created_at > head.created_at:
         return False
-    for row in walk_all(connection, sql.WALK, tract_id, later):
-        if row[2] <= place.created_at:
-            return bool(row[0] == place.commit_hash)
-    return False
+    return _meets(lineage(connection, sql.WALK, tract_id, head.commit_hash, head.created_at), place)
+
+
+def _meets(rows: Iterable[tuple[Any, ...]], place: Place) -> bool:
+    """Return True if *rows* of `WALK` have that of *place*; reads none that are older."""
+    row = next((row for row in rows if row[2] <= place.created_at), None)
+    return row is not None and bool(row[0] == place.commit_hash)
 
 
 def lineage(
@@ -136,6 +147,11 @@ def walk_all(
     """
     through = max((head.created_at for head in heads), default=0)
     return _walked(connection, walk, tract_id, {head.commit_hash for head in heads}, through)
+
+
+def scan(connection: Connection, tract_id: str, heads: Sequence[Place]) -> Iterator[Commit[bytes]]:
+    """Yield the commits that *heads* reach, with their parents, newest first."""
+    return ((row[0], (row[1], row[3])) for row in walk_all(connection, sql.WALK, tract_id, heads))
 
 
 def _walked(
