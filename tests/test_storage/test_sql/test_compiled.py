@@ -5,9 +5,20 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from sqlalchemy import ColumnElement, bindparam, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    MetaData,
+    Table,
+    bindparam,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql
 
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql import ref_statements, statements
+from tract.storage.sql.compiled import Insertion, Statement, Styles
 from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 
 BY_NAME = pytest.mark.parametrize("by_name", [False, True])
@@ -63,3 +74,53 @@ def test_a_parameter_without_a_value_is_told(connection: SqliteConnection) -> No
 
     with pytest.raises(KeyError, match="b"):
         connection.one(statement, a=1)
+
+
+# Insertions -------------------------------------------------------------------------------------
+
+POSTGRESQL = Styles(postgresql.dialect(), postgresql.dialect(), postgresql.insert)  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
+PAIRS = Table(
+    "pairs",
+    MetaData(),
+    Column("a", BigInteger, primary_key=True),
+    Column("b", BigInteger),
+    Column("c", BigInteger),
+)
+EVERY = {
+    name: value
+    for module in (statements, ref_statements)
+    for name, value in vars(module).items()
+    if isinstance(value, Statement)
+}
+
+
+@pytest.fixture
+def pairs(connection: SqliteConnection) -> SqliteConnection:
+    connection.raw.execute("CREATE TABLE pairs (a INTEGER PRIMARY KEY, b, c)")
+    connection.run(Insertion(PAIRS), a=1, b=2, c=3)
+    return connection
+
+
+def test_an_insertion_of_a_key_that_is_there_is_an_error(pairs: SqliteConnection) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        pairs.run(Insertion(PAIRS), a=1, b=0, c=0)
+
+
+@pytest.mark.parametrize(
+    ("instead", "row"), [([], (1, 2, 3)), (["b"], (1, 5, 3)), (["b", "c"], (1, 5, 6))]
+)
+def test_an_insertion_of_a_key_that_is_there_sets_what_it_names_instead(
+    pairs: SqliteConnection, instead: list[str], row: tuple[int, ...]
+) -> None:
+    pairs.run(Insertion(PAIRS, instead=instead), a=1, b=5, c=6)
+
+    assert pairs.all(Statement(lambda: select(PAIRS))) == [row]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_portable_statement_can_be_told_to_another_engine(name: str) -> None:
+    statement = EVERY[name]
+    text = statement.form(POSTGRESQL).sql
+
+    assert ("ON CONFLICT" in text) == ("ON CONFLICT" in statement.form(SQLITE).sql)
+    assert "sqlite" not in text

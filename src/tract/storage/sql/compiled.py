@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from sqlalchemy import Table, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Form", "Statement", "Styles"]
+__all__ = ["Form", "Insertion", "Statement", "Styles"]
 
 Bound = tuple[Any, ...] | dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Styles:
-    """An engine's dialect, with each of the two ways to bind parameters.
+    """An engine's dialect, with each of the two ways to bind parameters, and its insert.
 
     Binding by position takes half the time. A statement built from a caller's values is bound by
     name: SQLAlchemy looks for placeholders in the whole text, even in a literal with a caller's
     words; and SQLite limits placeholders, of which a name counts once.
+
+    *insert* makes the dialect's own `INSERT`: SQLAlchemy's common one cannot resolve conflicts.
     """
 
     by_place: Dialect
     by_name: Dialect
+    insert: Callable[[Table], Any]
 
 
 class Form:
@@ -71,5 +75,34 @@ class Statement:
         form = self._forms.get(styles)
         if form is None:
             dialect = styles.by_name if self._by_name else styles.by_place
-            form = self._forms[styles] = Form(self._clause(), dialect)
+            form = self._forms[styles] = Form(self._built(styles), dialect)
         return form
+
+    def _built(self, styles: Styles) -> ClauseElement:
+        return self._clause()
+
+
+class Insertion(Statement):
+    """Adds a row; each column is a parameter.
+
+    If there is a row with this key already, *instead* names the columns of it that are set. They
+    may be none; if *instead* is None, that is an error.
+    """
+
+    def __init__(self, table: Table, *, instead: Sequence[str] | None = None) -> None:
+        super().__init__(table.insert)
+        self._table = table
+        self._instead = instead
+
+    def _built(self, styles: Styles) -> ClauseElement:
+        values: dict[str, Any] = {name: bindparam(name) for name in self._table.c.keys()}
+        insert = styles.insert(self._table).values(values)
+        if self._instead:
+            changed = {name: values[name] for name in self._instead}
+            insert = insert.on_conflict_do_update(
+                index_elements=self._table.primary_key, set_=changed
+            )
+        elif self._instead is not None:
+            insert = insert.on_conflict_do_nothing()
+        clause: ClauseElement = insert
+        return clause

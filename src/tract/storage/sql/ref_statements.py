@@ -17,10 +17,9 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from tract.storage.schema import commits, origins, refs, runs, usage
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql.compiled import Insertion, Statement
 
 _MOVED = (
     "commit_hash",
@@ -117,9 +116,7 @@ STRAYS = Statement(
     )
 )
 """Of refs that are named as neither a branch nor a tag is: where they point, or began, and their names."""
-ADD_REF = Statement(
-    lambda: insert(refs).values({column: bindparam(column) for column in refs.c.keys()})
-)
+ADD_REF = Insertion(refs)
 MOVE_REF = Statement(
     lambda: (
         update(refs)
@@ -131,9 +128,7 @@ MOVE_REF = Statement(
     )
 )
 DELETE_REF = Statement(lambda: delete(refs).where(*_named(refs)))
-ADD_RUN = Statement(
-    lambda: insert(runs).values({column: bindparam(column) for column in runs.c.keys()})
-)
+ADD_RUN = Insertion(runs)
 RUNS = Statement(
     lambda: (
         select(*_run, runs.c.end_hash, runs.c.ended_at, runs.c.ended_by)
@@ -166,13 +161,7 @@ MOVES = Statement(
         .order_by(commits.c.created_at)
     )
 )
-ADD_ORIGIN = Statement(
-    lambda: (
-        insert(origins)
-        .values({column: bindparam(column) for column in origins.c.keys()})
-        .on_conflict_do_nothing()
-    )
-)
+ADD_ORIGIN = Insertion(origins, instead=[])
 
 
 def _origins() -> Select[str, bytes, bytes]:

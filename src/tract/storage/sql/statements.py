@@ -12,18 +12,15 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    column,
     delete,
     func,
     select,
-    table,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from tract.models.operations import CommitOperation
-from tract.storage.schema import METADATA, blobs, commits, meta, refs, spool, usage
-from tract.storage.sql.compiled import Statement
+from tract.storage.schema import blobs, commits, meta, refs, spool, usage
+from tract.storage.sql.compiled import Insertion, Statement
 
 __all__ = ["Walk", "walk_of"]
 
@@ -106,19 +103,11 @@ def walk_of(
     )
 
 
-TABLES = tuple(METADATA.tables)
-
 RECORDS = select(*_record)
 """Not compiled yet, because queries add their conditions to it."""
 
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
-SET_META = Statement(
-    lambda: (
-        insert(meta)
-        .values(key=bindparam("key"), value=bindparam("value"))
-        .on_conflict_do_update(index_elements=["key"], set_={"value": bindparam("value")})
-    )
-)
+SET_META = Insertion(meta, instead=["value"])
 
 
 def _tract_ids() -> Select[Any]:
@@ -184,13 +173,6 @@ HEAD = Statement(
 USAGE = Statement(
     lambda: select(usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.total_tokens).where(
         usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
-    )
-)
-HAS_INDEX = Statement(
-    lambda: (
-        select(column("name"))
-        .select_from(table("sqlite_schema"))
-        .where(column("type") == "index", column("name") == bindparam("name"))
     )
 )
 TRACT_IDS = Statement(_tract_ids)
@@ -286,29 +268,9 @@ ANNOTATIONS = Statement(
     )
 )
 
-ADD_BLOB = Statement(
-    lambda: (
-        insert(blobs)
-        .values(content_hash=bindparam("content_hash"), data=bindparam("data"))
-        .on_conflict_do_nothing()
-    )
-)
-ADD_COMMIT = Statement(
-    lambda: insert(commits).values({column: bindparam(column) for column in commits.c.keys()})
-)
-SET_BRANCH = Statement(
-    lambda: (
-        insert(refs)
-        .values({column: bindparam(column) for column in refs.c.keys()})
-        .on_conflict_do_update(
-            index_elements=["tract_id", "name"],
-            set_={
-                "commit_hash": bindparam("commit_hash"),
-                "updated_at": bindparam("updated_at"),
-            },
-        )
-    )
-)
+ADD_BLOB = Insertion(blobs, instead=[])
+ADD_COMMIT = Insertion(commits)
+SET_BRANCH = Insertion(refs, instead=["commit_hash", "updated_at"])
 ADVANCE_BRANCH = Statement(
     lambda: (
         update(refs)
@@ -316,40 +278,17 @@ ADVANCE_BRANCH = Statement(
         .values(commit_hash=bindparam("to"), updated_at=bindparam("now"))
     )
 )
-SET_USAGE = Statement(
-    lambda: (
-        insert(usage)
-        .values({column: bindparam(column) for column in usage.c.keys()})
-        .on_conflict_do_update(
-            index_elements=["tract_id", "commit_hash"],
-            set_={
-                column: bindparam(column)
-                for column in (
-                    "prompt_tokens",
-                    "completion_tokens",
-                    "total_tokens",
-                    "raw_json",
-                    "created_at",
-                )
-            },
-        )
-    )
+SET_USAGE = Insertion(
+    usage,
+    instead=["prompt_tokens", "completion_tokens", "total_tokens", "raw_json", "created_at"],
 )
 
 _stream = (
     spool.c.tract_id == bindparam("tract_id"),
     spool.c.stream_id == bindparam("stream_id"),
 )
-ADD_SPOOL = Statement(  # a part whose save was cancelled comes again, with more in it
-    lambda: (
-        insert(spool)
-        .values({column: bindparam(column) for column in spool.c.keys()})
-        .on_conflict_do_update(
-            index_elements=["tract_id", "stream_id", "number"],
-            set_={column: bindparam(column) for column in ("data", "updated_at")},
-        )
-    )
-)
+ADD_SPOOL = Insertion(spool, instead=["data", "updated_at"])
+"""A part whose save was cancelled comes again, with more in it."""
 TOUCH_SPOOL = Statement(
     lambda: update(spool).where(*_stream, spool.c.number == 0).values(updated_at=bindparam("now"))
 )

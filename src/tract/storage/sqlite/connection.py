@@ -14,7 +14,9 @@ from tract.storage.sql.port import Row
 
 __all__ = ["SQLITE", "SqliteConnection"]
 
-SQLITE = Styles(sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"))
+SQLITE = Styles(
+    sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"), sqlite.insert
+)
 
 
 class SqliteConnection:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreCorruptError
+from tract.storage.schema import METADATA
 from tract.storage.sql import statements as sql
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.options import options_of, set_options
@@ -168,7 +169,7 @@ def version(
     names = {
         row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     }
-    ours = set(sql.TABLES)
+    ours = set(METADATA.tables)
     if "_tract_meta" not in names:
         if names & ours:
             raise StorageError(

@@ -12,12 +12,23 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy import DDL, ColumnElement, Select, String, func, literal, literal_column, select
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.dialects import sqlite
 
 from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
-from tract.storage.sql import statements as sql
 from tract.storage.sql.compiled import Statement
 from tract.storage.sql.port import Connection
 from tract.storage.sqlite.json.json_paths import CONFIG, is_escaped, json_path
@@ -27,6 +38,13 @@ __all__ = ["create_config_index", "has_config_index", "narrowed"]
 _LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
 _NOT_STRICT = {"=": "=", ">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
 _MARGIN = 2.0**-40
+_HAS_INDEX = Statement(
+    lambda: (
+        select(column("name"))
+        .select_from(table("sqlite_schema"))
+        .where(column("type") == "index", column("name") == bindparam("name"))
+    )
+)
 
 
 def create_config_index(connection: Connection, path: ConfigPath) -> None:
@@ -52,7 +70,7 @@ def create_config_index(connection: Connection, path: ConfigPath) -> None:
 
 def has_config_index(connection: Connection, path: ConfigPath) -> bool:
     """Return True if a field is indexed, whichever process created the index."""
-    return connection.one(sql.HAS_INDEX, name=_name(path)) is not None
+    return connection.one(_HAS_INDEX, name=_name(path)) is not None
 
 
 def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
