@@ -125,7 +125,7 @@ def merge_of(theirs: str, text: str = "merge") -> CommitDraft:
 def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBasis:
     """Return the basis of a merge of two branches."""
     assert relation.theirs is not None
-    new = frozenset(line(relation.parents.items(), relation.theirs, beyond=relation.ours))
+    new = frozenset(line(relation.parents.items(), relation.theirs, base=relation.ours))
     changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
     return MergeBasis(
         relation.ours, relation.theirs, relation.parents, new, changed.union(touched), squash

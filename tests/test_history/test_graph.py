@@ -14,8 +14,8 @@ from support.graphs import line_of, newest_first, reachable
 from tract.history.graph import (
     Commit,
     Parents,
+    beyond,
     in_order,
-    lacking,
     line,
     merge_bases,
     part,
@@ -110,7 +110,7 @@ class TestLine:
     def test_from_a_base_on_only_what_follows_comes(
         self, parents: Graph[str], head: str, base: str, order: str
     ) -> None:
-        assert line(newest_first(parents), head, beyond=base) == list(order)
+        assert line(newest_first(parents), head, base=base) == list(order)
 
 
 class TestBrought:
@@ -135,7 +135,7 @@ class TestBrought:
     def test_what_a_merge_brings(
         self, parents: Graph[str], ours: str | None, theirs: str | None, order: str
     ) -> None:
-        assert line(newest_first(parents), theirs, beyond=ours) == list(order)
+        assert line(newest_first(parents), theirs, base=ours) == list(order)
 
 
 class TestMergeBases:
@@ -174,7 +174,7 @@ class TestHistoriesOfAnyLength:
 
         assert line(newest_first(parents), LONG - 1) == [*range(LONG)]
         assert merge_bases(newest_first(parents), LONG - 1, 5) == [5]
-        assert line(newest_first(parents), LONG - 1, beyond=5) == [*range(6, LONG)]
+        assert line(newest_first(parents), LONG - 1, base=5) == [*range(6, LONG)]
 
     def test_merges_upon_merges_on_the_second_side(self) -> None:
         """A walk that called itself for each merge parent would be as deep as the history."""
@@ -189,19 +189,17 @@ class TestHistoriesOfAnyLength:
         reads = [Read(parents) for _ in range(4)]
 
         assert merge_bases(reads[0], one, other) == [LONG - 1]
-        assert line(reads[1], other, beyond=one) == [*range(2 * LONG, 2 * LONG + 3)]
-        assert [*lacking(reads[2], one, other)] == [*range(LONG, LONG + 50)][::-1]
-        assert not lacking(reads[3], one, one)
+        assert line(reads[1], other, base=one) == [*range(2 * LONG, 2 * LONG + 3)]
+        assert [*dict(beyond(reads[2], one, other))] == [*range(LONG, LONG + 50)][::-1]
+        assert not [*beyond(reads[3], one, one)]
         assert [read.count for read in reads] == [54, 53, 53, 0]
 
     def test_nothing_is_read_beyond_what_is_known(self) -> None:
         read = Read(chain(0, LONG, None))
 
-        assert [*lacking(read, LONG - 1, None, known=range(LONG - 3))] == [
-            LONG - 1,
-            LONG - 2,
-            LONG - 3,
-        ]
+        found = beyond(read, LONG - 1, None, known=lambda commit: commit < LONG - 3)
+
+        assert [commit for commit, _ in found] == [LONG - 1, LONG - 2, LONG - 3]
         assert read.count == 3
 
     @pytest.mark.parametrize("missing", ["a", "b", "d"])
@@ -265,7 +263,7 @@ def test_the_order_is_the_defined_one(case: tuple[Graph[int], list[int]]) -> Non
     first, second = line_of(parents, ours), line_of(parents, theirs)
 
     assert line(newest_first(parents), ours) == first
-    assert line(newest_first(parents), theirs, beyond=ours) == [
+    assert line(newest_first(parents), theirs, base=ours) == [
         commit for commit in second if commit not in first
     ]
 
@@ -294,7 +292,7 @@ def test_the_history_of_a_first_parent_ancestor_is_a_beginning(
 
     while base is not None:
         before = line(newest_first(parents), base)
-        assert before + line(newest_first(parents), head, beyond=base) == whole
+        assert before + line(newest_first(parents), head, base=base) == whole
         base = parents[base][0]
 
 
@@ -305,7 +303,7 @@ def test_a_merge_continues_our_history_with_what_it_brings(
     parents, (ours, theirs) = case
     merge = len(parents)
     both = line(newest_first({**parents, merge: (ours, theirs)}), merge)
-    brought = line(newest_first(parents), theirs, beyond=ours)
+    brought = line(newest_first(parents), theirs, base=ours)
 
     assert both == [*line(newest_first(parents), ours), *brought, merge]
 
@@ -330,7 +328,7 @@ def test_what_one_lacks_is_what_the_other_alone_reaches(
     case: tuple[Graph[int], list[int]],
 ) -> None:
     parents, (a, b) = case
-    found = lacking(newest_first(parents), b, a)
+    found = dict(beyond(newest_first(parents), b, a))
 
     assert [*found] == sorted(ancestors(parents, b) - ancestors(parents, a), reverse=True)
     assert found == {commit: parents[commit] for commit in found}
@@ -348,7 +346,8 @@ def test_a_head_parts_from_another_at_its_first_ancestor_there_by_first_parents(
             while at is not None and at not in shared:
                 at = parents[at][0]
 
-            assert parted_at(parents, one, lacking(newest_first(parents), one, other)) == at
+            own = dict(beyond(newest_first(parents), one, other))
+            assert parted_at(parents, one, own) == at
 
 
 @given(graphs_with(2))
@@ -357,7 +356,7 @@ def test_a_head_has_all_of_the_line_that_it_goes_on_from(
 ) -> None:
     """Only a first parent's line begins its own in every graph."""
     parents, (head, base) = case
-    fresh = lacking(newest_first(parents), head, base)
+    fresh = dict(beyond(newest_first(parents), head, base))
 
     assert (parted_at(fresh, head, fresh) == base) == (base in first_parents(parents, head))
 

@@ -20,9 +20,9 @@ __all__ = [
     "Commit",
     "Parents",
     "Parting",
+    "beyond",
     "first_parents",
     "in_order",
-    "lacking",
     "line",
     "merge_bases",
     "part",
@@ -37,33 +37,33 @@ Commit = tuple[K, Parents[K]]
 _ONE, _OTHER, _BOTH, _PAST = 1, 2, 3, 4
 
 
-def lacking(
+def beyond(
     newest_first: Iterable[Commit[K]],
     head: K | None,
     base: K | None,
-    known: Container[K] = frozenset(),
-) -> dict[K, Parents[K]]:
-    """Return the commits that *head* has and *base* lacks, newest first, with their parents.
+    known: Callable[[K], bool] | None = None,
+) -> Iterator[Commit[K]]:
+    """Yield the commits that *head* has and *base* lacks, newest first, with their parents.
 
-    Commits that are *known* are left out, and what they descend from is not looked for.
+    Parents for which *known* returns True are left out, and so is what only they descend from.
     """
     painted = _painted(newest_first, (head, base), final=_OTHER, known=known)
-    return {commit: parents for commit, parents, colour in painted if colour == _ONE}
+    return ((commit, parents) for commit, parents, colour in painted if colour == _ONE)
 
 
-def line(newest_first: Iterable[Commit[K]], head: K | None, beyond: K | None = None) -> list[K]:
-    """Return the history of *head*, oldest first, without the commits of *beyond*.
+def line(newest_first: Iterable[Commit[K]], head: K | None, base: K | None = None) -> list[K]:
+    """Return the history of *head*, oldest first, without the commits of *base*.
 
     A commit follows the history of its parent. A merge commit first gets the commits of its merge
     parent's history that its parent lacks, in the order that they have there. So the history of
-    any first-parent ancestor is a prefix of the whole. Beyond another head, this is what a merge
-    of *head* into that one brings.
+    any first-parent ancestor is a prefix of the whole. What is left without *base* is what a merge
+    of *head* into *base* brings.
     """
-    return in_order(lacking(newest_first, head, beyond), head)
+    return in_order(dict(beyond(newest_first, head, base)), head)
 
 
 def in_order(fresh: Mapping[K, Parents[K]], head: K | None) -> list[K]:
-    """Return the commits that `lacking` found for *head* in the order of its line."""
+    """Return the commits `beyond` a base for *head* in the order of its line."""
     if all(merge_parent is None for _, merge_parent in fresh.values()):
         return [*fresh][::-1]
     wanted = {*fresh}
@@ -117,7 +117,7 @@ def part(
 ) -> Parting[K]:
     """Return how the lines of *head* and *base* diverge; reads the commits three times."""
     fork = _fork(newest_first(), head, base)
-    fresh = lacking(newest_first(), head, fork)
+    fresh = dict(beyond(newest_first(), head, fork))
     new, old = in_order(fresh, head), line(newest_first(), base, fork)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(new, old, strict=False)))
     return Parting(fork, new[:same], old[same:], fresh)
@@ -147,7 +147,7 @@ def _painted(
     heads: tuple[K | None, K | None],
     *,
     final: int,
-    known: Container[K] = frozenset(),
+    known: Callable[[K], bool] | None = None,
 ) -> Iterator[tuple[K, Parents[K], int]]:
     """Yield what *heads* reach, newest first, with parents and colour.
 
@@ -171,7 +171,7 @@ def _painted(
         yield commit, parents, colour
         passed = colour | _PAST if colour & _BOTH == _BOTH else colour
         for parent in parents:
-            if parent is not None and parent not in known:
+            if parent is not None and not (known and known(parent)):
                 before = waiting.get(parent)
                 after = waiting[parent] = passed | (before or 0)
                 left += (not after & final) - (before is not None and not before & final)

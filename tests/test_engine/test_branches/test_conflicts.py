@@ -258,7 +258,7 @@ class Repository:
     ) -> tuple[EntryConflict, ...]:
         """Merge *other* into *branch*, always with a merge commit; return what conflicted."""
         ours, theirs = self.heads[branch], self.heads[other]
-        new = line(newest_first(self.parents), theirs, beyond=ours)
+        new = line(newest_first(self.parents), theirs, base=ours)
         if not new:
             return ()
         bases = merge_bases(newest_first(self.parents), ours, theirs)
@@ -266,7 +266,7 @@ class Repository:
             [self.snapshot(base) for base in bases],
             self.snapshot(ours),
             self.snapshot(theirs),
-            self.changes(ours, line(newest_first(self.parents), ours, beyond=theirs), bases),
+            self.changes(ours, line(newest_first(self.parents), ours, base=theirs), bases),
             self.changes(theirs, new, bases),
         )
         merge = self.commit(branch, None, theirs)

@@ -39,7 +39,7 @@ from tract.exceptions import (
     TractError,
 )
 from tract.history.canonical import stored_json
-from tract.history.graph import lacking, line, merge_bases, parted_at
+from tract.history.graph import beyond, line, merge_bases, parted_at
 from tract.models.commit import CommitInfo
 from tract.models.merging import OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
@@ -142,7 +142,7 @@ class _Call:
         """Return the error that names the entries that kept changing."""
         assert self.relation is not None
         relation = self.relation
-        new = line(relation.parents.items(), relation.theirs, beyond=relation.ours)
+        new = line(relation.parents.items(), relation.theirs, base=relation.ours)
         about = {relation.changes[each][1] for each in new if each in relation.changes}
         about |= self.resolver.asked
         changed = {entry: times for entry, times in self._changed.items() if entry in about}
@@ -213,7 +213,7 @@ class Merger:
         relation = call.relation
         assert relation is not None
         ours, theirs, parents = relation.ours, relation.theirs, relation.parents
-        new = line(parents.items(), theirs, beyond=ours)
+        new = line(parents.items(), theirs, base=ours)
         held = call.squash is not None and any(
             commit in parents and commit not in new for commit in relation.squashed
         )
@@ -318,7 +318,7 @@ class Merger:
 
     async def _settle(self, branch: BranchName, heads: _Heads, ours: Snapshot) -> Settlement:
         commits = heads.relation.parents.items()
-        ours_own = {*lacking(commits, heads.ours, heads.theirs)}
+        ours_own = {each for each, _ in beyond(commits, heads.ours, heads.theirs)}
         bases = merge_bases(commits, heads.ours, heads.theirs)
         return settle(
             [await self._snapshot(branch, base) for base in bases],

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from tract.history.graph import beyond
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.walk import Place, find_place, lost
+from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
 from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import hash_of, head_of, sound
@@ -101,21 +102,16 @@ def _only_merges_beyond(
 ) -> bool:
     """Return True if everything that *head* reaches and *others* do not is a merge."""
     reached = _Reached(connection, tract_id, others, since=0)
-    waiting, seen = [head.commit_hash], {head.commit_hash}
-    while waiting:
-        key = waiting.pop()
+
+    def is_reached(key: bytes) -> bool:
         place = find_place(connection, tract_id, key.hex())
-        row = connection.one(sql.WALK.by_hash, tract_id=tract_id, hash=key)
-        if place is None or row is None:
+        if place is None:
             raise lost(key)
-        if place in reached:
-            continue
-        if row[3] is None:
-            return False
-        new = {each for each in (row[1], row[3]) if each is not None} - seen
-        seen |= new
-        waiting += new
-    return True
+        return place in reached
+
+    commits = scan(connection, tract_id, [head])
+    own = beyond(commits, head.commit_hash, None, known=is_reached)
+    return all(merge_parent is not None for _, (_, merge_parent) in own)
 
 
 class _Reached:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.graphs import Graph, chain, graphs, line_of, newest_first
-from tract.history.graph import lacking, part
+from tract.history.graph import beyond, part
 from tract.storage.repositories import Cursor
 from tract.storage.sql.ancestry.arrivals import planned
 
@@ -22,7 +22,7 @@ def test_a_way_that_is_planned_in_parts_is_the_whole_way(
     read: list[str] = []
     while cursor.base != head.hex():
         known = None if cursor.base is None else bytes.fromhex(cursor.base)
-        fresh = lacking(newest_first(graph), head, known)
+        fresh = dict(beyond(newest_first(graph), head, known))
         cursor = planned(cursor, head.hex(), fresh, room)
         assert len(cursor.ahead) <= room
         assert known in chain(graph, head)

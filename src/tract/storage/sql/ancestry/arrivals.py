@@ -10,7 +10,7 @@ from functools import partial
 from itertools import takewhile
 
 from tract.exceptions import CommitNotFoundError
-from tract.history.graph import Parents, first_parents, in_order, lacking, part, parted_at
+from tract.history.graph import Parents, beyond, first_parents, in_order, part, parted_at
 from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
@@ -54,7 +54,7 @@ def _looked_ahead(
         return cursor, None
     ends = _place(connection, tract_id, base), _target(connection, tract_id, target, cursor)
     commits = partial(scan, connection, tract_id, [end for end in ends if end is not None])
-    fresh = lacking(commits(), _key(target), _key(base))
+    fresh = dict(beyond(commits(), _key(target), _key(base)))
     if parted_at(fresh, _key(target), fresh) == _key(base):
         return planned(cursor, target, fresh), None
     parting = part(commits, _key(target), _key(base))

@@ -160,7 +160,7 @@ def span(
         merged = merged or row[3] is not None
     base_hash = None if base is None else base.hex()
     if merged:
-        order = line(scan(connection, tract_id, [head]), head.commit_hash, beyond=base)
+        order = line(scan(connection, tract_id, [head]), head.commit_hash, base=base)
         return Span(base_hash, 0, len(order), None, order)
     between = count_of(
         connection, tract_id, limit=2 * len(members) + 1, after=after, through=head.created_at

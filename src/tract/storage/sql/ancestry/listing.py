@@ -97,7 +97,7 @@ def _backwards(
         yield row[0], row
         if row[_MERGED] is not None:
             commits = scan(connection, tract_id, [Place(row[0], row[_TIME], -1, "")])
-            for brought in reversed(line(commits, row[_MERGED], beyond=row[_PARENT])):
+            for brought in reversed(line(commits, row[_MERGED], base=row[_PARENT])):
                 yield brought, None
 
 

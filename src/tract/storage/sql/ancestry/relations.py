@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tract.history.graph import Commit, Parents, lacking, parted_at
+from tract.history.graph import Commit, Parents, beyond, parted_at
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -106,7 +106,7 @@ def _come_since(
             yield key, _parents(row)
 
     try:
-        new = lacking(commits(), head, None, known=basis.parents.keys())
+        new = dict(beyond(commits(), head, None, known=basis.parents.__contains__))
     except KeyError:  # the rows have run out
         return None
     goes_on = basis.ours is not None and parted_at(new, head, new) == basis.ours
