@@ -47,7 +47,7 @@ def beyond(
 
     Parents for which *known* returns True are left out, and so is what only they descend from.
     """
-    painted = _painted(newest_first, (head, base), final=_OTHER, known=known)
+    painted = _painted(newest_first, _colours(head, base), final=_OTHER, known=known)
     return ((commit, parents) for commit, parents, colour in painted if colour == _ONE)
 
 
@@ -128,7 +128,7 @@ def _fork(newest_first: Iterable[Commit[K]], head: K | None, base: K | None) -> 
     if head is None or base is None:
         return None
     firsts = ((commit, (parent, None)) for commit, (parent, _) in newest_first)
-    painted = _painted(firsts, (head, base), final=_PAST)
+    painted = _painted(firsts, _colours(head, base), final=_PAST)
     return next((commit for commit, _, colour in painted if colour == _BOTH), None)
 
 
@@ -138,40 +138,44 @@ def merge_bases(newest_first: Iterable[Commit[K]], a: K | None, b: K | None) -> 
     Most often there is one. There are none if the histories share nothing, and several after
     merges that crossed.
     """
-    painted = _painted(newest_first, (a, b), final=_PAST)
+    painted = _painted(newest_first, _colours(a, b), final=_PAST)
     return [commit for commit, _, colour in painted if colour == _BOTH]
+
+
+def _colours(one: K | None, other: K | None) -> dict[K, int]:
+    """Return the colours that `_painted` begins with."""
+    if one == other:
+        return {} if one is None else {one: _BOTH}
+    return {head: at for head, at in ((one, _ONE), (other, _OTHER)) if head is not None}
 
 
 def _painted(
     newest_first: Iterable[Commit[K]],
-    heads: tuple[K | None, K | None],
+    waiting: dict[K, int],
     *,
     final: int,
     known: Callable[[K], bool] | None = None,
 ) -> Iterator[tuple[K, Parents[K], int]]:
-    """Yield what *heads* reach, newest first, with parents and colour.
+    """Yield the commits that are *waiting* and all that they descend from, with their colours.
 
     The colour tells which heads reach a commit; `_PAST` is added to what common ancestors descend
     from. The walk ends when every commit that is left to visit has a colour of *final*.
     """
-    waiting: dict[K, int] = {}
-    for head, colour in zip(heads, (_ONE, _OTHER), strict=True):
-        if head is not None:
-            waiting[head] = waiting.get(head, 0) | colour
     left = sum(not colour & final for colour in waiting.values())
-    commits = iter(newest_first if left else ())
-    while left:
-        commit, parents = next(commits, (None, None))
-        if commit is None or parents is None:
-            raise KeyError(next(each for each, colour in waiting.items() if not colour & final))
+    for commit, parents in newest_first if left else ():
         colour = waiting.pop(commit, 0)
         if not colour:
             continue
         left -= not colour & final
         yield commit, parents, colour
-        passed = colour | _PAST if colour & _BOTH == _BOTH else colour
+        colour |= _PAST if colour == _BOTH else 0
         for parent in parents:
-            if parent is not None and not (known and known(parent)):
-                before = waiting.get(parent)
-                after = waiting[parent] = passed | (before or 0)
-                left += (not after & final) - (before is not None and not before & final)
+            if parent is None or (known and known(parent)):
+                continue
+            before = waiting.get(parent, 0)
+            after = waiting[parent] = before | colour
+            left += (not after & final) - (before > 0 and not before & final)
+        if not left:
+            return
+    if left:
+        raise KeyError(next(each for each, colour in waiting.items() if not colour & final))
