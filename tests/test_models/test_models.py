@@ -28,7 +28,6 @@ from tract import (
     VerifyFault,
     VerifyReport,
 )
-from tract.models.annotations import default_priority
 
 CONTENT: TypeAdapter[Any] = TypeAdapter(Content)
 CONTENTS: list[BaseModel] = [
@@ -108,13 +107,6 @@ def test_a_content_has_no_unknown_fields(content: BaseModel) -> None:
 def test_a_content_with_missing_or_mistyped_fields_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         CONTENT.validate_python(fields)
-
-
-def test_instructions_are_pinned_and_all_else_is_normal() -> None:
-    kinds = {content.model_dump()["content_type"] for content in CONTENTS} | {"custom"}
-
-    assert {kind for kind in kinds if default_priority(kind) is Priority.PINNED} == {"instruction"}
-    assert {default_priority(kind) for kind in kinds - {"instruction"}} == {Priority.NORMAL}
 
 
 def test_an_annotation_has_one_of_three_priorities() -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tract.models.content import ContentModel
 
-__all__ = ["AnnotationContent", "Priority", "PriorityAnnotation", "default_priority"]
+__all__ = ["AnnotationContent", "Priority", "PriorityAnnotation"]
 
 
 class Priority(StrEnum):
@@ -21,11 +21,6 @@ class Priority(StrEnum):
     NORMAL = "normal"
     PINNED = "pinned"
     """Kept by whatever shortens a context."""
-
-
-def default_priority(content_type: str) -> Priority:
-    """Return the priority of an entry without annotations."""
-    return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
 
 
 class AnnotationContent(ContentModel):

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tract import AsyncTract, ContentModel, ContentValidationError, DialogueContent, TractConfig
-from tract.engine.compile.contents import ContentRegistry
+from tract import (
+    AsyncTract,
+    ContentModel,
+    ContentValidationError,
+    DialogueContent,
+    Priority,
+    TractConfig,
+)
+from tract.engine.compile.contents import ContentRegistry, default_priority
 
 DIALOGUE = {"content_type": "dialogue", "role": "user", "text": "x"}
 TOOL = {"content_type": "tool_io", "tool_name": "f", "direction": "call", "payload": 1}
@@ -218,3 +225,10 @@ def test_a_blob_holds_all_fields_and_the_type() -> None:
         "at": "2025-01-01T09:00:00Z",
         "people": ["A"],
     }
+
+
+def test_instructions_are_pinned_and_all_else_is_normal() -> None:
+    others = ["artifact", "custom", "dialogue", "freeform", "output", "reasoning", "tool_io"]
+
+    assert default_priority("instruction") is Priority.PINNED
+    assert {default_priority(kind) for kind in others} == {Priority.NORMAL}

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tract import Message, Priority, ToolCall, to_openai
 from tract.engine.compile.entries import CHUNK_SIZE, Entries, Entry, bytes_of
-from tract.engine.compile.pages import Page, joined_messages, openai_dicts
-from tract.engine.compile.rendering import joined, joined_runs
+from tract.engine.compile.pages import Page, joined, joined_groups, joined_messages, openai_dicts
 
 BOUNDARIES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 200]
 
@@ -186,7 +185,7 @@ def test_pages_show_what_their_messages_do_together(parts: list[list[str]]) -> N
     made = {"call": call, "tool": Message("tool", "r", tool_call_id="1", tool_name="f")}
     messages = [[made.get(role, Message(role, role)) for role in part] for part in parts]
     pages = [Page.of(part) for part in messages]
-    together = list(joined_runs(chain.from_iterable(messages)))
+    together = list(joined_groups(chain.from_iterable(messages)))
 
     assert joined_messages(pages) == together
     assert openai_dicts(pages) == to_openai(together)

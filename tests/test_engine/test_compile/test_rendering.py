@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tract import Message, ToolCall
-from tract.engine.compile.rendering import custom_text, joined, joins, marked, render
+from tract.engine.compile.contents import custom_text, marked, render
+from tract.engine.compile.pages import joined, joins
 
 CALL = Message("assistant", None, None, (ToolCall("1", "f", "{}"),))
 RESULT = Message("tool", "r", tool_call_id="1")

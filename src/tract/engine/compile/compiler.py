@@ -8,18 +8,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.contents import (
+    ContentRegistry,
+    custom_text,
+    default_priority,
+    marked,
+    render,
+)
 from tract.engine.compile.entries import Entry, bytes_of
-from tract.engine.compile.fold import Snapshot, fold_steps
+from tract.engine.compile.fold import (
+    BriefCounter,
+    Snapshot,
+    TooLongError,
+    fold_steps,
+    tokens_of,
+    window_around,
+)
 from tract.engine.compile.pages import joined_messages, openai_dicts
-from tract.engine.compile.rendering import custom_text, marked, render
-from tract.engine.compile.tally import BriefCounter, TooLongError, tokens_of, window_around
 from tract.engine.tokens.counters import UNTRUSTED, counter_source, is_a_sum
 from tract.exceptions import ContentValidationError
 from tract.formats.anthropic import to_anthropic
 from tract.formats.openai import to_openai
 from tract.history.canonical import stored_json, unreadable
-from tract.models.annotations import default_priority
 from tract.protocols import (
     AnthropicArguments,
     CommitStep,

@@ -1,18 +1,19 @@
-"""The content types that a store knows: checking callers' contents, and loading stored ones."""
+"""The content types that a store knows: how contents are checked, loaded and shown to a model."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tract.exceptions import ContentValidationError, TractError, shown
-from tract.history.canonical import canonical_bytes, stored_json
-from tract.models.annotations import AnnotationContent
+from tract.history.canonical import canonical_bytes, canonical_json, stored_json
+from tract.models.annotations import AnnotationContent, Priority
 from tract.models.content import (
     ArtifactContent,
     ContentModel,
@@ -25,8 +26,20 @@ from tract.models.content import (
 )
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
+from tract.protocols import Message, ToolCall
 
-__all__ = ["ContentRegistry", "Fields"]
+__all__ = [
+    "EDITED_MARK",
+    "ContentRegistry",
+    "Fields",
+    "custom_text",
+    "default_priority",
+    "marked",
+    "render",
+]
+
+EDITED_MARK = " [edited]"
+"""What `include_edit_annotations` appends to an edited text."""
 
 Fields = dict[str, Any]
 """A content as plain JSON values by field name, `content_type` among them."""
@@ -242,3 +255,82 @@ def _validated(model: type[BaseModel], values: Mapping[str, Any] | str | bytes) 
         raise ContentValidationError(f"{first['msg']}{more}", path) from None
     except (RecursionError, TypeError) as error:
         raise ContentValidationError(f"cannot be validated: {error}") from error
+
+
+def default_priority(content_type: str) -> Priority:
+    """Return the priority of an entry without annotations."""
+    return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
+
+
+# Messages ---------------------------------------------------------------------------------------
+
+_Renderer = Callable[[Mapping[str, Any], str | None], Message]
+
+
+def render(content_type: str, fields: Mapping[str, Any], role: str | None = None) -> Message:
+    """Return the message of a built-in content; *role* overrides the type's default role.
+
+    A tool call or result with an overriding role becomes plain text of that role.
+    """
+    return _RENDERERS[content_type](fields, role)
+
+
+def custom_text(fields: Mapping[str, Any]) -> str:
+    """Return the text of a custom content without `to_text()`.
+
+    It is the field `text` or `content`, whichever is a string first; otherwise the canonical JSON
+    of all fields but `content_type`.
+    """
+    for name in ("text", "content"):
+        if isinstance(fields.get(name), str):
+            return str(fields[name])
+    return canonical_json({name: fields[name] for name in fields if name != "content_type"})
+
+
+def _text_of(field: str, default_role: str) -> _Renderer:
+    def renderer(fields: Mapping[str, Any], role: str | None) -> Message:
+        return Message(role or default_role, _as_text(fields[field]))
+
+    return renderer
+
+
+def _dialogue(fields: Mapping[str, Any], role: str | None) -> Message:
+    return Message(role or fields["role"], fields["text"], fields["name"])
+
+
+def _tool_io(fields: Mapping[str, Any], role: str | None) -> Message:
+    name, text = fields["tool_name"], _as_text(fields["payload"])
+    is_call = fields["direction"] == "call"
+    if role is not None:
+        return Message(role, f"{name}({text})" if is_call else text)
+    if is_call:
+        return Message("assistant", None, None, (ToolCall(fields["call_id"], name, text),))
+    return Message(
+        "tool",
+        text,
+        tool_call_id=fields["call_id"],
+        tool_name=name,
+        is_error=fields["status"] == "error",
+    )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+_RENDERERS: dict[str, _Renderer] = {
+    "artifact": _text_of("content", "assistant"),
+    "dialogue": _dialogue,
+    "freeform": _text_of("payload", "assistant"),
+    "instruction": _text_of("text", "system"),
+    "output": _text_of("text", "assistant"),
+    "reasoning": _text_of("text", "assistant"),
+    "tool_io": _tool_io,
+}
+
+
+def marked(message: Message) -> Message:
+    """Return *message* with the mark of an edited text; a message without text is unchanged."""
+    if message.content is None:
+        return message
+    return replace(message, content=message.content + EDITED_MARK)

@@ -1,4 +1,11 @@
-"""The fold: applying the next commits to a snapshot makes the next one. Plain values, no I/O."""
+"""The fold: applying the next commits to a snapshot makes the next one. Plain values, no I/O.
+
+Token sums are kept exact while entries are added and changed. The count of a message list is a sum
+over its messages. The texts of a joined message cannot be counted separately, because a token may
+span the blank line between them. But where a counter knows that a text `joins_cleanly`, no token
+does. Such places cut a message into spans, and a change only recounts the spans that it touches,
+however long the history.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tract.engine.compile.entries import Entries, Entry, bytes_of
-from tract.engine.compile.rendering import joins
-from tract.engine.compile.tally import tokens_of, window_around
+from tract.engine.compile.pages import JOINT, joins
 from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json, unreadable
@@ -16,9 +22,17 @@ from tract.models.annotations import Priority
 from tract.models.operations import Effect, rule_of
 from tract.protocols import CommitStep
 
-__all__ = ["Snapshot", "fold_steps"]
+__all__ = [
+    "BriefCounter",
+    "Snapshot",
+    "TooLongError",
+    "Window",
+    "fold_steps",
+    "tokens_of",
+    "window_around",
+]
 
-
+_BRIEF = 16_000  # characters, about a millisecond of work
 _NO_ENTRIES = Entries()
 
 
@@ -160,3 +174,122 @@ class _State:
 
 def _shown_tokens(entry: Entry) -> int:
     return entry.message_tokens if entry.visible else 0
+
+
+# Token sums -------------------------------------------------------------------------------------
+
+
+class TooLongError(Exception):
+    """There is too much text to count on the event loop."""
+
+
+class BriefCounter(BaseTokenCounter):
+    """A counter that raises a `TooLongError` once it was given too much text."""
+
+    def __init__(self, counter: BaseTokenCounter) -> None:
+        self._counter = counter
+        self._room = _BRIEF
+
+    @property
+    def source(self) -> str:
+        return self._counter.source
+
+    def count_text(self, text: str) -> int:
+        self._room -= len(text)
+        if self._room < 0:
+            raise TooLongError
+        return self._counter.count_text(text)
+
+    def joins_cleanly(self, text: str) -> bool:
+        return self._counter.joins_cleanly(text)
+
+
+class Window:
+    """Neighbouring visible entries that are counted together, and the entries beside them."""
+
+    __slots__ = ("after", "before", "first", "last")
+
+    def __init__(self, first: int, last: int, before: Entry | None, after: Entry | None) -> None:
+        self.first: int = first
+        self.last: int = last
+        self.before: Entry | None = before
+        self.after: Entry | None = after
+
+    def entries(self, entries: Entries) -> list[Entry]:
+        """Return the visible entries of the window."""
+        shown: list[Entry] = []
+        position = entries.visible_after(self.first - 1)
+        while position is not None and position <= self.last:
+            shown.append(entries[position])
+            position = entries.visible_after(position)
+        return shown
+
+
+def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
+    """Return the window whose count may change when the entry at *position* does.
+
+    It reaches from the start of the previous visible entry's span to the end of the next visible
+    entry's span, and is the same before and after the change.
+    """
+    first, last = position, position
+    found = entries.visible_before(position)
+    if found is not None:
+        first = found
+        before = entries.visible_before(first)
+        while before is not None and _continues_span(entries[before], entries[first], counter):
+            first, before = before, entries.visible_before(before)
+    found = entries.visible_after(position)
+    if found is not None:
+        last = found
+        after = entries.visible_after(last)
+        while after is not None and _continues_span(entries[last], entries[after], counter):
+            last, after = after, entries.visible_after(after)
+    return Window(
+        first,
+        last,
+        _entry(entries, entries.visible_before(first)),
+        _entry(entries, entries.visible_after(last)),
+    )
+
+
+def tokens_of(
+    shown: Sequence[Entry], before: Entry | None, after: Entry | None, counter: BaseTokenCounter
+) -> int:
+    """Return what visible entries add to the joined context between *before* and *after*.
+
+    The first must start a span, or a message.
+    """
+    total = 0
+    span: list[str] = []
+    for index, entry in enumerate(shown):
+        previous = shown[index - 1] if index else before
+        following = shown[index + 1] if index + 1 < len(shown) else after
+        if previous is None or not joins(previous.message, entry.message):
+            total += entry.message_tokens - entry.body_tokens
+        if entry.message.content is None:
+            total += entry.body_tokens
+            continue
+        span.append(entry.message.content)
+        if following is None or not _continues_span(entry, following, counter):
+            followed = following is not None and _texts_join(entry, following)
+            alone = len(span) == 1 and not followed
+            total += (
+                entry.body_tokens
+                if alone
+                else counter.count_text(JOINT.join(span) + (JOINT if followed else ""))
+            )
+            span = []
+    return total
+
+
+def _texts_join(before: Entry, after: Entry) -> bool:
+    return not after.message.tool_calls and joins(before.message, after.message)
+
+
+def _continues_span(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
+    """Return True if a token may span the blank line between two neighbours."""
+    return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
+
+
+def _entry(entries: Entries, position: int | None) -> Entry | None:
+    return None if position is None else entries[position]

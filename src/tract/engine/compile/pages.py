@@ -1,4 +1,4 @@
-"""Pages: the messages and provider dicts of a run of entries, made once.
+"""Joining messages, and pages: the messages and provider dicts of neighbouring entries, made once.
 
 A caller that compiles after every commit reads the whole context each time. Most of it was there
 the time before, in pages that snapshots share. So each page keeps its messages, already joined,
@@ -7,15 +7,56 @@ and the next compile only joins messages that meet at the edges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from tract.engine.compile.rendering import joined, joined_runs, joins
 from tract.formats.openai import has_ids, message_to_openai, to_openai
 from tract.protocols import Message
 
-__all__ = ["Page", "joined_messages", "openai_dicts"]
+__all__ = ["JOINT", "Page", "joined", "joined_groups", "joined_messages", "joins", "openai_dicts"]
+
+JOINT = "\n\n"
+"""The separator between the texts of joined messages: a blank line."""
+
+
+def joins(before: Message, after: Message) -> bool:
+    """Return True if *after* joins the message that ends with *before*.
+
+    Texts of one role and name do, and tool calls join any assistant's message. Tool results never
+    join. A text after or with tool calls does not join either, because it would move before earlier
+    calls.
+    """
+    if before.role != after.role or after.role == "tool":
+        return False
+    if after.tool_calls:
+        return after.content is None
+    return not before.tool_calls and before.name == after.name
+
+
+def joined(group: Sequence[Message]) -> Message:
+    """Return one message made of messages that each join the one before."""
+    if len(group) == 1:
+        return group[0]
+    texts = [message.content for message in group if message.content is not None]
+    return replace(
+        group[0],
+        content=JOINT.join(texts) if texts else None,
+        tool_calls=tuple(call for message in group for call in message.tool_calls),
+    )
+
+
+def joined_groups(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield *messages*, joining each to the one before where it `joins`."""
+    group: list[Message] = []
+    for message in messages:
+        if group and not joins(group[-1], message):
+            yield joined(group)
+            group = []
+        group.append(message)
+    if group:
+        yield joined(group)
 
 
 class Page:
@@ -40,7 +81,7 @@ class Page:
         """Return the page of *messages*."""
         messages = tuple(messages)
         given = set(map(id, messages))
-        shown = tuple(joined_runs(messages))
+        shown = tuple(joined_groups(messages))
         copied = sum(_length(message) for message in shown if id(message) not in given)
         has_calls = any(message.tool_calls for message in shown)
         return cls(shown, messages[0] if messages else None, copied, has_calls=has_calls)
@@ -89,27 +130,27 @@ def _length(message: Message) -> int:
 def joined_messages(pages: Iterable[Page]) -> list[Message]:
     """Return the messages of all pages, consecutive ones of a role joined."""
     shown: list[Message] = []
-    run: list[Message] = []  # parts of the last message, joined once: else this is quadratic
+    group: list[Message] = []  # parts of the last message, joined once: else this is quadratic
     for page in pages:
         messages = page.messages
         if shown and page.follows(shown[-1]):
-            run = run or [shown[-1]]
-            run.append(messages[0])
+            group = group or [shown[-1]]
+            group.append(messages[0])
             shown[-1] = messages[0]
             messages = messages[1:]
-        if run and messages:
-            shown[-1] = joined(run)
-            run = []
+        if group and messages:
+            shown[-1] = joined(group)
+            group = []
         shown.extend(messages)
-    if run:
-        shown[-1] = joined(run)
+    if group:
+        shown[-1] = joined(group)
     return shown
 
 
 def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
     """Return what `to_openai` makes of `joined_messages`, as new dicts."""
     dicts: list[dict[str, Any]] = []
-    run: list[Message] = []
+    group: list[Message] = []
     last: Message | None = None
     for page in pages:
         made = page.openai
@@ -118,16 +159,16 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
         if not made:
             continue
         if last is not None and page.follows(last):
-            run = run or [last]
-            run.append(page.messages[0])
+            group = group or [last]
+            group.append(page.messages[0])
             made = made[1:]
-        if run and made:
-            dicts[-1] = message_to_openai(joined(run))
-            run = []
+        if group and made:
+            dicts[-1] = message_to_openai(joined(group))
+            group = []
         dicts.extend(map(_copy if page.has_calls else dict.copy, made))
         last = page.messages[-1]
-    if run:
-        dicts[-1] = message_to_openai(joined(run))
+    if group:
+        dicts[-1] = message_to_openai(joined(group))
     return dicts
 
 

@@ -28,10 +28,10 @@ from tract.storage.repositories import BranchName
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.file import DatabaseFile
 from tract.storage.sqlite.freshness.heads import KnownHeads
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
 from tract.storage.sqlite.options import options_of, set_options
-from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.preparing import prepare, prepare_first
 from tract.storage.sqlite.targets import Target, parse_target
 from tract.storage.sqlite.thread.groups import Groups

@@ -9,9 +9,9 @@ import time
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
 from tract.forking import PROCESS
 from tract.models.config import TractConfig
+from tract.storage.sqlite.file import main_file
 from tract.storage.sqlite.migrations import MIGRATIONS, migrate, version
 from tract.storage.sqlite.options import set_options
-from tract.storage.sqlite.place import main_file
 from tract.storage.sqlite.targets import Target, lacks_permission
 
 __all__ = ["prepare", "prepare_first"]

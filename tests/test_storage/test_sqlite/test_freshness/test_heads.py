@@ -30,10 +30,10 @@ from tract.storage.sql import ref_writes, tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
+from tract.storage.sqlite.file import DatabaseFile
 from tract.storage.sqlite.freshness import wal_index
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
-from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.thread.writer import Transactions
 from tract.storage.values import KnownHead
 

@@ -35,10 +35,9 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database, open_database
+from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
 from tract.storage.sqlite.freshness.heads import KnownHeads
 from tract.storage.sqlite.freshness.wal_index import WalIndex
-from tract.storage.sqlite.log import WriteAheadLog
-from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.worker import Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions

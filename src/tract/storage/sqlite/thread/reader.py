@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tract.storage.sqlite.connection import SqliteConnection
+from tract.storage.sqlite.file import DatabaseFile
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
-from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 

@@ -13,10 +13,9 @@ from tract.storage.sql.tips import Tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
-from tract.storage.sqlite.log import WriteAheadLog
-from tract.storage.sqlite.place import DatabaseFile
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 

@@ -14,7 +14,7 @@ import pytest
 from support.disks import size_of
 from support.opening import COUNTER
 from tract import AsyncTract
-from tract.storage.sqlite.log import WriteAheadLog
+from tract.storage.sqlite.file import WriteAheadLog
 
 LIMIT = 500_000
 
