@@ -22,12 +22,10 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 
 __all__ = [
     "METADATA",
-    "HashType",
     "blobs",
     "commits",
     "meta",
@@ -39,23 +37,10 @@ __all__ = [
 ]
 
 
-class HashType(TypeDecorator[str]):
-    """A SHA-256: 64 hexadecimal digits in Python, 32 bytes in the database."""
-
-    impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary(32)
-    cache_ok: bool | None = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
-        """Return the 32 bytes of a hexadecimal hash."""
-        return None if value is None else bytes.fromhex(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """Return the hexadecimal form of 32 bytes."""
-        return None if value is None else bytes(value).hex()
-
-
 METADATA: MetaData = MetaData()
 
+_HASH = LargeBinary(32)
+"""A SHA-256."""
 _SMALL: dict[str, Any] = {"sqlite_with_rowid": False}
 """For tables of short rows: one B-tree to write, where a rowid would need two."""
 
@@ -88,7 +73,7 @@ meta: Table = Table(
 blobs: Table = Table(
     "blobs",
     METADATA,
-    _key("content_hash", HashType),
+    _key("content_hash", _HASH),
     _needed("data", LargeBinary),
 )
 """Contents, once per SHA-256, whichever tracts commit them."""
@@ -97,12 +82,12 @@ commits: Table = Table(
     "commits",
     METADATA,
     _key("tract_id", String(255)),
-    _key("commit_hash", HashType),
-    Column("parent_hash", HashType),
-    _needed("content_hash", HashType, ForeignKey("blobs.content_hash")),
+    _key("commit_hash", _HASH),
+    Column("parent_hash", _HASH),
+    _needed("content_hash", _HASH, ForeignKey("blobs.content_hash")),
     _needed("content_type", String(255)),
     _needed("operation", String(16)),
-    Column("edit_target", HashType),
+    Column("edit_target", _HASH),
     Column("message", Text),
     Column("metadata_json", JSON(none_as_null=True)),
     Column("generation_config_json", JSON(none_as_null=True)),
@@ -110,7 +95,7 @@ commits: Table = Table(
     _needed("token_source", String(255)),
     _needed("segment", BigInteger),
     _needed("created_at", BigInteger),
-    Column("merge_parent", HashType),
+    Column("merge_parent", _HASH),
     Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
     Index(
         "ix_commits_edit_target",
@@ -137,12 +122,12 @@ refs: Table = Table(
     METADATA,
     _key("tract_id", String(255)),
     _key("name", String(255)),
-    Column("commit_hash", HashType),
+    Column("commit_hash", _HASH),
     _needed("segment", BigInteger),
     _needed("created_at", BigInteger),
     _needed("updated_at", BigInteger),
     _needed("started_at", BigInteger),
-    Column("start_hash", HashType),
+    Column("start_hash", _HASH),
     _needed("action", String(16)),
     Column("note", Text),
     _of_a_commit(),
@@ -161,11 +146,11 @@ runs: Table = Table(
     _key("tract_id", String(255)),
     _key("segment", BigInteger),
     _needed("name", String(255)),
-    Column("start_hash", HashType),
+    Column("start_hash", _HASH),
     _needed("started_at", BigInteger),
     _needed("action", String(16)),
     Column("note", Text),
-    Column("end_hash", HashType),
+    Column("end_hash", _HASH),
     _needed("ended_at", BigInteger),
     _needed("ended_by", String(16)),
     **_SMALL,
@@ -179,8 +164,8 @@ origins: Table = Table(
     "origins",
     METADATA,
     _key("tract_id", String(255)),
-    _key("commit_hash", HashType),
-    _key("source_hash", HashType),
+    _key("commit_hash", _HASH),
+    _key("source_hash", _HASH),
     _needed("kind", String(16)),
     _of_a_commit(),
     **_SMALL,
@@ -191,7 +176,7 @@ usage: Table = Table(
     "usage",
     METADATA,
     _key("tract_id", String(255)),
-    _key("commit_hash", HashType),
+    _key("commit_hash", _HASH),
     _needed("prompt_tokens", BigInteger),
     _needed("completion_tokens", BigInteger),
     _needed("total_tokens", BigInteger),
