@@ -22,6 +22,7 @@ from tract.exceptions import StoreClosedError, TractError, shown
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.handles.arguments import (
+    checked_commit,
     checked_end,
     checked_hash,
     checked_head,
@@ -29,7 +30,6 @@ from tract.handles.arguments import (
     checked_name,
     checked_new_name,
     checked_order,
-    checked_place,
     checked_position,
     checked_ref,
     checked_target,
@@ -321,7 +321,7 @@ class AsyncTract:
         """
         limit = checked_limit(limit)
         in_context = checked_order(order) == "context"
-        before = checked_place(before)
+        before = checked_commit(before)
         with self._call():
             return await self._runtime.queries.log(
                 self._branch, limit, before, in_context=in_context
@@ -467,7 +467,7 @@ class AsyncTract:
             HeadMovedError: this branch's head is not *expected_head*.
         """
         name = checked_new_name(name)
-        at = checked_place(at_commit)
+        at = checked_commit(at_commit)
         expected = checked_head(expected_head)
         with self._call():
             await self._runtime.branches.fork(self._branch, name, at, expected)
@@ -582,7 +582,7 @@ class AsyncTract:
             TractError: there is no commit to name: *target_hash* is None, or the branch is empty.
         """
         name = checked_new_name(name)
-        target = checked_place(target_hash)
+        target = checked_commit(target_hash)
         expected = checked_head(expected_head)
         with self._call():
             return await self._runtime.branches.tag(self._branch, name, target, expected)
@@ -732,7 +732,7 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no such commit.
         """
-        of = checked_place(commit_hash)
+        of = checked_commit(commit_hash)
         with self._call():
             return await self._runtime.queries.origins(self.tract_id, of)
 
@@ -910,7 +910,7 @@ class AsyncTract:
         given = StreamOptions(**options)
         given = given._replace(
             expected_head=checked_head(given.expected_head),
-            head_hash=checked_place(given.head_hash),
+            head_hash=checked_commit(given.head_hash),
         )
         return Recording(self._runtime.streams.intake(self._branch, given), response, reader)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import sse
 from tract import ToolCall
 from tract.formats.anthropic_stream import AnthropicEvents
-from tract.formats.assembly import Assembly, Fragment, joined
+from tract.formats.assembly import Assembly, Fragment, compacted
 from tract.formats.openai_stream import OpenAIChunks
 
 PARTS = st.one_of(
@@ -52,14 +52,16 @@ def call(index: int | None, call_id: str | None, name: str | None, arguments: st
 def test_joining_fragments_and_writing_them_as_json_changes_nothing(
     fragments: list[Fragment],
 ) -> None:
-    written = json.loads(json.dumps(joined(fragments)))
+    written = json.loads(json.dumps(compacted(fragments)))
 
     assert state(Assembly(written)) == state(Assembly(fragments))
 
 
 @given(st.lists(PARTS), st.lists(PARTS))
 def test_joining_in_two_goes_is_joining(first: list[Fragment], second: list[Fragment]) -> None:
-    assert state(Assembly(joined([*joined(first), *second]))) == state(Assembly([*first, *second]))
+    assert state(Assembly(compacted([*compacted(first), *second]))) == state(
+        Assembly([*first, *second])
+    )
 
 
 def test_dicts_are_read_as_the_sdks_objects_are() -> None:

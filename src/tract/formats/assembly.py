@@ -8,7 +8,7 @@ arrives, and assembled again from what was spooled:
 - `("signature", text)`, `("redacted", data)`: what accompanies a model's reasoning;
 - `("model", name)`, `("id", id)`, `("usage", report)`: facts; the latest holds;
 - `("finish", reason)`: the reply is complete, and why it ended;
-- `("opening", fields)`: what was known before the stream began;
+- `("opening", fields)`: the preamble, what was known before the stream began;
 - `("ended", reason)`: the stream was left uncommitted; why, if it broke off.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from tract.protocols import ToolCall
 
-__all__ = ["TRUNCATING", "Assembly", "Fragment", "joined", "mended"]
+__all__ = ["TRUNCATING", "Assembly", "Fragment", "compacted", "mended"]
 
 Fragment = Sequence[Any]
 
@@ -58,7 +58,7 @@ class Assembly:
         self._calls: dict[int, _Call] = {}
         self.signatures: list[str] = []
         self.redacted: list[str] = []
-        self.opening: Mapping[str, Any] = {}
+        self.preamble: Mapping[str, Any] = {}
         self.model: str | None = None
         """The model that the response names."""
         self.response_id: str | None = None
@@ -85,17 +85,17 @@ class Assembly:
     @property
     def text(self) -> str:
         """The text of the reply."""
-        return self._joined("text")
+        return self._text_of("text")
 
     @property
     def refusal(self) -> str:
         """The model's refusal, in its own words."""
-        return self._joined("refusal")
+        return self._text_of("refusal")
 
     @property
     def reasoning(self) -> str:
         """The model's reasoning, if the provider sends it."""
-        return self._joined("reasoning")
+        return self._text_of("reasoning")
 
     @property
     def calls(self) -> list[ToolCall]:
@@ -119,7 +119,7 @@ class Assembly:
         whole_reply = self.finish_reason is not None and self.finish_reason not in TRUNCATING
         return whole_reply or _is_object("".join(call.arguments))
 
-    def _joined(self, kind: str) -> str:
+    def _text_of(self, kind: str) -> str:
         texts = self._texts[kind]
         if len(texts) > 1:
             texts[:] = ["".join(texts)]
@@ -139,8 +139,8 @@ class Assembly:
     def _set_finish(self, reason: str) -> None:
         self.finish_reason = reason
 
-    def _set_opening(self, fields: Mapping[str, Any]) -> None:
-        self.opening = fields
+    def _set_preamble(self, fields: Mapping[str, Any]) -> None:
+        self.preamble = fields
 
     def _set_ended(self, reason: str | None) -> None:
         self.has_ended = True
@@ -162,22 +162,22 @@ _ADDERS: dict[str, Callable[..., None]] = {
     "finish": Assembly._set_finish,
     "id": Assembly._set_id,
     "model": Assembly._set_model,
-    "opening": Assembly._set_opening,
+    "opening": Assembly._set_preamble,
     "redacted": Assembly._add_redacted,
     "signature": Assembly._add_signature,
     "usage": Assembly._add_usage,
 }
 
 
-def joined(fragments: Iterable[Fragment]) -> list[Fragment]:
+def compacted(fragments: Iterable[Fragment]) -> list[Fragment]:
     """Return fragments that assemble to the same reply; adjacent texts and arguments are merged."""
-    runs: list[tuple[Fragment, list[str]]] = []
+    grouped: list[tuple[Fragment, list[str]]] = []
     for fragment in fragments:
-        if runs and _continues(runs[-1][0], fragment):
-            runs[-1][1].append(fragment[-1])
+        if grouped and _continues(grouped[-1][0], fragment):
+            grouped[-1][1].append(fragment[-1])
         else:
-            runs.append((fragment, [fragment[-1]]))
-    return [first if len(parts) == 1 else (*first[:-1], "".join(parts)) for first, parts in runs]
+            grouped.append((fragment, [fragment[-1]]))
+    return [first if len(parts) == 1 else (*first[:-1], "".join(parts)) for first, parts in grouped]
 
 
 def _continues(first: Fragment, fragment: Fragment) -> bool:

@@ -19,6 +19,7 @@ from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position
 
 __all__ = [
+    "checked_commit",
     "checked_end",
     "checked_hash",
     "checked_head",
@@ -26,7 +27,6 @@ __all__ = [
     "checked_name",
     "checked_new_name",
     "checked_order",
-    "checked_place",
     "checked_position",
     "checked_ref",
     "checked_target",
@@ -112,8 +112,8 @@ def checked_end(value: object) -> str | None:
     return None if value is None else checked_hash(value)
 
 
-def checked_place(value: object) -> str | UnsetType | None:
-    """Return a place in a history; None and UNSET are returned as they are.
+def checked_commit(value: object) -> str | UnsetType | None:
+    """Return a hash or name of a commit; None and UNSET are returned as they are.
 
     Raises:
         CommitNotFoundError: it is not a string.
@@ -129,7 +129,7 @@ def checked_position(at_commit: object, at_time: object) -> Position:
         ValueError: both are given, or *at_time* is not a datetime with a time zone.
     """
     if at_time is None:
-        return Position(checked_place(at_commit))
+        return Position(checked_commit(at_commit))
     if at_commit is not UNSET:
         raise ValueError("give at_commit or at_time, not both")
     if not issubclass(type(at_time), datetime) or _is_naive(at_time):

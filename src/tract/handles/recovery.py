@@ -44,7 +44,7 @@ class LeftStream:
         """The name of the stream's branch."""
         self.touched_at: datetime = moment(spooled.updated_at)
         """When its process last gave a sign of life, in UTC."""
-        started = self._assembly.opening.get("started_at", spooled.updated_at)
+        started = self._assembly.preamble.get("started_at", spooled.updated_at)
         self.started_at: datetime = moment(started)
         """When it began, in UTC."""
 
@@ -87,7 +87,7 @@ class LeftStream:
         made += await self._streams.land(
             self._name,
             assembly,
-            assembly.opening,
+            assembly.preamble,
             reason,
             claim=self._spooled,
             expected_head=expected,
@@ -107,7 +107,7 @@ class LeftStream:
 
 def _where(stream: StreamName, assembly: Assembly) -> StreamName:
     """Return the name of a stream; its branch must exist if that held for the stream's handle."""
-    must_exist = assembly.opening.get("must_exist") is True
+    must_exist = assembly.preamble.get("must_exist") is True
     kind = ExistingBranch if must_exist else BranchName
     return stream._replace(branch=kind(*stream.branch))
 

@@ -296,7 +296,7 @@ class Cursor(NamedTuple):
     then: Cursor | None = None
 
     @property
-    def place(self) -> tuple[str | None, int, str | None, int]:
+    def key(self) -> tuple[str | None, int, str | None, int]:
         """What distinguishes this cursor from others of its branch."""
         return self.base, self.skip, self.target, len(self.ahead)
 

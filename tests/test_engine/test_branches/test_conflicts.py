@@ -13,7 +13,7 @@ from support.counters import WordCounter
 from support.graphs import newest_first
 from support.steps import annotate, append, edit
 from tract import CommitStep, ConflictKind, DefaultContextCompiler, Priority
-from tract.engine.branches.conflicts import EntryConflict, Outcome, SideChanges, settle, unmet
+from tract.engine.branches.conflicts import EntryConflict, SideChanges, Verdict, settle, unmet
 from tract.engine.compile.fold import Snapshot
 from tract.history.graph import line, merge_bases, parted_at
 
@@ -53,18 +53,18 @@ class Fork:
 
     @property
     def restated(self) -> list[tuple[str, str | None]]:
-        return [told(outcome) for outcome in unmet(self.merged, self.settled.outcomes)]
+        return [told(verdict) for verdict in unmet(self.merged, self.settled.verdicts)]
 
 
-def taken(found: EntryConflict, side: Literal["ours", "theirs"]) -> Outcome:
+def taken(found: EntryConflict, side: Literal["ours", "theirs"]) -> Verdict:
     entry = found.entry(side)
     assert entry is not None
-    return Outcome(found.kind, entry)
+    return Verdict(found.kind, entry)
 
 
-def told(outcome: Outcome) -> tuple[str, str | None]:
-    entry = outcome.entry
-    shown = entry.message.content if outcome.kind is CONTENT else entry.priority.value
+def told(verdict: Verdict) -> tuple[str, str | None]:
+    entry = verdict.entry
+    shown = entry.message.content if verdict.kind is CONTENT else entry.priority.value
     return entry.commit_hash, shown
 
 
@@ -137,7 +137,7 @@ def test_taking_a_side_restates_only_what_the_fold_does_not_show(
     fork = Fork([edit(2, 0, "x")], [edit(3, 0, "y")])
     (found,) = fork.settled.conflicts
 
-    assert [told(outcome) for outcome in unmet(fork.merged, [taken(found, side)])] == restated
+    assert [told(verdict) for verdict in unmet(fork.merged, [taken(found, side)])] == restated
 
 
 def test_who_went_back_to_the_base_has_changed_nothing() -> None:
@@ -168,10 +168,10 @@ def test_equal_contents_under_other_configs_are_no_conflict(
     ours: str | None, theirs: str | None, holds: str
 ) -> None:
     fork = Fork([edit(2, 0, "x", ours)], [edit(3, 0, "x", theirs)])
-    (outcome,) = fork.settled.outcomes
+    (verdict,) = fork.settled.verdicts
 
     assert fork.conflicts == []
-    assert outcome.entry.config_json == holds
+    assert verdict.entry.config_json == holds
 
 
 def test_a_config_that_the_fold_does_not_show_is_stated_again() -> None:
@@ -184,7 +184,7 @@ def test_histories_that_share_nothing_have_no_conflict() -> None:
     ours, theirs = [append(0), edit(1, 0, "x")], [append(2), edit(3, 2, "y")]
 
     settled = settle([], folded(*ours), folded(*theirs), changes(ours), changes(theirs))
-    assert (settled.conflicts, settled.outcomes) == ((), ())
+    assert (settled.conflicts, settled.verdicts) == ((), ())
 
 
 def test_nothing_to_meet_is_met() -> None:
@@ -204,7 +204,7 @@ def test_what_a_merge_decided_holds_wherever_the_entry_stands(decided: int, apar
     settled = settle([base], ours, COMPILER.fold(theirs, [append(202)]), none, SideChanges())
 
     assert settled.conflicts == ()
-    assert [told(outcome) for outcome in settled.outcomes] == [
+    assert [told(verdict) for verdict in settled.verdicts] == [
         (f"h{decided}", "x"),
         (f"h{decided}", "skip"),
     ]
@@ -271,12 +271,12 @@ class Repository:
         )
         merge = self.commit(branch, None, theirs)
         decided = [taken(conflict, prefer) for conflict in settled.conflicts]
-        for outcome in unmet(self.snapshot(merge), [*settled.outcomes, *decided]):
-            target = int(outcome.entry.commit_hash[1:])
-            if outcome.kind is CONTENT:
-                self.edit(branch, target, outcome.entry.message.content or "")
+        for verdict in unmet(self.snapshot(merge), [*settled.verdicts, *decided]):
+            target = int(verdict.entry.commit_hash[1:])
+            if verdict.kind is CONTENT:
+                self.edit(branch, target, verdict.entry.message.content or "")
             else:
-                self.annotate(branch, target, outcome.entry.priority)
+                self.annotate(branch, target, verdict.entry.priority)
         return settled.conflicts
 
 

@@ -17,7 +17,7 @@ from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.models.refs import ConflictKind
 
-__all__ = ["EntryConflict", "Outcome", "Settlement", "Side", "SideChanges", "settle", "unmet"]
+__all__ = ["EntryConflict", "Settlement", "Side", "SideChanges", "Verdict", "settle", "unmet"]
 
 Side = Literal["ours", "theirs", "base"]
 
@@ -43,7 +43,7 @@ class SideChanges(NamedTuple):
         return self.edited if kind is ConflictKind.CONTENT else self.annotated
 
 
-class Outcome(NamedTuple):
+class Verdict(NamedTuple):
     """What a merge must show for an entry: the content and config, or the priority, of `entry`."""
 
     kind: ConflictKind
@@ -72,10 +72,10 @@ class EntryConflict(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The conflicts to resolve, and the outcomes of the other entries that a side changed."""
+    """The conflicts to resolve, and the verdicts of the other entries that a side changed."""
 
     conflicts: tuple[EntryConflict, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 def settle(
@@ -108,7 +108,7 @@ def settle(
     in_order = len(bases) == 1 and our_changes.goes_on and their_changes.goes_on
     pairs = _pairs(ours.entries, theirs.entries, our_changes, their_changes, in_order=in_order)
     conflicts: list[EntryConflict] = []
-    outcomes: list[Outcome] = []
+    verdicts: list[Verdict] = []
     for kind in ConflictKind:
         by_us, by_them = our_changes.of(kind), their_changes.of(kind)
         for shared in _changed(kind, bases, pairs, by_us | by_them):
@@ -116,27 +116,27 @@ def settle(
             if isinstance(found, EntryConflict):
                 conflicts.append(found)
             else:
-                outcomes.append(found)
+                verdicts.append(found)
     place = {entry.commit_hash: at for at, (entry, _) in enumerate(pairs)}
     conflicts.sort(key=lambda conflict: place[conflict.target_hash])
-    outcomes.sort(key=lambda outcome: place[outcome.entry.commit_hash])
-    return Settlement(tuple(conflicts), tuple(outcomes))
+    verdicts.sort(key=lambda verdict: place[verdict.entry.commit_hash])
+    return Settlement(tuple(conflicts), tuple(verdicts))
 
 
-def unmet(merged: Snapshot, outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Return those of *outcomes* that *merged*, the fold up to the merge commit, does not show.
+def unmet(merged: Snapshot, verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return those of *verdicts* that *merged*, the fold up to the merge commit, does not show.
 
     To restate one takes an EDIT with the content of `entry.source_hash` and the config of `entry`
     (`{}` for None), or an ANNOTATE with its priority.
     """
-    wanted = list(outcomes)
+    wanted = list(verdicts)
     if not wanted:
         return []
-    shown = _named(merged, {outcome.entry.commit_hash for outcome in wanted})
+    shown = _named(merged, {verdict.entry.commit_hash for verdict in wanted})
     return [
-        outcome
-        for outcome in wanted
-        if not _same(outcome.kind, shown[outcome.entry.commit_hash], outcome.entry)
+        verdict
+        for verdict in wanted
+        if not _same(verdict.kind, shown[verdict.entry.commit_hash], verdict.entry)
     ]
 
 
@@ -218,10 +218,10 @@ def _named(snapshot: Snapshot, names: Set[str]) -> dict[str, Entry]:
 
 def _compared(
     kind: ConflictKind, shared: _Shared, by_us: Set[str], by_them: Set[str]
-) -> EntryConflict | Outcome:
-    """Return the outcome for an entry, or the conflict."""
+) -> EntryConflict | Verdict:
+    """Return the verdict for an entry, or the conflict."""
     bases, ours, theirs = shared
-    our_way, their_way = Outcome(kind, ours), Outcome(kind, theirs)
+    our_way, their_way = Verdict(kind, ours), Verdict(kind, theirs)
     if _same(kind, ours, theirs):
         return our_way
     base = bases[0] if bases and all(_same(kind, bases[0], other) for other in bases) else None

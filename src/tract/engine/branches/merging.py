@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import anyio
 from pydantic import BaseModel
 
-from tract.engine.branches.conflicts import Outcome, Settlement, SideChanges, settle, unmet
+from tract.engine.branches.conflicts import Settlement, SideChanges, Verdict, settle, unmet
 from tract.engine.branches.resolving import (
     AskedTooOftenError,
     Resolver,
@@ -263,11 +263,11 @@ class Merger:
         conflicts = tuple(item.conflict for item in shown)
         if conflicts and call.asked.on_conflict == "raise":
             raise MergeConflictError(conflicts)
-        outcomes, drafts = await self._decided(call, shown)
+        verdicts, drafts = await self._decided(call, shown)
         steps = await self._storage.histories.steps(branch.tract_id, heads.brought)
         merged = await self._contexts.folded(ours, steps)
         assert isinstance(merged, Snapshot)
-        again = unmet(merged, [*settlement.outcomes, *outcomes])
+        again = unmet(merged, [*settlement.verdicts, *verdicts])
         if heads.brings_merges_alone and not (conflicts or again):
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=heads.ours)
         merge = self._engine.merge_draft(call.other.branch, heads.theirs, call.asked.message)
@@ -284,9 +284,9 @@ class Merger:
 
     async def _decided(
         self, call: _Call, shown: Sequence[Shown]
-    ) -> tuple[list[Outcome], list[CommitDraft]]:
-        """Return how conflicts are resolved: the outcomes to show, and the drafts to commit."""
-        outcomes: list[Outcome] = []
+    ) -> tuple[list[Verdict], list[CommitDraft]]:
+        """Return how conflicts are resolved: the verdicts to show, and the drafts to commit."""
+        verdicts: list[Verdict] = []
         drafts: list[CommitDraft] = []
         for item in shown:
             if not call.resolver.knows(item):
@@ -295,11 +295,11 @@ class Merger:
                 if not await call.resolver.may_ask():
                     raise _MovedMeanwhile  # most likely, as others had their turns
             decided = await call.resolver.decide(item)
-            if isinstance(decided, Outcome):
-                outcomes.append(decided)
+            if isinstance(decided, Verdict):
+                verdicts.append(decided)
             else:
                 drafts.append(decided)
-        return outcomes, drafts
+        return verdicts, drafts
 
     async def _write(
         self,
@@ -337,10 +337,10 @@ class Merger:
             )
         return found.snapshot
 
-    async def _restated(self, branch: BranchName, outcome: Outcome) -> CommitDraft:
+    async def _restated(self, branch: BranchName, verdict: Verdict) -> CommitDraft:
         """Return the draft that makes an entry show what one side had."""
-        entry = outcome.entry
-        if outcome.kind is ConflictKind.PRIORITY:
+        entry = verdict.entry
+        if verdict.kind is ConflictKind.PRIORITY:
             return await self._engine.annotation(entry.commit_hash, entry.priority, "merge")
         content = await self._sides.content(branch, entry)
         draft = await self._engine.draft(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
-from tract.engine.branches.conflicts import EntryConflict, Outcome, Side
+from tract.engine.branches.conflicts import EntryConflict, Side, Verdict
 from tract.engine.branches.turns import Turn
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine
@@ -97,7 +97,7 @@ class Resolver:
         self._engine = engine
         self._way = way
         self._turn = turn
-        self._decided: dict[str, Outcome | CommitDraft] = {}
+        self._decided: dict[str, Verdict | CommitDraft] = {}
         self._asked: Counter[tuple[str, ConflictKind]] = Counter()
 
     @property
@@ -113,8 +113,8 @@ class Resolver:
         """Wait for the turn to ask; return False if others had it and may have merged."""
         return not await self._turn.take()
 
-    async def decide(self, item: Shown) -> Outcome | CommitDraft:
-        """Return the resolution of a conflict: an outcome that one side has, or a draft.
+    async def decide(self, item: Shown) -> Verdict | CommitDraft:
+        """Return the resolution of a conflict: a verdict that one side has, or a draft.
 
         Raises:
             AskedTooOftenError: the function was called about the entry as often as allowed.
@@ -134,7 +134,7 @@ class Resolver:
             self._decided[question] = await self._made(item, answer)
         return self._decided[question]
 
-    async def _made(self, item: Shown, answer: Any) -> Outcome | CommitDraft:
+    async def _made(self, item: Shown, answer: Any) -> Verdict | CommitDraft:
         """Return the resolution for an answer, which is copied before anything is awaited."""
         if issubclass(type(answer), str) and str.__str__(answer) in _SIDES:
             return _taken(item.found, cast(Side, str.__str__(answer)))
@@ -200,7 +200,7 @@ def checked_way(on_conflict: object) -> OnConflict:
     )
 
 
-def _taken(found: EntryConflict, side: Side) -> Outcome:
+def _taken(found: EntryConflict, side: Side) -> Verdict:
     entry = found.entry(side)
     if entry is None:
         raise ContentValidationError(
@@ -208,7 +208,7 @@ def _taken(found: EntryConflict, side: Side) -> Outcome:
             f"entry {found.target_hash} should have.",
             "on_conflict",
         )
-    return Outcome(found.kind, entry)
+    return Verdict(found.kind, entry)
 
 
 def _check_answer(target: str, answer: object) -> None:

@@ -3,7 +3,7 @@
 Token sums are kept exact while entries are added and changed. The count of a message list is a sum
 over its messages. The texts of a joined message cannot be counted separately, because a token may
 span the blank line between them. But where a counter knows that a text `joins_cleanly`, no token
-does. Such places cut a message into spans, and a change only recounts the spans that it touches,
+does. Such places cut a message into stretches, and a change only recounts those that it touches,
 however long the history.
 """
 
@@ -228,21 +228,21 @@ class Window:
 def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
     """Return the window whose count may change when the entry at *position* does.
 
-    It reaches from the start of the previous visible entry's span to the end of the next visible
-    entry's span, and is the same before and after the change.
+    It reaches from the start of the previous visible entry's stretch to the end of the next visible
+    entry's stretch, and is the same before and after the change.
     """
     first, last = position, position
     found = entries.visible_before(position)
     if found is not None:
         first = found
         before = entries.visible_before(first)
-        while before is not None and _continues_span(entries[before], entries[first], counter):
+        while before is not None and _continues_stretch(entries[before], entries[first], counter):
             first, before = before, entries.visible_before(before)
     found = entries.visible_after(position)
     if found is not None:
         last = found
         after = entries.visible_after(last)
-        while after is not None and _continues_span(entries[last], entries[after], counter):
+        while after is not None and _continues_stretch(entries[last], entries[after], counter):
             last, after = after, entries.visible_after(after)
     return Window(
         first,
@@ -257,10 +257,10 @@ def tokens_of(
 ) -> int:
     """Return what visible entries add to the joined context between *before* and *after*.
 
-    The first must start a span, or a message.
+    The first must start a stretch, or a message.
     """
     total = 0
-    span: list[str] = []
+    stretch: list[str] = []
     for index, entry in enumerate(shown):
         previous = shown[index - 1] if index else before
         following = shown[index + 1] if index + 1 < len(shown) else after
@@ -269,16 +269,16 @@ def tokens_of(
         if entry.message.content is None:
             total += entry.body_tokens
             continue
-        span.append(entry.message.content)
-        if following is None or not _continues_span(entry, following, counter):
+        stretch.append(entry.message.content)
+        if following is None or not _continues_stretch(entry, following, counter):
             followed = following is not None and _texts_join(entry, following)
-            alone = len(span) == 1 and not followed
+            alone = len(stretch) == 1 and not followed
             total += (
                 entry.body_tokens
                 if alone
-                else counter.count_text(JOINT.join(span) + (JOINT if followed else ""))
+                else counter.count_text(JOINT.join(stretch) + (JOINT if followed else ""))
             )
-            span = []
+            stretch = []
     return total
 
 
@@ -286,7 +286,7 @@ def _texts_join(before: Entry, after: Entry) -> bool:
     return not after.message.tool_calls and joins(before.message, after.message)
 
 
-def _continues_span(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
+def _continues_stretch(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
     """Return True if a token may span the blank line between two neighbours."""
     return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
 

@@ -15,9 +15,9 @@ from tract.history.redaction import Redactor
 from tract.protocols import TokenUsage
 from tract.storage.repositories import SpooledStream, StreamEnd, StreamFate, StreamName
 
-__all__ = ["Opening", "Piece", "ending", "givens", "opening", "pieces"]
+__all__ = ["Piece", "Preamble", "ending", "givens", "pieces", "preamble"]
 
-Opening = dict[str, Any]
+Preamble = dict[str, Any]
 """A stream's description from before it begins, as JSON values for the spool."""
 
 
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
     skip: bool = False
 
 
-def opening(
+def preamble(
     *,
     role: str,
     name: str | None,
@@ -39,7 +39,7 @@ def opening(
     started_at: int,
     redactor: Redactor | None,
     redact: bool = True,
-) -> Opening:
+) -> Preamble:
     """Return a stream's description, which shares no mutable object with the arguments.
 
     Its secrets are redacted, unless *redact* is False.
@@ -55,7 +55,7 @@ def opening(
         if not isinstance(text, (str, type(None))):
             raise ContentValidationError(f"a {type(text).__name__} is not a string", path)
     described = {"role": role, "name": name, "message": message, "started_at": started_at}
-    opened: Opening = json.loads(canonical_json(described))
+    opened: Preamble = json.loads(canonical_json(described))
     for path, value in (("metadata", metadata), ("generation_config", generation_config)):
         given = as_object(value, path)
         opened[path] = json.loads(canonical_json(given, path, redactor if redact else None))

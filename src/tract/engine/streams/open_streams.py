@@ -23,7 +23,7 @@ from tract.exceptions import (
     TractError,
 )
 from tract.forking import PROCESS
-from tract.formats.assembly import Assembly, Fragment, joined
+from tract.formats.assembly import Assembly, Fragment, compacted
 from tract.history.canonical import canonical_json
 from tract.history.redaction import Redactor
 from tract.storage.repositories import (
@@ -67,7 +67,7 @@ class OpenStream:
         "__weakref__",
         "_ended",
         "_fresh",
-        "_opening",
+        "_preamble",
         "_redactor",
         "_room",
         "_saved",
@@ -85,14 +85,14 @@ class OpenStream:
         self,
         spooler: Spooler,
         name: StreamName,
-        opening: dict[str, Any],
+        preamble: dict[str, Any],
         redactor: Redactor | None,
     ) -> None:
         self._spooler = spooler
         self._redactor = redactor
         self._fresh: list[Fragment] = []
-        self._opening: Fragment = ("opening", opening)
-        self._unsaved: list[Fragment] = [self._opening]
+        self._preamble: Fragment = ("opening", preamble)
+        self._unsaved: list[Fragment] = [self._preamble]
         self._room = 0  # so that the first fragment registers the stream with the spooler
         self._ended: Exception | None = None
         self._saved = 0
@@ -120,7 +120,7 @@ class OpenStream:
     def fold(self) -> Assembly:
         """Return what has arrived so far."""
         if self._fresh:
-            fresh = joined(self._fresh)
+            fresh = compacted(self._fresh)
             self._fresh.clear()
             self.assembly.extend(fresh)
             self._unsaved += _storable(fresh, self._redactor)
@@ -154,7 +154,7 @@ class OpenStream:
             return None  # nothing has arrived that is worth saving
         if not self._unsaved:
             return None
-        part = SpoolPart(self.name, self._saved, joined(self._unsaved), self.fate)
+        part = SpoolPart(self.name, self._saved, compacted(self._unsaved), self.fate)
         self._unsaved = []
         self._saved += 1
         self.may_be_saved = True
@@ -177,7 +177,7 @@ class OpenStream:
         tract_id, branch = self.name.branch.tract_id, self.name.branch.branch
         self.recovered = StreamRecoveredError(tract_id, branch)
         self.end(self.recovered)
-        self._unsaved[:0] = (self._opening, *(part.fragments if part is not None else ()))
+        self._unsaved[:0] = (self._preamble, *(part.fragments if part is not None else ()))
         self._saved = 0
         self.may_be_saved = False
         self.fate = StreamFate()
@@ -222,13 +222,13 @@ class Spooler:
         PROCESS.check(self._forks, self._path)
 
     def open(
-        self, branch: BranchName, opening: dict[str, Any], redactor: Redactor | None = None
+        self, branch: BranchName, preamble: dict[str, Any], redactor: Redactor | None = None
     ) -> OpenStream:
-        """Return a new stream; *opening* describes it as JSON values, without secrets.
+        """Return a new stream; *preamble* describes it as JSON values, without secrets.
 
         *redactor* removes secrets from usage reports; None saves them unchanged.
         """
-        return OpenStream(self, StreamName(branch, uuid4().hex), opening, redactor)
+        return OpenStream(self, StreamName(branch, uuid4().hex), preamble, redactor)
 
     def look_after(self, stream: OpenStream) -> bool:
         """Save *stream* from now on; return False if it was registered already."""

@@ -147,7 +147,7 @@ class Intake:
         self._loop = running_loop(streams.gate.path)
         self._line = calling_line()
         self._frozen = freeze((options.metadata, options.generation_config))
-        self._opening: landing.Opening = {}
+        self._preamble: landing.Preamble = {}
         self.incoming: OpenStream | None = None
         self.commits: list[CommitInfo] = []
 
@@ -161,18 +161,18 @@ class Intake:
         with self._gate.call():
             streams.commits.check_writable()
             heavy = is_heavy(options.message, options.metadata, options.generation_config)
-            self._opening = await streams.threads.run(self._open) if heavy else self._open()
+            self._preamble = await streams.threads.run(self._open) if heavy else self._open()
             if at_head:
-                self._opening["head"] = await streams.head(self._branch, options.head_hash)
-            self._opening["must_exist"] = isinstance(self._branch, ExistingBranch)
+                self._preamble["head"] = await streams.head(self._branch, options.head_hash)
+            self._preamble["must_exist"] = isinstance(self._branch, ExistingBranch)
             redactor = None if options.redact is False else streams.redactor
-            self.incoming = streams.spooler.open(self._branch, self._opening, redactor)
+            self.incoming = streams.spooler.open(self._branch, self._preamble, redactor)
         return self.incoming
 
-    def _open(self) -> landing.Opening:
+    def _open(self) -> landing.Preamble:
         options = self._options
         metadata, generation_config = self._frozen()
-        return landing.opening(
+        return landing.preamble(
             role=options.role,
             name=options.name,
             message=options.message,
@@ -266,7 +266,7 @@ class Intake:
         self.commits = await self._streams.land(
             incoming.name,
             incoming.assembly,
-            self._opening,
+            self._preamble,
             reason,
             owner=current_owner(),
             fate=incoming.fate,

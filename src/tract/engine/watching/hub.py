@@ -27,14 +27,14 @@ from tract.storage.repositories import (
 )
 from tract.waiting import Waiter
 
-__all__ = ["Page", "WatchHub"]
+__all__ = ["Portion", "WatchHub"]
 
 _INTERVAL = 0.05  # seconds between polls for the commits of other processes
 _AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sqlite.thread.groups`
 _REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
 
-Place = tuple[str | None, int, str | None, int]
+_Key = tuple[str | None, int, str | None, int]
 
 
 class Beginning(NamedTuple):
@@ -44,7 +44,7 @@ class Beginning(NamedTuple):
     time: int
 
 
-class Page(NamedTuple):
+class Portion(NamedTuple):
     """The next commits after a cursor; `infos` is set only if all watchers may share them."""
 
     taken_back: TakenBack | None
@@ -53,7 +53,7 @@ class Page(NamedTuple):
     cursor: Cursor
 
 
-_Told = Page | Exception | None
+_Told = Portion | Exception | None
 """What a watcher is notified with; None asks it to check whether it should still wait."""
 
 _Future = Waiter[_Told]
@@ -72,9 +72,9 @@ class _Topic:
         """Counts what may have changed the head."""
         self.serving = False
         self.ticks_alone = 0
-        self.kept: tuple[Place, Page] | None = None
-        """The last page that a watcher behind the head has read, for others at its place."""
-        self.reading: dict[Place, list[_Future]] = {}
+        self.kept: tuple[_Key, Portion] | None = None
+        """The last portion that a watcher behind the head has read, for others with its cursor."""
+        self.reading: dict[_Key, list[_Future]] = {}
 
     def is_stale(self) -> bool:
         """Return True if a waiting watcher may have something to read."""
@@ -102,7 +102,7 @@ class WatchHub:
         storage.arrivals.on_move(self._moved)
 
     async def begin(self, branch: BranchName, after: str | None) -> Beginning:
-        """Return the place right after *after*; see `AsyncTract.watch`.
+        """Return the cursor just after *after*; see `AsyncTract.watch`.
 
         Raises:
             CommitNotFoundError: the tract has no such commit.
@@ -141,7 +141,7 @@ class WatchHub:
         with self._gate.call():
             return await self._storage.histories.find(branch, Position(at_time=time))
 
-    async def next_page(self, branch: BranchName, cursor: Cursor) -> Page | None:
+    async def next_portion(self, branch: BranchName, cursor: Cursor) -> Portion | None:
         """Wait until the branch has something after *cursor*, and return it.
 
         Return None when the watcher should check whether to go on waiting.
@@ -156,11 +156,11 @@ class WatchHub:
             raise told.with_traceback(None)  # other watchers raise it, too
         return told
 
-    async def infos(self, page: Page) -> Sequence[CommitInfo]:
-        """Return the commits of a page for one watcher, with dicts of its own."""
-        if page.infos is not None:
-            return page.infos
-        return await commit_infos(self._threads, page.records)
+    async def infos(self, portion: Portion) -> Sequence[CommitInfo]:
+        """Return the commits of a portion for one watcher, with dicts of its own."""
+        if portion.infos is not None:
+            return portion.infos
+        return await commit_infos(self._threads, portion.records)
 
     def recheck(self, branch: BranchName) -> None:
         """Make all watchers that wait for a branch check whether they should go on waiting."""
@@ -200,35 +200,35 @@ class WatchHub:
                     del topic.waiters[cursor.base]
 
     async def _read(self, topic: _Topic, cursor: Cursor) -> _Told:
-        """Return the next page of a known history; one read serves all watchers at its place.
+        """Return the next portion of a known history; one read serves all with this cursor.
 
-        The page is the same even if the branch moves meanwhile.
+        The portion is the same even if the branch moves meanwhile.
         """
-        place = cursor.place
-        if topic.kept is not None and topic.kept[0] == place:
+        key = cursor.key
+        if topic.kept is not None and topic.kept[0] == key:
             return topic.kept[1]
-        others = topic.reading.get(place)
+        others = topic.reading.get(key)
         if others is not None:
             future: _Future = Waiter(loop=self._loop)
             others.append(future)
             return await future
-        others = topic.reading[place] = []
-        page: Page | None = None
+        others = topic.reading[key] = []
+        portion: Portion | None = None
         try:
-            page = await self._load(topic.branch, cursor)
-            topic.kept = place, page
+            portion = await self._load(topic.branch, cursor)
+            topic.kept = key, portion
         finally:  # if this watcher is cancelled or fails, one of the others reads
-            del topic.reading[place]
-            _tell(others, page)
-        return page
+            del topic.reading[key]
+            _tell(others, portion)
+        return portion
 
-    async def _load(self, branch: BranchName, cursor: Cursor) -> Page:
+    async def _load(self, branch: BranchName, cursor: Cursor) -> Portion:
         with self._gate.call():
             taken_back, records, behind = await self._storage.arrivals.read(branch, cursor)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
-        return Page(taken_back, records, infos, behind)
+        return Portion(taken_back, records, infos, behind)
 
     def _moved(self, branches: Iterable[BranchName]) -> None:
         if self._topics:
@@ -274,20 +274,20 @@ class WatchHub:
         """Read once per known head, and add its watchers to *woken* if there is more."""
         for base in [*topic.waiters]:
             told = await self._news(topic, base)
-            if not isinstance(told, Page) or told.records or told.taken_back:
+            if not isinstance(told, Portion) or told.records or told.taken_back:
                 woken += [(future, told) for future in topic.waiters.pop(base, ())]
 
     async def _news(self, topic: _Topic, base: str | None) -> _Told:
         version = topic.version
         try:
-            page = await self._load(topic.branch, Cursor(base))
+            portion = await self._load(topic.branch, Cursor(base))
         except StoreClosedError:
             return None
         except Exception as error:  # any error is passed to the waiting watchers
             return error
-        if page.cursor.is_at_head and topic.version == version:
-            topic.head = page.cursor.base
-        return page
+        if portion.cursor.is_at_head and topic.version == version:
+            topic.head = portion.cursor.base
+        return portion
 
     def _wake(self, topic: _Topic, woken: Sequence[tuple[_Future, _Told]], began: float) -> None:
         """Notify some watchers, the rest in the next turns of the loop; then let writers run."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from tract.engine.commit.infos import microseconds, moment
-from tract.engine.watching.hub import Page, WatchHub
+from tract.engine.watching.hub import Portion, WatchHub
 from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError
 from tract.models.commit import CommitInfo
@@ -150,25 +150,25 @@ class Watch(Generic[Item]):
                 raise StopAsyncIteration
             assert self._cursor is not None
             try:
-                page = await self._hub.next_page(self._branch, self._cursor)
+                portion = await self._hub.next_portion(self._branch, self._cursor)
             except CommitNotFoundError:
                 await self._go_back()
             else:
-                if page is not None:
-                    await self._take(page)
+                if portion is not None:
+                    await self._take(portion)
 
-    async def _take(self, page: Page) -> None:
-        infos = await self._hub.infos(page)
+    async def _take(self, portion: Portion) -> None:
+        infos = await self._hub.infos(portion)
         if self._left:
             return
-        if page.taken_back is not None:
-            self._take_back(page.taken_back)
-        self._mark(infos, page.cursor)
+        if portion.taken_back is not None:
+            self._take_back(portion.taken_back)
+        self._mark(infos, portion.cursor)
         if infos:
             self._last = infos[-1].commit_hash
             self._last_time = max(self._last_time, microseconds(infos[-1].created_at))
         self._items.extend(self._sieve.pass_on(News(None, (), infos)))
-        self._cursor = page.cursor
+        self._cursor = portion.cursor
 
     def _take_back(self, taken: TakenBack) -> None:
         now = moment(self._clock())

@@ -145,10 +145,10 @@ def _target(
         HeadMovedError: the head of *branch* is not *expected_head*.
     """
     if named is not UNSET and expected_head is UNSET:
-        return transaction.place(branch.tract_id, named)  # whether the branch exists or not
+        return transaction.resolve(branch.tract_id, named)  # whether the branch exists or not
     head = transaction.tips.of(branch).head
     transaction.check_head(branch.tract_id, head, expected_head)
-    return head if named is UNSET else transaction.place(branch.tract_id, named)
+    return head if named is UNSET else transaction.resolve(branch.tract_id, named)
 
 
 def _reaches_hash(

@@ -128,13 +128,13 @@ class WriteTransaction:
         if expected_head is UNSET or expected_head == head:
             return
         try:
-            moved = self.place(tract_id, expected_head) != head
+            moved = self.resolve(tract_id, expected_head) != head
         except CommitNotFoundError:
             moved = True
         if moved:
             raise HeadMovedError(expected_head, head)
 
-    def place(self, tract_id: str, named: str | None) -> str | None:
+    def resolve(self, tract_id: str, named: str | None) -> str | None:
         """Return the hash of an existing commit; None for an empty history.
 
         Raises:

@@ -127,9 +127,9 @@ class Database:
             self._watch()
         return self._reader.observe(function)
 
-    def check_place(self) -> None:
+    def check_path(self) -> None:
         """Raise a `StorageError` if others' commits go to another file; for any thread."""
-        self._file.check_place()
+        self._file.check_path()
 
     @property
     def trips(self) -> int:

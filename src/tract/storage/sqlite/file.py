@@ -107,7 +107,7 @@ class DatabaseFile:
         """Return True if another connection has written since `fault` was called."""
         return self._others_version() != self._version
 
-    def check_place(self) -> None:
+    def check_path(self) -> None:
         """Raise a `StorageError` if the path now names another file, or none; for any thread.
 
         Nobody else can open the file that we have, so other processes' commits never arrive in it.

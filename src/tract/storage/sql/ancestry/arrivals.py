@@ -20,27 +20,27 @@ from tract.storage.sql.rows import head_of, record_of
 
 __all__ = ["arrivals", "heads_of", "planned"]
 
-_PAGE = 256
+_PORTION = 256
 """Commits that one trip returns."""
 _AHEAD = 4096
-"""Commits that a cursor names in advance, so that not every page searches for the way to them."""
+"""Commits that a cursor names in advance, so that not every portion searches for the way to them."""
 
 
 def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> Arrivals:
     """See `ArrivalRepository.read`."""
     if cursor.ahead:
-        return _next_page(connection, branch, cursor)
+        return _next_portion(connection, branch, cursor)
     with connection.at_one_moment():
         cursor, taken_back = _looked_ahead(connection, branch, cursor)
         try:
-            return _next_page(connection, branch, cursor)._replace(taken_back=taken_back)
+            return _next_portion(connection, branch, cursor)._replace(taken_back=taken_back)
         except CommitNotFoundError as error:
             raise lost(_key(error.commit_hash)) from None  # it existed a moment ago
 
 
-def _next_page(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
-    page, rest = cursor.ahead[:_PAGE], cursor.ahead[_PAGE:]
-    records = [_record(connection, branch.tract_id, commit) for commit in page]
+def _next_portion(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
+    portion, rest = cursor.ahead[:_PORTION], cursor.ahead[_PORTION:]
+    records = [_record(connection, branch.tract_id, commit) for commit in portion]
     return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
 
 

@@ -142,7 +142,7 @@ def _start(
     *,
     in_context: bool = False,
 ) -> Place:
-    """Return where to begin the page of the log that follows *after*.
+    """Return where to begin the portion of the log that follows *after*.
 
     The commits that follow *after* by time are its ancestors. If a merge came later, what it
     brought lies among them, and only the head reaches it all. *in_context* it does not: the line

@@ -134,7 +134,7 @@ class SqliteArrivalRepository(ArrivalRepository):
         def look(connection: Connection) -> Arrivals:
             found = arrivals(connection, branch=branch, cursor=cursor)
             if not found.records and found.taken_back is None:
-                database.check_place()
+                database.check_path()
             return found
 
         # A watcher at the head has little to read, most often, so it shares a trip with others.
@@ -142,7 +142,7 @@ class SqliteArrivalRepository(ArrivalRepository):
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
         def look(connection: SqliteConnection) -> Sequence[str | None]:
-            self._database.check_place()
+            self._database.check_path()
             return self._watch.look(connection, branches=branches)
 
         return await self._database.read(look)
