@@ -83,19 +83,28 @@ class Statement:
 
 
 class Insertion(Statement):
-    """Adds a row; each column is a parameter.
+    """Adds a row; each of *columns* is a parameter, by default all that the table has.
 
     If there is a row with this key already, *instead* names the columns of it that are set. They
     may be none; if *instead* is None, that is an error.
     """
 
-    def __init__(self, table: Table, *, instead: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        columns: Sequence[str] | None = None,
+        *,
+        instead: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(table.insert)
         self._table = table
+        self._columns = columns
         self._instead = instead
 
     def _built(self, styles: Styles) -> ClauseElement:
-        values: dict[str, Any] = {name: bindparam(name) for name in self._table.c.keys()}
+        values: dict[str, Any] = {
+            name: bindparam(name) for name in self._columns or self._table.c.keys()
+        }
         insert = styles.insert(self._table).values(values)
         if self._instead:
             changed = {name: values[name] for name in self._instead}

@@ -107,7 +107,8 @@ RECORDS = select(*_record)
 """Not compiled yet, because queries add their conditions to it."""
 
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
-SET_META = Insertion(meta, instead=["value"])
+SET_META = Insertion(meta, ["key", "value"], instead=["value"])
+"""Migrations run this on tables of every version, so it names its columns."""
 
 
 def _tract_ids() -> Select[Any]:
