@@ -843,7 +843,7 @@ class AsyncTract:
             CommitNotFoundError: on the first step, the tract has no commit *after*.
             StorageError: on a step, the database file was deleted or replaced by another.
         """
-        after = None if after is None else checked_hash(after)
+        after = checked_end(after)
         self._check_open()
         hub, clock = self._runtime.watching, self._runtime.clock
         if resets:

@@ -14,7 +14,7 @@ from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
 from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
 from tract.storage.sql.port import Connection
-from tract.storage.sql.rows import hash_of, head_of, sound
+from tract.storage.sql.rows import hash_of, head_of, hex_or_none, sound
 from tract.storage.sql.tips import is_in_place
 
 __all__ = ["head", "heads", "is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
@@ -39,7 +39,7 @@ def list_refs(connection: Connection, *, tract_id: str, prefix: str) -> list[Ref
     low, high = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = connection.all(refs.REFS, tract_id=tract_id, low=low, high=high)
     return [
-        RefRecord(row[0][len(prefix) :], _hex(row[1]), row[2], row[3])
+        RefRecord(row[0][len(prefix) :], hex_or_none(row[1]), row[2], row[3])
         for row in sound(rows, str, bytes | None, int, int)
     ]
 
@@ -156,7 +156,7 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
         found += _start(name, row, ended)
         ended[name] = row[6]
         if row[8] == "delete":
-            deleted = Move(name, _hex(row[6]), None, "delete", None, row[7])
+            deleted = Move(name, hex_or_none(row[6]), None, "delete", None, row[7])
             found.append(_At(row[7], row[1], 2, deleted))
             del ended[name]
     for row in sound(connection.all(refs.OPEN_RUNS, tract_id=tract_id), *_RUN):
@@ -166,7 +166,9 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
     commits = connection.all(refs.MOVES, tract_id=tract_id)
     for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
-            move = Move(names[segment], _hex(parent), commit_hash.hex(), operation, message, at)
+            move = Move(
+                names[segment], hex_or_none(parent), commit_hash.hex(), operation, message, at
+            )
             found.append(_At(at, segment, 1, move))
     return [item.move for item in sorted(found, key=lambda item: item[:3])]
 
@@ -175,11 +177,14 @@ def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> lis
     segment, start, at, action, note = row[1:6]
     if action == _CREATED:
         return []  # it began with its first commit, which counts as a move itself
-    return [_At(at, segment, 0, Move(name, _hex(ended.get(name)), _hex(start), action, note, at))]
-
-
-def _hex(key: bytes | None) -> str | None:
-    return None if key is None else key.hex()
+    return [
+        _At(
+            at,
+            segment,
+            0,
+            Move(name, hex_or_none(ended.get(name)), hex_or_none(start), action, note, at),
+        )
+    ]
 
 
 def tract_ids(connection: Connection) -> list[str]:

@@ -21,6 +21,7 @@ __all__ = [
     "check_types",
     "hash_of",
     "head_of",
+    "hex_or_none",
     "key_or_none",
     "lenient_text",
     "name_of",
@@ -152,6 +153,11 @@ def head_of(value: Any) -> str | None:
 def key_or_none(commit_hash: str | None) -> bytes | None:
     """Return the bytes of a hash, as stored; None stays None."""
     return None if commit_hash is None else bytes.fromhex(commit_hash)
+
+
+def hex_or_none(key: bytes | None) -> str | None:
+    """Return the hexadecimal form of a stored hash; None stays None."""
+    return None if key is None else key.hex()
 
 
 def step_of(row: Sequence[Any]) -> CommitStep:

@@ -30,7 +30,7 @@ from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.relations import Allowance, still_holds
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, place_or_beginning
-from tract.storage.sql.naming import digest, key_of
+from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
 from tract.storage.sql.spooling import SpoolWrites
@@ -143,14 +143,7 @@ class WriteTransaction:
         if digest(named) is None:
             self.tips.finish()  # a name may be a branch's
         place = place_or_beginning(self.connection, tract_id, named)
-        return None if place is None else place.commit_hash.hex()
-
-    def _resolved(self, tract_id: str, named: object) -> str | None:
-        """Return the hash that a hash or name stands for."""
-        if digest(named) is None:
-            self.tips.finish()  # a name may be a branch's
-        key = key_of(self.connection, tract_id, named)
-        return None if key is None else key.hex()
+        return place and place.commit_hash.hex()
 
     def record_usage(
         self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str
@@ -225,8 +218,9 @@ class WriteTransaction:
                 raise EditTargetError(f"item {target}", "is not an earlier item of this batch.")
             _check_is_entry(f"item {target} of the batch", drafts[target].operation)
             return target
-        named = self._resolved(tract_id, target)
-        place = find_place(self.connection, tract_id, named)
+        if digest(target) is None:
+            self.tips.finish()  # a name may be a branch's
+        place = find_place(self.connection, tract_id, target)
         if place is None:
             if draft.operation == CommitOperation.ANNOTATE:
                 raise CommitNotFoundError(target)

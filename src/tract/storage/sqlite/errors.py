@@ -15,10 +15,24 @@ from tract.exceptions import (
 )
 from tract.storage.sqlite.targets import immutable_uri, lacks_permission
 
-__all__ = ["translate"]
+__all__ = ["explained", "translate"]
 
 _FOLDER = "this is a folder. Give the path of a file."
 _PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest byte
+
+
+def explained(error: BaseException, path: str) -> BaseException:
+    """Return an error of a function on a connection's thread as callers get it."""
+    if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+        ours: BaseException = translate(error, path)
+    elif isinstance(error, StopIteration):  # no future takes one: its caller would wait for ever
+        ours = RuntimeError("a StopIteration was raised on a connection's thread")
+    else:
+        if isinstance(error, StorageError):
+            error.locate(path)
+        return error
+    ours.__cause__ = error
+    return ours
 
 
 def translate(error: BaseException, path: str) -> TractError:

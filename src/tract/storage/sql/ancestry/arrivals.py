@@ -13,10 +13,10 @@ from tract.exceptions import CommitNotFoundError
 from tract.history.graph import Parents, beyond, first_parents, in_order, part, parted_at
 from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
+from tract.storage.sql.ancestry.walk import Place, lost, place_or_beginning, scan
 from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Connection
-from tract.storage.sql.rows import head_of, record_of
+from tract.storage.sql.rows import head_of, hex_or_none, key_or_none, record_of
 
 __all__ = ["arrivals", "heads_of", "planned"]
 
@@ -35,7 +35,7 @@ def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> A
         try:
             return _next_portion(connection, branch, cursor)._replace(taken_back=taken_back)
         except CommitNotFoundError as error:
-            raise lost(_key(error.commit_hash)) from None  # it existed a moment ago
+            raise lost(key_or_none(error.commit_hash)) from None  # it existed a moment ago
 
 
 def _next_portion(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
@@ -52,17 +52,20 @@ def _looked_ahead(
     target = cursor.target or _head(connection, branch)
     if target == base:
         return cursor, None
-    ends = _place(connection, tract_id, base), _target(connection, tract_id, target, cursor)
+    ends = (
+        place_or_beginning(connection, tract_id, base),
+        _target(connection, tract_id, target, cursor),
+    )
     commits = partial(scan, connection, tract_id, [end for end in ends if end is not None])
-    fresh = dict(beyond(commits(), _key(target), _key(base)))
-    if parted_at(fresh, _key(target), fresh) == _key(base):
+    fresh = dict(beyond(commits(), key_or_none(target), key_or_none(base)))
+    if parted_at(fresh, key_or_none(target), fresh) == key_or_none(base):
         return planned(cursor, target, fresh), None
-    parting = part(commits, _key(target), _key(base))
-    cursor = planned(Cursor(_name(parting.fork), len(parting.common)), target, parting.fresh)
+    parting = part(commits, key_or_none(target), key_or_none(base))
+    cursor = planned(Cursor(hex_or_none(parting.fork), len(parting.common)), target, parting.fresh)
     if not parting.dropped:
         return cursor, None
     last = parting.common[-1] if parting.common else parting.fork
-    return cursor, TakenBack(_name(last), tuple(key.hex() for key in parting.dropped))
+    return cursor, TakenBack(hex_or_none(last), tuple(key.hex() for key in parting.dropped))
 
 
 def planned(
@@ -73,26 +76,18 @@ def planned(
     After a commit on the line of first parents the cursor is just after that commit. Within what a
     merge has brought it is after the merge's first parent, with some commits to skip.
     """
-    line = in_order(fresh, _key(target))
+    line = in_order(fresh, key_or_none(target))
     end = cursor.skip + room
     ahead = tuple(commit.hex() for commit in line[cursor.skip : end])
     if end >= len(line):
         return cursor._replace(target=target, ahead=ahead, then=Cursor(target))
-    members = {*takewhile(fresh.__contains__, first_parents(fresh, _key(target)))}
+    members = {*takewhile(fresh.__contains__, first_parents(fresh, key_or_none(target)))}
     base, skip = cursor.base, end
     for index in range(end - 1, cursor.skip - 1, -1):
         if line[index] in members:
             base, skip = line[index].hex(), end - 1 - index
             break
     return cursor._replace(target=target, ahead=ahead, then=Cursor(base, skip, target))
-
-
-def _key(commit_hash: str | None) -> bytes | None:
-    return None if commit_hash is None else bytes.fromhex(commit_hash)
-
-
-def _name(key: bytes | None) -> str | None:
-    return None if key is None else key.hex()
 
 
 def _head(connection: Connection, branch: BranchName) -> str | None:
@@ -104,20 +99,11 @@ def _target(
     connection: Connection, tract_id: str, target: str | None, cursor: Cursor
 ) -> Place | None:
     try:
-        return _place(connection, tract_id, target)
+        return place_or_beginning(connection, tract_id, target)
     except CommitNotFoundError:
         if target == cursor.target:
             raise
-        raise lost(_key(target)) from None  # the branch names it
-
-
-def _place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
-    if commit_hash is None:
-        return None
-    place = find_place(connection, tract_id, commit_hash)
-    if place is None:
-        raise CommitNotFoundError(commit_hash)
-    return place
+        raise lost(key_or_none(target)) from None  # the branch names it
 
 
 def _record(connection: Connection, tract_id: str, commit_hash: str) -> CommitRow:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tract.storage.sqlite.connection import SqliteConnection
+from tract.storage.sqlite.errors import explained
 from tract.storage.sqlite.file import DatabaseFile
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
@@ -131,4 +132,4 @@ def _attempt(
     try:
         return Outcome(_read(file, partial(job, before=before), connection), None)
     except Exception as error:
-        return Outcome(None, worker.explained(error))
+        return Outcome(None, explained(error, worker.path))

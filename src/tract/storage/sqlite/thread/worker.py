@@ -21,7 +21,7 @@ import aiosqlite
 
 from tract.exceptions import StorageError
 from tract.forking import PROCESS, keep_for_ever
-from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.errors import explained
 from tract.waiting import Waiter, from_thread
 
 __all__ = ["OwnConnection", "Worker"]
@@ -124,7 +124,7 @@ class Worker:
     ) -> None:
         self._connection = connection
         self._borrowed = borrowed
-        self._path = path
+        self.path = path
         self._loop = asyncio.get_running_loop()
         self.lock: threading.RLock = PROCESS.new_lock()
         """Held while a function runs, so that a fork can wait for it."""
@@ -152,7 +152,7 @@ class Worker:
         return StorageError(
             "the engine's connection was closed while the store used it. Close the store and open "
             "it again; dispose of an engine after closing its stores.",
-            self._path,
+            self.path,
         )
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -222,22 +222,6 @@ class Worker:
             self._landed.popleft()
             self.waiting = max(0, self.waiting - 1)
 
-    def explained(self, error: BaseException) -> BaseException:
-        """Return *error* as callers get it, with the path of the database."""
-        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
-            explained = translate(error, self._path)
-            explained.__cause__ = error
-            return explained
-        if isinstance(
-            error, StopIteration
-        ):  # no future takes one, so its caller would wait for ever
-            stopped = RuntimeError("a StopIteration was raised on a connection's thread")
-            stopped.__cause__ = error
-            return stopped
-        if isinstance(error, StorageError):
-            error.locate(self._path)
-        return error
-
     def abandon(self, closed: Callable[[], None]) -> None:
         """Close the connection after what was sent, without waiting for that.
 
@@ -276,5 +260,5 @@ class _Trip:
             with worker.lock:
                 outcome: tuple[Any, BaseException | None] = (function(connection), None)
         except BaseException as error:
-            outcome = (None, worker.explained(error))
+            outcome = (None, explained(error, worker.path))
         worker.deliver(*outcome, deliver)

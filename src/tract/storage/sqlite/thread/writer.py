@@ -12,7 +12,7 @@ from tract.storage.repositories import BranchName
 from tract.storage.sql.tips import Tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
-from tract.storage.sqlite.errors import translate
+from tract.storage.sqlite.errors import explained, translate
 from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
 from tract.storage.sqlite.freshness.heads import KnownHeads, Written
 from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
@@ -126,7 +126,7 @@ class Transactions:
         except BaseException as error:  # no error may outlive its transaction
             _roll_back(connection)
             if len(jobs) == 1:
-                return [Outcome(None, _explained(error, self._path))]
+                return [Outcome(None, explained(error, self._path))]
             return self._run_singly(connection, jobs, done)
         transaction.committed()
         self._left = self._state_after(before, transaction)
@@ -174,11 +174,3 @@ def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:  # some errors have already rolled back
         connection.execute("ROLLBACK")
-
-
-def _explained(error: BaseException, path: str) -> BaseException:
-    if not isinstance(error, sqlite3.Error):
-        return error
-    explained = translate(error, path)
-    explained.__cause__ = error
-    return explained
