@@ -14,9 +14,9 @@ import pytest_asyncio
 from support.crossing import Crossing, crossings
 from tract import AsyncTract, MergeKind
 
-COMMIT = 32
+COMMIT = 29
 COMPILE = 9
-MERGE = 48
+MERGE = 44
 
 
 @pytest.fixture

@@ -117,18 +117,12 @@ class ContextReader:
             return view()
         return await self._threads.run(view)
 
-    async def folded(
-        self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
-    ) -> CompileSnapshot:
-        """Return the snapshot after *steps*; nothing is stored or cached."""
-        return await self._fold(snapshot, steps)
-
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:
         """Return the context after *steps* on a snapshot; nothing is stored or cached."""
         base = found.snapshot
         if isinstance(base, Snapshot):
             base = base.apart()
-        snapshot = await self._fold(base, steps)
+        snapshot = await self.folded(base, steps)
         return await self.view(Found(snapshot, None), ViewOptions())
 
     async def _make(self, key: CacheKey, located: Located) -> CompileSnapshot:
@@ -136,7 +130,7 @@ class ContextReader:
             base = await self._base(key.tract_id, located.base_hash)
             if base is not None:
                 self._cache.count(folded=located.base_hash is not None)
-                return await self._fold(base, located.steps)
+                return await self.folded(base, located.steps)
         snapshot = await self._make_from_afar(key, self._cache.heads(key.tract_id))
         if snapshot is None:  # the base was evicted on the way
             snapshot = await self._make_from_afar(key, frozenset())
@@ -154,7 +148,7 @@ class ContextReader:
                     return None
                 self._cache.count(folded=base_hash is not None)
             if steps:
-                snapshot = await self._fold(snapshot, steps)
+                snapshot = await self.folded(snapshot, steps)
         return snapshot
 
     async def _base(self, tract_id: str, base_hash: str | None) -> CompileSnapshot | None:
@@ -162,7 +156,8 @@ class ContextReader:
             return self._compiler.empty()
         return await self._cache.get(CacheKey(tract_id, base_hash))
 
-    async def _fold(self, base: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
+    async def folded(self, base: CompileSnapshot, steps: Sequence[CommitStep]) -> CompileSnapshot:
+        """Return the snapshot after *steps*; nothing is stored or cached."""
         if isinstance(self._compiler, DefaultContextCompiler) and self._may_be_quick(steps):
             snapshot = self._compiler.fold_at_once(base, steps)
             if snapshot is not None:
