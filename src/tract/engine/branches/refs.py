@@ -20,53 +20,43 @@ class BranchEngine:
         self._tags = tags
 
     async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, sorted."""
         return await self._refs.tract_ids()
 
     async def head(self, branch: BranchName) -> str | None:
-        """Return the hash of a branch's head, or None if it is empty."""
         return await self._refs.head(branch)
 
     async def fork(
         self, branch: BranchName, name: str, at: str | UnsetType | None, expected_head: Expected
     ) -> None:
-        """Create the branch *name* at a commit, or where *branch* points."""
         await self._refs.fork(branch, name, at, expected_head=expected_head)
 
     async def reset(
         self, branch: BranchName, to: str | None, reason: str | None, expected_head: Expected
     ) -> BranchInfo:
-        """Move a branch back to a commit of its history, or empty it."""
         ref = await self._refs.move(
             branch, to, action="reset", note=reason, expected_head=expected_head
         )
         return _branch_info(ref)
 
     async def delete(self, branch: BranchName, expected_head: Expected, *, force: bool) -> None:
-        """Delete a branch; without *force*, refuse if only this branch reaches its commits."""
         await self._refs.delete(branch, force=force, expected_head=expected_head)
 
     async def branches(self, tract_id: str) -> list[BranchInfo]:
-        """Return a tract's branches, sorted by name."""
         return [_branch_info(ref) for ref in await self._refs.branches(tract_id)]
 
     async def reflog(self, tract_id: str, branch: str | None) -> list[ReflogEntry]:
-        """Return where all branches, or one of them, have pointed, newest first."""
         moves = await self._refs.moves(tract_id)
         return [_entry(move) for move in reversed(moves) if branch in (None, move.branch)]
 
     async def tag(
         self, branch: BranchName, name: str, target: str | UnsetType | None, expected_head: Expected
     ) -> TagInfo:
-        """Tag a commit, by default the head of *branch*."""
         return _tag_info(await self._tags.tag(branch, name, target, expected_head=expected_head))
 
     async def tags(self, tract_id: str) -> list[TagInfo]:
-        """Return a tract's tags, sorted by name."""
         return [_tag_info(ref) for ref in await self._tags.tags(tract_id)]
 
     async def untag(self, tract_id: str, name: str, expected_head: Expected) -> None:
-        """Delete a tag."""
         await self._tags.untag(tract_id, name, expected_head=expected_head)
 
 

@@ -37,13 +37,11 @@ class CommitQueries:
         self._threads = threads
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitInfo | None:
-        """Return one commit, or None."""
         row = await self._storage.commits.get(tract_id, commit_hash)
         found = await commit_infos(self._threads, [row] if row else [])
         return found[0] if found else None
 
     async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
-        """Return the content of a commit, which must be of type *kind*."""
         row, data = await self._storage.blobs.get(tract_id, commit_hash)
         load = self._registry.load
         content = await self._threads.run_if_long(len(data), load, row.content_type, data)
@@ -63,14 +61,12 @@ class CommitQueries:
         *,
         in_context: bool,
     ) -> list[CommitInfo]:
-        """Return the last commits of a branch, newest first."""
         rows = await self._storage.histories.log(
             branch, limit=limit, before=before, in_context=in_context
         )
         return await commit_infos(self._threads, rows)
 
     async def annotations(self, branch: BranchName, target: str) -> list[PriorityAnnotation]:
-        """Return every priority that was set on an entry, oldest first."""
         stored = await self._storage.histories.annotations(branch, target)
         return [annotation_of(item.record, item.data) for item in stored]
 
@@ -82,7 +78,6 @@ class CommitQueries:
         branch_only: bool,
         limit: int | None,
     ) -> list[CommitInfo]:
-        """Return the commits whose config meets all *conditions*, oldest first."""
         rows = await self._storage.commits.query(
             branch, conditions, branch_only=branch_only, limit=limit
         )
@@ -91,18 +86,15 @@ class CommitQueries:
     async def by_config(
         self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None
     ) -> list[CommitInfo]:
-        """Return the commits whose config meets a condition, which is checked first."""
         rows = await self._storage.commits.get_by_config(
             tract_id, field, operator, value, limit=limit
         )
         return await commit_infos(self._threads, rows)
 
     async def create_index(self, field: ConfigField) -> None:
-        """Create an index that speeds up queries on a field."""
         await self._storage.commits.create_config_index(field)
 
     async def origins(self, tract_id: str, commit: str | UnsetType | None) -> list[Origin]:
-        """Return where squashed and picked commits came from, oldest first."""
         return [
             Origin(kind=OriginKind(kind), source_hash=source, commit_hash=made)
             for made, (kind, source) in await self._storage.histories.origins(tract_id, commit)

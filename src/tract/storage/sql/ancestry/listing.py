@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import Any
 
 from tract.exceptions import CommitNotFoundError
@@ -34,7 +34,7 @@ from tract.storage.sql.rows import (
     record_of,
 )
 
-__all__ = ["annotations_of", "log", "log_in_context"]
+__all__ = ["annotations_of", "log"]
 
 _PARENT, _TIME, _MERGED = 2, 11, 12  # columns of a record
 _GLANCE = 64
@@ -46,28 +46,7 @@ def log(
     branch: BranchName,
     limit: int | None,
     before: str | UnsetType | None,
-) -> list[CommitRow]:
-    """See `HistoryRepository.log`."""
-    head = find_head_place(connection, branch)
-    after = None if before is UNSET else find_head_place(connection, branch, before)
-    if limit == 0 or (head if before is UNSET else after) is None:
-        return []
-    start = _start(connection, branch.tract_id, head, after)
-    records: list[CommitRow] = []
-    for row in walk_all(connection, sql.WALK_RECORDS, branch.tract_id, [start]):
-        if after is None or row[_TIME] < after.created_at:
-            records.append(record_of(row))
-        if limit is not None and len(records) == limit:
-            break
-    return records
-
-
-def log_in_context(
-    connection: Connection,
-    *,
-    branch: BranchName,
-    limit: int | None,
-    before: str | UnsetType | None,
+    in_context: bool,
 ) -> list[CommitRow]:
     """See `HistoryRepository.log`."""
     head = find_head_place(connection, branch)
@@ -75,14 +54,23 @@ def log_in_context(
     if limit == 0 or (head if before is UNSET else after) is None:
         return []
     tract_id = branch.tract_id
-    start = _start(connection, tract_id, head, after, in_context=True)
-    read = _all_backwards if limit is None else _backwards
-    found = read(connection, tract_id, start)
-    if after is not None:
-        for key, _ in found:
-            if key == after.commit_hash:
-                break
+    start = _start(connection, tract_id, head, after, in_context=in_context)
+    if not in_context:
+        found = _by_time(connection, tract_id, start, after)
+    else:
+        found = (_all_backwards if limit is None else _backwards)(connection, tract_id, start)
+        if after is not None:
+            found = islice(dropwhile(lambda item: item[0] != after.commit_hash, found), 1, None)
     return [record_at(connection, tract_id, key, row) for key, row in islice(found, limit)]
+
+
+def _by_time(
+    connection: Connection, tract_id: str, head: Place, after: Place | None
+) -> Iterator[tuple[bytes, Sequence[Any] | None]]:
+    """Yield what *head* reaches that is older than *after*, newest first."""
+    for row in walk_all(connection, sql.WALK_RECORDS, tract_id, [head]):
+        if after is None or row[_TIME] < after.created_at:
+            yield row[0], row
 
 
 def _backwards(
@@ -140,7 +128,7 @@ def _start(
     head: Place | None,
     after: Place | None,
     *,
-    in_context: bool = False,
+    in_context: bool,
 ) -> Place:
     """Return where to begin the portion of the log that follows *after*.
 

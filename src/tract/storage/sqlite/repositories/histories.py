@@ -91,8 +91,10 @@ class SqliteHistoryRepository(HistoryRepository):
         before: str | UnsetType | None = UNSET,
         in_context: bool = False,
     ) -> list[CommitRow]:
-        read = listing.log_in_context if in_context else listing.log
-        return await self._database.read(partial(read, branch=branch, limit=limit, before=before))
+        read = partial(
+            listing.log, branch=branch, limit=limit, before=before, in_context=in_context
+        )
+        return await self._database.read(read)
 
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
         return await self._database.read(
