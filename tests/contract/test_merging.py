@@ -62,6 +62,19 @@ async def test_a_relation_has_both_heads_and_the_parents_of_all_that_they_reach(
     assert (relation.changes, [*relation.squashed]) == ({}, [])
 
 
+async def test_a_relation_lists_each_commit_before_its_parents(store: Repositories) -> None:
+    """The graph reads it in that order, and only as far as it must."""
+    shared, ours, theirs = await parted(store)
+    merged, after = hashes(await store.commits.write(MAIN, [merge_of(theirs), draft("after")]))
+    [beside] = await say(store, OTHER_BRANCH, "beside")
+    relation = await store.comparisons.relation(MAIN, OTHER_BRANCH)
+
+    listed = [*relation.parents]
+    assert {*listed} == {shared, ours, theirs, merged, after, beside}
+    for at, commit in enumerate(listed):
+        assert {*relation.parents[commit]} - {None} <= {*listed[at + 1 :]}
+
+
 async def test_a_relation_tells_of_edits_annotations_merges_and_squashes(
     store: Repositories,
 ) -> None:
