@@ -166,10 +166,8 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
     commits = connection.all(refs.MOVES, tract_id=tract_id)
     for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
-            move = Move(
-                names[segment], hex_or_none(parent), commit_hash.hex(), operation, message, at
-            )
-            found.append(_At(at, segment, 1, move))
+            ends = hex_or_none(parent), commit_hash.hex()
+            found.append(_At(at, segment, 1, Move(names[segment], *ends, operation, message, at)))
     return [item.move for item in sorted(found, key=lambda item: item[:3])]
 
 
