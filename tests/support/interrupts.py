@@ -1,7 +1,8 @@
-"""Raises a KeyboardInterrupt while a busy store closes: `python -m support.interrupts`.
+"""Raises a KeyboardInterrupt while a store is busy: `python -m support.interrupts`.
 
-That is what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main task,
-whose store then closes, and the second is raised wherever the event loop is.
+*closing* does what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main
+task, whose store then closes, and the second is raised wherever the event loop is. *going-on* is
+what a REPL does, which runs its event loop again after each Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ import aiosqlite
 
 import tract
 from support.opening import COUNTER
-from tract import AsyncTract, TractStore
+from tract import AsyncTract, StorageError, TractStore
+from tract.storage.sqlite.thread import groups
 
 __all__ = ["busy_until_interrupted"]
 
 _BEFORE = 20  # commits before the first interrupt
+_EACH = 6  # commits of each caller that goes on
 _LIMIT = 15.0  # seconds that a run may take
 _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.__path__)
+_LINES = {"line": _FOLDERS, "grouping": (groups.__file__,)}
+"""The code at whose lines an interrupt comes."""
 
 
 async def busy(path: object, tell: Callable[[str], object]) -> None:
@@ -127,7 +132,7 @@ class Interrupts:
     def arm(self) -> None:
         """Start counting."""
         self.armed = True
-        if self._how == "line":
+        if self._how in _LINES:
             sys.settrace(self._trace)
 
     def disarm(self) -> None:
@@ -138,7 +143,7 @@ class Interrupts:
     def run(self, callback: Callable[..., object], *arguments: object) -> None:
         """Run a callback of the loop, lose it, or interrupt the loop after it."""
         lost = self._how == "lost"
-        if not self.armed or self._how in ("line", "untold") or (lost and not _is_ours(callback)):
+        if not self.armed or self._how in (*_LINES, "untold") or (lost and not _is_ours(callback)):
             callback(*arguments)
         elif lost:
             self._come_by(repr(callback))
@@ -153,7 +158,7 @@ class Interrupts:
             self._come_by(repr(callback))
 
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(_FOLDERS):
+        if not frame.f_code.co_filename.startswith(_LINES[self._how]):
             return None
         if event == "line" and self.armed:
             self._come_by(f"{frame.f_code.co_filename}:{frame.f_lineno}")
@@ -256,16 +261,74 @@ def interrupted(how: str, at: int, path: Path) -> bool:
                 runner.run(main())
         finally:
             interrupts.disarm()
-    with closing(sqlite3.connect(path)) as connection:
-        there = {row[0] for row in connection.execute("SELECT message FROM commits")}
-    assert there.issuperset(acknowledged), interrupts.came
+    assert stored_in(path).issuperset(acknowledged), interrupts.came
     return interrupts.came is not None
 
 
+def stored_in(path: Path) -> set[str]:
+    """Return the messages of all commits in a file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[0] for row in connection.execute("SELECT message FROM commits")}
+
+
+class Answers:
+    """The messages of the commits that callers were told to be stored, and not to be."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[str] = []
+        self.denied: list[str] = []
+
+    async def ask(self, tract: AsyncTract, name: str) -> None:
+        """Commit and compile some times, and note the answers."""
+        for number in range(_EACH):
+            message = f"{name} {number}"
+            try:
+                await tract.user(message, message=message)
+            except StorageError as error:
+                if "Nothing was written" not in str(error):
+                    raise
+                self.denied.append(message)
+            else:
+                self.acknowledged.append(message)
+                with suppress(StorageError):
+                    assert message in str((await tract.compile()).to_openai())
+
+
+def gone_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that every caller got an answer, and a true one."""
+    interrupts = Interrupts(how, at)
+    answers = Answers()
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        asking = [loop.create_task(answers.ask(store.tract("t"), name)) for name in "abcdefgh"]
+        everything = loop.create_task(asyncio.wait(asking))
+        interrupts.arm()
+        while not everything.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(everything)
+        interrupts.disarm()
+        loop.run_until_complete(answers.ask(store.tract("t"), "afterwards"))
+        loop.run_until_complete(store.aclose())
+    unforeseen = [task.exception() for task in asking if task.exception() is not None]
+    assert all(isinstance(error, KeyboardInterrupt) for error in unforeseen), unforeseen
+    there = stored_in(path)
+    assert there.issuperset(answers.acknowledged), interrupts.came
+    assert there.isdisjoint(answers.denied), interrupts.came
+    return interrupts.came is not None
+
+
+async def _open(path: Path) -> TractStore:
+    return await TractStore.open(str(path), tokenizer=COUNTER)
+
+
+PROGRAMS = {"closing": interrupted, "going-on": gone_on}
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ResourceWarning)  # a store that could not be closed is dropped
-    first, step = int(sys.argv[2]), int(sys.argv[3])
+    program, how, folder = PROGRAMS[sys.argv[1]], sys.argv[2], Path(sys.argv[5])
+    first, step = int(sys.argv[3]), int(sys.argv[4])
     for number in itertools.count(first, step):
-        if not interrupted(sys.argv[1], number, Path(sys.argv[4]) / f"{number}.db"):
+        if not program(how, number, folder / f"{number}.db"):
             print("closed", number)
             break

@@ -27,9 +27,33 @@ def test_closing_ends_wherever_a_second_interrupt_comes(
 
     A callback that wakes a task which waits for something of ours is one of ours, too.
     """
-    first = 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
+    interrupt_everywhere("closing", how, anywhere_within(step), step, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "step"), [("lost", 11), ("untold", 11), ("after", 17), ("line", 1999)]
+)
+def test_every_caller_is_told_the_truth_wherever_an_interrupt_comes(
+    how: str, step: int, tmp_path: Path
+) -> None:
+    """By a store that lives on: what was acknowledged is there, and what was denied is not."""
+    interrupt_everywhere("going-on", how, anywhere_within(step), step, tmp_path)
+
+
+def test_callers_whose_jobs_an_interrupt_loses_while_they_are_grouped_are_told(
+    tmp_path: Path,
+) -> None:
+    interrupt_everywhere("going-on", "grouping", anywhere_within(101), 101, tmp_path)
+
+
+def anywhere_within(step: int) -> int:
+    return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
+
+
+def interrupt_everywhere(program: str, how: str, first: int, step: int, folder: Path) -> None:
+    arguments = (program, how, str(first), str(step), str(folder))
     done = subprocess.run(
-        [sys.executable, "-m", "support.interrupts", how, str(first), str(step), str(tmp_path)],
+        [sys.executable, "-m", "support.interrupts", *arguments],
         capture_output=True,
         text=True,
         timeout=300,

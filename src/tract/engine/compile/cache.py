@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import anyio
-
 from tract.engine.compile.fold import Snapshot
 from tract.protocols import CompileSnapshot
 from tract.waiting import one_of
@@ -61,7 +59,6 @@ class SnapshotCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._lock = anyio.Lock(fast_acquire=True)
         self._snapshots: OrderedDict[CacheKey, CompileSnapshot] = OrderedDict()
         self._flights: dict[CacheKey, asyncio.Task[CompileSnapshot]] = {}
         self._heads: dict[str, set[str]] = {}
@@ -90,12 +87,11 @@ class SnapshotCache:
 
     async def get(self, key: CacheKey) -> CompileSnapshot | None:
         """Return a snapshot, waiting for the compile that is making it; None if there is none."""
-        async with self._lock:
-            snapshot = self._snapshots.get(key)
-            if snapshot is not None:
-                self._snapshots.move_to_end(key)
-                return snapshot
-            flight = self._flights.get(key)
+        snapshot = self._snapshots.get(key)
+        if snapshot is not None:
+            self._snapshots.move_to_end(key)
+            return snapshot
+        flight = self._flights.get(key)
         return None if flight is None else await _landing(flight)
 
     async def hit(self, key: CacheKey) -> CompileSnapshot | None:
@@ -105,7 +101,7 @@ class SnapshotCache:
             self._hits += 1
         return snapshot
 
-    async def extend(
+    def extend(
         self,
         key: CacheKey,
         base_key: CacheKey,
@@ -116,19 +112,18 @@ class SnapshotCache:
         Return None if the base is not cached, the compile is under way, or *fold* returns None; use
         `make` then. A quick fold costs less than the task that `make` starts.
         """
-        async with self._lock:
-            snapshot = self._snapshots.get(key)
-            if snapshot is not None:
-                self._hits += 1
-                return snapshot
-            base = self._snapshots.get(base_key)
-            if base is None or key in self._flights:
-                return None
-            snapshot = fold(base)
-            if snapshot is not None:
-                self._folds += 1
-                self._put(key, snapshot)
+        snapshot = self._snapshots.get(key)
+        if snapshot is not None:
+            self._hits += 1
             return snapshot
+        base = self._snapshots.get(base_key)
+        if base is None or key in self._flights:
+            return None
+        snapshot = fold(base)
+        if snapshot is not None:
+            self._folds += 1
+            self._put(key, snapshot)
+        return snapshot
 
     async def make(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
@@ -139,16 +134,15 @@ class SnapshotCache:
         cancelled.
         """
         while True:
-            async with self._lock:
-                snapshot = self._snapshots.get(key)
-                if snapshot is not None:  # another compile has landed since the caller looked
-                    self._hits += 1
-                    return snapshot
-                flight = self._flights.get(key)
-                if flight is None or flight.done():
-                    flight = self._start(key, compile_head)
-                else:
-                    self._hits += 1
+            snapshot = self._snapshots.get(key)
+            if snapshot is not None:  # another compile has landed since the caller looked
+                self._hits += 1
+                return snapshot
+            flight = self._flights.get(key)
+            if flight is None or flight.done():
+                flight = self._start(key, compile_head)
+            else:
+                self._hits += 1
             snapshot = await _landing(flight)
             if snapshot is not None:
                 return snapshot
@@ -166,8 +160,7 @@ class SnapshotCache:
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
     ) -> CompileSnapshot:
         snapshot = await compile_head()
-        async with self._lock:
-            self._put(key, snapshot)
+        self._put(key, snapshot)
         return snapshot
 
     def _landed(self, key: CacheKey, flight: asyncio.Task[CompileSnapshot]) -> None:

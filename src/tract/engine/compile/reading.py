@@ -78,12 +78,12 @@ class ContextReader:
             if snapshot is not None:
                 return Found(snapshot, located.usage)
             located = located._replace(base_hash=None, steps=None)  # evicted since
-        snapshot = await self._extended(key, located)
+        snapshot = self._extended(key, located)
         if snapshot is None:
             snapshot = await self._cache.make(key, partial(self._make, key, located))
         return Found(snapshot, located.usage)
 
-    async def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
+    def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
         """Return the next snapshot after a cached one if it is quick to make; otherwise None."""
         compiler, steps, base_hash = self._compiler, located.steps, located.base_hash
         if (
@@ -94,7 +94,7 @@ class ContextReader:
         ):
             return None
         base_key = CacheKey(key.tract_id, base_hash)
-        return await self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
+        return self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
 
     def cache_info(self) -> CacheInfo:
         """Return the counters and the size of the snapshot cache."""

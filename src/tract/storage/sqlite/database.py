@@ -141,23 +141,29 @@ class Database:
         flights = [groups.flight for groups in self._groups]
         self._watching = self._loop.call_later(_LOST_AFTER, _look_at, ref(self), flights)
 
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
     def _look(self, flights: Sequence[Any]) -> None:
         """Recover *flights* that have not landed although no trip is under way.
 
         A KeyboardInterrupt is raised wherever the event loop is. Raised just before a callback, it
         loses the callback; the caller would wait for ever, and so would closing.
         """
-        self._watching = None
+        self._watch()  # first, as another interrupt may come in the middle of this
         for worker in self._workers:
             worker.recover()
         parts: tuple[Groups[Any] | Worker, ...] = (*self._groups, *self._workers)
         if all(part.is_quiet for part in parts):
+            self._stop_watching()
             return
         passed: set[Worker] = set()
         for worker in self._workers:
             if not worker.is_at_work:
                 worker.send(_nothing, partial(self._passed, worker, passed, flights))
-        self._watch()
+                worker.trips -= 1  # no verb's
 
     def _passed(
         self, worker: Worker, passed: set[Worker], flights: Sequence[Any], *_: object
@@ -177,8 +183,7 @@ class Database:
         writer, *readers = self._closers
         failures = [await _failure(close()) for close in (*readers, writer)]
         self._index.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        self._stop_watching()
         for failure in failures:
             if failure is not None:
                 raise translate(failure, self.path) from failure

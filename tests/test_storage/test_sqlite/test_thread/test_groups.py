@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -261,31 +261,49 @@ async def test_a_job_whose_caller_was_interrupted_before_it_left_is_not_sent() -
     assert [jobs for jobs, _ in post.groups] == [[0], [2]]
 
 
-async def test_what_strikes_while_callers_are_woken_leaves_nobody_waiting() -> None:
-    """As an interrupt from the keyboard may, at any moment."""
-    post, other = Post(), Post()
+class Struck(list[Outcome]):
+    """Outcomes, at one of which an interrupt from the keyboard comes, once."""
+
+    def __init__(self, outcomes: Iterable[Outcome], at: int) -> None:
+        super().__init__(outcomes)
+        self._at: int | None = at
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == self._at:
+            self._at = None
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+async def test_an_interrupt_while_callers_are_notified_leaves_none_waiting() -> None:
+    post = Post()
     groups: Groups[int] = Groups(post.send, 512)
-    others: Groups[int] = Groups(other.send, 512)
-    struck: list[object] = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: struck.append(context["exception"]))
-    calls = [groups.run(number) for number in range(10)]
-    tasks = await away_together(post, groups, calls)
+    tasks = await away_together(post, groups, [groups.run(number) for number in range(10)])
     jobs, deliver = post.groups[1]
-    outcomes = [Outcome(job, None) for job in jobs]
-    outcomes[4] = Outcome(None, cast(Any, "no exception"))  # no future takes it
-    deliver(outcomes, None)
-    done, waiting = await asyncio.wait(tasks, timeout=0.1)
-    for task in waiting:
-        task.cancel()
-    one, two = asyncio.create_task(groups.run(5)), asyncio.create_task(others.run(6))
+    with pytest.raises(KeyboardInterrupt):
+        deliver(Struck([Outcome(job, None) for job in jobs], at=1), None)
+
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*tasks) == jobs
+    last = asyncio.create_task(groups.run(5))
     await asyncio.sleep(0.01)
     post.give_back(2)
-    other.give_back(0)
+    assert await last == 50
 
-    assert [await one, await two] == [50, 60]
-    assert len(done) == 9  # all but the one that cannot be told
-    assert [type(error) for error in struck] == [TypeError]
+
+async def test_an_outcome_that_no_future_takes_is_an_error_of_that_caller_alone() -> None:
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    tasks = await away_together(post, groups, [groups.run(number) for number in range(10)])
+    jobs, deliver = post.groups[1]
+    outcomes = [Outcome(job, None) for job in jobs]
+    outcomes[4] = Outcome(None, StopIteration())
+    deliver(outcomes, None)
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(results.pop(4), TypeError)
+    assert results == jobs[:4] + jobs[5:]
 
 
 async def test_an_error_of_the_whole_group_reaches_every_caller() -> None:

@@ -76,9 +76,9 @@ class KnownHeads:
 
     def written(self, written: Written) -> None:
         """Go on to the state that a transaction of this store left."""
-        if written.before is None or written.before != self._state:
+        before, self._state = self._state, None  # an interrupt half-way must leave no stale head
+        if written.before is None or written.before != before:
             self._forget()
-        self._state = written.after
         if written.after is None:
             self._forget()
             return
@@ -90,6 +90,7 @@ class KnownHeads:
         for tract_id in written.reported:
             for name in list(self._of_tract.get(tract_id, ())):
                 self._drop((tract_id, name))
+        self._state = written.after
 
     def _put(self, branch: BranchName, head: KnownHead) -> None:
         key = branch[:2]

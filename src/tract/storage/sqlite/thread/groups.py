@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -78,8 +77,8 @@ class Groups(Generic[Job]):
     async def run(self, job: Job, size: int = 1) -> Any:
         """Return the result of *job*. A caller cancelled before its group left has done nothing."""
         future: Waiter[Any] = Waiter(loop=self._loop)
-        self._waiting.add(future)
         try:
+            self._waiting.add(future)
             self._pending.append(_Pending(job, future, size))
             self._schedule()
             return await future
@@ -120,16 +119,28 @@ class Groups(Generic[Job]):
         before a callback, it loses that callback, and other callers must not wait for it.
         """
         if flight is not None and flight is self.flight:
-            lost = StorageError("an interrupt came before this was done. Nothing was written.")
-            outcomes = flight.outcomes or [Outcome(None, lost)] * len(flight.waiting)
+            outcomes = flight.outcomes or [Outcome(None, _unsent())] * len(flight.waiting)
             for future, outcome in zip(flight.waiting, outcomes, strict=True):
                 future.settle(*outcome)
             self.flight = None
+        self._give_up_lost()
         if self._pending or self._scheduled:
             self._dispatch()
         for future in [*self._waiting]:
             if future.done():
                 future.settle()  # it was settled, but its task was not woken
+
+    def _give_up_lost(self) -> None:
+        """Settle callers whose jobs an interrupt lost on the way from `_pending` to a flight.
+
+        Such a job was not sent: a flight is recorded first, and kept until its callers are settled.
+        """
+        kept = {item.future for item in self._pending}
+        if self.flight is not None:
+            kept.update(self.flight.waiting)
+        for future in self._waiting - kept:
+            if not future.done():
+                future.settle(error=_unsent())
 
     def _next_group(self) -> list[_Pending[Job]]:
         group: list[_Pending[Job]] = []
@@ -158,19 +169,26 @@ class Groups(Generic[Job]):
             return
         waiting = flight.waiting
         end = min(start + _AT_ONCE, len(waiting))
-        woken = range(start, end)
         try:
-            for index in woken:
-                waiting[index].settle(*outcomes[index])
-        except BaseException:  # the callers after this one would wait for ever
-            for index in woken:
-                with suppress(Exception):
-                    waiting[index].settle(*outcomes[index])
+            for index in range(start, end):
+                _settle(waiting[index], outcomes[index])
+        except BaseException:  # a KeyboardInterrupt: some of them may not know yet
+            self._loop.call_soon(self._hand_out, flight, outcomes, start)
             raise
-        finally:  # after any error, a KeyboardInterrupt included, the other callers go on
-            if end < len(waiting):
-                self._loop.call_soon(self._hand_out, flight, outcomes, end)
-            else:
-                self.flight = None
-                if self._pending:
-                    self._schedule()
+        if end < len(waiting):
+            self._loop.call_soon(self._hand_out, flight, outcomes, end)
+        else:
+            self.flight = None
+            if self._pending:
+                self._schedule()
+
+
+def _settle(future: Waiter[Any], outcome: Outcome) -> None:
+    try:
+        future.settle(*outcome)
+    except Exception as error:  # an outcome that no future takes
+        future.settle(error=error)
+
+
+def _unsent() -> StorageError:
+    return StorageError("an interrupt came before this was done. Nothing was written.")

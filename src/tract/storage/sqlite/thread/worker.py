@@ -161,9 +161,9 @@ class Worker:
         Cancelling the caller does not stop a function that has been sent.
         """
         future: Waiter[T] = Waiter(loop=self._loop)
-        self._callers.add(future)
-        self.send(function, future.settle)
         try:
+            self._callers.add(future)
+            self.send(function, future.settle)
             return await future
         finally:
             self._callers.discard(future)

@@ -71,12 +71,19 @@ class GroupWriter:
         outcomes: Sequence[Outcome] | None,
         error: BaseException | None,
     ) -> None:
+        try:
+            self._note(done)
+        except Exception:  # its callers must still learn what became of their jobs
+            deliver(outcomes, error)
+            raise
+        deliver(outcomes, error)
+
+    def _note(self, done: Sequence[Written]) -> None:
         for written in done:
             self._heads.written(written)
         moved = {branch for written in done for branch in written.moved}
         if moved and self._moved is not None:
             self._moved(moved)
-        deliver(outcomes, error)
 
 
 class Transactions:
