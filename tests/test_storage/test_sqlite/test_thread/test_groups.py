@@ -126,9 +126,17 @@ async def away_together(
     return tasks
 
 
-@pytest.mark.parametrize("callers", [1, 3, 4, 64, 100])
-async def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
-    """So that everything else in the process gets its turn between them."""
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time passes as the test says."""
+
+    now: float = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+async def woken_by_turn(callers: int, pass_time: Callable[[], None]) -> list[int]:
+    """Return how many of a group's *callers* go on in each turn of the loop."""
     post = Post()
     groups: Groups[int] = Groups(post.send, 512)
     woken: list[int] = []
@@ -142,13 +150,39 @@ async def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) ->
     turns: list[int] = []
     while len(woken) < callers:
         before = len(woken)
+        pass_time()
         await asyncio.sleep(0)
         turns.append(len(woken) - before)
+    await asyncio.gather(*tasks)
 
     assert woken == [number * 10 for number in range(callers)]
+    return turns
+
+
+@pytest.mark.parametrize("callers", [1, 3, 4, 64, 100])
+def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
+    """So that everything else in the process gets its turn between them."""
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        turns = runner.run(woken_by_turn(callers, int))
+
     assert max(turns) <= 3
     assert turns.count(0) <= 1
-    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(("held", "most"), [(0.0004, 171), (0.005, 45), (0.1, 5)])
+def test_more_are_woken_the_longer_others_keep_the_loop(held: float, most: int) -> None:
+    """Else the last of many would wait for a turn of the others with every third caller."""
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, Clock)
+
+        def hold() -> None:
+            loop.now += held
+
+        turns = runner.run(woken_by_turn(512, hold))
+
+    assert len(turns) <= most + 2
+    assert max(turns) <= 3 + held / 0.0005
 
 
 async def test_the_next_group_leaves_once_all_callers_of_the_last_are_woken() -> None:
