@@ -87,6 +87,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (BudgetExceededError(12, 10), {"tokens": 12, "max_tokens": 10}, "annotate some as SKIP"),
     (HeadMovedError(None, "abc"), {"expected": None, "actual": "abc"}, "retry from the new head"),
     (
+        HeadMovedError("abc", "def", "v1"),
+        {"expected": "abc", "actual": "def", "tag": "v1"},
+        "The tag 'v1' names def, not abc as expected. Nothing was deleted.",
+    ),
+    (
         BranchBusyError("main", "abc", "def", {"e1": 1, "e2": 9}),
         {"branch": "main", "expected": "abc", "actual": "def", "changed": {"e2": 9, "e1": 1}},
         "Others changed these entries meanwhile: e2 (9 times), e1 (once). Nothing was written.",
@@ -100,6 +105,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     (RefNameError("a" * 999, "too long."), {"problem": "too long."}, "aaa… is not a valid name"),
     (BranchExistsError("main"), {"name": "main"}, "Choose another name"),
     (BranchNotFoundError("main"), {"name": "main"}, "`branches()` lists the existing ones"),
+    (
+        BranchNotFoundError("v1", is_tag=True),
+        {"name": "v1", "is_tag": True},
+        "'v1' is a tag of this tract, not a branch. Create a branch there with `fork(name, at_co",
+    ),
     (TagExistsError("v1"), {"name": "v1"}, "already has a tag 'v1'. Choose another name"),
     (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists the"),
     (

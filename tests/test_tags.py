@@ -19,6 +19,7 @@ from tract import (
     AsyncTract,
     Batch,
     BranchExistsError,
+    BranchNotFoundError,
     BudgetAction,
     BudgetExceededError,
     CommitInfo,
@@ -121,6 +122,40 @@ async def test_what_is_not_there_cannot_be_tagged(main: AsyncTract) -> None:
             await main.tag("v1", unknown)
 
     assert await main.tags() == []
+
+
+async def test_a_tag_in_place_of_a_branch_is_called_one(main: AsyncTract) -> None:
+    await main.user("a")
+    await main.tag("v1")
+    for wrong in (
+        main.merge("v1"),
+        main.compare(["main", "v1"]),
+        main.delete_branch("v1"),
+        main.on("v1").compile(),
+        main.on("v1").log(),
+        main.on("v1").user("b"),
+    ):
+        with pytest.raises(BranchNotFoundError, match="'v1' is a tag of this tract") as told:
+            await wrong
+        assert told.value.is_tag
+    await main.fork("of-v1", at_commit="v1")
+    await main.user("b")
+
+    assert (await main.merge("of-v1")).kind == "up-to-date"
+    with pytest.raises(BranchNotFoundError, match="No branch 'v2'"):
+        await main.merge("v2")
+
+
+async def test_the_error_of_a_moved_tag_names_that_tag(main: AsyncTract) -> None:
+    a = await main.user("a")
+    b = await main.user("b")
+    await main.tag("v1")
+    with pytest.raises(HeadMovedError, match="The tag 'v1' names") as told:
+        await main.delete_tag("v1", expected_head=a.commit_hash)
+
+    error = told.value
+    assert (error.tag, error.expected, error.actual) == ("v1", a.commit_hash, b.commit_hash)
+    assert [tag.name for tag in await main.tags()] == ["v1"]
 
 
 async def test_tags_of_other_tracts_are_others(db_path: Path) -> None:

@@ -208,14 +208,21 @@ class BudgetExceededError(TractError):
 
 
 class HeadMovedError(TractError):
-    """The branch's head is not the one that the caller expected."""
+    """The branch's head, or the commit that `tag` names, is not the one that the caller expected."""
 
-    def __init__(self, expected: str | None, actual: str | None) -> None:
-        super().__init__(expected, actual)
+    def __init__(self, expected: str | None, actual: str | None, tag: str | None = None) -> None:
+        super().__init__(expected, actual, tag)
         self.expected = expected
         self.actual = actual
+        self.tag = tag
 
     def __str__(self) -> str:
+        if self.tag is not None:
+            return (
+                f"The tag {self.tag!r} names {self.actual}, not {_bare(self.expected)} as expected. "
+                "Nothing was deleted. Another caller has moved the tag: look at the commit that "
+                "it names now, and retry with that hash."
+            )
         return (
             f"The head is {self.actual}, not {_bare(self.expected)} as expected. Nothing was "
             "written. Compile again, decide whether the change still holds, and retry from the new "
@@ -278,9 +285,22 @@ class BranchExistsError(_NamedError):
 
 
 class BranchNotFoundError(_NamedError):
-    """This tract has no branch of that name; branches of other tracts do not count."""
+    """This tract has no branch of that name; branches of other tracts do not count.
+
+    `is_tag` is True if it has a tag of that name.
+    """
+
+    def __init__(self, name: str, is_tag: bool = False) -> None:
+        super().__init__(name)
+        self.args: tuple[object, ...] = (name, is_tag)
+        self.is_tag = is_tag
 
     def __str__(self) -> str:
+        if self.is_tag:
+            return (
+                f"{self.name!r} is a tag of this tract, not a branch. Create a branch there with "
+                f"`fork(name, at_commit={self.name!r})`, and use that."
+            )
         return (
             f"No branch {self.name!r} in this tract. `branches()` lists the existing ones; "
             "`fork(name)` creates one."

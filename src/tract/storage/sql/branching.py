@@ -48,7 +48,7 @@ def head(connection: Connection, *, branch: BranchName) -> str | None:
     """See `RefRepository.head`."""
     row = connection.one(sql.BRANCH, tract_id=branch.tract_id, name=ref_name(branch.branch))
     if row is None:
-        missing_branch(branch)
+        missing_branch(connection, branch)
     return head_of(row[0]) if row else None
 
 

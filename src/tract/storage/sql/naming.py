@@ -108,13 +108,13 @@ def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
     return name == MAIN if row is None else row[0] is None
 
 
-def missing_branch(branch: BranchName) -> None:
+def missing_branch(connection: Connection, branch: BranchName) -> None:
     """Raise if a missing branch was required to exist."""
     if isinstance(branch, ExistingBranch):
-        no_branch(branch.branch)
+        no_branch(connection, branch)
 
 
-def no_branch(name: str) -> NoReturn:
+def no_branch(connection: Connection, branch: BranchName) -> NoReturn:
     """Raise for a branch that does not exist.
 
     Names are only checked here, because branches stored by older releases may break the rules.
@@ -123,8 +123,10 @@ def no_branch(name: str) -> NoReturn:
         RefNameError: no branch can have that name.
         BranchNotFoundError: the name is valid.
     """
+    name = branch.branch
     check_ref_name(name)
-    raise BranchNotFoundError(name)
+    tag = connection.one(sql.BRANCH, tract_id=branch.tract_id, name=tag_name(name))
+    raise BranchNotFoundError(name, is_tag=tag is not None)
 
 
 def _is_utf8(text: str) -> bool:

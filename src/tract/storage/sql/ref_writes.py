@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tract.exceptions import (
     BranchNotMergedError,
+    HeadMovedError,
     TagExistsError,
     TagNotFoundError,
     TractError,
@@ -75,7 +76,7 @@ def delete(
     """Delete a branch; see `RefRepository.delete`."""
     tip = transaction.tips.of(branch)
     if not tip.exists:
-        no_branch(branch.branch)
+        no_branch(transaction.connection, branch)
     transaction.check_head(branch.tract_id, tip.head, expected_head)
     transaction.tips.finish()
     if not force and tip.head and not is_kept(transaction.connection, branch, tip.head):
@@ -128,7 +129,10 @@ def untag(
     row = transaction.connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
     if row is None:
         raise TagNotFoundError(name)
-    transaction.check_head(tract_id, head_of(row[0]), expected_head)
+    try:
+        transaction.check_head(tract_id, head_of(row[0]), expected_head)
+    except HeadMovedError as error:
+        raise HeadMovedError(error.expected, error.actual, tag=name) from None
     transaction.connection.run(refs.DELETE_REF, tract_id=tract_id, name=ref)
 
 

@@ -80,7 +80,7 @@ class Tips:
             tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
             tip = self._put(branch, tip or self._read(branch))
         if not tip.exists:
-            missing_branch(branch)
+            missing_branch(self._connection, branch)
         return tip
 
     def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
@@ -167,7 +167,7 @@ class Tips:
         """Write what the transaction knows into a branch's row."""
         tip = self.of(branch)
         if not tip.exists:
-            no_branch(branch.branch)
+            no_branch(self._connection, branch)
         self._write(branch, tip)
 
     def _write(self, branch: BranchName, tip: Tip) -> None:

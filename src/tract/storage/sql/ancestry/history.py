@@ -222,7 +222,7 @@ def _find_head(connection: Connection, branch: BranchName, position: Position) -
         return place and _with_usage(connection, tract_id, place.commit_hash, place.created_at)
     row = connection.one(sql.HEAD, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
-        missing_branch(branch)
+        missing_branch(connection, branch)
     if row is None or row[0] is None:
         return None
     if row[1] is None:

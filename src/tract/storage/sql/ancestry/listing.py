@@ -109,7 +109,7 @@ def annotations_of(
         raise CommitNotFoundError(target)
     row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
-        missing_branch(branch)
+        missing_branch(connection, branch)
     head = find_place(connection, tract_id, head_of(row[0])) if row else None
     if head is None:
         return []

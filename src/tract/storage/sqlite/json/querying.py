@@ -55,7 +55,7 @@ def matches_on(
     tract_id = branch.tract_id
     row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(branch.branch))
     if row is None:
-        missing_branch(branch)
+        missing_branch(connection, branch)
     if row is None or row[0] is None or limit == 0:
         return []
     head = find_place(connection, tract_id, row[0].hex())
