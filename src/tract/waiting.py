@@ -9,14 +9,16 @@ because the future that it awaits is done, and `asyncio.run` waits for the task 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["Waiter", "from_thread", "one_of"]
+__all__ = ["Lock", "Waiter", "from_thread", "one_of"]
 
 T = TypeVar("T")
 
@@ -116,3 +118,73 @@ async def from_thread(work: Future[T]) -> T:
 def _tell(loop: asyncio.AbstractEventLoop, waiter: Waiter[None], _: object) -> None:
     with suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(waiter.settle)
+
+
+class _Place:
+    """A task's place in the queue for a lock."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.waiter: Waiter[None] = Waiter(loop=task.get_loop())
+
+
+class Lock:
+    """A lock that up to *most* tasks hold at a time, first come, first served.
+
+    The end of a task releases it, too: an interrupt may come between taking a lock and the block
+    whose end would release it.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
+        self._holders: set[asyncio.Task[Any]] = set()
+        self._queue: deque[_Place] = deque()
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._queue or not self._has_room():
+            await self._wait(task)
+        self._holders.add(task)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._holders.discard(task)
+        self._notify()
+
+    async def _wait(self, task: asyncio.Task[Any]) -> None:
+        place = _Place(task)
+        self._queue.append(place)
+        try:
+            while self._first() is not place or not self._has_room():
+                place.waiter = Waiter(loop=task.get_loop())
+                timer = task.get_loop().call_later(_LOOK, place.waiter.settle)
+                try:
+                    await place.waiter
+                finally:
+                    timer.cancel()
+            self._holders.add(task)
+        finally:
+            self._queue.remove(place)
+            self._notify()
+
+    def _first(self) -> _Place | None:
+        while self._queue and self._queue[0].task.done():
+            self._queue.popleft()
+        return self._queue[0] if self._queue else None
+
+    def _has_room(self) -> bool:
+        if len(self._holders) >= self._most:
+            self._holders = {task for task in self._holders if not task.done()}
+        return len(self._holders) < self._most
+
+    def _notify(self) -> None:
+        first = self._first()
+        if first is not None and self._has_room():
+            first.waiter.settle()

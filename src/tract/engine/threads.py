@@ -11,12 +11,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
 
-import anyio
 from pydantic import BaseModel
 
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import MAX_DEPTH
-from tract.waiting import from_thread
+from tract.waiting import Lock, from_thread
 
 __all__ = ["HEAVY", "Threads", "freeze", "is_heavy"]
 
@@ -41,12 +40,12 @@ class Threads:
     def __init__(self) -> None:
         self._executor = _executor()
         # Otherwise one thread could run the whole queue before another has passed on its result.
-        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._lock = Lock(_AT_ONCE)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns; it runs to its end even if the caller is cancelled."""
         called = partial(copy_context().run, _called, function, *arguments)
-        async with self._limiter:
+        async with self._lock:
             return await from_thread(self._begin(called))
 
     async def run_if_long(self, size: int, function: Callable[..., T], *arguments: Any) -> T:

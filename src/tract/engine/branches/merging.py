@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import anyio
 from pydantic import BaseModel
 
 from tract.engine.branches.conflicts import Settlement, SideChanges, Verdict, settle, unmet
@@ -56,6 +55,7 @@ from tract.storage.repositories import (
     Relation,
     Repositories,
 )
+from tract.waiting import Lock
 
 __all__ = ["Asked", "Merger"]
 
@@ -171,7 +171,7 @@ class Merger:
         self._registry = registry
         self._sides = Sides(storage.blobs, registry)
         self._asking = Turns()
-        self._computing: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._computing: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
 
     async def merge(self, branch: BranchName, other: BranchName, asked: Asked) -> MergeResult:
         """Merge *other* into *branch*; see `AsyncTract.merge`."""
@@ -180,7 +180,7 @@ class Merger:
         with self._asking.at(branch) as turn:
             resolver = Resolver(branch, self._sides, self._engine, asked.on_conflict, turn)
             call = _Call(branch, other, asked, resolver, squash)
-            computing = self._computing.setdefault(branch, anyio.Lock(fast_acquire=True))
+            computing = self._computing.setdefault(branch, Lock())
             for attempt in range(_ATTEMPTS):
                 async with AsyncExitStack() as held:
                     if attempt and not self._engine.calls_back:

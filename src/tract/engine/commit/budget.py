@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-import anyio
-
 from tract import callers
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import BudgetExceededError, TokenBudgetWarning, TractError
 from tract.models.config import BudgetAction, TokenBudgetConfig
 from tract.protocols import CommitStep
 from tract.storage.repositories import BranchName, CommitDraft, CommitRepository, Position
+from tract.waiting import Lock
 
 __all__ = ["Budget", "OverBudgetError"]
 
@@ -38,16 +37,16 @@ class Budget:
         self._commits = commits
         self._contexts = contexts
         self._limits = limits
-        self._turns: WeakValueDictionary[tuple[str, str], anyio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
 
     @property
     def calls_back(self) -> bool:
         """Whether `act` calls a callback of the caller's."""
         return self._limits.callback is not None
 
-    def turn(self, branch: BranchName) -> anyio.Lock:
+    def turn(self, branch: BranchName) -> Lock:
         """Return the lock of a branch, which admits one check and write at a time."""
-        return self._turns.setdefault(branch[:2], anyio.Lock(fast_acquire=True))
+        return self._turns.setdefault(branch[:2], Lock())
 
     async def steps(self, branch: BranchName, drafts: Sequence[CommitDraft]) -> list[CommitStep]:
         """Return the steps that drafts will become, with targets as the fold names them."""
