@@ -78,6 +78,7 @@ async def test_the_end_of_a_task_releases_a_lock_that_it_took() -> None:
 
     async def take() -> None:
         await lock.__aenter__()
+        await turns()
 
     holders = Holders(lock)
     holders.go.set()
