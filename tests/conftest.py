@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import pkgutil
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import coverage
 import pytest
 import pytest_asyncio
 from blockbuster import BlockBuster
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
+import tract
 from support.opening import COUNTER
 from support.threads import connection_threads, left_of
 from tract import AsyncTract, TractStore
@@ -25,6 +28,47 @@ TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
 # Machines differ in speed, and the first example of a run warms every cache.
 settings.register_profile("tract", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("tract")
+
+
+MEASURED = pytest.StashKey[bool]()
+"""Whether coverage watches a test."""
+COVERAGE = coverage.Coverage.current()
+
+# The lines of a module run once, when it is imported: here, while coverage watches.
+for module in pkgutil.walk_packages(tract.__path__, "tract."):
+    importlib.import_module(module.name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect unwatched: a traced interpreter is two to three times slower, in all it runs."""
+    if COVERAGE is not None:
+        COVERAGE.stop()
+    return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have coverage watch the first case of each test, but of no property and no `unmeasured` test.
+
+    The others run the same lines again. What is measured is at most what is covered.
+    """
+    seen: set[str] = set()
+    for item in items:
+        name, _, _ = item.nodeid.partition("[")
+        apart = item.get_closest_marker("unmeasured") is not None or is_hypothesis_test(
+            getattr(item, "obj", None)
+        )
+        item.stash[MEASURED] = name not in seen and not apart
+        seen.add(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have coverage watch a measured test, with the fixtures that it sets up."""
+    if COVERAGE is None or not item.stash[MEASURED]:
+        return (yield)
+    with COVERAGE.collect():
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

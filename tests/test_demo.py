@@ -41,12 +41,6 @@ def table(output: str) -> dict[str, str]:
     return dict(rows)
 
 
-def file_of(folder: Path, *conversations: Any) -> Path:
-    path = folder / "given.jsonl"
-    path.write_text("\n".join(map(json.dumps, conversations)), encoding="utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def shipped() -> subprocess.CompletedProcess[str]:
     """The demo's run without an argument."""
@@ -101,33 +95,54 @@ def test_a_hundred_real_conversations_come_back_identical() -> None:
     assert rows["faults found by verify()"] == "0"
 
 
-def test_keys_that_say_nothing_make_no_difference(tmp_path: Path) -> None:
+SPOKEN = {"role": "assistant", "content": "Spät."}
+SAID = {"role": "assistant", "content": "Moment."}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+CONVERSATIONS: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {
+    "empty keys": [("a", [USER, {**SPOKEN, "refusal": None, "annotations": []}])],
+    "consecutive": [("a", [USER, USER, SPOKEN])],
+    "split": [
+        ("good", [USER, SAID]),
+        ("split", [USER, SAID, CALLED, {**USER, "content": "?"}, SAID]),
+    ],
+    "twice": [("a", [USER]), ("a", [USER])],
+}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """The status, output and errors of a run over each of `CONVERSATIONS`, by name."""
+    folder = tmp_path_factory.mktemp("demo")
+    paths = [folder / f"{name}.jsonl" for name in CONVERSATIONS]
+    for path, given in zip(paths, CONVERSATIONS.values(), strict=True):
+        lines = [json.dumps({"id": name, "messages": messages}) for name, messages in given]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    return dict(zip(CONVERSATIONS, run_each(DEMO, [[path] for path in paths]), strict=True))
+
+
+def test_keys_that_say_nothing_make_no_difference(ran: dict[str, tuple[int, str, str]]) -> None:
     """What an SDK dumps has them: `refusal: None`, `annotations: []`."""
-    empty: dict[str, Any] = {"refusal": None, "annotations": []}
-    reply = {"role": "assistant", "content": "Spät.", **empty}
-    ran = demo(file_of(tmp_path, {"id": "a", "messages": [USER, reply]}))
-
-    assert ran.returncode == 0
+    assert ran["empty keys"][0] == 0
 
 
-def test_consecutive_messages_of_a_role_stay_apart(tmp_path: Path) -> None:
-    reply = {"role": "assistant", "content": "Spät."}
-    ran = demo(file_of(tmp_path, {"id": "a", "messages": [USER, USER, reply]}))
-
-    assert ran.returncode == 0
+def test_consecutive_messages_of_a_role_stay_apart(ran: dict[str, tuple[int, str, str]]) -> None:
+    assert ran["consecutive"][0] == 0
 
 
-def test_the_first_difference_is_named(tmp_path: Path) -> None:
+def test_the_first_difference_is_named(ran: dict[str, tuple[int, str, str]]) -> None:
     """A turn that a transcript splits in two compiles to one, as providers want it."""
-    said = {"role": "assistant", "content": "Moment."}
-    called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    split = {"id": "split", "messages": [USER, said, called, {**USER, "content": "?"}, said]}
-    good = {"id": "good", "messages": [USER, said]}
-    ran = demo(file_of(tmp_path, good, split))
+    status, out, err = ran["split"]
 
-    assert ran.returncode == 1
-    assert table(ran.stdout)["conversations identical"] == "1 of 2"
-    assert ran.stderr.startswith("The first difference is in 'split': message 1 should be {")
+    assert status == 1
+    assert table(out)["conversations identical"] == "1 of 2"
+    assert err.startswith("The first difference is in 'split': message 1 should be {")
+
+
+def test_an_id_that_comes_twice_is_refused(ran: dict[str, tuple[int, str, str]]) -> None:
+    status, _, err = ran["twice"]
+
+    assert status == 2
+    assert "line 2: the id 'a' was there before" in err
 
 
 MALFORMED: list[tuple[str, str]] = [
@@ -158,33 +173,20 @@ def test_a_malformed_file_is_refused_where_it_is_wrong(
             assert problem in err
 
 
-def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    conversation = {"id": "a", "messages": [USER]}
-    ran = demo(file_of(tmp_path, conversation, conversation))
-
-    assert ran.returncode == 2
-    assert "line 2: the id 'a' was there before" in ran.stderr
-
-
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_file_of_conversations_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    """Bytes that are no text, a path without a file, a folder, and two files."""
     path = tmp_path / "given.jsonl"
     path.write_bytes(b"\xff\xfe")
-    ran = demo(path)
-
-    assert ran.returncode == 2
-    assert "is no text in UTF-8" in ran.stderr
-
-
-@pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_a_path_without_a_file_is_refused(tmp_path: Path, name: str) -> None:
-    ran = demo(tmp_path / name)
-
-    assert ran.returncode == 2
-    assert "cannot be read" in ran.stderr
-
-
-def test_more_than_one_file_is_refused() -> None:
-    ran = demo(TRANSCRIPT, TRANSCRIPT)
-
-    assert ran.returncode == 2
-    assert "one file at most" in ran.stderr
+    refused: list[tuple[list[Path], str]] = [
+        ([path], "is no text in UTF-8"),
+        ([tmp_path / "missing.jsonl"], "cannot be read"),
+        ([tmp_path], "cannot be read"),
+        ([TRANSCRIPT, TRANSCRIPT], "one file at most"),
+    ]
+    runs = run_each(DEMO, [paths for paths, _ in refused])
+    for (paths, problem), (status, _, err) in zip(refused, runs, strict=True):
+        with subtests.test(paths=paths):
+            assert status == 2
+            assert problem in err

@@ -34,6 +34,9 @@ from tract import (
 from tract.storage.sql.ancestry import relations
 
 
+pytestmark = pytest.mark.unmeasured
+
+
 @pytest_asyncio.fixture
 async def store(db_path: Path) -> AsyncIterator[TractStore]:
     async with await opened(db_path) as store:

@@ -7,9 +7,10 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -64,17 +65,68 @@ def trial(task: str, number: int, reward: float | None, *messages: Message) -> M
     return record if reward is None else {**record, "reward": reward}
 
 
-def run(folder: Path, *records: Any) -> subprocess.CompletedProcess[str]:
-    """Run over *records*, keeping the store in *folder*."""
-    path = folder / "given.jsonl"
+class Ran(NamedTuple):
+    """What a run over given trials came to, and the folder that has its store."""
+
+    status: int
+    out: str
+    err: str
+    folder: Path
+
+    def database(self) -> Path:
+        return self.folder / "agents.db"
+
+    def commits(self) -> int:
+        with closing(sqlite3.connect(self.database())) as database:
+            (found,) = database.execute("SELECT count(*) FROM commits").fetchone()
+        return int(found)
+
+
+GIVEN = [user("When?"), user("To Bodø.")]
+WHOLE = [user("Why?"), CALLED, FOUND, said("So.")]
+SPLIT = [user("Why?"), said("Moment."), CALLED, user("?"), said("So.")]
+TRIALS: dict[str, list[Message]] = {
+    "shared": [
+        trial("t", 0, 0.0, *GIVEN, CALLED, FOUND, said("No.")),
+        trial("t", 1, 1.0, *GIVEN, CALLED, FOUND, said("At 23:40.")),
+        trial("t", 2, 0.0, *GIVEN, said("Never.")),
+    ],
+    "picked": [
+        trial("t", 0, 0.0, user("When?"), said("Never.")),
+        trial("t", 1, 1.0, user("When?"), CALLED, FOUND, said("At 23:40."), user("Thanks!")),
+    ],
+    "temperatures": [trial("t", n, 0.0, user("Why?"), said(f"{n}")) for n in range(4)],
+    "no reward": [trial("t", 0, 0.0, user("Why?"), said("So.")), trial("t", 1, None, CALLED)],
+    "apart": [trial("t", 0, 0.0, user("a"), said("b")), trial("t", 1, 1.0, said("c"))],
+    "equal": [
+        trial("t", 0, 0.0, *WHOLE),
+        trial("t", 1, 1.0, *WHOLE),
+        trial("t", 2, 0.0, *WHOLE[:2]),
+    ],
+    "silent": [trial("t", 0, 1.0, user("Hello?"))],
+    "two tasks": [trial("a", 0, 0.0, user("Why?")), trial("b", 0, 0.0, user("Why?"))],
+    "different": [
+        trial("good", 0, 1.0, user("a"), said("b")),
+        trial("bad", 0, 1.0, *SPLIT),
+    ],
+}
+
+
+def written(path: Path, records: Sequence[Message]) -> Path:
     path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
-    return orchestrator(path, "--quiet", "--into", folder / "made")
+    return path
 
 
-def commits_in(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "made" / "agents.db")) as database:
-        (found,) = database.execute("SELECT count(*) FROM commits").fetchone()
-    return int(found)
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+    """The runs over `TRIALS`, by name."""
+    folder = tmp_path_factory.mktemp("orchestrator")
+    given = [
+        [written(folder / f"{name}.jsonl", records), "--quiet", "--into", folder / name]
+        for name, records in TRIALS.items()
+    ]
+    runs = zip(TRIALS, run_each(ORCHESTRATOR, given), strict=True)
+    return {name: Ran(*came, folder / name) for name, came in runs}
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +167,16 @@ def test_each_commit_is_told_once_on_a_line(shipped: subprocess.CompletedProcess
     assert len(told) == len(set(told)) == int(counts(shipped.stdout)["commits in the file"][0])
 
 
-def test_quiet_tells_of_no_commit_but_watches_all_the_same() -> None:
+def test_quiet_tells_of_no_commit_but_watches_all_the_same_and_leaves_no_store_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     ran = orchestrator("--quiet")
 
     assert ran.returncode == 0
     assert "tool_io" not in ran.stdout
     assert counts(ran.stdout)["commits told by watchers"][0] != "0"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long
@@ -138,42 +194,28 @@ def test_twenty_five_real_tasks_hold_their_beginnings_once() -> None:
     assert sum(row[-1] == "picked" for row in cells(ran.stdout)) == len(rewarded)
 
 
-def test_what_trials_share_is_committed_once(tmp_path: Path) -> None:
+def test_what_trials_share_is_committed_once(ran: dict[str, Ran]) -> None:
     """Two given messages, two that two trials share, one of its own each, and the answer."""
-    given = [user("When?"), user("To Bodø.")]
-    ran = run(
-        tmp_path,
-        trial("t", 0, 0.0, *given, CALLED, FOUND, said("No.")),
-        trial("t", 1, 1.0, *given, CALLED, FOUND, said("At 23:40.")),
-        trial("t", 2, 0.0, *given, said("Never.")),
-    )
-
-    assert ran.returncode == 0
-    assert commits_in(tmp_path) == 2 + 2 + 3 + 1
+    assert ran["shared"].status == 0
+    assert ran["shared"].commits() == 2 + 2 + 3 + 1
 
 
-async def test_the_picked_branch_is_squashed_into_main(tmp_path: Path) -> None:
-    ran = run(
-        tmp_path,
-        trial("t", 0, 0.0, user("When?"), said("Never.")),
-        trial("t", 1, 1.0, user("When?"), CALLED, FOUND, said("At 23:40."), user("Thanks!")),
-    )
-    async with TractStore.open(tmp_path / "made" / "agents.db") as store:
+async def test_the_picked_branch_is_squashed_into_main(ran: dict[str, Ran]) -> None:
+    async with TractStore.open(ran["picked"].database()) as store:
         main = store.tract("task-t")
         [answer, given] = await main.log()
         content = await main.get_content(answer.commit_hash)
         [origin] = await main.origins(answer.commit_hash)
         picked = await main.on("trial-1").head()
 
-    assert ran.returncode == 0
+    assert ran["picked"].status == 0
     assert content == OutputContent(text="At 23:40.")
     assert answer.parent_hash == given.commit_hash
     assert origin.source_hash == picked
 
 
-async def test_each_agent_has_a_temperature_of_its_own(tmp_path: Path) -> None:
-    run(tmp_path, *(trial("t", n, 0.0, user("Why?"), said(f"{n}")) for n in range(4)))
-    async with TractStore.open(tmp_path / "made" / "agents.db") as store:
+async def test_each_agent_has_a_temperature_of_its_own(ran: dict[str, Ran]) -> None:
+    async with TractStore.open(ran["temperatures"].database()) as store:
         heads = [(await store.tract("task-t").on(f"trial-{n}").log(1))[0] for n in range(4)]
 
     assert [head.generation_config for head in heads] == [
@@ -181,57 +223,41 @@ async def test_each_agent_has_a_temperature_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-async def test_where_no_trial_has_the_reward_main_stays(tmp_path: Path) -> None:
-    ran = run(tmp_path, trial("t", 0, 0.0, user("Why?"), said("So.")), trial("t", 1, None, CALLED))
-    async with TractStore.open(tmp_path / "made" / "agents.db") as store:
+async def test_where_no_trial_has_the_reward_main_stays(ran: dict[str, Ran]) -> None:
+    async with TractStore.open(ran["no reward"].database()) as store:
         head = await store.tract("task-t").head()
 
-    assert ran.returncode == 0
+    assert ran["no reward"].status == 0
     assert head is None  # the trials share nothing
 
 
-def test_trials_that_share_nothing_begin_anew(tmp_path: Path) -> None:
-    ran = run(tmp_path, trial("t", 0, 0.0, user("a"), said("b")), trial("t", 1, 1.0, said("c")))
-
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert commits_in(tmp_path) == 4
+def test_trials_that_share_nothing_begin_anew(ran: dict[str, Ran]) -> None:
+    assert (ran["apart"].status, ran["apart"].err) == (0, "")
+    assert ran["apart"].commits() == 4
 
 
-def test_equal_trials_and_one_that_stops_early_commit_nothing_again(tmp_path: Path) -> None:
-    whole = [user("Why?"), CALLED, FOUND, said("So.")]
-    ran = run(
-        tmp_path,
-        trial("t", 0, 0.0, *whole),
-        trial("t", 1, 1.0, *whole),
-        trial("t", 2, 0.0, *whole[:2]),
-    )
-
-    assert ran.returncode == 0
-    assert commits_in(tmp_path) == 4 + 1
+def test_equal_trials_and_one_that_stops_early_commit_nothing_again(ran: dict[str, Ran]) -> None:
+    assert ran["equal"].status == 0
+    assert ran["equal"].commits() == 4 + 1
 
 
-def test_a_trial_in_which_no_assistant_speaks_has_nothing_to_squash(tmp_path: Path) -> None:
-    ran = run(tmp_path, trial("t", 0, 1.0, user("Hello?")))
-
-    assert ran.returncode == 0
-    assert commits_in(tmp_path) == 1
+def test_a_trial_in_which_no_assistant_speaks_has_nothing_to_squash(ran: dict[str, Ran]) -> None:
+    assert ran["silent"].status == 0
+    assert ran["silent"].commits() == 1
 
 
-def test_one_message_in_two_tasks_is_two_commits_of_one_content(tmp_path: Path) -> None:
-    ran = run(tmp_path, trial("a", 0, 0.0, user("Why?")), trial("b", 0, 0.0, user("Why?")))
+def test_one_message_in_two_tasks_is_two_commits_of_one_content(ran: dict[str, Ran]) -> None:
+    rows = counts(ran["two tasks"].out)
 
-    assert counts(ran.stdout)["commits in the file"] == ("2", "2")
-    assert counts(ran.stdout)["contents in the file"] == ("1", "1")
+    assert rows["commits in the file"] == ("2", "2")
+    assert rows["contents in the file"] == ("1", "1")
 
 
-def test_the_first_difference_is_named(tmp_path: Path) -> None:
+def test_the_first_difference_is_named(ran: dict[str, Ran]) -> None:
     """A turn that a transcript splits in two compiles to one, as providers want it."""
-    split = [user("Why?"), said("Moment."), CALLED, user("?"), said("So.")]
-    ran = run(tmp_path, trial("good", 0, 1.0, user("a"), said("b")), trial("bad", 0, 1.0, *split))
-
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("'task-bad' on 'trial-0': message 1 should be {")
-    assert "Traceback" not in ran.stderr
+    assert ran["different"].status == 1
+    assert ran["different"].err.startswith("'task-bad' on 'trial-0': message 1 should be {")
+    assert "Traceback" not in ran["different"].err
 
 
 MALFORMED: list[tuple[dict[str, Any], str]] = [
@@ -253,9 +279,8 @@ def test_a_malformed_trial_is_refused_where_it_is_wrong(
     good = trial("t", 0, 1.0, user("a"))
     given = []
     for number, (changed, _) in enumerate(MALFORMED):
-        path = tmp_path / f"{number}.jsonl"
         records = [good, {**trial("u", 0, 1.0, user("a")), **changed}]
-        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+        path = written(tmp_path / f"{number}.jsonl", records)
         given.append([path, "--quiet", "--into", tmp_path / str(number)])
     runs = run_each(ORCHESTRATOR, given)
     for (changed, problem), (status, out, err) in zip(MALFORMED, runs, strict=True):
@@ -264,36 +289,19 @@ def test_a_malformed_trial_is_refused_where_it_is_wrong(
             assert problem in err
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    ran = orchestrator(tmp_path / "missing.jsonl")
-
-    assert ran.returncode == 2
-    assert "missing.jsonl cannot be read" in ran.stderr
-
-
-def test_a_store_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_used_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    """A file that is not there, a store that is, which is left alone, a folder that cannot be made."""
     (tmp_path / "agents.db").write_text("mine")
-    ran = orchestrator("--into", tmp_path)
+    refused: list[tuple[list[object], str]] = [
+        ([tmp_path / "missing.jsonl"], "missing.jsonl cannot be read"),
+        (["--into", tmp_path], "is there already"),
+        (["--into", tmp_path / "agents.db" / "folder"], "cannot be made"),
+    ]
+    runs = run_each(ORCHESTRATOR, [arguments for arguments, _ in refused])
+    for (_, problem), (status, _, err) in zip(refused, runs, strict=True):
+        with subtests.test(problem=problem):
+            assert status == 2
+            assert problem in err
+            assert "Traceback" not in err
 
-    assert ran.returncode == 2
-    assert "is there already" in ran.stderr
     assert (tmp_path / "agents.db").read_text() == "mine"
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    ran = orchestrator("--into", tmp_path / "file" / "folder")
-
-    assert ran.returncode == 2
-    assert "cannot be made" in ran.stderr
-    assert "Traceback" not in ran.stderr
-
-
-def test_no_store_is_left_behind_unless_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    ran = orchestrator("--quiet")
-
-    assert ran.returncode == 0
-    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,7 @@ from tract import (
     config,
 )
 
+pytestmark = pytest.mark.unmeasured
 MOST = 5
 SIBLINGS = 4_000
 INTERLEAVED = {

@@ -38,6 +38,7 @@ from tract import (
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.models.query import config_condition
 
+pytestmark = pytest.mark.unmeasured  # loops are timed here, and a traced one is slow
 COUNTER = TiktokenCounter()
 
 

@@ -13,13 +13,22 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")
+LONG = pytest.mark.long
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-@pytest.mark.parametrize(("how", "step"), [("lost", 1), ("untold", 1), ("after", 2), ("line", 29)])
+@pytest.mark.parametrize(
+    ("how", "step"),
+    [
+        pytest.param("lost", 1, marks=LONG),
+        pytest.param("untold", 1, marks=LONG),
+        pytest.param("after", 2, marks=LONG),
+        ("line", 29),
+    ],
+)
 def test_closing_ends_wherever_a_second_interrupt_comes(
     how: str, step: int, tmp_path: Path
 ) -> None:
@@ -75,7 +84,14 @@ asyncio.run(busy_until_interrupted(sys.argv[1], partial(print, flush=True)))
 
 
 @pytest.mark.parametrize(
-    ("commits", "pause"), [(20, 0.0), (21, 0.0005), (22, 0.001), (20, 0.002), (21, 0.005)]
+    ("commits", "pause"),
+    [
+        (20, 0.0),
+        pytest.param(21, 0.0005, marks=LONG),
+        pytest.param(22, 0.001, marks=LONG),
+        (20, 0.002),
+        pytest.param(21, 0.005, marks=LONG),
+    ],
 )
 def test_a_process_that_is_interrupted_twice_ends(
     commits: int, pause: float, tmp_path: Path
