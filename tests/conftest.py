@@ -30,9 +30,8 @@ settings.register_profile("tract", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("tract")
 
 
+COVERAGE = pytest.StashKey[coverage.Coverage | None]()
 MEASURED = pytest.StashKey[bool]()
-"""Whether coverage watches a test."""
-COVERAGE = coverage.Coverage.current()
 
 # The lines of a module run once, when it is imported: here, while coverage watches.
 for module in pkgutil.walk_packages(tract.__path__, "tract."):
@@ -40,11 +39,18 @@ for module in pkgutil.walk_packages(tract.__path__, "tract."):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collect unwatched: a traced interpreter is two to three times slower, in all it runs."""
-    if COVERAGE is not None:
-        COVERAGE.stop()
-    return (yield)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect unwatched: coverage makes all Python two to three times slower, not ours alone.
+
+    What was collected stays to the end, so that tests that collect garbage need not walk it.
+    """
+    session.config.stash[COVERAGE] = coverage.Coverage.current()
+    while (watching := coverage.Coverage.current()) is not None:  # pytest-cov nests two in workers
+        watching.stop()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,9 +71,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Have coverage watch a measured test, with the fixtures that it sets up."""
-    if COVERAGE is None or not item.stash[MEASURED]:
+    watching = item.config.stash[COVERAGE]
+    if watching is None or not item.stash[MEASURED]:
         return (yield)
-    with COVERAGE.collect():
+    with watching.collect():
         return (yield)
 
 

@@ -33,7 +33,6 @@ from tract import (
 )
 from tract.storage.sql.ancestry import relations
 
-
 pytestmark = pytest.mark.unmeasured
 
 

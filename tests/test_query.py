@@ -73,6 +73,7 @@ async def tract() -> AsyncIterator[AsyncTract]:
         yield opened
 
 
+@pytest.mark.long
 @given(data=st.data())
 @settings(max_examples=100)
 async def test_a_query_finds_what_meets_every_condition(data: st.DataObject) -> None:

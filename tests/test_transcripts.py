@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from anthropic.types import MessageParam, TextBlockParam
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ async def record(tract: AsyncTract, messages: Messages) -> None:
                     batch.commit(content, generation_config=config)
 
 
+@pytest.mark.unmeasured
 async def test_a_hundred_conversations_at_once_compile_back_exactly(
     airline: list[dict[str, Any]], db_path: Path
 ) -> None:

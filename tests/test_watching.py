@@ -74,6 +74,7 @@ async def test_every_commit_comes_once_and_in_order(store: TractStore) -> None:
     assert await nothing_more(watch)
 
 
+@pytest.mark.unmeasured
 async def test_a_long_history_comes_whole(store: TractStore) -> None:
     tract, other = store.tract("agent"), store.tract("agent", branch="other")
     for start in range(0, 3_000, 1_000):
@@ -152,6 +153,7 @@ async def test_a_result_is_the_watchers_own(store: TractStore) -> None:
     assert await commits_from(tract.watch(), 1) == [made]
 
 
+@pytest.mark.unmeasured
 async def test_a_slow_watcher_loses_nothing_and_holds_up_nobody(store: TractStore) -> None:
     tract = store.tract("agent")
     slow, quick = tract.watch(), tract.watch()
@@ -164,6 +166,7 @@ async def test_a_slow_watcher_loses_nothing_and_holds_up_nobody(store: TractStor
     assert await commits_from(slow, 600) == made[1:]
 
 
+@pytest.mark.unmeasured
 async def test_many_watchers_of_a_branch_get_everything_with_few_reads(store: TractStore) -> None:
     tract = store.tract("agent")
     async with asyncio.TaskGroup() as group:

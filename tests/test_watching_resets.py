@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_type
 
+import pytest
+
 from support.opening import COUNTER
 from support.watching import commits_from, copied, move, nothing_more, say, take
 from tract import AsyncTract, BranchReset, CommitInfo, CommitOperation
@@ -197,6 +199,7 @@ async def test_a_copy_says_what_the_branch_says_after_an_edit_on_both_sides(
         assert (await tract.compile()).messages[0].content == content.model_dump()["text"]
 
 
+@pytest.mark.unmeasured
 async def test_a_reset_of_many_pages_comes_whole(db_path: Path) -> None:
     async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
         [first] = await say(tract, "A")

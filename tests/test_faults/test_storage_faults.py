@@ -507,6 +507,7 @@ async def test_an_overwritten_page_is_told_wherever_it_is(tmp_path: Path, overwr
     assert read <= told | same
 
 
+@pytest.mark.unmeasured
 async def test_a_flipped_bit_anywhere_is_told_or_changes_nothing_that_is_hashed(
     tmp_path: Path,
 ) -> None:

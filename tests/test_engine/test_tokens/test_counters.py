@@ -75,7 +75,9 @@ class ForeignCounter:
         return len(messages)
 
 
-@pytest.mark.parametrize("encoding_name", PACKAGED)
+@pytest.mark.parametrize(
+    "encoding_name", [PACKAGED[0], pytest.param(PACKAGED[1], marks=pytest.mark.long)]
+)
 @given(messages=st.lists(MESSAGES, max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_a_message_list_counts_what_the_formula_says(

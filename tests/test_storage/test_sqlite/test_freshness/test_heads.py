@@ -280,6 +280,7 @@ async def test_a_loop_of_nothing_but_compiles_can_be_timed_out(db_path: Path) ->
                 await asyncio.wait_for(call_for_ever(call), 0.05)
 
 
+@pytest.mark.unmeasured
 async def test_a_writer_knows_only_so_many_branches(database: Database) -> None:
     def job(transaction: WriteTransaction) -> None:
         for number in range(tips._MOST + 1):
