@@ -33,9 +33,10 @@ settings.load_profile("tract")
 COVERAGE = pytest.StashKey[coverage.Coverage | None]()
 MEASURED = pytest.StashKey[bool]()
 
-# The lines of a module run once, when it is imported: here, while coverage watches.
-for module in pkgutil.walk_packages(tract.__path__, "tract."):
-    importlib.import_module(module.name)
+if coverage.Coverage.current() is not None:
+    # The lines of a module run once, when it is imported: here, while coverage watches.
+    for module in pkgutil.walk_packages(tract.__path__, "tract."):
+        importlib.import_module(module.name)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,6 +54,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)  # of what is left after -m and -k
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have coverage watch the first case of each test, but of no property and no `unmeasured` test.
 
