@@ -14,9 +14,9 @@ import pytest_asyncio
 from support.crossing import Crossing, crossings
 from tract import AsyncTract, MergeKind
 
-COMMIT = 29
-COMPILE = 9
-MERGE = 44
+COMMIT = 27
+COMPILE = 7
+MERGE = 42
 
 
 @pytest.fixture

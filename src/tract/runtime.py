@@ -46,6 +46,8 @@ class Options(NamedTuple):
     tokenizer: TokenCounter | None = None
     compiler: ContextCompiler | None = None
     clock: Callable[[], int] = now_microseconds
+    remembers: bool = True
+    """False has every answer come from the database; see `Freshness`."""
 
 
 def checked_options(
@@ -120,12 +122,14 @@ class Runtime:
     @classmethod
     async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:
         """Open a path, `:memory:`, a URI or a URL."""
-        return cls(await open_database(target, options.config, options.clock), options)
+        clock, remembers = options.clock, options.remembers
+        return cls(await open_database(target, options.config, clock, remembers=remembers), options)
 
     @classmethod
     async def from_engine(cls, engine: AsyncEngine, options: Options) -> Runtime:
         """Use the connections of an engine that the caller goes on owning."""
-        return cls(await open_engine(engine, options.config, options.clock), options)
+        clock, remembers = options.clock, options.remembers
+        return cls(await open_engine(engine, options.config, clock, remembers=remembers), options)
 
     async def aclose(self) -> None:
         """Refuse new calls, wait for those under way, and close.

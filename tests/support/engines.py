@@ -63,17 +63,20 @@ def over(database: Database) -> Repositories:
 
 
 class SqliteFile:
-    """A SQLite file."""
+    """A SQLite file, whose openings may answer from what they know without asking it."""
 
-    name = "file"
     is_shared = True
+
+    def __init__(self, *, remembers: bool = True) -> None:
+        self.name = "file" if remembers else "file, nothing remembered"
+        self._remembers = remembers
 
     @asynccontextmanager
     async def opened(
         self, path: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         target = f"file:{path}?mode=ro" if read_only else str(path)
-        database = await open_database(target, TractConfig(), clock)
+        database = await open_database(target, TractConfig(), clock, remembers=self._remembers)
         try:
             yield over(database)
         finally:
@@ -158,5 +161,8 @@ class ReadElsewhere:
 
 
 FILE = SqliteFile()
-ENGINES: list[EngineUnderTest] = [FILE, SqliteMemory(), SqliteFromEngine(), ReadElsewhere(FILE)]
+FORGETFUL = SqliteFile(remembers=False)
+ENGINES: list[EngineUnderTest] = [
+    *(FILE, FORGETFUL, SqliteMemory(), SqliteFromEngine(), ReadElsewhere(FILE))
+]
 SHARED = [engine for engine in ENGINES if engine.is_shared]

@@ -86,6 +86,7 @@ class Setup(NamedTuple):
     cache_max_bytes: int = 64 * 1024 * 1024
     max_tokens: int | None = None
     budget_action: BudgetAction = BudgetAction.REJECT
+    remembers: bool = True
 
     def shown(self, content: Content) -> dict[str, Any]:
         """Return the message of a stored content."""

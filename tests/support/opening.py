@@ -35,6 +35,18 @@ async def with_clock(
     return TractStore(await Runtime.open(target, options))
 
 
+async def remembering(
+    target: str | os.PathLike[str],
+    remembers: bool,
+    *,
+    config: TractConfig | None = None,
+    tokenizer: TokenCounter | None = COUNTER,
+) -> TractStore:
+    """Open a store that answers from what it knows, or one that asks the database everything."""
+    options = Options(config or TractConfig(), tokenizer, remembers=remembers)
+    return TractStore(await Runtime.open(target, options))
+
+
 async def later(
     target: str | os.PathLike[str],
     seconds: float,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from support.customs import CUSTOM
 from support.model import Commit, Setup, Tract, View, entry_hashes
+from support.opening import remembering
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -30,6 +31,7 @@ SETUPS = st.builds(
     registered=st.sampled_from([True, True, True, False]),
     max_content_bytes=st.sampled_from([2**25, 2**25, 2**25, 150]),
     cache_max_bytes=st.sampled_from([2**26, 2**26, 0, 4000]),
+    remembers=st.sampled_from([True, True, False]),
 ).flatmap(
     lambda setup: st.builds(
         setup._replace,
@@ -83,7 +85,8 @@ class OpenStore:
         tokenizer = TiktokenCounter(self.setup.encoding)
         config = self._config()
         if self.only is None:
-            self.opened = await TractStore.open(path, config=config, tokenizer=tokenizer)
+            remembers = self.setup.remembers
+            self.opened = await remembering(path, remembers, config=config, tokenizer=tokenizer)
         else:
             self.opened = await AsyncTract.open(
                 path, tract_id=self.only, config=config, tokenizer=tokenizer

@@ -29,7 +29,6 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.engine.threads import Threads
 from tract.storage.repositories import BranchName, Located, Position
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sqlite.database import Database
 from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.repositories.histories import SqliteHistoryRepository
@@ -144,7 +143,7 @@ class LateHistories(SqliteHistoryRepository):
     """Loses the cache's snapshots between what it found and what is made of it."""
 
     def __init__(self, database: Database, cache: SnapshotCache, *, near: bool) -> None:
-        super().__init__(database, RecentCommits())
+        super().__init__(database)
         self._cache = cache
         self._near = near
 

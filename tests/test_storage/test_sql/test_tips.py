@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from support.drafts import draft
 from support.opening import COUNTER
 from tract import BranchNotFoundError, HeadMovedError, TractConfig, TractStore
-from tract.storage.repositories import BranchName
-from tract.storage.sql import ref_writes
+from tract.storage.repositories import BranchName, ExistingBranch
+from tract.storage.sql import ref_writes, tips
 from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import open_database
+from tract.storage.sqlite.migrations import migrate
 
 
 async def test_verify_tells_of_a_branch_whose_segment_is_anothers(db_path: Path) -> None:
@@ -85,3 +88,37 @@ async def test_a_branch_made_in_one_transaction_with_others_fits(db_path: Path) 
         assert (await store.tract("t").verify()).faults == ()
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store.tract("t", branch="side").user("fourth")
+
+
+@pytest.fixture
+def connection() -> Iterator[SqliteConnection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        migrate(raw, ":memory:")
+        yield SqliteConnection(raw)
+
+
+def test_only_so_many_branches_are_carried_over(connection: SqliteConnection) -> None:
+    known = tips.Tips(connection)
+    for number in range(tips._MOST):
+        known.start(BranchName(str(number), "main"), None, action="fork", note=None, now=number)
+    assert known.renew()
+    known.start(BranchName("t", "more"), None, action="fork", note=None, now=0)
+
+    assert not known.renew()
+
+
+def test_branches_that_are_not_there_take_no_room(connection: SqliteConnection) -> None:
+    known = tips.Tips(connection)
+    for number in range(tips._MOST + 1):
+        with pytest.raises(BranchNotFoundError):
+            known.of(ExistingBranch("t", str(number)))
+        assert known.renew()
+
+
+def test_branches_that_were_deleted_take_no_room(connection: SqliteConnection) -> None:
+    known = tips.Tips(connection)
+    for number in range(tips._MOST + 1):
+        branch = BranchName("t", str(number))
+        known.start(branch, None, action="fork", note=None, now=2 * number)
+        known.delete(branch, now=2 * number + 1)
+        assert known.renew()

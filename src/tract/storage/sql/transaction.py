@@ -6,7 +6,7 @@ the transaction can go on with the next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tract.exceptions import (
     CommitNotFoundError,
@@ -54,6 +54,8 @@ class WriteTransaction:
         self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
+        self.made: list[tuple[CommitRow, CommitDraft]] = []
+        """Commits that were made, in order."""
         self._once_committed: list[Callable[[], None]] = []
 
     def commit(
@@ -171,11 +173,6 @@ class WriteTransaction:
         )
 
     @property
-    def moved(self) -> Mapping[BranchName, str | None]:
-        """Branches that point elsewhere once the transaction is finished; see `Tips.changed`."""
-        return self.tips.changed
-
-    @property
     def spools(self) -> SpoolWrites:
         """Writes of parts of streams."""
         return SpoolWrites(self.connection, self.clock, self._once_committed)
@@ -275,6 +272,7 @@ class WriteTransaction:
         )
         self._add_rows(record, draft, tip.segment)
         self.tips.advance(tip, named, created_at)
+        self.made.append((record, draft))
         return record
 
     def _add_rows(self, record: CommitRow, draft: CommitDraft, segment: int) -> None:

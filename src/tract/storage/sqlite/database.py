@@ -29,8 +29,7 @@ from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness.heads import KnownHeads
-from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
+from tract.storage.sqlite.freshness.known import Freshness, Header, WalIndex
 from tract.storage.sqlite.options import options_of, set_options
 from tract.storage.sqlite.preparing import prepare, prepare_first
 from tract.storage.sqlite.targets import Target, parse_target
@@ -64,7 +63,7 @@ class Database:
         self,
         path: str,
         file: DatabaseFile,
-        index: WalIndex,
+        freshness: Freshness,
         workers: Sequence[Worker],
         closers: Sequence[Callable[[], Awaitable[None]]],
         clock: Callable[[], int],
@@ -77,11 +76,10 @@ class Database:
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
-        self.heads: KnownHeads = KnownHeads(index)
-        """Where branches point, as far as that is known without asking the database."""
-        transactions = Transactions(file, index, path, clock)
-        self._writer = GroupWriter(workers[0], transactions, self.heads)
-        self._reader = GroupReader(workers[1:] or workers, index, file)
+        self.freshness: Freshness = freshness
+        transactions = Transactions(file, freshness, path, clock)
+        self._writer = GroupWriter(workers[0], transactions, freshness)
+        self._reader = GroupReader(workers[1:] or workers, freshness.index, file)
         self._groups: tuple[Groups[Any], ...] = (self._writer.groups, self._reader.groups)
         self._loop = asyncio.get_running_loop()
         self._watching: asyncio.TimerHandle | None = None
@@ -256,10 +254,13 @@ async def open_database(
     target: str | os.PathLike[str],
     config: TractConfig,
     clock: Callable[[], int] = now_microseconds,
+    *,
+    remembers: bool = True,
 ) -> Database:
     """Open a SQLite file, creating it and its tables if needed, or a new `:memory:` database.
 
-    A file that cannot be written is opened read-only, and so is one whose URI asks for that.
+    A file that cannot be written is opened read-only, and so is one whose URI asks for that. For
+    *remembers*, see `Freshness`.
 
     Raises:
         StorageError: the file cannot be opened, is damaged, or has a newer schema.
@@ -301,13 +302,20 @@ async def open_database(
             index.close()
         raise
     closers = [connection.close for connection in opened]
-    return Database(path, file, index, workers, closers, clock, read_only)
+    freshness = Freshness(index, remembers=remembers)
+    return Database(path, file, freshness, workers, closers, clock, read_only)
 
 
 async def open_engine(
-    engine: AsyncEngine, config: TractConfig, clock: Callable[[], int] = now_microseconds
+    engine: AsyncEngine,
+    config: TractConfig,
+    clock: Callable[[], int] = now_microseconds,
+    *,
+    remembers: bool = True,
 ) -> Database:
     """Borrow connections from *engine*'s pool, and return them as they were when closing.
+
+    For *remembers*, see `Freshness`.
 
     Raises:
         StorageError: the engine is not of sqlite+aiosqlite, or its pool has no connection left.
@@ -348,8 +356,9 @@ async def open_engine(
         raise
     workers = [item.worker for item in held]
     closers = [item.give_back for item in held]
-    known = WalIndex()  # the owner may close the connections, and then the index must not be read
-    return Database(path, file, known, workers, closers, clock, read_only)
+    # without an index: the owner may close the connections, and then it must not be read
+    freshness = Freshness(remembers=remembers)
+    return Database(path, file, freshness, workers, closers, clock, read_only)
 
 
 def _given(url: URL) -> dict[str, str]:

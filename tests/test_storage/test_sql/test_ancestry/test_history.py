@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -14,10 +15,11 @@ from tract import StoreCorruptError
 from tract.storage.repositories import BranchName, CommitRow, Located, Position
 from tract.storage.sql.ancestry import history, listing
 from tract.storage.sql.ancestry.history import Span
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
+from tract.storage.sqlite.freshness.known import Freshness
 from tract.storage.sqlite.migrations import migrate
+from tract.storage.values import KnownHead
 
 
 @pytest.fixture
@@ -36,6 +38,10 @@ def say(transaction: WriteTransaction, branch: BranchName, count: int = 1) -> li
     records = transaction.commit(branch, [draft(str(number)) for number in range(count)])
     transaction.finish()
     return records
+
+
+def nothing(head: KnownHead) -> None:
+    """Return what is remembered of the way to a head."""
 
 
 def span(connection: SqliteConnection, head: CommitRow, *known: CommitRow) -> Span:
@@ -124,7 +130,7 @@ def test_a_history_with_a_hole_is_never_taken_for_a_shorter_one(
         known = frozenset[str]()
         position = Position()
         return history.locate(
-            connection, branch=MAIN, position=position, known=known, recent=RecentCommits()
+            connection, branch=MAIN, position=position, known=known, at_once=nothing
         )
 
     if length < 64:
@@ -150,7 +156,7 @@ def test_as_many_as_64_steps_are_read_at_once(
             branch=MAIN,
             position=Position(),
             known=frozenset(known),
-            recent=RecentCommits(),
+            at_once=nothing,
         )
 
     located, whole = locate(records[0].commit_hash), locate()
@@ -171,7 +177,11 @@ def test_what_the_caller_knows_is_asked_no_further_than_needed(
 
     known = Known([records[7].commit_hash])
     located = history.locate(
-        connection, branch=MAIN, position=Position(), known=known, recent=RecentCommits()
+        connection,
+        branch=MAIN,
+        position=Position(),
+        known=known,
+        at_once=partial(Freshness().way, MAIN.tract_id, known),
     )
 
     assert located.base_hash == records[7].commit_hash

@@ -36,8 +36,7 @@ from tract.storage.repositories import (
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
-from tract.storage.sqlite.freshness.heads import KnownHeads
-from tract.storage.sqlite.freshness.wal_index import WalIndex
+from tract.storage.sqlite.freshness.known import Freshness
 from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.worker import Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
@@ -458,8 +457,8 @@ def test_writes_tried_singly_wait_for_a_locked_database_once_not_each(db_path: P
         file = DatabaseFile(ours)
         ours.set_trace_callback(begins.append)
         other.execute("BEGIN IMMEDIATE")
-        transactions = Transactions(file, WalIndex(), "p", time_ns)
-        outcomes = transactions._run_singly(ours, [saying(text) for text in "abc"], [])
+        transactions = Transactions(file, Freshness(), "p", time_ns)
+        outcomes = transactions._run_singly(ours, [saying(text) for text in "abc"])
 
     assert begins == ["BEGIN IMMEDIATE"]
     assert [type(outcome.error) for outcome in outcomes] == [StoreBusyError] * 3
@@ -493,8 +492,9 @@ async def test_a_long_log_is_shortened_once_though_writes_come_meanwhile(
         worker = Worker(connection, str(db_path))
         file = await worker.run(DatabaseFile)
         file.log = _LateLog(connection._conn, str(db_path), limit=100_000, patience=0.2)
-        transactions = Transactions(file, WalIndex(), str(db_path), time_ns)
-        writer = GroupWriter(worker, transactions, KnownHeads(WalIndex()))
+        freshness = Freshness()
+        transactions = Transactions(file, freshness, str(db_path), time_ns)
+        writer = GroupWriter(worker, transactions, freshness)
         with another_program(db_path) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM commits").fetchall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ from tract.storage.sql.ancestry.walk import (
 )
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.rows import (
     check_types,
     hash_of,
@@ -39,7 +38,6 @@ from tract.storage.values import KnownHead
 
 __all__ = [
     "Span",
-    "at_once",
     "find",
     "find_head_place",
     "locate",
@@ -82,14 +80,14 @@ def locate(
     branch: BranchName,
     position: Position,
     known: Set[str],
-    recent: RecentCommits,
+    at_once: Callable[[KnownHead], Located | None],
 ) -> Located:
-    """See `HistoryRepository.locate`."""
+    """See `HistoryRepository.locate`; *at_once* returns what need not be read."""
     head = _find_head(connection, branch, position)
     if head is None:
         return Located(None, None, None, ())
     head_hash = head.commit_hash.hex()
-    near = at_once(KnownHead(head_hash, head.usage), branch.tract_id, known=known, recent=recent)
+    near = at_once(KnownHead(head_hash, head.usage))
     if near is not None:
         return near
     rows: list[Sequence[Any]] = []
@@ -110,31 +108,6 @@ def find(connection: Connection, *, branch: BranchName, position: Position) -> s
     """See `HistoryRepository.find`."""
     head = _find_head(connection, branch, position)
     return None if head is None else head.commit_hash.hex()
-
-
-def at_once(
-    head: KnownHead, tract_id: str, *, known: Set[str], recent: RecentCommits
-) -> Located | None:
-    """Return how to reach a head if nothing must be read for that, else None."""
-    if head.commit_hash in known:
-        return Located(head.commit_hash, head.usage, head.commit_hash, ())
-    remembered = _remembered(recent, tract_id, head.commit_hash, known)
-    return None if remembered is None else Located(head.commit_hash, head.usage, *remembered)
-
-
-def _remembered(
-    recent: RecentCommits, tract_id: str, head_hash: str, known: Set[str]
-) -> tuple[str | None, list[CommitStep]] | None:
-    """Return the base and the steps from it if this process has just written all of them."""
-    steps: list[CommitStep] = []
-    found = recent.step(tract_id, head_hash)
-    while found is not None and len(steps) < _NEAR:
-        step, parent = found
-        steps.append(step)
-        if parent is None or parent in known:
-            return parent, steps[::-1]
-        found = recent.step(tract_id, parent)
-    return None
 
 
 def span(

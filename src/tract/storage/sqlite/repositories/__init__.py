@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tract.storage.repositories import Repositories
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sqlite.database import Database
 from tract.storage.sqlite.repositories.commits import (
     SqliteBlobRepository,
@@ -27,12 +26,11 @@ __all__ = ["repositories_over"]
 
 def repositories_over(database: Database) -> Repositories:
     """Return all repositories of one open database."""
-    recent = RecentCommits()
     return Repositories(
-        commits=SqliteCommitRepository(database, recent),
+        commits=SqliteCommitRepository(database),
         blobs=SqliteBlobRepository(database),
         usages=SqliteUsageRepository(database),
-        histories=SqliteHistoryRepository(database, recent),
+        histories=SqliteHistoryRepository(database),
         comparisons=SqliteComparisonRepository(database),
         checks=SqliteVerifyRepository(database),
         refs=SqliteRefRepository(database),

@@ -24,7 +24,6 @@ from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.compiled import Statement
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.rows import as_bytes, record_of
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database
@@ -37,9 +36,8 @@ __all__ = ["SqliteBlobRepository", "SqliteCommitRepository", "SqliteUsageReposit
 class SqliteCommitRepository(CommitRepository):
     """Commits in SQLite."""
 
-    def __init__(self, database: Database, recent: RecentCommits) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._recent = recent
 
     async def write(
         self,
@@ -54,11 +52,7 @@ class SqliteCommitRepository(CommitRepository):
                 return transaction.commit(branch, drafts, expected_head)
             return transaction.end_stream(branch, drafts, expected_head, ending)
 
-        records = await self._database.write(job, len(drafts))
-        if not records:
-            return records
-        self._recent.add(records, drafts)
-        return records
+        return await self._database.write(job, len(drafts))
 
     def check_writable(self) -> None:
         self._database.check_writable()
@@ -74,9 +68,7 @@ class SqliteCommitRepository(CommitRepository):
         def job(transaction: WriteTransaction) -> list[CommitRow]:
             return transaction.merge(branch, drafts, basis, expected_head)
 
-        records = await self._database.write(job, len(drafts))
-        self._recent.add(records, drafts)
-        return records
+        return await self._database.write(job, len(drafts))
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRow | None:
         row = await self._database.glance(

@@ -28,7 +28,6 @@ from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.search import Filing, Search
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
-from tract.storage.sql.recent import RecentCommits
 from tract.storage.sql.rows import lenient_text, stored_of
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database
@@ -43,24 +42,22 @@ _HEAD = Position()
 class SqliteHistoryRepository(HistoryRepository):
     """Histories in SQLite."""
 
-    def __init__(self, database: Database, recent: RecentCommits) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._recent = recent
 
     async def locate(self, branch: BranchName, position: Position, known: Set[str]) -> Located:
-        heads = self._database.heads
-        head = heads.find(branch) if position == _HEAD else None
-        if head is not None:
-            near = history.at_once(head, branch.tract_id, known=known, recent=self._recent)
-            if near is not None:
-                await heads.give_way()
-                return near
+        freshness = self._database.freshness
+        at_once = partial(freshness.way, branch.tract_id, known)
+        head = await freshness.head(branch) if position == _HEAD else None
+        near = None if head is None else at_once(head)
+        if near is not None:
+            return near
         look = partial(
-            history.locate, branch=branch, position=position, known=known, recent=self._recent
+            history.locate, branch=branch, position=position, known=known, at_once=at_once
         )
         located, state = await self._database.observe(look)
         if position == _HEAD and located.head_hash is not None:
-            heads.seen(branch, KnownHead(located.head_hash, located.usage), state)
+            freshness.seen(branch, KnownHead(located.head_hash, located.usage), state)
         return located
 
     async def history(

@@ -22,7 +22,6 @@ from tract.storage.sql.naming import BRANCHES, TAGS
 from tract.storage.sql.port import Connection
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.freshness.watched import WatchedHeads
 
 __all__ = ["SqliteArrivalRepository", "SqliteRefRepository", "SqliteTagRepository"]
 
@@ -34,9 +33,8 @@ class SqliteRefRepository(RefRepository):
         self._database = database
 
     async def head(self, branch: BranchName) -> str | None:
-        known = self._database.heads.find(branch)
+        known = await self._database.freshness.head(branch)
         if known is not None:
-            await self._database.heads.give_way()
             return known.commit_hash
         return await self._database.glance(partial(branching.head, branch=branch))
 
@@ -126,7 +124,6 @@ class SqliteArrivalRepository(ArrivalRepository):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._watch = WatchedHeads()
 
     async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
         database = self._database
@@ -143,7 +140,7 @@ class SqliteArrivalRepository(ArrivalRepository):
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
         def look(connection: SqliteConnection) -> Sequence[str | None]:
             self._database.check_path()
-            return self._watch.look(connection, branches=branches)
+            return self._database.freshness.watched(connection, branches)
 
         return await self._database.read(look)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import explained
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
+from tract.storage.sqlite.freshness.known import Header, WalIndex
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 

@@ -9,13 +9,11 @@ from typing import Any, TypeVar
 
 from tract.exceptions import StoreBusyError, TractError
 from tract.storage.repositories import BranchName
-from tract.storage.sql.tips import Tips
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import explained, translate
 from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
-from tract.storage.sqlite.freshness.heads import KnownHeads, Written
-from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
+from tract.storage.sqlite.freshness.known import Freshness
 from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 
@@ -34,12 +32,12 @@ class GroupWriter:
         self,
         worker: Worker,
         transactions: Transactions,
-        heads: KnownHeads,
+        freshness: Freshness,
     ) -> None:
         self._worker = worker
         self._transactions = transactions
         self._log = transactions.log
-        self._heads = heads
+        self._freshness = freshness
         self.groups: Groups[Job] = Groups(self._send, _MAX_GROUP)
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
 
@@ -57,74 +55,56 @@ class GroupWriter:
         return self.groups.run(job, size)
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
-        done: list[Written] = []
-        run = partial(self._transactions.run, jobs=jobs, done=done)
-        self._worker.send(run, partial(self._back, done, deliver))
+        run = partial(self._transactions.run, jobs=jobs)
+        self._worker.send(run, partial(self._back, deliver))
         if self._log.is_long:  # after this group, which does not wait for it
             self._log.is_long = False  # else groups that leave before it is done would ask again
             self._worker.send(lambda _: self._log.shorten(), lambda _, __: None)
 
     def _back(
         self,
-        done: Sequence[Written],
         deliver: Deliver,
         outcomes: Sequence[Outcome] | None,
         error: BaseException | None,
     ) -> None:
         try:
-            self._note(done)
+            self._note()
         except Exception:  # its callers must still learn what became of their jobs
             deliver(outcomes, error)
             raise
         deliver(outcomes, error)
 
-    def _note(self, done: Sequence[Written]) -> None:
-        for written in done:
-            self._heads.written(written)
-        moved = {branch for written in done for branch in written.moved}
+    def _note(self) -> None:
+        moved = self._freshness.landed()
         if moved and self._moved is not None:
             self._moved(moved)
 
 
 class Transactions:
-    """Runs groups of jobs, one transaction per group; use it on the connection's thread.
-
-    If no other connection has written since the last transaction, the next one reuses its tips.
-    """
+    """Runs groups of jobs, one transaction per group; use it on the connection's thread."""
 
     def __init__(
-        self, file: DatabaseFile, index: WalIndex, path: str, clock: Callable[[], int]
+        self, file: DatabaseFile, freshness: Freshness, path: str, clock: Callable[[], int]
     ) -> None:
         self.log: WriteAheadLog = file.log
         self._file = file
-        self._index = index
+        self._freshness = freshness
         self._path = path
         self._clock = clock
-        self._tips: Tips | None = None
-        self._left: Header | None = None
-        """The state that our last transaction left, which its tips describe."""
 
-    def run(
-        self, connection: sqlite3.Connection, *, jobs: Sequence[Job], done: list[Written]
-    ) -> list[Outcome]:
-        """Run *jobs* in one transaction; if that fails as a whole, run each in its own.
-
-        Committed transactions are added to *done*.
-        """
+    def run(self, connection: sqlite3.Connection, *, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run *jobs* in one transaction; if that fails as a whole, run each in its own."""
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             return [Outcome(None, translate(error, self._path)) for _ in jobs]
-        before = self._index.header()
-        alone = before is not None and before == self._left
-        tips, self._tips = self._tips if alone else None, None
+        port = SqliteConnection(connection)
+        beginning = self._freshness.begin(port)
         try:
-            port = SqliteConnection(connection)
-            tips = tips or Tips(port)
-            transaction = WriteTransaction(port, self._clock, tips)
+            transaction = WriteTransaction(port, self._clock, beginning.tips)
             outcomes = [_attempt(job, transaction) for job in jobs]
             transaction.finish()
-            fault = self._file.fault(alone=alone)
+            fault = self._file.fault(alone=beginning.alone)
             if fault is not None:
                 _roll_back(connection)
                 self._file.rescue()
@@ -134,40 +114,20 @@ class Transactions:
             _roll_back(connection)
             if len(jobs) == 1:
                 return [Outcome(None, explained(error, self._path))]
-            return self._run_singly(connection, jobs, done)
+            return self._run_singly(connection, jobs)
         transaction.committed()
-        self._left = self._state_after(before, transaction)
-        moved, reported = transaction.moved, frozenset(transaction.reported)
-        done.append(Written(before, self._left, moved, reported))
-        if self._left is not None and tips.renew():
-            self._tips = tips
+        self._freshness.committed(beginning, transaction, self._file.others_have_written)
         self.log.look()
         return outcomes
 
-    def _state_after(self, before: Header | None, transaction: WriteTransaction) -> Header | None:
-        """Return the state that a transaction left; None if another may have come since."""
-        after = self._index.header()
-        if before is None or after is None:
-            return None
-        if transaction.moved:
-            if after == before:  # for whatever reason, this is not the index of this database
-                self._index.disown()
-                return None
-            return after if is_next(before, after) else None
-        if after == before or not self._file.others_have_written():
-            return after
-        return None
-
-    def _run_singly(
-        self, connection: sqlite3.Connection, jobs: Sequence[Job], done: list[Written]
-    ) -> list[Outcome]:
+    def _run_singly(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for job in jobs:
             before = outcomes[-1].error if outcomes else None
             if isinstance(before, StoreBusyError):  # else each would wait as long as this one did
                 outcomes.append(Outcome(None, StoreBusyError(before.problem, before.path)))
             else:
-                outcomes += self.run(connection, jobs=[job], done=done)
+                outcomes += self.run(connection, jobs=[job])
         return outcomes
 
 

@@ -1,43 +1,43 @@
-"""Heads that are known without a trip: never another than a trip would find."""
+"""What is known without a trip: never anything else than a trip would find."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from support.drafts import MAIN, OTHER_TRACT, draft, ticking
-from support.opening import COUNTER, used
+from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit, ticking
+from support.opening import COUNTER, remembering, used
 from support.probes import probe
+from support.repositories import NONE_KNOWN
 from support.scripts import started
 from tract import (
     AsyncTract,
-    BranchNotFoundError,
     HeadMovedError,
     TokenUsage,
     TractConfig,
     TractError,
     TractStore,
 )
-from tract.storage.repositories import BranchName, ExistingBranch, SpoolPart, StreamName
-from tract.storage.sql import ref_writes, tips
+from tract.storage.repositories import BranchName, CommitRow, Position, SpoolPart, StreamName
+from tract.storage.sql import ref_writes
 from tract.storage.sql.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness import wal_index
-from tract.storage.sqlite.freshness.heads import KnownHeads, Written
-from tract.storage.sqlite.freshness.wal_index import Header, WalIndex
+from tract.storage.sqlite.freshness import known, mapping
+from tract.storage.sqlite.freshness.known import Freshness, Header, WalIndex
+from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.writer import Transactions
 from tract.storage.values import KnownHead
 
-pytestmark = pytest.mark.skipif(wal_index._LIBRARY is None, reason="no index is read here")
+pytestmark = pytest.mark.skipif(mapping._LIBRARY is None, reason="no index is read here")
 
 USAGE = TokenUsage(10, 5, 15)
 
@@ -57,8 +57,8 @@ async def commit(database: Database, branch: BranchName = MAIN, text: str = "hel
 async def test_a_head_is_known_once_it_was_committed_here(database: Database) -> None:
     head = await commit(database)
 
-    assert database.heads.find(MAIN) == KnownHead(head, None)
-    assert database.heads.find(OTHER_TRACT) is None
+    assert await database.freshness.head(MAIN) == KnownHead(head, None)
+    assert await database.freshness.head(OTHER_TRACT) is None
 
 
 async def test_no_head_is_known_once_somebody_else_has_written(
@@ -69,7 +69,7 @@ async def test_no_head_is_known_once_somebody_else_has_written(
         other.execute("DELETE FROM usage")  # a commit of nothing
         other.execute("UPDATE refs SET updated_at = updated_at + 1")
 
-    assert database.heads.find(MAIN) is None
+    assert await database.freshness.head(MAIN) is None
 
 
 async def test_commits_of_this_store_take_what_is_known_along(database: Database) -> None:
@@ -78,8 +78,8 @@ async def test_commits_of_this_store_take_what_is_known_along(database: Database
     third = await commit(database, MAIN, "again")
 
     assert first != third
-    assert database.heads.find(MAIN) == KnownHead(third, None)
-    assert database.heads.find(OTHER_TRACT) == KnownHead(second, None)
+    assert await database.freshness.head(MAIN) == KnownHead(third, None)
+    assert await database.freshness.head(OTHER_TRACT) == KnownHead(second, None)
 
 
 Change = Callable[[Database, str, str], Awaitable[object]]
@@ -114,8 +114,8 @@ async def test_what_a_write_has_changed_otherwise_is_asked_for(
     elsewhere = await commit(database, OTHER_TRACT)
     await CHANGES[change](database, old, new)
 
-    assert database.heads.find(MAIN) is None
-    assert database.heads.find(OTHER_TRACT) == KnownHead(elsewhere, None)
+    assert await database.freshness.head(MAIN) is None
+    assert await database.freshness.head(OTHER_TRACT) == KnownHead(elsewhere, None)
 
 
 async def test_a_refused_write_takes_nothing_away(database: Database) -> None:
@@ -123,7 +123,7 @@ async def test_a_refused_write_takes_nothing_away(database: Database) -> None:
     with pytest.raises(HeadMovedError):
         await database.write(lambda transaction: transaction.commit(MAIN, [draft()], "no head"))
 
-    assert database.heads.find(MAIN) == KnownHead(head, None)
+    assert await database.freshness.head(MAIN) == KnownHead(head, None)
 
 
 async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
@@ -134,7 +134,7 @@ async def test_parts_of_a_stream_take_nothing_away(database: Database) -> None:
     )
     await database.write(lambda transaction: transaction.spools.spool("me", [], [stream]))
 
-    assert database.heads.find(MAIN) == KnownHead(head, None)
+    assert await database.freshness.head(MAIN) == KnownHead(head, None)
 
 
 class Interrupted(WalIndex):
@@ -150,6 +150,7 @@ class Interrupted(WalIndex):
         return super().header()
 
 
+BESIDE = BranchName("beside", "main")
 OWN_WRITES = {
     "a commit": lambda transaction: transaction.commit(MAIN, [draft("mine")]),
     "usage": lambda transaction: transaction.set_usage("agent", "00" * 32, USAGE, "{}"),
@@ -170,16 +171,20 @@ def test_nothing_is_known_where_another_has_written_right_after_us(
         ours.execute("PRAGMA foreign_keys = OFF")
         index = Interrupted()
         index.attach(ours)
-        transactions = Transactions(DatabaseFile(ours), index, "p", ticking(10_000))
+        freshness = Freshness(index)
+        transactions = Transactions(DatabaseFile(ours), freshness, "p", ticking(10_000))
         for others in ([], ["UPDATE refs SET updated_at = updated_at + 1"], []):
-            done: list[Written] = []
+            state = index.header()
+            freshness.landed()
+            freshness.seen(BESIDE, KnownHead("0" * 64, None), state)
             index.before_looks = [
                 lambda: None,
                 *(lambda sql=sql: other.execute(sql) for sql in others),
             ]
-            outcomes = transactions.run(ours, jobs=[OWN_WRITES[write]], done=done)
+            outcomes = transactions.run(ours, jobs=[OWN_WRITES[write]])
             assert [outcome.error for outcome in outcomes] == [None]
-            assert (done[0].after is None) == bool(others)
+            freshness.landed()
+            assert (asyncio.run(freshness.head(BESIDE)) is None) == bool(others)
         index.close()
 
 
@@ -196,35 +201,34 @@ def test_an_index_that_a_commit_does_not_change_is_not_believed(
         strange.execute("CREATE TABLE numbers (number INTEGER)")
         index = WalIndex()
         index.attach(strange)
-        transactions = Transactions(DatabaseFile(ours), index, "p", ticking())
-        done: list[Written] = []
-        transactions.run(ours, jobs=[OWN_WRITES["a commit"]], done=done)
+        freshness = Freshness(index)
+        transactions = Transactions(DatabaseFile(ours), freshness, "p", ticking())
+        transactions.run(ours, jobs=[OWN_WRITES["a commit"]])
 
-        assert done[0].after is None
+        assert freshness.landed() == {MAIN}
+        assert asyncio.run(freshness.head(MAIN)) is None
         assert index.header() is None
         index.close()
 
 
-async def test_branches_are_forgotten_in_the_order_in_which_they_were_written(
-    database: Database,
-) -> None:
-    heads = KnownHeads(database._index, most=3)
-    state = database._index.header()
-    branches = [BranchName("t", str(number)) for number in range(4)]
-    for branch in [*branches[:3], branches[0], branches[3]]:
-        heads.seen(branch, KnownHead("0" * 64, None), state)
+async def test_only_so_many_branches_are_known(database: Database) -> None:
+    freshness = Freshness(database.freshness.index)
+    state = database.freshness.index.header()
+    branches = [BranchName("t", str(number)) for number in range(known._MOST_HEADS + 1)]
+    for branch in branches:
+        freshness.seen(branch, KnownHead("0" * 64, None), state)
 
-    found = [heads.find(branch) is not None for branch in branches]
-    assert found == [True, False, True, True]
+    found = [branch for branch in branches if await freshness.head(branch) is not None]
+    assert found == branches[-1:]
 
 
 async def test_what_was_read_before_a_write_is_not_remembered_after_it(database: Database) -> None:
     old = await commit(database)
-    state = database._index.header()
+    state = database.freshness.index.header()
     new = await commit(database, MAIN, "again")
-    database.heads.seen(MAIN, KnownHead(old, None), state)
+    database.freshness.seen(MAIN, KnownHead(old, None), state)
 
-    assert database.heads.find(MAIN) == KnownHead(new, None)
+    assert await database.freshness.head(MAIN) == KnownHead(new, None)
 
 
 async def test_a_head_that_was_read_is_known_from_then_on(db_path: Path) -> None:
@@ -256,15 +260,15 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
             other.execute("UPDATE refs SET updated_at = updated_at + 1")
         return found
 
-    state = database._index.header()
+    state = database.freshness.index.header()
     assert await database.observe(look) == (1, state)
     assert await database.observe(look_slowly) == (1, None)
     together = (database.observe(read) for read in (look, look, look_slowly, look, look))
     results = await asyncio.gather(*together)
 
     assert [seen for _, seen in results][2:] == [None] * 3
-    assert database.heads.find(MAIN) is None
-    assert await database.observe(look) == (1, database._index.header())
+    assert await database.freshness.head(MAIN) is None
+    assert await database.observe(look) == (1, database.freshness.index.header())
 
 
 async def call_for_ever(call: Callable[[], Awaitable[object]]) -> None:
@@ -280,36 +284,171 @@ async def test_a_loop_of_nothing_but_compiles_can_be_timed_out(db_path: Path) ->
                 await asyncio.wait_for(call_for_ever(call), 0.05)
 
 
-@pytest.mark.unmeasured
-async def test_a_writer_knows_only_so_many_branches(database: Database) -> None:
-    def job(transaction: WriteTransaction) -> None:
-        for number in range(tips._MOST + 1):
-            transaction.commit(BranchName("t", str(number)), [draft("hello")])
-
-    await commit(database)
-    assert database._writer._transactions._tips is not None
-    await database.write(job)
-    assert database._writer._transactions._tips is None
+# commits that were just written
 
 
-async def test_a_writer_keeps_nothing_of_branches_that_are_not_there(database: Database) -> None:
-    for number in range(10):
-        with pytest.raises(BranchNotFoundError):
-            await commit(database, ExistingBranch(str(number), "gone"))
-    known = database._writer._transactions._tips
+async def kept(database: Database, records: Sequence[CommitRow]) -> list[int]:
+    """Return the places of *records* whose steps need not be read."""
+    freshness = database.freshness
+    return [
+        place
+        for place, item in enumerate(records)
+        if freshness.way(item.tract_id, {str(item.parent_hash)}, KnownHead(item.commit_hash, None))
+    ]
 
-    assert known is not None
-    assert known._tips == {}
+
+@pytest_asyncio.fixture
+async def in_memory() -> AsyncIterator[Database]:
+    database = await open_database(":memory:", TractConfig(), ticking())
+    yield database
+    await database.aclose()
 
 
-async def test_a_writer_forgets_a_branch_that_is_deleted(database: Database) -> None:
-    for number in range(10):
-        await commit(database, MAIN, str(number))
-        await database.write(lambda transaction: ref_writes.delete(transaction, MAIN, force=True))
-    known = database._writer._transactions._tips
+async def test_what_is_remembered_is_what_would_be_read(db_path: Path) -> None:
+    """For appends, edits and annotations on two branches of a tract, and in another tract."""
+    database = await open_database(str(db_path), TractConfig(), ticking())
+    asking = await open_database(str(db_path), TractConfig(), ticking(), remembers=False)
+    writing, reading = repositories_over(database), repositories_over(asking)
+    for branch in (MAIN, OTHER_BRANCH, OTHER_TRACT):
+        first, *_ = await writing.commits.write(
+            branch, [draft("ä", config='{"t":1}'), edit("new", 0)]
+        )
+        await writing.commits.write(branch, [annotation(first.commit_hash), draft("last")])
 
-    assert known is not None
-    assert known._known == sum(map(len, known._tips.values())) == 0
+    for branch in (MAIN, OTHER_BRANCH, OTHER_TRACT):
+        before = database.trips
+        remembered = await writing.histories.locate(branch, Position(), NONE_KNOWN)
+        assert database.trips == before
+        assert remembered == await reading.histories.locate(branch, Position(), NONE_KNOWN)
+        assert remembered.steps is not None
+        assert len(remembered.steps) == 4
+        middle = remembered.steps[1].commit_hash
+        assert await writing.histories.locate(branch, Position(), {middle}) == (
+            await reading.histories.locate(branch, Position(), {middle})
+        )
+    await database.aclose()
+    await asking.aclose()
+
+
+async def test_one_hash_in_two_tracts_is_two_commits() -> None:
+    """A hash leaves the config out, so tracts may share one and differ in that."""
+    database = await open_database(":memory:", TractConfig(), lambda: 1_000)
+    commits = repositories_over(database).commits
+    [cold] = await commits.write(MAIN, [draft(config='{"t":0}')])
+    [warm] = await commits.write(OTHER_TRACT, [draft(config='{"t":1}')])
+    head = KnownHead(cold.commit_hash, None)
+
+    assert cold.commit_hash == warm.commit_hash
+    for tract_id, config in ((MAIN.tract_id, '{"t":0}'), (OTHER_TRACT.tract_id, '{"t":1}')):
+        way = database.freshness.way(tract_id, NONE_KNOWN, head)
+        assert way is not None
+        assert way.steps is not None
+        assert [step.generation_config_json for step in way.steps] == [config]
+    assert database.freshness.way("nobody", NONE_KNOWN, head) is None
+    await database.aclose()
+
+
+@pytest.mark.parametrize("at_once", [1, 100])
+async def test_the_oldest_make_room_for_the_newest(in_memory: Database, at_once: int) -> None:
+    """About a megabyte is kept, whatever the sizes, of large batches as of single commits."""
+    commits = repositories_over(in_memory).commits
+    records: list[CommitRow] = []
+    for _ in range(0, 300, at_once):
+        records += await commits.write(MAIN, [draft("x" * 9_000)] * at_once)
+
+    numbers = await kept(in_memory, records)
+    assert 80 < len(numbers) < 110
+    assert numbers == list(range(300))[-len(numbers) :]
+
+
+async def test_a_large_content_is_not_kept(in_memory: Database) -> None:
+    commits = repositories_over(in_memory).commits
+    records = await commits.write(MAIN, [draft("x" * 20_000), draft("y")])
+
+    assert await kept(in_memory, records) == [1]
+
+
+async def test_what_a_refused_write_would_have_written_is_not_kept(in_memory: Database) -> None:
+    [first] = await repositories_over(in_memory).commits.write(MAIN, [draft("first")])
+    made: list[CommitRow] = []
+
+    def fail(transaction: WriteTransaction) -> None:
+        made.extend(transaction.commit(MAIN, [draft("second")]))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await in_memory.write(fail)
+
+    assert await kept(in_memory, [first, *made[:1]]) == [0]
+
+
+# heads of watched branches
+
+
+@pytest_asyncio.fixture
+async def pair(db_path: Path) -> AsyncIterator[tuple[Database, Database]]:
+    """Two openings of one database."""
+    databases = [await open_database(str(db_path), TractConfig(), ticking(n)) for n in (1, 2)]
+    yield databases[0], databases[1]
+    for database in databases:
+        await database.aclose()
+
+
+async def watched(database: Database, *branches: BranchName) -> tuple[list[str | None], int]:
+    """Return where branches point, and how many statements that took."""
+    ran: list[str] = []
+
+    def look(connection: SqliteConnection) -> list[str | None]:
+        connection.raw.set_trace_callback(ran.append)
+        heads = [*database.freshness.watched(connection, branches)]
+        connection.raw.set_trace_callback(None)
+        return heads
+
+    return await database.read(look), len(ran)
+
+
+@pytest.mark.parametrize("writer", [0, 1])
+async def test_watched_branches_are_read_where_something_was_written_and_only_then(
+    pair: tuple[Database, Database], writer: int
+) -> None:
+    reader, both = pair[0], [MAIN, OTHER_BRANCH]
+    for number in range(3):
+        head = await commit(pair[writer], MAIN, str(number))
+
+        assert await watched(reader, *both) == ([head, None], 2)
+        assert await watched(reader, *both) == ([head, None], 0)
+
+
+async def test_another_choice_of_branches_is_read_anew(database: Database) -> None:
+    head = await commit(database)
+
+    assert (await watched(database, MAIN))[0] == [head]
+    assert (await watched(database, OTHER_BRANCH))[0] == [None]
+    assert (await watched(database, OTHER_BRANCH, MAIN))[0] == [None, head]
+
+
+# the switch
+
+
+async def test_where_nothing_is_remembered_every_answer_comes_from_the_database(
+    db_path: Path,
+) -> None:
+    database = await open_database(str(db_path), TractConfig(), ticking(), remembers=False)
+    repositories = repositories_over(database)
+    head = await commit(database)
+
+    assert await database.freshness.head(MAIN) is None
+    assert await watched(database, MAIN) == ([head], 1)
+    assert await watched(database, MAIN) == ([head], 1)
+    for ask in (
+        lambda: repositories.refs.head(MAIN),
+        lambda: repositories.histories.locate(MAIN, Position(), {head}),
+    ):
+        before = database.trips
+        await ask()
+        assert database.trips == before + 1
+    assert await kept(database, await repositories.histories.log(MAIN, limit=None)) == []
+    await database.aclose()
 
 
 # the promise: whoever compiles sees what was acknowledged before, by whomever
@@ -359,13 +498,15 @@ async def change_somehow(
         pass  # such as a branch that is not there
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    ("seed", "remembers"), [*((seed, True) for seed in range(10)), (10, False), (11, False)]
+)
 async def test_two_stores_that_change_one_database_see_each_others_heads(
-    db_path: Path, seed: int
+    db_path: Path, seed: int, remembers: bool
 ) -> None:
     choose = random.Random(seed)
     async with (
-        TractStore.open(db_path, tokenizer=COUNTER) as one,
+        await remembering(db_path, remembers) as one,
         TractStore.open(db_path, tokenizer=COUNTER) as two,
     ):
         with closing(sqlite3.connect(db_path, isolation_level=None, timeout=0)) as connection:

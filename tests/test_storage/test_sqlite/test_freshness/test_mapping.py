@@ -21,11 +21,11 @@ from support.probes import probe
 from support.scripts import printed, started
 from tract import AsyncTract, StorageError, TractConfig, TractStore
 from tract.storage.sqlite.database import open_database
-from tract.storage.sqlite.freshness import wal_index
-from tract.storage.sqlite.freshness.wal_index import Header, WalIndex, is_next
+from tract.storage.sqlite.freshness import mapping
+from tract.storage.sqlite.freshness.known import Header, WalIndex, is_next
 
 LISTED = Path("/proc/self/fd").is_dir()
-pytestmark = pytest.mark.skipif(wal_index._LIBRARY is None, reason="no index is read here")
+pytestmark = pytest.mark.skipif(mapping._LIBRARY is None, reason="no index is read here")
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_an_index_that_was_given_up_before_it_came_is_left_at_once(
 
     assert index.header() is None
     connection.close()
-    wal_index._MAPPINGS.sweep()
+    mapping.MAPPINGS.sweep()
     assert descriptors(db_path) == 0
 
 
@@ -260,7 +260,7 @@ async def test_a_database_that_others_have_open_is_mapped_once(db_path: Path) ->
 def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Path) -> None:
     others: list[sqlite3.Connection] = []
     known: list[bool] = []
-    for number in range(wal_index._LINGERING + 5):
+    for number in range(mapping._LINGERING + 5):
         connection = sqlite3.connect(tmp_path / f"{number}.db", isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE numbers (number INTEGER)")
@@ -271,7 +271,7 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
     for connection in others:
         connection.close()
 
-    assert known.index(False) == known.count(True) <= wal_index._LINGERING
+    assert known.index(False) == known.count(True) <= mapping._LINGERING
     with closing(sqlite3.connect(tmp_path / "0.db", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE letters (letter TEXT)")
         index = index_of(connection)
@@ -310,7 +310,7 @@ async def test_a_store_that_is_dropped_within_a_commit_keeps_its_lock_until_that
     await asyncio.to_thread(begun.wait, 10)
     await asyncio.to_thread(os.unlink, f"{db_path}-shm")
     database.abandon()
-    wal_index._MAPPINGS.sweep()
+    mapping.MAPPINGS.sweep()
     other.tell()
     told = await other.line()
     go_on.set()
@@ -330,14 +330,14 @@ def test_without_a_c_library_nothing_is_mapped(
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
 
-    assert wal_index._library() is None
+    assert mapping._library() is None
 
 
 async def test_without_a_c_library_every_compile_asks_the_database(
     db_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal_index, "_MAPPINGS", wal_index._Mappings())
-    monkeypatch.setattr(wal_index, "_LIBRARY", None)
+    monkeypatch.setattr(mapping, "MAPPINGS", mapping._Mappings())
+    monkeypatch.setattr(mapping, "_LIBRARY", None)
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
         await tract.user("hello")
         before = probe(tract).trips
@@ -353,20 +353,20 @@ def test_a_descriptor_that_is_no_longer_ours_is_left_alone(
 ) -> None:
     """Who becomes a daemon closes all there are, and opens others with the same numbers."""
     index = index_of(connection)
-    [mapping] = index._mappings
+    [mapped] = index._mappings
     connection.close()
-    os.close(mapping.descriptor)
+    os.close(mapped.descriptor)
     (tmp_path / "theirs").touch()
     theirs = os.open(tmp_path / "theirs", os.O_RDONLY) if taken else -1
     if taken:
-        os.dup2(theirs, mapping.descriptor)
+        os.dup2(theirs, mapped.descriptor)
         (tmp_path / "theirs").unlink()
     index.close()
 
-    assert mapping not in wal_index._MAPPINGS.all
+    assert mapped not in mapping.MAPPINGS.all
     if taken:
-        assert os.fstat(mapping.descriptor).st_nlink == 0
-        for descriptor in {theirs, mapping.descriptor}:
+        assert os.fstat(mapped.descriptor).st_nlink == 0
+        for descriptor in {theirs, mapped.descriptor}:
             os.close(descriptor)
 
 
@@ -374,7 +374,7 @@ def test_to_let_go_waits_for_nobody_who_takes(
     connection: sqlite3.Connection, index: WalIndex
 ) -> None:
     """It may be the same thread, where an opening that was given up is collected."""
-    with wal_index._MAPPINGS._lock:
+    with mapping.MAPPINGS._lock:
         index.close()
 
     assert index.header() is None
@@ -382,7 +382,7 @@ def test_to_let_go_waits_for_nobody_who_takes(
 
 _MEMORY_IS_SHORT = """
 import resource, sqlite3, sys
-from tract.storage.sqlite.freshness.wal_index import WalIndex
+from tract.storage.sqlite.freshness.known import WalIndex
 
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA journal_mode = WAL")
@@ -513,7 +513,7 @@ async def test_with_some_parameters_no_index_is_read(
         await store.tract("t").user("hello")
     db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
     async with TractStore.open(f"file:{db_path}?{parameter}", tokenizer=COUNTER) as store:
-        assert probe(store).parts.database._index.header() is None
+        assert probe(store).parts.database.freshness.index.header() is None
         before = probe(store).trips
         await store.tract("t").compile()
 

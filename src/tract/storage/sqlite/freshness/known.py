@@ -1,0 +1,350 @@
+"""What a store knows of its database without asking it, and while that holds.
+
+Every process that has the database open shares the WAL index, a file beside it that SQLite maps
+into memory. Every commit, by any process, changes the index's header last and thereby becomes
+visible. So while the header stays the same, what was read from the database still holds, and
+checking costs no more than copying 96 bytes:
+https://www.sqlite.org/walformat.html#the_wal_index_header
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import struct
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from typing import NamedTuple
+
+from tract.protocols import CommitStep
+from tract.storage.repositories import BranchName, CommitDraft, CommitRow, Located
+from tract.storage.sql.ancestry.arrivals import heads_of
+from tract.storage.sql.port import Connection
+from tract.storage.sql.tips import Tips
+from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sqlite.freshness import mapping
+from tract.storage.values import KnownHead
+
+__all__ = ["Beginning", "Freshness", "Header", "WalIndex", "is_next", "least_log"]
+
+_HEADER = mapping.SIZE // 2  # the two copies differ while a commit is being published
+_VERSION = 3007000
+_CHANGES = struct.Struct("=I")
+_CHANGES_AT = 8
+_FRAMES = struct.Struct("=HI")
+_FRAMES_AT = 14  # the page size, and the number of frames in the log
+
+_MOST_HEADS = 10_000
+"""Branches that are known; one more, and all others are forgotten."""
+_IN_A_ROW = 64
+"""Answers without a wait after which other tasks get their turn."""
+_NEAR = 64
+"""Steps that are returned along with a head."""
+_MAX_BYTES = 1_000_000
+_MAX_BYTES_EACH = 16_000
+_OVERHEAD = 1_000  # bytes of the objects that hold a commit, without its content
+
+Header = bytes
+"""The state of a database, to be compared."""
+
+
+class WalIndex:
+    """The header of one database's index; no state is known until it is attached."""
+
+    def __init__(self) -> None:
+        self._mappings: deque[mapping.Mapping] = deque()
+        """The mapping to release, for the first to take it out."""
+        self._memory: mapping.Memory | None = None
+        self._dropped = False
+
+    def attach(self, connection: sqlite3.Connection) -> None:
+        """Start reading the index of a connection's database; call this on the connection's thread.
+
+        Does nothing if the database has no readable index. The connection must stay open as long as
+        headers are read: it keeps other processes from truncating the file.
+        """
+        found = mapping.MAPPINGS.take(connection)
+        if found is None:
+            return
+        memory = found.memory()
+        if int.from_bytes(memory.raw[:4], sys.byteorder) == _VERSION:
+            self._memory = memory
+        self._mappings.append(found)
+        if self._dropped:  # by a caller that was cancelled while this was on its way
+            self.drop()
+
+    def header(self) -> Header | None:
+        """Return the current state of the database; None if it is not known."""
+        memory = self._memory
+        if memory is None:
+            return None
+        both = memory.raw
+        header = both[:_HEADER]
+        return header if both[_HEADER:] == header else None
+
+    def is_now(self, header: Header) -> bool:
+        """Return True if the database is still in a state."""
+        memory = self._memory
+        return memory is not None and memory.raw == header + header
+
+    def disown(self) -> None:
+        """Stop reading headers; `close` releases what was attached."""
+        self._memory = None
+
+    def drop(self) -> None:
+        """Stop reading headers; the file is released when a store next opens or closes."""
+        self._dropped = True
+        self._memory = None
+        with suppress(IndexError):
+            mapping.MAPPINGS.leave(self._mappings.popleft())
+
+    def close(self) -> None:
+        """Stop reading headers and release the file; its connections must be closed."""
+        self.drop()
+        mapping.MAPPINGS.sweep()
+
+
+def is_next(before: Header, after: Header) -> bool:
+    """Return True if exactly one commit lies between two states."""
+    [old] = _CHANGES.unpack_from(before, _CHANGES_AT)
+    [new] = _CHANGES.unpack_from(after, _CHANGES_AT)
+    return bool((old + 1) & 0xFFFFFFFF == new)
+
+
+def least_log(header: Header) -> int:
+    """Return the least size of the log in a state, in bytes: the frames that count."""
+    page, frames = _FRAMES.unpack_from(header, _FRAMES_AT)
+    size = 65536 if page == 1 else page
+    return 32 + frames * (24 + size) if frames else 0
+
+
+class Beginning(NamedTuple):
+    """What is known when a transaction has the write lock; *alone* if all of it still holds."""
+
+    state: Header | None
+    tips: Tips
+    alone: bool
+
+
+class _Written(NamedTuple):
+    """What a transaction of this store did between two states, None if others wrote meanwhile."""
+
+    before: Header | None
+    after: Header | None
+    moved: Mapping[BranchName, str | None]
+    reported: Set[str]
+
+
+class _Watched(NamedTuple):
+    """Heads that were read last, and a state that they are no older than."""
+
+    state: Header | None = None
+    branches: tuple[BranchName, ...] = ()
+    heads: tuple[str | None, ...] = ()
+
+
+class Freshness:
+    """What one store knows of its database, and may answer without asking it.
+
+    Heads belong to one state of the database, and so do the tips that a transaction leaves for the
+    next. In another state neither is used; a transaction of this store carries them over if it is
+    all that happened between two states. Commits never change, so those just written are known in
+    every state.
+
+    *remembers* is the switch: without it nothing is known, and every answer comes from the
+    database.
+    """
+
+    def __init__(self, index: WalIndex | None = None, *, remembers: bool = True) -> None:
+        self.index: WalIndex = index if index is not None and remembers else WalIndex()
+        """Says which state the database is in."""
+        self._state: Header | None = None
+        self._heads: dict[str, dict[str, KnownHead]] = {}
+        self._count = 0
+        self._answers = 0
+        self._left: Header | None = None
+        """The state that the last transaction left, which its tips describe."""
+        self._tips: Tips | None = None
+        self._written: deque[_Written] = deque()
+        self._steps: OrderedDict[tuple[str, str], tuple[CommitStep, str | None]] = OrderedDict()
+        self._room = _MAX_BYTES if remembers else 0
+        self._watched = _Watched()
+
+    # what may be answered
+
+    async def head(self, branch: BranchName) -> KnownHead | None:
+        """Return where a branch points right now; None if the database must be asked.
+
+        Now and then this yields to other tasks: one that never waits could be neither cancelled nor
+        timed out.
+        """
+        found = self._head(branch)
+        if found is not None:
+            self._answers += 1
+            if self._answers % _IN_A_ROW == 0:
+                await asyncio.sleep(0)
+                return self._head(branch)
+        return found
+
+    def way(self, tract_id: str, known: Set[str], head: KnownHead) -> Located | None:
+        """Return how to reach a head from a known commit; None if steps must be read for that.
+
+        Any thread may ask this.
+        """
+        if head.commit_hash in known:
+            return Located(head.commit_hash, head.usage, head.commit_hash, ())
+        steps: list[CommitStep] = []
+        found = self._steps.get((tract_id, head.commit_hash))
+        while found is not None and len(steps) < _NEAR:
+            step, parent = found
+            steps.append(step)
+            if parent is None or parent in known:
+                return Located(head.commit_hash, head.usage, parent, steps[::-1])
+            found = self._steps.get((tract_id, parent))
+        return None
+
+    def watched(
+        self, connection: Connection, branches: Sequence[BranchName]
+    ) -> Sequence[str | None]:
+        """Return where branches point, read again only if something was written since.
+
+        Call this on the connection's thread.
+        """
+        state, wanted, last = self.index.header(), tuple(branches), self._watched
+        if state is not None and (state, wanted) == last[:2]:
+            return last.heads
+        heads = tuple(heads_of(connection, branches=branches))
+        self._watched = _Watched(state, wanted, heads)
+        return heads
+
+    # what was read and written
+
+    def seen(self, branch: BranchName, head: KnownHead, state: Header | None) -> None:
+        """Remember a branch that was read in a state of the database."""
+        if state is None:
+            return
+        if state != self._state:
+            if self._state is not None and self.index.is_now(self._state):
+                return  # the read is older than what is known
+            self._forget(state)
+        self._put(branch, head)
+
+    def begin(self, connection: Connection) -> Beginning:
+        """Return what a transaction may rely on that has just got the write lock."""
+        state = self.index.header()
+        alone = state is not None and state == self._left
+        tips, self._tips = self._tips, None  # lost if the transaction fails
+        return Beginning(state, tips if alone and tips else Tips(connection), alone)
+
+    def committed(
+        self,
+        beginning: Beginning,
+        transaction: WriteTransaction,
+        others_have_written: Callable[[], bool],
+    ) -> None:
+        """Note what a transaction of this store has just committed; call this on its thread."""
+        moved = transaction.tips.changed
+        after = self._left = self._state_after(beginning.state, bool(moved), others_have_written)
+        self._written.append(_Written(beginning.state, after, moved, transaction.reported))
+        for record, draft in transaction.made:
+            self._add(record, draft)
+        if after is not None and transaction.tips.renew():
+            self._tips = transaction.tips
+
+    def landed(self) -> Set[BranchName]:
+        """Take over what was committed, and return the branches that it moved.
+
+        Call this on the event loop; again, if an interrupt has cut it short.
+        """
+        moved: set[BranchName] = set()
+        while self._written:
+            moved.update(self._written[0].moved)
+            self._take_over(self._written[0])
+            self._written.popleft()
+        return moved
+
+    def _state_after(
+        self, before: Header | None, moved: bool, others_have_written: Callable[[], bool]
+    ) -> Header | None:
+        """Return the state that a transaction left; None if another may have come since."""
+        after = self.index.header()
+        if before is None or after is None:
+            return None
+        if not moved:  # it may have written nothing, which leaves the state alone
+            return after if after == before or not others_have_written() else None
+        if after == before:  # for whatever reason, this is not the index of this database
+            self.index.disown()
+            return None
+        return after if is_next(before, after) else None
+
+    def _take_over(self, written: _Written) -> None:
+        before, self._state = self._state, None  # an interrupt half-way must leave no stale head
+        if written.before is None or written.after is None or written.before != before:
+            self._forget(None)
+        if written.after is None:
+            return
+        for branch, commit_hash in written.moved.items():
+            if commit_hash is not None:
+                self._put(branch, KnownHead(commit_hash, None))
+            else:
+                self._drop(branch)
+        for tract_id in written.reported:
+            self._count -= len(self._heads.pop(tract_id, {}))
+        self._state = written.after
+
+    def _head(self, branch: BranchName) -> KnownHead | None:
+        head = self._heads.get(branch.tract_id, {}).get(branch.branch)
+        if head is None or self._state is None or not self.index.is_now(self._state):
+            return None
+        return head
+
+    def _put(self, branch: BranchName, head: KnownHead) -> None:
+        if self._count >= _MOST_HEADS:
+            self._forget(self._state)
+        of_tract = self._heads.setdefault(branch.tract_id, {})
+        self._count += branch.branch not in of_tract
+        of_tract[branch.branch] = head
+
+    def _drop(self, branch: BranchName) -> None:
+        of_tract = self._heads.get(branch.tract_id, {})
+        if of_tract.pop(branch.branch, None) is not None:
+            self._count -= 1
+            if not of_tract:
+                del self._heads[branch.tract_id]
+
+    def _forget(self, state: Header | None) -> None:
+        self._heads.clear()
+        self._count = 0
+        self._state = state
+
+    def _add(self, record: CommitRow, draft: CommitDraft) -> None:
+        """Remember a commit that was written, evicting the oldest to make room."""
+        step = _step_of(record, draft)
+        nbytes = _bytes_of(step)
+        if nbytes > _MAX_BYTES_EACH or record.merge_parent is not None:
+            return
+        self._steps[record.tract_id, record.commit_hash] = step, record.parent_hash
+        self._room -= nbytes
+        while self._room < 0:
+            _, (oldest, _) = self._steps.popitem(last=False)
+            self._room += _bytes_of(oldest)
+
+
+def _step_of(record: CommitRow, draft: CommitDraft) -> CommitStep:
+    return CommitStep(
+        record.commit_hash,
+        record.operation,
+        record.edit_target,
+        record.content_type,
+        draft.data,
+        record.token_count,
+        draft.token_source,
+        record.generation_config_json,
+    )
+
+
+def _bytes_of(step: CommitStep) -> int:
+    config = step.generation_config_json
+    return _OVERHEAD + len(step.data or b"") + (len(config) if config else 0)
