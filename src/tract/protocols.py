@@ -21,6 +21,8 @@ from typing import (
     runtime_checkable,
 )
 
+from tract.parts import Native, Part, RefusalPart, TextPart, ToolCallPart, ToolResultPart
+
 __all__ = [
     "UNSET",
     "AnthropicArguments",
@@ -69,9 +71,12 @@ class ToolCall:
 class Message:
     """One message of a compiled context; deeply immutable, so it is shared, not copied.
 
-    `content` is None only for an assistant's message that consists of tool calls.
-    `tool_name` and `is_error` describe a tool result for providers that need them;
-    `to_dict()` leaves them out, and they cost no tokens.
+    `content` is the message's text: of several texts, those of one reply as they were, others
+    joined by blank lines. It is None if there is no text. `tool_name` and `is_error` describe a
+    tool result for providers that need them; `to_dict()` leaves them out, and they cost no tokens.
+
+    A message with more than text, tool calls or one plain tool result has `given` parts, and is
+    never joined with others. One that came from an API has its `native` item.
     """
 
     role: str
@@ -81,6 +86,57 @@ class Message:
     tool_call_id: str | None = None
     tool_name: str | None = None
     is_error: bool = False
+    given: tuple[Part, ...] | None = None
+    """The parts, if they say more than the fields above; see `parts`."""
+    native: Native | None = None
+    """The item of an API that this message was read from."""
+
+    @classmethod
+    def of(
+        cls,
+        role: str,
+        parts: Sequence[Part],
+        *,
+        name: str | None = None,
+        native: Native | None = None,
+    ) -> Message:
+        """Return the message of *parts*."""
+        results = [part for part in parts if isinstance(part, ToolResultPart)]
+        result = results[0] if len(results) == len(parts) == 1 else None
+        calls = tuple(
+            ToolCall(part.id, part.name, part.arguments)
+            for part in parts
+            if isinstance(part, ToolCallPart) and part.kind != "server"
+        )
+        return cls(
+            role,
+            _text_of(role, parts),
+            name,
+            calls,
+            result.call_id if result else None,
+            result.name if result else None,
+            result.is_error if result else False,
+            tuple(parts),
+            native,
+        )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Everything that the message consists of, in order."""
+        if self.given is not None:
+            return self.given
+        text = () if self.content is None else (TextPart(text=self.content),)
+        calls = tuple(
+            ToolCallPart(id=call.id, name=call.name, arguments=call.arguments)
+            for call in self.tool_calls
+        )
+        if self.role != "tool" or calls:
+            return (*text, *calls)
+        return (
+            ToolResultPart(
+                call_id=self.tool_call_id, parts=text, name=self.tool_name, is_error=self.is_error
+            ),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a new plain dict: `role`, `content` and, where present, the other keys."""
@@ -99,6 +155,20 @@ class Message:
         if self.tool_call_id is not None:
             plain["tool_call_id"] = self.tool_call_id
         return plain
+
+
+def _text_of(role: str, parts: Sequence[Part]) -> str | None:
+    """Return the text of parts; a model's adjacent texts are one text, cut where it cites."""
+    texts: list[str] = []
+    goes_on = False
+    for part in parts:
+        text = part.text if isinstance(part, TextPart | RefusalPart | ToolResultPart) else ""
+        if text and goes_on and isinstance(part, TextPart):
+            texts[-1] += text
+        elif text:
+            texts.append(text)
+        goes_on = bool(text) and role == "assistant" and isinstance(part, TextPart)
+    return "\n\n".join(texts) if texts else None
 
 
 @dataclass(frozen=True, slots=True)

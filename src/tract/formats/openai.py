@@ -51,7 +51,9 @@ def to_openai(messages: Sequence[Message]) -> list[Any]:
 
 
 def has_ids(message: Message) -> bool:
-    """Return True if every tool call or result of a message has an id."""
+    """Return True if every tool call or result of a plain message has an id."""
+    if message.given is not None:
+        return False
     if message.tool_calls:
         return all(call.id is not None for call in message.tool_calls)
     return message.role != "tool" or message.tool_call_id is not None

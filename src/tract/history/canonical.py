@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Container, Mapping
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ MAX_DEPTH = 200
 _encode = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
 ).encode
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
@@ -53,7 +55,9 @@ class _Unstorable(Exception):
         return ContentValidationError(self.problem, path)
 
 
-def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None) -> str:
+def canonical_json(
+    value: Any, root: str = "", redactor: Redactor | None = None, *, surrogates: bool = False
+) -> str:
     """Return the canonical JSON of *value*; tuples become lists.
 
     Args:
@@ -62,6 +66,8 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
         redactor: decides which keys hide what is below them. Strings there are written as
             `REDACTED`, and so are values that JSON cannot hold, such as a client's wrapper of a
             key. JSON schemas are written unchanged.
+        surrogates: write lone surrogates as escapes, as providers and JSON itself do, instead of
+            raising.
 
     Raises:
         ContentValidationError: the value contains NaN, an infinity, bytes, a datetime or another
@@ -75,6 +81,8 @@ def canonical_json(value: Any, root: str = "", redactor: Redactor | None = None)
                 value = _plain(value, 0, redactor)
         text = _encode(value)
         if not text.isascii():
+            if surrogates:
+                text = _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
             text.encode("utf-8")
     except _Unstorable as problem:
         raise problem.at(root) from None
@@ -133,9 +141,9 @@ def unreadable(what: str) -> StoreCorruptError:
     )
 
 
-def canonical_bytes(value: Any, root: str = "") -> bytes:
+def canonical_bytes(value: Any, root: str = "", *, surrogates: bool = False) -> bytes:
     """Return `canonical_json()` in UTF-8."""
-    return canonical_json(value, root).encode("utf-8")
+    return canonical_json(value, root, surrogates=surrogates).encode("utf-8")
 
 
 def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:

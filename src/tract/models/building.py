@@ -11,9 +11,12 @@ from tract.models.content import (
     DialogueContent,
     FreeformContent,
     InstructionContent,
+    MessageContent,
+    NativeContent,
     OutputContent,
     ReasoningContent,
     ToolIOContent,
+    ToolsContent,
 )
 from tract.models.merging import MergeContent
 from tract.models.refs import (
@@ -46,6 +49,8 @@ _MODELS: tuple[type[BaseModel], ...] = (
     MergeConflict,
     MergeContent,
     MergeResult,
+    MessageContent,
+    NativeContent,
     Origin,
     OutputContent,
     PriorityAnnotation,
@@ -53,6 +58,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     ReflogEntry,
     TagInfo,
     ToolIOContent,
+    ToolsContent,
     VerifyFault,
     VerifyReport,
 )

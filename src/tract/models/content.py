@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+from tract.parts import Part
 
 __all__ = [
     "ArtifactContent",
@@ -18,9 +20,12 @@ __all__ = [
     "DialogueContent",
     "FreeformContent",
     "InstructionContent",
+    "MessageContent",
+    "NativeContent",
     "OutputContent",
     "ReasoningContent",
     "ToolIOContent",
+    "ToolsContent",
 ]
 
 
@@ -95,6 +100,42 @@ class FreeformContent(ContentModel):
     payload: Any
 
 
+class MessageContent(ContentModel):
+    """A message of parts, for any API: text beside images, tool results that hold images."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=False)  # its parts may be dicts
+
+    content_type: Literal["message"] = "message"
+    role: Annotated[str, Strict()]
+    parts: tuple[Part, ...]
+    name: Annotated[str, Strict()] | None = None
+
+
+class NativeContent(ContentModel):
+    """An item of an API, kept as it came: a message, an output item, a content.
+
+    `api` is `openai.chat`, `openai.responses`, `anthropic.messages` or `google.generate_content`.
+    The item compiles back for that API equal in value. For another one, the parts that it
+    consists of are translated. What a request gives beside its list of messages is the fragment of
+    the request that holds it: `{"system": …}`, `{"instructions": …}`, `{"systemInstruction": …}`.
+    """
+
+    content_type: Literal["native"] = "native"
+    api: str
+    item: dict[str, Any]
+
+
+class ToolsContent(ContentModel):
+    """The tools that the model has from here on, which replace those of before.
+
+    Each is a definition as an API takes it, kept as it came. `api` names that API.
+    """
+
+    content_type: Literal["tools"] = "tools"
+    api: str
+    tools: list[dict[str, Any]]
+
+
 Content = Annotated[
     InstructionContent
     | DialogueContent
@@ -102,7 +143,10 @@ Content = Annotated[
     | ReasoningContent
     | ArtifactContent
     | OutputContent
-    | FreeformContent,
+    | FreeformContent
+    | MessageContent
+    | NativeContent
+    | ToolsContent,
     Field(discriminator="content_type"),
 ]
 """Any built-in content, told apart by `content_type`."""

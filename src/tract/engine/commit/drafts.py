@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import Fields
+from tract.engine.compile.contents import PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import as_object, canonical_bytes, canonical_json
 from tract.history.hashing import content_hash
@@ -84,7 +84,7 @@ class DraftMaker:
         operation = _operation(given)
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
-        data = canonical_bytes(fields)
+        data = canonical_bytes(fields, surrogates=name in PROVIDED)
         redactor = None if given.redact is False else self._redactor
         if len(data) > self._max_content_bytes:
             self._bounded(data, _longest(fields))

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from tract.engine.compile.provided import message_of_parts, message_of_tools, native_message
 from tract.exceptions import ContentValidationError, TractError, shown
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
 from tract.models.annotations import AnnotationContent, Priority
@@ -20,16 +21,21 @@ from tract.models.content import (
     DialogueContent,
     FreeformContent,
     InstructionContent,
+    MessageContent,
+    NativeContent,
     OutputContent,
     ReasoningContent,
     ToolIOContent,
+    ToolsContent,
 )
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
+from tract.parts import TextPart, to_json
 from tract.protocols import Message, ToolCall
 
 __all__ = [
     "EDITED_MARK",
+    "PROVIDED",
     "ContentRegistry",
     "Fields",
     "custom_text",
@@ -49,9 +55,12 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
     "dialogue": DialogueContent,
     "freeform": FreeformContent,
     "instruction": InstructionContent,
+    "message": MessageContent,
+    "native": NativeContent,
     "output": OutputContent,
     "reasoning": ReasoningContent,
     "tool_io": ToolIOContent,
+    "tools": ToolsContent,
 }
 _OF_VERBS: dict[str, type[ContentModel]] = {
     "annotation": AnnotationContent,
@@ -59,6 +68,9 @@ _OF_VERBS: dict[str, type[ContentModel]] = {
 }
 """Contents that methods of their own make, not `commit()`."""
 _VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type}
+
+PROVIDED = frozenset({"message", "native", "tools"})
+"""Types that hold what providers sent, whatever it is."""
 
 _MAX_NAME = 255
 
@@ -174,7 +186,10 @@ class ContentRegistry:
         """
         if name in _BUILT_IN:
             raw = values.__dict__ if isinstance(values, BaseModel) else values
-            return dict(_validated(model, raw).__dict__)
+            fields = dict(_validated(model, raw).__dict__)
+            if model is MessageContent:
+                fields["parts"] = [to_json(part) for part in fields["parts"]]
+            return fields
         if isinstance(values, Mapping):
             takes_type = "content_type" in model.model_fields
             values = _validated(
@@ -201,6 +216,8 @@ class ContentRegistry:
         if content_type in _OF_VERBS:
             return _validated(_OF_VERBS[content_type], data)
         model = self._model(content_type)
+        if content_type in PROVIDED:  # may hold lone surrogates, which pydantic's parser refuses
+            return _validated(model, stored_json(data, f"a content of type {content_type!r}"))
         if content_type in _BUILT_IN or "content_type" in model.model_fields:
             return _validated(model, data)
         fields = stored_json(data, f"a content of type {content_type!r}")
@@ -323,9 +340,12 @@ _RENDERERS: dict[str, _Renderer] = {
     "dialogue": _dialogue,
     "freeform": _text_of("payload", "assistant"),
     "instruction": _text_of("text", "system"),
+    "message": message_of_parts,
+    "native": native_message,
     "output": _text_of("text", "assistant"),
     "reasoning": _text_of("text", "assistant"),
     "tool_io": _tool_io,
+    "tools": message_of_tools,
 }
 
 
@@ -333,4 +353,7 @@ def marked(message: Message) -> Message:
     """Return *message* with the mark of an edited text; a message without text is unchanged."""
     if message.content is None:
         return message
+    if message.given is not None:
+        mark = TextPart(text=EDITED_MARK)
+        return Message.of(message.role, (*message.given, mark), name=message.name)
     return replace(message, content=message.content + EDITED_MARK)

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tract.engine.compile.pages import Page
+from tract.engine.compile.provided import TOOLS
 from tract.models.annotations import Priority
 from tract.protocols import Message
 
@@ -54,7 +55,7 @@ class Entry(NamedTuple):
     @property
     def visible(self) -> bool:
         """Whether the compiled context shows this entry."""
-        return self.priority is not Priority.SKIP
+        return self.priority is not Priority.SKIP and self.message.role is not TOOLS
 
 
 def bytes_of(message: Message, config_json: str | None) -> int:
@@ -62,6 +63,8 @@ def bytes_of(message: Message, config_json: str | None) -> int:
     texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
     for call in message.tool_calls:
         texts += (call.id, call.name, call.arguments)
+    if message.given is not None:  # its parts have texts of their own
+        texts += (message.content, message.native.text if message.native else None)
     nbytes = _ENTRY_OVERHEAD
     for text in texts:
         if text is not None:

@@ -115,6 +115,10 @@ class _State:
         self._last = self._entries.newest_visible()
 
     def append(self, entry: Entry) -> None:
+        if not entry.visible:  # tool definitions
+            self._nbytes += entry.nbytes
+            self._pending.append(entry)
+            return
         last = self._last
         self._visible += 1
         self._plain += entry.message_tokens

@@ -26,8 +26,10 @@ def joins(before: Message, after: Message) -> bool:
 
     Texts of one role and name do, and tool calls join any assistant's message. Tool results never
     join. A text after or with tool calls does not join either, because it would move before earlier
-    calls.
+    calls. A message of parts stays by itself: its order means something, and signatures cover it.
     """
+    if before.given is not None or after.given is not None:
+        return False
     if before.role != after.role or after.role == "tool":
         return False
     if after.tool_calls:

@@ -1,0 +1,194 @@
+"""What a format is: one API's items, in and out.
+
+There is one `Format` an API. Each is a set of pure functions over JSON values; nothing here does
+I/O, and another API is one more of them in `tract.formats.registry`.
+
+- `read` turns one item into parts, which is how every other format and the token counts see it.
+- `contents` turns items into the contents to commit: short ones where they say the same, else
+  `NativeContent`, which keeps the item.
+- `write` turns messages into the arguments of a request. A message that came from the same API
+  goes out as it came; others are translated part by part.
+- `reply` and `events` read answers, whole and streamed, as the items for the next request.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from tract.formats.deltas import Delta
+from tract.models.content import ContentModel
+from tract.parts import Part, ToolCallPart
+from tract.protocols import Message
+
+__all__ = [
+    "Events",
+    "Format",
+    "Json",
+    "Loss",
+    "OpenCalls",
+    "Reading",
+    "Reply",
+    "Sent",
+    "Tool",
+    "Writing",
+    "as_json",
+]
+
+Json = dict[str, Any]
+OpenCalls = Literal["error", "drop", "keep"]
+"""What `to_…()` does with calls that have no result."""
+
+
+class Reading(NamedTuple):
+    """An item as a message: its role in neutral terms, its parts, and a name if it has one.
+
+    The role is `system`, `developer`, `user`, `assistant` or `tool`, or else the API's own word.
+    """
+
+    role: str
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+class Sent(NamedTuple):
+    """A message on its way out, and the commit of the entry that it shows."""
+
+    message: Message
+    commit_hash: str | None = None
+
+
+class Loss(NamedTuple):
+    """Something in a context that a request does not carry, or carries in another form."""
+
+    commit_hash: str | None
+    """The entry."""
+    what: str
+    """The kind of part: `thinking`, `media`, `tool_call`, `name`, …"""
+    why: str
+
+
+@dataclass(slots=True)
+class Writing:
+    """How messages are written, and what that loses.
+
+    Args:
+        exact: send what was committed, item by item, and mend nothing.
+        load: returns an attachment's bytes by SHA-256.
+        model: the model that the request goes to; None if unknown.
+        losses: what is left out or changed, in the order of the messages.
+    """
+
+    exact: bool = False
+    load: Callable[[str], bytes] = field(default=lambda sha256: b"")
+    model: str | None = None
+    losses: list[Loss] = field(default_factory=list)
+
+    def lose(self, sent: Sent, what: str, why: str) -> None:
+        """Note that a part of *sent* is not sent as it is."""
+        self.losses.append(Loss(sent.commit_hash, what, why))
+
+
+class Tool(NamedTuple):
+    """The definition of a function tool in neutral terms.
+
+    A tool that only its own API can express has no such form.
+    """
+
+    name: str
+    description: str | None
+    parameters: Json
+    strict: bool | None = None
+
+
+class Reply(NamedTuple):
+    """A model's answer: the items for the next request, and what the API said about it.
+
+    `unfinished` are calls that were cut off; they are in no item.
+    """
+
+    items: list[Json]
+    usage: Json | None = None
+    model: str | None = None
+    response_id: str | None = None
+    finish_reason: str | None = None
+    unfinished: tuple[ToolCallPart, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Kinds of events or items that this release does not know; they were kept."""
+
+
+class Events(ABC):
+    """Reads the events of one stream; one instance a stream."""
+
+    @abstractmethod
+    def feed(self, event: Json) -> list[Delta]:
+        """Return what an event adds. It must not keep the event, nor hand out parts of it."""
+
+    @abstractmethod
+    def reply(self, root: Json, *, complete: bool) -> Reply:
+        """Return the reply that the deltas have built; *complete* says that the stream has ended.
+
+        A pure function of *root*, so that a stream can be recovered in another process from its
+        deltas alone. What is cut off is mended as far as the API takes it back.
+        """
+
+
+class Format(ABC):
+    """One API."""
+
+    api: ClassVar[str]
+    """Its name, as in `NativeContent.api`."""
+
+    @abstractmethod
+    def read(self, item: Json, *, keep: bool = False) -> Reading:
+        """Return an item as parts; with *keep*, each has its own JSON as `native`.
+
+        Any JSON object is an item: what this release does not know becomes a `NativePart`. Media
+        are references where they were taken out; see `tract.history.media`.
+        """
+
+    @abstractmethod
+    def contents(self, items: Sequence[Json]) -> list[ContentModel]:
+        """Return the contents to commit for *items*, in order."""
+
+    @abstractmethod
+    def write(self, messages: Sequence[Sent], writing: Writing) -> Json:
+        """Return the arguments of a request, as new dicts and lists, without its tools.
+
+        Unless `writing.exact`, calls and results are paired already (`tract.formats.pairing`), and
+        ids fit the API; what remains is its roles, order and blocks. Never raises for what it
+        cannot send: that is left out or translated, and named in `writing.losses`.
+        """
+
+    @abstractmethod
+    def write_tools(self, tools: Sequence[Json], api: str, writing: Writing) -> Json:
+        """Return the arguments for tools that were given as *api* takes them; `{}` if none fit."""
+
+    @abstractmethod
+    def read_tool(self, tool: Json) -> Sequence[Tool]:
+        """Return the functions that one of this API's tool definitions defines; none if others."""
+
+    @abstractmethod
+    def reply(self, reply: Json) -> Reply | None:
+        """Return a whole answer, or None if it is not this API's."""
+
+    @abstractmethod
+    def is_event(self, event: Json) -> bool:
+        """Return True if *event* may begin a stream of this API."""
+
+    @abstractmethod
+    def events(self) -> Events:
+        """Return a reader for one stream."""
+
+
+def as_json(value: object) -> Mapping[str, Any] | None:
+    """Return an SDK's object or a mapping as JSON values, without what was not set; else None."""
+    if isinstance(value, Mapping):
+        return value
+    dump = getattr(value, "model_dump", None)
+    if dump is None or isinstance(value, type):
+        return None
+    dumped = dump(mode="json", by_alias=True, exclude_unset=True)
+    return dumped if isinstance(dumped, Mapping) else None
