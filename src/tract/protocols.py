@@ -30,7 +30,12 @@ __all__ = [
     "CompileSnapshot",
     "CompiledContext",
     "ContextCompiler",
+    "GoogleArguments",
+    "Loss",
     "Message",
+    "OpenCall",
+    "OpenCalls",
+    "ResponsesArguments",
     "TokenCounter",
     "TokenUsage",
     "ToolCall",
@@ -190,6 +195,49 @@ class AnthropicArguments(TypedDict):
     system: NotRequired[str]
 
 
+class ResponsesArguments(TypedDict):
+    """Arguments of a Responses call: `client.responses.create(..., **context.to_responses())`."""
+
+    input: list[Any]
+    instructions: NotRequired[str]
+
+
+class GoogleArguments(TypedDict):
+    """Arguments of google-genai's `generate_content(..., **context.to_google())`."""
+
+    contents: list[Any]
+    config: NotRequired[dict[str, Any]]
+
+
+OpenCalls = Literal["error", "drop", "keep"]
+"""What a request does with tool calls that have no result.
+
+`error` gives each a result that says so, `drop` leaves the calls out, and `keep` sends exactly what
+was committed.
+"""
+
+
+class OpenCall(NamedTuple):
+    """A tool call in a context that has no result there."""
+
+    commit_hash: str
+    """The entry that holds the call."""
+    id: str | None
+    name: str
+    arguments: str
+    kind: str = "function"
+
+
+class Loss(NamedTuple):
+    """Something in a context that a request does not carry, or carries in another form."""
+
+    commit_hash: str | None
+    """The entry."""
+    what: str
+    """The kind of part, such as `thinking`, `media`, `tool_call` or `name`."""
+    why: str
+
+
 class CommitStep(NamedTuple):
     """One commit as the fold reads it; `data` is the blob, canonical JSON in UTF-8.
 
@@ -260,16 +308,77 @@ class CompiledContext(ABC):
         """The commit that was compiled; None for an empty history."""
 
     @abstractmethod
-    def to_openai(self) -> list[Any]:
+    def to_openai(self, *, open_calls: OpenCalls = "error", model: str | None = None) -> list[Any]:
         """Return a Chat Completions message list of new plain dicts.
 
         Its items are typed as `Any`, so that type checkers accept them as any SDK's `messages`:
-        each SDK has message types of its own.
+        each SDK has message types of its own. See `request` for the keywords.
         """
 
     @abstractmethod
-    def to_anthropic(self) -> AnthropicArguments:
-        """Return Messages API arguments: `messages` and, where there is one, `system`."""
+    def to_anthropic(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> AnthropicArguments:
+        """Return Messages API arguments: `messages` and, where there is one, `system`.
+
+        See `request` for the keywords.
+        """
+
+    def to_responses(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> ResponsesArguments:
+        """Return Responses API arguments: `input` and, where there are any, `instructions`.
+
+        See `request` for the keywords.
+        """
+        raise NotImplementedError
+
+    def to_google(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> GoogleArguments:
+        """Return arguments for `generate_content` of google-genai: `contents` and `config`.
+
+        See `request` for the keywords.
+        """
+        raise NotImplementedError
+
+    def request(
+        self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> dict[str, Any]:
+        """Return all that a call takes from the context: messages, system prompt and tools.
+
+            await client.messages.create(model=…, **context.request("anthropic.messages"))
+
+        Results stand behind their calls, and ids and tool names are in the form that the API
+        takes. What came from the same API goes out as it came; the rest is translated, and
+        `losses` names what could not be.
+
+        Args:
+            api: `openai.chat`, `openai.responses`, `anthropic.messages` or
+                `google.generate_content`.
+            open_calls: what becomes of calls without a result. `keep` sends exactly what was
+                committed, whatever the API may say.
+            model: the model that is called. Another family's signed thinking is left out.
+
+        Raises:
+            ValueError: *api* is none of them.
+        """
+        raise NotImplementedError
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What the last `request()` or `to_…()` of this context left out or changed, in order."""
+        return []
+
+    @property
+    def open_calls(self) -> list[OpenCall]:
+        """The tool calls that have no result in this context, in order; see `AsyncTract.settle`."""
+        return []
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tool definitions in force, as they were given to `AsyncTract.tools`."""
+        return []
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return new plain dicts: `role`, `content` and, where present, the other keys."""

@@ -13,24 +13,24 @@ I/O, and another API is one more of them in `tract.formats.registry`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tract.formats.deltas import Delta
 from tract.models.content import ContentModel
 from tract.parts import Part, ToolCallPart
-from tract.protocols import Message
+from tract.protocols import Loss, Message
 
 __all__ = [
     "Events",
     "Format",
     "Json",
-    "Loss",
-    "OpenCalls",
     "Reading",
     "Reply",
+    "Rules",
     "Sent",
     "Tool",
     "Writing",
@@ -38,8 +38,6 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-OpenCalls = Literal["error", "drop", "keep"]
-"""What `to_…()` does with calls that have no result."""
 
 
 class Reading(NamedTuple):
@@ -60,14 +58,23 @@ class Sent(NamedTuple):
     commit_hash: str | None = None
 
 
-class Loss(NamedTuple):
-    """Something in a context that a request does not carry, or carries in another form."""
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an API takes as the id of a call and as the name of a tool.
 
-    commit_hash: str | None
-    """The entry."""
-    what: str
-    """The kind of part: `thinking`, `media`, `tool_call`, `name`, …"""
-    why: str
+    Args:
+        id_refused: matches a character that an id must not have.
+        id_longest: characters that an id may have.
+        unique: no two calls of a request may have one id.
+        name_refused: matches a character that a tool's name must not have.
+        name_longest: characters that a tool's name may have.
+    """
+
+    id_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
+    id_longest: int = 64
+    unique: bool = True
+    name_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
+    name_longest: int = 64
 
 
 @dataclass(slots=True)
@@ -140,6 +147,8 @@ class Format(ABC):
 
     api: ClassVar[str]
     """Its name, as in `NativeContent.api`."""
+    rules: ClassVar[Rules] = Rules()
+    """What it takes as ids and names of calls."""
 
     @abstractmethod
     def read(self, item: Json, *, keep: bool = False) -> Reading:
@@ -165,6 +174,10 @@ class Format(ABC):
     @abstractmethod
     def write_tools(self, tools: Sequence[Json], api: str, writing: Writing) -> Json:
         """Return the arguments for tools that were given as *api* takes them; `{}` if none fit."""
+
+    def request(self, given: Json, tools: Json) -> Json:
+        """Return the arguments of one call, from those of its messages and of its tools."""
+        return {**given, **tools}
 
     @abstractmethod
     def read_tool(self, tool: Json) -> Sequence[Tool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from tract.engine.compile.contents import (
     marked,
     render,
 )
+from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.entries import Entry, bytes_of
 from tract.engine.compile.fold import (
     BriefCounter,
@@ -24,14 +25,10 @@ from tract.engine.compile.fold import (
     tokens_of,
     window_around,
 )
-from tract.engine.compile.pages import joined_messages, openai_dicts
 from tract.engine.tokens.counters import UNTRUSTED, counter_source, is_a_sum
 from tract.exceptions import ContentValidationError
-from tract.formats.anthropic import to_anthropic
-from tract.formats.openai import to_openai
 from tract.history.canonical import stored_json, unreadable
 from tract.protocols import (
-    AnthropicArguments,
     CommitStep,
     CompiledContext,
     CompileSnapshot,
@@ -239,70 +236,3 @@ class DefaultContextCompiler:
         body = self.body_tokens(message) if self._sums is not None else 0
         overhead = entry.message_tokens - entry.body_tokens
         return entry._replace(message=message, body_tokens=body, message_tokens=body + overhead)
-
-
-class SnapshotContext(CompiledContext):
-    """A view of a snapshot; its lists are made on access."""
-
-    __slots__ = ("_joining", "_messages", "_snapshot", "_source", "_tokens")
-
-    def __init__(self, snapshot: Snapshot, source: str, *, joining: bool) -> None:
-        self._snapshot = snapshot
-        self._joining = joining
-        self._tokens = 0
-        self._source = source
-        self._messages: tuple[Message, ...] | None = None
-
-    def counted(self, tokens: int, source: str) -> SnapshotContext:
-        """Return this context with its token count."""
-        self._tokens = tokens
-        self._source = source
-        return self
-
-    @property
-    def messages(self) -> list[Message]:
-        if self._messages is None:
-            self._messages = tuple(
-                joined_messages(self._snapshot.entries.pages)
-                if self._joining
-                else (entry.message for entry in self._shown())
-            )
-        return list(self._messages)
-
-    @property
-    def token_count(self) -> int:
-        return self._tokens
-
-    @property
-    def token_source(self) -> str:
-        return self._source
-
-    @property
-    def commit_count(self) -> int:
-        return self._snapshot.visible
-
-    @property
-    def generation_configs(self) -> list[dict[str, Any]]:
-        return [
-            stored_json(entry.config_json, "a generation config") if entry.config_json else {}
-            for entry in self._shown()
-        ]
-
-    @property
-    def commit_hashes(self) -> list[str]:
-        return [entry.commit_hash for entry in self._shown()]
-
-    @property
-    def head_hash(self) -> str | None:
-        return self._snapshot.head_hash
-
-    def to_openai(self) -> list[Any]:
-        if self._joining:
-            return openai_dicts(self._snapshot.entries.pages)
-        return to_openai(self.messages)
-
-    def to_anthropic(self) -> AnthropicArguments:
-        return to_anthropic(self.messages)
-
-    def _shown(self) -> Iterator[Entry]:
-        return (entry for entry in self._snapshot.entries if entry.visible)

@@ -51,6 +51,8 @@ class Snapshot:
     joined_tokens: int = 0
     plain_tokens: int = 0
     nbytes: int = 0
+    has_tools: bool = False
+    """Whether an entry holds tool definitions; they are searched for only then."""
     counts: dict[bool, int] = field(default_factory=dict, compare=False)
 
     def apart(self) -> Snapshot:
@@ -110,12 +112,14 @@ class _State:
         self._joined = snapshot.joined_tokens
         self._plain = snapshot.plain_tokens
         self._nbytes = snapshot.nbytes
+        self._has_tools = snapshot.has_tools
         self._counter = counter
         self._pending: list[Entry] = []
         self._last = self._entries.newest_visible()
 
     def append(self, entry: Entry) -> None:
         if not entry.visible:  # tool definitions
+            self._has_tools = True
             self._nbytes += entry.nbytes
             self._pending.append(entry)
             return
@@ -172,7 +176,13 @@ class _State:
     def snapshot(self, head_hash: str | None) -> Snapshot:
         self._flush()
         return Snapshot(
-            head_hash, self._entries, self._visible, self._joined, self._plain, self._nbytes
+            head_hash,
+            self._entries,
+            self._visible,
+            self._joined,
+            self._plain,
+            self._nbytes,
+            self._has_tools,
         )
 
 

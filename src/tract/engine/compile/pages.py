@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from tract.formats.openai import has_ids, message_to_openai, to_openai
-from tract.protocols import Message
+from tract.formats.fitting import fits
+from tract.formats.openai import has_ids, message_to_openai
+from tract.formats.registry import FORMATS
+from tract.protocols import Message, ToolCall
 
 __all__ = ["JOINT", "Page", "joined", "joined_groups", "joined_messages", "joins", "openai_dicts"]
 
@@ -102,6 +104,11 @@ class Page:
             return None
         return tuple(map(message_to_openai, self.messages))
 
+    @cached_property
+    def calls(self) -> _Calls | None:
+        """How its calls are answered; None if they are not paired as they stand."""
+        return _calls_of(self.messages)
+
     def grown(self, messages: Iterable[Message]) -> Page:
         """Return the page extended by *messages*; provider dicts made before are kept."""
         shown = list(self.messages)
@@ -149,15 +156,21 @@ def joined_messages(pages: Iterable[Page]) -> list[Message]:
     return shown
 
 
-def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
-    """Return what `to_openai` makes of `joined_messages`, as new dicts."""
+def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]] | None:
+    """Return the messages of a Chat request, as new dicts.
+
+    None if they have to be written one by one: calls and results are not paired as they stand, an
+    id is missing or does not fit, or a message has parts.
+    """
+    if not _are_paired(pages):
+        return None
     dicts: list[dict[str, Any]] = []
     group: list[Message] = []
     last: Message | None = None
     for page in pages:
         made = page.openai
         if made is None:
-            return to_openai(joined_messages(pages))
+            return None
         if not made:
             continue
         if last is not None and page.follows(last):
@@ -172,6 +185,66 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]]:
     if group:
         dicts[-1] = message_to_openai(joined(group))
     return dicts
+
+
+class _Calls(NamedTuple):
+    """How the tool calls of some messages are answered, as far as their own page shows.
+
+    `answers` are the ids of the results with which the page begins, `more` says whether there is
+    anything behind them, and `open` are the ids of its last calls that it does not answer.
+    """
+
+    answers: frozenset[str]
+    more: bool
+    open: frozenset[str]
+
+
+def _calls_of(messages: Iterable[Message]) -> _Calls | None:
+    answers: set[str] = set()
+    pending: set[str] = set()
+    begun = False
+    for message in messages:
+        if message.given is not None:
+            return None
+        if message.tool_calls:
+            ids = {str(call.id) for call in message.tool_calls}
+            fit = all(map(_fits, message.tool_calls))
+            if pending or not fit or len(ids) < len(message.tool_calls):
+                return None
+            pending = ids
+        elif message.role == "tool":
+            answer = message.tool_call_id
+            if answer in pending:
+                pending.discard(answer)
+            elif begun or answer is None or answer in answers:
+                return None
+            else:
+                answers.add(answer)
+            continue
+        elif pending:
+            return None
+        begun = True
+    return _Calls(frozenset(answers), begun, frozenset(pending))
+
+
+def _fits(call: ToolCall) -> bool:
+    return call.id is not None and fits(call.id, call.name, FORMATS["openai.chat"].rules)
+
+
+def _are_paired(pages: Iterable[Page]) -> bool:
+    """Return True if every call is answered directly behind it, and every result has its call."""
+    pending: frozenset[str] = frozenset()
+    for page in pages:
+        if not page.messages:
+            continue
+        calls = page.calls
+        if calls is None or not calls.answers <= pending:
+            return False
+        left = pending - calls.answers
+        if left and calls.more:
+            return False
+        pending = left | calls.open
+    return not pending
 
 
 def _copy(sent: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""`SnapshotContext`: what a caller gets of a snapshot. Its lists are made on access."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from tract.engine.compile.entries import Entry
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.pages import joined, joined_messages, joins, openai_dicts
+from tract.engine.compile.provided import TOOLS
+from tract.formats.format import Format, Sent, Writing
+from tract.formats.pairing import open_calls
+from tract.formats.sending import arguments, format_of, tool_arguments
+from tract.history.canonical import stored_json
+from tract.models.annotations import Priority
+from tract.parts import Native, ToolCallPart
+from tract.protocols import (
+    AnthropicArguments,
+    CompiledContext,
+    GoogleArguments,
+    Loss,
+    Message,
+    OpenCall,
+    OpenCalls,
+    ResponsesArguments,
+)
+
+__all__ = ["SnapshotContext"]
+
+_NO_MEDIA: Mapping[str, bytes] = {}
+
+
+class SnapshotContext(CompiledContext):
+    """A view of a snapshot. *media* are the bytes of its attachments, by SHA-256."""
+
+    __slots__ = ("_joining", "_losses", "_media", "_messages", "_snapshot", "_source", "_tokens")
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        source: str,
+        *,
+        joining: bool,
+        media: Mapping[str, bytes] = _NO_MEDIA,
+    ) -> None:
+        self._snapshot = snapshot
+        self._joining = joining
+        self._media = media
+        self._tokens = 0
+        self._source = source
+        self._losses: tuple[Loss, ...] = ()
+        self._messages: tuple[Message, ...] | None = None
+
+    def counted(self, tokens: int, source: str) -> SnapshotContext:
+        """Return this context with its token count."""
+        self._tokens = tokens
+        self._source = source
+        return self
+
+    @property
+    def messages(self) -> list[Message]:
+        if self._messages is None:
+            self._messages = tuple(
+                joined_messages(self._snapshot.entries.pages)
+                if self._joining
+                else (entry.message for entry in self._shown())
+            )
+        return list(self._messages)
+
+    @property
+    def token_count(self) -> int:
+        return self._tokens
+
+    @property
+    def token_source(self) -> str:
+        return self._source
+
+    @property
+    def commit_count(self) -> int:
+        return self._snapshot.visible
+
+    @property
+    def generation_configs(self) -> list[dict[str, Any]]:
+        return [
+            stored_json(entry.config_json, "a generation config") if entry.config_json else {}
+            for entry in self._shown()
+        ]
+
+    @property
+    def commit_hashes(self) -> list[str]:
+        return [entry.commit_hash for entry in self._shown()]
+
+    @property
+    def head_hash(self) -> str | None:
+        return self._snapshot.head_hash
+
+    @property
+    def losses(self) -> list[Loss]:
+        return list(self._losses)
+
+    @property
+    def open_calls(self) -> list[OpenCall]:
+        entries = list(self._shown())
+        found = []
+        for call in open_calls([entry.message for entry in entries]):
+            entry = entries[call.at]
+            part = entry.message.parts[call.place]
+            assert isinstance(part, ToolCallPart)
+            found.append(OpenCall(entry.commit_hash, call.id, call.name, part.arguments, call.kind))
+        return found
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        given = self._tools()
+        return [] if given is None else list(given.item)
+
+    def to_openai(self, *, open_calls: OpenCalls = "error", model: str | None = None) -> list[Any]:
+        if self._joining and open_calls == "error":
+            quick = openai_dicts(self._snapshot.entries.pages)
+            if quick is not None:
+                self._losses = ()
+                return quick
+        return cast("list[Any]", self._arguments("openai.chat", open_calls, model)["messages"])
+
+    def to_anthropic(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> AnthropicArguments:
+        return cast(AnthropicArguments, self._arguments("anthropic.messages", open_calls, model))
+
+    def to_responses(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> ResponsesArguments:
+        return cast(ResponsesArguments, self._arguments("openai.responses", open_calls, model))
+
+    def to_google(
+        self, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> GoogleArguments:
+        given = self._arguments("google.generate_content", open_calls, model)
+        return cast(GoogleArguments, given)
+
+    def request(
+        self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
+    ) -> dict[str, Any]:
+        target = format_of(api)
+        writing = Writing(load=self._media.__getitem__, model=model)
+        given = arguments(target, self._sent(), writing, open_calls)
+        with_tools = tool_arguments(target, self._tools(), writing)
+        self._losses = tuple(writing.losses)
+        return target.request(given, with_tools)
+
+    def _arguments(self, api: str, open_calls: OpenCalls, model: str | None) -> dict[str, Any]:
+        target: Format = format_of(api)
+        writing = Writing(load=self._media.__getitem__, model=model)
+        given = arguments(target, self._sent(), writing, open_calls)
+        self._losses = tuple(writing.losses)
+        return given
+
+    def _sent(self) -> list[Sent]:
+        """Return the messages, each with the commit of the (first) entry that it shows."""
+        if not self._joining:
+            return [Sent(entry.message, entry.commit_hash) for entry in self._shown()]
+        groups: list[list[Entry]] = []
+        for entry in self._shown():
+            if groups and joins(groups[-1][-1].message, entry.message):
+                groups[-1].append(entry)
+            else:
+                groups.append([entry])
+        return [_as_one(group) for group in groups]
+
+    def _tools(self) -> Native | None:
+        """Return the newest tool definitions that are not skipped."""
+        if not self._snapshot.has_tools:
+            return None
+        for entry in reversed([*self._snapshot.entries]):
+            if entry.message.role is TOOLS and entry.priority is not Priority.SKIP:
+                return entry.message.native
+        return None
+
+    def _shown(self) -> Iterator[Entry]:
+        return (entry for entry in self._snapshot.entries if entry.visible)
+
+
+def _as_one(group: Sequence[Entry]) -> Sent:
+    return Sent(joined([entry.message for entry in group]), group[0].commit_hash)
