@@ -83,7 +83,7 @@ def matched(messages: Sequence[Message]) -> Matched:
             _answer(found, unanswered[found.call_id])
     for result in results:
         if result.call is None and result.call_id is not None:
-            _answer(result, [call for call in unanswered[result.call_id] if call.at > result.at])
+            _answer(result, unanswered[result.call_id])  # of a call behind it
     return Matched(calls, results)
 
 
@@ -178,8 +178,14 @@ def _rearranged(
         if not gone:
             yield sent[at]
         else:
-            rest = [part for place, part in enumerate(parts_of(message)) if place not in gone]
-            if not all(isinstance(part, ThinkingPart) for part in rest):  # none is left, or no use
+            parts = parts_of(message)
+            rest = [part for place, part in enumerate(parts) if place not in gone]
+            led_to_calls = any(isinstance(parts[place], ToolCallPart) for place in gone)
+            if led_to_calls:  # no API takes thinking that leads to nothing
+                useful = any(not isinstance(part, ThinkingPart) for part in rest)
+            else:
+                useful = bool(rest)
+            if useful:
                 yield Sent(rebuilt(message, rest), commit_hash)
         yield from added.get(at, ())
 

@@ -174,7 +174,8 @@ class SnapshotContext(CompiledContext):
             return None
         for entry in reversed([*self._snapshot.entries]):
             if entry.message.role is TOOLS and entry.priority is not Priority.SKIP:
-                return entry.message.native
+                found: Native | None = entry.message.native
+                return found
         return None
 
     def _shown(self) -> Iterator[Entry]:
