@@ -17,6 +17,7 @@ from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
 from tract.engine.commit.engine import CommitEngine
 from tract.engine.commit.queries import CommitQueries
+from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -109,6 +110,7 @@ class Runtime:
         self.commits: CommitEngine = CommitEngine(
             commits, storage.comparisons, self.contexts, drafts, threads, budget
         )
+        self.settler: CallSettler = CallSettler(self.contexts, self.commits)
         self.queries: CommitQueries = CommitQueries(storage, self.registry, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)
 

@@ -21,6 +21,9 @@ from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.exceptions import StoreClosedError, TractError, shown
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
+from tract.formats.registry import FORMATS
+from tract.formats.sending import format_of
+from tract.formats.tools import api_of, tools_as_json
 from tract.handles.arguments import (
     checked_commit,
     checked_end,
@@ -219,6 +222,58 @@ class AsyncTract:
     ) -> CommitInfo:
         """Commit an assistant's message; see `commit` for the keywords and errors."""
         return await self.commit(_said("assistant", text, name), **options)
+
+    async def tools(
+        self,
+        tools: Iterable[Mapping[str, Any] | BaseModel],
+        *,
+        api: str | None = None,
+        **options: Unpack[CommitOptions],
+    ) -> CommitInfo:
+        """Set the tools that the model has from here on, in place of those of before.
+
+        They are part of the history like any other commit: `compile(at_commit=…)` has the tools of
+        that moment in `context.tools`, and `context.request(…)` sends them, in each API's own form.
+
+        Args:
+            tools: the definitions, as an API takes them; an empty list takes all tools away.
+            api: the API whose form they have; by default their shape tells.
+            options: as for `commit`.
+
+        Raises:
+            ContentValidationError: a definition is not a JSON object, or the shape does not tell.
+            and what `commit` raises.
+        """
+        given = tools_as_json(tools)
+        chosen = api or (api_of(given) if given else next(iter(FORMATS), "openai.chat"))
+        format_of(chosen)
+        content = {"content_type": "tools", "api": chosen, "tools": given}
+        return await self.commit(content, **options)
+
+    async def settle(
+        self,
+        *,
+        reason: str = "The call was not completed.",
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitInfo]:
+        """Answer every open tool call of this branch with an error result; return the commits.
+
+        After a crash or a cancellation, a tool call may never get its result. This says so to the
+        model, for good, in one transaction. Without open calls, nothing is written. A result that
+        somebody commits meanwhile counts. To decide for a single request only, see
+        `CompiledContext.request`.
+
+        Args:
+            reason: what the model is told.
+            expected_head: the head that the branch must have (None: no commit).
+
+        Raises:
+            ContentValidationError: *reason* cannot be stored.
+            HeadMovedError: the head is not *expected_head*.
+        """
+        text, expected = checked_text("reason", reason), checked_head(expected_head)
+        with self._call():
+            return await self._runtime.settler.settle(self._branch, text, expected)
 
     def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
         """Return a batch: `async with tract.batch() as batch:` writes its commits together.
