@@ -63,6 +63,7 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
+from tract.models.entries import EntryInfo
 from tract.models.merging import Decision, MergeContent, OnConflict, Resolution
 from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
@@ -160,6 +161,7 @@ __all__ = [
     "EditTargetError",
     "EntryChange",
     "EntryDiff",
+    "EntryInfo",
     "ForkedProcessError",
     "FreeformContent",
     "GoogleArguments",

@@ -16,6 +16,7 @@ from tract.engine.branches.refs import BranchEngine
 from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
 from tract.engine.commit.engine import CommitEngine
+from tract.engine.commit.listing import EntryLister
 from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
@@ -111,6 +112,7 @@ class Runtime:
             commits, storage.comparisons, self.contexts, drafts, threads, budget
         )
         self.settler: CallSettler = CallSettler(self.contexts, self.commits)
+        self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.registry, threads)
         self.queries: CommitQueries = CommitQueries(storage, self.registry, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)
 

@@ -18,7 +18,7 @@ from tract.engine.commit.drafts import Given
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
-from tract.exceptions import StoreClosedError, TractError, shown
+from tract.exceptions import ContentValidationError, StoreClosedError, TractError, shown
 from tract.formats.anthropic_stream import AnthropicEvents
 from tract.formats.openai_stream import OpenAIChunks
 from tract.formats.registry import FORMATS
@@ -46,6 +46,7 @@ from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
+from tract.models.entries import EntryInfo
 from tract.models.merging import OnConflict, Resolution
 from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField
@@ -351,6 +352,52 @@ class AsyncTract:
         commit_hash = checked_hash(commit_hash)
         with self._call():
             return await self._runtime.queries.content(self.tract_id, commit_hash, as_)
+
+    async def get_contents(self, hashes: Iterable[str]) -> list[BaseModel]:
+        """Return the content models of several commits, in the given order, in one trip.
+
+        Raises:
+            CommitNotFoundError: the tract does not have one of the commits.
+            BlobNotFoundError: a commit's content is missing from the store.
+            ContentValidationError: a custom content type is not registered with this store, or
+                *hashes* is a single string.
+        """
+        if isinstance(hashes, str):
+            raise ContentValidationError("give a list of hashes, or use `get_content`", "hashes")
+        named = [checked_hash(each) for each in hashes]
+        with self._call():
+            return await self._runtime.lister.contents(self.tract_id, named)
+
+    async def entries(
+        self,
+        *,
+        at_commit: str | UnsetType | None = UNSET,
+        include_skipped: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+    ) -> list[EntryInfo]:
+        """Return the entries of the context, oldest first: contents, priorities, tokens, times.
+
+        Each stands for one APPEND commit as edits and annotations have left it. Entries that hold
+        tool definitions are among them.
+
+        Args:
+            at_commit: the entries at this commit instead of the head; None for none.
+            include_skipped: with the entries that the context leaves out.
+            limit: how many at most, from the side that comes first.
+            newest: newest first.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *at_commit*.
+            ValueError: *limit* is negative.
+            TractError: the store's compiler is not derived from `DefaultContextCompiler`.
+        """
+        limit = checked_limit(limit)
+        position = Position() if at_commit is UNSET else checked_position(at_commit, None)
+        with self._call():
+            return await self._runtime.lister.entries(
+                self._branch, position, limit, include_skipped=include_skipped, newest=newest
+            )
 
     async def log(
         self,

@@ -26,6 +26,7 @@ __all__ = [
     "SpoolPart",
     "SpooledStream",
     "StoredCommit",
+    "StoredContent",
     "StreamEnd",
     "StreamName",
     "Survey",
@@ -158,6 +159,18 @@ class CommitRow(NamedTuple):
     generation_config_json: str | None
     created_at: int
     merge_parent: str | None = None
+
+
+class StoredContent(NamedTuple):
+    """What a commit holds, with the little that lists of entries show of the commit itself."""
+
+    commit_hash: str
+    content_hash: str
+    content_type: str
+    metadata_json: str | None
+    created_at: int
+    data: bytes | None
+    """None if it is missing."""
 
 
 class StoredCommit(NamedTuple):

@@ -14,6 +14,7 @@ from tract.storage.values import (
     CommitDraft,
     CommitRow,
     MergeBasis,
+    StoredContent,
     StreamEnd,
 )
 
@@ -137,6 +138,14 @@ class BlobRepository(ABC):
         Raises:
             CommitNotFoundError: the tract has no such commit.
             BlobNotFoundError: its content is missing.
+        """
+
+    @abstractmethod
+    async def get_many(self, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
+        """Return commits and their contents in the order in which they are named, in one trip.
+
+        Raises:
+            CommitNotFoundError: the tract does not have one of them.
         """
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from tract.exceptions import StoreCorruptError
 from tract.protocols import CommitStep
-from tract.storage.repositories import CommitRow, StoredCommit
+from tract.storage.repositories import CommitRow, StoredCommit, StoredContent
 
 __all__ = [
     "as_bytes",
@@ -28,6 +28,7 @@ __all__ = [
     "record_of",
     "sound",
     "step_of",
+    "stored_content",
     "stored_of",
 ]
 
@@ -55,7 +56,24 @@ _STEP = (  # hash, parent, time, operation, target, content type, data, count, s
 # Every valid combination of types, so that a sound row costs a single look-up.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
 _STEP_ROWS = frozenset(product(*_STEP))
+_CONTENT_ROWS = frozenset(
+    product((bytes,), (bytes,), (str,), (str, _NONE), (int,), (bytes, str, _NONE))
+)
 _BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
+
+
+def stored_content(row: Sequence[Any]) -> StoredContent:
+    """Return a row of `statements.CONTENTS`.
+
+    Raises:
+        StoreCorruptError: a value has a type that is never stored there.
+    """
+    if tuple(map(type, row)) not in _CONTENT_ROWS:
+        _refuse(row[0])
+    commit_hash, content_hash, content_type, metadata, created_at, data = row
+    return StoredContent(
+        commit_hash.hex(), content_hash.hex(), content_type, metadata, created_at, as_bytes(data)
+    )
 
 
 def record_of(row: Sequence[Any]) -> CommitRow:

@@ -193,6 +193,25 @@ HASHES = Statement(
     )
 )
 CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
+AT_ONCE = 64
+"""How many hashes `CONTENTS` takes; a shorter list is filled up with any of them."""
+CONTENTS = Statement(
+    lambda: (
+        select(
+            commits.c.commit_hash,
+            commits.c.content_hash,
+            commits.c.content_type,
+            commits.c.metadata_json,
+            commits.c.created_at,
+            blobs.c.data,
+        )
+        .outerjoin(blobs, _blob)
+        .where(
+            _tract,
+            commits.c.commit_hash.in_([bindparam(f"hash_{number}") for number in range(AT_ONCE)]),
+        )
+    )
+)
 
 
 def _newest_in_segment() -> Select[bytes, int]:

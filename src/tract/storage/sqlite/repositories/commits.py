@@ -16,12 +16,14 @@ from tract.storage.repositories import (
     CommitRepository,
     CommitRow,
     MergeBasis,
+    StoredContent,
     StreamEnd,
     UsageRepository,
 )
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.compiled import Statement
+from tract.storage.sql.contents import contents
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes, record_of
@@ -139,6 +141,11 @@ class SqliteBlobRepository(BlobRepository):
         if data is None:
             raise BlobNotFoundError(record.content_hash)
         return record, data
+
+    async def get_many(self, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
+        if not named:
+            return []
+        return await self._database.read(partial(contents, tract_id=tract_id, named=named))
 
 
 class SqliteUsageRepository(UsageRepository):

@@ -1,0 +1,117 @@
+"""Listing the entries of a context, and many contents at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+from pydantic import BaseModel
+
+from tract.engine.commit.infos import moment
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.entries import Entries, Entry
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.reading import ContextReader
+from tract.engine.threads import Threads
+from tract.exceptions import BlobNotFoundError, TractError
+from tract.models.annotations import Priority
+from tract.models.entries import EntryInfo
+from tract.storage.repositories import BlobRepository, BranchName, Position, StoredContent
+
+__all__ = ["EntryLister"]
+
+
+class EntryLister:
+    """Lists entries and contents of one store."""
+
+    def __init__(
+        self,
+        contexts: ContextReader,
+        blobs: BlobRepository,
+        registry: ContentRegistry,
+        threads: Threads,
+    ) -> None:
+        self._contexts = contexts
+        self._blobs = blobs
+        self._registry = registry
+        self._threads = threads
+
+    async def entries(
+        self,
+        branch: BranchName,
+        position: Position,
+        limit: int | None,
+        *,
+        include_skipped: bool,
+        newest: bool,
+    ) -> list[EntryInfo]:
+        """Return the entries of a context; see `AsyncTract.entries`.
+
+        Raises:
+            CommitNotFoundError: *position* names a commit that the tract does not have.
+            TractError: the store's compiler keeps no entries.
+        """
+        found = await self._contexts.snapshot(branch, position)
+        if not isinstance(found.snapshot, Snapshot):
+            raise TractError(
+                f"The compiler's snapshots, {type(found.snapshot).__name__}, have no entries. "
+                "Use a DefaultContextCompiler, or one derived from it."
+            )
+        every = _ordered(found.snapshot.entries, newest=newest)
+        shown = (entry for entry in every if include_skipped or _counts(entry))
+        entries = list(islice(shown, limit))
+        named = [entry.commit_hash for entry in entries]
+        named += [entry.edited_by for entry in entries if entry.edited_by is not None]
+        stored = await self._blobs.get_many(branch.tract_id, named)
+        return await self._threads.run_if_long(_size(stored), self._infos, entries, stored)
+
+    async def contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
+        """Return the contents of commits, in order; see `AsyncTract.get_contents`."""
+        stored = await self._blobs.get_many(tract_id, named)
+        size = sum(len(item.data or b"") for item in stored)
+        return await self._threads.run_if_long(size + _size(stored), self._loaded, stored)
+
+    def _infos(self, entries: list[Entry], stored: list[StoredContent]) -> list[EntryInfo]:
+        by_hash = {item.commit_hash: item for item in stored}
+        return [
+            self._info(entry, by_hash[entry.commit_hash], by_hash[entry.source_hash])
+            for entry in entries
+        ]
+
+    def _info(self, entry: Entry, own: StoredContent, source: StoredContent) -> EntryInfo:
+        return EntryInfo(
+            entry.commit_hash,
+            entry.edited_by,
+            source.content_type,
+            entry.message,
+            entry.priority,
+            entry.message_tokens,
+            moment(own.created_at),
+            entry.config_json,
+            own.metadata_json,
+            partial(self._load, source),
+        )
+
+    def _loaded(self, stored: list[StoredContent]) -> list[BaseModel]:
+        return [self._load(item) for item in stored]
+
+    def _load(self, item: StoredContent) -> BaseModel:
+        if item.data is None:
+            raise BlobNotFoundError(item.content_hash)
+        return self._registry.load(item.content_type, item.data)
+
+
+def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:
+    if not newest:
+        return iter(entries)
+    return (entries[position] for position in range(len(entries) - 1, -1, -1))
+
+
+def _counts(entry: Entry) -> bool:
+    return entry.priority is not Priority.SKIP
+
+
+def _size(stored: Sequence[StoredContent]) -> int:
+    """Return how much there is to make, as `run_if_long` takes it."""
+    return 16 * len(stored)

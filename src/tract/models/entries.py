@@ -1,0 +1,94 @@
+"""The entries of a context, as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from tract.history.canonical import stored_json
+from tract.models.annotations import Priority
+from tract.protocols import Message
+
+__all__ = ["EntryInfo"]
+
+
+class EntryInfo:
+    """One entry of a context: what was committed, as edits and annotations have left it.
+
+    `commit_hash` is the commit that added it, and `edited_by` the one whose content it shows now.
+    `message` is what a model gets of it, and `token_count` the tokens of that message alone.
+    `metadata` and `created_at` are those of the commit that added it.
+    """
+
+    __slots__ = (
+        "_config",
+        "_content",
+        "_load",
+        "_metadata",
+        "commit_hash",
+        "content_type",
+        "created_at",
+        "edited_by",
+        "message",
+        "priority",
+        "token_count",
+    )
+
+    def __init__(
+        self,
+        commit_hash: str,
+        edited_by: str | None,
+        content_type: str,
+        message: Message,
+        priority: Priority,
+        token_count: int,
+        created_at: datetime,
+        config_json: str | None,
+        metadata_json: str | None,
+        load: Callable[[], BaseModel],
+    ) -> None:
+        self.commit_hash: str = commit_hash
+        self.edited_by: str | None = edited_by
+        self.content_type: str = content_type
+        self.message: Message = message
+        self.priority: Priority = priority
+        self.token_count: int = token_count
+        self.created_at: datetime = created_at
+        self._config = config_json
+        self._metadata = metadata_json
+        self._load = load
+        self._content: BaseModel | None = None
+
+    @property
+    def generation_config(self) -> dict[str, Any]:
+        """The config in force, as a new dict; empty if none was set."""
+        return stored_json(self._config, "a generation config") if self._config else {}
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """The metadata as a new dict; None if there is none."""
+        return stored_json(self._metadata, "a commit's metadata") if self._metadata else None
+
+    @property
+    def role(self) -> str:
+        """The role of its message; `$tools` for tool definitions, which are not shown as one."""
+        return self.message.role
+
+    @property
+    def content(self) -> BaseModel:
+        """The content model, made when it is first asked for.
+
+        Raises:
+            ContentValidationError: its custom content type is not registered with this store.
+        """
+        if self._content is None:
+            self._content = self._load()
+        return self._content
+
+    def __repr__(self) -> str:
+        text = self.message.content or ""
+        shown = text if len(text) <= 40 else f"{text[:39]}…"
+        return f"<EntryInfo {self.commit_hash[:12]} {self.content_type} {self.role}: {shown!r}>"

@@ -1,0 +1,36 @@
+"""Many contents at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tract.exceptions import CommitNotFoundError
+from tract.storage.repositories import StoredContent
+from tract.storage.sql import statements as sql
+from tract.storage.sql.naming import key_of
+from tract.storage.sql.port import Connection
+from tract.storage.sql.rows import stored_content
+
+__all__ = ["contents"]
+
+
+def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
+    """See `BlobRepository.get_many`."""
+    keys: list[bytes] = []
+    for name in named:
+        key = key_of(connection, tract_id, name)
+        if key is None:
+            raise CommitNotFoundError(name)
+        keys.append(key)
+    found: dict[bytes, StoredContent] = {}
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), sql.AT_ONCE):
+        some = distinct[start : start + sql.AT_ONCE]
+        filled = some + some[:1] * (sql.AT_ONCE - len(some))
+        given = {f"hash_{number}": key for number, key in enumerate(filled)}
+        for row in connection.all(sql.CONTENTS, tract_id=tract_id, **given):
+            found[row[0]] = stored_content(row)
+    for name, key in zip(named, keys, strict=True):
+        if key not in found:
+            raise CommitNotFoundError(name)
+    return [found[key] for key in keys]
