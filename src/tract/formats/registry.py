@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tract.formats.format import Format
+from tract.formats.openai_chat.format import ChatFormat
 
 __all__ = ["FORMATS"]
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {format_.api: format_ for format_ in (ChatFormat(),)}
 """One format an API; a new API is one more line."""

@@ -1,0 +1,136 @@
+"""What callers give as items of an API, as JSON values: dicts, lists, the SDKs' own objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tract.exceptions import ContentValidationError
+from tract.formats.format import Json, as_json
+from tract.history.canonical import MAX_DEPTH
+
+__all__ = ["plain_items", "plain_object"]
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+_MOST_BITS = 14_000  # Python writes integers of up to 4,300 digits
+
+
+def plain_items(given: object, path: str) -> list[Json]:
+    """Return a list of items as new JSON objects; *path* names the list in errors.
+
+    Raises:
+        ContentValidationError: it is not a list, an item is not a JSON object, or one holds what
+            JSON cannot.
+    """
+    return [plain_object(item, f"{path}[{index}]") for index, item in enumerate(_list(given, path))]
+
+
+def plain_object(given: object, path: str) -> Json:
+    """Return a mapping or an SDK's object as a new JSON object.
+
+    Raises:
+        ContentValidationError: it is neither, or holds what JSON cannot.
+    """
+    if not isinstance(given, Mapping) and not _is_model(given):
+        raise ContentValidationError(
+            f"must be a dict or an object with `model_dump`, not {type(given).__name__}. "
+            "Convert it to a dict",
+            path,
+        )
+    plain: Json = _plain(given, path, 0)
+    return plain
+
+
+def _list(given: object, path: str) -> list[Any]:
+    """Return *given* as a list; strings and mappings are not lists."""
+    try:
+        if isinstance(given, Sequence) and not isinstance(given, (str, bytes, bytearray)):
+            return list(given)
+    except Exception as error:  # a foreign class may raise anything
+        raise _unreadable(error, path) from error
+    raise ContentValidationError(
+        f"must be a list of {path}, not {type(given).__name__}. Wrap a single one in a list, "
+        "and call `list()` on an iterator",
+        path,
+    )
+
+
+def _plain(value: Any, path: str, depth: int) -> Any:
+    """Return *value* in JSON's own types."""
+    kind = type(value)  # `isinstance` would run code of the value's own class
+    if kind in _PLAIN and kind is not int:
+        return value
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return _integer(value, path)
+    if issubclass(kind, float):
+        return _finite(float.__float__(value), path)
+    if depth >= MAX_DEPTH:
+        raise ContentValidationError(
+            f"nested deeper than {MAX_DEPTH} levels, or contains itself", path
+        )
+    items = _opened(value, path)
+    if isinstance(items, list):
+        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(items)]
+    return {
+        _key(key, path): _plain(item, path + _step(key), depth + 1) for key, item in items.items()
+    }
+
+
+def _opened(value: Any, path: str) -> list[Any] | dict[Any, Any]:
+    """Return what contains other values as a list or a dict."""
+    try:
+        if isinstance(value, Mapping):
+            return dict(value)
+        if _is_model(value):
+            return dict(as_json(value) or {})
+        if isinstance(value, (Sequence, Iterator)) and not isinstance(value, (bytes, bytearray)):
+            return list(value)
+    except Exception as error:  # a foreign class may raise anything
+        raise _unreadable(error, path) from error
+    raise ContentValidationError(
+        f"a {type(value).__name__} is not a JSON value. Convert it to a string, number, list or "
+        "object",
+        path,
+    )
+
+
+def _is_model(value: object) -> bool:
+    return hasattr(type(value), "model_dump")
+
+
+def _integer(value: Any, path: str) -> int:
+    number = int.__index__(value)
+    if number.bit_length() > _MOST_BITS:
+        raise ContentValidationError("an integer of too many digits. Send it as a string", path)
+    return number
+
+
+def _finite(number: float, path: str) -> float:
+    if not math.isfinite(number):
+        raise ContentValidationError(
+            f"{number} is not a JSON number. Leave the key out, or use None", path
+        )
+    return number
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise ContentValidationError(
+            f"has a key of type {type(key).__name__}. JSON objects have string keys only", path
+        )
+    return str.__str__(key)
+
+
+def _step(key: object) -> str:
+    """Return a key as a step of a path."""
+    name = str(key)
+    simple = name.isascii() and name.isidentifier()
+    return f".{name}" if simple else f"[{name[:40]!a}]"
+
+
+def _unreadable(error: Exception, path: str) -> ContentValidationError:
+    problem = f"could not be read ({type(error).__name__})"
+    return ContentValidationError(f"{problem}. Use lists, and dicts with string keys", path)
