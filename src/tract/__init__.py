@@ -40,7 +40,7 @@ from tract.exceptions import (
     TractError,
 )
 from tract.formats.anthropic import to_anthropic
-from tract.formats.openai import from_openai, to_openai
+from tract.formats.openai_chat.format import from_openai, to_openai
 from tract.handles.batch import Batch, StagedCommit
 from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream

@@ -139,7 +139,7 @@ class MessageBuilder:
 
     def _add_own_call(self, part: ToolCallPart, item: Json) -> None:
         if "function_call" not in item:
-            self._calls.append(item if part.id is None else item | {"id": part.id})
+            self._calls.append(_named(item, part))
         elif part.id is None:
             self._merge(item)
         else:
@@ -199,6 +199,13 @@ class MessageBuilder:
 
     def _native(self, part: NativePart) -> None:
         self._writing.lose(self._sent, part.kind, "only its own API has it")
+
+
+def _named(call: Json, part: ToolCallPart) -> Json:
+    """Return a call with the id and the name of its part, which may have been fitted."""
+    named = call if part.id is None else call | {"id": part.id}
+    called = named.get(part.kind)
+    return named | {part.kind: called | {"name": part.name}} if isinstance(called, dict) else named
 
 
 def _kind(part: Part) -> str:

@@ -24,7 +24,7 @@ from tract.formats.openai_chat.contents import contents
 from tract.formats.openai_chat.plain import has_ids, join_calls, message_to_openai
 from tract.formats.openai_chat.reading import read
 from tract.formats.openai_chat.replies import read_reply, sendable
-from tract.formats.openai_chat.shapes import API
+from tract.formats.openai_chat.shapes import API, RULES
 from tract.formats.openai_chat.streaming import ChatEvents, is_chunk
 from tract.formats.openai_chat.tools import write_tools
 from tract.formats.openai_chat.writing import write
@@ -41,6 +41,7 @@ class ChatFormat(Format):
     """
 
     api = API
+    rules = RULES
 
     def read(self, item: Json, *, keep: bool = False) -> Reading:
         """Return a message as parts."""

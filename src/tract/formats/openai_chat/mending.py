@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tract.formats.fitting import fitting_name
 from tract.formats.format import Json, Sent, Writing
-from tract.formats.openai_chat.shapes import REASONING, family
+from tract.formats.openai_chat.shapes import REASONING, RULES, family
 
-__all__ = ["fit_name", "fits_model", "mended"]
+__all__ = ["fits_model", "mended"]
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
@@ -26,8 +27,8 @@ _MISTRALS = "prefix"
 Lose = Callable[[str, str], None]
 
 
-def fit_name(name: str) -> str:
-    """Return a name of letters, digits, `_` and `-`, of which there are at most 64."""
+def _fit_name(name: str) -> str:
+    """Return a speaker's name of letters, digits, `_` and `-`, of which there are at most 64."""
     return _UNFIT.sub("_", name)[:_LONGEST_NAME] or "_"
 
 
@@ -71,7 +72,7 @@ def _mend_call(call: Json) -> None:
     if not isinstance(called, dict):
         return
     if isinstance(called.get("name"), str):
-        called["name"] = fit_name(called["name"])
+        called["name"] = fitting_name(called["name"], RULES)
     if not isinstance(called.get(given), str):
         called[given] = json.dumps(called.get(given) or {}, ensure_ascii=False)
 
@@ -79,12 +80,12 @@ def _mend_call(call: Json) -> None:
 def _mend_names(item: Json, lose: Lose) -> None:
     called = item.get("function_call")
     if isinstance(called, dict) and isinstance(called.get("name"), str):
-        called["name"] = fit_name(called["name"])
+        called["name"] = fitting_name(called["name"], RULES)
     name = item.get("name")
     if item["role"] == "function":
-        item["name"] = fit_name(name if isinstance(name, str) else "function")
+        item["name"] = fitting_name(name if isinstance(name, str) else "function", RULES)
     elif name is not None:
-        fitted = fit_name(str(name))
+        fitted = _fit_name(str(name))
         if fitted != name:
             lose("name", f"names are letters, digits, `_` and `-`, so it is sent as {fitted!r}")
             item["name"] = fitted

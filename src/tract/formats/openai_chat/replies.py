@@ -28,7 +28,6 @@ _KNOWN_KEYS = frozenset(
         "annotations",
         "executed_tools",
         "images",
-        "parsed",
         "prefix",
         "provider_specific_fields",
         "thinking_blocks",
@@ -83,11 +82,16 @@ def sendable(message: Json) -> Json:
     """Return an answer's message as the next request takes it, without what says nothing.
 
     Answers have nulls, empty lists and hollow objects for all that is not there, and the places of
-    calls in their list. The calls of some APIs lack their type.
+    calls in their list. The calls of some APIs lack their type. What an SDK parsed is not sent back.
     """
     item: Json = {"role": "assistant"}
     for key, value in message.items():
-        empty = value is None or value in ([], {}) or (key in _HOLLOW and hollow(value))
+        empty = (
+            key == "parsed"
+            or value is None
+            or value in ([], {})
+            or (key in _HOLLOW and hollow(value))
+        )
         if key in ("role", "content", "reasoning_content") or not empty:
             item[key] = value
     if item["role"] is None:
@@ -101,6 +105,8 @@ def sendable(message: Json) -> Json:
     return item
 
 
+_PARSED = "parsed_arguments"
+"""What the SDK makes of a call's arguments; `parsed` is what it makes of a text."""
 _HOLLOW = frozenset({"audio", "function_call", "reasoning", "refusal"})
 
 
@@ -114,10 +120,11 @@ def _sendable_call(call: Any) -> Any:
     }
     if not made.get("type"):
         made["type"] = "custom" if "custom" in made and "function" not in made else "function"
-    function = made.get("function")
-    if isinstance(function, dict) and isinstance(function.get("arguments"), dict):
-        arguments = json.dumps(function["arguments"], ensure_ascii=False)
-        made["function"] = function | {"arguments": arguments}
+    if isinstance(made.get("function"), dict):
+        function = {key: made["function"][key] for key in made["function"] if key != _PARSED}
+        if isinstance(function.get("arguments"), dict):
+            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+        made["function"] = function
     return made
 
 

@@ -6,15 +6,28 @@ import json
 import re
 from typing import Any
 
-from tract.formats.format import Json
+from tract.formats.format import Json, Rules
 from tract.history.canonical import canonical_json
 from tract.parts import Native
 
-__all__ = ["API", "REASONING", "as_text", "family", "hollow", "native", "own", "signature_of"]
+__all__ = [
+    "API",
+    "REASONING",
+    "RULES",
+    "as_text",
+    "family",
+    "hollow",
+    "native",
+    "own",
+    "signature_of",
+]
 
 API = "openai.chat"
 REASONING = ("reasoning_content", "reasoning")
 """Where compatible APIs put a model's thinking as text."""
+
+RULES = Rules(id_refused=re.compile(r"(?!)"), id_longest=40)
+"""Ids may have any characters: some APIs' are like `functions.get_weather:0`."""
 
 _FAMILIES = (
     ("anthropic", re.compile(r"claude|anthropic")),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from tract.formats.format import Json, Loss, Tool, Writing
+from tract.formats.fitting import fitting_name
+from tract.formats.format import Json, Tool, Writing
 from tract.formats.function_tools import function_tools
-from tract.formats.openai_chat.mending import fit_name
-from tract.formats.openai_chat.shapes import API
+from tract.formats.openai_chat.shapes import API, RULES
+from tract.protocols import Loss
 
 __all__ = ["write_tools"]
 
@@ -32,7 +33,7 @@ def write_tools(tools: Sequence[Json], api: str, writing: Writing) -> Json:
 def _fit(tool: Json) -> None:
     called = tool.get(str(tool.get("type")))
     if isinstance(called, dict) and isinstance(called.get("name"), str):
-        called["name"] = fit_name(called["name"])
+        called["name"] = fitting_name(called["name"], RULES)
 
 
 def _translated(tool: Json, api: str) -> list[Json]:

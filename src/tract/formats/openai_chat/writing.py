@@ -9,11 +9,12 @@ from tract.formats.format import Json, Sent, Writing
 from tract.formats.openai_chat.building import build
 from tract.formats.openai_chat.mending import mended
 from tract.formats.openai_chat.plain import has_ids, is_assistant, message_to_openai
-from tract.formats.openai_chat.shapes import API
+from tract.formats.openai_chat.shapes import API, REASONING
 from tract.history.media import put_back
 
 __all__ = ["write"]
 
+_CALLING = frozenset({"role", "content", "tool_calls"})
 _SHOWN = {"type": "text", "text": "From the results of the tools:"}
 
 
@@ -31,6 +32,18 @@ def _with_ids(messages: Sequence[Sent]) -> Sequence[Sent]:
         return messages
     filled = fill_ids([sent.message for sent in messages])
     return [Sent(new, sent.commit_hash) for new, sent in zip(filled, messages, strict=True)]
+
+
+def _join(before: Json, item: Json) -> None:
+    """Join a message of calls, and of what was thought before them, to the one *before*."""
+    for key, value in item.items():
+        known = before.get(key)
+        if known is None:
+            before[key] = value
+        elif isinstance(known, list) and isinstance(value, list):
+            before[key] = [*known, *value]
+        elif key in REASONING:
+            before[key] = f"{known}\n\n{value}"
 
 
 class _Writer:
@@ -76,10 +89,7 @@ class _Writer:
         if item.get("role") not in ("tool", "function"):
             self._show()
         if self._joins(item, of_its_own=of_its_own):
-            self._list[-1]["tool_calls"] = [
-                *(self._list[-1].get("tool_calls") or ()),
-                *item["tool_calls"],
-            ]
+            _join(self._list[-1], item)
             return
         self._list.append(item)
         self._joinable = item.get("role") == "assistant" and not (
@@ -89,11 +99,11 @@ class _Writer:
     def _joins(self, item: Json, *, of_its_own: bool) -> bool:
         if not self._joinable or item.get("role") != "assistant":
             return False
-        if item.keys() != {"role", "content", "tool_calls"} or item["content"] is not None:
+        if not item.get("tool_calls") or item.get("content") is not None:
             return False
-        return not of_its_own or (
-            not self._writing.exact and bool(self._list[-1].get("tool_calls"))
-        )
+        if of_its_own:  # its results stand behind all of the calls that come together
+            return not self._writing.exact and bool(self._list[-1].get("tool_calls"))
+        return item.keys() == _CALLING or bool(self._list[-1].get("tool_calls"))
 
     def _show(self) -> None:
         """Show the media of results in a message of the user's."""
