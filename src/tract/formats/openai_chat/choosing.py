@@ -38,7 +38,8 @@ class Choices:
         if index == self._first:
             self._runs = False
             return True
-        begins = bool((choice.get("delta") or {}).get("role")) and self._first == 0
+        delta = choice.get("delta")
+        begins = self._first == 0 and isinstance(delta, dict) and bool(delta.get("role"))
         self._runs = self._runs and index == (self._last or 0) + 1 and not begins
         self._last = index
         return self._runs

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tract.formats._ids import fill_ids
 from tract.formats.format import (
     Events,
     Format,
@@ -132,7 +131,6 @@ def to_openai(
         model: the model that the request goes to, if it is known: thinking of others is left out.
         load: returns the bytes of an attachment by their SHA-256.
     """
-    if all(message.given is None for message in messages):
-        filled = messages if all(map(has_ids, messages)) else fill_ids(messages)
-        return [message_to_openai(message) for message in join_calls(filled)]
+    if all(map(has_ids, messages)):
+        return [message_to_openai(message) for message in join_calls(messages)]
     return write([Sent(message) for message in messages], Writing(exact, load, model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,17 @@ from tract.protocols import Message
 __all__ = ["has_ids", "is_assistant", "join_calls", "message_to_openai"]
 
 
+_FIT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
 def has_ids(message: Message) -> bool:
-    """Return True if every tool call or result of a plain message has an id."""
+    """Return True if a plain message can be sent as it stands.
+
+    Then every tool call or result has an id, and the speaker's name is one that the API takes.
+    """
     if message.given is not None:
+        return False
+    if message.name is not None and not _FIT_NAME.fullmatch(message.name):
         return False
     if message.tool_calls:
         return all(call.id is not None for call in message.tool_calls)

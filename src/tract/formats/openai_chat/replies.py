@@ -7,7 +7,7 @@ from typing import Any
 
 from tract.formats.format import Json, Reply
 from tract.formats.openai_chat.reading import read
-from tract.formats.openai_chat.shapes import hollow
+from tract.formats.openai_chat.shapes import as_text, hollow
 from tract.parts import NativePart, ToolCallPart
 
 __all__ = ["read_reply", "reply_of", "sendable"]
@@ -26,9 +26,16 @@ TRUNCATING = frozenset(
 _KNOWN_KEYS = frozenset(
     {
         "annotations",
+        "audio",
+        "content",
         "executed_tools",
+        "extra_content",
+        "function_call",
         "images",
         "prefix",
+        "refusal",
+        "thought_signature",
+        "tool_calls",
         "provider_specific_fields",
         "thinking_blocks",
     }
@@ -131,7 +138,7 @@ def _sendable_call(call: Any) -> Any:
 def _take_unfinished(item: Json) -> list[ToolCallPart]:
     """Take calls that may be cut off out of *item*, and return them."""
     unfinished: list[ToolCallPart] = []
-    calls = item.get("tool_calls") or []
+    calls = _listed(item.get("tool_calls"))
     kept = [call for n, call in enumerate(calls) if _is_whole(call, last=n == len(calls) - 1)]
     for call in calls:
         if call not in kept:
@@ -156,19 +163,20 @@ def _is_whole(call: Any, *, last: bool) -> bool:
 
 def _take_nameless(item: Json, unfinished: list[ToolCallPart]) -> None:
     """Take calls without a name out of *item*: nobody can answer them."""
-    calls = item.get("tool_calls") or []
+    calls = _listed(item.get("tool_calls"))
     named = []
     for call in calls:
         called = call.get(str(call.get("type"))) if isinstance(call, dict) else None
         if isinstance(called, dict) and not called.get("name"):
             arguments = called.get("arguments") or called.get("input") or ""
-            unfinished.append(ToolCallPart(id=call.get("id"), name="", arguments=str(arguments)))
+            call_id = _str(call.get("id"))
+            unfinished.append(ToolCallPart(id=call_id, name="", arguments=as_text(arguments)))
         else:
             named.append(call)
-    if "tool_calls" in item:
+    if named:
         item["tool_calls"] = named
-        if not named:
-            del item["tool_calls"]
+    elif isinstance(item.get("tool_calls"), list):
+        del item["tool_calls"]
 
 
 def _give_content(item: Json) -> None:
@@ -197,6 +205,10 @@ def _parts(item: Json) -> list[ToolCallPart]:
 def _unknown(item: Json) -> tuple[str, ...]:
     kinds = [part.kind for part in read(item).parts if isinstance(part, NativePart)]
     return tuple(dict.fromkeys(kind for kind in kinds if kind not in _KNOWN_KEYS))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _str(value: Any) -> str | None:

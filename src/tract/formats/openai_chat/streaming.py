@@ -1,8 +1,8 @@
 """Streams of Chat Completions APIs, chunk by chunk.
 
 The root is `{"message": …, "blocks": …, "calls": …, "said": {"usage", "model", "id"}, "finish": …}`.
-`message` has all keys but the content, which is in `blocks`, and the calls. `listed` says that the
-content came as a list. An error of the API's is in `error`.
+`message` has all keys but the calls and the content, which is in `blocks`, and `""` if it came
+empty. `listed` says that the content came as a list. An error of the API's is in `error`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class ChatEvents(Events):
         self._details = Details()
         self._named: set[str] = set()
         self._blocks = 0
-        self._last: str | None = None
+        self._last: tuple[str, type] | None = None
+        self._kinds: dict[Any, type] = {}
         self._strange: dict[str, Any] = {}
 
     def feed(self, event: Json) -> list[Delta]:
@@ -115,6 +116,9 @@ class ChatEvents(Events):
             yield ("set", ["message", "role"], role)
         if isinstance(content, list):
             yield ("set", ["listed"], True)
+        elif content == "" and "content" not in self._named:
+            self._named.add("content")
+            yield ("set", ["message", "content"], "")
         for block in content if isinstance(content, list) else [content]:
             yield from self._block(block)
         for call in calls if isinstance(calls, list) else ():
@@ -130,24 +134,29 @@ class ChatEvents(Events):
             block = {"type": "text", "text": block} if block else None
         if block is None:
             return
-        kind = block.get("type") if isinstance(block, dict) else None
-        plain = isinstance(block, dict) and block.keys() <= {"type", kind, "closed"}
-        if not (kind in ("text", "thinking") and plain and kind == self._last):
+        kind = _mergeable(block)
+        if kind is None or kind != self._last:
             self._blocks += 1
-            self._last = kind if plain else None
+            self._last = kind
             yield ("set", ["blocks", self._blocks - 1], block)
             return
+        name, _ = kind
         where = ["blocks", self._blocks - 1]
-        for key in block.keys() - {"type", kind}:
+        for key in block.keys() - {"type", name}:
             yield ("set", [*where, key], block[key])
-        if isinstance(block.get(kind), str):
-            yield ("text", [*where, kind], block[kind])
-        for inner in block[kind] if isinstance(block.get(kind), list) else ():
-            yield ("push", [*where, kind], inner)
+        if isinstance(block[name], str):
+            yield ("text", [*where, name], block[name])
+        else:
+            yield from (("push", [*where, name], inner) for inner in block[name])
 
     def _more(self, key: str, value: Any) -> Iterator[Delta]:
         """Yield more of another key of the message."""
         where = ["message", key]
+        if self._changes_kind(where, value):
+            self._strange.pop(key, None)
+            if key == "reasoning_details":
+                self._details = Details()
+            yield ("set", where, type(value)())
         if key == "reasoning_details" and isinstance(value, list):
             yield from self._details.feed(value, where)
         elif isinstance(value, list):
@@ -160,6 +169,17 @@ class ChatEvents(Events):
             yield ("text", where, value)
         elif not isinstance(value, str):
             yield ("set", where, value)
+
+    def _changes_kind(self, where: Path, value: Any) -> bool:
+        """Return True if what is there is of another type than *value*, which then replaces it."""
+        place, kind = tuple(where), type(value)
+        known = self._kinds.get(place, kind)
+        if known is not kind:
+            inside = [each for each in self._kinds if each[: len(place)] == place]
+            for each in inside:
+                del self._kinds[each]
+        self._kinds[place] = kind
+        return known is not kind
 
     def _listed(self, key: str, value: list[Any], where: Path) -> Iterator[Delta]:
         """Yield more of a list; what has an index there replaces what had it, and none repeats."""
@@ -175,18 +195,32 @@ class ChatEvents(Events):
 
     def _object(self, value: Json, where: Path) -> Iterator[Delta]:
         for key, inner in value.items():
+            place = [*where, key]
+            if inner is None:
+                continue
+            if self._changes_kind(place, inner):
+                yield ("set", place, type(inner)())
             if isinstance(inner, dict):
-                yield from self._object(inner, [*where, key])
+                yield from self._object(inner, place)
             elif isinstance(inner, str) and key in _PIECES:
-                yield ("text", [*where, key], inner)
-            elif inner is not None:
-                yield ("set", [*where, key], inner)
+                yield ("text", place, inner)
+            else:
+                yield ("set", place, inner)
+
+
+def _mergeable(block: Any) -> tuple[str, type] | None:
+    """Return the kind of a part of the content that can be longer than one piece, else None."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind not in ("text", "thinking") or not block.keys() <= {"type", kind, "closed"}:
+        return None
+    held = type(block.get(kind))
+    return (kind, held) if held is str or (held is list and kind == "thinking") else None
 
 
 def _arrived(root: Json) -> bool:
     """Return True if something of a message arrived."""
     message = root.get("message") or {}
-    return bool(root.get("blocks") or root.get("calls") or message.keys() - {"role"})
+    return bool(root.get("blocks") or root.get("calls") or message.keys() - {"role", "content"})
 
 
 def _message(root: Json, *, complete: bool) -> Json:
@@ -206,7 +240,11 @@ def _message(root: Json, *, complete: bool) -> Json:
 
 
 def _is_text(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") == "text" and "text" in block
+    return (
+        isinstance(block, dict)
+        and block.get("type") == "text"
+        and isinstance(block.get("text"), str)
+    )
 
 
 def _whole(block: Any) -> Any:

@@ -14,7 +14,7 @@ from tract.history.media import put_back
 
 __all__ = ["write"]
 
-_CALLING = frozenset({"role", "content", "tool_calls"})
+_CALLING = frozenset({"role", "content", "name", "tool_calls"})
 _SHOWN = {"type": "text", "text": "From the results of the tools:"}
 
 
@@ -38,7 +38,7 @@ def _join(before: Json, item: Json) -> None:
     """Join a message of calls, and of what was thought before them, to the one *before*."""
     for key, value in item.items():
         known = before.get(key)
-        if known is None:
+        if known is None and key != "name":
             before[key] = value
         elif isinstance(known, list) and isinstance(value, list):
             before[key] = [*known, *value]
@@ -103,7 +103,7 @@ class _Writer:
             return False
         if of_its_own:  # its results stand behind all of the calls that come together
             return not self._writing.exact and bool(self._list[-1].get("tool_calls"))
-        return item.keys() == _CALLING or bool(self._list[-1].get("tool_calls"))
+        return item.keys() <= _CALLING or bool(self._list[-1].get("tool_calls"))
 
     def _show(self) -> None:
         """Show the media of results in a message of the user's."""
