@@ -8,6 +8,7 @@ from typing import Any
 from tract.formats.format import Json, Sent, Writing
 from tract.formats.openai_chat.media import media_block
 from tract.formats.openai_chat.shapes import own
+from tract.formats.pairing import is_models
 from tract.parts import (
     MediaPart,
     NativePart,
@@ -35,7 +36,7 @@ def build(sent: Sent, writing: Writing) -> Iterator[tuple[Json, list[Json]]]:
     for part in message.parts:
         if not isinstance(part, ToolResultPart):
             rest.append(part)
-        elif part.kind == "server" or message.role == "assistant":
+        elif part.kind == "server":
             writing.lose(sent, "tool_result", "the result of a tool that its own API runs")
         else:
             yield _result(part, sent, writing)
@@ -83,7 +84,7 @@ class MessageBuilder:
     def __init__(self, sent: Sent, writing: Writing) -> None:
         self._sent = sent
         self._writing = writing
-        role = sent.message.role
+        role = "assistant" if is_models(sent.message) else sent.message.role
         self._role = role if role in _ROLES else "user"
         self._unfit = None if role in _ROLES or role == "tool" else role
         self._blocks: list[Json] = []

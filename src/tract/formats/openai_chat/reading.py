@@ -87,7 +87,7 @@ def _thinking(item: Json, kept: _Keep) -> Iterator[Part]:
         for text in dict.fromkeys(said.values()):
             same = {key: text for key in said if said[key] == text}
             yield ThinkingPart(text=text, native=kept(same))
-    for part, each in zip(listed, details or (), strict=bool(listed)):
+    for part, each in zip(listed, details if listed else (), strict=True):
         piece = {"reasoning_details": [each], **repeated}
         repeated = {}
         yield _replaced(part, kept(piece))

@@ -139,9 +139,11 @@ def _take_unfinished(item: Json) -> list[ToolCallPart]:
     """Take calls that may be cut off out of *item*, and return them."""
     unfinished: list[ToolCallPart] = []
     calls = _listed(item.get("tool_calls"))
-    kept = [call for n, call in enumerate(calls) if _is_whole(call, last=n == len(calls) - 1)]
-    for call in calls:
-        if call not in kept:
+    kept = []
+    for n, call in enumerate(calls, 1):
+        if _is_whole(call, last=n == len(calls)):
+            kept.append(call)
+        else:
             unfinished += _parts({"role": "assistant", "tool_calls": [call]})
     if calls:
         item["tool_calls"] = kept

@@ -186,8 +186,9 @@ class ChatEvents(Events):
         known = self._strange.setdefault(key, [])
         for each in value:
             index = each.get("index") if isinstance(each, dict) else None
-            if isinstance(index, int) and 0 <= index < len(known):
-                known[index] |= each
+            held = known[index] if isinstance(index, int) and 0 <= index < len(known) else None
+            if isinstance(held, dict):
+                held.update(each)
                 yield ("merge", [*where, index], each)
             elif each not in known:
                 known.append(copy.deepcopy(each))
