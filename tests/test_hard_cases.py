@@ -196,22 +196,34 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
 ANSWER = {"role": "tool", "tool_call_id": "c", "content": "42"}
 
 
-@pytest.mark.parametrize("said", [{"content": "Let me see."}, {"content": None, "tool_calls": []}])
-async def test_calls_that_stand_apart_come_back_in_the_message_before_them(
-    said: dict[str, Any],
-) -> None:
-    """The one difference that `from_openai` tells of: it says the same to the model."""
-    before: dict[str, Any] = {"role": "assistant", **said}
-    if said["content"] is None:
-        before["tool_calls"] = [{**CALL, "id": "b"}]
-    messages = [before, {"role": "assistant", "content": None, "tool_calls": [CALL]}, ANSWER]
+@pytest.mark.parametrize("aggregate_same_role", [False, True])
+async def test_calls_that_stand_apart_come_back_as_they_were(aggregate_same_role: bool) -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "assistant", "content": "Let me see."},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        ANSWER,
+    ]
+    async with AsyncTract.open(tract_id="t") as tract:
+        for content in from_openai(messages):
+            await tract.commit(content)
+        context = await tract.compile(aggregate_same_role=aggregate_same_role)
+
+    assert context.to_openai() == messages
+
+
+async def test_calls_that_come_apart_are_sent_with_those_before_them() -> None:
+    """The API wants all results behind one message of calls; `keep` sends what was committed."""
+    calling: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    before: dict[str, Any] = {**calling, "tool_calls": [{**CALL, "id": "b"}]}
+    messages: list[dict[str, Any]] = [before, calling, ANSWER, {**ANSWER, "tool_call_id": "b"}]
     async with AsyncTract.open(tract_id="t") as tract:
         for content in from_openai(messages):
             await tract.commit(content)
         context = await tract.compile(aggregate_same_role=False)
 
-    calls = [*before.get("tool_calls", []), CALL]
-    assert context.to_openai() == [{**before, "tool_calls": calls}, ANSWER]
+    together = {**calling, "tool_calls": [*before["tool_calls"], CALL]}
+    assert context.to_openai() == [together, *messages[2:]]
+    assert context.to_openai(open_calls="keep") == messages
 
 
 # usage

@@ -13,6 +13,8 @@ from tract.history.canonical import MAX_DEPTH
 __all__ = ["plain_items", "plain_object"]
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+_DEPTH = 2
+"""How deep an item stands in the content that holds it."""
 _MOST_BITS = 14_000  # Python writes integers of up to 4,300 digits
 
 
@@ -38,7 +40,7 @@ def plain_object(given: object, path: str) -> Json:
             "Convert it to a dict",
             path,
         )
-    plain: Json = _plain(given, path, 0)
+    plain: Json = _plain(given, path, _DEPTH)
     return plain
 
 

@@ -117,6 +117,21 @@ class TestMessages:
             TextPart(text="Hey"),
         )
 
+    def test_images_that_a_model_made_are_read(self) -> None:
+        image = {"type": "image_url", "image_url": {"url": "https://a.b/c"}}
+
+        assert parts(content="t", images=[image]) == (
+            TextPart(text="t"),
+            MediaPart(kind="image", url="https://a.b/c"),
+        )
+
+    def test_a_result_that_is_an_image_is_a_medium(self) -> None:
+        """It was text: base64, which was taken out."""
+        reading = CHAT.read({"role": "tool", "tool_call_id": "a", "content": TAKEN})
+
+        image = MediaPart(kind="image", media_type="image/png", attachment=SHA)
+        assert reading.parts == (ToolResultPart(call_id="a", parts=(image,)),)
+
     def test_results_are_read(self) -> None:
         content = [{"type": "text", "text": "42"}]
         reading = CHAT.read({"role": "tool", "tool_call_id": "a", "content": content})

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.lib.streaming.chat import ChunkEvent
+from openai import omit
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from support.sdk_types import cases, values
@@ -388,6 +389,15 @@ class TestWhatTheApiSays:
         assert reply.finish_reason == "error"
         assert len(reply.unfinished) == 1
 
+    def test_an_error_alone_is_no_message(self) -> None:
+        assert replied({"error": {"message": "no"}}).items == []
+
+    def test_the_events_of_mistrals_sdk_are_read(self) -> None:
+        event = {"data": chunk({"content": "a"}, "stop")}
+
+        assert CHAT.is_event(event)
+        assert replied(event).items == [{"role": "assistant", "content": "a"}]
+
     def test_model_and_id_are_the_first_that_are_given(self) -> None:
         filtered = {"id": "", "model": "", "choices": [], "prompt_filter_results": []}
         reply = replied(filtered, chunk({"content": "a"}), chunk({}, "stop", id="stub", model="n"))
@@ -400,17 +410,16 @@ class TestWhatTheApiSays:
         assert reply.unknown == ("heartbeat",)
 
     def test_the_events_of_the_sdks_helper_are_read(self) -> None:
-        raw = ChatCompletionChunk.model_validate(
-            {**chunk({"content": "a"}, "stop"), "created": 1, "object": "chat.completion.chunk"}
-        )
-        event = ChunkEvent.model_construct(type="chunk", chunk=raw, snapshot=None)
-        helper = as_json(event)
-        assert helper is not None
+        raw = {**chunk({"content": "a"}, "stop"), "created": 1, "object": "chat.completion.chunk"}
+        state = ChatCompletionStreamState(input_tools=omit, response_format=omit)
+        found = [as_json(each) for each in state.handle_chunk(ChatCompletionChunk(**raw))]
+        events = [dict(each) for each in found if each is not None]
 
-        assert CHAT.is_event(dict(helper))
-        assert replied(dict(helper), {"type": "content.done", "content": "a"}).items == [
-            {"role": "assistant", "content": "a"}
-        ]
+        assert CHAT.is_event(events[0])
+        assert len(events) > 1
+        reply = replied(*events)
+        assert reply.items == [{"role": "assistant", "content": "a"}]
+        assert reply.unknown == ()
 
     @pytest.mark.parametrize(
         "event",

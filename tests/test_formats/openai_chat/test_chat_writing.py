@@ -236,7 +236,12 @@ class TestTranslating:
     def test_adjacent_texts_of_a_model_are_one_text(self) -> None:
         """It is cut where the model cites, and ends where something else stood in between."""
         other = NativePart(native=Native("anthropic.messages", '{"type":"odd"}'))
-        texts = [TextPart(text="It "), TextPart(text="is."), other, TextPart(text="So.")]
+        texts: list[Part] = [
+            TextPart(text="It "),
+            TextPart(text="is."),
+            other,
+            TextPart(text="So."),
+        ]
         messages, losses = sent(USER, said("assistant", *texts))
 
         assert messages[1]["content"] == "It is.\n\nSo."

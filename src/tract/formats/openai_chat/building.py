@@ -57,25 +57,23 @@ def _result(result: ToolResultPart, sent: Sent, writing: Writing) -> tuple[Json,
             return item | {"tool_call_id": result.call_id}, []
     if result.is_error:
         writing.lose(sent, "is_error", "Chat Completions does not mark failed results")
-    texts, media = list[str](), list[Json]()
+    texts = [part.text for part in result.parts if isinstance(part, TextPart | RefusalPart)]
+    made = {"role": "tool", "content": "\n\n".join(texts), "tool_call_id": result.call_id or ""}
+    return made, list(_shown(result, sent, writing))
+
+
+def _shown(result: ToolResultPart, sent: Sent, writing: Writing) -> Iterator[Json]:
+    """Yield the media of a result, which are to be shown behind it; name what cannot be."""
     for part in result.parts:
-        if isinstance(part, TextPart | RefusalPart):
-            texts.append(part.text)
-        elif isinstance(part, MediaPart):
+        if isinstance(part, MediaPart):
             block = media_block(part, writing.load, own_files=_is_openais(part, sent))
             if isinstance(block, str):
                 writing.lose(sent, "media", block)
             else:
-                media.append(block)
                 writing.lose(sent, "media", "shown in a user's message behind the result")
-        else:
+                yield block
+        elif not isinstance(part, TextPart | RefusalPart):
             writing.lose(sent, _kind(part), "Chat Completions has no such part of a result")
-    made: Json = {
-        "role": "tool",
-        "content": "\n\n".join(texts),
-        "tool_call_id": result.call_id or "",
-    }
-    return made, media
 
 
 class MessageBuilder:

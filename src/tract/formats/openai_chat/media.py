@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tract.formats.format import Json
 from tract.history.media import reference
 from tract.parts import MediaPart
 
-__all__ = ["media_block", "read_media"]
+__all__ = ["media_block", "read_blob", "read_media"]
 
 _SOUNDS = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 _FORMATS = {
@@ -30,6 +30,15 @@ def read_media(block: Json) -> MediaPart | None:
     """Return the medium of a part of a message's content; None if the part is something else."""
     reader = _READERS.get(str(block.get("type")))
     return None if reader is None else reader(block)
+
+
+def read_blob(value: Any) -> MediaPart | None:
+    """Return the medium that a text was, if it was taken out; None if it is something else."""
+    where = None if reference(value) is None else _where(value)
+    if where is None:
+        return None
+    kind = str(where["media_type"]).partition("/")[0]
+    return MediaPart(kind=_KINDS.get(kind, "document"), **where)
 
 
 def _image(block: Json) -> MediaPart | None:
@@ -111,6 +120,11 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
+_KINDS: dict[str, Literal["image", "audio", "video"]] = {
+    "audio": "audio",
+    "image": "image",
+    "video": "video",
+}
 _READERS: dict[str, Callable[[Json], MediaPart | None]] = {
     "document_url": _document,
     "file": _file,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tract.formats.format import Json, Reading
-from tract.formats.openai_chat.media import read_media
+from tract.formats.openai_chat.media import read_blob, read_media
 from tract.formats.openai_chat.shapes import REASONING, as_text, native, signature_of
 from tract.history.media import reference
 from tract.parts import (
@@ -79,7 +79,8 @@ def _thinking(item: Json, kept: _Keep) -> Iterator[Part]:
     """Yield what a model thought; `reasoning` repeats the texts of `reasoning_details`."""
     said = {key: value for key in REASONING if isinstance(value := item.get(key), str) and value}
     details = item.get("reasoning_details")
-    listed = [_detail(each) for each in details] if isinstance(details, list) else []
+    given = details if isinstance(details, list) else []
+    listed = [_detail(each) for each in given]
     if any(part.text for part in listed):
         repeated = said
     else:
@@ -87,7 +88,7 @@ def _thinking(item: Json, kept: _Keep) -> Iterator[Part]:
         for text in dict.fromkeys(said.values()):
             same = {key: text for key in said if said[key] == text}
             yield ThinkingPart(text=text, native=kept(same))
-    for part, each in zip(listed, details if listed else (), strict=True):
+    for part, each in zip(listed, given, strict=True):
         piece = {"reasoning_details": [each], **repeated}
         repeated = {}
         yield _replaced(part, kept(piece))
@@ -142,7 +143,9 @@ def _contents(content: Any, kept: _Keep) -> Iterator[Part]:
         for block in content:
             yield _block(block, kept)
     elif content is not None:
-        yield NativePart(native=native({"content": content}))
+        piece = {"content": content}
+        medium = read_blob(content)
+        yield NativePart(native=native(piece)) if medium is None else _with(medium, kept(piece))
 
 
 def _block(block: Any, kept: _Keep) -> Part:
@@ -160,10 +163,12 @@ def _block(block: Any, kept: _Keep) -> Part:
     medium = read_media(block)
     if medium is None:
         return NativePart(native=native(block))
-    return medium if piece is None else _with(medium, piece)
+    return _with(medium, piece)
 
 
-def _with(part: MediaPart, piece: Native) -> MediaPart:
+def _with(part: MediaPart, piece: Native | None) -> MediaPart:
+    if piece is None:
+        return part
     fields = {name: getattr(part, name) for name in MediaPart.__dataclass_fields__}
     return MediaPart(**(fields | {"native": piece}))
 
@@ -200,6 +205,18 @@ def _audio(item: Json, kept: _Keep) -> Iterator[Part]:
     transcript = _text(said, "transcript")
     if transcript:
         yield TextPart(text=transcript, native=piece)
+
+
+def _images(item: Json, kept: _Keep) -> Iterator[Part]:
+    """Yield images that a model made, where OpenRouter has them."""
+    images = item["images"]
+    for image in images if isinstance(images, list) else [images]:
+        medium = read_media(image) if isinstance(image, dict) else None
+        piece = {"images": [image] if isinstance(images, list) else image}
+        if medium is None:
+            yield NativePart(native=native(piece))
+        else:
+            yield _with(medium, kept(piece))
 
 
 def _function_call(item: Json, kept: _Keep) -> Iterator[Part]:
@@ -245,6 +262,7 @@ _FIELDS: tuple[tuple[tuple[str, ...], Callable[[Json, _Keep], Iterator[Part]]], 
     (("content",), _content),
     (("refusal",), _refusal),
     (("audio",), _audio),
+    (("images",), _images),
     (("function_call",), _function_call),
     (("tool_calls",), _tool_calls),
 )

@@ -44,12 +44,19 @@ _HELPERS = (
 
 def is_chunk(event: Json) -> bool:
     """Return True if *event* may begin a stream of this API."""
-    if event.get("type") == "chunk":
-        return isinstance(event.get("chunk"), dict)
+    event = _unwrapped(event)
     choices = event.get("choices")
     if not isinstance(choices, list):
         return event.get("object") == "chat.completion.chunk"
     return not any(isinstance(each, dict) and "message" in each for each in choices)
+
+
+def _unwrapped(event: Json) -> Json:
+    """Return the chunk that an event of OpenAI's `stream()` or of Mistral's SDK wraps."""
+    wrapped = event.get("chunk" if event.get("type") == "chunk" else "data")
+    if isinstance(wrapped, dict) and "choices" in wrapped and "choices" not in event:
+        return wrapped
+    return event
 
 
 class ChatEvents(Events):
@@ -68,16 +75,16 @@ class ChatEvents(Events):
 
     def feed(self, event: Json) -> list[Delta]:
         """Return what a chunk adds."""
-        chunk = event.get("chunk") if event.get("type") == "chunk" else event
-        if not isinstance(chunk, dict) or event.get("type") in _HELPERS:
+        if event.get("type") in _HELPERS:
             return []
-        return copy.deepcopy(list(self._deltas(chunk)))
+        return copy.deepcopy(list(self._deltas(_unwrapped(event))))
 
     def reply(self, root: Json, *, complete: bool) -> Reply:
         """Return the reply that the deltas have built."""
         unknown = tuple(dict.fromkeys(root.get("unknown") or ()))
         said, finish = root.get("said") or {}, root.get("finish")
-        if not root.keys() - {"unknown"} or (not complete and not _arrived(root)):
+        nothing = not root.keys() - {"error", "unknown"} if complete else not _arrived(root)
+        if nothing:
             return Reply([], said.get("usage"), said.get("model"), said.get("id"), finish)
         if root.get("error") is not None and finish is None:
             finish = "error"
