@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from tract.exceptions import ContentValidationError
 from tract.formats.format import Json, as_json
 from tract.history.canonical import MAX_DEPTH
 
-__all__ = ["plain_items", "plain_object"]
+__all__ = ["is_model", "listed", "plain_items", "plain_object"]
 
+_JSON_LIKE = (str, int, float, Mapping, Sequence)
 _PLAIN = frozenset({str, int, bool, type(None)})
 _DEPTH = 2
 """How deep an item stands in the content that holds it."""
@@ -25,7 +26,8 @@ def plain_items(given: object, path: str) -> list[Json]:
         ContentValidationError: it is not a list, an item is not a JSON object, or one holds what
             JSON cannot.
     """
-    return [plain_object(item, f"{path}[{index}]") for index, item in enumerate(_list(given, path))]
+    items = listed(given, path)
+    return [plain_object(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
 
 def plain_object(given: object, path: str) -> Json:
@@ -34,7 +36,7 @@ def plain_object(given: object, path: str) -> Json:
     Raises:
         ContentValidationError: it is neither, or holds what JSON cannot.
     """
-    if not isinstance(given, Mapping) and not _is_model(given):
+    if not issubclass(type(given), Mapping) and not is_model(given):
         raise ContentValidationError(
             f"must be a dict or an object with `model_dump`, not {type(given).__name__}. "
             "Convert it to a dict",
@@ -44,11 +46,15 @@ def plain_object(given: object, path: str) -> Json:
     return plain
 
 
-def _list(given: object, path: str) -> list[Any]:
-    """Return *given* as a list; strings and mappings are not lists."""
+def listed(given: object, path: str) -> list[Any]:
+    """Return *given* as a new list, read once; strings, mappings and iterators are not lists.
+
+    Raises:
+        ContentValidationError: it is not a list, or cannot be read.
+    """
     try:
-        if isinstance(given, Sequence) and not isinstance(given, (str, bytes, bytearray)):
-            return list(given)
+        if _is_list(given):
+            return list(cast(Sequence[Any], given))
     except Exception as error:  # a foreign class may raise anything
         raise _unreadable(error, path) from error
     raise ContentValidationError(
@@ -76,19 +82,18 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     items = _opened(value, path)
     if isinstance(items, list):
         return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(items)]
-    return {
-        _key(key, path): _plain(item, path + _step(key), depth + 1) for key, item in items.items()
-    }
+    named = {_key(key, path): item for key, item in items.items()}
+    return {key: _plain(item, path + _step(key), depth + 1) for key, item in named.items()}
 
 
 def _opened(value: Any, path: str) -> list[Any] | dict[Any, Any]:
     """Return what contains other values as a list or a dict."""
     try:
-        if isinstance(value, Mapping):
+        if issubclass(type(value), Mapping):
             return dict(value)
-        if _is_model(value):
+        if is_model(value):
             return dict(as_json(value) or {})
-        if isinstance(value, (Sequence, Iterator)) and not isinstance(value, (bytes, bytearray)):
+        if _is_list(value):
             return list(value)
     except Exception as error:  # a foreign class may raise anything
         raise _unreadable(error, path) from error
@@ -99,8 +104,15 @@ def _opened(value: Any, path: str) -> list[Any] | dict[Any, Any]:
     )
 
 
-def _is_model(value: object) -> bool:
-    return hasattr(type(value), "model_dump")
+def is_model(value: object) -> bool:
+    """Return True for an SDK's own object."""
+    kind = type(value)
+    return hasattr(kind, "model_dump") and not issubclass(kind, _JSON_LIKE)
+
+
+def _is_list(value: object) -> bool:
+    kind = type(value)
+    return issubclass(kind, Sequence) and not issubclass(kind, (str, bytes, bytearray))
 
 
 def _integer(value: Any, path: str) -> int:
@@ -119,16 +131,15 @@ def _finite(number: float, path: str) -> float:
 
 
 def _key(key: object, path: str) -> str:
-    if not isinstance(key, str):
+    if not issubclass(type(key), str):
         raise ContentValidationError(
             f"has a key of type {type(key).__name__}. JSON objects have string keys only", path
         )
-    return str.__str__(key)
+    return str.__str__(cast(str, key))
 
 
-def _step(key: object) -> str:
+def _step(name: str) -> str:
     """Return a key as a step of a path."""
-    name = str(key)
     simple = name.isascii() and name.isidentifier()
     return f".{name}" if simple else f"[{name[:40]!a}]"
 

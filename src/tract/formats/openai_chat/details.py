@@ -23,7 +23,7 @@ class Details:
     """
 
     def __init__(self) -> None:
-        self._known: list[Json] = []
+        self._known: list[Json | None] = []
 
     def feed(self, pieces: list[Any], where: Path) -> Iterator[Delta]:
         """Yield what *pieces* add to the list at *where*."""
@@ -31,31 +31,32 @@ class Details:
             if isinstance(piece, dict):
                 yield from self._piece(piece, where)
             else:
-                self._known.append({})
+                self._known.append(None)
                 yield ("push", where, piece)
 
     def _piece(self, piece: Json, where: Path) -> Iterator[Delta]:
-        place = self._place(piece)
-        if place is None:
+        place, known = self._place(piece)
+        if known is None:
             self._known.append(dict(piece))
             yield ("push", where, piece)
             return
-        known = self._known[place]
         for key, value in piece.items():
-            if key in _TEXTS and isinstance(value, str):
+            if key in _TEXTS and isinstance(value, str) and isinstance(known.get(key), str | None):
                 if value:
                     yield ("text", [*where, place, key], value)
             elif value and known.get(key) != value:
                 known[key] = value
                 yield ("set", [*where, place, key], value)
 
-    def _place(self, piece: Json) -> int | None:
-        """Return the place of the detail that a piece belongs to; None if it begins one."""
+    def _place(self, piece: Json) -> tuple[int, Json | None]:
+        """Return the detail that a piece belongs to, and its place; None if it begins one."""
         for place in range(len(self._known) - 1, -1, -1):
             known = self._known[place]
+            if known is None:
+                continue
             if (known.get("type"), known.get("index")) == (piece.get("type"), piece.get("index")):
-                return place if _continues(known, piece) else None
-        return None
+                return place, known if _continues(known, piece) else None
+        return 0, None
 
 
 def _continues(known: Json, piece: Json) -> bool:

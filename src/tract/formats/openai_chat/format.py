@@ -18,7 +18,7 @@ from tract.formats.format import (
     Writing,
 )
 from tract.formats.function_tools import function_tools
-from tract.formats.items import plain_items
+from tract.formats.items import is_model, listed, plain_items, plain_object
 from tract.formats.openai_chat.contents import contents
 from tract.formats.openai_chat.plain import has_ids, join_calls, message_to_openai
 from tract.formats.openai_chat.reading import read
@@ -104,10 +104,11 @@ def from_openai(
     made: list[ContentModel] = []
     if tools is not None:
         made.append(ToolsContent(api=API, tools=plain_items(tools, "tools")))
-    items = plain_items(messages, "messages")
-    for index, (item, given) in enumerate(zip(items, messages, strict=True)):
-        if not isinstance(given, Mapping) and item.get("role") == "assistant":
-            items[index] = sendable(item)
+    items = []
+    for index, message in enumerate(listed(messages, "messages")):
+        item = plain_object(message, f"messages[{index}]")
+        is_reply = is_model(message) and item.get("role") == "assistant"
+        items.append(sendable(item) if is_reply else item)
     return made + contents(items)
 
 
