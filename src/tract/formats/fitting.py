@@ -87,10 +87,14 @@ def _own(call_id: str | None, rules: Rules) -> str:
 
 
 def _ids(calls: Sequence[Call], rules: Rules) -> Iterator[tuple[Call, str]]:
-    """Assign each call an id; one that fits stays with the first call that has it."""
+    """Assign each call an id; one that fits stays with the first call that has it.
+
+    Within one turn all are different, whatever the API: else nobody knows which a result answers.
+    """
     given = {call.id for call in calls if call.id is not None}
     fresh = (f"call_{number}" for number in count(1))
     taken: set[str] = set()
+    in_turn: set[tuple[int, str]] = set()
     reserved = {known for known in given if _own(known, rules) == known}
     uses: Counter[str] = Counter()
     for call in calls:
@@ -98,10 +102,13 @@ def _ids(calls: Sequence[Call], rules: Rules) -> Iterator[tuple[Call, str]]:
             name = next(new for new in fresh if new not in given and new not in taken)
         else:
             name = _own(call.id, rules)
-            while rules.unique and (name in taken or (name != call.id and name in reserved)):
+            while (call.turn, name) in in_turn or (
+                rules.unique and (name in taken or (name != call.id and name in reserved))
+            ):
                 uses[call.id] += 1
                 name = f"{_own(call.id, rules)[: rules.id_longest - 8]}_{uses[call.id] + 1}"
         taken.add(name)
+        in_turn.add((call.turn, name))
         yield call, name
 
 

@@ -487,6 +487,26 @@ class TestTogether:
         ]
         assert len(new_id) <= 40
 
+    def test_an_id_that_comes_again_in_a_later_turn_stays(self) -> None:
+        turn = [
+            native(role="assistant", content=None, tool_calls=[call("a:1")]),
+            native(role="tool", tool_call_id="a:1", content="1"),
+        ]
+        messages, _ = sent(USER, *turn, USER, *turn)
+
+        assert messages == to_openai([USER, *turn, USER, *turn], exact=True)
+
+    def test_an_id_that_comes_again_in_one_turn_is_told_apart(self) -> None:
+        made = Message(
+            "assistant", None, tool_calls=(ToolCall("a", "f", ""), ToolCall("a", "g", ""))
+        )
+        answers = [Message("tool", text, tool_call_id="a") for text in "12"]
+        messages, _ = sent(USER, made, *answers)
+
+        first, second = (each["id"] for each in messages[1]["tool_calls"])
+        assert first != second
+        assert [each["tool_call_id"] for each in messages[2:]] == [first, second]
+
     def test_functions_of_before_tools_get_ids(self) -> None:
         old = {"name": "f", "arguments": "{}"}
         messages, _ = sent(

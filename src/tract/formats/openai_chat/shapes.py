@@ -26,8 +26,11 @@ API = "openai.chat"
 REASONING = ("reasoning_content", "reasoning")
 """Where compatible APIs put a model's thinking as text."""
 
-RULES = Rules(id_refused=re.compile(r"(?!)"), id_longest=40)
-"""Ids may have any characters: some APIs' are like `functions.get_weather:0`."""
+RULES = Rules(id_refused=re.compile(r"(?!)"), id_longest=40, unique=False)
+"""Ids may have any characters: some APIs' are like `functions.get_weather:0`.
+
+Models give an id of theirs again in a later turn, and a prompt cache needs it as it was.
+"""
 
 _FAMILIES = (
     ("anthropic", re.compile(r"claude|anthropic")),
