@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tract import ContentModel, Message
-from tract.engine.compile.rendering import TOOLS, render
+from tract.engine.compile.contents import render
+from tract.engine.compile.provided import TOOLS
 
 __all__ = ["shown"]
 
