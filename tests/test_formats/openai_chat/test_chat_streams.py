@@ -266,6 +266,13 @@ class TestWhatIsSaid:
             ["reasoning.encrypted", None, None, "s"],
         ]
 
+    def test_encrypted_details_without_ids_are_told_apart(self) -> None:
+        """Each comes whole; glued together, nobody could read them."""
+        made = [{"type": "reasoning.encrypted", "data": data, "index": 0} for data in ("YQ", "Yg")]
+        (item,) = replied(*(chunk({"reasoning_details": [each]}) for each in made)).items
+
+        assert item["reasoning_details"] == made
+
     def test_thinking_that_was_cut_off_before_its_signature_is_dropped(self) -> None:
         unsigned = {"type": "reasoning.text", "format": "anthropic-claude-v1", "text": "a"}
         said = chunk({"content": "t", "reasoning_details": [{**unsigned, "index": 0}]})
