@@ -256,11 +256,11 @@ def _typed_dict(of: Any) -> _Fields:
     found: dict[bool, dict[str, Any]] = {True: {}, False: {}}
     for key, hint in hints.items():
         # Where annotations are strings, only the hint itself says `Required`.
-        marked = typing.get_origin(hint)
+        marked: Any = typing.get_origin(hint)
         needed = marked is typing.Required if marked in _MARKERS else key in of.__required_keys__
         if _holds(hint):
             found[needed][key] = hint
-    return _Fields(of.__name__, found[True], found[False])
+    return _Fields(f"{of.__module__}.{of.__name__}", found[True], found[False])
 
 
 def _model(of: type[BaseModel]) -> _Fields:
@@ -270,7 +270,7 @@ def _model(of: type[BaseModel]) -> _Fields:
             found[each.is_required()][each.serialization_alias or each.alias or name] = (
                 each.annotation
             )
-    return _Fields(of.__name__, found[True], found[False])
+    return _Fields(f"{of.__module__}.{of.__name__}", found[True], found[False])
 
 
 def _name(of: Any) -> str:
