@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tract.formats.anthropic_messages.format import AnthropicFormat
 from tract.formats.format import Format
 from tract.formats.openai_chat.format import ChatFormat
 
 __all__ = ["FORMATS"]
 
-FORMATS: dict[str, Format] = {format_.api: format_ for format_ in (ChatFormat(),)}
+FORMATS: dict[str, Format] = {format_.api: format_ for format_ in (AnthropicFormat(),)}
 """One format an API; a new API is one more line."""

@@ -1,0 +1,213 @@
+"""Groups of blocks as the messages of a request: sides in turn, each block in its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from tract.formats.anthropic_messages.kinds import (
+    THINKING,
+    is_server_call,
+    is_server_result,
+    kind_of,
+)
+from tract.formats.anthropic_messages.mending import (
+    mended_blocks,
+    without_cache_points,
+)
+from tract.formats.anthropic_messages.translating import Block, Group
+from tract.formats.format import Json, Writing
+
+__all__ = ["conversation"]
+
+_OF_REPLIES = frozenset(
+    {
+        "container",
+        "context_management",
+        "diagnostics",
+        "id",
+        "input_transformations",
+        "model",
+        "stop_details",
+        "stop_reason",
+        "stop_sequence",
+        "type",
+        "usage",
+    }
+)
+"""The keys that a reply has and a message must not have."""
+
+# These answer a system message between the others with "messages: Unexpected role".
+_WITHOUT_SYSTEM = re.compile(
+    r"(?:.*[./])?claude-(?:[23]|(?:opus|sonnet|haiku)-4(?:-[0-7])?(?:-\d{8})?(?:-v\d.*)?$)"
+)
+
+
+def conversation(
+    groups: Sequence[Group], writing: Writing, cache_points: int
+) -> tuple[list[Json], list[Any]]:
+    """Return the messages, and what is for the system prompt because it cannot stand in them.
+
+    *cache_points* says how many the messages may have.
+    """
+    mended = [
+        group._replace(blocks=mended_blocks(group.blocks, group.side, writing)) for group in groups
+    ]
+    kept = _without_loose_ends([group for group in mended if _says_something(group)], writing)
+    standing, moved = _placed_systems(kept, writing)
+    turns = [list(run) for _, run in groupby(standing, key=lambda group: group.side)]
+    ordered = [_ordered(turn) for turn in turns]
+    flat = without_cache_points([b for blocks in ordered for b in blocks], cache_points, writing)
+    spread = iter(flat)
+    items = [
+        _item(turn, [next(spread) for _ in blocks])
+        for turn, blocks in zip(turns, ordered, strict=True)
+    ]
+    return _ended(items, turns, writing), moved
+
+
+def _says_something(group: Group) -> bool:
+    if group.side == "system" and group.item is not None and group.item.get("output_config"):
+        return True
+    return bool(group.blocks)
+
+
+def _without_loose_ends(groups: Sequence[Group], writing: Writing) -> list[Group]:
+    """Leave out what the end of a turn must not be: thinking, and a server's unanswered calls."""
+    spoken = [group for group in groups if group.side != "system"]
+    turns = [list(run) for _, run in groupby(spoken, key=lambda group: group.side)]
+    known: set[Any] = set()
+    gone: set[int] = set()
+    for turn in turns:
+        blocks = [block for group in turn for block in group.blocks]
+        for block, why in _loose_ends(blocks, known, is_last=turn is turns[-1]):
+            gone.add(id(block))
+            writing.lose(block.sent, kind_of(block.json), why)
+    rest = [
+        group._replace(blocks=[block for block in group.blocks if id(block) not in gone])
+        for group in groups
+    ]
+    return [group for group in rest if _says_something(group)]
+
+
+def _loose_ends(
+    blocks: Sequence[Block], known: set[Any], *, is_last: bool
+) -> list[tuple[Block, str]]:
+    """Return the blocks at loose ends in one turn; *known* are the server's calls so far."""
+    loose: list[tuple[Block, str]] = []
+    unanswered: dict[Any, Block] = {}
+    for block in blocks:
+        kind = kind_of(block.json)
+        if is_server_call(kind):
+            known.add(_key(block.json.get("id")))
+            unanswered[_key(block.json.get("id"))] = block
+        elif is_server_result(kind) and kind != "tool_result":
+            if _key(block.json.get("tool_use_id")) not in known:
+                loose.append((block, "its call is not in the context"))
+            unanswered.pop(_key(block.json.get("tool_use_id")), None)
+    calls = any(kind_of(block.json) == "tool_use" for block in blocks)
+    if not is_last and not calls:
+        loose += [(block, "it has no result") for block in unanswered.values()]
+    gone = {id(block) for block, _ in loose}
+    rest = [block for block in blocks if id(block) not in gone]
+    while not calls and rest and kind_of(rest[-1].json) in THINKING:
+        loose.append((rest.pop(), "the API takes no thinking at the end of a turn"))
+    return loose
+
+
+def _key(call_id: Any) -> Any:
+    return call_id if isinstance(call_id, str) else repr(call_id)
+
+
+def _placed_systems(
+    groups: Sequence[Group], writing: Writing
+) -> tuple[list[Group], list[list[Json]]]:
+    """Return the groups without the system messages that cannot stand there, and their texts.
+
+    A system message stands behind a user's turn, and the assistant speaks next.
+    """
+    takes_any = writing.model is None or not _WITHOUT_SYSTEM.match(writing.model)
+    standing: list[Group] = []
+    moved: list[list[Json]] = []
+    for at, group in enumerate(groups):
+        if group.side != "system":
+            standing.append(group)
+            continue
+        following = next((each.side for each in groups[at + 1 :] if each.side != "system"), None)
+        if takes_any and standing and standing[-1].side == "user" and following != "user":
+            standing.append(group)
+        elif takes_any and standing and standing[-1].side == "system" and _is_plain(group):
+            standing[-1] = standing[-1]._replace(blocks=[*standing[-1].blocks, *group.blocks])
+        else:
+            moved += _moved(group, writing)
+    return standing, moved
+
+
+def _is_plain(group: Group) -> bool:
+    return group.item is not None and group.item.keys() == {"role", "content"}
+
+
+def _moved(group: Group, writing: Writing) -> list[list[Json]]:
+    """Return the texts of a system message, for the system prompt."""
+    texts: list[Json] = []
+    for block in group.blocks:
+        if kind_of(block.json) == "text":
+            texts.append({"type": "text", "text": block.json["text"]})
+            why = "the API takes none there; it is in the system prompt"
+        else:
+            why = "the API takes it only behind a user's turn"
+        writing.lose(block.sent, "system" if texts else kind_of(block.json), why)
+    return [texts] if texts else []
+
+
+def _ordered(turn: Sequence[Group]) -> list[Block]:
+    blocks = [block for group in turn for block in group.blocks]
+    if turn[0].side == "user":
+        return sorted(blocks, key=lambda block: kind_of(block.json) != "tool_result")
+    is_whole = len(turn) == 1 and turn[0].item is not None
+    if turn[0].side == "system" or (is_whole and kind_of(blocks[-1].json) not in THINKING):
+        return blocks
+    # A call's result comes right behind it, so nothing else may.
+    return _thinking_first(sorted(blocks, key=lambda block: kind_of(block.json) == "tool_use"))
+
+
+def _thinking_first(blocks: list[Block]) -> list[Block]:
+    """Return *blocks* with the model's thinking before what others gave the turn to begin with."""
+    own = next((at for at, block in enumerate(blocks) if block.is_own), len(blocks))
+    end = own
+    while end < len(blocks) and kind_of(blocks[end].json) in THINKING:
+        end += 1
+    return blocks[own:end] + blocks[:own] + blocks[end:]
+
+
+def _item(turn: Sequence[Group], blocks: Sequence[Block]) -> Json:
+    first = turn[0]
+    given = [block.json for block in blocks]
+    is_text = len(given) == 1 and given[0].keys() == {"type", "text"}
+    if len(turn) > 1 or first.item is None:
+        said = given[0]["text"] if is_text and not blocks[0].is_own else given
+        return {"role": first.side, "content": said}
+    item = first.item
+    if item.get("type") == "message":  # a whole reply
+        item = {key: value for key, value in item.items() if key not in _OF_REPLIES}
+    if isinstance(item.get("content"), str) and is_text:
+        return {**item, "content": given[0]["text"]}
+    return {**item, "content": given} if given or "content" in item else item
+
+
+def _ended(items: list[Json], turns: Sequence[Sequence[Group]], writing: Writing) -> list[Json]:
+    """Return the messages, the last of which does not end with space if it is the assistant's."""
+    if not items or items[-1]["role"] != "assistant":
+        return items
+    content = items[-1]["content"]
+    last = content if isinstance(content, str) else content[-1].get("text")
+    if not isinstance(last, str) or last == last.rstrip():
+        return items
+    # "final assistant content cannot end with trailing whitespace"
+    writing.lose(turns[-1][-1].blocks[-1].sent, "text", "the space at its end is not sent")
+    said: Any = last.rstrip()
+    if not isinstance(content, str):
+        said = [*content[:-1], {**content[-1], "text": said}]
+    return [*items[:-1], {**items[-1], "content": said}]

@@ -1,0 +1,118 @@
+"""Messages as the arguments of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tract.formats.anthropic_messages.conversation import conversation
+from tract.formats.anthropic_messages.kinds import Side
+from tract.formats.anthropic_messages.mending import MOST_CACHE_POINTS, mended_blocks
+from tract.formats.anthropic_messages.reading import is_fragment
+from tract.formats.anthropic_messages.translating import (
+    Block,
+    Group,
+    groups_of,
+    own_item,
+    side_of,
+)
+from tract.formats.format import Json, Sent, Writing
+
+__all__ = ["write"]
+
+
+def write(messages: Sequence[Sent], writing: Writing) -> Json:
+    """Return the arguments `messages` and, if there is any, `system`."""
+    shown = [sent for sent in messages if not sent.message.role.startswith("$")]
+    return _exact(shown, writing) if writing.exact else _fitting(shown, writing)
+
+
+def _exact(messages: Sequence[Sent], writing: Writing) -> Json:
+    system: list[Any] = []
+    items: list[Json] = []
+    for sent in messages:
+        item = own_item(sent.message, writing)
+        if item is not None and is_fragment(item):
+            system.append(item["system"])
+        elif item is not None:
+            items.append(item)
+        elif side_of(sent.message) == "system":
+            system.append(sent.message.content or "")
+        else:
+            items += [_item(group) for group in groups_of(sent, writing)]
+    return _arguments(system, items)
+
+
+def _item(group: Group) -> Json:
+    blocks = [block.json for block in group.blocks]
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        return {"role": group.side, "content": blocks[0]["text"]}
+    return {"role": group.side, "content": blocks}
+
+
+def _fitting(messages: Sequence[Sent], writing: Writing) -> Json:
+    system: list[Any] = []
+    groups: list[Group] = []
+    for sent in messages:
+        item = own_item(sent.message, writing)
+        if sent.message.name is not None:
+            writing.lose(sent, "name", "the API has no field for it")
+        if item is not None and is_fragment(item):
+            system += _system_prompt(sent, item["system"], writing)
+        elif item is not None:
+            groups += _own_group(sent, item, writing)
+        elif side_of(sent.message) == "system":
+            system += _texts(sent, writing)
+        else:
+            groups += groups_of(sent, writing)
+    cached = sum(1 for given in system for block in _blocks(given) if block.get("cache_control"))
+    items, moved = conversation(groups, writing, MOST_CACHE_POINTS - cached)
+    return _arguments(system + moved, items)
+
+
+def _system_prompt(sent: Sent, system: Any, writing: Writing) -> list[Any]:
+    """Return a system prompt as a list of one, without the texts that the API refuses."""
+    given = _blocks(system) if isinstance(system, str | list) else []
+    found = [Block(block, sent, True) for block in given if isinstance(block, dict)]
+    kept = [block.json for block in mended_blocks(found, "system", writing)]
+    return [system if isinstance(system, str) else kept] if kept else []
+
+
+def _own_group(sent: Sent, item: Json, writing: Writing) -> list[Group]:
+    side, content = item.get("role"), item.get("content")
+    if side not in _SIDES:
+        writing.lose(sent, "message", f"{side!r} is not a role of this API")
+        return []
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    given = content if isinstance(content, list) else []
+    blocks = [Block(block, sent, True) for block in given if isinstance(block, dict)]
+    return [Group(_SIDES[side], blocks, item)]
+
+
+_SIDES: dict[Any, Side] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
+def _texts(sent: Sent, writing: Writing) -> list[Any]:
+    """Return the texts of a system message that another API or a short content holds."""
+    groups = list(groups_of(sent, writing))
+    found = [block for group in groups for block in group.blocks]
+    kept = [block.json for block in mended_blocks(found, "system", writing)]
+    if all(block.keys() == {"type", "text"} for block in kept):
+        return [block["text"] for block in kept]
+    return [kept]
+
+
+def _arguments(system: Sequence[Any], items: list[Json]) -> Json:
+    if not system:
+        return {"messages": items}
+    if len(system) == 1:
+        return {"system": system[0], "messages": items}
+    if all(isinstance(text, str) for text in system):
+        return {"system": "\n\n".join(system), "messages": items}
+    blocks = [block for given in system for block in _blocks(given)]
+    return {"system": blocks, "messages": items}
+
+
+def _blocks(system: Any) -> list[Any]:
+    return [{"type": "text", "text": system}] if isinstance(system, str) else list(system)
