@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -57,7 +57,7 @@ def conversation(
     ]
     kept = _without_loose_ends([group for group in mended if _says_something(group)], writing)
     standing, moved = _placed_systems(kept, writing)
-    turns = [list(run) for _, run in groupby(standing, key=lambda group: group.side)]
+    turns = [turn for run in _runs(standing) for turn in _turns(run)]
     ordered = [_ordered(turn) for turn in turns]
     flat = without_cache_points([b for blocks in ordered for b in blocks], cache_points, writing)
     spread = iter(flat)
@@ -76,8 +76,7 @@ def _says_something(group: Group) -> bool:
 
 def _without_loose_ends(groups: Sequence[Group], writing: Writing) -> list[Group]:
     """Leave out what the end of a turn must not be: thinking, and a server's unanswered calls."""
-    spoken = [group for group in groups if group.side != "system"]
-    turns = [list(run) for _, run in groupby(spoken, key=lambda group: group.side)]
+    turns = _runs([group for group in groups if group.side != "system"])
     known: set[Any] = set()
     gone: set[int] = set()
     for turn in turns:
@@ -160,6 +159,27 @@ def _moved(group: Group, writing: Writing) -> list[list[Json]]:
             why = "the API takes it only behind a user's turn"
         writing.lose(block.sent, "system" if texts else kind_of(block.json), why)
     return [texts] if texts else []
+
+
+def _runs(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return the groups by runs of one side."""
+    return [list(run) for _, run in groupby(groups, key=lambda group: group.side)]
+
+
+def _turns(run: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """Yield the groups of a side that become one message.
+
+    The API joins messages of one side by itself. So those that came from it stay as they are, and
+    what else there is becomes one message, unless blocks have to change places.
+    """
+    blocks = [block for group in run for block in group.blocks]
+    moves = any(one is not other for one, other in zip(_ordered(run), blocks, strict=True))
+    if moves:
+        yield run
+        return
+    for is_whole, part in groupby(run, key=lambda group: group.item is not None):
+        together = list(part)
+        yield from ([group] for group in together) if is_whole else [together]
 
 
 def _ordered(turn: Sequence[Group]) -> list[Block]:

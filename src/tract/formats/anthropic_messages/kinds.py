@@ -18,6 +18,7 @@ __all__ = [
     "json_text",
     "kind_of",
     "native_of",
+    "natural_side",
 ]
 
 API = "anthropic.messages"
@@ -67,6 +68,14 @@ def kind_of(block: Any) -> str:
 def is_misplaced(block: Any, side: Side) -> bool:
     """Return True if the API refuses a block of this kind on that side."""
     return kind_of(block) in _REFUSED[side]
+
+
+def natural_side(block: Any, given: Side) -> Side:
+    """Return the only side that may have a block of this kind, or else *given*."""
+    kind = kind_of(block)
+    if kind in _MODELS:
+        return "assistant"
+    return "user" if kind in _USERS else given
 
 
 def is_server_call(kind: str) -> bool:

@@ -198,7 +198,8 @@ def _streamed(root: Json) -> Reply:
         blocks = [_as_sent(block) for block in copy.deepcopy(message["content"])]
     kinds = [*(root.get("unknown") or ()), *map(_kind, root.get("events") or ())]
     usages = root.get("usages") or []
-    return _reply(message, blocks, usages, reason, tuple(unfinished), tuple(kinds))
+    reply = _reply(message, blocks, usages, reason, tuple(unfinished), tuple(kinds))
+    return reply if blocks or reason is not None else reply._replace(items=[])
 
 
 def _kind(event: Json) -> str:
@@ -258,7 +259,7 @@ def _reply(
     strange = tuple(dict.fromkeys([*unknown, *(kind for kind in kinds if kind not in KNOWN)]))
     item = {"role": role if isinstance(role, str) else "assistant", "content": blocks}
     return Reply(
-        items=[item] if blocks or reason is not None else [],
+        items=[item],
         usage=_usage(usages),
         model=_model(message, blocks),
         response_id=_string(message.get("id")),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from tract.formats.anthropic_messages.conversation import conversation
-from tract.formats.anthropic_messages.kinds import Side
+from tract.formats.anthropic_messages.kinds import Side, is_misplaced, natural_side
 from tract.formats.anthropic_messages.mending import MOST_CACHE_POINTS, mended_blocks
 from tract.formats.anthropic_messages.reading import is_fragment
 from tract.formats.anthropic_messages.translating import (
@@ -80,17 +81,21 @@ def _system_prompt(sent: Sent, system: Any, writing: Writing) -> list[Any]:
 
 def _own_group(sent: Sent, item: Json, writing: Writing) -> list[Group]:
     side, content = item.get("role"), item.get("content")
-    if side not in _SIDES:
+    if not isinstance(side, str) or side not in _SIDES:
         writing.lose(sent, "message", f"{side!r} is not a role of this API")
         return []
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     given = content if isinstance(content, list) else []
     blocks = [Block(block, sent, True) for block in given if isinstance(block, dict)]
-    return [Group(_SIDES[side], blocks, item)]
+    stands = _SIDES[side]
+    if stands == "system" or not any(is_misplaced(block.json, stands) for block in blocks):
+        return [Group(stands, blocks, item)]
+    split = groupby(blocks, key=lambda block: natural_side(block.json, stands))
+    return [Group(each, list(part)) for each, part in split]
 
 
-_SIDES: dict[Any, Side] = {"user": "user", "assistant": "assistant", "system": "system"}
+_SIDES: dict[str, Side] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
 def _texts(sent: Sent, writing: Writing) -> list[Any]:
