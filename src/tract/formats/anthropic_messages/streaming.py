@@ -58,7 +58,7 @@ class MessageEvents(Events):
     """Reads the events of one message, as the API sends them or as the SDK's helper does."""
 
     def __init__(self) -> None:
-        self._places: dict[Any, int] = {}
+        self._places: dict[int | None, int] = {}
         self._count = 0
         self._latest = 0
 
@@ -68,7 +68,7 @@ class MessageEvents(Events):
         read = _READERS.get(kind) if isinstance(kind, str) else None
         if read is not None:
             return list(read(self, event))
-        if kind in _HELPERS:
+        if isinstance(kind, str) and kind in _HELPERS:
             return []
         return [("push", ["events"], copy.deepcopy(event))]
 
@@ -88,7 +88,7 @@ class MessageEvents(Events):
     def _block_start(self, event: Json) -> Iterator[Delta]:
         block = event.get("content_block")
         if isinstance(block, dict):
-            self._places[event.get("index")] = self._latest = self._count
+            self._places[_index(event)] = self._latest = self._count
             self._count += 1
             yield ("set", ["blocks", self._latest], {"block": copy.deepcopy(block)})
 
@@ -97,16 +97,17 @@ class MessageEvents(Events):
         if not isinstance(delta, dict):
             return
         kind = str(delta.get("type"))
-        if event.get("index") not in self._places and (self._count == 0 or "index" in event):
+        index = _index(event)
+        if index not in self._places and (self._count == 0 or index is not None):
             start = {"type": _STARTS.get(kind, kind.removesuffix("_delta"))}
             yield from self._block_start({**event, "content_block": start})
-        place: _Place = ["blocks", self._places.get(event.get("index"), self._latest)]
+        place: _Place = ["blocks", self._places.get(index, self._latest)]
         yield from _DELTAS.get(kind, _any_delta)(place, delta)
         if kind not in _DELTAS:
             yield ("push", ["unknown"], kind)
 
     def _block_stop(self, event: Json) -> Iterator[Delta]:
-        place = self._places.get(event.get("index"))
+        place = self._places.get(_index(event))
         if place is not None:
             yield ("set", ["blocks", place, "stopped"], True)
 
@@ -135,6 +136,11 @@ _READERS: dict[str, Callable[[MessageEvents, Json], Iterator[Delta]]] = {
     "message_start": MessageEvents._message_start,
     "message_stop": MessageEvents._message_stop,
 }
+
+
+def _index(event: Json) -> int | None:
+    index = event.get("index")
+    return index if isinstance(index, int) else None
 
 
 def _text_of(key: str) -> Callable[[_Place, Json], Iterator[Delta]]:
