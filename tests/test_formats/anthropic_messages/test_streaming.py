@@ -391,10 +391,8 @@ async def raw(client: anthropic.AsyncAnthropic, arguments: dict[str, Any]) -> li
 
 
 async def with_helper(client: anthropic.AsyncAnthropic, arguments: dict[str, Any]) -> list[Event]:
-    found: list[Event] = []
     async with client.messages.stream(**arguments) as stream:
-        async for event in stream:
-            found.append(dict(as_json(event) or {}))
+        found = [dict(as_json(event) or {}) async for event in stream]
     assert {"text", "thinking", "signature", "input_json"} <= {each["type"] for each in found}
     return found
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from tract.formats.anthropic_messages.kinds import (
-    THINKING,
-    is_server_call,
-    is_server_result,
-    kind_of,
-)
+from tract.formats.anthropic_messages.kinds import THINKING, kind_of
+from tract.formats.anthropic_messages.loose_ends import runs, without_loose_ends
 from tract.formats.anthropic_messages.mending import (
     mended_blocks,
     without_cache_points,
@@ -55,9 +51,9 @@ def conversation(
     mended = [
         group._replace(blocks=mended_blocks(group.blocks, group.side, writing)) for group in groups
     ]
-    kept = _without_loose_ends([group for group in mended if _says_something(group)], writing)
+    kept = without_loose_ends(mended, writing)
     standing, moved = _placed_systems(kept, writing)
-    turns = [turn for run in _runs(standing) for turn in _turns(run)]
+    turns = [turn for run in runs(standing) for turn in _turns(run)]
     ordered = [_ordered(turn) for turn in turns]
     flat = without_cache_points([b for blocks in ordered for b in blocks], cache_points, writing)
     spread = iter(flat)
@@ -66,58 +62,6 @@ def conversation(
         for turn, blocks in zip(turns, ordered, strict=True)
     ]
     return _ended(items, turns, writing), moved
-
-
-def _says_something(group: Group) -> bool:
-    if group.side == "system" and group.item is not None and group.item.get("output_config"):
-        return True
-    return bool(group.blocks)
-
-
-def _without_loose_ends(groups: Sequence[Group], writing: Writing) -> list[Group]:
-    """Leave out what the end of a turn must not be: thinking, and a server's unanswered calls."""
-    turns = _runs([group for group in groups if group.side != "system"])
-    known: set[Any] = set()
-    gone: set[int] = set()
-    for turn in turns:
-        blocks = [block for group in turn for block in group.blocks]
-        for block, why in _loose_ends(blocks, known, is_last=turn is turns[-1]):
-            gone.add(id(block))
-            writing.lose(block.sent, kind_of(block.json), why)
-    rest = [
-        group._replace(blocks=[block for block in group.blocks if id(block) not in gone])
-        for group in groups
-    ]
-    return [group for group in rest if _says_something(group)]
-
-
-def _loose_ends(
-    blocks: Sequence[Block], known: set[Any], *, is_last: bool
-) -> list[tuple[Block, str]]:
-    """Return the blocks at loose ends in one turn; *known* are the server's calls so far."""
-    loose: list[tuple[Block, str]] = []
-    unanswered: dict[Any, Block] = {}
-    for block in blocks:
-        kind = kind_of(block.json)
-        if is_server_call(kind):
-            known.add(_key(block.json.get("id")))
-            unanswered[_key(block.json.get("id"))] = block
-        elif is_server_result(kind) and kind != "tool_result":
-            if _key(block.json.get("tool_use_id")) not in known:
-                loose.append((block, "its call is not in the context"))
-            unanswered.pop(_key(block.json.get("tool_use_id")), None)
-    calls = any(kind_of(block.json) == "tool_use" for block in blocks)
-    if not is_last and not calls:
-        loose += [(block, "it has no result") for block in unanswered.values()]
-    gone = {id(block) for block, _ in loose}
-    rest = [block for block in blocks if id(block) not in gone]
-    while not calls and rest and kind_of(rest[-1].json) in THINKING:
-        loose.append((rest.pop(), "the API takes no thinking at the end of a turn"))
-    return loose
-
-
-def _key(call_id: Any) -> Any:
-    return call_id if isinstance(call_id, str) else repr(call_id)
 
 
 def _placed_systems(
@@ -155,31 +99,31 @@ def _moved(group: Group, writing: Writing) -> list[list[Json]]:
         if kind_of(block.json) == "text":
             texts.append({"type": "text", "text": block.json["text"]})
             why = "the API takes none there; it is in the system prompt"
+            writing.lose(block.sent, "system", why)
         else:
-            why = "the API takes it only behind a user's turn"
-        writing.lose(block.sent, "system" if texts else kind_of(block.json), why)
+            kind = kind_of(block.json) or "native"
+            writing.lose(block.sent, kind, "the API takes it only behind a user's turn")
     return [texts] if texts else []
 
 
-def _runs(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return the groups by runs of one side."""
-    return [list(run) for _, run in groupby(groups, key=lambda group: group.side)]
-
-
-def _turns(run: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """Yield the groups of a side that become one message.
+def _turns(run: Sequence[Group]) -> Sequence[Sequence[Group]]:
+    """Return the groups of one side by the messages that they become.
 
     The API joins messages of one side by itself. So those that came from it stay as they are, and
     what else there is becomes one message, unless blocks have to change places.
     """
-    blocks = [block for group in run for block in group.blocks]
-    moves = any(one is not other for one, other in zip(_ordered(run), blocks, strict=True))
-    if moves:
-        yield run
-        return
+    pieces: list[list[Group]] = []
     for is_whole, part in groupby(run, key=lambda group: group.item is not None):
         together = list(part)
-        yield from ([group] for group in together) if is_whole else [together]
+        pieces += [[group] for group in together] if is_whole else [together]
+    blocks = [block for group in run for block in group.blocks]
+    moved = any(one is not other for one, other in zip(_ordered(run), blocks, strict=True))
+    return [run] if moved or any(map(_ends_with_thinking, pieces)) else pieces
+
+
+def _ends_with_thinking(groups: Sequence[Group]) -> bool:
+    blocks = groups[-1].blocks
+    return bool(blocks) and kind_of(blocks[-1].json) in THINKING
 
 
 def _ordered(turn: Sequence[Group]) -> list[Block]:

@@ -15,7 +15,6 @@ from tract.formats.anthropic_messages.translating import (
     Group,
     groups_of,
     own_item,
-    side_of,
 )
 from tract.formats.format import Json, Sent, Writing
 
@@ -37,10 +36,13 @@ def _exact(messages: Sequence[Sent], writing: Writing) -> Json:
             system.append(item["system"])
         elif item is not None:
             items.append(item)
-        elif side_of(sent.message) == "system":
-            system.append(sent.message.content or "")
         else:
-            items += [_item(group) for group in groups_of(sent, writing)]
+            for group in groups_of(sent, writing):
+                made = _item(group)
+                if group.side == "system":
+                    system.append(made["content"])
+                else:
+                    items.append(made)
     return _arguments(system, items)
 
 
@@ -62,10 +64,12 @@ def _fitting(messages: Sequence[Sent], writing: Writing) -> Json:
             system += _system_prompt(sent, item["system"], writing)
         elif item is not None:
             groups += _own_group(sent, item, writing)
-        elif side_of(sent.message) == "system":
-            system += _texts(sent, writing)
         else:
-            groups += groups_of(sent, writing)
+            for group in groups_of(sent, writing):
+                if group.side == "system":
+                    system += _texts(group, writing)
+                else:
+                    groups.append(group)
     cached = sum(1 for given in system for block in _blocks(given) if block.get("cache_control"))
     items, moved = conversation(groups, writing, MOST_CACHE_POINTS - cached)
     return _arguments(system + moved, items)
@@ -98,11 +102,9 @@ def _own_group(sent: Sent, item: Json, writing: Writing) -> list[Group]:
 _SIDES: dict[str, Side] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
-def _texts(sent: Sent, writing: Writing) -> list[Any]:
+def _texts(group: Group, writing: Writing) -> list[Any]:
     """Return the texts of a system message that another API or a short content holds."""
-    groups = list(groups_of(sent, writing))
-    found = [block for group in groups for block in group.blocks]
-    kept = [block.json for block in mended_blocks(found, "system", writing)]
+    kept = [block.json for block in mended_blocks(group.blocks, "system", writing)]
     if all(block.keys() == {"type", "text"} for block in kept):
         return [block["text"] for block in kept]
     return [kept]
