@@ -203,5 +203,6 @@ def as_json(value: object) -> Mapping[str, Any] | None:
     dump = getattr(value, "model_dump", None)
     if dump is None or isinstance(value, type):
         return None
-    dumped = dump(mode="json", by_alias=True, exclude_unset=True)
+    # What a later release of an API sends is not of the types that the SDK declares: no warnings.
+    dumped = dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
     return dumped if isinstance(dumped, Mapping) else None

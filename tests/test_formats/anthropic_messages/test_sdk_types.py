@@ -7,7 +7,14 @@ import json
 from typing import Any, get_type_hints
 
 import pytest
-from anthropic.types import ContentBlockParam, Message, MessageParam, ToolUnionParam
+from anthropic._models import construct_type
+from anthropic.types import (
+    ContentBlockParam,
+    Message,
+    MessageParam,
+    RawMessageStreamEvent,
+    ToolUnionParam,
+)
 from anthropic.types.beta import (
     BetaContentBlockParam,
     BetaMessage,
@@ -21,7 +28,7 @@ from hypothesis import strategies as st
 
 from support.anthropic_items import FORMAT, exactly, messages_of, rendered, same, sent, streamed
 from support.sdk_types import Cases, cases, members, values
-from tract import AsyncTract
+from tract import AsyncTract, ContentValidationError
 from tract.formats.anthropic_messages import from_anthropic
 from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
@@ -215,3 +222,71 @@ def apart(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             started = {key: None if key in given else value for key, value in block.items()}
             return started, [{"type": "compaction_delta", **given}]
     return block, []
+
+
+LATER: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-z",
+    "stop_reason": "bored",
+    "content": [
+        {"type": "hologram", "depth": {"a": [1]}},
+        {"type": "text", "text": "hi", "citations": [{"type": "moon", "phase": 1}]},
+        {"type": "tool_use", "id": "a", "name": "f", "input": {}, "caller": {"type": "new"}},
+        {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}, "trigger": {"why": 1}},
+    ],
+    "usage": {"input_tokens": 1, "output_tokens": 3, "moons": [2]},
+}
+
+
+@pytest.mark.parametrize("message", REPLIES)
+def test_the_sdks_objects_keep_what_its_types_do_not_know(message: Any) -> None:
+    received = construct_type(type_=message, value=copy.deepcopy(LATER))
+
+    assert same(as_json(received), LATER)
+
+
+@pytest.mark.parametrize("event", [RawMessageStreamEvent, BetaRawMessageStreamEvent])
+@pytest.mark.parametrize(
+    "given_event",
+    [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "hologram", "x": 1}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "mood", "x": [1]}},
+        {"type": "aura", "x": {"y": 1}},
+    ],
+    ids=lambda given_event: given_event["type"],
+)
+def test_the_sdks_events_keep_what_its_types_do_not_know(event: Any, given_event: Any) -> None:
+    received = construct_type(type_=event, value=copy.deepcopy(given_event))
+
+    assert same(as_json(received), given_event)
+
+
+def test_messages_with_the_sdks_objects_in_them_are_taken() -> None:
+    reply = construct_type(type_=Message, value=copy.deepcopy(LATER))
+    assert isinstance(reply, Message)
+    (content,) = from_anthropic([{"role": "assistant", "content": reply.content}])
+
+    assert content.model_dump()["item"] == {"role": "assistant", "content": LATER["content"]}
+    assert content == from_anthropic([reply.to_param()])[0]
+
+
+@pytest.mark.parametrize(
+    ("messages", "path"),
+    [
+        ([{"role": "user", "content": "a"}, "b"], "messages[1]"),
+        ([{"role": "user", "content": [{"type": "text", "text": b"x"}]}], "messages[0].content[0]"),
+        ([{"role": "user", "content": float("nan")}], "messages[0].content"),
+        ([{7: "user"}], "messages[0]"),
+        ({"role": "user"}, "messages"),
+        ("hi", "messages"),
+        (None, "messages"),
+    ],
+    ids=str,
+)
+def test_what_json_cannot_hold_is_refused_with_its_path(messages: Any, path: str) -> None:
+    with pytest.raises(ContentValidationError) as caught:
+        from_anthropic(messages)
+
+    assert caught.value.path.startswith(path)
