@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tract.engine.compile.rendering import render
+from tract.engine.compile.contents import render
 from tract.formats.deltas import apply
 from tract.formats.format import Json, Reply, Sent, Writing
 from tract.formats.registry import FORMATS
@@ -20,10 +20,8 @@ FORMAT = FORMATS["anthropic.messages"]
 
 def rendered(contents: Iterable[ContentModel]) -> list[Message]:
     """Return the messages of contents, as a context shows them."""
-    return [
-        render(content.content_type, json.loads(json.dumps(content.model_dump())))
-        for content in contents
-    ]
+    stored = [json.loads(json.dumps(content.model_dump())) for content in contents]
+    return [render(fields["content_type"], fields) for fields in stored]
 
 
 def messages_of(*items: Json) -> list[Message]:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from providers import exchanges
 from providers.validators import APIS, problems
-from support.anthropic_items import FORMAT, exactly, messages_of, same, sent
+from support.anthropic_items import FORMAT, exactly, messages_of, rendered, same, sent
 from tract import Message, to_anthropic
-from tract.engine.compile.rendering import render
 from tract.formats.format import Sent, Writing
 from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments
@@ -625,8 +624,7 @@ def test_what_was_really_sent_to_others_is_taken(api: str) -> None:
         if exchange.api != api or not isinstance(items, list):
             continue
         made = FORMATS[api].contents(copy.deepcopy(items))
-        found = [render(each.content_type, each.model_dump()) for each in made]
-        request = sent(found)
+        request = sent(rendered(made))
         tried += 1
         if request["messages"] and (wrong := problems(API, request)):
             refused[exchange.id] = wrong
