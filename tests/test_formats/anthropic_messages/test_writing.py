@@ -115,7 +115,7 @@ class TestItsOwn:
             {"role": "user", "content": "plain"},
         ]
 
-        assert send(*copy.deepcopy(items)) == (items, []) or items[3]["content"][2] == text("\n- ")
+        assert send(*copy.deepcopy(items)) == (items, [])
 
     def test_messages_of_one_side_stay_apart(self) -> None:
         items = [user(text("a")), user(text("b")), assistant(text("c")), assistant(text("d"))]
@@ -147,10 +147,13 @@ class TestItsOwn:
         assert same(again["messages"], [Q, assistant(*item["content"][:3]), items[2]])
 
     def test_an_id_that_was_mended_is_the_calls_and_the_results(self) -> None:
-        messages, _ = send(Q, assistant(call("a.b")), user(result("a.b")))
+        called = assistant(thinking(), {**call("a.b"), "caller": {"type": "direct"}})
+        messages, _ = send(Q, called, user(result("a.b", [text("r", **EPHEMERAL)])))
 
-        assert messages[1]["content"][0]["id"] == messages[2]["content"][0]["tool_use_id"] != "a.b"
-        assert messages[1]["content"][0]["input"] == {"x": 1}
+        (thought, use), (answer,) = messages[1]["content"], messages[2]["content"]
+        assert use["id"] == answer["tool_use_id"] != "a.b"
+        assert {**use, "id": "a.b"} == called["content"][1]
+        assert (thought, answer["content"]) == (thinking(), [text("r", **EPHEMERAL)])
 
     def test_a_whole_reply_given_as_a_message_loses_what_only_replies_have(self) -> None:
         reply = {**assistant(text("hi")), "type": "message", "id": "msg_1", "usage": {}}
@@ -296,6 +299,12 @@ class TestSystem:
         assert request["system"] == [text("Be brief.")]
         assert request["messages"] == [Q, assistant(text("t"))]
         assert losses == ["system", "tool_addition"]
+
+    def test_one_before_the_users_next_words_is_in_the_prompt(self) -> None:
+        request, losses = whole(Q, system(text("a")), user(text("u")))
+
+        assert request == {"system": [text("a")], "messages": [Q, user(text("u"))]}
+        assert losses == ["system"]
 
     def test_two_become_one(self) -> None:
         request, losses = whole(Q, system(text("a")), system(text("b")), assistant(text("t")))
