@@ -39,8 +39,8 @@ from tract.exceptions import (
     TokenizerUnavailableError,
     TractError,
 )
-from tract.formats.anthropic_messages import to_anthropic
-from tract.formats.openai import from_openai, to_openai
+from tract.formats.anthropic_messages import from_anthropic, to_anthropic
+from tract.formats.openai_chat.format import from_openai, to_openai
 from tract.handles.batch import Batch, StagedCommit
 from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
@@ -238,6 +238,7 @@ __all__ = [
     "VerifyReport",
     "Watch",
     "config",
+    "from_anthropic",
     "from_openai",
     "to_anthropic",
     "to_openai",

@@ -8,5 +8,5 @@ from tract.formats.openai_chat.format import ChatFormat
 
 __all__ = ["FORMATS"]
 
-FORMATS: dict[str, Format] = {format_.api: format_ for format_ in (AnthropicFormat(),)}
+FORMATS: dict[str, Format] = {each.api: each for each in (AnthropicFormat(), ChatFormat())}
 """One format an API; a new API is one more line."""
