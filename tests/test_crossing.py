@@ -15,7 +15,7 @@ from support.crossing import Crossing, crossings
 from tract import AsyncTract, MergeKind
 
 COMMIT = 27
-COMPILE = 7
+COMPILE = 8
 MERGE = 42
 
 

@@ -71,11 +71,16 @@ def test_shared_contents_are_stored_once(shipped: subprocess.CompletedProcess[st
 def test_the_query_finds_the_assistants_commits_alone(
     shipped: subprocess.CompletedProcess[str],
 ) -> None:
-    """Each agent is of one model; a turn is its text, if any, and its calls."""
+    """Each agent is of one model; a turn is its text and its calls, or one item of calls alone."""
     lines = TRANSCRIPT.read_text(encoding="utf-8").splitlines()
     messages = [m for line in lines for m in json.loads(line)["messages"]]
-    said = sum(m["role"] == "assistant" and m["content"] is not None for m in messages)
-    called = sum(len(m.get("tool_calls", [])) for m in messages)
+    turns = [m for m in messages if m["role"] == "assistant"]
+    said = sum(m["content"] is not None for m in turns)
+    called = sum(
+        len(m.get("tool_calls", [])) if m["content"] is not None else 1
+        for m in turns
+        if m.get("tool_calls")
+    )
     rows = table(shipped.stdout)
     found = [text for what, text in rows.items() if what.startswith("commits where model = ")]
 

@@ -82,7 +82,8 @@ async def compare(agent: AsyncTract, conversation: Conversation, length: int) ->
     """Compile, and return the first difference from the first *length* messages."""
     # A transcript says where each message ended, so consecutive ones of a role stay apart.
     context = await agent.compile(aggregate_same_role=False)
-    difference = first_difference(conversation.messages[:length], context.to_openai())
+    sent = context.to_openai(open_calls="keep")  # in the middle of a step, calls are open
+    difference = first_difference(conversation.messages[:length], sent)
     return None if difference is None else f"{conversation.id!a}: {difference}"
 
 
