@@ -38,6 +38,7 @@ from tract.exceptions import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+    UnknownKindWarning,
 )
 from tract.formats.anthropic_messages import from_anthropic, to_anthropic
 from tract.formats.openai_chat.format import from_openai, to_openai
@@ -232,6 +233,7 @@ __all__ = [
     "TractConfig",
     "TractError",
     "TractStore",
+    "UnknownKindWarning",
     "Unset",
     "UnsetType",
     "VerifyFault",

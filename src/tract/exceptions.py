@@ -28,7 +28,8 @@ TractError
     ├── ForkedProcessError     opened before this process was forked
     └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
-TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`.
+TokenBudgetWarning (a UserWarning) is issued, not raised, where a budget's action is `warn`, and
+UnknownKindWarning (a UserWarning) once a reply is committed that holds what no format knows.
 
 Each class takes facts, keeps them as attributes and builds its own text, so that
 errors survive pickling and read the same wherever they are raised.
@@ -69,6 +70,7 @@ __all__ = [
     "TokenBudgetWarning",
     "TokenizerUnavailableError",
     "TractError",
+    "UnknownKindWarning",
 ]
 
 
@@ -497,3 +499,10 @@ class SchemaVersionError(StorageError):
 
 class TokenBudgetWarning(UserWarning):
     """A commit makes the context exceed a token budget whose action is `warn`."""
+
+
+class UnknownKindWarning(UserWarning):
+    """A reply holds events, deltas, blocks or items of kinds that this release does not know.
+
+    They are kept as the provider sent them.
+    """

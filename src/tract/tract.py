@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
@@ -19,10 +19,9 @@ from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.exceptions import ContentValidationError, StoreClosedError, TractError, shown
-from tract.formats.anthropic_stream import AnthropicEvents
-from tract.formats.openai_stream import OpenAIChunks
 from tract.formats.registry import FORMATS
 from tract.formats.sending import format_of
+from tract.formats.telling import Reader, told
 from tract.formats.tools import api_of, tools_as_json
 from tract.handles.arguments import (
     checked_commit,
@@ -39,7 +38,7 @@ from tract.handles.arguments import (
     checked_text,
 )
 from tract.handles.batch import Batch
-from tract.handles.stream import ChunkReader, OnInterrupt, Recording, RecordOptions, Stream
+from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -523,28 +522,29 @@ class AsyncTract:
         head_hash: str | UnsetType | None = UNSET,
         redact: bool = True,
     ) -> CompiledContext:
-        """Store the usage that an API reported for this head; return the context with its count.
+        """Store the usage that an API reported for a head; return its context with that count.
 
         Args:
-            usage: a `TokenUsage`, or the `usage` of an OpenAI or Anthropic response, as an object
-                or a dict. None, for a response without a report, stores nothing and returns the
-                context unchanged.
-            head_hash: the head that was compiled for the call; checked if given (None: the branch
-                was empty, so usage has no commit to belong to).
+            usage: a `TokenUsage`, or the usage of a response of OpenAI, Anthropic, Gemini, Bedrock,
+                Ollama or Cohere, as an object or a dict. None, for a response without a report,
+                stores nothing and returns the context unchanged.
+            head_hash: the head that was compiled for the call, be it the newest or not. By default
+                it is the branch's; None stands for an empty context, and usage has no commit to
+                belong to.
             redact: False stores the report unchanged; see `commit`.
 
         Raises:
-            HeadMovedError: the head is not *head_hash*.
+            CommitNotFoundError: the tract has no commit *head_hash*.
             ContentValidationError: *head_hash* is not a string, or *usage* has an unknown shape or
                 a value that is not a token count.
-            TractError: the branch has no commit yet.
+            TractError: there is no commit yet, or *head_hash* is None.
         """
-        expected = checked_head(head_hash, "head_hash")
+        head = checked_head(head_hash, "head_hash")
         if usage is None:
-            return await self.compile(at_commit=head_hash)
+            return await self.compile(at_commit=head)
         with self._call():
             return await self._runtime.usage.keep(
-                self._branch, usage, expected, redact=redact is not False
+                self._branch, usage, head, redact=redact is not False
             )
 
     async def fork(
@@ -872,40 +872,100 @@ class AsyncTract:
         )
         return Stream(self._runtime.streams.intake(self._branch, options))
 
-    def record_openai(
-        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
-    ) -> Recording[T]:
-        """Return an iterator over *response*, a Chat Completions stream, that commits the reply.
+    async def record(
+        self,
+        reply: object,
+        *,
+        generation_config: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        message: str | None = None,
+        head_hash: str | UnsetType | None = UNSET,
+        expected_head: str | UnsetType | None = UNSET,
+        redact: bool = True,
+    ) -> list[CommitInfo]:
+        """Commit a whole reply of a provider's API, and the usage that it reports.
 
-        It yields each chunk unchanged. At the end it stores text, tool calls and usage in one
-        transaction, and adds the response's `model`, `response_id` and `finish_reason` to the
-        metadata. An interrupted reply is kept or discarded as by `stream`. An incomplete tool call
-        is not committed as one; the metadata has it under `unfinished_tool_calls`.
+            reply = await client.messages.create(**context.request("anthropic.messages"), …)
+            await tract.record(reply, head_hash=context.head_hash)
+
+        One transaction commits the reply as the next request wants it: plain text and plain calls
+        as the content types of those names, anything else as the API's own item. Each commit has
+        the reply's `model`, `response_id` and `finish_reason` in its metadata. Calls that were cut
+        off are in the last commit's, under `unfinished_tool_calls`, and so is a usage report whose
+        shape is unknown, under `usage`. A reply that says nothing leaves a commit annotated `SKIP`.
+        Its unknown kinds are kept, and named by an `UnknownKindWarning`.
 
         Args:
-            response: the SDK's stream, or any asynchronous iterable of such chunks or dicts.
+            reply: what the call of an SDK returns, as its object or as a dict: of Chat Completions
+                and APIs like it, Responses, Messages or `generate_content`.
+            generation_config: as for `commit`.
+            metadata: as for `commit`.
+            message: a note on the commits.
+            head_hash: the head that was compiled for the call, to which the usage belongs. By
+                default it is the branch's at the call; None, for an empty context, stores no usage.
+            expected_head: as for `commit`.
+            redact: as for `commit`; it applies to the usage report, too.
+
+        Returns:
+            The commits, in order.
+
+        Raises:
+            ContentValidationError: *reply* is no known API's or holds what JSON cannot; or config,
+                metadata or message cannot be stored.
+            CommitNotFoundError: the tract has no commit *head_hash*.
+            HeadMovedError: the head is not *expected_head*.
+            BudgetExceededError: as for `commit`.
+        """
+        options = StreamOptions(
+            generation_config=generation_config,
+            metadata=metadata,
+            message=message,
+            expected_head=checked_head(expected_head),
+            head_hash=checked_commit(head_hash),
+            redact=redact,
+        )
+        found = told(reply)
+        with self._call():
+            return await self._runtime.streams.record(self._branch, found, options)
+
+    def record_stream(
+        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
+    ) -> Recording[T]:
+        """Return an iterator over *response*, a stream of a provider's API, that commits the reply.
+
+        It yields each event unchanged. At the end it commits the reply and its usage as `record`
+        does. The first event that says something tells which API it is. An interrupted reply is
+        kept or discarded as by `stream`.
+
+        Args:
+            response: the SDK's stream or the helper that reads it, or any asynchronous iterable of
+                such events or of dicts.
             options: `generation_config`, `metadata`, `message`, `on_interrupt`, `redact` (which
                 applies to the usage report, too) and `expected_head` as for `stream`; `head_hash`,
                 the head that was compiled for the call, to which the usage belongs (by default the
-                head at the first chunk; None, for an empty context, stores no usage).
+                head at the first event; None, for an empty context, stores no usage).
 
         Raises, on iterating:
+            ContentValidationError: the stream is of no known API; the recording then passes on all
+                of its events if it is iterated again. Or config, metadata or message cannot be
+                stored.
             CommitNotFoundError: the tract has no commit *head_hash*.
-            ContentValidationError: config, metadata or message cannot be stored.
             HeadMovedError: at the end, the head is not *expected_head*. Nothing was committed;
                 `TractStore.recover_streams()` returns the reply.
         """
-        return self._record(response, OpenAIChunks(), options)
+        return self._record(response, None, options)
+
+    def record_openai(
+        self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
+    ) -> Recording[T]:
+        """Return `record_stream` of a stream of Chat Completions or Responses, and of no other."""
+        return self._record(response, ("openai.chat", "openai.responses"), options)
 
     def record_anthropic(
         self, response: AsyncIterable[T], **options: Unpack[RecordOptions]
     ) -> Recording[T]:
-        """Return an iterator over *response*, a Messages stream, that commits the reply.
-
-        See `record_openai`; *response* comes from `messages.create(stream=True)` or
-        `messages.stream()`.
-        """
-        return self._record(response, AnthropicEvents(), options)
+        """Return `record_stream` of a stream of the Messages API, and of no other."""
+        return self._record(response, ("anthropic.messages",), options)
 
     @overload
     def watch(
@@ -1006,7 +1066,7 @@ class AsyncTract:
         return type(self)(self._runtime, self.tract_id, branch, must_exist=branch != "main")
 
     def _record(
-        self, response: AsyncIterable[T], reader: ChunkReader, options: RecordOptions
+        self, response: AsyncIterable[T], apis: Collection[str] | None, options: RecordOptions
     ) -> Recording[T]:
         self._check_open()
         given = StreamOptions(**options)
@@ -1014,7 +1074,8 @@ class AsyncTract:
             expected_head=checked_head(given.expected_head),
             head_hash=checked_commit(given.head_hash),
         )
-        return Recording(self._runtime.streams.intake(self._branch, given), response, reader)
+        intake = self._runtime.streams.intake(self._branch, given)
+        return Recording(intake, response, Reader(apis))
 
     def _call(self) -> AbstractContextManager[None]:
         """Return a context manager that admits one call, if this handle is open."""

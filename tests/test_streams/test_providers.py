@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,14 @@ import openai
 import pytest
 
 from support import sse
-from tract import AsyncTract, CommitInfo, CommitNotFoundError, NullTokenCounter, TractStore
+from tract import (
+    AsyncTract,
+    CommitInfo,
+    CommitNotFoundError,
+    NativeContent,
+    NullTokenCounter,
+    TractStore,
+)
 
 CONFIG = {"model": "gpt-5", "temperature": 0.3}
 WHOLE = [*sse.texts("Let me ", "look."), *sse.interleaved_calls(), sse.usage_chunk()]
@@ -303,16 +311,33 @@ async def test_anthropic_events_are_passed_on_as_the_client_gave_them(tract: Asy
     assert [event.type for event in passed] == [event["type"] for event in ANSWER]
 
 
-async def test_anthropic_text_calls_and_usage_are_kept(tract: AsyncTract) -> None:
+THINKING = {"type": "thinking", "thinking": "Oslo, then.", "signature": "c2lnbmVk"}
+ITEM = {
+    "role": "assistant",
+    "content": [
+        THINKING,
+        {"type": "text", "text": "Let me look."},
+        *[
+            {"type": "tool_use", "id": call_id, "name": name, "input": json.loads(arguments)}
+            for call_id, name, arguments in CALLS
+        ],
+    ],
+}
+
+
+async def test_an_anthropic_reply_is_one_commit_and_its_usage_is_kept(tract: AsyncTract) -> None:
     sent = await tract.head()
     async with sse.anthropic_stream(ANSWER) as response:
-        async for _ in tract.record_anthropic(response, generation_config=CONFIG):
+        recording = tract.record_anthropic(response, generation_config=CONFIG)
+        async for _ in recording:
             pass
 
-    context = await tract.compile()
-    said = (await new_commits(tract))[2]
-    assert context.messages[-1].content == "Let me look."
-    assert await calls_of(tract) == CALLS
+    [said] = await new_commits(tract)
+    content = await tract.get_content(said.commit_hash, as_=NativeContent)
+    assert (content.api, content.item) == ("anthropic.messages", ITEM)
+    assert (recording.text, recording.reasoning) == ("Let me look.", "Oslo, then.")
+    assert [call.name for call in recording.tool_calls] == [name for _, name, _ in CALLS]
+    assert said.generation_config == CONFIG
     assert said.metadata == {
         "model": "claude-sonnet-5-5-20260101",
         "response_id": "msg_7",
@@ -321,20 +346,13 @@ async def test_anthropic_text_calls_and_usage_are_kept(tract: AsyncTract) -> Non
     assert (await tract.compile(at_commit=sent)).token_source == "api:40+12"
 
 
-async def test_thinking_is_on_record_with_its_signature_but_out_of_the_context(
-    tract: AsyncTract,
-) -> None:
+async def test_thinking_goes_back_as_it_came_with_its_signature(tract: AsyncTract) -> None:
     async with sse.anthropic_stream(ANSWER) as response:
         async for _ in tract.record_anthropic(response):
             pass
 
-    thought, skipped, *_ = await new_commits(tract)
-    content = await tract.get_content(thought.commit_hash)
-    assert content.model_dump() == {"content_type": "reasoning", "text": "Oslo, then."}
-    assert thought.metadata is not None
-    assert thought.metadata["signatures"] == ["c2lnbmVk"]
-    assert skipped.edit_target == thought.commit_hash
-    assert not any("then." in (m.content or "") for m in (await tract.compile()).messages)
+    request = (await tract.compile()).to_anthropic(open_calls="keep")
+    assert request["messages"][-1] == ITEM
 
 
 async def test_the_message_stream_helper_gives_the_same(tract: AsyncTract) -> None:
@@ -346,8 +364,7 @@ async def test_the_message_stream_helper_gives_the_same(tract: AsyncTract) -> No
         async for _ in tract.record_anthropic(events):
             pass
 
-    assert (await tract.compile()).messages[-1].content == "Let me look."
-    assert await calls_of(tract) == CALLS
+    assert (await tract.compile()).to_anthropic(open_calls="keep")["messages"][-1] == ITEM
 
 
 async def test_an_anthropic_connection_cut_in_a_call_keeps_no_half_call(tract: AsyncTract) -> None:

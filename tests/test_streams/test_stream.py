@@ -51,7 +51,7 @@ def spool(path: Path) -> list[Any]:
 
 
 def spooled_text(path: Path) -> str:
-    return "".join(fragment[1] for fragment in spool(path) if fragment[0] == "text")
+    return "".join(frame[2] for frame in spool(path) if frame[0] == "text")
 
 
 async def until_spooled(path: Path, text: str) -> None:

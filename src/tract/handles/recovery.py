@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from tract.engine.commit.infos import moment
+from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.leases import current_owner, has_lapsed
 from tract.engine.streams.open_streams import is_open_here
 from tract.engine.streams.reasons import RECOVERED
-from tract.engine.streams.recording import StreamEngine
-from tract.formats.assembly import Assembly
+from tract.engine.streams.recording import StreamEngine, warn_of_unknown
 from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo
@@ -35,28 +35,28 @@ class LeftStream:
         self, streams: StreamEngine, spooled: SpooledStream, fragments: Sequence[Any]
     ) -> None:
         self._streams = streams
-        self._assembly = Assembly(fragments)
+        self._arrived = Arrived.saved(fragments)
         self._spooled = spooled
-        self._name = _where(spooled.stream, self._assembly)
+        self._name = _where(spooled.stream, self._arrived)
         self.tract_id: str = spooled.stream.branch.tract_id
         """The id of the stream's tract."""
         self.branch: str = spooled.stream.branch.branch
         """The name of the stream's branch."""
         self.touched_at: datetime = moment(spooled.updated_at)
         """When its process last gave a sign of life, in UTC."""
-        started = self._assembly.preamble.get("started_at", spooled.updated_at)
+        started = self._arrived.preamble.get("started_at", spooled.updated_at)
         self.started_at: datetime = moment(started)
         """When it began, in UTC."""
 
     @property
     def text(self) -> str:
         """The text, as far as it was saved."""
-        return self._assembly.text
+        return self._arrived.text
 
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The complete tool calls."""
-        return self._assembly.calls
+        return self._arrived.tool_calls
 
     async def commit(self, *, expected_head: str | UnsetType | None = UNSET) -> list[CommitInfo]:
         """Commit the stream to its branch, and remove it from the list of left streams.
@@ -79,15 +79,16 @@ class LeftStream:
         with self._streams.gate.call():
             made: list[CommitInfo] = []
             await to_the_end(self._commit(made, expected))
+        if made:
+            warn_of_unknown(self._arrived)
         return made
 
     async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
-        assembly = self._assembly
-        reason = assembly.interruption if assembly.has_ended else RECOVERED
+        arrived = self._arrived
+        reason = arrived.interruption if arrived.has_ended else RECOVERED
         made += await self._streams.land(
             self._name,
-            assembly,
-            assembly.preamble,
+            arrived,
             reason,
             claim=self._spooled,
             expected_head=expected,
@@ -105,9 +106,9 @@ class LeftStream:
         )
 
 
-def _where(stream: StreamName, assembly: Assembly) -> StreamName:
+def _where(stream: StreamName, arrived: Arrived) -> StreamName:
     """Return the name of a stream; its branch must exist if that held for the stream's handle."""
-    must_exist = assembly.preamble.get("must_exist") is True
+    must_exist = arrived.preamble.get("must_exist") is True
     kind = ExistingBranch if must_exist else BranchName
     return stream._replace(branch=kind(*stream.branch))
 

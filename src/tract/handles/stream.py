@@ -7,27 +7,29 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Self, TypedDict, TypeVar
 
+from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.open_streams import OpenStream
 from tract.engine.streams.reasons import CLOSED, INCOMPLETE
 from tract.engine.streams.recording import Intake
 from tract.exceptions import ContentValidationError, TractError
-from tract.formats.assembly import Assembly, Fragment
+from tract.formats.telling import Reader
 from tract.models.commit import CommitInfo
 from tract.protocols import ToolCall, UnsetType
 
-__all__ = ["ChunkReader", "OnInterrupt", "RecordOptions", "Recording", "Stream"]
+__all__ = ["OnInterrupt", "RecordOptions", "Recording", "Stream"]
 
 T = TypeVar("T")
 OnInterrupt = Literal["keep", "discard"]
 """Whether to commit the part of an interrupted stream that was received, or nothing."""
 
 _PATIENCE = 1.0  # seconds for closing a response that is not read to its end
+_TEXT = ("text",)  # where a written stream's text is
 
 
 class RecordOptions(TypedDict, total=False):
-    """The keywords of `AsyncTract.record_openai` and `AsyncTract.record_anthropic`."""
+    """The keywords of `AsyncTract.record_stream` and its short forms."""
 
     generation_config: Mapping[str, Any] | None
     metadata: Mapping[str, Any] | None
@@ -36,14 +38,6 @@ class RecordOptions(TypedDict, total=False):
     expected_head: str | UnsetType | None
     head_hash: str | UnsetType | None
     redact: bool
-
-
-class ChunkReader(Protocol):
-    """Reads a provider's chunks into fragments."""
-
-    def feed(self, chunk: Any) -> list[Fragment]:
-        """Return the fragments that a chunk adds."""
-        ...
 
 
 class Stream:
@@ -73,7 +67,7 @@ class Stream:
             raise TractError("Write inside the stream's `async with` block.")
         if not isinstance(delta, str):
             raise ContentValidationError(f"a {type(delta).__name__} is not a string", "delta")
-        incoming.add(("text", delta), len(delta) if delta.isascii() else 4 * len(delta))
+        incoming.add(("text", _TEXT, delta), len(delta) if delta.isascii() else 4 * len(delta))
 
     @property
     def text(self) -> str:
@@ -105,39 +99,48 @@ class Stream:
 
 
 class Recording(AsyncIterator[T], Generic[T]):
-    """A provider's stream, passed on chunk by chunk and committed when it ends.
+    """A provider's stream, passed on event by event and committed when it ends.
 
-    Get one from `AsyncTract.record_openai()` or `AsyncTract.record_anthropic()`, and iterate over
-    it once. Before the loop ends, one transaction commits the reasoning (as SKIP), the text and the
-    tool calls, in this order.
+    Get one from `AsyncTract.record_stream()`, and iterate over it once. Before the loop ends, one
+    transaction commits the reply as the next request wants it: plain text and plain calls as the
+    content types of those names, anything else as the API's own item.
 
     Leaving the loop early ends the recording in the background, which commits or discards the
     received part and closes the response. To have this done by the end of a block, and the reason
     recorded, enter the recording with `async with`.
+
+    A stream of no known API raises a `ContentValidationError`. Iterating again passes on all of its
+    events, and records nothing.
     """
 
-    def __init__(self, intake: Intake, response: AsyncIterable[T], reader: ChunkReader) -> None:
+    def __init__(self, intake: Intake, response: AsyncIterable[T], reader: Reader) -> None:
         self._intake = intake
         self._response = response
         self._reader = reader
         self._chunks: AsyncIterator[T] | None = None
         self._incoming: OpenStream | None = None
         self._over = False
+        self._unknown: list[T] | None = None
 
     @property
     def text(self) -> str:
-        """The text received so far."""
-        return self._assembly.text
+        """The text received so far, a refusal's too; texts of different blocks are paragraphs."""
+        return self._arrived.text
+
+    @property
+    def reasoning(self) -> str:
+        """The model's thinking received so far, as far as the API shows it."""
+        return self._arrived.reasoning
 
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls that are complete so far, with their arguments exactly as received."""
-        return self._assembly.calls
+        return self._arrived.tool_calls
 
     @property
     def usage(self) -> dict[str, Any] | None:
         """The usage that the response reported; None if it has not reported any."""
-        return dict(self._assembly.usage) or None
+        return dict(self._arrived.reply.usage or {}) or None
 
     @property
     def commits(self) -> list[CommitInfo]:
@@ -145,32 +148,50 @@ class Recording(AsyncIterator[T], Generic[T]):
         return list(self._intake.commits)
 
     @property
-    def _assembly(self) -> Assembly:
-        return Assembly() if self._incoming is None else self._incoming.fold()
+    def _arrived(self) -> Arrived:
+        return Arrived() if self._incoming is None else self._incoming.fold()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
+        if self._unknown is not None:
+            return self._unknown.pop() if self._unknown else await anext(self._source())
         if self._over:
             raise StopAsyncIteration
         self._intake.check_loop()  # before taking a chunk that could not be committed
         if self._incoming is None:
             self._incoming = await self._intake.begin(at_head=True)
-        if self._chunks is None:
-            self._chunks = aiter(self._response)
         try:
-            chunk = await anext(self._chunks)
-            for fragment in self._reader.feed(chunk):
-                self._incoming.add(fragment, 64 + sum(map(_size, fragment)))
+            chunk = await anext(self._source())
+            self._take(chunk, self._incoming)
         except StopAsyncIteration:
             self._over = True
             await self._intake.finish(self._reason(INCOMPLETE))
             raise
         except BaseException as error:
-            await self._interrupt(error)
+            if self._unknown is None:
+                await self._interrupt(error)
             raise
         return chunk
+
+    def _source(self) -> AsyncIterator[T]:
+        if self._chunks is None:
+            self._chunks = aiter(self._response)
+        return self._chunks
+
+    def _take(self, chunk: T, incoming: OpenStream) -> None:
+        """Add what a chunk says. If the stream is of no known API, the chunk is put back."""
+        begins = self._reader.api is None
+        try:
+            deltas = self._reader.feed(chunk)
+        except ContentValidationError:
+            self._unknown, self._over = [chunk], True
+            raise
+        if begins and deltas:
+            incoming.arrived.preamble["api"] = self._reader.api
+        for delta in deltas:
+            incoming.add(delta, 64 + _size(delta[2]))
 
     async def aclose(self) -> None:
         """Stop: commit or discard the received part, as `on_interrupt` says; close the response."""
@@ -201,7 +222,7 @@ class Recording(AsyncIterator[T], Generic[T]):
 
     def _reason(self, otherwise: str) -> str | None:
         """Return None if the response is complete, even if it was not read to its very end."""
-        return None if self._assembly.finish_reason is not None else otherwise
+        return None if self._arrived.reply.finish_reason is not None else otherwise
 
     async def _interrupt(self, error: BaseException) -> None:
         self._over = True
@@ -227,4 +248,9 @@ async def _close(*sources: object) -> None:
 
 
 def _size(value: object) -> int:
-    return 4 * len(value) if isinstance(value, str) else 8
+    """Return about how many bytes a delta's value takes."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else 4 * len(value)
+    if isinstance(value, dict):
+        return 8 + sum(_size(key) + _size(each) for key, each in value.items())
+    return 8 + sum(map(_size, value)) if isinstance(value, list) else 8

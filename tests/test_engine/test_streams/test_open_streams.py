@@ -20,7 +20,8 @@ from tract.storage.repositories import (
 )
 
 MAIN = BranchName("agent", "main")
-OPENING: dict[str, Any] = {"role": "assistant"}
+OPENING: dict[str, Any] = {"role": "assistant", "api": None}
+TEXT = ("text",)
 
 
 class Disk(SpoolRepository):
@@ -69,14 +70,14 @@ class Disk(SpoolRepository):
         raise NotImplementedError
 
     def text(self) -> str:
-        kept = [fragment for key in sorted(self.parts) for fragment in self.parts[key]]
-        return "".join(fragment[1] for fragment in kept if fragment[0] == "text")
+        kept = [frame for key in sorted(self.parts) for frame in self.parts[key]]
+        return "".join(frame[2] for frame in kept if frame[0] == "text")
 
 
 def fill(stream: OpenStream, letter: str) -> None:
     """Write more than is saved at once."""
-    stream.add(("text", letter * 9000), 9000)
-    stream.add(("text", letter * 9000), 9000)
+    stream.add(("text", TEXT, letter * 9000), 9000)
+    stream.add(("text", TEXT, letter * 9000), 9000)
 
 
 async def settle() -> None:
@@ -88,7 +89,7 @@ async def test_an_opening_alone_is_not_saved() -> None:
     disk = Disk()
     spooler = Spooler(disk, "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", ""), 0)
+    stream.add(("text", TEXT, ""), 0)
     await spooler.aclose()
 
     assert disk.parts == {}
@@ -99,22 +100,26 @@ async def test_the_first_part_tells_how_the_stream_was_opened() -> None:
     disk = Disk()
     spooler = Spooler(disk, "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", "a"), 1)
+    stream.add(("text", TEXT, "a"), 1)
     await spooler.aclose()
 
-    assert disk.parts == {(stream.name.stream_id, 0): [("opening", OPENING), ("text", "a")]}
+    assert disk.parts == {(stream.name.stream_id, 0): [("opening", OPENING), ("text", TEXT, "a")]}
 
 
-async def test_a_report_that_json_cannot_hold_is_left_out_and_hinders_no_save() -> None:
+async def test_what_json_cannot_hold_is_left_out_and_hinders_no_save() -> None:
     disk = Disk()
     spooler = Spooler(disk, "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("usage", {"prompt_tokens": 1, "cost": Decimal("0.5")}), 8)
-    stream.add(("text", "a"), 1)
+    stream.add(("set", ["usage"], {"prompt_tokens": 1, "cost": Decimal("0.5")}), 8)
+    stream.add(("text", TEXT, "a"), 1)
     await spooler.aclose()
 
     [saved] = disk.parts.values()
-    assert saved == [("opening", OPENING), ("usage", {}), ("text", "a")]
+    assert saved == [
+        ("opening", OPENING),
+        ("set", ["usage"], {"prompt_tokens": 1}),
+        ("text", TEXT, "a"),
+    ]
 
 
 async def test_while_one_save_is_slow_there_is_no_other_and_writing_goes_on() -> None:
@@ -186,7 +191,7 @@ async def test_closing_again_saves_what_a_cancelled_closing_did_not(turns: int) 
     spooler = Spooler(disk, "path")
     streams = [spooler.open(MAIN, OPENING) for _ in range(3)]
     for stream in streams:
-        stream.add(("text", "a"), 1)
+        stream.add(("text", TEXT, "a"), 1)
     closing = asyncio.create_task(spooler.aclose())
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -204,7 +209,7 @@ async def test_a_stream_may_be_saved_if_its_save_was_cancelled() -> None:
     disk.may_write.clear()
     spooler = Spooler(disk, "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", "a"), 1)
+    stream.add(("text", TEXT, "a"), 1)
     stream.end(TractError("over"))
     saving = asyncio.create_task(spooler.save(stream))
     await asyncio.sleep(0)
@@ -232,7 +237,7 @@ async def test_a_sign_is_due_every_five_seconds_without_a_save() -> None:
 async def test_a_stream_is_open_here_until_it_is_let_go() -> None:
     spooler = Spooler(Disk(), "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", "a"), 1)
+    stream.add(("text", TEXT, "a"), 1)
     stream_id = stream.name.stream_id
     assert is_open_here(stream_id)
 
@@ -244,10 +249,10 @@ async def test_a_stream_is_open_here_until_it_is_let_go() -> None:
 
 async def test_a_stream_that_has_ended_refuses_more_and_keeps_what_it_had() -> None:
     stream = Spooler(Disk(), "path").open(MAIN, OPENING)
-    stream.add(("text", "a"), 1)
+    stream.add(("text", TEXT, "a"), 1)
     stream.end(TractError("over"))
     with pytest.raises(TractError, match="over"):
-        stream.add(("text", "b"), 1)
+        stream.add(("text", TEXT, "b"), 1)
 
     assert stream.fold().text == "a"
 
@@ -257,7 +262,7 @@ async def test_closing_saves_and_ends_every_stream() -> None:
     spooler = Spooler(disk, "path")
     streams = [spooler.open(MAIN, OPENING) for _ in range(3)]
     for stream in streams:
-        stream.add(("text", "a"), 1)
+        stream.add(("text", TEXT, "a"), 1)
     await spooler.aclose()
     await spooler.aclose()
 
@@ -265,13 +270,13 @@ async def test_closing_saves_and_ends_every_stream() -> None:
     assert disk.released == [stream.name for stream in streams]
     for stream in streams:
         with pytest.raises(StoreClosedError):
-            stream.add(("text", "b"), 1)
+            stream.add(("text", TEXT, "b"), 1)
 
 
 async def test_no_timer_is_left_when_no_stream_is() -> None:
     spooler = Spooler(Disk(), "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", "a"), 1)
+    stream.add(("text", TEXT, "a"), 1)
     assert spooler._timer is not None
 
     stream.end(TractError("over"))

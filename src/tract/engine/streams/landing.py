@@ -1,4 +1,4 @@
-"""Turning what arrived of a stream into its commits, which one transaction writes."""
+"""Turning what arrived of a reply into its commits, which one transaction writes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import Any, NamedTuple
 
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.usage import parse_usage
+from tract.engine.streams.arrived import Arrived
 from tract.exceptions import ContentValidationError
-from tract.formats.assembly import Assembly
+from tract.formats.format import Format, Reply
 from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
+from tract.models.content import ContentModel, DialogueContent, NativeContent
+from tract.parts import TextPart
 from tract.protocols import TokenUsage
-from tract.storage.repositories import SpooledStream, StreamEnd, StreamFate, StreamName
 
-__all__ = ["Piece", "Preamble", "ending", "givens", "pieces", "preamble"]
+__all__ = ["Piece", "Preamble", "Usage", "givens", "pieces", "preamble", "usage_of"]
 
 Preamble = dict[str, Any]
 """A stream's description from before it begins, as JSON values for the spool."""
+Usage = tuple[TokenUsage, str]
+"""The counts of a usage report, and the report as JSON."""
 
 
 class Piece(NamedTuple):
-    """A commit of a stream; a skipped one stays out of the context."""
+    """A commit of a reply; a skipped one stays out of the context."""
 
-    content: dict[str, Any]
+    content: ContentModel
     metadata: dict[str, Any]
     skip: bool = False
 
@@ -42,7 +46,7 @@ def preamble(
 ) -> Preamble:
     """Return a stream's description, which shares no mutable object with the arguments.
 
-    Its secrets are redacted, unless *redact* is False.
+    Its secrets are redacted, unless *redact* is False. Its `api` is None until that is known.
 
     Raises:
         ContentValidationError: an argument cannot be stored.
@@ -61,81 +65,72 @@ def preamble(
         opened[path] = json.loads(canonical_json(given, path, redactor if redact else None))
     if not redact:
         opened["redact"] = False  # read when it is committed, perhaps by another process
+    opened["api"] = None
     return opened
 
 
-def pieces(assembly: Assembly, opened: Mapping[str, Any], reason: str | None) -> list[Piece]:
-    """Return the commits of a stream: the reasoning, the text, then the tool calls.
+def pieces(
+    arrived: Arrived, contents: Sequence[ContentModel], reason: str | None, usage: Usage | None
+) -> list[Piece]:
+    """Return the commits of a reply; *contents* are those of its items.
 
-    The reasoning is skipped. Incomplete tool calls go to the metadata of the last commit; if there
-    is none, they get a skipped commit of their own. *reason* says why the stream was interrupted,
-    if it was. A stream of which nothing arrived makes no commits.
+    A reply that says nothing gets a skipped commit. Incomplete tool calls go to the metadata of the
+    last commit. So does a usage report that has no known shape. *reason* says why the stream was
+    interrupted, if it was. A stream of which nothing arrived makes no commits.
     """
-    if assembly.is_empty:
+    if arrived.is_empty:
         return []
-    common = _metadata(assembly, opened, reason)
-    made = [
-        Piece(content, {**common, **extra}, skip)
-        for content, extra, skip in _said(assembly, opened)
-    ]
-    unfinished = [
-        {"id": call.id, "name": call.name, "arguments": call.arguments}
-        for call in assembly.unfinished_calls
-    ]
-    if unfinished:
-        made = made or [Piece(_dialogue(opened, ""), common, skip=True)]
-        made[-1].metadata["unfinished_tool_calls"] = unfinished
+    if arrived.format is None:
+        return [Piece(_dialogue(arrived.preamble, arrived.text), _metadata(arrived, reason))]
+    shown = contents or [_dialogue(arrived.preamble, "")]
+    skip = all(_says_nothing(content, arrived.format) for content in shown)
+    made = [Piece(content, _metadata(arrived, reason), skip) for content in shown]
+    made[-1].metadata.update(_rest(arrived.reply, usage))
     return made
 
 
-def _said(
-    assembly: Assembly, opened: Mapping[str, Any]
-) -> list[tuple[dict[str, Any], dict[str, Any], bool]]:
-    said: list[tuple[dict[str, Any], dict[str, Any], bool]] = []
-    reasoning, refusal = assembly.reasoning, assembly.refusal
-    if reasoning or assembly.redacted:
-        extra = {"signatures": assembly.signatures, "redacted": assembly.redacted}
-        kept = {key: values for key, values in extra.items() if values}
-        said.append(({"content_type": "reasoning", "text": reasoning}, kept, True))
-    if assembly.text or refusal:
-        extra_text: dict[str, Any] = {"refusal": True} if refusal else {}
-        said.append((_dialogue(opened, assembly.text + refusal), extra_text, False))
-    for call in assembly.calls:
-        content = {
-            "content_type": "tool_io",
-            "tool_name": call.name,
-            "direction": "call",
-            "payload": call.arguments,
-            "call_id": call.id,
-        }
-        said.append((content, {}, False))
-    return said
+def _dialogue(opened: Mapping[str, Any], text: str) -> DialogueContent:
+    return DialogueContent(role=opened.get("role", "assistant"), text=text, name=opened.get("name"))
 
 
-def _dialogue(opened: Mapping[str, Any], text: str) -> dict[str, Any]:
-    return {
-        "content_type": "dialogue",
-        "role": opened.get("role", "assistant"),
-        "text": text,
-        "name": opened.get("name"),
-    }
+def _says_nothing(content: ContentModel, format_: Format) -> bool:
+    if isinstance(content, DialogueContent):
+        return not content.text
+    if not isinstance(content, NativeContent):
+        return False
+    parts = format_.read(content.item).parts
+    return all(isinstance(part, TextPart) and not part.text for part in parts)
 
 
-def _metadata(assembly: Assembly, opened: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+def _metadata(arrived: Arrived, reason: str | None) -> dict[str, Any]:
+    reply = arrived.reply
     found = {
-        "model": assembly.model,
-        "response_id": assembly.response_id,
-        "finish_reason": assembly.finish_reason,
+        "model": reply.model,
+        "response_id": reply.response_id,
+        "finish_reason": reply.finish_reason,
     }
-    metadata = dict(opened.get("metadata") or {})
+    metadata = dict(arrived.preamble.get("metadata") or {})
     metadata |= {key: value for key, value in found.items() if value is not None}
     if reason is not None:
         metadata |= {"interrupted": True, "reason": reason}
     return metadata
 
 
+def _rest(reply: Reply, usage: Usage | None) -> dict[str, Any]:
+    """Return what of a reply no content holds: calls that were cut off, and a strange report."""
+    rest: dict[str, Any] = {}
+    if reply.unfinished:
+        rest["unfinished_tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in reply.unfinished
+        ]
+    if reply.usage and usage is None:
+        rest["usage"] = reply.usage
+    return rest
+
+
 def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
-    """Return the commits of a stream as input for `CommitEngine`."""
+    """Return the commits of a reply as input for `CommitEngine`."""
     return [
         Given(
             piece.content,
@@ -148,31 +143,16 @@ def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
     ]
 
 
-def ending(
-    name: StreamName,
-    assembly: Assembly,
-    opened: Mapping[str, Any],
-    redactor: Redactor | None,
-    *,
-    owner: str | None,
-    claim: SpooledStream | None,
-    fate: StreamFate | None,
-) -> StreamEnd:
-    """Return what the transaction does besides the commits of a stream; see `StreamEnd`."""
-    head = opened.get("head")
-    usage = _usage(assembly, redactor if _redacts(opened) else None) if head else None
-    return StreamEnd(name, owner, claim, head, usage, fate)
+def usage_of(arrived: Arrived, redactor: Redactor | None) -> Usage | None:
+    """Return the usage that the API reported; None if there is none, or its shape is unknown."""
+    usage = arrived.reply.usage
+    if not usage:
+        return None
+    try:
+        return parse_usage(usage, redactor if _redacts(arrived.preamble) else None)
+    except ContentValidationError:  # or a partial report, from an interrupted stream
+        return None
 
 
 def _redacts(opened: Mapping[str, Any]) -> bool:
     return opened.get("redact") is not False
-
-
-def _usage(assembly: Assembly, redactor: Redactor | None) -> tuple[TokenUsage, str] | None:
-    """Return the usage that the response reported; None if there is none, or it is malformed."""
-    if not assembly.usage:
-        return None
-    try:
-        return parse_usage(assembly.usage, redactor)
-    except ContentValidationError:  # a partial report, from an interrupted stream
-        return None

@@ -1,30 +1,29 @@
-"""Open streams: their fragments in memory, which are saved to disk with little delay.
+"""Open streams: their deltas in memory, which are saved to disk with little delay.
 
 A store has one timer for all its streams, and at most one save under way. Writing to a stream only
-appends and compares. The spooler saves new fragments every second, or at once when a stream has
-16 KiB of them.
+appends and compares. The spooler saves new deltas every second, or at once when a stream has 16 KiB
+of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from tract.engine.streams.arrived import FRAME, Arrived, Frame
+from tract.engine.streams.frames import copied, joined, redacted
 from tract.engine.streams.leases import HEARTBEAT, current_owner
 from tract.exceptions import (
-    ContentValidationError,
     StoreClosedError,
     StreamRecoveredError,
     TractError,
 )
 from tract.forking import PROCESS
-from tract.formats.assembly import Assembly, Fragment, compacted
-from tract.history.canonical import canonical_json
+from tract.formats.deltas import Delta, compacted
 from tract.history.redaction import Redactor
 from tract.storage.repositories import (
     BranchName,
@@ -39,7 +38,6 @@ __all__ = ["OpenStream", "Spooler", "is_open_here"]
 
 _EVERY = 1.0  # seconds between saves
 _ROOM = 16 * 1024  # bytes after which a stream is saved at once
-_FRAME = ("opening", "ended")  # kinds of fragments that say nothing of what arrived
 
 _open_here: WeakValueDictionary[str, OpenStream] = WeakValueDictionary()
 
@@ -74,7 +72,7 @@ class OpenStream:
         "_signed",
         "_spooler",
         "_unsaved",
-        "assembly",
+        "arrived",
         "fate",
         "may_be_saved",
         "name",
@@ -90,10 +88,10 @@ class OpenStream:
     ) -> None:
         self._spooler = spooler
         self._redactor = redactor
-        self._fresh: list[Fragment] = []
-        self._preamble: Fragment = ("opening", preamble)
-        self._unsaved: list[Fragment] = [self._preamble]
-        self._room = 0  # so that the first fragment registers the stream with the spooler
+        self._fresh: list[Delta] = []
+        self._preamble: Frame = ("opening", preamble)
+        self._unsaved: list[Frame] = [self._preamble]
+        self._room = 0  # so that the first delta registers the stream with the spooler
         self._ended: Exception | None = None
         self._saved = 0
         self._signed = 0.0
@@ -103,31 +101,31 @@ class OpenStream:
         """Whether a part of the stream may be on disk: a save that was cancelled may have landed."""
         self.name: StreamName = name
         self.fate: StreamFate = StreamFate()
-        self.assembly: Assembly = Assembly()
+        self.arrived: Arrived = Arrived(preamble)
         """What had arrived at the last `fold`."""
 
-    def add(self, fragment: Fragment, size: int) -> None:
-        """Add a fragment of about *size* bytes.
+    def add(self, delta: Delta, size: int) -> None:
+        """Add a delta of about *size* bytes.
 
         Raises:
             TractError: the stream has ended, or its store was closed.
         """
-        self._fresh.append(fragment)
+        self._fresh.append(delta)
         self._room -= size
         if self._room < 0:
             self._make_room()
 
-    def fold(self) -> Assembly:
+    def fold(self) -> Arrived:
         """Return what has arrived so far."""
         if self._fresh:
-            fresh = compacted(self._fresh)
+            fresh = [each for each in map(copied, compacted(self._fresh)) if each is not None]
             self._fresh.clear()
-            self.assembly.extend(fresh)
-            self._unsaved += _storable(fresh, self._redactor)
-        return self.assembly
+            self._unsaved += [_storable(delta, self._redactor) for delta in fresh]
+            self.arrived.add(fresh)
+        return self.arrived
 
     def end(self, error: Exception) -> None:
-        """Refuse further fragments with *error*, and stop saving in the background."""
+        """Refuse further deltas with *error*, and stop saving in the background."""
         if self._ended is None:
             self.fold()
             self._ended = error
@@ -140,7 +138,7 @@ class OpenStream:
             self._unsaved.append(("ended", reason))
 
     def disown(self) -> None:
-        """Check on the next fragment whether this process opened the stream."""
+        """Check on the next delta whether this process opened the stream."""
         self._room = -1
 
     def let_go(self) -> None:
@@ -150,11 +148,11 @@ class OpenStream:
     def part(self) -> SpoolPart | None:
         """Return the part that is not saved yet, or None; if saving fails, pass it to `unsaved`."""
         self.fold()
-        if self._saved == 0 and all(kind in _FRAME for kind, *_ in self._unsaved):
+        if self._saved == 0 and all(kind in FRAME for kind, *_ in self._unsaved):
             return None  # nothing has arrived that is worth saving
         if not self._unsaved:
             return None
-        part = SpoolPart(self.name, self._saved, compacted(self._unsaved), self.fate)
+        part = SpoolPart(self.name, self._saved, joined(self._unsaved), self.fate)
         self._unsaved = []
         self._saved += 1
         self.may_be_saved = True
@@ -204,7 +202,7 @@ class OpenStream:
 
 
 class Spooler:
-    """Saves the fragments of a store's streams in the background."""
+    """Saves the deltas of a store's streams in the background."""
 
     def __init__(self, repository: SpoolRepository, path: str) -> None:
         self._repository = repository
@@ -289,7 +287,7 @@ class Spooler:
         self.save_soon()
 
     def save_soon(self) -> None:
-        """Save new fragments of all streams, as soon as no other save is under way."""
+        """Save new deltas of all streams, as soon as no other save is under way."""
         self._again = True
         if self._saving is None or self._saving.done():  # it may have ended before it began
             self._saving = self._loop.create_task(self._save())
@@ -349,16 +347,8 @@ class Spooler:
             await self._repository.release(current_owner(), names)
 
 
-def _storable(fragments: Iterable[Fragment], redactor: Redactor | None) -> list[Fragment]:
-    """Return fragments ready to save: providers' usage reports may hold secrets."""
-    return [
-        ("usage", _report(fragment[1], redactor)) if fragment[0] == "usage" else fragment
-        for fragment in fragments
-    ]
-
-
-def _report(report: object, redactor: Redactor | None) -> Any:
-    try:
-        return json.loads(canonical_json(report, "usage", redactor))
-    except ContentValidationError:  # the commit will not keep it, either
-        return {}
+def _storable(delta: Delta, redactor: Redactor | None) -> Delta:
+    """Return a delta to save, which shares no value with what is built from *delta*."""
+    apart = copied(delta)
+    assert apart is not None
+    return redacted(apart, redactor)

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
+from uuid import uuid4
 
-from tract.callers import calling_line, noted
+from tract.callers import calling_line, noted, warn
 from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.streams import landing
+from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.leases import current_owner
 from tract.engine.streams.open_streams import OpenStream, Spooler
 from tract.engine.streams.reasons import reason_of
 from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import StreamRecoveredError, TractError
-from tract.formats.assembly import Assembly
+from tract.exceptions import StreamRecoveredError, TractError, UnknownKindWarning
+from tract.formats.telling import Told
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
 from tract.models.annotations import Priority
@@ -27,12 +29,13 @@ from tract.storage.repositories import (
     Repositories,
     SpooledStream,
     SpoolRepository,
+    StreamEnd,
     StreamFate,
     StreamName,
 )
 from tract.waiting import one_of
 
-__all__ = ["Intake", "StreamEngine", "StreamOptions"]
+__all__ = ["Intake", "StreamEngine", "StreamOptions", "warn_of_unknown"]
 
 _Close = Callable[[], Coroutine[Any, Any, None]]
 
@@ -85,11 +88,38 @@ class StreamEngine:
             None if given is None else await self._storage.commits.resolve(branch.tract_id, given)
         )
 
+    async def record(
+        self, branch: BranchName, found: Told, options: StreamOptions
+    ) -> list[CommitInfo]:
+        """Commit a whole reply; see `AsyncTract.record`."""
+        opened = self.preamble(options, options.metadata, options.generation_config)
+        opened["api"] = found.format.api
+        arrived = Arrived(opened, found.reply)
+        opened["head"] = await self.head(branch, options.head_hash)
+        name = StreamName(branch, uuid4().hex)  # nothing of it was ever saved
+        made = await self.land(name, arrived, None, expected_head=options.expected_head)
+        warn_of_unknown(arrived)
+        return made
+
+    def preamble(
+        self, options: StreamOptions, metadata: object, generation_config: object
+    ) -> landing.Preamble:
+        """Return the description of a stream that begins now; see `landing.preamble`."""
+        return landing.preamble(
+            role=options.role,
+            name=options.name,
+            message=options.message,
+            metadata=metadata,
+            generation_config=generation_config,
+            started_at=self.clock(),
+            redactor=self.redactor,
+            redact=options.redact is not False,
+        )
+
     async def land(
         self,
         name: StreamName,
-        assembly: Assembly,
-        opened: Mapping[str, Any],
+        arrived: Arrived,
         reason: str | None,
         *,
         owner: str | None = None,
@@ -107,16 +137,17 @@ class StreamEngine:
             ContentValidationError: the stream is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
-        made = landing.pieces(assembly, opened, reason)
+        opened = arrived.preamble
+        usage = landing.usage_of(arrived, self.redactor)
+        made = landing.pieces(arrived, arrived.contents(), reason, usage)
         staged: list[Staged] = []
         for piece, given in zip(made, landing.givens(made, opened), strict=True):
             staged.append(self.commits.stage(given))
             if piece.skip:
                 target = len(staged) - 1
                 staged.append(self.commits.stage_annotation(target, Priority.SKIP, None))
-        ending = landing.ending(
-            name, assembly, opened, self.redactor, owner=owner, claim=claim, fate=fate
-        )
+        head = opened.get("head")
+        ending = StreamEnd(name, owner, claim, head, usage if head else None, fate)
         return await self.commits.land(name.branch, staged, expected_head, ending)
 
     def leave(self, task: asyncio.Task[None]) -> None:
@@ -170,18 +201,7 @@ class Intake:
         return self.incoming
 
     def _open(self) -> landing.Preamble:
-        options = self._options
-        metadata, generation_config = self._frozen()
-        return landing.preamble(
-            role=options.role,
-            name=options.name,
-            message=options.message,
-            metadata=metadata,
-            generation_config=generation_config,
-            started_at=self._streams.clock(),
-            redactor=self._streams.redactor,
-            redact=options.redact is not False,
-        )
+        return self._streams.preamble(self._options, *self._frozen())
 
     async def finish(self, reason: str | None, close: _Close | None = None) -> None:
         """Commit or drop the stream, to the end even if the caller is cancelled; then *close*.
@@ -191,17 +211,13 @@ class Intake:
             StreamRecoveredError: another process recovered the stream; the rest is in the spool.
             StoreClosedError: the store was closed; the stream is in its spool.
         """
-        try:
-            with self._gate.call():
-                await to_the_end(self._finish(reason))
-        finally:
-            if close is not None:
-                await to_the_end(close())
+        await self._end(reason, close)
+        self._warn()
 
     async def interrupt(self, error: BaseException, close: _Close | None = None) -> None:
         """Finish because of *error*; if committing fails, add a note to *error* that says so."""
         try:
-            await self.finish(reason_of(error), close)
+            await self._end(reason_of(error), close)
         except asyncio.CancelledError:
             if not isinstance(error, asyncio.CancelledError):
                 raise
@@ -209,6 +225,20 @@ class Intake:
             if failure is error:
                 return
             error.add_note(f"The received part of the stream was not committed: {failure}")
+        else:
+            self._warn()
+
+    async def _end(self, reason: str | None, close: _Close | None) -> None:
+        try:
+            with self._gate.call():
+                await to_the_end(self._finish(reason))
+        finally:
+            if close is not None:
+                await to_the_end(close())
+
+    def _warn(self) -> None:
+        if self.incoming is not None and self.commits:
+            warn_of_unknown(self.incoming.arrived)
 
     def abandon(self, reason: str | None, close: _Close) -> None:
         """Finish in the background, because no caller can wait; may be called from any thread."""
@@ -234,9 +264,10 @@ class Intake:
         if incoming is None:
             return
         incoming.end(_over())
+        incoming.arrived.end(reason)
         discarded = reason is not None and self._options.on_interrupt == "discard"
         try:
-            if discarded or incoming.assembly.is_empty:
+            if discarded or incoming.arrived.is_empty:
                 await despite_cancellation(partial(self._drop, incoming))
             else:
                 await self._land_or_save(incoming, reason)
@@ -265,12 +296,22 @@ class Intake:
             raise incoming.recovered
         self.commits = await self._streams.land(
             incoming.name,
-            incoming.assembly,
-            self._preamble,
+            incoming.arrived,
             reason,
             owner=current_owner(),
             fate=incoming.fate,
             expected_head=self._options.expected_head,
+        )
+
+
+def warn_of_unknown(arrived: Arrived) -> None:
+    """Warn of what a reply held that no format knows."""
+    unknown = arrived.reply.unknown
+    if unknown:
+        warn(
+            f"the reply holds kinds that this release does not know: {', '.join(unknown)[:500]}. "
+            "They are kept and sent back as they came",
+            UnknownKindWarning,
         )
 
 

@@ -1,0 +1,95 @@
+"""Deltas as they are kept and saved: as JSON values, and without secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from tract.engine.streams.arrived import FRAME, Frame
+from tract.exceptions import ContentValidationError
+from tract.formats.deltas import Delta, compacted
+from tract.history.canonical import canonical_json
+from tract.history.redaction import Redactor
+
+__all__ = ["copied", "joined", "redacted"]
+
+_LEFT_OUT = object()
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+def joined(frames: Iterable[Frame]) -> list[Frame]:
+    """Return frames that build the same reply; adjacent texts of one place are one."""
+    made: list[Frame] = []
+    for is_frame, group in groupby(frames, lambda frame: frame[0] in FRAME):
+        alike = [*group]
+        made += alike if is_frame else compacted(alike)
+    return made
+
+
+def copied(delta: Delta) -> Delta | None:
+    """Return a delta whose value is a copy; what JSON cannot hold is left out of it.
+
+    None stands for a delta of which nothing is left. What was built from a delta changes, but
+    what is saved of it must not.
+    """
+    verb, path, value = delta
+    if type(value) in _SCALARS:
+        return delta
+    try:
+        return verb, path, json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        kept = _holdable(value, 0)
+    return None if kept is _LEFT_OUT else (verb, path, kept)
+
+
+def _holdable(value: Any, depth: int) -> Any:
+    if type(value) in _SCALARS:
+        return value
+    if depth < 100 and isinstance(value, dict):
+        kept = {str(key): _holdable(each, depth + 1) for key, each in value.items()}
+        return {key: each for key, each in kept.items() if each is not _LEFT_OUT}
+    if depth < 100 and isinstance(value, (list, tuple)):
+        held = [_holdable(each, depth + 1) for each in value]
+        return [each for each in held if each is not _LEFT_OUT]
+    if isinstance(value, float) and value - value == 0:  # finite
+        return value
+    return _LEFT_OUT
+
+
+def redacted(delta: Delta, redactor: Redactor | None) -> Delta:
+    """Return a delta without the secrets that a provider's usage report may hold."""
+    verb, path, value = delta
+    if redactor is None or verb == "text":
+        return delta
+    at = next((place for place, step in enumerate(path) if _is_usage(step)), None)
+    if at is None:
+        return verb, path, _without(value, redactor)
+    below = path[at + 1 :]
+    for step in reversed(below):
+        value = {str(step): value}
+    value = _report(value, redactor)
+    for step in below:
+        value = value.get(str(step)) if isinstance(value, dict) else None
+    return verb, path, value
+
+
+def _is_usage(step: object) -> bool:
+    return isinstance(step, str) and "usage" in step.lower()
+
+
+def _without(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _report(each, redactor) if _is_usage(key) else _without(each, redactor)
+            for key, each in value.items()
+        }
+    return [_without(each, redactor) for each in value] if isinstance(value, list) else value
+
+
+def _report(report: Any, redactor: Redactor) -> Any:
+    try:
+        return json.loads(canonical_json(report, "usage", redactor, surrogates=True))
+    except ContentValidationError:  # nested too deeply, and the commit will not keep it, either
+        return None

@@ -1,0 +1,117 @@
+"""Telling by their shapes which API replies and streams come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from tract.exceptions import ContentValidationError
+from tract.formats.deltas import Delta
+from tract.formats.format import Events, Format, Json, Reply, as_json
+from tract.formats.items import plain_object
+from tract.formats.registry import FORMATS
+
+__all__ = ["Reader", "Told", "told"]
+
+_IDLE = re.compile(r"ping|keep.?alive|heart.?beat", re.IGNORECASE)
+"""Types of events that only keep a connection open."""
+_REPEATED = {"snapshot"}
+"""What the SDKs' helpers add to events: all that arrived so far."""
+
+
+class Told(NamedTuple):
+    """A whole reply, and the format that reads it."""
+
+    format: Format
+    reply: Reply
+
+
+def told(reply: object) -> Told:
+    """Return a whole reply as its API's format reads it; it shares nothing with *reply*.
+
+    Raises:
+        ContentValidationError: it is no known API's, or holds what JSON cannot.
+    """
+    if isinstance(reply, Mapping) or hasattr(type(reply), "model_dump"):
+        plain = plain_object(reply, "reply")
+        for format_ in FORMATS.values():
+            found = format_.reply(plain)
+            if found is not None:
+                return Told(format_, found)
+    raise ContentValidationError(
+        f"a {type(reply).__name__} is not a whole reply of a known API ({', '.join(FORMATS)}). "
+        "Give what the SDK's call returns, as its object or as a dict; pass streams to "
+        "`record_stream()`",
+        "reply",
+    )
+
+
+class Reader:
+    """Reads the events of one stream, as SDK objects or dicts, into deltas.
+
+    The first event that says something tells which API it is. Those before it, such as pings, do
+    not.
+
+    Args:
+        apis: the APIs that the stream may be of; all that are known if it is None.
+    """
+
+    def __init__(self, apis: Collection[str] | None = None) -> None:
+        self.api: str | None = None
+        """The name of the API, once it is known."""
+        self._apis = [api for api in FORMATS if apis is None or api in apis]
+        self._readers: dict[str, Events] = {}
+        self._events: Events | None = None
+
+    def feed(self, event: object) -> list[Delta]:
+        """Return what an event adds to the reply.
+
+        Raises:
+            ContentValidationError: the first event that says something is of no such API.
+        """
+        plain = event if type(event) is dict else _as_json(event)
+        if self._events is not None:
+            return [] if plain is None else self._events.feed(plain)
+        if plain is None:
+            if event:
+                raise self._unknown(event)
+            return []
+        return self._first(event, plain)
+
+    def _first(self, event: object, plain: Json) -> list[Delta]:
+        may_be = False
+        for api in self._apis:
+            if not FORMATS[api].is_event(plain):
+                continue
+            may_be = True
+            reader = self._readers.setdefault(api, FORMATS[api].events())
+            deltas = reader.feed(plain)
+            if deltas:
+                self.api, self._events = api, reader
+                return deltas
+        if not (may_be or not plain or _IDLE.search(str(plain.get("type", "")))):
+            raise self._unknown(event)
+        return []
+
+    def _unknown(self, event: object) -> ContentValidationError:
+        kind = type(event).__name__
+        if isinstance(event, Mapping):
+            kind = f"dict of {', '.join(map(str, [*event][:5]))}"[:120]
+        return ContentValidationError(
+            f"the stream begins with a {kind}, which is not an event of {', '.join(self._apis)}. "
+            "Nothing was recorded; iterating again passes on all events",
+            "stream",
+        )
+
+
+def _as_json(event: object) -> Json | None:
+    if isinstance(event, BaseModel):
+        dumped = event.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude=_REPEATED, warnings=False
+        )
+        return dumped if isinstance(dumped, dict) else None
+    found = as_json(event)
+    return None if found is None else dict(found)
