@@ -14,6 +14,7 @@ from tract.engine.streams.open_streams import OpenStream
 from tract.engine.streams.reasons import CLOSED, INCOMPLETE
 from tract.engine.streams.recording import Intake
 from tract.exceptions import ContentValidationError, TractError
+from tract.formats.deltas import Delta
 from tract.formats.telling import Reader
 from tract.models.commit import CommitInfo
 from tract.protocols import ToolCall, UnsetType
@@ -181,17 +182,23 @@ class Recording(AsyncIterator[T], Generic[T]):
         return self._chunks
 
     def _take(self, chunk: T, incoming: OpenStream) -> None:
-        """Add what a chunk says. If the stream is of no known API, the chunk is put back."""
-        begins = self._reader.api is None
+        """Add what a chunk says."""
+        reader = self._reader
+        deltas = self._begun(chunk, incoming) if reader.api is None else reader.feed(chunk)
+        for delta in deltas:
+            value = delta[2]
+            size = len(value) if type(value) is str and value.isascii() else _size(value)
+            incoming.add(delta, 64 + size)
+
+    def _begun(self, chunk: T, incoming: OpenStream) -> list[Delta]:
+        """Return what one of the first chunks says; put it back if it is of no known API."""
         try:
             deltas = self._reader.feed(chunk)
         except ContentValidationError:
             self._unknown, self._over = [chunk], True
             raise
-        if begins and deltas:
-            incoming.arrived.preamble["api"] = self._reader.api
-        for delta in deltas:
-            incoming.add(delta, 64 + _size(delta[2]))
+        incoming.arrived.preamble["api"] = self._reader.api
+        return deltas
 
     async def aclose(self) -> None:
         """Stop: commit or discard the received part, as `on_interrupt` says; close the response."""

@@ -27,6 +27,10 @@ _PIECES = frozenset({"data", "transcript", "text", "arguments"})
 """Keys of objects whose strings arrive in pieces."""
 _PASSING = frozenset({"role", "content", "tool_calls", "channel"})
 """Keys that are read otherwise, or that no whole answer has."""
+_NAMES = frozenset({"model", "id"})
+"""What the first chunks say of the reply."""
+_TEXT = ("text", str)
+"""The kind of a part that is text."""
 _HELPERS = (
     "content.delta",
     "content.done",
@@ -77,7 +81,7 @@ class ChatEvents(Events):
         """Return what a chunk adds."""
         if event.get("type") in _HELPERS:
             return []
-        return copy.deepcopy(list(self._deltas(_unwrapped(event))))
+        return [_apart(delta) for delta in self._deltas(_unwrapped(event))]
 
     def reply(self, root: Json, *, complete: bool) -> Reply:
         """Return the reply that the deltas have built."""
@@ -99,14 +103,15 @@ class ChatEvents(Events):
         elif not isinstance(choices, list):
             kind = str(chunk.get("type") or chunk.get("object") or next(iter(chunk), "nothing"))
             yield ("push", ["unknown"], kind)
-        for key in ("model", "id"):
+        for key in () if self._named >= _NAMES else _NAMES:
             if key not in self._named and isinstance(chunk.get(key), str) and chunk[key]:
                 self._named.add(key)
                 yield ("set", ["said", key], chunk[key])
         for choice in self._choices.chosen(choices if isinstance(choices, list) else []):
             yield from self._choice(choice)
-        for key, value in self._counts.feed(chunk):
-            yield ("set", ["said", "usage", key], value)
+        if chunk.get("usage") is not None or "x_groq" in chunk:
+            for key, value in self._counts.feed(chunk):
+                yield ("set", ["said", "usage", key], value)
 
     def _choice(self, choice: Json) -> Iterator[Delta]:
         delta = choice.get("delta")
@@ -117,7 +122,7 @@ class ChatEvents(Events):
             yield ("set", ["finish"], reason)
 
     def _delta(self, delta: Json) -> Iterator[Delta]:
-        role, content, calls = (delta.get(key) for key in ("role", "content", "tool_calls"))
+        role, content, calls = delta.get("role"), delta.get("content"), delta.get("tool_calls")
         if isinstance(role, str) and role and "role" not in self._named:
             self._named.add("role")
             yield ("set", ["message", "role"], role)
@@ -126,8 +131,9 @@ class ChatEvents(Events):
         elif content == "" and "content" not in self._named:
             self._named.add("content")
             yield ("set", ["message", "content"], "")
-        for block in content if isinstance(content, list) else [content]:
-            yield from self._block(block)
+        if content is not None:
+            for block in content if isinstance(content, list) else [content]:
+                yield from self._block(block)
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
                 yield from self._calls.feed(call)
@@ -138,6 +144,9 @@ class ChatEvents(Events):
     def _block(self, block: Any) -> Iterator[Delta]:
         """Yield more of the content: of the last part, if that is of the same kind."""
         if isinstance(block, str):
+            if block and self._last == _TEXT:  # most chunks: no dict is made for them
+                yield ("text", ["blocks", self._blocks - 1, "text"], block)
+                return
             block = {"type": "text", "text": block} if block else None
         if block is None:
             return
@@ -223,6 +232,12 @@ def _mergeable(block: Any) -> tuple[str, type] | None:
         return None
     held = type(block.get(kind))
     return (kind, held) if held is str or (held is list and kind == "thinking") else None
+
+
+def _apart(delta: Delta) -> Delta:
+    """Return a delta that shares no part with the event."""
+    verb, path, value = delta
+    return delta if isinstance(value, str) else (verb, path, copy.deepcopy(value))
 
 
 def _arrived(root: Json) -> bool:
