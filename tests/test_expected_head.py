@@ -373,7 +373,9 @@ async def test_a_stream_of_nothing_or_that_is_discarded_compares_no_head(
     assert await main.head() == (await main.on("main").head())
 
 
-async def test_usage_is_for_the_head_that_is_expected(main: AsyncTract) -> None:
-    with pytest.raises(HeadMovedError):
-        await main.record_usage(TokenUsage(1), head_hash="a")
-    await main.record_usage(TokenUsage(1), head_hash="b")
+async def test_usage_is_for_the_head_that_is_named_newest_or_not(main: AsyncTract) -> None:
+    for head in ("a", "b"):
+        context = await main.record_usage(TokenUsage(1), head_hash=head)
+
+        assert context == await main.compile(at_commit=head)
+        assert context.token_source == "api:1+0"

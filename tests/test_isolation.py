@@ -219,6 +219,17 @@ async def recorded(world: World, name: str) -> Any:
     return (await world.mine.record_usage(TokenUsage(1, 1))).token_source
 
 
+REPLY: dict[str, Any] = {
+    "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+}
+
+
+async def replied(world: World, name: str) -> Any:
+    await world.mine.user("mine")
+    return len(await world.mine.record(REPLY))
+
+
 async def fresh_handles(world: World, name: str) -> Any:
     """A hash for a name makes a tract or a branch of that name, with nothing in it."""
     handles = [world.store.tract(name), world.store.tract("mine", branch=name)]
@@ -395,6 +406,11 @@ CALLS: dict[str, list[Call | Refused]] = {
             lambda w, name: drained(w.mine.record_anthropic(reply(*EVENTS), expected_head=name)),
         ),
     ],
+    "AsyncTract.record": [
+        replied,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.record(REPLY, head_hash=name)),
+        Refused(HeadMovedError, lambda w, name: w.mine.record(REPLY, expected_head=name)),
+    ],
     "AsyncTract.record_openai": [
         streamed,
         Refused(
@@ -406,9 +422,22 @@ CALLS: dict[str, list[Call | Refused]] = {
             lambda w, name: drained(w.mine.record_openai(reply(*CHUNKS), expected_head=name)),
         ),
     ],
+    "AsyncTract.record_stream": [
+        streamed,
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: drained(w.mine.record_stream(reply(*CHUNKS), head_hash=name)),
+        ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: drained(w.mine.record_stream(reply(*CHUNKS), expected_head=name)),
+        ),
+    ],
     "AsyncTract.record_usage": [
         recorded,
-        Refused(HeadMovedError, lambda w, name: w.mine.record_usage(TokenUsage(1), head_hash=name)),
+        Refused(
+            CommitNotFoundError, lambda w, name: w.mine.record_usage(TokenUsage(1), head_hash=name)
+        ),
     ],
     "AsyncTract.reflog": [forked],
     "AsyncTract.register_content_type": [registered],
@@ -769,7 +798,7 @@ async def test_branches_of_one_tract_share_commits_and_change_none_of_each_other
                     await call
             with pytest.raises(HeadMovedError):
                 await here.user("x", expected_head=there["head"])
-            with pytest.raises(HeadMovedError):
+            with pytest.raises(CommitNotFoundError):
                 await here.record_usage(TokenUsage(1), head_hash=there["head"])
 
             assert await here.get_commit(there["entry"]) is not None

@@ -705,7 +705,7 @@ async def test_promise_9_another_tracts_hash_is_no_hash_here(db_path: Path) -> N
             await mine.user("c", operation=EDIT, edit_target=foreign)
         with pytest.raises(HeadMovedError):
             await mine.user("c", expected_head=foreign)
-        with pytest.raises(HeadMovedError):
+        with pytest.raises(CommitNotFoundError):
             await mine.record_usage(TokenUsage(1), head_hash=foreign)
 
         assert await mine.get_commit(foreign) is None

@@ -237,6 +237,18 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         ],
     ),
     (
+        AsyncTract.record,
+        [
+            ("reply", POSITIONAL, REQUIRED),
+            ("generation_config", KEYWORD, None),
+            ("metadata", KEYWORD, None),
+            ("message", KEYWORD, None),
+            ("head_hash", KEYWORD, UNSET),
+            ("expected_head", KEYWORD, UNSET),
+            ("redact", KEYWORD, True),
+        ],
+    ),
+    (
         AsyncTract.record_usage,
         [
             ("usage", POSITIONAL, REQUIRED),

@@ -16,7 +16,6 @@ from tract import (
     ContentModel,
     ContentValidationError,
     DialogueContent,
-    HeadMovedError,
     Priority,
     TokenBudgetConfig,
     ToolIOContent,
@@ -72,7 +71,7 @@ async def test_no_usage_report_gives_the_context_of_its_head_though_others_commi
     await tract.user("b")
 
     assert await tract.record_usage(None, head_hash=sent.head_hash) == sent
-    with pytest.raises(HeadMovedError):
+    with pytest.raises(CommitNotFoundError):
         await tract.record_usage({"prompt_tokens": 1, "completion_tokens": 1}, head_hash="0" * 64)
     with pytest.raises(CommitNotFoundError):
         await tract.record_usage(None, head_hash="0" * 64)

@@ -90,7 +90,7 @@ class Runtime:
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
         self.streams: StreamEngine = StreamEngine(
-            storage, self.commits, self._threads, self.gate, self.clock, redactor
+            storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )
 
     def _wire_commits(

@@ -340,12 +340,12 @@ class Tract:
     def report(
         self, branch: str, usage: tuple[int, int, int], head_hash: str | UnsetType | None
     ) -> Fault | None:
-        """Record a usage report for a branch's head, or return the error that this must raise."""
-        head = self.heads.get(branch)
-        if head_hash is not UNSET and head_hash != head:
-            return Fault(HeadMovedError, {"expected": head_hash, "actual": head})
+        """Record a usage report for a head, or return the error that this must raise."""
+        head = self.heads.get(branch) if head_hash is UNSET else head_hash
         if head is None:
             return Fault(TractError)
+        if head not in self.commits:
+            return Fault(CommitNotFoundError, {"commit_hash": head})
         self.usages[head] = usage
         return None
 

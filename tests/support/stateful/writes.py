@@ -157,13 +157,16 @@ class Writes(Machine):
         head_hash = data.draw(st.sampled_from(given), "head_hash")
         if head_hash == "other":
             head_hash = self.any_hash(data, place)
+        head = place.head if head_hash is UNSET else head_hash
+        if head in place.tract.commits and self.cannot_show(place, head):
+            return
         fault = place.tract.report(place.branch, counts, head_hash)
         call = place.handle.record_usage(report, head_hash=head_hash)
         if fault is not None:
             await self.refused("record_usage", fault, call)
         else:
             setup = place.store.setup
-            same_context("record_usage", await call, place.tract, place.head, setup)
+            same_context("record_usage", await call, place.tract, head, setup)
 
     def _report(self, data: st.DataObject) -> tuple[Any, tuple[int, int, int]]:
         prompt, completion, cached = (

@@ -117,6 +117,17 @@ class Arrived:
         ]
 
     @property
+    def called(self) -> list[str]:
+        """The names of the tools that are called."""
+        return [
+            part.name for parts in self._parts for part in parts if isinstance(part, ToolCallPart)
+        ]
+
+    def rewrite(self, items: list[dict[str, Any]]) -> None:
+        """Replace the items of a reply that has come to its end."""
+        self._reply = self.reply._replace(items=items)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing arrived that could be kept."""
         if self.format is None:

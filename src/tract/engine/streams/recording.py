@@ -10,9 +10,11 @@ from uuid import uuid4
 
 from tract.callers import calling_line, noted, warn
 from tract.engine.commit.engine import CommitEngine, Staged
+from tract.engine.compile.reading import ContextReader
 from tract.engine.streams import landing
 from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.leases import current_owner
+from tract.engine.streams.naming import restore_names
 from tract.engine.streams.open_streams import OpenStream, Spooler
 from tract.engine.streams.reasons import reason_of
 from tract.engine.threads import Threads, freeze, is_heavy
@@ -65,7 +67,9 @@ class StreamEngine:
         gate: CallGate,
         clock: Callable[[], int],
         redactor: Redactor | None,
+        contexts: ContextReader,
     ) -> None:
+        self.contexts: ContextReader = contexts
         self.spools: SpoolRepository = storage.spools
         self.spooler: Spooler = Spooler(storage.spools, gate.path)
         self.commits: CommitEngine = commits
@@ -137,6 +141,7 @@ class StreamEngine:
             ContentValidationError: the stream is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
+        await restore_names(arrived, name.branch, self.contexts)
         opened = arrived.preamble
         usage = landing.usage_of(arrived, self.redactor)
         made = landing.pieces(arrived, arrived.contents(), reason, usage)
