@@ -591,7 +591,7 @@ async def test_usage_on_an_empty_tract(world: World) -> None:
             await refused(world, call, CommitNotFoundError)
         call = tract.record_usage(TokenUsage(1), head_hash=None)
 
-        assert "Commit the context" in str(await refused(world, call, TractError))
+        assert "the context was empty" in str(await refused(world, call, TractError))
 
 
 async def test_usage_for_an_empty_context_on_a_branch_with_commits(world: World) -> None:

@@ -41,6 +41,7 @@ from tract import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+    UnknownKindWarning,
     exceptions,
 )
 
@@ -184,8 +185,11 @@ def test_an_error_survives_copying(error: TractError, facts: dict[str, Any], tol
         assert (type(again), vars(again), str(again)) == (type(error), vars(error), str(error))
 
 
+WARNINGS = {TokenBudgetWarning, UnknownKindWarning}
+
+
 def test_every_error_is_in_the_tree_and_in_these_tests() -> None:
-    named = {getattr(exceptions, name) for name in exceptions.__all__} - {TokenBudgetWarning}
+    named = {getattr(exceptions, name) for name in exceptions.__all__} - WARNINGS
 
     assert all(issubclass(error, TractError) for error in named)
     assert {type(error) for error, _, _ in CASES} == named
@@ -216,6 +220,7 @@ def test_what_the_database_cannot_do_is_a_storage_error(error: type[Exception]) 
     assert issubclass(error, StorageError)
 
 
-def test_the_budget_warning_is_no_error_of_the_tree() -> None:
-    assert issubclass(TokenBudgetWarning, UserWarning)
-    assert not issubclass(TokenBudgetWarning, TractError)
+@pytest.mark.parametrize("warning", WARNINGS)
+def test_a_warning_is_no_error_of_the_tree(warning: type[Warning]) -> None:
+    assert issubclass(warning, UserWarning)
+    assert not issubclass(warning, TractError)

@@ -235,6 +235,10 @@ EVENTS: tuple[dict[str, Any], ...] = (
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
     {"type": "message_stop"},
 )
+REPLY: dict[str, Any] = {
+    "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+}
 
 
 Call = Callable[[AsyncTract, str], Awaitable[Any]]
@@ -271,6 +275,11 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("record_anthropic", "head_hash"): lambda t, name: drained(
         t.record_anthropic(reply(*EVENTS), head_hash=name)
     ),
+    ("record_stream", "head_hash"): lambda t, name: drained(
+        t.record_stream(reply(CHUNK), head_hash=name)
+    ),
+    ("record", "head_hash"): lambda t, name: t.record(REPLY, head_hash=name),
+    ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
 }
 """Calls that take the hash of any entry, by parameter."""
 HEAD: dict[tuple[str, str], Call] = {
@@ -279,7 +288,6 @@ HEAD: dict[tuple[str, str], Call] = {
     ("system", "expected_head"): lambda t, name: t.system("x", expected_head=name),
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
-    ("record_usage", "head_hash"): lambda t, name: t.record_usage(TokenUsage(1), head_hash=name),
     ("annotate", "expected_head"): lambda t, name: t.annotate(
         "v1", Priority.PINNED, expected_head=name
     ),
@@ -290,6 +298,10 @@ HEAD: dict[tuple[str, str], Call] = {
     ("merge", "expected_head"): merged,
     ("record_anthropic", "expected_head"): lambda t, name: drained(
         t.record_anthropic(reply(*EVENTS), expected_head=name)
+    ),
+    ("record", "expected_head"): lambda t, name: t.record(REPLY, expected_head=name),
+    ("record_stream", "expected_head"): lambda t, name: drained(
+        t.record_stream(reply(CHUNK), expected_head=name)
     ),
     ("record_openai", "expected_head"): lambda t, name: drained(
         t.record_openai(reply(CHUNK), expected_head=name)

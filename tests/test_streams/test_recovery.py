@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,17 @@ from typing import Any
 
 import pytest
 
+from support import sse
 from support.opening import later, with_clock
-from tract import BranchNotFoundError, LeftStream, NullTokenCounter, StoreClosedError, TractStore
+from tract import (
+    BranchNotFoundError,
+    DialogueContent,
+    LeftStream,
+    NativeContent,
+    NullTokenCounter,
+    StoreClosedError,
+    TractStore,
+)
 from tract.engine.streams.leases import HEARTBEAT, LEASE, current_owner, has_lapsed
 
 COUNTER = NullTokenCounter()
@@ -557,3 +566,115 @@ def test_a_forked_process_is_another_owner() -> None:
 def test_an_owner_who_tells_no_sound_lease_has_a_minute(theirs: str) -> None:
     assert not has_lapsed(theirs, quiet(60))
     assert has_lapsed(theirs, quiet(60) + 1)
+
+
+# streams that earlier releases saved
+
+
+FORMER: list[Any] = [
+    ["opening", {"role": "assistant", "name": None, "message": "a note", "metadata": {"try": 1}}],
+    ["model", "claude-sonnet-4"],
+    ["id", "msg_1"],
+    ["usage", {"input_tokens": 30, "output_tokens": 1}],
+    ["reasoning", "Oslo, "],
+    ["reasoning", "then."],
+    ["signature", "c2lnbmVk"],
+    ["redacted", "aGlkZGVu"],
+    ["text", "Let me look."],
+    ["call", 2, "toolu_1", "find", None],
+    ["call", 2, None, None, '{"to": "Oslo"}'],
+    ["call", 3, "toolu_2", "get", '{"city": '],
+    ["usage", {"output_tokens": 12}],
+    ["ended", "error: ConnectionError"],
+]
+"""What a release that knew no deltas saved of a stream that was cut in its second call."""
+
+
+def spool_former(path: Path, frames: list[Any]) -> None:
+    then = time.time_ns() // 1000 - 3_600_000_000
+    with closing(sqlite3.connect(path)) as connection:
+        for number, part in enumerate((frames[:7], frames[7:])):
+            connection.execute(
+                "INSERT INTO spool VALUES ('agent', 'former', ?, 'main', '', ?, ?)",
+                (number, json.dumps(part), then),
+            )
+        connection.commit()
+
+
+async def test_a_recording_that_an_earlier_release_saved_is_recovered_whole(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        asked = await store.tract("agent").user("q")
+    opening, *rest = FORMER
+    spool_former(db_path, [[opening[0], {**opening[1], "head": asked.commit_hash}], *rest])
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+        assert left.text == "Let me look."
+        assert [call.name for call in left.tool_calls] == ["find"]
+        [said] = await left.commit()
+        tract = store.tract("agent")
+        content = await tract.get_content(said.commit_hash, as_=NativeContent)
+        shown = await tract.compile(at_commit=asked.commit_hash)
+
+        assert await store.recover_streams() == []
+    assert content.item["reasoning_content"] == "Oslo, then."
+    assert content.item["content"] == "Let me look."
+    function = {"name": "find", "arguments": '{"to": "Oslo"}'}
+    assert content.item["tool_calls"] == [
+        {"id": "toolu_1", "type": "function", "function": function}
+    ]
+    assert said.message == "a note"
+    assert said.metadata == {
+        "try": 1,
+        "model": "claude-sonnet-4",
+        "response_id": "msg_1",
+        "interrupted": True,
+        "reason": "error: ConnectionError",
+        "signatures": ["c2lnbmVk"],
+        "redacted": ["aGlkZGVu"],
+        "unfinished_tool_calls": [{"id": "toolu_2", "name": "get", "arguments": '{"city": '}],
+    }
+    assert shown.token_source == "api:30+12"
+
+
+async def test_plain_text_that_an_earlier_release_saved_keeps_its_role_and_name(
+    db_path: Path,
+) -> None:
+    await new_store(db_path)
+    opening = {"role": "user", "name": "Ann", "metadata": None, "generation_config": {"t": 1}}
+    spool_former(db_path, [["opening", opening], ["text", "half "], ["text", "a word"]])
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+        [said] = await left.commit()
+        content = await store.tract("agent").get_content(said.commit_hash)
+
+    assert content == DialogueContent(role="user", text="half a word", name="Ann")
+    assert said.metadata == {"interrupted": True, "reason": "recovered"}
+    assert said.generation_config == {"t": 1}
+
+
+async def test_a_recording_is_recovered_with_all_that_its_api_sent(db_path: Path) -> None:
+    events = [sse.message_start(), *sse.thinking_block(0, "x" * 20_000), *sse.text_block(1, "Hi")]
+
+    async def response() -> AsyncIterator[dict[str, Any]]:
+        for event in events:
+            yield event
+        await asyncio.sleep(3600)
+
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        sent = await store.tract("agent").user("q")
+        recording = store.tract("agent").record_stream(response(), metadata={"try": 1})
+        for _ in events:
+            await anext(recording)
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        [left] = await store.recover_streams()
+        assert left.text == "Hi"
+        [said] = await left.commit()
+        tract = store.tract("agent")
+        content = await tract.get_content(said.commit_hash, as_=NativeContent)
+        shown = await tract.compile(at_commit=sent.commit_hash)
+
+    thinking = {"type": "thinking", "thinking": "x" * 20_000, "signature": "c2lnbmVk"}
+    assert content.item["content"] == [thinking, {"type": "text", "text": "Hi"}]
+    assert said.metadata is not None
+    assert (said.metadata["try"], said.metadata["reason"]) == (1, "recovered")
+    assert shown.token_source == "api:40+1"
