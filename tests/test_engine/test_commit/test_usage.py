@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from anthropic.types import Usage
+from google.genai.types import GenerateContentResponseUsageMetadata
 from openai.types import CompletionUsage
 from openai.types.completion_usage import PromptTokensDetails
 from openai.types.responses import ResponseUsage
@@ -71,6 +72,89 @@ def test_a_total_that_was_reported_holds() -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 9}
 
     assert parse_usage(usage)[0].total_tokens == 9
+
+
+GEMINI = {
+    "promptTokenCount": 25,
+    "cachedContentTokenCount": 10,
+    "toolUsePromptTokenCount": 5,
+    "candidatesTokenCount": 1,
+    "thoughtsTokenCount": 3,
+    "totalTokenCount": 34,
+}
+COHERE = {
+    "billed_units": {"input_tokens": 7.0, "output_tokens": 4.0},
+    "tokens": {"input_tokens": 30.0, "output_tokens": 4.0},
+    "cached_tokens": 10.0,
+}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        GEMINI,
+        {"usageMetadata": GEMINI},
+        GenerateContentResponseUsageMetadata.model_validate(GEMINI),
+        {
+            "inputTokens": 10,
+            "cacheReadInputTokens": 15,
+            "cacheWriteInputTokens": 5,
+            "outputTokens": 4,
+            "totalTokens": 34,
+        },
+        {"model": "llama", "message": {"content": "Hi"}, "prompt_eval_count": 30, "eval_count": 4},
+        COHERE,
+        {"billed_units": {"input_tokens": 30.0, "output_tokens": 4.0}},
+    ],
+    ids=["gemini", "wrapped", "google-genai", "bedrock", "ollama", "cohere", "cohere, billed"],
+)
+def test_other_apis_reports_give_the_same_counts(usage: Any) -> None:
+    assert parse_usage(usage)[0] == TokenUsage(30, 4, 34)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"promptTokenCount": 30, "totalTokenCount": 30}, TokenUsage(30, 0, 30)),
+        ({"prompt_token_count": 30, "candidates_token_count": None}, TokenUsage(30, 0, 30)),
+        ({"eval_count": 4}, TokenUsage(0, 4, 4)),
+    ],
+)
+def test_apis_that_leave_out_zeros_are_understood(usage: Any, counts: TokenUsage) -> None:
+    assert parse_usage(usage)[0] == counts
+
+
+def test_of_ollamas_reply_only_the_counts_are_stored() -> None:
+    reply = {"message": {"content": "Hi"}, "prompt_eval_count": 30, "eval_count": 4}
+
+    assert json.loads(parse_usage(reply)[1]) == {"prompt_eval_count": 30, "eval_count": 4}
+
+
+@pytest.mark.parametrize(
+    ("usage", "path"),
+    [
+        ({"usageMetadata": {"promptTokenCount": -1}}, "usage.usageMetadata.promptTokenCount"),
+        ({"inputTokens": 1}, "usage.outputTokens"),
+        ({"tokens": {"input_tokens": 0.5, "output_tokens": 1}}, "usage.tokens.input_tokens"),
+    ],
+)
+def test_a_wrong_count_of_another_api_is_named_with_its_path(usage: Any, path: str) -> None:
+    with pytest.raises(ContentValidationError) as raised:
+        parse_usage(usage)
+
+    assert raised.value.path == path
+
+
+async def test_usage_is_kept_for_the_head_that_was_compiled_though_others_committed() -> None:
+    async with AsyncTract.open() as tract:
+        await tract.user("q")
+        sent = await tract.compile()
+        await tract.user("a notification")
+        context = await tract.record_usage(CHAT, head_hash=sent.head_hash)
+
+        assert (context.head_hash, context.token_source) == (sent.head_hash, "api:30+4")
+        assert context == await tract.compile(at_commit=sent.head_hash)
+        assert not (await tract.compile()).token_source.startswith("api:")
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.0, "1", True, None, [1], 2**53 + 1, 10**30])
