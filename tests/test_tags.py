@@ -327,7 +327,7 @@ NO_HASH = {
         "batch",
     ),
     *("conditions", "branch_only", "role", "on_interrupt", "response"),
-    *("order", "resets", "redact"),
+    *("order", "resets", "redact", "reply"),
 }
 
 
