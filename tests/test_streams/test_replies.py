@@ -1,10 +1,10 @@
-"""Whole replies and streams of any API, by one call each: what they commit, and what they refuse."""
+"""Whole replies of any API: what one call commits, and what it refuses."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,19 @@ import pytest
 from anthropic.types import Message
 from openai.types.chat import ChatCompletion
 
-from providers import exchanges
-from support import sse
+from support.replies import contents
 from tract import (
     AsyncTract,
-    CommitInfo,
     CommitNotFoundError,
     ContentValidationError,
     DialogueContent,
     HeadMovedError,
     NativeContent,
     NullTokenCounter,
-    Recording,
     StoreReadOnlyError,
     ToolIOContent,
     TractStore,
-    UnknownKindWarning,
 )
-from tract.formats.deltas import apply
 from tract.formats.registry import FORMATS
 
 CHAT: dict[str, Any] = {
@@ -67,22 +62,6 @@ async def tract() -> AsyncIterator[AsyncTract]:
     async with AsyncTract.open(tokenizer=NullTokenCounter()) as opened:
         await opened.user("When does it leave?")
         yield opened
-
-
-async def stream(events: Iterable[Any]) -> AsyncIterator[Any]:
-    for event in events:
-        yield event
-
-
-async def drained(recording: Recording[Any]) -> Recording[Any]:
-    async for _ in recording:
-        pass
-    return recording
-
-
-async def contents(tract: AsyncTract, commits: Iterable[CommitInfo]) -> list[Any]:
-    own = [info.commit_hash for info in commits if info.content_type != "annotation"]
-    return [await tract.get_content(commit_hash) for commit_hash in own]
 
 
 def chat(message: dict[str, Any], reason: str = "stop", **fields: Any) -> dict[str, Any]:
@@ -293,189 +272,6 @@ async def test_a_read_only_store_refuses_a_reply(db_path: Path) -> None:
             await tract.record(CHAT)
 
 
-# streams, told apart by their first event
-
-
-TEXT = [*sse.texts("Let me ", "look."), sse.chunk({}, "stop"), sse.usage_chunk()]
-EVENTS = [
-    sse.message_start(),
-    *sse.thinking_block(0, "Oslo."),
-    *sse.text_block(1, "Let me look."),
-    *sse.message_end("end_turn"),
-]
-
-
-@pytest.mark.parametrize(
-    "events",
-    [
-        TEXT,
-        EVENTS,
-        [{"type": "ping"}, *EVENTS],
-        [{"type": "ping"}, {"type": "keepalive", "sequence_number": 1}, None, {}, *TEXT],
-        [sse.chunk(prompt_filter_results=[], model="", id=""), *TEXT],
-    ],
-    ids=["chat", "anthropic", "ping", "keep-alives", "empty chunk"],
-)
-async def test_the_first_event_that_says_something_tells_the_api(
-    tract: AsyncTract, events: list[Any]
-) -> None:
-    sent = await tract.head()
-    recording = tract.record_stream(stream(events))
-    passed = [event async for event in recording]
-
-    assert passed == events
-    assert recording.text == "Let me look."
-    assert len(recording.commits) == 1
-    assert (await tract.compile(at_commit=sent)).token_source.startswith("api:")
-
-
-STRANGE: list[list[Any]] = [
-    ["Hello", " world"],
-    [{"delta": "Hello"}, {"delta": " world"}],
-    [b"data: {}"],
-    [{"type": "ping"}, {"kind": "of another API"}, {"type": "ping"}],
-]
-
-
-@pytest.mark.parametrize("events", STRANGE, ids=str)
-@pytest.mark.parametrize("call", ["record_stream", "record_openai", "record_anthropic"])
-async def test_a_stream_of_no_known_api_raises_and_loses_no_event(
-    tract: AsyncTract, events: list[Any], call: str
-) -> None:
-    head = await tract.head()
-    recording = getattr(tract, call)(stream(events))
-    before = [event for event in events if event == {"type": "ping"}][:1]
-    assert [await anext(recording) for _ in before] == before
-    with pytest.raises(ContentValidationError, match="is not an event of"):
-        await anext(recording)
-
-    assert before + [event async for event in recording] == events
-    assert recording.commits == []
-    assert await tract.head() == head
-
-
-async def test_a_stream_of_another_api_is_refused_by_a_short_form(tract: AsyncTract) -> None:
-    for recording in (tract.record_openai(stream(EVENTS)), tract.record_anthropic(stream(TEXT))):
-        with pytest.raises(ContentValidationError):
-            await drained(recording)
-        assert len([event async for event in recording]) in (len(EVENTS), len(TEXT))
-
-
-async def test_the_block_of_a_stream_of_no_known_api_leaves_the_stream_open(
-    tract: AsyncTract,
-) -> None:
-    source = stream(STRANGE[1])
-    with pytest.raises(ContentValidationError):
-        async with tract.record_stream(source) as events:
-            await anext(events)
-
-    assert await anext(source) == STRANGE[1][1]
-
-
-async def test_a_stream_of_nothing_but_keep_alives_commits_nothing(tract: AsyncTract) -> None:
-    recording = await drained(tract.record_stream(stream([{"type": "ping"}, None])))
-
-    assert recording.commits == []
-
-
-async def test_unknown_deltas_and_blocks_are_kept_and_named_once(tract: AsyncTract) -> None:
-    block = {"type": "hologram", "shape": "cube"}
-    events = [
-        sse.message_start(),
-        *sse.text_block(0, "See:"),
-        *sse.block(1, block, {"type": "hologram_delta", "colour": "red"}),
-        *sse.block(2, block),
-        {"type": "hologram_end", "at": 3},
-        *sse.message_end("end_turn"),
-    ]
-    with pytest.warns(UnknownKindWarning) as warned:
-        recording = await drained(tract.record_stream(stream(events)))
-
-    [warning] = warned
-    assert all(name in str(warning.message) for name in ("hologram", "hologram_delta"))
-    assert warning.filename == __file__
-    [content] = await contents(tract, recording.commits)
-    assert content.item["content"][1] == {**block, "colour": "red"}
-    assert content.item["content"][2] == block
-
-
-async def test_a_warning_that_is_an_error_comes_when_the_reply_is_committed(
-    tract: AsyncTract,
-) -> None:
-    events = [
-        sse.message_start(),
-        *sse.block(0, {"type": "hologram"}),
-        *sse.message_end("end_turn"),
-    ]
-    recording = tract.record_stream(stream(events))
-    with pytest.raises(UnknownKindWarning):
-        await drained(recording)
-
-    assert len(recording.commits) == 1
-
-
-@pytest.mark.parametrize(
-    "events",
-    [
-        [sse.chunk({"role": "assistant"}), sse.chunk({}, "length"), sse.usage_chunk()],
-        [sse.usage_chunk()],
-        [sse.chunk({}, "content_filter")],
-        [sse.message_start(), *sse.message_end("refusal")],
-    ],
-    ids=["length", "usage alone", "finish alone", "refusal"],
-)
-async def test_a_stream_without_text_leaves_a_commit_and_its_usage(
-    tract: AsyncTract, events: list[Any]
-) -> None:
-    sent, before = await tract.head(), (await tract.compile()).messages
-    recording = await drained(tract.record_stream(stream(events)))
-
-    said, skipped = recording.commits
-    assert skipped.edit_target == said.commit_hash
-    assert (await tract.compile()).messages == before
-    reported = (await tract.compile(at_commit=sent)).token_source.startswith("api:")
-    assert reported == (recording.usage is not None)
-
-
-async def test_zeros_that_come_late_do_not_override_counts(tract: AsyncTract) -> None:
-    end = sse.message_end("end_turn")
-    end[0]["usage"] = {"input_tokens": 0, "output_tokens": 12}
-    recording = await drained(
-        tract.record_stream(stream([sse.message_start(), *sse.text_block(0, "Hi"), *end]))
-    )
-
-    assert recording.usage is not None
-    assert (recording.usage["input_tokens"], recording.usage["output_tokens"]) == (30, 12)
-
-
-async def test_extras_of_calls_are_kept_and_sent_back(tract: AsyncTract) -> None:
-    call = {"index": 0, **called("find", "")}
-    call["extra_content"] = {"google": {"thought_signature": "c2ln"}}
-    events = [sse.chunk({"tool_calls": [call]})]
-    events.append(sse.chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}))
-    await drained(tract.record_stream(stream([*events, sse.chunk({}, "tool_calls")])))
-
-    [*_, said] = (await tract.compile()).to_openai(open_calls="keep")
-    assert said["tool_calls"][0]["extra_content"] == call["extra_content"]
-
-
-async def test_a_lone_surrogate_of_a_provider_is_kept(tract: AsyncTract) -> None:
-    events = [sse.chunk({"content": "a\ud83d"}), sse.chunk({"content": "b"}), sse.chunk({}, "stop")]
-    await drained(tract.record_stream(stream(events)))
-
-    assert (await tract.compile()).to_openai(open_calls="keep")[-1]["content"] == "a\ud83db"
-
-
-async def test_the_caller_may_change_an_event_once_it_has_the_next(tract: AsyncTract) -> None:
-    events = [json.loads(json.dumps(event)) for event in EVENTS]
-    recording = tract.record_stream(stream(events))
-    async for event in recording:
-        event.clear()
-
-    [content] = await contents(tract, recording.commits)
-    assert content.item["content"][0]["thinking"] == "Oslo."
-
-
 # names of tools that an API does not take
 
 
@@ -507,116 +303,3 @@ async def test_a_name_that_only_looks_mended_stays(tract: AsyncTract) -> None:
         await tract.record(chat(message, "tool_calls"))
 
         assert (await tract.compile()).open_calls[-1].name == "find_0123abcd"
-
-
-# the recorded exchanges
-
-
-def _recorded() -> list[exchanges.Exchange]:
-    path = exchanges.path()
-    if not path.is_file():
-        return []
-    return [each for each in exchanges.read(path) if each.api in FORMATS and not each.failed]
-
-
-async def test_every_recorded_answer_goes_in(recwarn: pytest.WarningsRecorder) -> None:
-    answers = _recorded()
-    if not answers:
-        pytest.skip(
-            f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
-        )
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
-        for number, exchange in enumerate(answers):
-            tract = store.tract(f"{number} {exchange.api}")
-            await tract.user("q")
-            if exchange.reply is not None:
-                commits = await tract.record(exchange.reply)
-            else:
-                events = [event.data for event in exchange.events]
-                commits = (await drained(tract.record_stream(stream(events)))).commits
-            native = FORMATS[exchange.api]
-            expected = native.contents(_items(exchange))
-
-            assert await contents(tract, commits) == expected, exchange.id
-    print(f"\n{len(answers)} answers")
-    assert [str(each.message) for each in recwarn if each.category is UnknownKindWarning] == []
-
-
-def _items(exchange: exchanges.Exchange) -> list[Any]:
-    native = FORMATS[exchange.api]
-    if exchange.reply is not None:
-        found = native.reply(exchange.reply)
-        assert found is not None
-        return found.items
-    reader, root = native.events(), dict[str, Any]()
-    for event in exchange.events:
-        apply(root, json.loads(json.dumps(reader.feed(event.data))))
-    return native.events().reply(root, complete=True).items
-
-
-async def test_a_whole_answer_and_its_stream_leave_equal_contents() -> None:
-    answers = [each for each in _recorded() if each.reply is not None and each.api in AS_EVENTS]
-    if not answers:
-        pytest.skip(
-            f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
-        )
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
-        for number, exchange in enumerate(answers):
-            reply = _with_none_for_empty(exchange.reply or {})
-            whole, streamed = (store.tract(f"{number} {how}") for how in ("whole", "streamed"))
-            commits = await whole.record(reply)
-            events = AS_EVENTS[exchange.api](reply)
-            recording = await drained(streamed.record_stream(stream(events)))
-
-            left = await contents(streamed, recording.commits)
-            assert left == await contents(whole, commits), exchange.id
-            said = [_said(each) for each in recording.commits]
-            assert said == [_said(each) for each in commits], exchange.id
-    print(f"\n{len(answers)} whole answers")
-
-
-def _said(commit: CommitInfo) -> dict[str, Any]:
-    """Return what the API said; some name no finish reason, so that their streams look cut off."""
-    said = commit.metadata or {}
-    return {key: said[key] for key in said if key not in ("interrupted", "reason")}
-
-
-def _with_none_for_empty(reply: dict[str, Any]) -> dict[str, Any]:
-    """Return a reply without empty texts beside calls, which a stream does not tell from none."""
-    copy: dict[str, Any] = json.loads(json.dumps(reply))
-    for choice in copy.get("choices", ()):
-        if choice["message"].get("tool_calls") and not choice["message"].get("content"):
-            choice["message"]["content"] = None
-    return copy
-
-
-def _chunks(reply: dict[str, Any]) -> list[dict[str, Any]]:
-    said = {**reply, "object": "chat.completion.chunk", "choices": [], "usage": None}
-    if not reply["choices"]:
-        return [{**said, "usage": reply.get("usage")}]
-    choice = reply["choices"][0]
-    message = json.loads(json.dumps(choice["message"]))
-    for index, call in enumerate(message.get("tool_calls") or ()):
-        call["index"] = index
-    return [
-        {**said, "choices": [{"index": 0, "delta": message, "finish_reason": None}]},
-        {**said, "choices": [{**choice, "message": None, "delta": {}}]},
-        {**said, "usage": reply.get("usage")},
-    ]
-
-
-def _events(reply: dict[str, Any]) -> list[dict[str, Any]]:
-    keys = ("stop_reason", "stop_sequence", "usage", "content")
-    said = {key: value for key, value in reply.items() if key not in keys}
-    ended = {key: reply.get(key) for key in keys[:2]}
-    blocks = [event for at, block in enumerate(reply["content"]) for event in sse.block(at, block)]
-    return [
-        {"type": "message_start", "message": {**said, "content": []}},
-        *blocks,
-        {"type": "message_delta", "delta": ended, "usage": reply.get("usage")},
-        {"type": "message_stop"},
-    ]
-
-
-AS_EVENTS = {"openai.chat": _chunks, "anthropic.messages": _events}
-"""Whole answers as streams, by their APIs."""
