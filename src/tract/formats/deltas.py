@@ -42,7 +42,7 @@ def compacted(deltas: Iterable[Delta]) -> list[Delta]:
     """Return deltas that build the same root; adjacent texts of one place are one."""
     runs: list[tuple[Delta, list[str]]] = []
     for delta in deltas:
-        if runs and delta[0] == "text" and runs[-1][0][:2] == delta[:2]:
+        if runs and delta[0] == "text" == runs[-1][0][0] and delta[1] == runs[-1][0][1]:
             runs[-1][1].append(delta[2])
         else:
             runs.append((delta, [delta[2]]))
