@@ -5,8 +5,11 @@ from __future__ import annotations
 from tract.formats.anthropic_messages.format import AnthropicFormat
 from tract.formats.format import Format
 from tract.formats.openai_chat.format import ChatFormat
+from tract.formats.openai_responses.format import ResponsesFormat
 
 __all__ = ["FORMATS"]
 
-FORMATS: dict[str, Format] = {each.api: each for each in (AnthropicFormat(), ChatFormat())}
+_ALL: tuple[Format, ...] = (AnthropicFormat(), ChatFormat(), ResponsesFormat())
+
+FORMATS: dict[str, Format] = {each.api: each for each in _ALL}
 """One format an API; a new API is one more line."""

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API: items in and out, replies whole and streamed, tools."""

@@ -1,0 +1,140 @@
+"""Items as the input of a request: each whole, each where the API takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tract.formats.format import Json, Writing
+from tract.formats.openai_responses.kinds import (
+    ANSWERED_BY,
+    OUTPUTS,
+    is_from_the_model,
+    kind_of,
+)
+from tract.formats.openai_responses.mending import mended_item
+from tract.formats.openai_responses.translating import Entry, result_item
+
+__all__ = ["conversation"]
+
+
+def conversation(entries: Sequence[Entry], writing: Writing) -> list[Json]:
+    """Return the items that the API takes of *entries*, whose calls and results are paired."""
+    answered = _answered(entries, writing)
+    mended = [
+        entry._replace(item=item)
+        for entry in answered
+        if (item := mended_item(entry, writing)) is not None
+    ]
+    single = _without_repeats(mended, writing)
+    led = _without_lone_reasoning(single, writing)
+    return [entry.item for entry in _without_triggers(led, writing)]
+
+
+def _answered(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
+    """Return *entries* with each result of the kind that its call asks for."""
+    calls = {
+        entry.item["call_id"]: kind_of(entry.item)
+        for entry in entries
+        if kind_of(entry.item) in ANSWERED_BY and isinstance(entry.item.get("call_id"), str)
+    }
+    kept: list[Entry] = []
+    refused: set[str] = set()
+    for entry in entries:
+        result = entry.result
+        if result is None or kind_of(entry.item) not in OUTPUTS:
+            kept.append(entry)
+            continue
+        call = calls.get(result.call_id or "")
+        item = _fitting_result(entry, call, writing)
+        if item is not None:
+            kept.append(entry._replace(item=item))
+            _lose_error(entry, item, writing)
+        else:
+            refused.add(result.call_id or "")
+            writing.lose(entry.sent, "tool_result", "the API takes only a screenshot here")
+    return [entry for entry in kept if not _is_refused(entry, refused, writing)]
+
+
+def _fitting_result(entry: Entry, call: str | None, writing: Writing) -> Json | None:
+    kind, result = kind_of(entry.item), entry.result
+    if call is None or result is None:
+        return entry.item
+    is_made_up = call == "tool_search_call" and not entry.is_own
+    if kind in ANSWERED_BY[call] and not is_made_up:
+        return entry.item
+    if entry.is_own and call in ("custom_tool_call", "function_call") and "output" in entry.item:
+        return {**entry.item, "type": ANSWERED_BY[call][0]}
+    return result_item(result, call, entry.sent, writing)
+
+
+def _lose_error(entry: Entry, item: Json, writing: Writing) -> None:
+    plain = kind_of(item) in ("custom_tool_call_output", "function_call_output")
+    if plain and not entry.is_own and entry.result is not None and entry.result.is_error:
+        writing.lose(entry.sent, "is_error", "the API does not mark failed results")
+
+
+def _is_refused(entry: Entry, refused: set[str], writing: Writing) -> bool:
+    call_id = entry.item.get("call_id")
+    if not isinstance(call_id, str) or call_id not in refused:
+        return False
+    if kind_of(entry.item) not in ANSWERED_BY:
+        return False
+    writing.lose(entry.sent, "tool_call", "it has no result that the API takes")
+    return True
+
+
+def _without_repeats(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
+    """Return *entries*, no two of which have one id.
+
+    "Duplicate item found with id rs_…. Remove duplicate items from your input and try again."
+    """
+    there = {entry.item.get("id") for entry in entries if kind_of(entry.item) != "item_reference"}
+    taken: set[str] = set()
+    kept: list[Entry] = []
+    for entry in entries:
+        kind, own_id = kind_of(entry.item), entry.item.get("id")
+        if not isinstance(own_id, str):
+            kept.append(entry)
+        elif kind == "item_reference" and own_id in there:
+            writing.lose(entry.sent, kind, "the item that it names is there itself")
+        elif own_id not in taken:
+            taken.add(own_id)
+            kept.append(entry)
+        elif kind in ("item_reference", "reasoning"):
+            writing.lose(entry.sent, kind, "it is there already")
+        else:
+            kept.append(entry._replace(item=_without_id(entry.item)))
+    return kept
+
+
+def _without_id(item: Json) -> Json:
+    return {key: value for key, value in item.items() if key != "id"}
+
+
+def _without_lone_reasoning(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
+    """Return *entries* without thinking that leads to nothing.
+
+    "Item 'rs_…' of type 'reasoning' was provided without its required following item."
+    """
+    kept: list[Entry] = []
+    lone: list[Entry] = []
+    for entry in reversed(entries):
+        is_led_to = bool(kept) and is_from_the_model(kept[-1].item)
+        if kind_of(entry.item) == "reasoning" and not is_led_to:
+            lone.append(entry)
+        else:
+            kept.append(entry)
+    for entry in reversed(lone):
+        writing.lose(entry.sent, "thinking", "it led to nothing that is in the context")
+    return kept[::-1]
+
+
+def _without_triggers(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
+    """Return *entries* without triggers of a compaction that is done: one stands at the end."""
+    kept = []
+    for at, entry in enumerate(entries):
+        if kind_of(entry.item) == "compaction_trigger" and at < len(entries) - 1:
+            writing.lose(entry.sent, "compaction_trigger", "the API takes it only at the end")
+        else:
+            kept.append(entry)
+    return kept

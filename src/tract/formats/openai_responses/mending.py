@@ -1,0 +1,167 @@
+"""Items mended where the API would refuse them; those that it takes stay as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tract.formats.format import Json, Sent, Writing
+from tract.formats.openai_responses.kinds import (
+    INPUT_BLOCKS,
+    PREFIXES,
+    ROLES,
+    SERVER_TOOLS,
+    is_from_the_model,
+    kind_of,
+)
+from tract.formats.openai_responses.translating import Entry
+
+__all__ = ["mended_item"]
+
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_OPENAI = re.compile(r"(?:.*/)?(?:gpt-|o\d|chatgpt-|codex-|computer-use-)")
+"""Models whose API checks how ids begin."""
+_RUNNING = frozenset({"calling", "generating", "in_progress", "interpreting", "searching"})
+
+
+def mended_item(entry: Entry, writing: Writing) -> Json | None:
+    """Return an item as the API takes it, or None if it takes none of it."""
+    item, sent = entry.item, entry.sent
+    if is_from_the_model(item) and "id" in item:
+        found = _with_fitting_id(item, sent, writing)
+        if found is None:
+            return None
+        item = found
+    elif item.get("id") is not None and not _matches(item["id"]):
+        item = _without(item, "id")
+    match kind_of(item):
+        case "message":
+            return _message(item, sent, writing)
+        case "function_call":
+            return _with_text(item, "arguments")
+        case "custom_tool_call":
+            return _with_text(item, "input")
+        case "function_call_output" | "custom_tool_call_output":
+            return _output(item, sent, writing)
+        case "reasoning":
+            return _reasoning(item)
+        case "compaction" if _is_blank(item.get("encrypted_content")):
+            writing.lose(sent, "compaction", "it has no encrypted content")
+            return None
+        case kind if kind in SERVER_TOOLS and _is_running(item):
+            writing.lose(sent, "tool_call", "the provider's tool was cut off")
+            return None
+    return item
+
+
+def _is_running(item: Json) -> bool:
+    status = item.get("status")
+    return isinstance(status, str) and status in _RUNNING
+
+
+def _with_fitting_id(item: Json, sent: Sent, writing: Writing) -> Json | None:
+    """Return an item whose id the API takes. Thinking of another model than OpenAI's has another."""
+    kind, own_id = kind_of(item), item["id"]
+    if own_id is None or (_matches(own_id) and _begins_well(kind, own_id, writing.model)):
+        return item
+    if kind == "reasoning":
+        writing.lose(sent, "thinking", "another model made it")
+        return None
+    return _without(item, "id")
+
+
+def _matches(own_id: Any) -> bool:
+    return isinstance(own_id, str) and _ID.fullmatch(own_id) is not None
+
+
+def _begins_well(kind: str, own_id: str, model: str | None) -> bool:
+    if model is None or not _OPENAI.match(model):
+        return True
+    return own_id.startswith(PREFIXES.get(kind, ""))
+
+
+def _message(item: Json, sent: Sent, writing: Writing) -> Json | None:
+    role = item.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        writing.lose(sent, "role", f"{str(role)[:80]!r} is not a role of this API")
+        item = {**item, "role": "user"}
+    content = item.get("content")
+    if isinstance(content, str):
+        return item
+    kept = _blocks(content, str(item["role"]), sent, writing)
+    if not kept:
+        writing.lose(sent, "message", "there is nothing in it that the API takes")
+        return None
+    return item if kept == content else {**item, "content": kept}
+
+
+def _blocks(content: Any, role: str, sent: Sent, writing: Writing) -> list[Json]:
+    kept = []
+    for block in content if isinstance(content, list) else ():
+        found = _block(block, role, sent, writing) if isinstance(block, dict) else None
+        if found is not None:
+            kept.append(found)
+    return kept
+
+
+def _block(block: Json, role: str, sent: Sent, writing: Writing) -> Json | None:
+    """Return a block as the API takes it from *role*, or None if it takes none of it."""
+    kind = block.get("type")
+    if role == "assistant":
+        if kind == "input_text" or kind == "text":
+            return _text({"type": "output_text", "annotations": []}, block)
+        if isinstance(kind, str) and kind in INPUT_BLOCKS:
+            writing.lose(sent, "media", "the API takes no media of the assistant")
+            return None
+        return block
+    if kind in ("output_text", "text", "refusal"):
+        return _text({"type": "input_text"}, block)
+    sources = _SOURCES.get(kind) if isinstance(kind, str) else None
+    if sources is not None and all(_is_blank(block.get(key)) for key in sources):
+        writing.lose(sent, "media", "it does not say where it is")
+        return None
+    return block
+
+
+_SOURCES = {
+    "input_file": ("file_data", "file_id", "file_url"),
+    "input_image": ("file_id", "image_url"),
+}
+
+
+def _text(start: Json, block: Json) -> Json:
+    text = block.get("text", block.get("refusal"))
+    return {**start, "text": text if isinstance(text, str) else ""}
+
+
+def _with_text(item: Json, key: str) -> Json:
+    given = item.get(key)
+    if isinstance(given, str):
+        return item
+    return {**item, key: "{}" if given is None else json.dumps(given, ensure_ascii=False)}
+
+
+def _output(item: Json, sent: Sent, writing: Writing) -> Json:
+    output = item.get("output")
+    if isinstance(output, str):
+        return item
+    if not isinstance(output, list):
+        said = "" if output is None else json.dumps(output, ensure_ascii=False)
+        return {**item, "output": said}
+    kept = _blocks(output, "user", sent, writing)
+    return item if kept == output else {**item, "output": kept or ""}
+
+
+def _reasoning(item: Json) -> Json:
+    if item.get("encrypted_content") == "":
+        item = _without(item, "encrypted_content")
+    return item if isinstance(item.get("summary"), list) else {**item, "summary": []}
+
+
+def _without(item: Json, key: str) -> Json:
+    return {name: value for name, value in item.items() if name != key}
+
+
+def _is_blank(value: Any) -> bool:
+    return not isinstance(value, str) or not value.strip()

@@ -1,0 +1,110 @@
+"""Whole answers of the Responses API as the items for the next request."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tract.formats.format import Json, Reply
+from tract.formats.openai_responses.kinds import BLOCKS, ITEMS, kind_of
+from tract.parts import ToolCallPart
+
+__all__ = ["CALLS", "ENDED_EARLY", "SAID", "as_sent", "cut_off", "made_reply", "whole_reply"]
+
+CALLS = {"custom_tool_call": "input", "function_call": "arguments"}
+"""Calls that can be cut off, and what they then hold a part of."""
+SAID = ("error", "id", "incomplete_details", "model", "status", "usage")
+"""What a reply uses of what the API says of a response."""
+ENDED_EARLY = frozenset({"cancelled", "failed", "in_progress", "incomplete", "queued"})
+
+_OBJECTS = frozenset({"response", "response.compaction"})
+_OF_REPLIES = frozenset({"created_by", "parsed_arguments"})
+"""The keys that an item of a reply has and one of a request must not have."""
+
+
+def whole_reply(reply: Json) -> Reply | None:
+    """Return a whole answer, or None if it is not this API's."""
+    output, kind = reply.get("output"), reply.get("object")
+    if not isinstance(output, list) or (kind is not None and kind not in _OBJECTS):
+        return None
+    ended = reply.get("status") not in ENDED_EARLY
+    items: list[Json] = []
+    unfinished: list[ToolCallPart] = []
+    for item in copy.deepcopy(output):
+        if not isinstance(item, dict):
+            continue
+        if not ended and kind_of(item) in CALLS and item.get("status") in ENDED_EARLY:
+            unfinished.append(cut_off(item))
+        else:
+            items.append(as_sent(item))
+    return made_reply(reply, items, unfinished, ())
+
+
+def as_sent(item: Json) -> Json:
+    """Return an item of a reply without what the API, or its SDK, adds only there."""
+    sent = {key: value for key, value in item.items() if key not in _OF_REPLIES}
+    content = sent.get("content")
+    if isinstance(content, list) and any(map(_is_parsed, content)):
+        sent["content"] = [
+            {key: value for key, value in block.items() if key != "parsed"}
+            if _is_parsed(block)
+            else block
+            for block in content
+        ]
+    return sent
+
+
+def _is_parsed(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "output_text" and "parsed" in block
+
+
+def cut_off(item: Json) -> ToolCallPart:
+    """Return a call that was cut off."""
+    said = item.get(CALLS[kind_of(item)])
+    return ToolCallPart(
+        id=_string(item.get("call_id")),
+        name=_string(item.get("name")) or "",
+        arguments=_string(said) or "",
+        kind="custom" if kind_of(item) == "custom_tool_call" else "function",
+    )
+
+
+def made_reply(
+    response: Json, items: list[Json], unfinished: Sequence[ToolCallPart], unknown: Iterable[str]
+) -> Reply:
+    """Return the reply of *items*, with what *response* says of them."""
+    usage = response.get("usage")
+    strange = dict.fromkeys([*unknown, *_strange(items)])
+    return Reply(
+        items=items,
+        usage=copy.deepcopy(usage) if isinstance(usage, dict) and usage else None,
+        model=_string(response.get("model")),
+        response_id=_string(response.get("id")),
+        finish_reason=_reason(response),
+        unfinished=tuple(unfinished),
+        unknown=tuple(strange),
+    )
+
+
+def _strange(items: Iterable[Json]) -> Iterable[str]:
+    for item in items:
+        kind = kind_of(item)
+        if kind not in ITEMS:
+            yield kind
+        content = item.get("content")
+        for block in content if isinstance(content, list) and kind == "message" else ():
+            named = block.get("type") if isinstance(block, dict) else None
+            if named not in BLOCKS:
+                yield str(named or "block")
+
+
+def _reason(response: Json) -> str | None:
+    """Return why a reply ended, such as `completed`, `max_output_tokens` or `failed`."""
+    details = response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return _string(reason) or _string(response.get("status"))
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
