@@ -61,6 +61,11 @@ def contents_of(exchange: Exchange) -> list[Any]:
     )
 
 
+def provider_of(exchange: Exchange) -> str:
+    """Return who answers, for its validator: Bedrock gives the thinking of gpt-oss ids of `msg_`."""
+    return "gpt-oss" if "gpt-oss" in exchange.request["model"] else exchange.provider
+
+
 def reply_of(exchange: Exchange) -> Reply:
     if exchange.reply is None:
         return streamed(event.data for event in exchange.events)
@@ -127,7 +132,9 @@ def test_what_was_answered_is_sent_as_it_was_and_accepted(recorded: list[Exchang
         again = sent(shown(exchange), writing)
         request = {**exchange.request, **again}
         given = {key: each for key, each in given_in(exchange).items() if key != "tools"}
-        valid = problems(API, request, provider=exchange.provider) == []
+        valid = problems(API, request, provider=provider_of(exchange)) == []
+        if given.get("instructions") == "":
+            del given["instructions"]
         tally.add(exchange, valid and same(again, given) and writing.losses == [])
     tally.check()
 
@@ -192,8 +199,8 @@ def texts(reply: Reply) -> list[str]:
     """Return what a reply says in words: texts, thoughts, code."""
     found: list[str] = []
     for item in reply.items:
-        for block in [*(item.get("content") or ()), *(item.get("summary") or ())]:
-            found.append(block.get("text") or block.get("refusal"))
+        blocks = [*(item.get("content") or ()), *(item.get("summary") or ())]
+        found += [block.get("text") or block.get("refusal") for block in blocks]
         found += [item["code"]] if item.get("code") else []
     return found
 
@@ -202,9 +209,10 @@ def test_answers_come_with_what_the_api_said_of_them(recorded: list[Exchange]) -
     tally = Tally("answers' usage, model, id, reason")
     for exchange in recorded:
         reply = reply_of(exchange)
-        known = bool(reply.model and reply.response_id and reply.finish_reason)
-        counted = reply.usage is not None and reply.usage["output_tokens"] > 0
-        tally.add(exchange, known and (counted or reply.finish_reason == "queued"))
+        said = exchange.reply or [event.data for event in exchange.events][-1]["response"]
+        known = bool(reply.response_id) and reply.usage == said["usage"]
+        is_compaction = exchange.api != API
+        tally.add(exchange, known and (is_compaction or bool(reply.model and reply.finish_reason)))
     tally.check()
 
 
@@ -218,7 +226,7 @@ def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers, sent on")
     for exchange in recorded:
         request = next_request(exchange, reply_of(exchange))
-        tally.add(exchange, problems(API, request, provider=exchange.provider) == [])
+        tally.add(exchange, problems(API, request, provider=provider_of(exchange)) == [])
     tally.check()
 
 
@@ -231,7 +239,7 @@ def test_a_stream_that_breaks_anywhere_can_be_sent_on(recorded: list[Exchange]) 
         for cut in cuts:
             events = [event.data for event in exchange.events[:cut]]
             request = next_request(exchange, streamed(events, complete=False))
-            found += problems(API, request, provider=exchange.provider)
+            found += problems(API, request, provider=provider_of(exchange))
         if cuts:
             tally.add(exchange, found == [])
     tally.check()

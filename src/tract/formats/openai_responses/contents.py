@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tract.formats.format import Json, Sent, Writing
 from tract.formats.items import plain_items
 from tract.formats.openai_responses.kinds import API, is_fragment, kind_of
+from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.writing import write
 from tract.models.content import (
     ContentModel,
@@ -24,17 +25,17 @@ __all__ = ["contents", "from_responses"]
 
 
 def from_responses(
-    input: str | Iterable[object],
+    input: str | Sequence[object],
     *,
-    instructions: str | Iterable[object] | None = None,
-    tools: Iterable[object] | None = None,
+    instructions: str | Sequence[object] | None = None,
+    tools: Sequence[object] | None = None,
 ) -> list[ContentModel]:
     """Return the contents that compile back to the arguments of a Responses call.
 
     The instructions come first, then the tools, then one content for each item, or its short form
     where that says the same. Items are dicts or the SDK's own objects: those of an `input`, of a
-    reply's `output`, and of a compaction's. A string as `input` is a user's message, as for the
-    API.
+    reply's `output`, and of a compaction's. What only the SDK adds to its objects is left out. A
+    string as `input` is a user's message, as for the API.
 
     Raises:
         ContentValidationError: an item is not a JSON object, or holds what JSON cannot. Its `path`
@@ -44,13 +45,21 @@ def from_responses(
     if isinstance(instructions, str):
         items.append({"instructions": instructions})
     elif instructions is not None:
-        items.append({"instructions": plain_items(instructions, "instructions")})
+        items.append({"instructions": _items(instructions, "instructions")})
     made = contents(items)
     if tools is not None:
         made.append(ToolsContent(api=API, tools=plain_items(tools, "tools")))
     if isinstance(input, str):
         return made + contents([{"role": "user", "content": input}])
-    return made + contents(plain_items(input, "input"))
+    return made + contents(_items(input, "input"))
+
+
+def _items(given: Sequence[object], path: str) -> list[Json]:
+    plain = plain_items(given, path)
+    return [
+        item if isinstance(value, Mapping) else as_sent(item)
+        for value, item in zip(given, plain, strict=True)
+    ]
 
 
 def contents(items: Sequence[Json]) -> list[ContentModel]:
@@ -74,7 +83,8 @@ def _candidate(item: Json, at: int, names: dict[str, str]) -> tuple[ContentModel
     """Return the short content that may say the same as *item*, and how it is shown.
 
     *names* are the tools of the calls so far, by the calls' ids. A system message stays as it came:
-    whether a short one becomes the instructions depends on what stands before it.
+    whether a short one becomes the instructions depends on what stands before it. An empty text
+    stays, too, because a short one is left out of requests.
     """
     if is_fragment(item):
         text = item["instructions"]
@@ -82,7 +92,7 @@ def _candidate(item: Json, at: int, names: dict[str, str]) -> tuple[ContentModel
             return None
         return InstructionContent(text=text), Message("system", text)
     kind, role, said = kind_of(item), item.get("role"), item.get("content")
-    if kind == "message" and role in ("user", "assistant") and _is_storable(said):
+    if kind == "message" and role in ("user", "assistant") and said and _is_storable(said):
         return DialogueContent(role=role, text=said), Message(role, said)
     if kind == "function_call":
         return _called(item, names)

@@ -101,7 +101,8 @@ def _without_repeats(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
             taken.add(own_id)
             kept.append(entry)
         elif kind in ("item_reference", "reasoning"):
-            writing.lose(entry.sent, kind, "it is there already")
+            what = "thinking" if kind == "reasoning" else kind
+            writing.lose(entry.sent, what, "it is there already")
         else:
             kept.append(entry._replace(item=_without_id(entry.item)))
     return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tract.formats.format import (
@@ -11,13 +10,12 @@ from tract.formats.format import (
     Json,
     Reading,
     Reply,
-    Rules,
     Sent,
     Tool,
     Writing,
 )
 from tract.formats.openai_responses.contents import contents
-from tract.formats.openai_responses.kinds import API
+from tract.formats.openai_responses.kinds import API, RULES
 from tract.formats.openai_responses.reading import read
 from tract.formats.openai_responses.replies import whole_reply
 from tract.formats.openai_responses.streaming import ResponseEvents, is_event
@@ -32,8 +30,7 @@ class ResponsesFormat(Format):
     """OpenAI's Responses API."""
 
     api = API
-    # "Invalid 'input[95].call_id': string too long. Expected a string with maximum length 64"
-    rules = Rules(id_refused=re.compile(r"(?!)"))
+    rules = RULES
 
     def read(self, item: Json, *, keep: bool = False) -> Reading:
         return read(item, keep=keep)

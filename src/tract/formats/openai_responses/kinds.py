@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from tract.formats.format import Json
+from tract.formats.format import Json, Rules
 
 __all__ = [
     "ANSWERED_BY",
@@ -17,6 +18,7 @@ __all__ = [
     "OUTPUTS",
     "PREFIXES",
     "ROLES",
+    "RULES",
     "SERVER_TOOLS",
     "is_for_client",
     "is_fragment",
@@ -25,6 +27,10 @@ __all__ = [
 ]
 
 API: Final = "openai.responses"
+
+# "Invalid 'input[95].call_id': string too long. Expected a string with maximum length 64"
+RULES = Rules(id_refused=re.compile(r"(?!)"))
+"""An id of a call may have any characters."""
 
 ROLES = frozenset({"assistant", "developer", "system", "user"})
 INPUT_BLOCKS = frozenset({"input_audio", "input_file", "input_image", "input_text"})

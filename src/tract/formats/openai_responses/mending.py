@@ -15,6 +15,7 @@ from tract.formats.openai_responses.kinds import (
     is_from_the_model,
     kind_of,
 )
+from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.translating import Entry
 
 __all__ = ["mended_item"]
@@ -27,7 +28,7 @@ _RUNNING = frozenset({"calling", "generating", "in_progress", "interpreting", "s
 
 def mended_item(entry: Entry, writing: Writing) -> Json | None:
     """Return an item as the API takes it, or None if it takes none of it."""
-    item, sent = entry.item, entry.sent
+    item, sent = as_sent(entry.item), entry.sent
     if is_from_the_model(item) and "id" in item:
         found = _with_fitting_id(item, sent, writing)
         if found is None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from tract.formats.fitting import fitted
 from tract.formats.format import Sent, Writing
-from tract.formats.openai_responses.kinds import API
-from tract.formats.sending import arguments, format_of
+from tract.formats.openai_responses.kinds import API, RULES
+from tract.formats.openai_responses.reading import read
+from tract.formats.openai_responses.writing import write
+from tract.formats.pairing import paired
+from tract.parts import Part
 from tract.protocols import Message, OpenCalls, ResponsesArguments
 
 __all__ = ["to_responses"]
@@ -42,6 +46,15 @@ def to_responses(
         model: the model that the request goes to, if it is known.
         load: returns the bytes of an attachment by their SHA-256.
     """
-    sent = [Sent(message) for message in messages]
-    writing = Writing(load=load, model=model)
-    return cast(ResponsesArguments, arguments(format_of(API), sent, writing, open_calls))
+    sent: Sequence[Sent] = [Sent(message) for message in messages]
+    writing = Writing(exact=open_calls == "keep", load=load, model=model)
+    if open_calls != "keep":
+        sent = fitted(paired(sent, open_calls, writing, _parts_of), RULES, writing, _parts_of)
+    return cast(ResponsesArguments, write(sent, writing))
+
+
+def _parts_of(message: Message) -> Sequence[Part]:
+    """Return the parts of a message, each with its own JSON if this API sent it."""
+    native = message.native
+    is_own = native is not None and native.api == API
+    return read(native.item, keep=True).parts if native and is_own else message.parts
