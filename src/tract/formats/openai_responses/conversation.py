@@ -8,6 +8,7 @@ from tract.formats.format import Json, Writing
 from tract.formats.openai_responses.kinds import (
     ANSWERED_BY,
     OUTPUTS,
+    is_for_client,
     is_from_the_model,
     kind_of,
 )
@@ -25,7 +26,7 @@ def conversation(entries: Sequence[Entry], writing: Writing) -> list[Json]:
         for entry in answered
         if (item := mended_item(entry, writing)) is not None
     ]
-    single = _without_repeats(mended, writing)
+    single = _without_repeats(_without_lone_programs(mended, writing), writing)
     led = _without_lone_reasoning(single, writing)
     return [entry.item for entry in _without_triggers(led, writing)]
 
@@ -33,9 +34,7 @@ def conversation(entries: Sequence[Entry], writing: Writing) -> list[Json]:
 def _answered(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
     """Return *entries* with each result of the kind that its call asks for."""
     calls = {
-        entry.item["call_id"]: kind_of(entry.item)
-        for entry in entries
-        if kind_of(entry.item) in ANSWERED_BY and isinstance(entry.item.get("call_id"), str)
+        entry.item["call_id"]: kind_of(entry.item) for entry in entries if _is_call(entry.item)
     }
     kept: list[Entry] = []
     refused: set[str] = set()
@@ -55,6 +54,13 @@ def _answered(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
     return [entry for entry in kept if not _is_refused(entry, refused, writing)]
 
 
+def _is_call(item: Json) -> bool:
+    """Return True if an item is a call that the caller answers."""
+    call_id = item.get("call_id")
+    answered = kind_of(item) in ANSWERED_BY and isinstance(call_id, str)
+    return answered and is_for_client(item, call_id)
+
+
 def _fitting_result(entry: Entry, call: str | None, writing: Writing) -> Json | None:
     kind, result = kind_of(entry.item), entry.result
     if call is None or result is None:
@@ -62,7 +68,8 @@ def _fitting_result(entry: Entry, call: str | None, writing: Writing) -> Json | 
     is_made_up = call == "tool_search_call" and not entry.is_own
     if kind in ANSWERED_BY[call] and not is_made_up:
         return entry.item
-    if entry.is_own and call in ("custom_tool_call", "function_call") and "output" in entry.item:
+    plain = ("custom_tool_call_output", "function_call_output")
+    if entry.is_own and kind in plain and ANSWERED_BY[call][0] in plain:
         return {**entry.item, "type": ANSWERED_BY[call][0]}
     return result_item(result, call, entry.sent, writing)
 
@@ -74,13 +81,44 @@ def _lose_error(entry: Entry, item: Json, writing: Writing) -> None:
 
 
 def _is_refused(entry: Entry, refused: set[str], writing: Writing) -> bool:
-    call_id = entry.item.get("call_id")
-    if not isinstance(call_id, str) or call_id not in refused:
-        return False
-    if kind_of(entry.item) not in ANSWERED_BY:
+    if not _is_call(entry.item) or entry.item["call_id"] not in refused:
         return False
     writing.lose(entry.sent, "tool_call", "it has no result that the API takes")
     return True
+
+
+def _without_lone_programs(entries: Sequence[Entry], writing: Writing) -> list[Entry]:
+    """Return *entries* without programs that were cut off, and without what others put out.
+
+    A program may still run: the provider goes on with it once the calls that it made have results.
+    """
+    outputs = {
+        _call_id(entry): at
+        for at, entry in enumerate(entries)
+        if kind_of(entry.item) == "program_output"
+    }
+    callers = {each.item["caller"].get("caller_id") for each in entries if _has_caller(each.item)}
+    begun: set[str] = set()
+    kept: list[Entry] = []
+    for at, entry in enumerate(entries):
+        kind, call_id = kind_of(entry.item), _call_id(entry)
+        if kind == "program" and outputs.get(call_id, -1) < at and call_id not in callers:
+            writing.lose(entry.sent, "tool_call", "the provider's program was cut off")
+        elif kind == "program_output" and call_id not in begun:
+            writing.lose(entry.sent, "tool_result", "its program is not in the context")
+        else:
+            kept.append(entry)
+            begun |= {call_id} if kind == "program" else set()
+    return kept
+
+
+def _call_id(entry: Entry) -> str:
+    return str(entry.item.get("call_id"))
+
+
+def _has_caller(item: Json) -> bool:
+    caller = item.get("caller")
+    return isinstance(caller, dict) and isinstance(caller.get("caller_id"), str)
 
 
 def _without_repeats(entries: Sequence[Entry], writing: Writing) -> list[Entry]:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from tract.formats.format import Json
 from tract.parts import MediaPart
 
-__all__ = ["media_block"]
+__all__ = ["IMAGES", "media_block"]
 
-_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+"""The media types of images that the API takes."""
 _PDF = "application/pdf"
 _DETAILS = frozenset({"auto", "high", "low", "original"})
 _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^,]*)?;base64,", re.IGNORECASE)
@@ -67,7 +68,7 @@ def _of_bytes(part: MediaPart, data: bytes, media_type: str | None) -> Json | st
     if _is_text(found):
         found = "text/plain"
     encoded = f"data:{found};base64,{base64.b64encode(data).decode('ascii')}"
-    if found in _IMAGES:
+    if found in IMAGES:
         return _image(part, "image_url", encoded)
     if found not in (_PDF, "text/plain"):
         return f"the API takes no {found}" if found else "its media type is not known"

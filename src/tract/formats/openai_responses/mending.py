@@ -7,16 +7,18 @@ import re
 from typing import Any
 
 from tract.formats.format import Json, Sent, Writing
+from tract.formats.openai_responses.blocks import source_of
 from tract.formats.openai_responses.kinds import (
     INPUT_BLOCKS,
     PREFIXES,
     ROLES,
     SERVER_TOOLS,
-    is_from_the_model,
     kind_of,
 )
+from tract.formats.openai_responses.media import IMAGES, media_block
 from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.translating import Entry
+from tract.parts import MediaPart
 
 __all__ = ["mended_item"]
 
@@ -29,13 +31,11 @@ _RUNNING = frozenset({"calling", "generating", "in_progress", "interpreting", "s
 def mended_item(entry: Entry, writing: Writing) -> Json | None:
     """Return an item as the API takes it, or None if it takes none of it."""
     item, sent = as_sent(entry.item), entry.sent
-    if is_from_the_model(item) and "id" in item:
+    if item.get("id") is not None:
         found = _with_fitting_id(item, sent, writing)
         if found is None:
             return None
         item = found
-    elif item.get("id") is not None and not _matches(item["id"]):
-        item = _without(item, "id")
     match kind_of(item):
         case "message":
             return _message(item, sent, writing)
@@ -47,6 +47,8 @@ def mended_item(entry: Entry, writing: Writing) -> Json | None:
             return _output(item, sent, writing)
         case "reasoning":
             return _reasoning(item)
+        case "item_reference":
+            return _reference(item, sent, writing)
         case "compaction" if _is_blank(item.get("encrypted_content")):
             writing.lose(sent, "compaction", "it has no encrypted content")
             return None
@@ -54,6 +56,13 @@ def mended_item(entry: Entry, writing: Writing) -> Json | None:
             writing.lose(sent, "tool_call", "the provider's tool was cut off")
             return None
     return item
+
+
+def _reference(item: Json, sent: Sent, writing: Writing) -> Json | None:
+    if "id" in item:
+        return {**item, "type": "item_reference"}
+    writing.lose(sent, "item_reference", "it does not name an item")
+    return None
 
 
 def _is_running(item: Json) -> bool:
@@ -64,7 +73,7 @@ def _is_running(item: Json) -> bool:
 def _with_fitting_id(item: Json, sent: Sent, writing: Writing) -> Json | None:
     """Return an item whose id the API takes. Thinking of another model than OpenAI's has another."""
     kind, own_id = kind_of(item), item["id"]
-    if own_id is None or (_matches(own_id) and _begins_well(kind, own_id, writing.model)):
+    if _matches(own_id) and _begins_well(kind, own_id, writing.model):
         return item
     if kind == "reasoning":
         writing.lose(sent, "thinking", "another model made it")
@@ -118,16 +127,36 @@ def _block(block: Json, role: str, sent: Sent, writing: Writing) -> Json | None:
         return block
     if kind in ("output_text", "text", "refusal"):
         return _text({"type": "input_text"}, block)
-    sources = _SOURCES.get(kind) if isinstance(kind, str) else None
-    if sources is not None and all(_is_blank(block.get(key)) for key in sources):
-        writing.lose(sent, "media", "it does not say where it is")
-        return None
+    if kind == "input_image" or kind == "input_file":
+        return _medium(block, sent, writing)
     return block
 
 
+def _medium(block: Json, sent: Sent, writing: Writing) -> Json | None:
+    """Return an image or a file as the API takes it, or None if it is nowhere to be found."""
+    kind = block["type"]
+    found = [key for key in _SOURCES[kind] if not _is_blank(block.get(key))]
+    if not found:
+        writing.lose(sent, "media", "it does not say where it is")
+        return None
+    if found[0] in ("file_id", "file_url") or block[found[0]].startswith(_STARTS[kind]):
+        return block
+    data = source_of(block[found[0]], bare=True).get("data")
+    medium = MediaPart(kind="image" if kind == "input_image" else "document", data=data or b"")
+    made = media_block(medium, writing.load)
+    if isinstance(made, str):
+        writing.lose(sent, "media", "the API takes no such URL or data")
+        return None
+    return {**made, **block, found[0]: made.get(found[0])}
+
+
 _SOURCES = {
-    "input_file": ("file_data", "file_id", "file_url"),
+    "input_file": ("file_id", "file_url", "file_data"),
     "input_image": ("file_id", "image_url"),
+}
+_STARTS = {
+    "input_file": ("data:",),
+    "input_image": ("https://", "http://", *(f"data:{kind};base64," for kind in IMAGES)),
 }
 
 
