@@ -161,6 +161,33 @@ def test_a_whole_item_counts_more_than_the_list_at_the_end() -> None:
     assert streamed(found).items == OUTPUT
 
 
+def test_pieces_that_come_again_after_the_whole_add_nothing() -> None:
+    found = list(events())
+    again = [each for each in found if each["type"].endswith(("delta", "part.added"))]
+    assert streamed([*found[:-1], *again, found[-1]]).items == OUTPUT
+
+
+def test_the_list_at_the_end_is_for_the_items_that_did_not_come_whole() -> None:
+    other = [{**THOUGHT, "encrypted_content": "another"}, {**SAID, "status": "incomplete"}]
+    found = without(events([THOUGHT, SAID]), "output_item.done", "completed")
+    done = event("output_item.done", item=THOUGHT, output_index=0)
+    end = event("completed", response=finished(other))
+    assert streamed([*found, done, end]).items == [THOUGHT, other[1]]
+
+
+def test_a_list_at_the_end_that_counts_otherwise_repeats_nothing() -> None:
+    found = [{**each, "output_index": each.get("output_index", 0) + 3} for each in events([SAID])]
+    found[-1] = event("completed", response=finished([{**SAID, "id": "msg_2"}]))
+    assert streamed(found).items == [SAID]
+
+
+def test_pieces_of_items_that_share_one_index_go_by_id() -> None:
+    second = {**CALL, "id": "fc_2", "call_id": "call_2", "arguments": '{"b": 2}'}
+    one, two = ([*events([call])][1:-2] for call in (CALL, second))
+    mixed = [{**each, "output_index": 0} for pair in zip(one, two, strict=True) for each in pair]
+    assert streamed(mixed, complete=False).items == [CALL, second]
+
+
 def test_the_list_at_the_end_fills_in_what_did_not_come() -> None:
     found = [each for each in events() if each.get("output_index") not in (0, 2)]
     assert streamed(found).items == OUTPUT

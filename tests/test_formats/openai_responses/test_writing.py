@@ -393,6 +393,35 @@ def test_functions_of_a_namespace_are_functions() -> None:
     assert [tool.name for tool in found] == ["f", "g"]
 
 
+def test_a_call_that_holds_its_result_is_sent_once() -> None:
+    item = {"type": "mcp_call", "id": "mcp_1", "name": "ask", "arguments": "{}", "output": "42"}
+    reading = FORMAT.read(item, keep=True)
+    assert len(reading.parts) == 2
+    assert written(Message.of(reading.role, reading.parts), *messages_of(HELLO))[0] == {
+        "input": [item, HELLO]
+    }
+
+
+def test_instructions_between_items_stay_instructions() -> None:
+    messages = messages_of(HELLO, {"instructions": "Be brief."})
+    expected = {"instructions": "Be brief.", "input": [HELLO]}
+    assert exactly(messages) == expected
+    assert written(*messages) == (expected, [])
+
+
+def test_media_that_the_api_cannot_find_are_named() -> None:
+    lost = [
+        {"type": "input_image", "detail": "auto"},
+        {"type": "input_image", "image_url": "data:image/svg+xml;base64,AAAA"},
+        {"type": "input_file", "file_data": "?"},
+    ]
+    bare = {"type": "input_file", "filename": "a.pdf", "file_data": "JVBERi0xLjc="}
+    request, losses = written(*messages_of({"role": "user", "content": [*lost, bare]}))
+    mended = {**bare, "file_data": "data:application/pdf;base64,JVBERi0xLjc="}
+    assert request == {"input": [{"role": "user", "content": [mended]}]}
+    assert losses == ["media"] * 3
+
+
 async def test_a_context_gives_all_that_a_call_takes() -> None:
     data = "data:image/png;base64," + base64.b64encode(PNG * 40).decode()
     image = {"role": "user", "content": [{"type": "input_image", "image_url": data}]}
