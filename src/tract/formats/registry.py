@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from tract.formats.anthropic_messages.format import AnthropicFormat
 from tract.formats.format import Format
-from tract.formats.openai_chat.format import ChatFormat
-from tract.formats.openai_responses.format import ResponsesFormat
+from tract.formats.google_genai.format import GoogleFormat
 
 __all__ = ["FORMATS"]
 
-_ALL: tuple[Format, ...] = (AnthropicFormat(), ChatFormat(), ResponsesFormat())
-
-FORMATS: dict[str, Format] = {each.api: each for each in _ALL}
+FORMATS: dict[str, Format] = {format_.api: format_ for format_ in (GoogleFormat(),)}
 """One format an API; a new API is one more line."""
