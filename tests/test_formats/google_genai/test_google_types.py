@@ -213,6 +213,12 @@ def test_a_part_of_a_later_release_comes_back(part: Any) -> None:
     assert isinstance(FORMAT.read(item).parts[0], NativePart)
 
 
+def test_a_part_of_a_later_release_is_sent() -> None:
+    item = {"role": "user", "parts": [{"hologram": {"depth": [1.0, {"a": None}]}}]}
+
+    assert same(sent(messages_of(item)), {"contents": [item]})
+
+
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -280,8 +286,12 @@ def test_a_request_is_taken_whole() -> None:
     instruction = types.Content(parts=[types.Part(text="Be brief.")])
     contents = from_google("Hi", system_instruction=instruction, tools=[tool])
 
-    assert [each.content_type for each in contents] == ["native", "tools", "dialogue"]
-    shown = [each for each in contents if each.content_type != "tools"]
+    assert [each.model_dump()["content_type"] for each in contents] == [
+        "native",
+        "tools",
+        "dialogue",
+    ]
+    shown = [contents[0], contents[2]]
     assert rest(exactly(rendered(shown)))["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
     assert contents[1].model_dump()["tools"] == [{"googleSearch": {}}]
 

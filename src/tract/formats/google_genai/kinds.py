@@ -23,6 +23,7 @@ __all__ = [
     "is_fragment",
     "json_text",
     "key_of",
+    "known_keys",
     "native_of",
     "signs_calls",
 ]
@@ -43,6 +44,21 @@ DATA = (
     "toolResponse",
 )
 """A part has exactly one of these."""
+
+_BESIDE = (
+    "audioMetadata",
+    "audioTranscription",
+    "documentMetadata",
+    "mediaProcessing",
+    "mediaResolution",
+    "partMetadata",
+    "speechMetadata",
+    "spreadsheetMetadata",
+    "thought",
+    "thoughtSignature",
+    "videoMetadata",
+)
+"""What a part may have beside its data."""
 
 _SYSTEM = "systemInstruction"
 # "Function call is missing a thought_signature in functionCall parts": Gemini 3 and later.
@@ -71,6 +87,11 @@ def _snake(name: str) -> str:
 def data_of(part: Json) -> list[str]:
     """Return which of the fields that make a part are set."""
     return [name for name in DATA if key_of(part, name) is not None]
+
+
+def known_keys(part: Json) -> list[str]:
+    """Return the keys of a part that this release knows, in either spelling."""
+    return [key for name in (*DATA, *_BESIDE) if (key := key_of(part, name)) is not None]
 
 
 def is_fragment(item: Json) -> bool:

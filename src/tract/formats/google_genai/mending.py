@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tract.formats.format import Json, Writing
-from tract.formats.google_genai.kinds import Side, data_of, field, key_of
+from tract.formats.google_genai.kinds import Side, data_of, field, key_of, known_keys
+from tract.formats.google_genai.replies import part_as_sent
 from tract.formats.google_genai.translating import Block
 
 __all__ = ["NAME", "mended_blocks"]
@@ -24,7 +25,7 @@ def mended_blocks(blocks: Iterable[Block], side: Side, writing: Writing) -> list
     """Return the blocks that the API takes on a side, in their order."""
     kept = []
     for block in blocks:
-        block = _with_data(block)
+        block = _filled(block)
         found = data_of(block.json)
         if found == ["text"] and block.json["text"] == "" and _is_idle(block, side):
             continue
@@ -41,15 +42,21 @@ def _is_idle(block: Block, side: Side) -> bool:
     return side == "system" or not (block.is_own or key_of(block.json, _SIGNATURE))
 
 
-def _with_data(block: Block) -> Block:
-    """Return a part that is only a signature as the empty text that it signs."""
-    if block.is_own and not data_of(block.json) and key_of(block.json, _SIGNATURE):
-        return block._replace(json={**block.json, "text": ""})
-    return block
+def _filled(block: Block) -> Block:
+    """Return a part without nulls; one that is only a signature as the empty text that it signs."""
+    part = block.json
+    data = [part[key] for name in data_of(part) if (key := key_of(part, name))]
+    if any(None in each.values() for each in (part, *data) if isinstance(each, dict)):
+        part = part_as_sent(part)
+    if block.is_own and not data and key_of(part, _SIGNATURE):
+        part = {**part, "text": ""}
+    return block if part is block.json else block._replace(json=part)
 
 
 def _refused(part: Json, found: list[str], side: Side) -> str | None:
     """Return why the API refuses a part, or None if it takes it."""
+    if not found and side != "system" and part.keys() - set(known_keys(part)):
+        return None  # of a later release
     if len(found) != 1:
         return f"a part has one kind of data, not {', '.join(found) or 'none'}"
     data = field(part, found[0])
@@ -70,7 +77,8 @@ def _refused_data(kind: str, data: Json) -> str | None:
             if not _matches(NAME, data.get("name")) or not isinstance(given, dict | None):
                 return "it has no name that the API takes, or no object"
         case "inlineData":
-            if not _matches(_MEDIA_TYPE, field(data, "mimeType")) or not _is_base64(data["data"]):
+            named = _matches(_MEDIA_TYPE, field(data, "mimeType"))
+            if not named or not _is_base64(data.get("data")):
                 return "its media type or its bytes are not there"
         case "fileData":
             uri = field(data, "fileUri")
@@ -82,16 +90,10 @@ def _refused_data(kind: str, data: Json) -> str | None:
 def _signed(block: Block, writing: Writing) -> Block:
     """Return a block without a signature that did not arrive whole."""
     key = key_of(block.json, _SIGNATURE)
-    part = block.json
-    for data in ("functionCall", "functionResponse"):
-        called = key_of(part, data)
-        given = "args" if data == "functionCall" else "response"
-        if called and given in part[called] and part[called][given] is None:
-            part = {**part, called: {k: v for k, v in part[called].items() if k != given}}
-    if key is not None and not _is_base64(part[key]):
-        writing.lose(block.sent, "signature", "it did not arrive whole")
-        part = {name: value for name, value in part.items() if name != key}
-    return block if part is block.json else block._replace(json=part)
+    if key is None or _is_base64(block.json[key]):
+        return block
+    writing.lose(block.sent, "signature", "it did not arrive whole")
+    return block._replace(json={name: block.json[name] for name in block.json if name != key})
 
 
 def _is_base64(text: Any) -> bool:

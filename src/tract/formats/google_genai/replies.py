@@ -8,25 +8,10 @@ from typing import Any
 
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Reply
-from tract.formats.google_genai.kinds import DATA, field, json_text, key_of
+from tract.formats.google_genai.kinds import DATA, field, json_text, key_of, known_keys
 from tract.parts import ToolCallPart
 
 __all__ = ["first_candidate", "is_reply", "part_as_sent", "streamed_reply", "whole_reply"]
-
-_BESIDE = (
-    "audioMetadata",
-    "audioTranscription",
-    "documentMetadata",
-    "mediaProcessing",
-    "mediaResolution",
-    "partMetadata",
-    "speechMetadata",
-    "spreadsheetMetadata",
-    "thought",
-    "thoughtSignature",
-    "videoMetadata",
-)
-"""What a part may have beside its data."""
 
 
 def is_reply(given: Mapping[str, Any]) -> bool:
@@ -135,17 +120,13 @@ def _reply(
 
 
 def _unknown(parts: list[Any]) -> dict[str, None]:
-    known = {key for part in parts if isinstance(part, dict) for key in _known(part)}
+    known = {key for part in parts if isinstance(part, dict) for key in known_keys(part)}
     return {
         key: None
         for part in parts
         for key in (part if isinstance(part, dict) else [type(part).__name__])
         if key not in known
     }
-
-
-def _known(part: Json) -> list[str]:
-    return [key for key in (key_of(part, name) for name in (*DATA, *_BESIDE)) if key is not None]
 
 
 def _cut_off(part: Json) -> ToolCallPart:

@@ -101,8 +101,8 @@ def _own_groups(sent: Sent, item: Json, writing: Writing) -> list[Group]:
         side = "user"
     given = parts if isinstance(parts, list) else []
     blocks = [Block(part, sent, True) for part in given if isinstance(part, dict)]
-    if not blocks:
-        writing.lose(sent, "message", "it has no parts")
+    if len(blocks) < max(len(given), 1):
+        writing.lose(sent, "message", "it has no parts, or such as are not objects")
     split = groupby(blocks, key=lambda block: _natural_side(block, side))
     groups = [Group(each, list(part)) for each, part in split]
     return [groups[0]._replace(item=item)] if len(groups) == 1 else groups
