@@ -174,6 +174,7 @@ def test_a_part_that_is_not_what_it_promises_is_native(part: dict[str, Any]) -> 
         ({"system_instruction": "a"}, "system"),
         ({"role": "wizard", "parts": []}, "wizard"),
         ({"role": 7, "parts": []}, "user"),
+        ({"role": "$tools", "parts": []}, "user"),
     ],
     ids=json.dumps,
 )

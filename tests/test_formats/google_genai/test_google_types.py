@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.genai import types
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.google_items import FORMAT, exactly, messages_of, rendered, rest, same, sent, streamed
@@ -64,6 +64,7 @@ def test_any_list_of_dicts_comes_back(items: list[Any]) -> None:
 
 
 @given(st.lists(values(types.Content), max_size=3))
+@example([{"role": "$tools"}])
 def test_any_list_of_contents_comes_back_and_can_be_sent(items: list[Any]) -> None:
     assert same(exactly(messages_of(*items)), {"contents": items})
     sent(messages_of(*items))

@@ -46,8 +46,9 @@ def read(item: Json, *, keep: bool) -> Reading:
     role, parts = item.get("role"), _content(item, keep)
     if role in (None, "user") and parts and all(map(_is_result, parts)):
         return Reading("tool", parts)
-    named = role if isinstance(role, str | None) else "user"
-    return Reading(_ROLES.get(named, named or "user"), parts)
+    if not isinstance(role, str | None) or (role or "").startswith("$"):  # those are not an API's
+        role = "user"
+    return Reading(_ROLES.get(role, role or "user"), parts)
 
 
 def _is_result(part: Part) -> bool:
