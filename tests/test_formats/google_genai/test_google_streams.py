@@ -117,6 +117,20 @@ def test_pieces_of_arguments_that_contradict_each_other_are_reported() -> None:
     assert reply.unknown == ("partialArgs",)
 
 
+def test_pieces_of_arguments_go_on_from_those_that_came_whole() -> None:
+    begun = {"functionCall": {"name": "f", "args": {"a": {"b": 1}}, "willContinue": True}}
+    pieces = [
+        {"jsonPath": "$.a.b.c", "stringValue": "x"},
+        {"jsonPath": "$.a.d", "stringValue": "y"},
+    ]
+
+    reply = streamed([chunk(begun), chunk({"functionCall": {"partialArgs": pieces}})])
+
+    called = {"name": "f", "args": {"a": {"b": 1, "d": "y"}}}
+    assert reply.items[0]["parts"] == [{"functionCall": called}]
+    assert reply.unknown == ("partialArgs",)
+
+
 def test_the_last_usage_holds_but_its_zeros_do_not() -> None:
     first = {"promptTokenCount": 9, "totalTokenCount": 9, "thoughtsTokenCount": 5}
     last = {"promptTokenCount": 8, "totalTokenCount": 11, "thoughtsTokenCount": 0}

@@ -99,6 +99,55 @@ def test_a_call_without_an_id_is_sent_without_one_even_if_its_result_moved() -> 
     assert same(again, [ASKED, model(call("weather")), user(response("weather")), items[2]])
 
 
+def test_a_response_has_no_id_if_its_call_has_none() -> None:
+    result = ToolIOContent(tool_name="weather", direction="result", payload="-3")
+    messages = [*messages_of(ASKED, model(call("weather"))), *rendered([result])]
+
+    assert same(sent(messages)["contents"][1:], [model(call("weather")), user(response("weather"))])
+
+
+def test_a_part_that_is_only_a_signature_is_sent_as_an_empty_text() -> None:
+    items = [ASKED, model({"text": "a"}, {"thoughtSignature": SIGNATURE}), ASKED]
+
+    again = sent(messages_of(*items))["contents"]
+
+    assert again[1] == model({"text": "a"}, {"text": "", "thoughtSignature": SIGNATURE})
+
+
+def test_nulls_are_not_sent() -> None:
+    items = [user({"text": "Hi", "fileData": None}, {"fileData": {"fileUri": "gs://a", "x": None}})]
+
+    assert sent(messages_of(*items))["contents"] == [
+        user({"text": "Hi"}, {"fileData": {"fileUri": "gs://a"}})
+    ]
+
+
+def test_calls_are_the_models_and_responses_the_users_whoever_has_them() -> None:
+    items = [
+        user({"text": "Go."}, call("f", id="1")),
+        model(response("f", id="1"), {"text": "So."}),
+    ]
+
+    again = sent(messages_of(*items))["contents"]
+
+    assert again[:3] == [
+        user({"text": "Go."}),
+        model(call("f", id="1")),
+        user(response("f", id="1")),
+    ]
+    assert again[3] == model({"text": "So."})
+
+
+def test_blank_texts_of_a_system_instruction_are_left_out() -> None:
+    fragment = {"systemInstruction": {"parts": [{"text": ""}, {"text": "Be brief."}]}}
+
+    again = sent(messages_of(fragment, ASKED))
+
+    assert again["config"] == {"system_instruction": {"parts": [{"text": "Be brief."}]}}
+    blank = {"systemInstruction": {"parts": [{"text": " "}]}}
+    assert sent(messages_of(blank, ASKED)) == {"contents": [ASKED]}
+
+
 def test_snake_case_goes_out_as_it_came() -> None:
     called = {"function_call": {"name": "f", "args": {}, "id": "1"}, "thought_signature": SIGNATURE}
     answered = {"function_response": {"name": "f", "response": {"any": [1]}, "id": "1"}}
@@ -492,6 +541,15 @@ def test_tools_that_only_another_api_has_are_named() -> None:
     assert [loss.what for loss in writing.losses] == ["tool", "tool"]
     assert FORMAT.write_tools([{"type": "web_search"}], "openai.responses", writing) == {}
     assert FORMAT.write_tools([], API, writing) == {}
+
+
+def test_a_function_that_is_declared_twice_is_sent_once() -> None:
+    tools = [{"name": "f", "input_schema": SCHEMA}, {"name": "f", "input_schema": {}}]
+
+    made = FORMAT.write_tools(tools, "anthropic.messages", Writing())
+
+    declared = {"name": "f", "parametersJsonSchema": SCHEMA}
+    assert made == {"config": {"tools": [{"functionDeclarations": [declared]}]}}
 
 
 def test_declared_functions_are_read_in_both_kinds_of_schema() -> None:
