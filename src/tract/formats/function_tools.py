@@ -19,7 +19,7 @@ def function_tools(tool: Json, api: str) -> list[Tool]:
 def _chat(tool: Json) -> Iterator[Tool]:
     function = tool.get("function") if tool.get("type") == "function" else None
     if "type" not in tool:
-        function = tool  # as in the deprecated `functions`
+        function = tool.get("function", tool)  # or as in the deprecated `functions`
     if isinstance(function, dict):
         yield from _named(function, function.get("parameters"))
 

@@ -514,6 +514,10 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
             },
         ),
         (
+            "openai.chat",
+            {"function": {"name": "f", "description": "d", "parameters": SCHEMA}},
+        ),
+        (
             "openai.responses",
             {"type": "function", "name": "f", "description": "d", "parameters": SCHEMA},
         ),
