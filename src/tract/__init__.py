@@ -41,7 +41,10 @@ from tract.exceptions import (
     UnknownKindWarning,
 )
 from tract.formats.anthropic_messages import from_anthropic, to_anthropic
+from tract.formats.google_genai import from_google, to_google
 from tract.formats.openai_chat.format import from_openai, to_openai
+from tract.formats.openai_responses.contents import from_responses
+from tract.formats.openai_responses.public import to_responses
 from tract.handles.batch import Batch, StagedCommit
 from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
@@ -241,7 +244,11 @@ __all__ = [
     "Watch",
     "config",
     "from_anthropic",
+    "from_google",
     "from_openai",
+    "from_responses",
     "to_anthropic",
+    "to_google",
     "to_openai",
+    "to_responses",
 ]
