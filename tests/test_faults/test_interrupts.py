@@ -55,6 +55,11 @@ def test_callers_whose_jobs_an_interrupt_loses_while_they_are_grouped_are_told(
     interrupt_everywhere("going-on", "grouping", anywhere_within(101), 101, tmp_path)
 
 
+def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(tmp_path: Path) -> None:
+    """It is that of all open streams, whichever task the interrupt ends."""
+    interrupt_everywhere("streaming", "saving", anywhere_within(5), 5, tmp_path)
+
+
 def anywhere_within(step: int) -> int:
     return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
 
