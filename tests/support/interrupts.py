@@ -2,7 +2,7 @@
 
 *closing* does what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main
 task, whose store then closes, and the second is raised wherever the event loop is. *going-on* is
-what a REPL does, which runs its event loop again after each Ctrl-C; so does *streaming*.
+what a REPL does, which runs its event loop again after each Ctrl-C; so do *merging* and *streaming*.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Literal
 
 import aiosqlite
 
 import tract
 from support.opening import COUNTER
-from tract import AsyncTract, DialogueContent, StorageError, TractStore
+from tract import AsyncTract, DialogueContent, MergeConflict, StorageError, TractStore
+from tract.engine.branches import turns
 from tract.engine.streams import open_streams
 from tract.storage.sqlite.thread import groups
 
@@ -37,7 +38,12 @@ _EACH = 6  # commits of each caller that goes on, and pieces of each stream
 _PIECE = "piece " * 3000  # more than a stream may have unsaved
 _LIMIT = 15.0  # seconds that a run may take
 _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.__path__)
-_LINES = {"line": _FOLDERS, "grouping": (groups.__file__,), "saving": (open_streams.__file__,)}
+_LINES = {
+    "line": _FOLDERS,
+    "grouping": (groups.__file__,),
+    "saving": (open_streams.__file__,),
+    "turns": (turns.__file__,),
+}
 """The code at whose lines an interrupt comes."""
 _SAVING = {"part", "saved", "save_soon", "_save", "_save_all", "_write", "_go_on_without"}
 """The functions in which it comes while streams are saved."""
@@ -361,11 +367,58 @@ async def _texts(tract: AsyncTract) -> list[str]:
     return [content.text for content in contents if isinstance(content, DialogueContent)]
 
 
+def merged_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that every merge but the interrupted one was made."""
+    interrupts = Interrupts(how, at)
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        tract = store.tract("t")
+        loop.run_until_complete(_diverge(store))
+        tasks = [loop.create_task(tract.merge(name, on_conflict=_judge)) for name in "abcde"]
+        everything = loop.create_task(asyncio.wait(tasks))
+        interrupts.arm()
+        while not everything.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(everything)
+        interrupts.disarm()
+        loop.run_until_complete(store.aclose())
+    failed = [task.exception() for task in tasks if task.exception() is not None]
+    assert all(isinstance(error, KeyboardInterrupt) for error in failed), (interrupts.came, failed)
+    assert len(failed) <= 1, interrupts.came
+    return interrupts.came is not None
+
+
+async def _diverge(store: TractStore) -> None:
+    """Edit one entry on several branches."""
+    first = await store.tract("t").user("hello")
+    for name in "abcde":
+        fork = await store.tract("t").fork(name)
+        await fork.commit(
+            DialogueContent(role="user", text=name),
+            operation="edit",
+            edit_target=first.commit_hash,
+        )
+    await store.tract("t").commit(
+        DialogueContent(role="user", text="ours"), operation="edit", edit_target=first.commit_hash
+    )
+
+
+async def _judge(_: MergeConflict) -> Literal["theirs"]:
+    await asyncio.sleep(0)
+    return "theirs"
+
+
 async def _open(path: Path) -> TractStore:
     return await TractStore.open(str(path), tokenizer=COUNTER)
 
 
-PROGRAMS = {"closing": interrupted, "going-on": gone_on, "streaming": streamed_on}
+PROGRAMS = {
+    "closing": interrupted,
+    "going-on": gone_on,
+    "merging": merged_on,
+    "streaming": streamed_on,
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ResourceWarning)  # a store that could not be closed is dropped

@@ -60,6 +60,13 @@ def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(tmp_path: Path)
     interrupt_everywhere("streaming", "saving", anywhere_within(5), 5, tmp_path)
 
 
+@pytest.mark.parametrize(("how", "step"), [("lost", 17), ("turns", 29)])
+def test_a_merge_that_is_interrupted_leaves_its_turn_to_the_next(
+    how: str, step: int, tmp_path: Path
+) -> None:
+    interrupt_everywhere("merging", how, anywhere_within(step), step, tmp_path)
+
+
 def anywhere_within(step: int) -> int:
     return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
 
