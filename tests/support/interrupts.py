@@ -2,7 +2,7 @@
 
 *closing* does what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main
 task, whose store then closes, and the second is raised wherever the event loop is. *going-on* is
-what a REPL does, which runs its event loop again after each Ctrl-C; so do *merging* and *streaming*.
+what a REPL does, which runs its event loop again after each Ctrl-C; so do the others.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from support.opening import COUNTER
 from tract import AsyncTract, DialogueContent, MergeConflict, StorageError, TractStore
 from tract.engine.branches import turns
 from tract.engine.streams import open_streams
+from tract.engine.watching import hub
 from tract.storage.sqlite.thread import groups
 
 __all__ = ["busy_until_interrupted"]
@@ -43,6 +44,7 @@ _LINES = {
     "grouping": (groups.__file__,),
     "saving": (open_streams.__file__,),
     "turns": (turns.__file__,),
+    "watching": (hub.__file__,),
 }
 """The code at whose lines an interrupt comes."""
 _SAVING = {"part", "saved", "save_soon", "_save", "_save_all", "_write", "_go_on_without"}
@@ -409,6 +411,42 @@ async def _judge(_: MergeConflict) -> Literal["theirs"]:
     return "theirs"
 
 
+def watched_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that all watchers but an interrupted one go on."""
+    interrupts = Interrupts(how, at)
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        watching = [loop.create_task(_watch(store.tract("t"))) for _ in range(3)]
+        writing = loop.create_task(_commit_some(store.tract("t")))
+        interrupts.arm()
+        while not writing.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait([writing]))
+        loop.run_until_complete(store.tract("t").user("last", message="last"))
+        while not all(task.done() for task in watching):
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait(watching))
+        interrupts.disarm()
+        loop.run_until_complete(store.aclose())
+        failed = [task.exception() for task in watching if task.exception() is not None]
+    assert all(isinstance(error, KeyboardInterrupt) for error in failed), (interrupts.came, failed)
+    assert len(failed) <= 1, interrupts.came
+    return interrupts.came is not None
+
+
+async def _watch(tract: AsyncTract) -> None:
+    async for commit in tract.watch():
+        if commit.message == "last":
+            break
+
+
+async def _commit_some(tract: AsyncTract) -> None:
+    for _ in range(_EACH):
+        await tract.user("hello")
+        await asyncio.sleep(0.005)
+
+
 async def _open(path: Path) -> TractStore:
     return await TractStore.open(str(path), tokenizer=COUNTER)
 
@@ -418,6 +456,7 @@ PROGRAMS = {
     "going-on": gone_on,
     "merging": merged_on,
     "streaming": streamed_on,
+    "watching": watched_on,
 }
 
 if __name__ == "__main__":

@@ -67,6 +67,11 @@ def test_a_merge_that_is_interrupted_leaves_its_turn_to_the_next(
     interrupt_everywhere("merging", how, anywhere_within(step), step, tmp_path)
 
 
+@pytest.mark.parametrize(("how", "step"), [("lost", 11), ("watching", 71)])
+def test_watchers_go_on_wherever_an_interrupt_comes(how: str, step: int, tmp_path: Path) -> None:
+    interrupt_everywhere("watching", how, anywhere_within(step), step, tmp_path)
+
+
 def anywhere_within(step: int) -> int:
     return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
 
