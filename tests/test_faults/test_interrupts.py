@@ -60,14 +60,14 @@ def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(tmp_path: Path)
     interrupt_everywhere("streaming", "saving", anywhere_within(5), 5, tmp_path)
 
 
-@pytest.mark.parametrize(("how", "step"), [("lost", 17), ("turns", 29)])
+@pytest.mark.parametrize(("how", "step"), [pytest.param("lost", 17, marks=LONG), ("turns", 29)])
 def test_a_merge_that_is_interrupted_leaves_its_turn_to_the_next(
     how: str, step: int, tmp_path: Path
 ) -> None:
     interrupt_everywhere("merging", how, anywhere_within(step), step, tmp_path)
 
 
-@pytest.mark.parametrize(("how", "step"), [("lost", 11), ("watching", 71)])
+@pytest.mark.parametrize(("how", "step"), [pytest.param("lost", 11, marks=LONG), ("watching", 71)])
 def test_watchers_go_on_wherever_an_interrupt_comes(how: str, step: int, tmp_path: Path) -> None:
     interrupt_everywhere("watching", how, anywhere_within(step), step, tmp_path)
 
