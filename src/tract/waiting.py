@@ -45,6 +45,14 @@ class Waiter(asyncio.Future[T]):
         finally:
             self._told = ()  # the task is awake
 
+    async def done_or_look(self) -> None:
+        """Wait until this is done, or for a second and settle it, so that the caller can check."""
+        timer = self.get_loop().call_later(_LOOK, self.settle)
+        try:
+            await self
+        finally:
+            timer.cancel()
+
     def settle(self, result: T | None = None, error: BaseException | None = None) -> None:
         """Set the result or the *error*; if already done, wake the task if it still sleeps."""
         if self.done():
@@ -104,11 +112,7 @@ async def from_thread(work: Future[T]) -> T:
         while not work.done():
             waiter: Waiter[None] = Waiter(loop=loop)
             work.add_done_callback(partial(_tell, loop, waiter))
-            timer = loop.call_later(_LOOK, waiter.settle)
-            try:
-                await waiter
-            finally:
-                timer.cancel()
+            await waiter.done_or_look()
     except asyncio.CancelledError:
         work.cancel()
         raise
@@ -164,11 +168,7 @@ class Lock:
         try:
             while self._first() is not place or not self._has_room():
                 place.waiter = Waiter(loop=task.get_loop())
-                timer = task.get_loop().call_later(_LOOK, place.waiter.settle)
-                try:
-                    await place.waiter
-                finally:
-                    timer.cancel()
+                await place.waiter.done_or_look()
             self._holders.add(task)
         finally:
             self._queue.remove(place)

@@ -2,7 +2,7 @@
 
 *closing* does what a second Ctrl-C does: `asyncio.run` answers the first one by cancelling its main
 task, whose store then closes, and the second is raised wherever the event loop is. *going-on* is
-what a REPL does, which runs its event loop again after each Ctrl-C.
+what a REPL does, which runs its event loop again after each Ctrl-C; so do the others.
 """
 
 from __future__ import annotations
@@ -20,23 +20,35 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Literal
 
 import aiosqlite
 
 import tract
 from support.opening import COUNTER
-from tract import AsyncTract, StorageError, TractStore
+from tract import AsyncTract, DialogueContent, MergeConflict, StorageError, TractStore
+from tract.engine.branches import turns
+from tract.engine.streams import open_streams
+from tract.engine.watching import hub
 from tract.storage.sqlite.thread import groups
 
 __all__ = ["busy_until_interrupted"]
 
 _BEFORE = 20  # commits before the first interrupt
-_EACH = 6  # commits of each caller that goes on
+_EACH = 6  # commits of each caller that goes on, and pieces of each stream
+_PIECE = "piece " * 3000  # more than a stream may have unsaved
 _LIMIT = 15.0  # seconds that a run may take
 _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.__path__)
-_LINES = {"line": _FOLDERS, "grouping": (groups.__file__,)}
+_LINES = {
+    "line": _FOLDERS,
+    "grouping": (groups.__file__,),
+    "saving": (open_streams.__file__,),
+    "turns": (turns.__file__,),
+    "watching": (hub.__file__,),
+}
 """The code at whose lines an interrupt comes."""
+_SAVING = {"part", "saved", "save_soon", "_save", "_save_all", "_write", "_go_on_without"}
+"""The functions in which it comes while streams are saved."""
 
 
 async def busy(path: object, tell: Callable[[str], object]) -> None:
@@ -159,6 +171,8 @@ class Interrupts:
 
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
         if not frame.f_code.co_filename.startswith(_LINES[self._how]):
+            return None
+        if self._how == "saving" and frame.f_code.co_name not in _SAVING:
             return None
         if event == "line" and self.armed:
             self._come_by(f"{frame.f_code.co_filename}:{frame.f_lineno}")
@@ -318,11 +332,132 @@ def gone_on(how: str, at: int, path: Path) -> bool:
     return interrupts.came is not None
 
 
+def streamed_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that only the stream that it met was interrupted."""
+    interrupts = Interrupts(how, at)
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        tasks = [loop.create_task(_write_in_pieces(store.tract(name))) for name in "abcd"]
+        everything = loop.create_task(asyncio.wait(tasks))
+        interrupts.arm()
+        while not everything.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(everything)
+        interrupts.disarm()
+        left = loop.run_until_complete(store.recover_streams())
+        made = {name: loop.run_until_complete(_texts(store.tract(name))) for name in "abcd"}
+        loop.run_until_complete(store.aclose())
+    for name, task in zip("abcd", tasks, strict=True):
+        found = [*made[name], *(stream.text for stream in left if stream.tract_id == name)]
+        error = task.exception()
+        assert error is None or isinstance(error, KeyboardInterrupt), (interrupts.came, error)
+        assert len(found) == 1, (interrupts.came, found)
+        assert error is not None or found == [_PIECE * _EACH], interrupts.came
+    return interrupts.came is not None
+
+
+async def _write_in_pieces(tract: AsyncTract) -> None:
+    async with tract.stream() as stream:
+        for _ in range(_EACH):
+            await stream.write(_PIECE)
+            await asyncio.sleep(0.001)
+
+
+async def _texts(tract: AsyncTract) -> list[str]:
+    contents = [await tract.get_content(info.commit_hash) for info in await tract.log(None)]
+    return [content.text for content in contents if isinstance(content, DialogueContent)]
+
+
+def merged_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that every merge but the interrupted one was made."""
+    interrupts = Interrupts(how, at)
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        tract = store.tract("t")
+        loop.run_until_complete(_diverge(store))
+        tasks = [loop.create_task(tract.merge(name, on_conflict=_judge)) for name in "abcde"]
+        everything = loop.create_task(asyncio.wait(tasks))
+        interrupts.arm()
+        while not everything.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(everything)
+        interrupts.disarm()
+        loop.run_until_complete(store.aclose())
+    failed = [task.exception() for task in tasks if task.exception() is not None]
+    assert all(isinstance(error, KeyboardInterrupt) for error in failed), (interrupts.came, failed)
+    assert len(failed) <= 1, interrupts.came
+    return interrupts.came is not None
+
+
+async def _diverge(store: TractStore) -> None:
+    """Edit one entry on several branches."""
+    first = await store.tract("t").user("hello")
+    for name in "abcde":
+        fork = await store.tract("t").fork(name)
+        await fork.commit(
+            DialogueContent(role="user", text=name),
+            operation="edit",
+            edit_target=first.commit_hash,
+        )
+    await store.tract("t").commit(
+        DialogueContent(role="user", text="ours"), operation="edit", edit_target=first.commit_hash
+    )
+
+
+async def _judge(_: MergeConflict) -> Literal["theirs"]:
+    await asyncio.sleep(0)
+    return "theirs"
+
+
+def watched_on(how: str, at: int, path: Path) -> bool:
+    """Return True if an interrupt came; check that all watchers but an interrupted one go on."""
+    interrupts = Interrupts(how, at)
+    loop = interrupts.loop()
+    with limited(interrupts), closing(loop):
+        store = loop.run_until_complete(_open(path))
+        watching = [loop.create_task(_watch(store.tract("t"))) for _ in range(3)]
+        writing = loop.create_task(_commit_some(store.tract("t")))
+        interrupts.arm()
+        while not writing.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait([writing]))
+        loop.run_until_complete(store.tract("t").user("last", message="last"))
+        while not all(task.done() for task in watching):
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait(watching))
+        interrupts.disarm()
+        loop.run_until_complete(store.aclose())
+        failed = [task.exception() for task in watching if task.exception() is not None]
+    assert all(isinstance(error, KeyboardInterrupt) for error in failed), (interrupts.came, failed)
+    assert len(failed) <= 1, interrupts.came
+    return interrupts.came is not None
+
+
+async def _watch(tract: AsyncTract) -> None:
+    async for commit in tract.watch():
+        if commit.message == "last":
+            break
+
+
+async def _commit_some(tract: AsyncTract) -> None:
+    for _ in range(_EACH):
+        await tract.user("hello")
+        await asyncio.sleep(0.005)
+
+
 async def _open(path: Path) -> TractStore:
     return await TractStore.open(str(path), tokenizer=COUNTER)
 
 
-PROGRAMS = {"closing": interrupted, "going-on": gone_on}
+PROGRAMS = {
+    "closing": interrupted,
+    "going-on": gone_on,
+    "merging": merged_on,
+    "streaming": streamed_on,
+    "watching": watched_on,
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ResourceWarning)  # a store that could not be closed is dropped

@@ -55,6 +55,23 @@ def test_callers_whose_jobs_an_interrupt_loses_while_they_are_grouped_are_told(
     interrupt_everywhere("going-on", "grouping", anywhere_within(101), 101, tmp_path)
 
 
+def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(tmp_path: Path) -> None:
+    """It is that of all open streams, whichever task the interrupt ends."""
+    interrupt_everywhere("streaming", "saving", anywhere_within(5), 5, tmp_path)
+
+
+@pytest.mark.parametrize(("how", "step"), [pytest.param("lost", 17, marks=LONG), ("turns", 29)])
+def test_a_merge_that_is_interrupted_leaves_its_turn_to_the_next(
+    how: str, step: int, tmp_path: Path
+) -> None:
+    interrupt_everywhere("merging", how, anywhere_within(step), step, tmp_path)
+
+
+@pytest.mark.parametrize(("how", "step"), [pytest.param("lost", 11, marks=LONG), ("watching", 71)])
+def test_watchers_go_on_wherever_an_interrupt_comes(how: str, step: int, tmp_path: Path) -> None:
+    interrupt_everywhere("watching", how, anywhere_within(step), step, tmp_path)
+
+
 def anywhere_within(step: int) -> int:
     return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
 

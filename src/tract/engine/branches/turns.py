@@ -47,14 +47,28 @@ class Turns:
         return Turn(queues.setdefault((id(self), *branch), _Queue(self._longest)))
 
 
+class _Place:
+    """A merge's place in a queue."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.waiter: Waiter[None] = Waiter(loop=asyncio.get_running_loop())
+        self.is_served: bool = False
+
+
 class _Queue:
-    """The holder of the turn at one branch, and the merges that wait for it."""
+    """The holder of the turn at one branch, and the merges that wait for it.
+
+    An interrupt from the keyboard may come while the turn is passed on, or lose the callback that
+    would do that. So those who wait check each second whether it is theirs, or nobody's.
+    """
 
     def __init__(self, longest: float) -> None:
         self.holder: Turn | None = None
         self.given: int = 0
         self._longest = longest
-        self._waiting: deque[tuple[Turn, Waiter[None]]] = deque()
+        self._until = 0.0
+        self._waiting: deque[_Place] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def give(self, turn: Turn) -> None:
@@ -67,13 +81,24 @@ class _Queue:
         """Restart the time limit of the turn."""
         self._stop()
         loop = asyncio.get_running_loop()  # in a context of its own, so that it keeps none alive
+        self._until = loop.time() + self._longest
         self._timer = loop.call_later(self._longest, self.pass_on, turn, context=Context())
 
     async def wait(self, turn: Turn) -> None:
-        """Wait until the turn, which another merge has now, is given to *turn*."""
-        given: Waiter[None] = Waiter(loop=asyncio.get_running_loop())
-        self._waiting.append((turn, given))
-        await given  # if cancelled, it is skipped, or passed on when the turn is left
+        """Wait until the turn, which another merge has now, is given to *turn*.
+
+        If cancelled just then, it is passed on when the turn is left.
+        """
+        place = _Place(turn)
+        self._waiting.append(place)
+        try:
+            while not place.is_served:
+                place.waiter = Waiter(loop=asyncio.get_running_loop())
+                await place.waiter.done_or_look()
+                self._check_holder()
+        finally:
+            if place in self._waiting:
+                self._waiting.remove(place)
 
     def pass_on(self, turn: Turn) -> None:
         """If *turn* is the holder, give the turn to the next merge in the queue."""
@@ -81,12 +106,23 @@ class _Queue:
             return
         self._stop()
         self.holder = None
-        while self._waiting:
-            after, given = self._waiting.popleft()
-            if not given.done():
-                self.give(after)
-                given.settle()
-                return
+        self._serve_next()
+
+    def _serve_next(self) -> None:
+        if self._waiting:
+            place = self._waiting[0]
+            place.is_served = True  # first: it may go on without the turn, but not wait for ever
+            self.give(place.turn)
+            self._waiting.popleft()
+            place.waiter.settle()
+
+    def _check_holder(self) -> None:
+        """Pass the turn on if an interrupt has kept its holder from doing so."""
+        holder, now = self.holder, asyncio.get_running_loop().time()
+        if holder is None:
+            self._serve_next()
+        elif holder.is_over or now > self._until:
+            self.pass_on(holder)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -104,12 +140,18 @@ class Turn:
         self.inner: _Queues = _Queues()
         """The queues of merges made within this turn."""
         self._queue: _Queue | None = queue
+        self._task = asyncio.current_task()
         self._last = queue.given - (queue.holder is not None)
 
     @property
     def held(self) -> bool:
         """Whether this merge has the turn."""
         return self._queue is not None and self._queue.holder is self
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this merge has ended, and so has no use for the turn."""
+        return self._queue is None or self._task is None or self._task.done()
 
     async def take(self) -> bool:
         """Wait for the turn; return True if other merges had it, which may have changed things.
@@ -141,5 +183,6 @@ class Turn:
         traceback: TracebackType | None,
     ) -> None:
         queue, self._queue = self._queue, None  # a task that lives on may keep this turn
+        self._task = None
         if queue is not None:
             queue.pass_on(self)

@@ -146,37 +146,31 @@ class OpenStream:
         _open_here.pop(self.name.stream_id, None)
 
     def part(self) -> SpoolPart | None:
-        """Return the part that is not saved yet, or None; if saving fails, pass it to `unsaved`."""
+        """Return the part that is not saved yet, or None; pass it to `saved` once it is.
+
+        Until then it stays here, so that nothing is lost if saving it fails or is interrupted.
+        """
         self.fold()
         if self._saved == 0 and all(kind in FRAME for kind, *_ in self._unsaved):
             return None  # nothing has arrived that is worth saving
         if not self._unsaved:
             return None
-        part = SpoolPart(self.name, self._saved, joined(self._unsaved), self.fate)
-        self._unsaved = []
-        self._saved += 1
+        self._unsaved = joined(self._unsaved)
         self.may_be_saved = True
         if self._ended is None:
             self._room = _ROOM
-        return part
+        return SpoolPart(self.name, self._saved, tuple(self._unsaved), self.fate)
 
-    def unsaved(self, part: SpoolPart) -> None:
-        """Take back a part that could not be saved, or may not have been; it is saved again."""
-        self._unsaved[:0] = part.fragments
-        self._saved -= 1
+    def saved(self, part: SpoolPart) -> None:
+        """Forget a part that was saved."""
+        self._unsaved, self._saved = self._unsaved[len(part.fragments) :], part.number + 1
 
-    def lose(self, part: SpoolPart | None = None) -> None:
-        """End, because another process has recovered the stream; keep the rest as a new stream.
-
-        *part* arrived since then and could not be saved.
-        """
-        if self.recovered is not None:
-            return
+    def lose(self) -> None:
+        """End, because another process has recovered the stream; keep the rest as a new stream."""
         tract_id, branch = self.name.branch.tract_id, self.name.branch.branch
         self.recovered = StreamRecoveredError(tract_id, branch)
         self.end(self.recovered)
-        self._unsaved[:0] = (self._preamble, *(part.fragments if part is not None else ()))
-        self._saved = 0
+        self._unsaved, self._saved = [self._preamble, *self._unsaved], 0
         self.may_be_saved = False
         self.fate = StreamFate()
         self.let_go()
@@ -319,25 +313,21 @@ class Spooler:
         self, parts: Sequence[tuple[OpenStream, SpoolPart]], quiet: Sequence[OpenStream]
     ) -> None:
         names = {stream.name: stream for stream in quiet}
-        try:
-            lost = await self._repository.save(
-                current_owner(), [part for _, part in parts], [*names]
-            )
-        except BaseException:
-            for stream, part in parts:
-                stream.unsaved(part)
-            raise
+        lost = await self._repository.save(current_owner(), [part for _, part in parts], [*names])
+        for stream, part in parts:
+            if part.stream not in lost:
+                stream.saved(part)
         if lost:
-            await self._go_on_without([*parts, *((stream, None) for stream in quiet)], {*lost})
+            await self._go_on_without([*(stream for stream, _ in parts), *quiet], {*lost})
 
     async def _go_on_without(
-        self, written: Iterable[tuple[OpenStream, SpoolPart | None]], lost: Container[StreamName]
+        self, written: Iterable[OpenStream], lost: Container[StreamName]
     ) -> None:
         """End streams that others have recovered, and save what arrived since as new streams."""
-        recovered = [item for item in written if item[0].name in lost]
-        for stream, unsaved in recovered:  # all of them first: saving one may fail
-            stream.lose(unsaved)
-        parts = [(stream, part) for stream, _ in recovered if (part := stream.part()) is not None]
+        recovered = [stream for stream in written if stream.name in lost]
+        for stream in recovered:  # all of them first: saving one may fail
+            stream.lose()
+        parts = [(stream, part) for stream in recovered if (part := stream.part()) is not None]
         if parts:
             await self._write(parts, [])
 

@@ -290,7 +290,7 @@ class Intake:
             await self._streams.spooler.settle()  # as above
             await self._land(incoming, reason)
         except BaseException as error:
-            if isinstance(error, StreamRecoveredError):
+            if isinstance(error, StreamRecoveredError) and incoming.recovered is None:
                 incoming.lose()
             incoming.note_end(reason)
             await despite_cancellation(partial(self._streams.spooler.save, incoming))

@@ -7,7 +7,7 @@ behind, and a slow watcher delays no writer and no other watcher.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ _INTERVAL = 0.05  # seconds between polls for the commits of other processes
 _AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sqlite.thread.groups`
 _REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
+_LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
 
 _Key = tuple[str | None, int, str | None, int]
 
@@ -71,6 +72,12 @@ class _Topic:
         self.version = 0
         """Counts what may have changed the head."""
         self.serving = False
+        self.waiting: set[_Future] = set()
+        """All waiting watchers, also those that are being notified."""
+        self.steps = 0
+        """Counts the steps of serving: an interrupt has lost one if they stop."""
+        self.task: asyncio.Task[None] | None = None
+        """The newest task that reads for waiting watchers."""
         self.ticks_alone = 0
         self.kept: tuple[_Key, Portion] | None = None
         """The last portion that a watcher behind the head has read, for others with its cursor."""
@@ -97,6 +104,8 @@ class WatchHub:
         self._topics: dict[BranchName, _Topic] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looking = False
+        self._looked = 0.0
+        self._guard: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed: bool = False
         storage.arrivals.on_move(self._moved)
@@ -166,19 +175,21 @@ class WatchHub:
         """Make all watchers that wait for a branch check whether they should go on waiting."""
         topic = self._topics.get(branch)
         if topic is not None:
-            for waiters in topic.waiters.values():
-                _tell(waiters, None)
+            _tell([*topic.waiting], None)
 
     def close(self) -> None:
         """End all waits. Reads under way are calls, which closing the store waits for."""
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._guard):
+            if timer is not None:
+                timer.cancel()
         for branch in [*self._topics]:
             self.recheck(branch)
 
     def _add_topic(self, branch: BranchName) -> _Topic:
         topic = self._topics[branch] = _Topic(branch)
+        if self._guard is None and not self.closed:
+            self._guard_again({})
         if not self._looking and not self.closed:
             self._looking = True
             self._look_again()
@@ -191,13 +202,20 @@ class WatchHub:
         topic.ticks_alone = 0
         self._see_to(topic)
         try:
-            return await future
+            return await self._told(topic, future)
         finally:
             waiters = topic.waiters.get(cursor.base)
             if waiters is not None:
                 waiters.discard(future)
                 if not waiters:
                     del topic.waiters[cursor.base]
+
+    async def _told(self, topic: _Topic, future: _Future) -> _Told:
+        topic.waiting.add(future)
+        try:
+            return await future
+        finally:
+            topic.waiting.discard(future)
 
     async def _read(self, topic: _Topic, cursor: Cursor) -> _Told:
         """Return the next portion of a known history; one read serves all with this cursor.
@@ -211,7 +229,7 @@ class WatchHub:
         if others is not None:
             future: _Future = Waiter(loop=self._loop)
             others.append(future)
-            return await future
+            return await self._told(topic, future)
         others = topic.reading[key] = []
         portion: Portion | None = None
         try:
@@ -255,11 +273,15 @@ class WatchHub:
     def _start(self, topic: _Topic) -> None:
         if self.closed:
             return
+        topic.steps += 1
         woken: list[tuple[_Future, _Told]] = []
         began = self._loop.time()
-        self._spawn(self._serve(topic, woken), partial(self._wake, topic, woken, began))
+        then = partial(self._wake, topic, woken, began)
+        topic.task = self._spawn(self._serve(topic, woken), then)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], then: Callable[[], None]) -> None:
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], then: Callable[[], None]
+    ) -> asyncio.Task[None]:
         """Run *work* in a task, and call *then* afterwards, even if every task was cancelled."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
@@ -269,6 +291,7 @@ class WatchHub:
             then()
 
         task.add_done_callback(ended)
+        return task
 
     async def _serve(self, topic: _Topic, woken: list[tuple[_Future, _Told]]) -> None:
         """Read once per known head, and add its watchers to *woken* if there is more."""
@@ -291,6 +314,7 @@ class WatchHub:
 
     def _wake(self, topic: _Topic, woken: Sequence[tuple[_Future, _Told]], began: float) -> None:
         """Notify some watchers, the rest in the next turns of the loop; then let writers run."""
+        topic.steps += 1
         for future, told in woken[:_AT_ONCE]:
             _tell([future], told)
         if woken:
@@ -303,7 +327,7 @@ class WatchHub:
 
     def _tick(self) -> None:
         for topic in [*self._topics.values()]:
-            busy = topic.waiters or topic.serving or topic.reading
+            busy = topic.waiting or topic.serving or topic.reading
             topic.ticks_alone = 0 if busy else topic.ticks_alone + 1
             if topic.ticks_alone > 1:
                 del self._topics[topic.branch]
@@ -313,8 +337,28 @@ class WatchHub:
             self._spawn(self._look(), self._look_again)
 
     def _look_again(self) -> None:
+        self._looked = self._loop.time()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.closed:
             self._timer = self._loop.call_later(_INTERVAL, self._tick)
+
+    def _guard_again(self, before: Mapping[_Topic, int]) -> None:
+        """See to watchers if an interrupt has lost a callback since the steps *before*."""
+        steps = {topic: topic.steps for topic in self._topics.values()}
+        guard = partial(self._guard_again, steps)  # first: another interrupt may come
+        self._guard = self._loop.call_later(_LOST_AFTER, guard) if steps else None
+        overdue = self._loop.time() - self._looked > _LOST_AFTER
+        if self._looking and overdue and all(task.done() for task in self._tasks):
+            self._look_again()
+        for topic in steps:
+            for future in [*topic.waiting]:
+                if future.done():
+                    future.settle()  # its task was not woken
+            at_work = topic.task is not None and not topic.task.done()
+            if topic.serving and not at_work and before.get(topic) == topic.steps:
+                topic.serving, topic.head = False, UNSET
+                _tell([*topic.waiting], None)
 
     async def _look(self) -> None:
         """Check whether other processes have moved a watched branch."""

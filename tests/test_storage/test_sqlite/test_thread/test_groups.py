@@ -135,14 +135,18 @@ class Clock(asyncio.SelectorEventLoop):
         return self.now
 
 
-async def woken_by_turn(callers: int, pass_time: Callable[[], None]) -> list[int]:
-    """Return how many of a group's *callers* go on in each turn of the loop."""
+async def woken_by_turn(
+    callers: int, pass_time: Callable[[], None], work: Callable[[], None] = lambda: None
+) -> list[int]:
+    """Return how many of a group's *callers* go on in each turn of the loop; each works in the next."""
     post = Post()
     groups: Groups[int] = Groups(post.send, 512)
     woken: list[int] = []
 
     async def call(number: int) -> None:
         woken.append(await groups.run(number))
+        await asyncio.sleep(0)
+        work()
 
     calls = [call(number) for number in range(callers)]
     tasks = await away_together(post, groups, calls)
@@ -183,6 +187,20 @@ def test_more_are_woken_the_longer_others_keep_the_loop(held: float, most: int) 
 
     assert len(turns) <= most + 2
     assert max(turns) <= 3 + held / 0.0005
+
+
+def test_what_callers_do_themselves_wakes_no_more_of_them() -> None:
+    """Else each turn, longer by their work, would wake still more, and the loop would stand still."""
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, Clock)
+
+        def work() -> None:
+            loop.now += 0.001
+
+        turns = runner.run(woken_by_turn(512, int, work))
+
+    assert max(turns) <= 3
 
 
 async def test_the_next_group_leaves_once_all_callers_of_the_last_are_woken() -> None:

@@ -55,9 +55,20 @@ class _Flight:
     at_once: int = _AT_ONCE
     """Callers to notify in the next turn of the loop."""
 
+    _kept: float | None = None
+    """Seconds that others keep the loop in each turn."""
+
     def measure(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
-        """Note how long others have kept *loop*."""
-        self.at_once = _AT_ONCE + int((loop.time() - since) / _PER_CALLER)
+        """Note how long others have kept *loop*.
+
+        The shortest of at least two turns counts: callers that were notified work in later turns,
+        too, and their work must not make the turns longer and longer.
+        """
+        kept = loop.time() - since
+        if self._kept is not None:
+            kept = min(kept, self._kept)
+            self.at_once = _AT_ONCE + int(kept / _PER_CALLER)
+        self._kept = kept
 
 
 class Groups(Generic[Job]):
