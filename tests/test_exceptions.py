@@ -10,6 +10,7 @@ import pytest
 
 from tract import (
     AmbiguousHashError,
+    AttachmentNotFoundError,
     BlobNotFoundError,
     BranchBusyError,
     BranchExistsError,
@@ -80,6 +81,7 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
         f"begin with 'abcd': {'abcd' * 16}, {'abcd' * 15}ffff. Give more digits.",
     ),
     (AmbiguousHashError("abcd", map(str, range(6))), {}, "0, 1, 2, 3, 4, and others. Give more"),
+    (AttachmentNotFoundError("abc"), {"sha256": "abc"}, "There is no attachment abc in this tract"),
     (BlobNotFoundError("abc"), {"content_hash": "abc"}, "restore the file from a backup"),
     (ContentValidationError("is bad", "a.b"), {"problem": "is bad", "path": "a.b"}, "a.b: is bad"),
     (ContentValidationError("is bad"), {"path": ""}, "is bad"),

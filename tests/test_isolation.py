@@ -12,6 +12,7 @@ import sqlite3
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,13 +23,17 @@ from support.opening import with_clock
 from support.replies import drained, reply
 from tract import (
     AsyncTract,
+    AttachmentNotFoundError,
     Batch,
     BudgetAction,
     CommitNotFoundError,
     CommitOperation,
+    ContentValidationError,
     EditTargetError,
     FreeformContent,
     HeadMovedError,
+    MediaPart,
+    MessageContent,
     NullTokenCounter,
     Priority,
     RefNameError,
@@ -78,6 +83,7 @@ async def fill(tract: AsyncTract, word: str) -> dict[str, str]:
     edit = await tract.user(word, operation=EDIT, edit_target=entry.commit_hash, **noted)
     annotation = await tract.annotate(entry.commit_hash, Priority.PINNED, reason=word)
     head = await tract.assistant(word, **noted)
+    await tract.attach(word.encode(), "text/plain")
     await tract.record_usage(TokenUsage(len(word), 5))
     return {
         "entry": entry.commit_hash,
@@ -271,6 +277,9 @@ async def merged(world: World, name: str) -> Any:
     return [*told, await world.mine.origins(), await world.mine.log(None)]
 
 
+ATTACHED = sha256(MARK.encode()).hexdigest()
+NAMING = MessageContent(role="user", parts=(MediaPart(kind="document", attachment=ATTACHED),))
+
 CHUNKS: list[dict[str, Any]] = [
     {"choices": [{"index": 0, "delta": {"content": "mine"}, "finish_reason": None}]},
     {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
@@ -304,6 +313,11 @@ async def streamed(world: World, name: str) -> Any:
 
 CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.aclose": [closed],
+    "AsyncTract.attach": [lambda w, name: w.mine.attach(name.encode(), "text/plain")],
+    "AsyncTract.attachment": [
+        Refused(AttachmentNotFoundError, lambda w, name: w.mine.attachment(name)),
+        Refused(AttachmentNotFoundError, lambda w, name: w.mine.attachment(ATTACHED)),
+    ],
     "AsyncTract.annotate": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.SKIP)),
         Refused(CommitNotFoundError, lambda w, name: w.mine.annotate(name, Priority.NORMAL)),
@@ -335,6 +349,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(HeadMovedError, lambda w, name: w.mine.cherry_pick("main", expected_head=name)),
     ],
     "AsyncTract.commit": [
+        Refused(ContentValidationError, lambda w, name: w.mine.commit(NAMING)),
         lambda w, name: w.mine.commit(SAID, generation_config={"model": name}),
         Refused(
             EditTargetError, lambda w, name: w.mine.commit(SAID, operation=EDIT, edit_target=name)
@@ -515,15 +530,22 @@ HARMLESS = {
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",
+    *("data", "media_type"),
     # how branches are moved
     *("force", "fast_forward", "on_conflict", "squash"),
     # what comes bit by bit
     *("role", "response", "on_interrupt", "wait"),
 }
 NAMES = {"tract_id", "branch", "names"}
-HASHES = {"at_commit", "before", "commit_hash", "edit_target", "expected_head", "head_hash"} | {
-    *("target_hash", "to_hash", "hashes", "a", "b", "after")
-}
+HASHES = {
+    "sha256",
+    "at_commit",
+    "before",
+    "commit_hash",
+    "edit_target",
+    "expected_head",
+    "head_hash",
+} | {*("target_hash", "to_hash", "hashes", "a", "b", "after")}
 
 
 def public_calls() -> dict[str, Any]:

@@ -45,33 +45,49 @@ CONTENTS = {
     "FreeformContent",
     "InstructionContent",
     "MergeContent",
+    "MessageContent",
+    "NativeContent",
     "OutputContent",
     "ReasoningContent",
     "ToolIOContent",
+    "ToolsContent",
 }
 MODELS = {
     "AnnotationContent",
+    "Attachment",
+    "BranchComparison",
+    "BranchInfo",
     "BranchReset",
+    "BranchStats",
     "CommitInfo",
     "CompileSnapshot",
     "CompiledContext",
     "ConfigCondition",
     "ConfigTerm",
-    "BranchComparison",
-    "BranchInfo",
-    "BranchStats",
     "ContextDiff",
     "EntryDiff",
+    "EntryInfo",
+    "Loss",
+    "MediaPart",
     "MergeConflict",
     "MergeResult",
     "Message",
+    "Native",
+    "NativePart",
+    "OpenCall",
     "Origin",
     "PriorityAnnotation",
     "ReflogEntry",
+    "RefusalPart",
     "Resolution",
     "TagInfo",
+    "TextPart",
+    "ThinkingPart",
     "TokenUsage",
     "ToolCall",
+    "ToolCallPart",
+    "ToolResultPart",
+    "Uncounted",
     "VerifyFault",
     "VerifyReport",
 }
@@ -98,6 +114,7 @@ PROTOCOLS_AND_COUNTERS = {
 }
 ERRORS = {
     "AmbiguousHashError",
+    "AttachmentNotFoundError",
     "BlobNotFoundError",
     "BranchBusyError",
     "BranchExistsError",
@@ -133,17 +150,24 @@ TYPES = {
     "CommitOptions",
     "ConfigField",
     "Decision",
+    "GoogleArguments",
     "OnConflict",
     "OnInterrupt",
+    "OpenCalls",
     "Opening",
     "Operand",
     "OperandKind",
+    "Part",
     "RecordOptions",
+    "ResponsesArguments",
     "Unset",
     "UnsetType",
 }
-OPAQUE = {"Snapshot"}  # what the default compiler's CompileSnapshot is; callers only hand it on
-FORMATS = {"from_openai", "to_anthropic", "to_openai"}
+OPAQUE = {
+    "Snapshot",  # what the default compiler's CompileSnapshot is; callers only hand it on
+    *("_Flag", "_Number", "_Text"),  # bool, int and str, checked strictly
+}
+FORMATS = {"from_anthropic", "from_openai", "to_anthropic", "to_openai"}
 FUNCTIONS = FORMATS | {"config"}
 EXPORTED = (
     FACADES

@@ -11,6 +11,7 @@ from tract.engine.tokens.counters import BaseTokenCounter, NullTokenCounter, Tik
 from tract.engine.watching.watch import Watch
 from tract.exceptions import (
     AmbiguousHashError,
+    AttachmentNotFoundError,
     BlobNotFoundError,
     BranchBusyError,
     BranchExistsError,
@@ -50,6 +51,7 @@ from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
+from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, VerifyFault, VerifyReport
 from tract.models.conditions import ConfigTerm, config
 from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
@@ -115,6 +117,7 @@ from tract.protocols import (
     TokenCounter,
     TokenUsage,
     ToolCall,
+    Uncounted,
     Unset,
     UnsetType,
 )
@@ -128,6 +131,8 @@ __all__ = [
     "AnthropicArguments",
     "ArtifactContent",
     "AsyncTract",
+    "Attachment",
+    "AttachmentNotFoundError",
     "BaseTokenCounter",
     "Batch",
     "BlobNotFoundError",
@@ -236,6 +241,7 @@ __all__ = [
     "TractConfig",
     "TractError",
     "TractStore",
+    "Uncounted",
     "UnknownKindWarning",
     "Unset",
     "UnsetType",

@@ -4,6 +4,7 @@ TractError
 ├── CommitNotFoundError        no such commit in this tract, by hash or by name
 ├── AmbiguousHashError         several commits of this tract begin with a short hash
 ├── BlobNotFoundError          a commit's content is missing from the store
+├── AttachmentNotFoundError    this tract was never given such an attachment, or it is missing
 ├── ContentValidationError     a content, config, metadata or usage is not storable (a ValueError)
 ├── EditTargetError            the target of an edit, annotation or pick is missing or unsuitable
 ├── BudgetExceededError        the commit would take the context over its token budget
@@ -43,6 +44,7 @@ from typing import Any
 
 __all__ = [
     "AmbiguousHashError",
+    "AttachmentNotFoundError",
     "BlobNotFoundError",
     "BranchBusyError",
     "BranchExistsError",
@@ -164,6 +166,20 @@ class BlobNotFoundError(TractError):
         return (
             f"The content {self.content_hash} is missing from the store. "
             "Run `verify()` to list all faults, and restore the file from a backup."
+        )
+
+
+class AttachmentNotFoundError(TractError):
+    """This tract has no attachment of that SHA-256; those of other tracts do not count."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(sha256)
+        self.sha256 = sha256
+
+    def __str__(self) -> str:
+        return (
+            f"There is no attachment {_bare(self.sha256)} in this tract. Pass the SHA-256 that "
+            "`attach()` returned; `verify()` lists attachments that are missing from the store."
         )
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "TokenCounter",
     "TokenUsage",
     "ToolCall",
+    "Uncounted",
     "Unset",
 ]
 
@@ -238,6 +239,15 @@ class Loss(NamedTuple):
     why: str
 
 
+class Uncounted(NamedTuple):
+    """Something in a context that no formula counts, so that `token_count` lacks its tokens."""
+
+    commit_hash: str
+    """The entry."""
+    what: str
+    """The kind of part, such as `audio`, `image` (of unknown size) or `thinking` (encrypted)."""
+
+
 class CommitStep(NamedTuple):
     """One commit as the fold reads it; `data` is the blob, canonical JSON in UTF-8.
 
@@ -280,7 +290,12 @@ class CompiledContext(ABC):
     @property
     @abstractmethod
     def token_count(self) -> int:
-        """Tokens of the whole message list; `token_source` names who counted them."""
+        """Tokens of the whole message list; `token_source` names who counted them.
+
+        For texts and tool calls, this is what the counter gives for `to_dicts()`. Thinking counts
+        as text, images by their provider's formula, and both are not in `to_dicts()`. What has no
+        formula is `uncounted`; tool definitions are counted apart, by `tool_tokens`.
+        """
 
     @property
     @abstractmethod
@@ -378,6 +393,16 @@ class CompiledContext(ABC):
     @property
     def tools(self) -> list[dict[str, Any]]:
         """The tool definitions in force, as they were given to `AsyncTract.tools`."""
+        return []
+
+    @property
+    def tool_tokens(self) -> int:
+        """Tokens of the tool definitions in force, as JSON; they are not part of `token_count`."""
+        return 0
+
+    @property
+    def uncounted(self) -> list[Uncounted]:
+        """What `token_count` lacks, in order; nothing if an API reported the count."""
         return []
 
     def to_dicts(self) -> list[dict[str, Any]]:

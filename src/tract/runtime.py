@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
 from tract.engine.branches.refs import BranchEngine
+from tract.engine.commit.attachments import AttachmentEngine
 from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
 from tract.engine.commit.engine import CommitEngine
@@ -20,6 +21,7 @@ from tract.engine.commit.listing import EntryLister
 from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
+from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import ContentRegistry
@@ -102,8 +104,13 @@ class Runtime:
     ) -> None:
         config, commits, threads = options.config, storage.commits, self._threads
         cache = SnapshotCache(config.cache_max_bytes)
+        reader = AttachmentReader(storage.attachments, config.attachment_cache_bytes)
+        self.contents: ContentLoader = ContentLoader(self.registry, reader, threads)
+        self.attachments: AttachmentEngine = AttachmentEngine(
+            storage.attachments, reader, threads, config.max_content_bytes
+        )
         self.contexts: ContextReader = ContextReader(
-            storage.histories, cache, options.compiler or compiler, threads
+            storage.histories, cache, options.compiler or compiler, threads, reader
         )
         drafts = DraftMaker(compiler, config.max_content_bytes, redactor)
         limits = config.token_budget
@@ -112,16 +119,18 @@ class Runtime:
             commits, storage.comparisons, self.contexts, drafts, threads, budget
         )
         self.settler: CallSettler = CallSettler(self.contexts, self.commits)
-        self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.registry, threads)
-        self.queries: CommitQueries = CommitQueries(storage, self.registry, threads)
+        self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.contents, threads)
+        self.queries: CommitQueries = CommitQueries(storage, self.contents, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)
 
     def _wire_branches(self, compiler: DefaultContextCompiler, storage: Repositories) -> None:
         self.branches: BranchEngine = BranchEngine(storage.refs, storage.tags)
-        self.merging: Merger = Merger(storage, self.contexts, self.commits, self.registry)
+        self.merging: Merger = Merger(storage, self.contexts, self.commits, self.contents)
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
-        self.verifier: Verifier = Verifier(storage.checks, compiler, self._threads)
+        self.verifier: Verifier = Verifier(
+            storage.checks, storage.attachments, compiler, self._threads
+        )
 
     @classmethod
     async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:

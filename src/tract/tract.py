@@ -42,6 +42,7 @@ from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
+from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
@@ -193,7 +194,8 @@ class AsyncTract:
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
-            ContentValidationError: content, message, metadata or config cannot be stored.
+            ContentValidationError: content, message, metadata or config cannot be stored, or the
+                content names an attachment that this tract was not given.
             EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -249,6 +251,35 @@ class AsyncTract:
         format_of(chosen)
         content = {"content_type": "tools", "api": chosen, "tools": given}
         return await self.commit(content, **options)
+
+    async def attach(self, data: bytes, media_type: str) -> Attachment:
+        """Give this tract bytes that its contents may refer to; return what names them.
+
+            picture = await tract.attach(png, "image/png")
+            await tract.commit(MessageContent(role="user", parts=(picture.part(),)))
+
+        Bytes are stored once, whichever tracts are given them and however often. Commits take
+        bytes directly, too, as `MediaPart.data` or as base64 in an API's item.
+
+        Args:
+            data: the bytes, at least one and at most `TractConfig.max_content_bytes`.
+            media_type: such as `image/png`; kept as it is given, whatever the bytes are.
+
+        Raises:
+            ContentValidationError: *data* is not bytes, empty or too long, or *media_type* is not
+                a string.
+        """
+        with self._call():
+            return await self._runtime.attachments.attach(self.tract_id, data, media_type)
+
+    async def attachment(self, sha256: str) -> bytes:
+        """Return the bytes that this tract was given, by `attach` or with a commit.
+
+        Raises:
+            AttachmentNotFoundError: the tract has no such attachment.
+        """
+        with self._call():
+            return await self._runtime.attachments.attachment(self.tract_id, sha256)
 
     async def settle(
         self,
@@ -345,6 +376,7 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no such commit.
             BlobNotFoundError: the commit's content is missing from the store.
+            AttachmentNotFoundError: media in the item of a `NativeContent` are missing from it.
             ContentValidationError: its custom content type is not registered with this store, or
                 it is not an *as_*.
         """

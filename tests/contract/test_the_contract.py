@@ -23,6 +23,7 @@ KINDS = {
     "tags": repositories.TagRepository,
     "arrivals": repositories.ArrivalRepository,
     "spools": repositories.SpoolRepository,
+    "attachments": repositories.AttachmentRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

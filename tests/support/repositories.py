@@ -15,6 +15,7 @@ from tract import CommitStep
 from tract.history.graph import line
 from tract.storage.repositories import (
     ArrivalRepository,
+    AttachmentRepository,
     BlobRepository,
     BranchName,
     CommitDraft,
@@ -81,6 +82,7 @@ class Repositories(NamedTuple):
     tags: TagRepository
     arrivals: ArrivalRepository
     spools: SpoolRepository
+    attachments: AttachmentRepository
     damage: Damage
 
 

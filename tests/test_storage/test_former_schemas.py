@@ -16,6 +16,7 @@ from support.scripts import printed
 from support.tables import create_tables
 from tract import (
     MergeKind,
+    MessageContent,
     NullTokenCounter,
     Priority,
     RefNameError,
@@ -33,7 +34,7 @@ LINES: tuple[Line, ...] = (
 )
 START = datetime(1970, 1, 1, tzinfo=UTC)
 OPTIONS: dict[str, Any] = {"tokenizer": NullTokenCounter()}
-SECOND = Path(__file__).parents[1] / "support" / "second_schema.sql"
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def write_first(path: Path) -> None:
@@ -42,10 +43,15 @@ def write_first(path: Path) -> None:
 
 def write_second(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(SECOND.read_text(encoding="utf-8"))
+        connection.executescript((SUPPORT / "second_schema.sql").read_text(encoding="utf-8"))
 
 
-FORMER: tuple[Callable[[Path], None], ...] = (write_first, write_second)
+def write_third(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((SUPPORT / "third_schema.sql").read_text(encoding="utf-8"))
+
+
+FORMER: tuple[Callable[[Path], None], ...] = (write_first, write_second, write_third)
 """What writes a database of each version before the present one, oldest first."""
 
 
@@ -119,7 +125,7 @@ def _without_defaults(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("write_it", [*FORMER, lambda path: None], ids=["1", "2", "new"])
+@pytest.mark.parametrize("write_it", [*FORMER, lambda path: None], ids=["1", "2", "3", "new"])
 def test_it_comes_to_have_the_tables_and_indexes_that_are_declared(
     tmp_path: Path, write_it: Callable[[Path], None]
 ) -> None:
@@ -155,13 +161,13 @@ for path in sys.argv[1:]:
 
 
 def test_a_column_more_in_every_table_does_not_change_the_steps_before(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("1.db", "2.db", "new.db")]
+    paths = [tmp_path / name for name in ("1.db", "2.db", "3.db", "new.db")]
     for write_it, path in zip(FORMER, paths, strict=False):
         write_it(path)
     printed(ADDING, *paths)
 
-    one, two, new = map(schema, paths)
-    assert one == two == new
+    one, *others = map(schema, paths)
+    assert others == [one] * 3
     for name in METADATA.tables:
         assert [row[1] for row in one[name][1] if row[1] == "added"] == ["added"]
 
@@ -224,6 +230,26 @@ async def test_a_view_of_somebodys_on_our_tables_is_no_hindrance(db_path: Path) 
     with closing(sqlite3.connect(db_path)) as connection:
         assert connection.execute("SELECT * FROM heads").fetchall() == before
         assert before
+
+
+# the third schema
+
+
+async def test_a_database_of_the_third_schema_reads_as_before_and_takes_attachments(
+    db_path: Path,
+) -> None:
+    write_third(db_path)
+    async with TractStore.open(db_path, **OPTIONS) as store:
+        main = store.tract("planner")
+        context = await main.compile(aggregate_same_role=False)
+        picture = await main.attach(b"bytes", "image/png")
+        await main.commit(MessageContent(role="user", parts=(picture.part(),)))
+
+        assert [message.content for message in context.messages] == PLANNED
+        assert [branch.head_hash for branch in await main.branches()].count(None) == 2
+        assert await main.attachment(picture.sha256) == b"bytes"
+        for tract_id in ("critic", "planner"):
+            assert (await store.tract(tract_id).verify()).faults == ()
 
 
 # the second schema

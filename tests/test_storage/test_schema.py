@@ -18,7 +18,10 @@ from tract.storage.schema import METADATA
 TABLES: dict[str, Table] = METADATA.tables
 HASH, OTHER = b"\x01" * 32, b"\x02" * 32
 OF_A_COMMIT = {("tract_id", "commits", "tract_id"), ("commit_hash", "commits", "commit_hash")}
+OF_BYTES = ("attachment_hash", "blobs", "content_hash")
 REFERENCES: dict[str, set[tuple[str, str, str]]] = {
+    "attachments": {OF_BYTES},
+    "attachment_uses": {OF_BYTES, ("content_hash", "blobs", "content_hash")},
     "commits": {("content_hash", "blobs", "content_hash")},
     "refs": OF_A_COMMIT,
     "origins": OF_A_COMMIT,
@@ -62,10 +65,12 @@ def test_a_row_whose_commit_or_content_is_missing_is_refused(
 ) -> None:
     insert(connection, "blobs")
     insert(connection, "commits")
-    missing = {"content_hash": OTHER} if table == "commits" else {"commit_hash": HASH}
-
-    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        insert(connection, table, tract_id="another's", **missing)
+    for column, to, _ in sorted(REFERENCES[table]):
+        values: dict[str, Any] = {column: OTHER} if to == "blobs" else {"commit_hash": HASH}
+        if "tract_id" in TABLES[table].columns:
+            values["tract_id"] = "another's"
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            insert(connection, table, **values)
 
 
 def test_a_tract_has_one_commit_at_a_time(connection: sqlite3.Connection) -> None:
@@ -86,7 +91,9 @@ def test_tables_of_short_rows_are_one_tree_each(connection: sqlite3.Connection) 
         if without and name in TABLES
     }
 
-    assert without_rowid == {"_tract_meta", "refs", "runs", "origins", "usage"}
+    assert without_rowid == {
+        *("_tract_meta", "attachments", "attachment_uses", "refs", "runs", "origins", "usage")
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -26,6 +27,7 @@ HEAVY = 16_000
 
 _NODE = 16
 _SCALARS = frozenset({int, float, bool, type(None)})
+_FEW = 200  # nodes that are copied in less than a millisecond, however long their texts are
 _AT_ONCE = 4  # more threads would only wait for the GIL
 
 
@@ -95,6 +97,8 @@ def _room_after(value: object, room: int, depth: int) -> int:
         return room - 1
     if issubclass(kind, str):
         return room - str.__len__(value)  # type: ignore[arg-type]  # perhaps a subclass of str
+    if kind is bytes:
+        return room - len(value)  # type: ignore[arg-type]
     if depth > MAX_DEPTH:
         return room - 1  # deeper nesting is refused anyway
     parts = _parts(value, kind)
@@ -121,6 +125,8 @@ def _parts(value: Any, kind: type) -> Sequence[Any]:
             value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
         if issubclass(kind, (BaseModel, Mapping)):
             return [*value, *value.values()]
+        if is_dataclass(kind):  # a part of a message
+            return [getattr(value, each.name) for each in fields(kind)]
     except Exception:  # the caller's class may raise anything
         return ()
     if issubclass(kind, list):
@@ -133,6 +139,8 @@ def freeze(value: Any) -> Callable[[], Any]:
 
     The caller may change the original as soon as this has returned.
     """
+    if _nodes(value) <= _FEW:  # long texts or bytes, which cannot change
+        return partial(_itself, _copy(value))
     try:
         return partial(marshal.loads, marshal.dumps(value))
     except ValueError:  # other types than plain dicts, lists, strings and numbers
@@ -141,6 +149,22 @@ def freeze(value: Any) -> Callable[[], Any]:
         return partial(_unpickled, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
     except Exception:  # a local class, say
         return partial(_itself, _copy(value))
+
+
+def _nodes(value: Any) -> int:
+    """Return how many values there are in *value*, or some number beyond `_FEW`."""
+    pending: list[Any] = [value]
+    count = 1
+    while pending and count <= _FEW:
+        taken = pending.pop()
+        kind = type(taken)
+        if kind in _SCALARS or issubclass(kind, (str, bytes)):
+            continue
+        parts = _parts(taken, kind)
+        count += len(parts)
+        if count <= _FEW:
+            pending += parts
+    return count
 
 
 def _itself(value: Any) -> Any:

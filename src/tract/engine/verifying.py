@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import Threads
 from tract.exceptions import StoreCorruptError, TractError, shown
 from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
+from tract.history.media import attachments_in
 from tract.models.commit import VerifyFault, VerifyReport
 from tract.models.operations import rule_of
-from tract.storage.repositories import CommitRow, Misplaced, StoredCommit, VerifyRepository
+from tract.storage.repositories import (
+    AttachmentRepository,
+    CommitRow,
+    Misplaced,
+    StoredCommit,
+    VerifyRepository,
+)
 
 __all__ = ["Verifier"]
 
@@ -22,10 +30,12 @@ class Verifier:
     def __init__(
         self,
         checks: VerifyRepository,
+        attachments: AttachmentRepository,
         compiler: DefaultContextCompiler,
         threads: Threads,
     ) -> None:
         self._checks = checks
+        self._attachments = attachments
         self._compiler = compiler
         self._threads = threads
 
@@ -35,6 +45,11 @@ class Verifier:
         findings = _Findings(tract_id, heads, self._compiler)
         async for batch in self._checks.stored(tract_id, heads):
             await self._threads.run(findings.check, batch)
+        contents = [*{content for content, _ in findings.users.values()}]
+        findings.recorded(await self._attachments.uses(contents))
+        for sha256 in findings.attachments:  # one by one: together they may not fit into memory
+            found = await self._attachments.load(tract_id, [sha256])
+            await self._threads.run(findings.attached, sha256, found.get(sha256))
         findings.misplaced(await self._checks.misplaced(tract_id))
         return findings.report()
 
@@ -52,11 +67,16 @@ class _Findings:
         self._heads = set(heads)
         self._parents: dict[str, CommitRow] = {}
         self._targets: dict[str, CommitRow] = {}
+        self.users: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """The content's hash and the attachments of each commit that refers to some."""
 
     def check(self, batch: Sequence[StoredCommit]) -> None:
         """Check the commits of *batch* by themselves and against the earlier batches."""
         for stored in batch:
             record = stored.record
+            named = _attachments_of(stored)
+            if named:
+                self.users[record.commit_hash] = record.content_hash, named
             self.checked += 1
             self._heads.discard(record.commit_hash)
             for problem in (*self._own_faults(stored), *self._faults_of_place(record)):
@@ -66,6 +86,27 @@ class _Findings:
                     self._parents.setdefault(parent, record)
             if record.edit_target is not None:
                 self._targets.setdefault(record.edit_target, record)
+
+    @property
+    def attachments(self) -> list[str]:
+        """All attachments that commits refer to."""
+        return [*dict.fromkeys(each for _, named in self.users.values() for each in named)]
+
+    def attached(self, sha256: str, data: bytes | None) -> None:
+        """Check the bytes of an attachment, which are None if the tract does not have them."""
+        if data is not None and hashlib.sha256(data).hexdigest() == sha256:
+            return
+        problem = "is not in the store" if data is None else "does not have that hash"
+        for commit, (_, named) in self.users.items():
+            if sha256 in named:
+                self._fault(commit, f"its attachment {sha256} {problem}")
+
+    def recorded(self, uses: Mapping[str, Set[str]]) -> None:
+        """Check that what contents refer to is recorded, so that nobody takes it for unused."""
+        for commit, (content, named) in self.users.items():
+            for sha256 in named:
+                if sha256 not in uses.get(content, ()):
+                    self._fault(commit, f"that it uses the attachment {sha256} is not recorded")
 
     def misplaced(self, found: Iterable[Misplaced]) -> None:
         """Add commits that are not filed where the history says."""
@@ -109,6 +150,16 @@ class _Findings:
         tokens = _recount(stored, self._compiler)
         if tokens is not None and tokens != stored.record.token_count:
             yield f"its token_count is {stored.record.token_count}, and its content has {tokens}"
+
+
+def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:
+    """Return what a commit refers to; nothing if its content is damaged, which is reported."""
+    if stored.data is None or stored.record.content_type not in ("native", "message"):
+        return ()
+    try:
+        return attachments_in(stored.record.content_type, stored_json(stored.data, ""))
+    except (TractError, LookupError, TypeError, AttributeError):
+        return ()
 
 
 def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | None:

@@ -7,8 +7,9 @@ string, or data URL, is replaced by a reference:
     {"$attachment": <SHA-256>, "bytes": 4194304, "width": 2048, "height": 1536}
 
 `prefix` holds what came before the base64, as in `data:image/png;base64,`, and `alphabet` is `url`
-for the URL-safe one. Only what decodes and encodes to the very same string is taken out. An object
-that has a key `$attachment` of its own is wrapped: `{"$attachment": null, "value": {...}}`.
+for the URL-safe one. Only what decodes and encodes to the very same string is taken out, and only where
+APIs have media: a text that happens to be base64 stays a text. An object that has a key
+`$attachment` of its own is wrapped: `{"$attachment": null, "value": {...}}`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,41 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["LEAST", "MARK", "Reference", "TakenOut", "put_back", "reference", "take_out"]
+__all__ = [
+    "LEAST",
+    "MARK",
+    "Reference",
+    "TakenOut",
+    "attachments_in",
+    "may_refer",
+    "put_back",
+    "reference",
+    "references",
+    "take_out",
+]
 
 MARK = "$attachment"
 LEAST = 1024
 """Characters of base64 below which a string stays where it is."""
 
+_QUOTED = f'"{MARK}"'
+_PIECE = 1 << 18
+"""Characters of base64 that are made at once: a call for a whole image holds the GIL too long."""
+_PIECE_OF_BYTES = _PIECE // 4 * 3
 _DATA_URL = re.compile(r"data:[^,]{0,255};base64,")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _SIGNED = re.compile(r"signature|encrypted|thinking|text|arguments|token", re.IGNORECASE)
 """Keys whose strings stay: signed and encrypted forms are no media, though they may be base64."""
+_MEDIA = re.compile(
+    r"data|bytes|b64|base64|image|audio|video|document|file|blob|media|screenshot|result|ur[il]",
+    re.IGNORECASE,
+)
+"""Keys whose strings may be base64 without saying so, as a data URL does."""
 _DECODERS: tuple[tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]], ...] = (
     ("standard", base64.b64encode, lambda text: base64.b64decode(text, validate=True)),
     ("url", base64.urlsafe_b64encode, base64.urlsafe_b64decode),
@@ -73,10 +96,13 @@ class TakenOut(NamedTuple):
 
 def reference(value: object) -> Reference | None:
     """Return the reference that *value* is, or None."""
-    if not isinstance(value, dict) or not isinstance(value.get(MARK), str):
+    if not isinstance(value, dict):
+        return None
+    named = value.get(MARK)
+    if not isinstance(named, str) or _HASH.fullmatch(named) is None:
         return None
     return Reference(
-        value[MARK],
+        named,
         value.get("bytes", 0),
         value.get("prefix", ""),
         value.get("alphabet", "standard"),
@@ -102,7 +128,7 @@ def take_out(
             return [taken(each, key) for each in value]
         if type(value) is not str or len(value) < LEAST or _SIGNED.search(key):
             return value
-        found = _decoded(value)
+        found = _decoded(value, bare=_MEDIA.search(key) is not None)
         if found is None:
             return value
         data, prefix, alphabet = found
@@ -123,24 +149,91 @@ def put_back(item: Any, load: Callable[[str], bytes]) -> Any:
     found = reference(item)
     if found is not None:
         encode = base64.urlsafe_b64encode if found.alphabet == "url" else base64.b64encode
-        return found.prefix + encode(load(found.sha256)).decode("ascii")
-    inner = item["value"] if MARK in item else item
-    return {key: put_back(each, load) for key, each in inner.items()}
+        data = load(found.sha256)
+        pieces = (data[at : at + _PIECE_OF_BYTES] for at in range(0, len(data), _PIECE_OF_BYTES))
+        return "".join((found.prefix, *(encode(piece).decode("ascii") for piece in pieces)))
+    return {key: put_back(each, load) for key, each in _unwrapped(item).items()}
 
 
-def _decoded(text: str) -> tuple[bytes, str, str] | None:
-    """Return the bytes of base64 text, its prefix and its alphabet; None if it is something else."""
+def _unwrapped(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the object that was wrapped, because it has a key `$attachment` of its own."""
+    wrapped = item.get("value") if MARK in item and item[MARK] is None else None
+    return wrapped if type(wrapped) is dict else item
+
+
+def references(item: Any) -> Iterator[Reference]:
+    """Yield the references in an item from which media were taken out."""
+    if type(item) is list:
+        for each in item:
+            yield from references(each)
+    elif type(item) is dict:
+        found = reference(item)
+        if found is not None:
+            yield found
+            return
+        for each in _unwrapped(item).values():
+            yield from references(each)
+
+
+def may_refer(stored: bytes) -> bool:
+    """Return False if a content, as canonical JSON, surely has no references; this is quick."""
+    return _QUOTED.encode() in stored
+
+
+def attachments_in(content_type: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the SHA-256 of each attachment that a stored content refers to, in order."""
+    if content_type == "native":
+        return tuple(dict.fromkeys(each.sha256 for each in references(fields["item"])))
+    if content_type == "message":
+        return tuple(dict.fromkeys(_named_by(fields["parts"])))
+    return ()
+
+
+def _named_by(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for part in parts:
+        if part.get("attachment") is not None:
+            yield part["attachment"]
+        native = part.get("native")
+        if native is not None and _QUOTED in native["text"]:
+            try:
+                item = json.loads(native["text"])
+            except ValueError:  # whatever it is, no format reads it
+                continue
+            yield from (each.sha256 for each in references(item))
+        yield from _named_by(part.get("parts", ()))
+
+
+def _decoded(text: str, *, bare: bool) -> tuple[bytes, str, str] | None:
+    """Return the bytes of base64 text, its prefix and its alphabet; None if it is something else.
+
+    Unless *bare*, it must be a data URL.
+    """
     url = _DATA_URL.match(text)
-    prefix = url.group() if url else ""
-    rest = text[len(prefix) :]
-    if len(rest) % 4 or not rest.isascii():
+    if url is None and not bare:
         return None
-    encoded = rest.encode("ascii")
+    prefix = url.group() if url else ""
+    if (len(text) - len(prefix)) % 4 or not text.isascii():
+        return None
     for alphabet, encode, decode in _DECODERS:
+        data = _whole(text, len(prefix), encode, decode)
+        if data is not None:
+            return data, prefix, alphabet
+    return None
+
+
+def _whole(
+    text: str, start: int, encode: Callable[[bytes], bytes], decode: Callable[[bytes], bytes]
+) -> bytes | None:
+    """Return what *text* encodes from *start* on, if *encode* gives the very same text."""
+    pieces: list[bytes] = []
+    for at in range(start, len(text), _PIECE):
+        encoded = text[at : at + _PIECE].encode("ascii")
         try:
             data = decode(encoded)
         except (binascii.Error, ValueError):
-            continue
-        if encode(data) == encoded:
-            return data, prefix, alphabet
-    return None
+            return None
+        padded = encoded.endswith(b"=") and at + _PIECE < len(text)  # only the end may be
+        if padded or encode(data) != encoded:
+            return None
+        pieces.append(data)
+    return b"".join(pieces)

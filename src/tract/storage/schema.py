@@ -26,6 +26,8 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = [
     "METADATA",
+    "attachment_uses",
+    "attachments",
     "blobs",
     "commits",
     "meta",
@@ -76,7 +78,32 @@ blobs: Table = Table(
     _key("content_hash", _HASH),
     _needed("data", LargeBinary),
 )
-"""Contents, once per SHA-256, whichever tracts commit them."""
+"""Contents and attachments, once per SHA-256, whichever tracts commit them."""
+
+attachments: Table = Table(
+    "attachments",
+    METADATA,
+    _key("tract_id", String(255)),
+    Column("attachment_hash", _HASH, ForeignKey("blobs.content_hash"), primary_key=True),
+    Column("media_type", Text),
+    _needed("size", BigInteger),
+    _needed("created_at", BigInteger),
+    **_SMALL,
+)
+"""The bytes that each tract was given, and may refer to; `media_type` is null if nobody said.
+
+Blobs are shared, so without this a tract could read another's bytes if it knew their hash.
+"""
+
+attachment_uses: Table = Table(
+    "attachment_uses",
+    METADATA,
+    Column("content_hash", _HASH, ForeignKey("blobs.content_hash"), primary_key=True),
+    Column("attachment_hash", _HASH, ForeignKey("blobs.content_hash"), primary_key=True),
+    Index("ix_attachment_uses_attachment_hash", "attachment_hash"),
+    **_SMALL,
+)
+"""Which contents refer to which bytes."""
 
 commits: Table = Table(
     "commits",

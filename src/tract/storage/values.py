@@ -9,6 +9,7 @@ from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
 __all__ = [
     "Arrivals",
+    "Attached",
     "BranchName",
     "CommitDraft",
     "CommitRow",
@@ -123,10 +124,19 @@ class Origin(NamedTuple):
     source_hash: str
 
 
+class Attached(NamedTuple):
+    """An attachment that a content refers to, with its bytes unless the tract has them already."""
+
+    sha256: str
+    data: bytes | None = None
+    media_type: str | None = None
+
+
 class CommitDraft(NamedTuple):
     """A commit without its place yet; `target` may be the index of an earlier draft of the call.
 
-    `merge_parent` is the head that a merge brings in.
+    `merge_parent` is the head that a merge brings in. `attachments` are all that the content
+    refers to, each once.
     """
 
     content_type: str
@@ -141,6 +151,7 @@ class CommitDraft(NamedTuple):
     token_source: str
     merge_parent: str | None = None
     origins: tuple[Origin, ...] = ()
+    attachments: tuple[Attached, ...] = ()
 
 
 class CommitRow(NamedTuple):

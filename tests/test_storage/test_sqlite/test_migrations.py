@@ -45,7 +45,8 @@ def test_a_new_database_gets_every_table_and_its_version(connection: sqlite3.Con
 
     assert tables(connection) == set(METADATA.tables)
     assert tables(connection) == {
-        *("_tract_meta", "blobs", "commits", "refs", "usage", "runs", "origins", "spool")
+        *("_tract_meta", "blobs", "commits", "refs", "usage", "runs", "origins", "spool"),
+        *("attachments", "attachment_uses"),
     }
     assert version(connection, PATH) == len(MIGRATIONS)
 

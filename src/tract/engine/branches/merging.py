@@ -27,7 +27,7 @@ from tract.engine.branches.resolving import (
 from tract.engine.branches.turns import Turns
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine, Staged
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.exceptions import (
@@ -163,13 +163,13 @@ class Merger:
         storage: Repositories,
         contexts: ContextReader,
         engine: CommitEngine,
-        registry: ContentRegistry,
+        contents: ContentLoader,
     ) -> None:
         self._storage = storage
         self._contexts = contexts
         self._engine = engine
-        self._registry = registry
-        self._sides = Sides(storage.blobs, registry)
+        self._contents_of = contents
+        self._sides = Sides(storage.blobs, contents)
         self._asking = Turns()
         self._computing: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
 
@@ -357,7 +357,7 @@ class Merger:
             )
         return self._engine.stage(
             Given(
-                self._registry.load(record.content_type, data),
+                await self._contents_of.load(branch.tract_id, record.content_type, data),
                 message=record.message,
                 metadata=_parsed(record.metadata_json),
                 generation_config=_parsed(record.generation_config_json),

@@ -13,7 +13,7 @@ from tract.engine.branches.conflicts import EntryConflict, Side, Verdict
 from tract.engine.branches.turns import Turn
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entry
 from tract.exceptions import ContentValidationError, shown
 from tract.history.canonical import canonical_json, stored_json
@@ -52,9 +52,9 @@ class Shown(NamedTuple):
 class Sides:
     """Reads the contents that the sides of a merge have."""
 
-    def __init__(self, blobs: BlobRepository, registry: ContentRegistry) -> None:
+    def __init__(self, blobs: BlobRepository, contents: ContentLoader) -> None:
         self._blobs = blobs
-        self._registry = registry
+        self._contents = contents
 
     async def show(self, branch: BranchName, found: EntryConflict) -> Shown:
         """Return a conflict as callers see it."""
@@ -79,7 +79,8 @@ class Sides:
 
     async def _stored(self, branch: BranchName, entry: Entry) -> tuple[BaseModel, str]:
         record, data = await self._blobs.get(branch.tract_id, entry.source_hash)
-        return self._registry.load(record.content_type, data), record.content_hash
+        content = await self._contents.load(branch.tract_id, record.content_type, data)
+        return content, record.content_hash
 
 
 class Resolver:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from tract.engine.commit.attachments import split
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
@@ -84,6 +85,7 @@ class DraftMaker:
         operation = _operation(given)
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
+        fields, attachments = split(name, fields, self._max_content_bytes)
         data = canonical_bytes(fields, surrogates=name in PROVIDED)
         redactor = None if given.redact is False else self._redactor
         if len(data) > self._max_content_bytes:
@@ -99,6 +101,8 @@ class DraftMaker:
             token_source=self._compiler.source_of(name),
             origins=given.origins,
         )
+        if attachments:
+            draft = draft._replace(attachments=attachments)
         return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
 
     def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
 from pydantic import BaseModel
 
 from tract.engine.commit.infos import moment
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
@@ -29,12 +29,12 @@ class EntryLister:
         self,
         contexts: ContextReader,
         blobs: BlobRepository,
-        registry: ContentRegistry,
+        loader: ContentLoader,
         threads: Threads,
     ) -> None:
         self._contexts = contexts
         self._blobs = blobs
-        self._registry = registry
+        self._loader = loader
         self._threads = threads
 
     async def entries(
@@ -64,22 +64,37 @@ class EntryLister:
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]
         stored = await self._blobs.get_many(branch.tract_id, named)
-        return await self._threads.run_if_long(_size(stored), self._infos, entries, stored)
+        media = await self._media(branch.tract_id, stored)
+        return await self._threads.run_if_long(_size(stored), self._infos, entries, stored, media)
 
     async def contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
         """Return the contents of commits, in order; see `AsyncTract.get_contents`."""
         stored = await self._blobs.get_many(tract_id, named)
-        size = sum(len(item.data or b"") for item in stored)
-        return await self._threads.run_if_long(size + _size(stored), self._loaded, stored)
+        media = await self._media(tract_id, stored)
+        size = sum(len(item.data or b"") for item in stored) + sum(map(len, media.values()))
+        return await self._threads.run_if_long(size + _size(stored), self._loaded, stored, media)
 
-    def _infos(self, entries: list[Entry], stored: list[StoredContent]) -> list[EntryInfo]:
+    async def _media(self, tract_id: str, stored: Sequence[StoredContent]) -> Mapping[str, bytes]:
+        return await self._loader.media(
+            tract_id, [(item.content_type, item.data) for item in stored]
+        )
+
+    def _infos(
+        self, entries: list[Entry], stored: list[StoredContent], media: Mapping[str, bytes]
+    ) -> list[EntryInfo]:
         by_hash = {item.commit_hash: item for item in stored}
         return [
-            self._info(entry, by_hash[entry.commit_hash], by_hash[entry.source_hash])
+            self._info(entry, by_hash[entry.commit_hash], by_hash[entry.source_hash], media)
             for entry in entries
         ]
 
-    def _info(self, entry: Entry, own: StoredContent, source: StoredContent) -> EntryInfo:
+    def _info(
+        self,
+        entry: Entry,
+        own: StoredContent,
+        source: StoredContent,
+        media: Mapping[str, bytes],
+    ) -> EntryInfo:
         return EntryInfo(
             entry.commit_hash,
             entry.edited_by,
@@ -90,16 +105,16 @@ class EntryLister:
             moment(own.created_at),
             entry.config_json,
             own.metadata_json,
-            partial(self._load, source),
+            partial(self._load, source, media),
         )
 
-    def _loaded(self, stored: list[StoredContent]) -> list[BaseModel]:
-        return [self._load(item) for item in stored]
+    def _loaded(self, stored: list[StoredContent], media: Mapping[str, bytes]) -> list[BaseModel]:
+        return [self._load(item, media) for item in stored]
 
-    def _load(self, item: StoredContent) -> BaseModel:
+    def _load(self, item: StoredContent, media: Mapping[str, bytes]) -> BaseModel:
         if item.data is None:
             raise BlobNotFoundError(item.content_hash)
-        return self._registry.load(item.content_type, item.data)
+        return self._loader.made(item.content_type, item.data, media)
 
 
 def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tract.engine.commit.infos import annotation_of, commit_infos
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.attachments import ContentLoader
 from tract.engine.threads import Threads
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation
@@ -29,11 +29,11 @@ class CommitQueries:
     def __init__(
         self,
         storage: Repositories,
-        registry: ContentRegistry,
+        contents: ContentLoader,
         threads: Threads,
     ) -> None:
         self._storage = storage
-        self._registry = registry
+        self._contents = contents
         self._threads = threads
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitInfo | None:
@@ -43,8 +43,7 @@ class CommitQueries:
 
     async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
         row, data = await self._storage.blobs.get(tract_id, commit_hash)
-        load = self._registry.load
-        content = await self._threads.run_if_long(len(data), load, row.content_type, data)
+        content = await self._contents.load(tract_id, row.content_type, data)
         if not isinstance(content, kind):
             raise ContentValidationError(
                 f"the commit holds a {type(content).__name__}, not a {kind.__name__}. Pass that "

@@ -135,7 +135,8 @@ class UsageKeeper:
                 "is sent first, then record the usage that the API reported for it."
             )
         await self._usages.record_at(branch.tract_id, sent, counts, raw_json)
-        return await self._contexts.view(Found(found.snapshot, counts), ViewOptions())
+        shown = Found(found.snapshot, counts)
+        return await self._contexts.show(branch.tract_id, shown, ViewOptions())
 
 
 def _as_dict(usage: object) -> dict[str, Any]:

@@ -25,9 +25,12 @@ from tract.engine.compile.fold import (
     tokens_of,
     window_around,
 )
-from tract.engine.tokens.counters import UNTRUSTED, counter_source, is_a_sum
+from tract.engine.compile.provided import TOOLS
+from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
+from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import stored_json, unreadable
+from tract.history.media import attachments_in
 from tract.protocols import (
     CommitStep,
     CompiledContext,
@@ -85,12 +88,32 @@ class DefaultContextCompiler:
         return Message(role or "assistant", str(to_text(content)))
 
     def body_tokens(self, message: Message) -> int:
-        """Return the tokens of a message's texts, tool calls included."""
+        """Return the tokens of all that a message holds: texts, tool calls, thinking and media.
+
+        Tool definitions cost what their JSON does.
+        """
+        if message.role is TOOLS:
+            return self._tokens_of_tools(message)
+        more = 0 if message.given is None else self._tokens_beside(message)
         if self._sums is not None:
-            return self._sums.count_body(message)
+            return self._sums.count_body(message) + more
         texts = [message.content or ""]
         texts.extend(text for call in message.tool_calls for text in (call.name, call.arguments))
-        return sum(self.counter.count_text(text) for text in texts if text)
+        return sum(self.counter.count_text(text) for text in texts if text) + more
+
+    def _beside(self, message: Message) -> Beside:
+        """Return what a message holds beside its text and tool calls."""
+        if isinstance(self.counter, BaseTokenCounter):
+            return beside(message, self.counter.count_media)
+        return beside(message)
+
+    def _tokens_beside(self, message: Message) -> int:
+        found = self._beside(message)
+        return found.tokens + sum(map(self.counter.count_text, found.texts))
+
+    def _tokens_of_tools(self, message: Message) -> int:
+        text = message.native.text if message.native else "[]"
+        return 0 if text == "[]" else self.counter.count_text(text)
 
     def source_of(self, content_type: str) -> str:
         """Return the `token_source` stored with the counts of a content type.
@@ -152,7 +175,9 @@ class DefaultContextCompiler:
         assert isinstance(snapshot, Snapshot)
         if include_edit_annotations:
             snapshot = self._marked(snapshot)
-        context = SnapshotContext(snapshot, self.source, joining=aggregate_same_role)
+        context = SnapshotContext(
+            snapshot, self.source, joining=aggregate_same_role, beside=self._beside
+        )
         if usage is not None:
             source = f"api:{usage.prompt_tokens}+{usage.completion_tokens}"
             return context.counted(usage.prompt_tokens, source)
@@ -164,7 +189,13 @@ class DefaultContextCompiler:
             return tokens + self._sums.tokens_for_reply if snapshot.visible else 0
         count = snapshot.counts.get(joining)
         if count is None:
-            count = snapshot.counts[joining] = self.counter.count_messages(context.to_dicts())
+            count = self.counter.count_messages(context.to_dicts())
+            count += sum(
+                self._tokens_beside(entry.message)
+                for entry in snapshot.entries
+                if entry.message.given is not None and entry.visible
+            )
+            snapshot.counts[joining] = count
         return count
 
     def _entry(self, step: CommitStep) -> Entry:
@@ -176,13 +207,21 @@ class DefaultContextCompiler:
             if self.registry.custom(step.content_type) is not None:
                 raise  # an error in the custom model
             raise unreadable(what) from None
-        return self._made(message, step)
+        entry = self._made(message, step)
+        if message.given is None:
+            return entry
+        try:
+            return entry._replace(attachments=attachments_in(step.content_type, fields))
+        except (LookupError, TypeError, AttributeError):
+            raise unreadable(what) from None
 
     def _made(self, message: Message, step: CommitStep) -> Entry:
         body = overhead = 0
-        if self._sums is not None:
+        is_tools = message.role is TOOLS
+        if self._sums is not None or is_tools:
             trusted = step.token_source == self.source_of(step.content_type) != ""
-            body = step.token_count if trusted else self._sums.count_body(message)
+            body = step.token_count if trusted else self.body_tokens(message)
+        if self._sums is not None and not is_tools:
             overhead = self._sums.count_overhead(message.role, message.name)
         config = self._shared(step.generation_config_json)
         return Entry(

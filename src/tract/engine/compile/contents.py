@@ -12,8 +12,9 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tract.engine.compile.provided import message_of_parts, message_of_tools, native_message
-from tract.exceptions import ContentValidationError, TractError, shown
+from tract.exceptions import AttachmentNotFoundError, ContentValidationError, TractError, shown
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
+from tract.history.media import may_refer, put_back
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.content import (
     ArtifactContent,
@@ -73,6 +74,10 @@ PROVIDED = frozenset({"message", "native", "tools"})
 """Types that hold what providers sent, whatever it is."""
 
 _MAX_NAME = 255
+
+
+def _no_media(sha256: str) -> bytes:
+    raise AttachmentNotFoundError(sha256)
 
 
 class ContentRegistry:
@@ -206,8 +211,13 @@ class ContentRegistry:
                 )
         return fields
 
-    def load(self, content_type: str, data: bytes) -> BaseModel:
-        """Return the content model of a stored blob.
+    def load(
+        self,
+        content_type: str,
+        data: bytes,
+        media: Callable[[str], bytes] = _no_media,
+    ) -> BaseModel:
+        """Return the content model of a stored blob; *media* returns its attachments by hash.
 
         Raises:
             ContentValidationError: its type is custom and not registered with this store, or the
@@ -217,7 +227,10 @@ class ContentRegistry:
             return _validated(_OF_VERBS[content_type], data)
         model = self._model(content_type)
         if content_type in PROVIDED:  # may hold lone surrogates, which pydantic's parser refuses
-            return _validated(model, stored_json(data, f"a content of type {content_type!r}"))
+            fields = stored_json(data, f"a content of type {content_type!r}")
+            if content_type == "native" and may_refer(data):
+                fields["item"] = put_back(fields["item"], media)
+            return _validated(model, fields)
         if content_type in _BUILT_IN or "content_type" in model.model_fields:
             return _validated(model, data)
         fields = stored_json(data, f"a content of type {content_type!r}")

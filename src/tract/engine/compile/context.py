@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from tract.engine.compile.attachments import loader
 from tract.engine.compile.entries import Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.pages import joined, joined_messages, joins, openai_dicts
 from tract.engine.compile.provided import TOOLS
+from tract.engine.tokens.media import Beside, beside
 from tract.formats.format import Format, Sent, Writing
 from tract.formats.pairing import open_calls
 from tract.formats.sending import arguments, format_of, tool_arguments
@@ -24,6 +26,7 @@ from tract.protocols import (
     OpenCall,
     OpenCalls,
     ResponsesArguments,
+    Uncounted,
 )
 
 __all__ = ["SnapshotContext"]
@@ -34,7 +37,16 @@ _NO_MEDIA: Mapping[str, bytes] = {}
 class SnapshotContext(CompiledContext):
     """A view of a snapshot. *media* are the bytes of its attachments, by SHA-256."""
 
-    __slots__ = ("_joining", "_losses", "_media", "_messages", "_snapshot", "_source", "_tokens")
+    __slots__ = (
+        "_beside",
+        "_joining",
+        "_losses",
+        "_media",
+        "_messages",
+        "_snapshot",
+        "_source",
+        "_tokens",
+    )
 
     def __init__(
         self,
@@ -43,10 +55,12 @@ class SnapshotContext(CompiledContext):
         *,
         joining: bool,
         media: Mapping[str, bytes] = _NO_MEDIA,
+        beside: Callable[[Message], Beside] = beside,
     ) -> None:
         self._snapshot = snapshot
         self._joining = joining
         self._media = media
+        self._beside = beside
         self._tokens = 0
         self._source = source
         self._losses: tuple[Loss, ...] = ()
@@ -56,6 +70,11 @@ class SnapshotContext(CompiledContext):
         """Return this context with its token count."""
         self._tokens = tokens
         self._source = source
+        return self
+
+    def carrying(self, media: Mapping[str, bytes]) -> SnapshotContext:
+        """Return this context with the bytes of its attachments."""
+        self._media = media
         return self
 
     @property
@@ -75,6 +94,22 @@ class SnapshotContext(CompiledContext):
     @property
     def token_source(self) -> str:
         return self._source
+
+    @property
+    def uncounted(self) -> list[Uncounted]:
+        if self._source.startswith("api:"):
+            return []
+        return [
+            Uncounted(entry.commit_hash, what)
+            for entry in self._shown()
+            if entry.message.given is not None
+            for what in self._beside(entry.message).uncounted
+        ]
+
+    @property
+    def tool_tokens(self) -> int:
+        entry = self._tools_entry()
+        return 0 if entry is None else entry.body_tokens
 
     @property
     def commit_count(self) -> int:
@@ -143,7 +178,7 @@ class SnapshotContext(CompiledContext):
         self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
     ) -> dict[str, Any]:
         target = format_of(api)
-        writing = Writing(load=self._media.__getitem__, model=model)
+        writing = Writing(load=loader(self._media), model=model)
         given = arguments(target, self._sent(), writing, open_calls)
         with_tools = tool_arguments(target, self._tools(), writing)
         self._losses = tuple(writing.losses)
@@ -151,7 +186,7 @@ class SnapshotContext(CompiledContext):
 
     def _arguments(self, api: str, open_calls: OpenCalls, model: str | None) -> dict[str, Any]:
         target: Format = format_of(api)
-        writing = Writing(load=self._media.__getitem__, model=model)
+        writing = Writing(load=loader(self._media), model=model)
         given = arguments(target, self._sent(), writing, open_calls)
         self._losses = tuple(writing.losses)
         return given
@@ -169,13 +204,17 @@ class SnapshotContext(CompiledContext):
         return [_as_one(group) for group in groups]
 
     def _tools(self) -> Native | None:
-        """Return the newest tool definitions that are not skipped."""
+        entry = self._tools_entry()
+        return None if entry is None else entry.message.native
+
+    def _tools_entry(self) -> Entry | None:
+        """Return the newest entry with tool definitions that is not skipped."""
         if not self._snapshot.has_tools:
             return None
-        for entry in reversed([*self._snapshot.entries]):
+        entries: list[Entry] = [*self._snapshot.entries]
+        for entry in reversed(entries):
             if entry.message.role is TOOLS and entry.priority is not Priority.SKIP:
-                found: Native | None = entry.message.native
-                return found
+                return entry
         return None
 
     def _shown(self) -> Iterator[Entry]:

@@ -41,6 +41,8 @@ class Entry(NamedTuple):
     """The EDIT commit whose content the message shows, if there is one."""
     nbytes: int = 0
     """Its approximate memory use."""
+    attachments: tuple[str, ...] = ()
+    """The SHA-256 of what its content refers to."""
 
     @property
     def edited(self) -> bool:
@@ -106,6 +108,13 @@ class Chunk:
     def index(self) -> dict[str, int]:
         """Positions within the chunk by commit hash."""
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
+
+    @cached_property
+    def attachments(self) -> frozenset[str]:
+        """What its visible entries refer to."""
+        return frozenset(
+            sha256 for entry in self.items if entry.visible for sha256 in entry.attachments
+        )
 
     @property
     def page(self) -> Page:
@@ -213,6 +222,11 @@ class Entries:
             return tail[-1]
         position = self.visible_before(len(self))
         return None if position is None else self[position]
+
+    @property
+    def attachments(self) -> set[str]:
+        """What the entries that the compiled context shows refer to."""
+        return set(self.last.attachments).union(*(chunk.attachments for chunk in self.full))
 
     def _items(self, number: int) -> tuple[Entry, ...]:
         return self.full[number].items if number < len(self.full) else self.tail

@@ -53,6 +53,8 @@ class Snapshot:
     nbytes: int = 0
     has_tools: bool = False
     """Whether an entry holds tool definitions; they are searched for only then."""
+    has_attachments: bool = False
+    """Whether an entry refers to attachments; they are collected only then."""
     counts: dict[bool, int] = field(default_factory=dict, compare=False)
 
     def apart(self) -> Snapshot:
@@ -113,11 +115,14 @@ class _State:
         self._plain = snapshot.plain_tokens
         self._nbytes = snapshot.nbytes
         self._has_tools = snapshot.has_tools
+        self._has_attachments = snapshot.has_attachments
         self._counter = counter
         self._pending: list[Entry] = []
         self._last = self._entries.newest_visible()
 
     def append(self, entry: Entry) -> None:
+        if entry.attachments:
+            self._has_attachments = True
         if not entry.visible:  # tool definitions
             self._has_tools = True
             self._nbytes += entry.nbytes
@@ -156,6 +161,8 @@ class _State:
             )
         old = self._entries[position]
         new = change(old)
+        if new.attachments:
+            self._has_attachments = True
         entries = self._entries.replaced(position, new)
         self._visible += new.visible - old.visible
         self._plain += _shown_tokens(new) - _shown_tokens(old)
@@ -183,6 +190,7 @@ class _State:
             self._plain,
             self._nbytes,
             self._has_tools,
+            self._has_attachments,
         )
 
 

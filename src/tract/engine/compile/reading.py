@@ -6,8 +6,10 @@ from collections.abc import Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
+from tract.engine.compile.attachments import AttachmentReader
 from tract.engine.compile.cache import CacheInfo, CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
 from tract.engine.threads import Threads
 from tract.protocols import (
@@ -49,8 +51,10 @@ class ContextReader:
         cache: SnapshotCache,
         compiler: ContextCompiler,
         threads: Threads,
+        attachments: AttachmentReader | None = None,
     ) -> None:
         self._threads = threads
+        self._attachments = attachments
         self._histories = histories
         self._cache = cache
         self._compiler = compiler
@@ -64,7 +68,7 @@ class ContextReader:
             CommitNotFoundError: *position* names a commit that the tract does not have.
         """
         found = await self.snapshot(branch, position)
-        return await self.view(found, options)
+        return await self.show(branch.tract_id, found, options)
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
         """Return the snapshot at *position*, by one trip if it is cached."""
@@ -103,6 +107,19 @@ class ContextReader:
     async def aclose(self) -> None:
         """Wait until no compile is under way."""
         await self._cache.drain()
+
+    async def show(self, tract_id: str, found: Found, options: ViewOptions) -> CompiledContext:
+        """Return the context of a snapshot with the bytes of its attachments, for requests."""
+        context, snapshot = await self.view(found, options), found.snapshot
+        if (
+            self._attachments is not None
+            and isinstance(snapshot, Snapshot)
+            and snapshot.has_attachments
+            and isinstance(context, SnapshotContext)
+        ):
+            media = await self._attachments.load(tract_id, snapshot.entries.attachments)
+            return context.carrying(media)
+        return context
 
     async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
         """Return the context of a snapshot, counting on a thread if that takes long."""

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeGuard
 
 import tiktoken
 
+from tract.engine.tokens.media import media_tokens
 from tract.engine.tokens.vocabulary import encoding_names, load_encoding, loaded_encoding
+from tract.parts import MediaPart
 from tract.protocols import Message, TokenCounter
 
 __all__ = [
@@ -62,7 +64,7 @@ class BaseTokenCounter(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         own = vars(cls)  # the assignments below set defaults for the class: the checks are silenced
-        if own.keys() & {"count_text", "count_body", "_count_word"}:
+        if own.keys() & {"count_text", "count_body", "count_media", "_count_word"}:
             if "joins_cleanly" not in own:
                 cls.joins_cleanly = BaseTokenCounter.joins_cleanly  # type: ignore[method-assign]
             if "source" not in own:
@@ -110,6 +112,14 @@ class BaseTokenCounter(ABC):
         for call in message.tool_calls:
             tokens += self._count_word(call.name) + self.count_text(call.arguments)
         return tokens
+
+    def count_media(self, part: MediaPart, api: str | None = None) -> int | None:
+        """Return the tokens of media that go to *api*; None if they cannot be counted.
+
+        By default, images whose size is known cost what their provider has published: for
+        `anthropic.messages` and `google.generate_content` theirs, else OpenAI's.
+        """
+        return media_tokens(part, api)
 
     def count_messages(self, messages: Sequence[dict[str, Any]]) -> int:
         """Return the tokens of messages in the shape of `Message.to_dict()`.
@@ -234,6 +244,9 @@ class NullTokenCounter(BaseTokenCounter):
     source = "null"
 
     def count_text(self, text: str) -> int:
+        return 0
+
+    def count_media(self, part: MediaPart, api: str | None = None) -> int | None:
         return 0
 
     def joins_cleanly(self, text: str) -> bool:

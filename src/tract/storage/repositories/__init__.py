@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tract.storage.repositories.attachments import AttachmentRepository
 from tract.storage.repositories.commits import (
     BlobRepository,
     CommitRepository,
@@ -29,6 +30,7 @@ from tract.storage.repositories.refs import ArrivalRepository, RefRepository, Ta
 from tract.storage.repositories.spools import SpoolRepository
 from tract.storage.values import (
     Arrivals,
+    Attached,
     BranchName,
     CommitDraft,
     CommitRow,
@@ -57,6 +59,8 @@ from tract.storage.values import (
 __all__ = [
     "ArrivalRepository",
     "Arrivals",
+    "Attached",
+    "AttachmentRepository",
     "BlobRepository",
     "BranchName",
     "CommitDraft",
@@ -107,3 +111,4 @@ class Repositories(NamedTuple):
     tags: TagRepository
     arrivals: ArrivalRepository
     spools: SpoolRepository
+    attachments: AttachmentRepository

@@ -41,9 +41,11 @@ class CommitRepository(ABC):
 
         Times strictly increase within the tract. *ending* ends a stream in the same transaction,
         and its fate is set once that has committed. If it claims a stream that has changed since,
-        nothing is written and the result is empty.
+        nothing is written and the result is empty. The bytes that drafts bring are given to the
+        tract.
 
         Raises:
+            ContentValidationError: a draft refers to an attachment that the tract was not given.
             HeadMovedError: the head is not *expected_head*.
             StreamRecoveredError: *ending* has an owner that no longer owns the stream.
             EditTargetError: a draft's target is not an entry of this branch's history.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tract.exceptions import CommitNotFoundError
 from tract.storage.repositories import StoredContent
@@ -11,7 +11,19 @@ from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import stored_content
 
-__all__ = ["contents"]
+__all__ = ["contents", "hash_lists"]
+
+
+def hash_lists(keys: Iterable[bytes]) -> Iterator[dict[str, bytes]]:
+    """Yield the parameters of a statement that takes `AT_ONCE` hashes, until all *keys* had it.
+
+    The last list is filled up with any of them.
+    """
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), sql.AT_ONCE):
+        some = distinct[start : start + sql.AT_ONCE]
+        filled = some + some[:1] * (sql.AT_ONCE - len(some))
+        yield {f"hash_{number}": key for number, key in enumerate(filled)}
 
 
 def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
@@ -23,11 +35,7 @@ def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> 
             raise CommitNotFoundError(name)
         keys.append(key)
     found: dict[bytes, StoredContent] = {}
-    distinct = list(dict.fromkeys(keys))
-    for start in range(0, len(distinct), sql.AT_ONCE):
-        some = distinct[start : start + sql.AT_ONCE]
-        filled = some + some[:1] * (sql.AT_ONCE - len(some))
-        given = {f"hash_{number}": key for number, key in enumerate(filled)}
+    for given in hash_lists(keys):
         for row in connection.all(sql.CONTENTS, tract_id=tract_id, **given):
             found[row[0]] = stored_content(row)
     for name, key in zip(named, keys, strict=True):

@@ -19,7 +19,16 @@ from sqlalchemy import (
 )
 
 from tract.models.operations import CommitOperation
-from tract.storage.schema import blobs, commits, meta, refs, spool, usage
+from tract.storage.schema import (
+    attachment_uses,
+    attachments,
+    blobs,
+    commits,
+    meta,
+    refs,
+    spool,
+    usage,
+)
 from tract.storage.sql.compiled import Insertion, Statement
 
 __all__ = ["Walk", "walk_of"]
@@ -194,7 +203,13 @@ HASHES = Statement(
 )
 CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
 AT_ONCE = 64
-"""How many hashes `CONTENTS` takes; a shorter list is filled up with any of them."""
+"""How many hashes `CONTENTS` and its like take; see `contents.hash_lists`."""
+
+
+def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.in_([bindparam(f"hash_{number}") for number in range(AT_ONCE)])
+
+
 CONTENTS = Statement(
     lambda: (
         select(
@@ -206,10 +221,29 @@ CONTENTS = Statement(
             blobs.c.data,
         )
         .outerjoin(blobs, _blob)
+        .where(_tract, _any_of(commits.c.commit_hash))
+    )
+)
+
+
+ATTACHMENTS = Statement(
+    lambda: (
+        select(attachments.c.attachment_hash, blobs.c.data)
+        .join(blobs, blobs.c.content_hash == attachments.c.attachment_hash)
         .where(
-            _tract,
-            commits.c.commit_hash.in_([bindparam(f"hash_{number}") for number in range(AT_ONCE)]),
+            attachments.c.tract_id == bindparam("tract_id"), _any_of(attachments.c.attachment_hash)
         )
+    )
+)
+IS_ATTACHED = Statement(
+    lambda: select(attachments.c.size).where(
+        attachments.c.tract_id == bindparam("tract_id"),
+        attachments.c.attachment_hash == bindparam("hash"),
+    )
+)
+USES = Statement(
+    lambda: select(attachment_uses.c.content_hash, attachment_uses.c.attachment_hash).where(
+        _any_of(attachment_uses.c.content_hash)
     )
 )
 
@@ -289,6 +323,9 @@ ANNOTATIONS = Statement(
 )
 
 ADD_BLOB = Insertion(blobs, instead=[])
+ADD_ATTACHMENT = Insertion(attachments, instead=[])
+SET_ATTACHMENT = Insertion(attachments, instead=["media_type"])
+ADD_USE = Insertion(attachment_uses, instead=[])
 ADD_COMMIT = Insertion(commits)
 SET_BRANCH = Insertion(refs, instead=["commit_hash", "updated_at"])
 ADVANCE_BRANCH = Statement(

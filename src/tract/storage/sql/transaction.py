@@ -19,6 +19,7 @@ from tract.models.operations import CommitOperation, rule_of
 from tract.models.ref_names import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
+    Attached,
     BranchName,
     CommitDraft,
     CommitRow,
@@ -26,6 +27,7 @@ from tract.storage.repositories import (
     OutdatedMergeError,
     StreamEnd,
 )
+from tract.storage.sql import attachments
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.relations import Allowance, still_holds
@@ -73,6 +75,7 @@ class WriteTransaction:
             self._checked_target(branch.tract_id, tip, drafts, index, draft)
             for index, draft in enumerate(drafts)
         ]
+        attachments.check(self.connection, branch.tract_id, drafts)
         records: list[CommitRow] = []
         for draft, target in zip(drafts, targets, strict=True):
             if isinstance(target, int):
@@ -122,6 +125,10 @@ class WriteTransaction:
         if fate is not None:
             self._once_committed.append(fate.end)
         return records
+
+    def attach(self, tract_id: str, attached: Attached) -> None:
+        """Give bytes to a tract; see `AttachmentRepository.add`."""
+        attachments.add(self.connection, tract_id, attached, self.clock())
 
     def check_head(
         self, tract_id: str, head: str | None, expected_head: str | UnsetType | None
@@ -279,6 +286,8 @@ class WriteTransaction:
         key = bytes.fromhex(record.commit_hash)
         content_hash = bytes.fromhex(draft.content_hash)
         self.connection.run(sql.ADD_BLOB, content_hash=content_hash, data=draft.data)
+        if draft.attachments:
+            attachments.add_used(self.connection, record.tract_id, draft, record.created_at)
         self.connection.run(
             sql.ADD_COMMIT,
             tract_id=record.tract_id,

@@ -102,6 +102,18 @@ _EMPTY_BRANCHES = (
     "DROP TABLE _tract_runs",
 )
 
+_ATTACHMENTS = (
+    "CREATE TABLE attachments (tract_id VARCHAR(255) NOT NULL, attachment_hash BLOB NOT NULL, "
+    "media_type TEXT, size BIGINT NOT NULL, created_at BIGINT NOT NULL, "
+    "PRIMARY KEY (tract_id, attachment_hash), "
+    "FOREIGN KEY(attachment_hash) REFERENCES blobs (content_hash)) WITHOUT ROWID",
+    "CREATE TABLE attachment_uses (content_hash BLOB NOT NULL, attachment_hash BLOB NOT NULL, "
+    "PRIMARY KEY (content_hash, attachment_hash), "
+    "FOREIGN KEY(content_hash) REFERENCES blobs (content_hash), "
+    "FOREIGN KEY(attachment_hash) REFERENCES blobs (content_hash)) WITHOUT ROWID",
+    "CREATE INDEX ix_attachment_uses_attachment_hash ON attachment_uses (attachment_hash)",
+)
+
 
 def _running(statements: Sequence[str]) -> Migration:
     def step(connection: sqlite3.Connection) -> None:
@@ -115,6 +127,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _running(_TABLES),
     _running(_BRANCHES),
     _running(_EMPTY_BRANCHES),
+    _running(_ATTACHMENTS),
 )
 """Step n leads from version n to n + 1; an empty database has version 0 and takes them all."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tract.storage.repositories import Repositories
 from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.repositories.attachments import SqliteAttachmentRepository
 from tract.storage.sqlite.repositories.commits import (
     SqliteBlobRepository,
     SqliteCommitRepository,
@@ -37,4 +38,5 @@ def repositories_over(database: Database) -> Repositories:
         tags=SqliteTagRepository(database),
         arrivals=SqliteArrivalRepository(database),
         spools=SqliteSpoolRepository(database),
+        attachments=SqliteAttachmentRepository(database),
     )

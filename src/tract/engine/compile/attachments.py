@@ -1,0 +1,103 @@
+"""The bytes of attachments, and contents with their media back in place."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pydantic import BaseModel
+
+from tract.engine.compile.contents import ContentRegistry
+from tract.engine.threads import Threads
+from tract.exceptions import AttachmentNotFoundError
+from tract.history.canonical import stored_json
+from tract.history.media import attachments_in, may_refer
+from tract.storage.repositories import AttachmentRepository
+
+__all__ = ["AttachmentReader", "ContentLoader", "loader"]
+
+
+class AttachmentReader:
+    """Reads attachments of one store, and keeps the last used ones, up to *max_bytes*."""
+
+    def __init__(self, attachments: AttachmentRepository, max_bytes: int) -> None:
+        self._attachments = attachments
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._nbytes = 0
+
+    async def load(self, tract_id: str, hashes: Iterable[str]) -> dict[str, bytes]:
+        """Return a tract's attachments by hash, in one trip at most; missing ones are left out."""
+        found: dict[str, bytes] = {}
+        wanted: list[str] = []
+        for sha256 in hashes:
+            kept = self._kept.get((tract_id, sha256))
+            if kept is None:
+                wanted.append(sha256)
+            else:
+                self._kept.move_to_end((tract_id, sha256))
+                found[sha256] = kept
+        if wanted:
+            read = await self._attachments.load(tract_id, wanted)
+            for sha256, data in read.items():
+                self._keep((tract_id, sha256), data)
+            found |= read
+        return found
+
+    def _keep(self, key: tuple[str, str], data: bytes) -> None:
+        if len(data) > self._max_bytes or key in self._kept:
+            return
+        self._kept[key] = data
+        self._nbytes += len(data)
+        while self._nbytes > self._max_bytes:
+            _, evicted = self._kept.popitem(last=False)
+            self._nbytes -= len(evicted)
+
+
+class ContentLoader:
+    """Makes content models of stored contents, native ones with their media."""
+
+    def __init__(
+        self, registry: ContentRegistry, attachments: AttachmentReader, threads: Threads
+    ) -> None:
+        self._registry = registry
+        self._attachments = attachments
+        self._threads = threads
+
+    async def load(self, tract_id: str, content_type: str, data: bytes) -> BaseModel:
+        """Return the content model of a stored content.
+
+        Raises:
+            AttachmentNotFoundError: media of it are missing from the store.
+            and what `ContentRegistry.load` raises.
+        """
+        media = await self.media(tract_id, [(content_type, data)])
+        size = len(data) + sum(map(len, media.values()))
+        return await self._threads.run_if_long(size, self.made, content_type, data, media)
+
+    async def media(
+        self, tract_id: str, stored: Sequence[tuple[str, bytes | None]]
+    ) -> dict[str, bytes]:
+        """Return the media that belong into contents, in one trip at most."""
+        named: dict[str, None] = {}
+        for content_type, data in stored:
+            if content_type == "native" and data is not None and may_refer(data):
+                fields = stored_json(data, "a content of type 'native'")
+                named |= dict.fromkeys(attachments_in(content_type, fields))
+        return await self._attachments.load(tract_id, named) if named else {}
+
+    def made(self, content_type: str, data: bytes, media: Mapping[str, bytes]) -> BaseModel:
+        """Return the content model of a stored content whose media were read before."""
+        return self._registry.load(content_type, data, loader(media))
+
+
+def loader(media: Mapping[str, bytes]) -> Callable[[str], bytes]:
+    """Return a function that returns *media* by hash, and raises an AttachmentNotFoundError."""
+
+    def load(sha256: str) -> bytes:
+        data = media.get(sha256)
+        if data is None:
+            raise AttachmentNotFoundError(sha256)
+        return data
+
+    return load

@@ -1,0 +1,57 @@
+"""What is too long for the event loop is recognised, and copied without copying its texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tract import MediaPart, MessageContent, NativeContent, ToolResultPart
+from tract.engine.threads import HEAVY, freeze, is_heavy
+
+LONG = b"x" * (HEAVY + 1)
+TEXT = LONG.decode()
+IMAGE = MediaPart(kind="image", data=LONG)
+NESTED = ToolResultPart(call_id="1", parts=(IMAGE,))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MessageContent(role="user", parts=(IMAGE,)),
+        MessageContent(role="user", parts=(NESTED,)),
+        {"content_type": "message", "parts": [IMAGE]},
+        {"content_type": "message", "parts": [{"type": "media", "data": LONG}]},
+        NativeContent(api="x", item={"a": [TEXT]}),
+        {"content_type": "native", "item": {"a": [TEXT]}},
+        [0] * HEAVY,
+    ],
+)
+def test_long_bytes_texts_and_lists_are_heavy_wherever_they_are(value: Any) -> None:
+    assert is_heavy(value)
+    assert freeze(value)() == value
+
+
+def test_short_ones_are_not() -> None:
+    part = MediaPart(kind="image", data=LONG[:1_000])
+
+    assert not is_heavy(MessageContent(role="user", parts=(part,)), {"a": "x"}, None)
+
+
+@pytest.mark.parametrize("size", [2, 5_000])
+def test_what_was_copied_does_not_change_with_the_original(size: int) -> None:
+    original: dict[str, Any] = {"item": {"text": TEXT, "list": [[0] for _ in range(size)]}}
+    thaw = freeze(original)
+    original["item"]["list"][0].append(1)
+    original["item"]["more"] = 1
+
+    assert thaw() == {"item": {"text": TEXT, "list": [[0] for _ in range(size)]}}
+
+
+def test_few_values_with_long_texts_are_copied_without_them() -> None:
+    item = {"text": TEXT, "data": LONG}
+    copied = freeze(item)()
+
+    assert copied is not item
+    assert copied["text"] is item["text"]
+    assert copied["data"] is item["data"]
