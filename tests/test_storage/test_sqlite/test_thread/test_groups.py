@@ -135,8 +135,12 @@ class Clock(asyncio.SelectorEventLoop):
         return self.now
 
 
+def nothing() -> None:
+    """Take no time."""
+
+
 async def woken_by_turn(
-    callers: int, pass_time: Callable[[], None], work: Callable[[], None] = lambda: None
+    callers: int, pass_time: Callable[[], None], work: Callable[[], None] = nothing
 ) -> list[int]:
     """Return how many of a group's *callers* go on in each turn of the loop; each works in the next."""
     post = Post()
@@ -167,7 +171,7 @@ async def woken_by_turn(
 def test_callers_are_woken_a_few_in_each_turn_of_the_loop(callers: int) -> None:
     """So that everything else in the process gets its turn between them."""
     with asyncio.Runner(loop_factory=Clock) as runner:
-        turns = runner.run(woken_by_turn(callers, int))
+        turns = runner.run(woken_by_turn(callers, nothing))
 
     assert max(turns) <= 3
     assert turns.count(0) <= 1
@@ -198,7 +202,7 @@ def test_what_callers_do_themselves_wakes_no_more_of_them() -> None:
         def work() -> None:
             loop.now += 0.001
 
-        turns = runner.run(woken_by_turn(512, int, work))
+        turns = runner.run(woken_by_turn(512, nothing, work))
 
     assert max(turns) <= 3
 
