@@ -14,9 +14,9 @@ import pytest_asyncio
 from support.crossing import Crossing, crossings
 from tract import AsyncTract, MergeKind
 
-COMMIT = 27
+COMMIT = 28
 COMPILE = 8
-MERGE = 42
+MERGE = 45
 
 
 @pytest.fixture

@@ -134,13 +134,10 @@ def test_consecutive_messages_of_a_role_stay_apart(ran: dict[str, tuple[int, str
     assert ran["consecutive"][0] == 0
 
 
-def test_the_first_difference_is_named(ran: dict[str, tuple[int, str, str]]) -> None:
-    """A turn that a transcript splits in two compiles to one, as providers want it."""
-    status, out, err = ran["split"]
-
-    assert status == 1
-    assert table(out)["conversations identical"] == "1 of 2"
-    assert err.startswith("The first difference is in 'split': message 1 should be {")
+def test_a_turn_that_is_split_in_two_comes_back_in_two(
+    ran: dict[str, tuple[int, str, str]],
+) -> None:
+    assert ran["split"][0] == 0
 
 
 def test_an_id_that_comes_twice_is_refused(ran: dict[str, tuple[int, str, str]]) -> None:
@@ -161,7 +158,7 @@ MALFORMED: list[tuple[str, str]] = [
     ('{"id": "\\ud800", "messages": []}', "line 1: the id '\\ud800' is no printable string"),
     ('{"id": "a", "messages": []}', "line 1 has no messages"),
     ('{"id": "a", "messages": "hi"}', "line 1: messages: must be a list"),
-    ('{"id": "a", "messages": [{"role": "pope", "content": ""}]}', "messages[0].role: unknown"),
+    ('{"id": "a", "messages": [1]}', "messages[0]: must be"),
 ]
 
 

@@ -29,7 +29,11 @@ def test_the_tool_loop_answers_from_its_tools_and_records_each_step() -> None:
     answer, *steps = printed("tool_loop")
 
     assert answer == "Train 475 leaves at 23:40, 2 beds are free."
-    assert [step.split()[1] for step in steps] == ["dialogue", *["tool_io"] * 4, "dialogue"]
+    assert [step.split()[1] for step in steps] == [
+        "dialogue",
+        *["native", "tool_io"] * 2,
+        "dialogue",
+    ]
 
 
 def test_fifty_agents_share_a_store_and_none_writes_what_is_outdated(tmp_path: Path) -> None:

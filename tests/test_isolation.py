@@ -30,6 +30,7 @@ from tract import (
     CommitOperation,
     ContentValidationError,
     EditTargetError,
+    EntryInfo,
     FreeformContent,
     HeadMovedError,
     MediaPart,
@@ -41,6 +42,7 @@ from tract import (
     Stream,
     TokenBudgetConfig,
     TokenUsage,
+    ToolIOContent,
     TractConfig,
     TractStore,
     config,
@@ -72,6 +74,16 @@ class Refused(NamedTuple):
     call: Call
 
 
+def tool(word: str) -> dict[str, Any]:
+    """Return the definition of a tool that tells *word*."""
+    return {"type": "function", "function": {"name": "look", "description": word, "parameters": {}}}
+
+
+def call_of(word: str) -> ToolIOContent:
+    """Return a tool call, open until there is a result of it."""
+    return ToolIOContent(tool_name="look", direction="call", payload={"at": word}, call_id="open")
+
+
 async def fill(tract: AsyncTract, word: str) -> dict[str, str]:
     """Commit everything that there is to commit; return its hashes by kind."""
     noted: dict[str, Any] = {
@@ -82,6 +94,8 @@ async def fill(tract: AsyncTract, word: str) -> dict[str, str]:
     entry = await tract.user(word, **noted)
     edit = await tract.user(word, operation=EDIT, edit_target=entry.commit_hash, **noted)
     annotation = await tract.annotate(entry.commit_hash, Priority.PINNED, reason=word)
+    await tract.tools([tool(word)], **noted)
+    await tract.commit(call_of(word))
     head = await tract.assistant(word, **noted)
     await tract.attach(word.encode(), "text/plain")
     await tract.record_usage(TokenUsage(len(word), 5))
@@ -117,6 +131,7 @@ def rows(path: Path, tract_id: str) -> list[tuple[Any, ...]]:
             "SELECT * FROM usage WHERE tract_id = ?",
             "SELECT * FROM runs WHERE tract_id = ?",
             "SELECT * FROM origins WHERE tract_id = ?",
+            "SELECT * FROM attachments WHERE tract_id = ?",
         )
         for row in connection.execute(statement, (tract_id,))
     ]
@@ -205,8 +220,43 @@ async def compiled(world: World, name: str) -> Any:
     ]
     return [
         (c.to_dicts(), c.commit_hashes, c.generation_configs, c.token_source, c.head_hash)
+        + (c.tools, c.open_calls)
         for c in contexts
     ]
+
+
+def shown(entries: list[EntryInfo]) -> list[Any]:
+    """Return all that entries tell."""
+    return [
+        (entry.commit_hash, entry.edited_by, entry.content_type, entry.message, entry.priority)
+        + (entry.token_count, entry.created_at, entry.generation_config, entry.metadata)
+        + (entry.content,)
+        for entry in entries
+    ]
+
+
+async def entered(world: World, name: str) -> Any:
+    """List the entries of every way to list them, and the contents of all that there is."""
+    mine = world.mine
+    own = [info for info in await mine.log(None) if info.content_type != "annotation"]
+    return [
+        shown(await mine.entries()),
+        shown(await mine.entries(include_skipped=True, limit=10**6, newest=True)),
+        shown(await mine.entries(at_commit=None)),
+        await mine.get_contents([info.commit_hash for info in own]),
+        await mine.get_contents([]),
+    ]
+
+
+async def settled(world: World, name: str) -> Any:
+    """The call of the other tract stays open, though one of the same id is answered here."""
+    await world.mine.commit(call_of("mine"))
+    answers = await world.mine.settle(reason=name)
+    [call] = (await world.store.tract("other").compile()).open_calls
+
+    assert answers
+    assert (call.id, (await world.mine.compile()).open_calls) == ("open", [])
+    return answers
 
 
 async def checked(world: World, name: str) -> Any:
@@ -379,6 +429,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.diff(name, "main")),
         Refused(CommitNotFoundError, lambda w, name: w.mine.diff("main", name)),
     ],
+    "AsyncTract.entries": [
+        entered,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.entries(at_commit=name)),
+    ],
     "AsyncTract.fork": [
         forked,
         Refused(CommitNotFoundError, lambda w, name: w.mine.fork("forked", at_commit=name)),
@@ -391,6 +445,11 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.get_commit": [lambda w, name: w.mine.get_commit(name)],
     "AsyncTract.get_content": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_content(name))
+    ],
+    "AsyncTract.get_contents": [
+        entered,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents([name])),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents(["kept", name])),
     ],
     "AsyncTract.head": [lambda w, name: w.mine.head()],
     "AsyncTract.log": [
@@ -461,6 +520,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.reset(name)),
         Refused(HeadMovedError, lambda w, name: w.mine.reset(None, expected_head=name)),
     ],
+    "AsyncTract.settle": [
+        Refused(HeadMovedError, lambda w, name: w.mine.settle(expected_head=name)),
+        settled,
+        Refused(HeadMovedError, lambda w, name: w.mine.settle(expected_head=name)),
+    ],
     "AsyncTract.stats": [forked],
     "AsyncTract.stream": [
         streamed,
@@ -479,6 +543,14 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(HeadMovedError, lambda w, name: w.mine.tag("tagged", expected_head=name)),
     ],
     "AsyncTract.tags": [forked],
+    "AsyncTract.tools": [
+        lambda w, name: w.mine.tools([tool(name)], message=name, metadata={name: name}),
+        Refused(
+            EditTargetError,
+            lambda w, name: w.mine.tools([tool("x")], operation=EDIT, edit_target=name),
+        ),
+        Refused(HeadMovedError, lambda w, name: w.mine.tools([], expected_head=name)),
+    ],
     "AsyncTract.tract_id": [],
     "AsyncTract.user": [
         lambda w, name: w.mine.user(name),
@@ -523,10 +595,10 @@ CALLS: dict[str, list[Call | Refused]] = {
 HARMLESS = {
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
-    *("priority", "usage", "options", "as_", "redact", "reply"),
+    *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
     # what is looked for, and how it is shown; no value of these names a commit
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
-    *("value", "as_", "order", "resets"),
+    *("value", "as_", "order", "resets", "include_skipped", "newest"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",
@@ -706,6 +778,9 @@ async def seen(tract: AsyncTract, name: str) -> Any:
     return (
         await tract.get_commit(name),
         await tract.get_content(name),
+        await tract.get_contents([name]),
+        shown(await tract.entries(include_skipped=True)),
+        shown(await tract.entries(at_commit=name)),
         await tract.get_annotations(name),
         await tract.log(None),
         await tract.query_by_config("of", "!=", None),
@@ -734,8 +809,10 @@ async def test_one_head_in_two_tracts_is_two_contexts(
     for _ in range(2):
         for tract in twins[:2]:
             contexts = [await tract.compile(), await tract.compile(at_commit=twins[2])]
+            entries = [*await tract.entries(), *await tract.entries(at_commit=twins[2])]
 
             assert [c.generation_configs for c in contexts] == [[{"of": tract.tract_id}]] * 2
+            assert [entry.generation_config for entry in entries] == [{"of": tract.tract_id}] * 2
 
 
 async def test_the_same_change_in_two_tracts_is_one_in_each(

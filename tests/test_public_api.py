@@ -167,7 +167,10 @@ OPAQUE = {
     "Snapshot",  # what the default compiler's CompileSnapshot is; callers only hand it on
     *("_Flag", "_Number", "_Text"),  # bool, int and str, checked strictly
 }
-FORMATS = {"from_anthropic", "from_openai", "to_anthropic", "to_openai"}
+FORMATS = {
+    *("from_anthropic", "from_google", "from_openai", "from_responses"),
+    *("to_anthropic", "to_google", "to_openai", "to_responses"),
+}
 FUNCTIONS = FORMATS | {"config"}
 EXPORTED = (
     FACADES

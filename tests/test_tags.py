@@ -33,6 +33,7 @@ from tract import (
     TagNotFoundError,
     TokenBudgetConfig,
     TokenUsage,
+    ToolIOContent,
     TractConfig,
     TractError,
     TractStore,
@@ -239,6 +240,7 @@ REPLY: dict[str, Any] = {
     "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1},
 }
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
 
 
 Call = Callable[[AsyncTract, str], Awaitable[Any]]
@@ -248,6 +250,7 @@ ENTRY: dict[tuple[str, str], Call] = {
         "x", operation=EDIT, edit_target=name
     ),
     ("user", "edit_target"): lambda t, name: t.user("x", operation=EDIT, edit_target=name),
+    ("tools", "edit_target"): lambda t, name: t.tools([TOOL], operation=EDIT, edit_target=name),
     ("system", "edit_target"): lambda t, name: t.system("x", operation=EDIT, edit_target=name),
     ("commit", "edit_target"): lambda t, name: t.commit(SAID, operation=EDIT, edit_target=name),
     ("Batch.commit", "edit_target"): lambda t, name: batched(
@@ -257,6 +260,7 @@ ENTRY: dict[tuple[str, str], Call] = {
         t, lambda batch: batch.annotate(name, Priority.SKIP)
     ),
     ("compile", "at_commit"): lambda t, name: t.compile(at_commit=name),
+    ("entries", "at_commit"): lambda t, name: t.entries(at_commit=name),
     ("cherry_pick", "hashes"): lambda t, name: t.cherry_pick(name, name),
     ("diff", "a"): lambda t, name: t.diff(name, "main"),
     ("diff", "b"): lambda t, name: t.diff("main", name),
@@ -264,6 +268,7 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("get_annotations", "target_hash"): lambda t, name: t.get_annotations(name),
     ("get_commit", "commit_hash"): lambda t, name: t.get_commit(name),
     ("get_content", "commit_hash"): lambda t, name: t.get_content(name),
+    ("get_contents", "hashes"): lambda t, name: t.get_contents([name, name]),
     ("log", "before"): lambda t, name: t.log(before=name),
     ("origins", "commit_hash"): lambda t, name: t.origins(name),
     ("reset", "to_hash"): lambda t, name: t.reset(name),
@@ -285,6 +290,7 @@ ENTRY: dict[tuple[str, str], Call] = {
 HEAD: dict[tuple[str, str], Call] = {
     ("assistant", "expected_head"): lambda t, name: t.assistant("x", expected_head=name),
     ("user", "expected_head"): lambda t, name: t.user("x", expected_head=name),
+    ("tools", "expected_head"): lambda t, name: t.tools([TOOL], expected_head=name),
     ("system", "expected_head"): lambda t, name: t.system("x", expected_head=name),
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
@@ -307,6 +313,7 @@ HEAD: dict[tuple[str, str], Call] = {
         t.record_openai(reply(CHUNK), expected_head=name)
     ),
     ("reset", "expected_head"): lambda t, name: t.reset("v1", expected_head=name),
+    ("settle", "expected_head"): lambda t, name: t.settle(expected_head=name),
     ("stream", "expected_head"): streamed,
     ("tag", "expected_head"): lambda t, name: t.tag("new", expected_head=name),
 }
@@ -327,7 +334,8 @@ NO_HASH = {
         "batch",
     ),
     *("conditions", "branch_only", "role", "on_interrupt", "response"),
-    *("order", "resets", "redact", "reply"),
+    *("order", "resets", "redact", "reply", "include_skipped", "newest", "tools", "api"),
+    *("data", "media_type", "sha256"),  # bytes, which are named by a hash of their own
 }
 
 
@@ -408,6 +416,10 @@ async def check_entry(
         assert await tract.get_commit("new") == a
     elif call == ("compile", "at_commit"):
         assert by_name.commit_hashes == [a.commit_hash]
+    elif call[0] == "entries":
+        assert [entry.commit_hash for entry in by_name] == [a.commit_hash]
+    elif call[0] == "get_contents":
+        assert by_name == [await tract.get_content(a.commit_hash)] * 2
     elif call[0] == "get_commit":
         assert by_name == a
     elif call[0] == "origins":
@@ -423,7 +435,7 @@ async def check_entry(
 
 ONE_TRIP = {
     *("annotate", "user", "commit", "compile", "fork", "get_annotations", "get_commit"),
-    *("get_content", "log", "reset", "tag"),
+    *("get_content", "get_contents", "log", "reset", "tag", "tools"),
 }
 
 
@@ -472,6 +484,26 @@ async def test_a_tag_or_a_short_hash_stands_for_the_head_while_it_is_there(
             with pytest.raises(HeadMovedError):
                 await run(tract, "nothing")
             await forget(main)
+
+
+@every_naming
+async def test_open_calls_are_settled_while_the_head_has_that_name(
+    main: AsyncTract, naming: str
+) -> None:
+    call = ToolIOContent(tool_name="look", direction="call", payload={}, call_id="c")
+    info = await main.commit(call)
+    await main.tag("v1")
+    named = NAMINGS[naming](info.commit_hash)
+    other = await main.fork("other")
+    last = await other.user("b")
+    with pytest.raises(HeadMovedError) as told:
+        await other.settle(expected_head=named)
+    [answer] = await main.settle(expected_head=named)
+
+    assert told.value.actual == last.commit_hash == await other.head()
+    assert answer.parent_hash == info.commit_hash
+    assert [each.id for each in (await other.compile()).open_calls] == ["c"]
+    assert (await main.compile()).open_calls == []
 
 
 async def test_a_short_hash_of_several_commits_is_refused_with_their_hashes(

@@ -26,6 +26,13 @@ class Ticket(BaseModel):
     number: int
 
 
+class Definition(BaseModel):
+    """A tool as an SDK's model."""
+
+    type: str = "function"
+    function: dict[str, Any]
+
+
 @pytest_asyncio.fixture
 async def tract() -> AsyncIterator[AsyncTract]:
     async with AsyncTract.open() as opened:
@@ -103,3 +110,44 @@ async def test_a_content_of_another_model_is_refused(
     held = "Ticket" if model is ContentModel else "DialogueContent"
     assert raised.value.path == "as_"
     assert f"holds a {held}, not a {model.__name__}" in raised.value.problem
+
+
+async def test_hashes_and_tools_come_in_any_iterable(tract: AsyncTract) -> None:
+    definition = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    other = Definition(function={"name": "find", "parameters": {}})
+    said = [await tract.user("a"), await tract.assistant("b")]
+    made = await tract.tools(each for each in (definition, other))
+    contents = await tract.get_contents(info.commit_hash for info in [*said, said[0]])
+    [held] = await tract.get_contents({made.commit_hash})
+
+    assert [content.model_dump()["text"] for content in contents] == ["a", "b", "a"]
+    names = [each["function"]["name"] for each in held.model_dump()["tools"]]
+    assert names == ["look", "find"]
+    assert (await tract.compile()).tools == held.model_dump()["tools"]
+
+
+async def test_a_single_hash_is_no_list_of_them(tract: AsyncTract) -> None:
+    info = await tract.user("a")
+    with pytest.raises(ContentValidationError, match="get_content") as raised:
+        await tract.get_contents(info.commit_hash)
+
+    assert raised.value.path == "hashes"
+    assert await tract.get_contents([]) == []
+
+
+async def test_entries_take_a_side_and_a_limit(tract: AsyncTract) -> None:
+    a, b, c = [await tract.user(text) for text in "abc"]
+    await tract.annotate(b.commit_hash, "skip")
+
+    async def listed(**options: Any) -> list[str]:
+        return [entry.commit_hash for entry in await tract.entries(**options)]
+
+    assert await listed() == [a.commit_hash, c.commit_hash]
+    assert await listed(limit=1) == [a.commit_hash]
+    assert await listed(limit=1, newest=True) == [c.commit_hash]
+    assert await listed(include_skipped=True, newest=True, limit=2) == [
+        c.commit_hash,
+        b.commit_hash,
+    ]
+    assert await listed(at_commit=a.commit_hash) == [a.commit_hash]
+    assert await listed(at_commit=None) == await listed(limit=0) == []

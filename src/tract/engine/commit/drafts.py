@@ -25,7 +25,7 @@ from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation
-from tract.storage.repositories import CommitDraft, Origin
+from tract.storage.repositories import Attached, CommitDraft, Origin
 
 __all__ = ["DraftMaker", "Given", "checked_priority"]
 
@@ -85,7 +85,9 @@ class DraftMaker:
         operation = _operation(given)
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
-        fields, attachments = split(name, fields, self._max_content_bytes)
+        attachments: tuple[Attached, ...] = ()
+        if name in PROVIDED:
+            fields, attachments = split(name, fields, self._max_content_bytes)
         data = canonical_bytes(fields, surrogates=name in PROVIDED)
         redactor = None if given.redact is False else self._redactor
         if len(data) > self._max_content_bytes:
