@@ -131,7 +131,8 @@ def rows(path: Path, tract_id: str) -> list[tuple[Any, ...]]:
             "SELECT * FROM usage WHERE tract_id = ?",
             "SELECT * FROM runs WHERE tract_id = ?",
             "SELECT * FROM origins WHERE tract_id = ?",
-            "SELECT * FROM attachments WHERE tract_id = ?",
+            "SELECT * FROM attachments JOIN blobs ON content_hash = attachment_hash "
+            "WHERE tract_id = ?",
         )
         for row in connection.execute(statement, (tract_id,))
     ]
@@ -219,8 +220,10 @@ async def compiled(world: World, name: str) -> Any:
         await world.mine.compile(include_edit_annotations=True, aggregate_same_role=False),
     ]
     return [
-        (c.to_dicts(), c.commit_hashes, c.generation_configs, c.token_source, c.head_hash)
-        + (c.tools, c.open_calls)
+        (
+            *(c.to_dicts(), c.commit_hashes, c.generation_configs, c.token_source, c.head_hash),
+            *(c.tools, c.open_calls),
+        )
         for c in contexts
     ]
 
@@ -228,9 +231,11 @@ async def compiled(world: World, name: str) -> Any:
 def shown(entries: list[EntryInfo]) -> list[Any]:
     """Return all that entries tell."""
     return [
-        (entry.commit_hash, entry.edited_by, entry.content_type, entry.message, entry.priority)
-        + (entry.token_count, entry.created_at, entry.generation_config, entry.metadata)
-        + (entry.content,)
+        (
+            *(entry.commit_hash, entry.edited_by, entry.created_at, entry.priority, entry.message),
+            *(entry.content_type, entry.content, entry.generation_config, entry.metadata),
+            entry.token_count,
+        )
         for entry in entries
     ]
 

@@ -29,7 +29,7 @@ class Ticket(BaseModel):
 class Definition(BaseModel):
     """A tool as an SDK's model."""
 
-    type: str = "function"
+    type: str
     function: dict[str, Any]
 
 
@@ -114,7 +114,7 @@ async def test_a_content_of_another_model_is_refused(
 
 async def test_hashes_and_tools_come_in_any_iterable(tract: AsyncTract) -> None:
     definition = {"type": "function", "function": {"name": "look", "parameters": {}}}
-    other = Definition(function={"name": "find", "parameters": {}})
+    other = Definition(type="function", function={"name": "find", "parameters": {}})
     said = [await tract.user("a"), await tract.assistant("b")]
     made = await tract.tools(each for each in (definition, other))
     contents = await tract.get_contents(info.commit_hash for info in [*said, said[0]])

@@ -302,7 +302,7 @@ def test_a_request_is_taken_whole() -> None:
     [
         ([{"role": "user", "parts": []}, 7], "contents[1]"),
         ([{"role": "user", "parts": [{"text": float("nan")}]}], "contents[0].parts[0].text"),
-        ([{"role": "user", "parts": [{"text": object()}]}], "contents[0].parts[0].text"),
+        ([{"role": "user", "parts": [{"text": ...}]}], "contents[0].parts[0].text"),
         ([{7: "user"}], "contents[0]"),
         ([["a", {"role": "user"}]], "contents[0]"),
         (7, "contents"),
