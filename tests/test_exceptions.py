@@ -222,7 +222,7 @@ def test_what_the_database_cannot_do_is_a_storage_error(error: type[Exception]) 
     assert issubclass(error, StorageError)
 
 
-@pytest.mark.parametrize("warning", WARNINGS)
+@pytest.mark.parametrize("warning", sorted(WARNINGS, key=str))
 def test_a_warning_is_no_error_of_the_tree(warning: type[Warning]) -> None:
     assert issubclass(warning, UserWarning)
     assert not issubclass(warning, TractError)
