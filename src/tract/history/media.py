@@ -186,6 +186,8 @@ def attachments_in(content_type: str, fields: Mapping[str, Any]) -> tuple[str, .
         return tuple(dict.fromkeys(each.sha256 for each in references(fields["item"])))
     if content_type == "message":
         return tuple(dict.fromkeys(_named_by(fields["parts"])))
+    if content_type == "tool_io" and type(fields["payload"]) is list:
+        return tuple(dict.fromkeys(each.sha256 for each in references(fields["payload"])))
     return ()
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tract.engine.compile.attachments import AttachmentReader
 from tract.engine.compile.contents import Fields
+from tract.engine.compile.provided import media_result
 from tract.engine.threads import Threads
 from tract.exceptions import AttachmentNotFoundError, ContentValidationError, shown
 from tract.history.image_sizes import image_size
@@ -74,7 +75,10 @@ def split(content_type: str, fields: Fields, longest: int) -> Split:
             does not say in one way where its media are.
     """
     if content_type == "native":
-        return _native(fields, longest)
+        return _with_references(fields, "item", longest)
+    if content_type == "tool_io":
+        has_media = media_result(fields) is not None
+        return _with_references(fields, "payload", longest) if has_media else Split(fields, ())
     if content_type == "message":
         parts = _parts(fields["parts"], "parts", longest)
         named = {sha256: Attached(sha256) for sha256 in attachments_in(content_type, parts.fields)}
@@ -126,17 +130,17 @@ def _attachment_of(data: bytes, media_type: str) -> Attachment:
     return Attachment(hashlib.sha256(data).hexdigest(), media_type, len(data), *size)
 
 
-def _native(fields: Fields, longest: int) -> Split:
+def _with_references(fields: Fields, name: str, longest: int) -> Split:
     try:
-        item, media = take_out(fields["item"], image_size)
+        item, media = take_out(fields[name], image_size)
     except RecursionError:  # nested too deeply to be stored, which is told with its path later
         return Split(fields, ())
     types = dict(_media_types(item))
     attached = tuple(
-        Attached(sha256, _checked_bytes(data, longest, "item"), _plain(types.get(sha256)))
+        Attached(sha256, _checked_bytes(data, longest, name), _plain(types.get(sha256)))
         for sha256, data in media.items()
     )
-    return Split({**fields, "item": item}, attached)
+    return Split({**fields, name: item}, attached)
 
 
 def _media_types(item: Any) -> Iterator[tuple[str, str]]:

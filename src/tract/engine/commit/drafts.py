@@ -86,7 +86,7 @@ class DraftMaker:
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content)
         attachments: tuple[Attached, ...] = ()
-        if name in PROVIDED:
+        if name in PROVIDED or (name == "tool_io" and type(fields["payload"]) is list):
             fields, attachments = split(name, fields, self._max_content_bytes)
         data = canonical_bytes(fields, surrogates=name in PROVIDED)
         redactor = None if given.redact is False else self._redactor

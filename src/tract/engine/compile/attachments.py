@@ -17,6 +17,10 @@ from tract.storage.repositories import AttachmentRepository
 __all__ = ["AttachmentReader", "ContentLoader", "loader"]
 
 
+_WITH_MEDIA = frozenset({"native", "tool_io"})
+"""Types of contents that callers get with their media back in place."""
+
+
 class AttachmentReader:
     """Reads attachments of one store, and keeps the last used ones, up to *max_bytes*."""
 
@@ -81,8 +85,8 @@ class ContentLoader:
         """Return the media that belong into contents, in one trip at most."""
         named: dict[str, None] = {}
         for content_type, data in stored:
-            if content_type == "native" and data is not None and may_refer(data):
-                fields = stored_json(data, "a content of type 'native'")
+            if content_type in _WITH_MEDIA and data is not None and may_refer(data):
+                fields = stored_json(data, f"a content of type {content_type!r}")
                 named |= dict.fromkeys(attachments_in(content_type, fields))
         return await self._attachments.load(tract_id, named) if named else {}
 

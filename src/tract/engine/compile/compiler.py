@@ -220,6 +220,8 @@ class DefaultContextCompiler:
         is_tools = message.role is TOOLS
         if self._sums is not None or is_tools:
             trusted = step.token_source == self.source_of(step.content_type) != ""
+            if message.given is not None and step.content_type == "tool_io":
+                trusted = False  # earlier releases counted its media as text
             body = step.token_count if trusted else self.body_tokens(message)
         if self._sums is not None and not is_tools:
             overhead = self._sums.count_overhead(message.role, message.name)

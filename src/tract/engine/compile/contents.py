@@ -11,7 +11,12 @@ from typing import Any, cast
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from tract.engine.compile.provided import message_of_parts, message_of_tools, native_message
+from tract.engine.compile.provided import (
+    media_result,
+    message_of_parts,
+    message_of_tools,
+    native_message,
+)
 from tract.exceptions import AttachmentNotFoundError, ContentValidationError, TractError, shown
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
 from tract.history.media import may_refer, put_back
@@ -31,7 +36,7 @@ from tract.models.content import (
 )
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
-from tract.parts import TextPart, to_json
+from tract.parts import TextPart, ToolResultPart, to_json
 from tract.protocols import Message, ToolCall
 
 __all__ = [
@@ -231,6 +236,9 @@ class ContentRegistry:
             if content_type == "native" and may_refer(data):
                 fields["item"] = put_back(fields["item"], media)
             return _validated(model, fields)
+        if content_type == "tool_io" and may_refer(data):
+            fields = stored_json(data, "a content of type 'tool_io'")
+            return _validated(model, {**fields, "payload": put_back(fields["payload"], media)})
         if content_type in _BUILT_IN or "content_type" in model.model_fields:
             return _validated(model, data)
         fields = stored_json(data, f"a content of type {content_type!r}")
@@ -335,6 +343,12 @@ def _tool_io(fields: Mapping[str, Any], role: str | None) -> Message:
         return Message(role, f"{name}({text})" if is_call else text)
     if is_call:
         return Message("assistant", None, None, (ToolCall(fields["call_id"], name, text),))
+    parts = media_result(fields)
+    if parts is not None:
+        result = ToolResultPart(
+            call_id=fields["call_id"], parts=parts, name=name, is_error=fields["status"] == "error"
+        )
+        return Message.of("tool", (result,))
     return Message(
         "tool",
         text,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tract.formats.registry import FORMATS
 from tract.history.canonical import canonical_json
-from tract.parts import Native, NativePart, from_json_parts
+from tract.parts import (
+    MediaPart,
+    Native,
+    NativePart,
+    Part,
+    TextPart,
+    ToolResultPart,
+    from_json_parts,
+)
 from tract.protocols import Message
 
-__all__ = ["TOOLS", "message_of_parts", "message_of_tools", "native_message"]
+__all__ = ["TOOLS", "media_result", "message_of_parts", "message_of_tools", "native_message"]
 
 TOOLS = "$tools"
 """The role of an entry that holds tool definitions, which is not shown as a message."""
@@ -37,6 +45,52 @@ def native_message(fields: Fields, role: str | None) -> Message:
     if role is not None and role != found.role:
         return Message.of(role, found.parts, name=found.name)
     return Message.of(found.role, found.parts, name=found.name, native=native)
+
+
+def media_result(fields: Fields) -> tuple[Part, ...] | None:
+    """Return the parts of a tool's result that is a list of blocks with media among them.
+
+    Tools return such lists in the form of some API, or in that of the Model Context Protocol. None
+    stands for any other payload, which is shown as text.
+    """
+    payload = fields["payload"]
+    if fields["direction"] != "result" or type(payload) is not list:
+        return None
+    blocks = [_of_mcp(block) for block in payload if type(block) is dict]
+    if len(blocks) < len(payload) or not any(block.get("type") in _MEDIA for block in blocks):
+        return None
+    for api, holder, key in _HOLDERS:
+        item = {**holder, key: blocks}
+        if api == "anthropic.messages":
+            item = {"role": "user", "content": [item]}
+        results = [
+            part for part in FORMATS[api].read(item).parts if isinstance(part, ToolResultPart)
+        ]
+        if len(results) == 1 and _are_media(results[0].parts):
+            return results[0].parts
+    return None
+
+
+def _of_mcp(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a block in the Model Context Protocol's form as Anthropic has it; others as they are."""
+    if block.get("type") != "image" or "mimeType" not in block or "data" not in block:
+        return block
+    source = {"type": "base64", "media_type": block["mimeType"], "data": block["data"]}
+    return {"type": "image", "source": source}
+
+
+def _are_media(parts: Sequence[Part]) -> bool:
+    known = all(isinstance(part, TextPart | MediaPart) for part in parts)
+    return known and any(isinstance(part, MediaPart) for part in parts)
+
+
+_MEDIA = frozenset({"document", "file", "image", "image_url", "input_file", "input_image"})
+_HOLDERS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("anthropic.messages", {"type": "tool_result", "tool_use_id": "a"}, "content"),
+    ("openai.responses", {"type": "function_call_output", "call_id": "a"}, "output"),
+    ("openai.chat", {"role": "tool", "tool_call_id": "a"}, "content"),
+)
+"""Where each API has the blocks of a result."""
 
 
 def message_of_tools(fields: Fields, role: str | None) -> Message:
