@@ -107,6 +107,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def exchanges(session: nox.Session) -> None:
+    """Pass recorded exchanges of providers through a store and back; an argument names their file."""
+    session.install(".", *_group("tests"))
+    env = {"PYTHONPATH": "tests"}
+    session.run("python", "-m", "providers.passages", *session.posargs, env=env)
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest."""
     session.install(".", *_group("torture"))

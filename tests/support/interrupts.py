@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType
@@ -411,6 +411,19 @@ async def _judge(_: MergeConflict) -> Literal["theirs"]:
     return "theirs"
 
 
+def _to_the_end(
+    loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[Any, Any, object]]
+) -> None:
+    """Make a call again until no interrupt ends it."""
+    while True:
+        task = loop.create_task(call())
+        while not task.done():
+            with suppress(KeyboardInterrupt):
+                loop.run_until_complete(asyncio.wait([task]))
+        if not isinstance(task.exception(), KeyboardInterrupt):
+            return
+
+
 def watched_on(how: str, at: int, path: Path) -> bool:
     """Return True if an interrupt came; check that all watchers but an interrupted one go on."""
     interrupts = Interrupts(how, at)
@@ -423,7 +436,7 @@ def watched_on(how: str, at: int, path: Path) -> bool:
         while not writing.done():
             with suppress(KeyboardInterrupt):
                 loop.run_until_complete(asyncio.wait([writing]))
-        loop.run_until_complete(store.tract("t").user("last", message="last"))
+        _to_the_end(loop, lambda: store.tract("t").user("last", message="last"))
         while not all(task.done() for task in watching):
             with suppress(KeyboardInterrupt):
                 loop.run_until_complete(asyncio.wait(watching))

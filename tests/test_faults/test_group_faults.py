@@ -77,11 +77,11 @@ INVALID: dict[str, tuple[Call, type[TractError]]] = {
         lambda p, n: p.tract.user(f"lost {n}", expected_head=p.entry.commit_hash),
         HeadMovedError,
     ),
-    "usage for another head": (
+    "usage for no commit": (
         lambda p, n: p.tract.record_usage(
-            {"prompt_tokens": 1, "completion_tokens": 1}, head_hash=p.entry.commit_hash
+            {"prompt_tokens": 1, "completion_tokens": 1}, head_hash="f" * 64
         ),
-        HeadMovedError,
+        CommitNotFoundError,
     ),
     "no content": (
         lambda p, n: p.tract.commit({"content_type": "dialogue", "role": "nobody", "text": "x"}),
@@ -133,7 +133,7 @@ async def test_invalid_commits_of_a_group_fail_alone(db_path: Path, name: str, c
         assert sorted(await texts_of(place.tract)) == sorted(before + good)
         assert all(isinstance(results[n], CommitInfo) for n in range(64) if n not in bad)
         # Nothing of the group was tried again by itself; a report of usage compiles before it writes.
-        assert trips <= (6 if name == "usage for another head" else 4)
+        assert trips <= (6 if name == "usage for no commit" else 4)
 
 
 async def test_every_kind_of_invalid_commit_in_one_group_gets_its_own_error(

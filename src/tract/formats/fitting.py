@@ -69,7 +69,10 @@ def fitted(
             writing.lose(sent[call.at], "name", f"the API does not take {call.name[:80]!r}")
     for result in results:
         new_id = ids[result.call] if result.call else _own(result.call_id, rules)
-        tool = None if result.name is None else fitting_name(result.name, rules)
+        named = result.name
+        if result.call and (named or rules.results_are_named):
+            named = result.call.name
+        tool = None if named is None else fitting_name(named, rules)
         if (new_id, tool) != (result.call_id, result.name):
             changed.setdefault(result.at, {})[result.place] = new_id, tool
     if not changed:

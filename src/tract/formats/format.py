@@ -68,6 +68,7 @@ class Rules:
         unique: no two calls of a request may have one id.
         name_refused: matches a character that a tool's name must not have.
         name_longest: characters that a tool's name may have.
+        results_are_named: a result has to have the name of its call.
     """
 
     id_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
@@ -75,6 +76,7 @@ class Rules:
     unique: bool = True
     name_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
     name_longest: int = 64
+    results_are_named: bool = False
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ class GoogleFormat(Format):
 
     api = API
     rules = Rules(
+        results_are_named=True,
         id_refused=re.compile(r"[^!-~]"),
         id_longest=256,
         # A name begins with a letter or an underscore: one is put before anything else.
