@@ -77,12 +77,17 @@ class ReasoningContent(ContentModel):
 
 
 class ArtifactContent(ContentModel):
-    """Something made along the way: code, a document, a plan."""
+    """Something made along the way: code, a document, a plan.
+
+    It is shown as the assistant's, unless *role* says otherwise: what was retrieved for the model
+    to read is not what the model said.
+    """
 
     content_type: Literal["artifact"] = "artifact"
     artifact_type: str
     content: str
     language: str | None = None
+    role: str | None = None
 
 
 class OutputContent(ContentModel):
@@ -94,10 +99,14 @@ class OutputContent(ContentModel):
 
 
 class FreeformContent(ContentModel):
-    """Any JSON value; a string is shown as it is, anything else as its canonical JSON."""
+    """Any JSON value; a string is shown as it is, anything else as its canonical JSON.
+
+    It is shown as the assistant's, unless *role* says otherwise.
+    """
 
     content_type: Literal["freeform"] = "freeform"
     payload: Any
+    role: str | None = None
 
 
 class MessageContent(ContentModel):

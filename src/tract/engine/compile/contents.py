@@ -78,6 +78,9 @@ _VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rul
 PROVIDED = frozenset({"message", "native", "tools"})
 """Types that hold what providers sent, whatever it is."""
 
+_SHOWN_AS = frozenset({"artifact", "freeform"})
+"""Types that may say which role shows them."""
+
 _MAX_NAME = 255
 
 
@@ -197,6 +200,8 @@ class ContentRegistry:
         if name in _BUILT_IN:
             raw = values.__dict__ if isinstance(values, BaseModel) else values
             fields = dict(_validated(model, raw).__dict__)
+            if name in _SHOWN_AS and fields["role"] is None:
+                del fields["role"]  # as before there was one, so that equal contents stay one blob
             if model is MessageContent:
                 fields["parts"] = [to_json(part) for part in fields["parts"]]
             return fields
@@ -327,7 +332,7 @@ def custom_text(fields: Mapping[str, Any]) -> str:
 
 def _text_of(field: str, default_role: str) -> _Renderer:
     def renderer(fields: Mapping[str, Any], role: str | None) -> Message:
-        return Message(role or default_role, _as_text(fields[field]))
+        return Message(fields.get("role") or role or default_role, _as_text(fields[field]))
 
     return renderer
 

@@ -63,7 +63,8 @@ class SnapshotContext(CompiledContext):
         self._beside = beside
         self._tokens = 0
         self._source = source
-        self._losses: tuple[Loss, ...] = ()
+        self._losses: tuple[Loss, ...] | None = ()
+        """None where the quick way was taken, which does not look for any."""
         self._messages: tuple[Message, ...] | None = None
 
     def counted(self, tokens: int, source: str) -> SnapshotContext:
@@ -132,7 +133,9 @@ class SnapshotContext(CompiledContext):
 
     @property
     def losses(self) -> list[Loss]:
-        return list(self._losses)
+        if self._losses is None:
+            self._arguments("openai.chat", "error", None)
+        return list(self._losses or ())
 
     @property
     def open_calls(self) -> list[OpenCall]:
@@ -154,7 +157,7 @@ class SnapshotContext(CompiledContext):
         if self._joining and open_calls == "error":
             quick = openai_dicts(self._snapshot.entries.pages)
             if quick is not None:
-                self._losses = ()
+                self._losses = None
                 return quick
         return cast("list[Any]", self._arguments("openai.chat", open_calls, model)["messages"])
 
