@@ -231,7 +231,7 @@ class TestTranslating:
             {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}},
             {"id": "b", "type": "custom", "custom": {"name": "sh", "input": "ls"}},
         ]
-        assert [loss.what for loss in losses] == ["tool_result", "thinking", "tool_call"]
+        assert [loss.what for loss in losses] == ["tool_result", "signature", "tool_call"]
 
     def test_adjacent_texts_of_a_model_are_one_text(self) -> None:
         """It is cut where the model cites, and ends where something else stood in between."""

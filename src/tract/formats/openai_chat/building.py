@@ -191,7 +191,7 @@ class MessageBuilder:
             self._writing.lose(self._sent, "tool_call", "a tool that its own API runs")
             return
         if part.signature is not None:
-            self._writing.lose(self._sent, "thinking", "the API that signed the call is another")
+            self._writing.lose(self._sent, "signature", "the API that signed the call is another")
         key = "input" if part.kind == "custom" else "arguments"
         called = {"name": part.name, key: part.arguments}
         self._calls.append({"id": part.id or "", "type": part.kind, part.kind: called})
