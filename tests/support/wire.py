@@ -76,8 +76,8 @@ def check_anthropic(sent: AnthropicArguments, messages: Sequence[Message]) -> No
     _same("system", sent.get("system"), "\n\n".join(map(str, system)) or None)
     _same(
         "texts",
-        Counter(block["text"] for block in blocks if block["type"] == "text"),
-        Counter(texts),
+        Counter(block["text"].rstrip() for block in blocks if block["type"] == "text"),
+        Counter(str(text).rstrip() for text in texts),  # a last one must not end with white space
     )
     _same("calls", [block["name"] for block in calls], [call.name for call in all_calls])
     _same("ids of calls", len({block["id"] for block in calls}), len(calls))

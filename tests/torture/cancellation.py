@@ -245,10 +245,12 @@ async def _check_file(
     await check_usable(report, path, unique)
     with closing(sqlite3.connect(path)) as connection:
         [orphans] = connection.execute(_ORPHANS).fetchone()
-    report.check(orphans == 0, f"{path.name} has {orphans} blobs of no commit")
+    report.check(orphans == 0, f"{path.name} has {orphans} blobs of nobody's")
 
 
-_ORPHANS = "SELECT count(*) FROM blobs WHERE content_hash NOT IN (SELECT content_hash FROM commits)"
+_ORPHANS = """SELECT count(*) FROM blobs
+    WHERE content_hash NOT IN (SELECT content_hash FROM commits)
+    AND content_hash NOT IN (SELECT attachment_hash FROM attachments)"""
 
 FAULTS = (
     Fault(

@@ -26,6 +26,7 @@ from tract import (
     Priority,
     StoreClosedError,
     TokenUsage,
+    ToolIOContent,
     TractStore,
     config,
 )
@@ -220,6 +221,44 @@ async def _record_usage(scene: Scene, mark: str) -> Victim:
     return Victim(lambda: tract.record_usage(counts, head_hash=head), settle)
 
 
+async def _settle(scene: Scene, mark: str) -> Victim:
+    tract = scene.store.tract(f"calls {mark}")
+    call = ToolIOContent(tool_name="f", direction="call", payload="{}", call_id=mark)
+    called = await tract.commit(call)
+
+    async def settle(outcome: Outcome) -> list[str]:
+        log = await tract.log(None)
+        scene.told(tract.tract_id, [info.commit_hash for info in reversed(log)])
+        left = [each.id for each in (await tract.compile()).open_calls]
+        if outcome.finished and (left or outcome.value != log[:1]):
+            return [f"it returned {outcome.value}, and {left} are open"]
+        settled = len(log) == 2 and log[1] == called and not left
+        return [] if settled or (log == [called] and left == [mark]) else [f"half is there: {log}"]
+
+    return Victim(tract.settle, settle)
+
+
+async def _tools(scene: Scene, mark: str) -> list[CommitInfo]:
+    tool = {"type": "function", "name": mark, "parameters": {"type": "object"}}
+    return [await scene.work.tools([tool], metadata={"mark": mark})]
+
+
+async def _record(scene: Scene, mark: str) -> list[CommitInfo]:
+    message = {"role": "assistant", "content": mark}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    reply = {"object": "chat.completion", "id": mark, "choices": [choice]}
+    return await scene.work.record(reply, metadata={"mark": mark})
+
+
+async def _attachment(scene: Scene, entry: str) -> bytes:
+    made = await scene.work.attach(b"an image", "image/png")
+    return await scene.work.attachment(made.sha256)
+
+
+async def _entries(scene: Scene, entry: str) -> list[str]:
+    return [each.commit_hash for each in await scene.work.entries(include_skipped=True)]
+
+
 async def _create_config_index(scene: Scene, mark: str) -> Victim:
     name = f"field-{scene.rng.randrange(8)}"
 
@@ -388,6 +427,15 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.head": (reading(lambda scene, entry: scene.work.head()),),
     "AsyncTract.get_commit": (reading(lambda scene, entry: scene.work.get_commit(entry)),),
     "AsyncTract.get_content": (reading(lambda scene, entry: scene.work.get_content(entry)),),
+    "AsyncTract.get_contents": (
+        reading(lambda scene, entry: scene.work.get_contents([entry, entry])),
+    ),
+    "AsyncTract.entries": (reading(_entries),),
+    "AsyncTract.attach": (reading(lambda scene, entry: scene.work.attach(b"a", "image/png")),),
+    "AsyncTract.attachment": (reading(_attachment),),
+    "AsyncTract.settle": (_settle,),
+    "AsyncTract.tools": (_commits(1, _tools),),
+    "AsyncTract.record": (_commits(1, _record),),
     "AsyncTract.log": (reading(lambda scene, entry: scene.work.log(None)),),
     "AsyncTract.annotate": (_annotate,),
     "AsyncTract.get_annotations": (reading(_annotations),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from tract.formats.anthropic_messages.contents import contents
 from tract.formats.anthropic_messages.kinds import API
@@ -30,10 +31,10 @@ __all__ = ["AnthropicFormat"]
 class AnthropicFormat(Format):
     """Anthropic's Messages API."""
 
-    api = API
+    api: ClassVar[str] = API
     # "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"; ids have the same
     # characters, and no limit of length that is known.
-    rules = Rules(id_longest=256, name_longest=128)
+    rules: ClassVar[Rules] = Rules(id_longest=256, name_longest=128)
 
     def read(self, item: Json, *, keep: bool = False) -> Reading:
         return read(item, keep=keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from tract.formats.format import (
     Events,
@@ -32,8 +33,8 @@ __all__ = ["GoogleFormat"]
 class GoogleFormat(Format):
     """Google's generateContent, of the Gemini API and of Vertex AI."""
 
-    api = API
-    rules = Rules(
+    api: ClassVar[str] = API
+    rules: ClassVar[Rules] = Rules(
         results_are_named=True,
         id_refused=re.compile(r"[^!-~]"),
         id_longest=256,

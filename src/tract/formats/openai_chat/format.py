@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -13,6 +13,7 @@ from tract.formats.format import (
     Json,
     Reading,
     Reply,
+    Rules,
     Sent,
     Tool,
     Writing,
@@ -39,8 +40,8 @@ class ChatFormat(Format):
     Of a reply with several choices the first is kept.
     """
 
-    api = API
-    rules = RULES
+    api: ClassVar[str] = API
+    rules: ClassVar[Rules] = RULES
 
     def read(self, item: Json, *, keep: bool = False) -> Reading:
         """Return a message as parts."""

@@ -109,6 +109,7 @@ def _without_lone_programs(entries: Sequence[Entry], writing: Writing) -> list[E
         else:
             kept.append(entry)
             begun |= {call_id} if kind == "program" else set()
+            begun -= {call_id} if kind == "program_output" else set()  # it puts out once
     return kept
 
 

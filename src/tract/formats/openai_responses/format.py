@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from tract.formats.format import (
     Events,
@@ -10,6 +11,7 @@ from tract.formats.format import (
     Json,
     Reading,
     Reply,
+    Rules,
     Sent,
     Tool,
     Writing,
@@ -29,8 +31,8 @@ __all__ = ["ResponsesFormat"]
 class ResponsesFormat(Format):
     """OpenAI's Responses API."""
 
-    api = API
-    rules = RULES
+    api: ClassVar[str] = API
+    rules: ClassVar[Rules] = RULES
 
     def read(self, item: Json, *, keep: bool = False) -> Reading:
         return read(item, keep=keep)

@@ -55,7 +55,7 @@ SERVER_TOOLS = {
 }
 """Calls that nobody answers in a request, or whose answer does not say by `call_id` what it is of."""
 
-ANSWERED_BY = {
+ANSWERED_BY: dict[str, tuple[str, ...]] = {
     "apply_patch_call": ("apply_patch_call_output",),
     "computer_call": ("computer_call_output",),
     "custom_tool_call": ("custom_tool_call_output",),
@@ -65,7 +65,9 @@ ANSWERED_BY = {
 }
 """What answers each call, by `call_id`; the first is what the API's own tools answer with."""
 
-OUTPUTS = frozenset(output for outputs in ANSWERED_BY.values() for output in outputs)
+OUTPUTS: frozenset[str] = frozenset(
+    output for outputs in ANSWERED_BY.values() for output in outputs
+)
 
 # "Invalid 'input[91].id': 'fc_…'. Expected an ID that begins with 'ctc'."
 PREFIXES = {
@@ -85,7 +87,7 @@ PREFIXES = {
 }
 """How ids begin that OpenAI gave."""
 
-FROM_THE_MODEL = frozenset(
+FROM_THE_MODEL: frozenset[str] = frozenset(
     {
         *ANSWERED_BY,
         *SERVER_TOOLS,
@@ -97,7 +99,7 @@ FROM_THE_MODEL = frozenset(
 )
 """Items that the model makes, beside its messages."""
 
-ITEMS = (
+ITEMS: frozenset[str] = (
     FROM_THE_MODEL
     | OUTPUTS
     | {
