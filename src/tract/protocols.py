@@ -346,7 +346,7 @@ class CompiledContext(ABC):
 
         See `request` for the keywords.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} knows no requests of this kind.")
 
     def to_google(
         self, *, open_calls: OpenCalls = "error", model: str | None = None
@@ -355,7 +355,7 @@ class CompiledContext(ABC):
 
         See `request` for the keywords.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} knows no requests of this kind.")
 
     def request(
         self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
@@ -378,7 +378,7 @@ class CompiledContext(ABC):
         Raises:
             ValueError: *api* is none of them.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} knows no requests of this kind.")
 
     @property
     def losses(self) -> list[Loss]:

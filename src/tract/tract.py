@@ -79,7 +79,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 class CommitOptions(TypedDict, total=False):
-    """The keywords of `AsyncTract.commit`, which `system`, `user` and `assistant` take too."""
+    """The keywords of `AsyncTract.commit`, which `system`, `user`, `assistant` and `tools` take, too."""
 
     operation: CommitOperation | Literal["append", "edit"]
     message: str | None
