@@ -39,7 +39,7 @@ async def test_a_commit_crosses_few_files(tract: AsyncTract, crossing: Crossing)
     with crossing.noted() as files:
         await tract.user("hello", generation_config={"model": "m"})
 
-    assert "storage/sql/transaction.py" in files, "threads are noted, too"
+    assert "storage/sql/writing/transaction.py" in files, "threads are noted, too"
     assert len(files) <= COMMIT, sorted(files)
 
 

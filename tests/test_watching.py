@@ -34,9 +34,9 @@ from tract.engine.watching.hub import _INTERVAL, WatchHub
 from tract.engine.watching.watch import Everything
 from tract.runtime import Runtime
 from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor
+from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.repositories.refs import SqlArrivalRepository
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import repositories_over
-from tract.storage.sqlite.repositories.refs import SqliteArrivalRepository
 
 LEFT_BY = {
     "break": type(None),
@@ -179,7 +179,7 @@ async def test_many_watchers_of_a_branch_get_everything_with_few_reads(store: Tr
     assert probe(store).trips - before < 300 * 4
 
 
-class LateArrivals(SqliteArrivalRepository):
+class LateArrivals(SqlArrivalRepository):
     """Reads at once, and tells of it when it is let."""
 
     def __init__(self, database: Database) -> None:
@@ -219,7 +219,7 @@ async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
         hub.close()
 
 
-class SlowLooks(SqliteArrivalRepository):
+class SlowLooks(SqlArrivalRepository):
     """Takes its time to tell whether others have written, as a busy machine does."""
 
     def __init__(self, database: Database) -> None:

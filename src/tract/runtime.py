@@ -37,8 +37,8 @@ from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.storage.repositories import Repositories
+from tract.storage.sql.repositories import repositories_over
 from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
-from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["Options", "Runtime", "checked_options"]
 

@@ -14,8 +14,8 @@ from sqlalchemy.pool import StaticPool
 from support.repositories import EngineUnderTest, Repositories
 from tract import TractConfig
 from tract.storage.repositories import BranchName
+from tract.storage.sql.repositories import repositories_over
 from tract.storage.sqlite.database import Database, open_database, open_engine
-from tract.storage.sqlite.repositories import repositories_over
 
 __all__ = ["ENGINES", "SHARED"]
 

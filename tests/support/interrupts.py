@@ -30,7 +30,7 @@ from tract import AsyncTract, DialogueContent, MergeConflict, StorageError, Trac
 from tract.engine.branches import turns
 from tract.engine.streams import open_streams
 from tract.engine.watching import hub
-from tract.storage.sqlite.thread import groups
+from tract.storage.sql import grouping as groups
 
 __all__ = ["busy_until_interrupted"]
 

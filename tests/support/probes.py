@@ -10,7 +10,7 @@ from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
 from tract.storage.repositories import RefRepository
-from tract.storage.sqlite.repositories import repositories_over
+from tract.storage.sql.repositories import repositories_over
 
 __all__ = ["Probe", "probe"]
 

@@ -29,9 +29,9 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.engine.threads import Threads
 from tract.storage.repositories import BranchName, Located, Position
+from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.repositories.histories import SqlHistoryRepository
 from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.repositories import repositories_over
-from tract.storage.sqlite.repositories.histories import SqliteHistoryRepository
 
 LONG = 5_000_000
 
@@ -139,7 +139,7 @@ class Filler:
     nbytes: int
 
 
-class LateHistories(SqliteHistoryRepository):
+class LateHistories(SqlHistoryRepository):
     """Loses the cache's snapshots between what it found and what is made of it."""
 
     def __init__(self, database: Database, cache: SnapshotCache, *, near: bool) -> None:

@@ -14,9 +14,9 @@ from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, ticking
 from support.graphs import reachable
 from support.working import Work
 from tract.storage.repositories import BranchName, Origin
-from tract.storage.sql import ref_writes
 from tract.storage.sql.branching import is_kept
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.writing import ref_writes
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.drafts import MAIN, draft, ticking
 from tract.storage.sql.naming import key_of
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.migrations import migrate
 

@@ -13,8 +13,8 @@ from support.drafts import draft
 from support.opening import COUNTER
 from tract import BranchNotFoundError, HeadMovedError, TractConfig, TractStore
 from tract.storage.repositories import BranchName, ExistingBranch
-from tract.storage.sql import ref_writes, tips
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.writing import ref_writes, tips
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import open_database
 from tract.storage.sqlite.migrations import migrate

@@ -14,8 +14,7 @@ from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
 from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
 from tract.storage.sql.port import Connection
-from tract.storage.sql.rows import hash_of, head_of, hex_or_none, sound
-from tract.storage.sql.tips import is_in_place
+from tract.storage.sql.rows import hash_of, head_of, hex_or_none, is_in_place, sound
 
 __all__ = ["head", "heads", "is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
 

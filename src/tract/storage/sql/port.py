@@ -30,3 +30,6 @@ class Connection(Protocol):
 
     def at_one_moment(self) -> AbstractContextManager[None]:
         """Let all reads of a block see one state, whatever others write meanwhile."""
+
+    def lenient_text(self) -> AbstractContextManager[None]:
+        """Have the reads of a block return text that is damaged as bytes, not raise an error."""

@@ -105,7 +105,7 @@ PLACES = Statement(
         )
     )
 )
-"""For branches that are empty or have an existing head: what `tips.is_in_place` takes, and their
+"""For branches that are empty or have an existing head: what `rows.is_in_place` takes, and their
 names."""
 STRAYS = Statement(
     lambda: select(func.coalesce(refs.c.commit_hash, refs.c.start_hash), refs.c.name).where(

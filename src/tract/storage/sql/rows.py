@@ -22,6 +22,7 @@ __all__ = [
     "hash_of",
     "head_of",
     "hex_or_none",
+    "is_in_place",
     "key_or_none",
     "lenient_text",
     "name_of",
@@ -230,3 +231,14 @@ def _refuse(key: Any) -> NoReturn:
         f"the row of the commit {name_of(key)} cannot be read: the store was damaged. Run "
         "`verify()` to list all damage, and restore the file from a backup."
     )
+
+
+def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: bytes | None) -> bool:
+    """Return True if a branch's row can have this segment.
+
+    It is the segment of its head or, until the run has its first commit, a later one. A branch that
+    is empty began its run empty.
+    """
+    if head is None or of_head is None:
+        return start is None
+    return segment == of_head or (segment > of_head and start == head)

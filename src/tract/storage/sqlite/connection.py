@@ -11,6 +11,7 @@ from sqlalchemy.dialects import sqlite
 
 from tract.storage.sql.compiled import Statement, Styles
 from tract.storage.sql.port import Row
+from tract.storage.sql.rows import lenient_text
 
 __all__ = ["SQLITE", "SqliteConnection"]
 
@@ -54,3 +55,12 @@ class SqliteConnection:
         finally:
             if raw.in_transaction:  # some errors end it
                 raw.execute("COMMIT")
+
+    @contextmanager
+    def lenient_text(self) -> Iterator[None]:
+        """Decode text here: the driver raises an error for the first that is not valid."""
+        usual, self.raw.text_factory = self.raw.text_factory, lenient_text
+        try:
+            yield
+        finally:
+            self.raw.text_factory = usual

@@ -25,15 +25,18 @@ from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyErro
 from tract.forking import PROCESS, keep_for_ever
 from tract.models.config import TractConfig
 from tract.storage.repositories import BranchName
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.freshness import Freshness, State
+from tract.storage.sql.grouping import Groups
+from tract.storage.sql.querying import ConfigQueries
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness.known import Freshness, Header, WalIndex
+from tract.storage.sqlite.freshness.wal_index import WalIndex
+from tract.storage.sqlite.json import SqliteConfigLanguage
 from tract.storage.sqlite.options import options_of, set_options
 from tract.storage.sqlite.preparing import prepare, prepare_first
 from tract.storage.sqlite.targets import Target, parse_target
-from tract.storage.sqlite.thread.groups import Groups
 from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
@@ -76,6 +79,7 @@ class Database:
         self._workers = workers
         self._closers = closers
         self.closed: bool = False
+        self.queries: ConfigQueries = ConfigQueries(SqliteConfigLanguage())
         self.freshness: Freshness = freshness
         transactions = Transactions(file, freshness, path, clock)
         self._writer = GroupWriter(workers[0], transactions, freshness)
@@ -84,8 +88,12 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._watching: asyncio.TimerHandle | None = None
 
-    def write(self, job: Callable[[WriteTransaction], T], size: int = 1) -> Coroutine[Any, Any, T]:
+    def write(
+        self, job: Callable[[WriteTransaction], T], tracts: Sequence[str] = (), size: int = 1
+    ) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
+
+        A SQLite database has one lock for all *tracts*.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -119,7 +127,7 @@ class Database:
 
     def observe(
         self, function: Callable[[SqliteConnection], T]
-    ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
+    ) -> Coroutine[Any, Any, tuple[T, State | None]]:
         """Do what `glance` does, and return the state that was read, too; see `GroupReader`."""
         if self._watching is None:
             self._watch()

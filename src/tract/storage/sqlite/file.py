@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from tract.exceptions import StorageError, StoreCorruptError
 from tract.forking import Inode, inode_of, open_files
-from tract.storage.sqlite.freshness.known import WalIndex, least_log
+from tract.storage.sqlite.freshness.wal_index import WalIndex, least_log
 from tract.storage.sqlite.options import options_of, set_options
 
 __all__ = ["Companions", "DatabaseFile", "WriteAheadLog", "main_file"]
@@ -84,7 +84,7 @@ class DatabaseFile:
             self._size = found.st_size
             if not alone:
                 self._version = self._others_version()
-        header = None if log is None else self.index.header()
+        header = None if log is None else self.index.state()
         if log is not None and header is not None and log.st_size < least_log(header):
             return _truncated("log")
         return None

@@ -15,9 +15,9 @@ from tract import StoreCorruptError
 from tract.storage.repositories import BranchName, CommitRow, Located, Position
 from tract.storage.sql.ancestry import history, listing
 from tract.storage.sql.ancestry.history import Span
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.freshness import Freshness
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
-from tract.storage.sqlite.freshness.known import Freshness
 from tract.storage.sqlite.migrations import migrate
 from tract.storage.values import KnownHead
 

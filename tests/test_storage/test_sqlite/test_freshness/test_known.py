@@ -26,14 +26,16 @@ from tract import (
     TractStore,
 )
 from tract.storage.repositories import BranchName, CommitRow, Position, SpoolPart, StreamName
-from tract.storage.sql import ref_writes
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql import freshness as known
+from tract.storage.sql.freshness import Freshness, State
+from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.writing import ref_writes
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness import known, mapping
-from tract.storage.sqlite.freshness.known import Freshness, Header, WalIndex
-from tract.storage.sqlite.repositories import repositories_over
+from tract.storage.sqlite.freshness import mapping
+from tract.storage.sqlite.freshness.wal_index import WalIndex
 from tract.storage.sqlite.thread.writer import Transactions
 from tract.storage.values import KnownHead
 
@@ -144,10 +146,10 @@ class Interrupted(WalIndex):
         super().__init__()
         self.before_looks: list[Callable[[], object]] = []
 
-    def header(self) -> Header | None:
+    def state(self) -> State | None:
         if self.before_looks:
             self.before_looks.pop(0)()
-        return super().header()
+        return super().state()
 
 
 BESIDE = BranchName("beside", "main")
@@ -174,7 +176,7 @@ def test_nothing_is_known_where_another_has_written_right_after_us(
         freshness = Freshness(index)
         transactions = Transactions(DatabaseFile(ours), freshness, "p", ticking(10_000))
         for others in ([], ["UPDATE refs SET updated_at = updated_at + 1"], []):
-            state = index.header()
+            state = index.state()
             freshness.landed()
             freshness.seen(BESIDE, KnownHead("0" * 64, None), state)
             index.before_looks = [
@@ -207,13 +209,13 @@ def test_an_index_that_a_commit_does_not_change_is_not_believed(
 
         assert freshness.landed() == {MAIN}
         assert asyncio.run(freshness.head(MAIN)) is None
-        assert index.header() is None
+        assert index.state() is None
         index.close()
 
 
 async def test_only_so_many_branches_are_known(database: Database) -> None:
     freshness = Freshness(database.freshness.index)
-    state = database.freshness.index.header()
+    state = database.freshness.index.state()
     branches = [BranchName("t", str(number)) for number in range(known._MOST_HEADS + 1)]
     for branch in branches:
         freshness.seen(branch, KnownHead("0" * 64, None), state)
@@ -224,7 +226,7 @@ async def test_only_so_many_branches_are_known(database: Database) -> None:
 
 async def test_what_was_read_before_a_write_is_not_remembered_after_it(database: Database) -> None:
     old = await commit(database)
-    state = database.freshness.index.header()
+    state = database.freshness.index.state()
     new = await commit(database, MAIN, "again")
     database.freshness.seen(MAIN, KnownHead(old, None), state)
 
@@ -260,7 +262,7 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
             other.execute("UPDATE refs SET updated_at = updated_at + 1")
         return found
 
-    state = database.freshness.index.header()
+    state = database.freshness.index.state()
     assert await database.observe(look) == (1, state)
     assert await database.observe(look_slowly) == (1, None)
     together = (database.observe(read) for read in (look, look, look_slowly, look, look))
@@ -268,7 +270,7 @@ async def test_a_read_tells_of_no_state_where_another_has_written_meanwhile(
 
     assert [seen for _, seen in results][2:] == [None] * 3
     assert await database.freshness.head(MAIN) is None
-    assert await database.observe(look) == (1, database.freshness.index.header())
+    assert await database.observe(look) == (1, database.freshness.index.state())
 
 
 async def call_for_ever(call: Callable[[], Awaitable[object]]) -> None:

@@ -20,9 +20,10 @@ from support.opening import COUNTER
 from support.probes import probe
 from support.scripts import printed, started
 from tract import AsyncTract, StorageError, TractConfig, TractStore
+from tract.storage.sql.freshness import State
 from tract.storage.sqlite.database import open_database
 from tract.storage.sqlite.freshness import mapping
-from tract.storage.sqlite.freshness.known import Header, WalIndex, is_next
+from tract.storage.sqlite.freshness.wal_index import WalIndex
 
 LISTED = Path("/proc/self/fd").is_dir()
 pytestmark = pytest.mark.skipif(mapping._LIBRARY is None, reason="no index is read here")
@@ -49,8 +50,8 @@ def index(connection: sqlite3.Connection) -> Iterator[WalIndex]:
     index.close()
 
 
-def now(index: WalIndex) -> Header:
-    header = index.header()
+def now(index: WalIndex) -> State:
+    header = index.state()
     assert header is not None
     return header
 
@@ -89,8 +90,8 @@ def test_every_commit_makes_the_next_state(connection: sqlite3.Connection, index
         states.append(now(index))
 
     assert len(set(states)) == 51
-    assert all(is_next(old, new) for old, new in pairwise(states))
-    assert not any(is_next(old, new) for old, new in zip(states, states[2:], strict=False))
+    assert all(index.is_next(old, new) for old, new in pairwise(states))
+    assert not any(index.is_next(old, new) for old, new in zip(states, states[2:], strict=False))
 
 
 def test_a_commit_of_another_process_changes_the_state(
@@ -100,7 +101,7 @@ def test_a_commit_of_another_process_changes_the_state(
     in_another_process(db_path, "INSERT INTO numbers VALUES (1)")
 
     assert not index.is_now(before)
-    assert is_next(before, now(index))
+    assert index.is_next(before, now(index))
 
 
 def test_reads_and_what_is_rolled_back_leave_the_state(
@@ -132,7 +133,7 @@ def test_a_checkpoint_takes_no_state_back(
 
 def test_without_a_file_no_state_is_known() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        assert index_of(connection).header() is None
+        assert index_of(connection).state() is None
 
 
 def real_index(folder: Path) -> bytes:
@@ -153,7 +154,7 @@ def test_without_an_index_that_is_shared_no_state_is_known(
         connection.execute("CREATE TABLE numbers (number INTEGER)")
         db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
         index = index_of(connection)
-        known = index.header()
+        known = index.state()
         index.close()
 
     assert known is None
@@ -168,7 +169,7 @@ def test_a_file_that_is_no_index_is_not_taken_for_one(db_path: Path, content: by
         os.rename(shm, f"{shm}-kept")
         shm.write_bytes(content)
         index = index_of(connection)
-        known = index.header()
+        known = index.state()
         os.replace(f"{shm}-kept", shm)
         index.close()
 
@@ -180,7 +181,7 @@ def test_a_closed_index_knows_no_state(connection: sqlite3.Connection, index: Wa
     index.close()
     index.close()
 
-    assert index.header() is None
+    assert index.state() is None
     assert not index.is_now(before)
 
 
@@ -192,7 +193,7 @@ def test_an_index_that_was_given_up_before_it_came_is_left_at_once(
     index.close()
     index.attach(connection)
 
-    assert index.header() is None
+    assert index.state() is None
     connection.close()
     mapping.MAPPINGS.sweep()
     assert descriptors(db_path) == 0
@@ -266,7 +267,7 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
         connection.execute("CREATE TABLE numbers (number INTEGER)")
         others.append(connection)
         index = index_of(connection)
-        known.append(index.header() is not None)
+        known.append(index.state() is not None)
         index.close()
     for connection in others:
         connection.close()
@@ -275,7 +276,7 @@ def test_what_is_in_use_by_others_is_left_behind_only_so_many_times(tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "0.db", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE letters (letter TEXT)")
         index = index_of(connection)
-        assert index.header() is not None  # those that are deleted were let go of
+        assert index.state() is not None  # those that are deleted were let go of
         index.close()
 
 
@@ -377,12 +378,12 @@ def test_to_let_go_waits_for_nobody_who_takes(
     with mapping.MAPPINGS._lock:
         index.close()
 
-    assert index.header() is None
+    assert index.state() is None
 
 
 _MEMORY_IS_SHORT = """
 import resource, sqlite3, sys
-from tract.storage.sqlite.freshness.known import WalIndex
+from tract.storage.sqlite.freshness.wal_index import WalIndex
 
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA journal_mode = WAL")
@@ -397,7 +398,7 @@ if sys.argv[2] == "short":
 index = WalIndex()
 index.attach(other)
 resource.setrlimit(resource.RLIMIT_AS, usual)
-print(index.header() is not None, flush=True)
+print(index.state() is not None, flush=True)
 sys.stdin.readline()
 """
 
@@ -513,7 +514,7 @@ async def test_with_some_parameters_no_index_is_read(
         await store.tract("t").user("hello")
     db_path.with_name(f"{db_path.name}-shm").write_bytes(real_index(tmp_path))
     async with TractStore.open(f"file:{db_path}?{parameter}", tokenizer=COUNTER) as store:
-        assert probe(store).parts.database.freshness.index.header() is None
+        assert probe(store).parts.database.freshness.index.state() is None
         before = probe(store).trips
         await store.tract("t").compile()
 

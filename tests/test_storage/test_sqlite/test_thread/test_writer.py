@@ -33,11 +33,11 @@ from tract.storage.repositories import (
     StreamFate,
     StreamName,
 )
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.freshness import Freshness
+from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
-from tract.storage.sqlite.freshness.known import Freshness
-from tract.storage.sqlite.repositories import repositories_over
 from tract.storage.sqlite.thread.worker import Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from tract.storage.sql.freshness import State, StateIndex
+from tract.storage.sql.grouping import Deliver, Groups, Outcome
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import explained
 from tract.storage.sqlite.file import DatabaseFile
-from tract.storage.sqlite.freshness.known import Header, WalIndex
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 
 __all__ = ["GroupReader"]
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Job(Protocol):
     """A read, told the state of the database *before* it."""
 
-    def __call__(self, connection: SqliteConnection, before: Header | None) -> Any: ...
+    def __call__(self, connection: SqliteConnection, before: State | None) -> Any: ...
 
 
 _MAX_GROUP = 64  # reads; bounds how long the first one waits for the last
@@ -34,7 +34,7 @@ class GroupReader:
     def __init__(
         self,
         workers: Sequence[Worker],
-        index: WalIndex,
+        index: StateIndex,
         file: DatabaseFile,
     ) -> None:
         self._workers = workers
@@ -55,7 +55,7 @@ class GroupReader:
 
     def observe(
         self, function: Callable[[SqliteConnection], T]
-    ) -> Coroutine[Any, Any, tuple[T, Header | None]]:
+    ) -> Coroutine[Any, Any, tuple[T, State | None]]:
         """Do what `glance` does, and also return the state that was read, or None if not known."""
         return self.groups.run(partial(_observed, self._index, function))
 
@@ -84,11 +84,11 @@ def _read(
 
 
 def _observed(
-    index: WalIndex,
+    index: StateIndex,
     function: Callable[[SqliteConnection], T],
     connection: SqliteConnection,
-    before: Header | None,
-) -> tuple[T, Header | None]:
+    before: State | None,
+) -> tuple[T, State | None]:
     """Return the result of *function* and the state that it saw.
 
     The state is only known if nothing was committed between *before*, ahead of the transaction,
@@ -102,7 +102,7 @@ def _run_group(
     connection: sqlite3.Connection,
     *,
     worker: Worker,
-    index: WalIndex,
+    index: StateIndex,
     file: DatabaseFile,
     jobs: Sequence[Job],
 ) -> list[Outcome]:
@@ -110,7 +110,7 @@ def _run_group(
     attempt = partial(_attempt, connection=connection, file=file, worker=worker)
     if connection.in_transaction:  # a transaction of the shared connection's owner
         return [attempt(job, None) for job in jobs]
-    before = index.header()
+    before = index.state()
     if len(jobs) == 1:
         return [attempt(jobs[0], before)]
     connection.execute("BEGIN")
@@ -123,7 +123,7 @@ def _run_group(
 
 def _attempt(
     job: Job,
-    before: Header | None,
+    before: State | None,
     *,
     connection: sqlite3.Connection,
     file: DatabaseFile,

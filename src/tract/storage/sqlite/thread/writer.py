@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from tract.exceptions import StoreBusyError, TractError
 from tract.storage.repositories import BranchName
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.freshness import Freshness
+from tract.storage.sql.grouping import Deliver, Groups, Outcome
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import explained, translate
 from tract.storage.sqlite.file import DatabaseFile, WriteAheadLog
-from tract.storage.sqlite.freshness.known import Freshness
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 from tract.storage.sqlite.thread.worker import Worker
 
 __all__ = ["GroupWriter", "Transactions"]

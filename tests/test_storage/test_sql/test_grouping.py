@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
 from tract import StorageError, TractConfig
+from tract.storage.sql.grouping import Deliver, Groups, Outcome
+from tract.storage.sql.repositories import repositories_over
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
-from tract.storage.sqlite.repositories import repositories_over
-from tract.storage.sqlite.thread.groups import Deliver, Groups, Outcome
 
 
 async def opened(path: Path) -> Database:

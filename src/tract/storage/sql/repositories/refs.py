@@ -1,4 +1,4 @@
-"""Branches, tags and arrivals over SQLite."""
+"""Branches, tags and arrivals over SQL."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tract.storage.repositories import (
     RefRepository,
     TagRepository,
 )
-from tract.storage.sql import branching, ref_writes
+from tract.storage.sql import branching
 from tract.storage.sql.ancestry.arrivals import arrivals
+from tract.storage.sql.database import Database
 from tract.storage.sql.naming import BRANCHES, TAGS
 from tract.storage.sql.port import Connection
-from tract.storage.sqlite.connection import SqliteConnection
-from tract.storage.sqlite.database import Database
+from tract.storage.sql.writing import ref_writes
 
-__all__ = ["SqliteArrivalRepository", "SqliteRefRepository", "SqliteTagRepository"]
+__all__ = ["SqlArrivalRepository", "SqlRefRepository", "SqlTagRepository"]
 
 
-class SqliteRefRepository(RefRepository):
-    """Branches in SQLite."""
+class SqlRefRepository(RefRepository):
+    """Branches in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,7 +57,8 @@ class SqliteRefRepository(RefRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> None:
         await self._database.write(
-            lambda transaction: ref_writes.fork(transaction, branch, name, at, expected_head)
+            lambda transaction: ref_writes.fork(transaction, branch, name, at, expected_head),
+            [branch.tract_id],
         )
 
     async def move(
@@ -72,7 +73,8 @@ class SqliteRefRepository(RefRepository):
         return await self._database.write(
             lambda transaction: ref_writes.move(
                 transaction, branch, to, action=action, note=note, expected_head=expected_head
-            )
+            ),
+            [branch.tract_id],
         )
 
     async def delete(
@@ -85,12 +87,13 @@ class SqliteRefRepository(RefRepository):
         await self._database.write(
             lambda transaction: ref_writes.delete(
                 transaction, branch, force=force, expected_head=expected_head
-            )
+            ),
+            [branch.tract_id],
         )
 
 
-class SqliteTagRepository(TagRepository):
-    """Tags in SQLite."""
+class SqlTagRepository(TagRepository):
+    """Tags in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -108,19 +111,21 @@ class SqliteTagRepository(TagRepository):
         expected_head: str | UnsetType | None = UNSET,
     ) -> RefRecord:
         return await self._database.write(
-            lambda transaction: ref_writes.tag(transaction, branch, name, target, expected_head)
+            lambda transaction: ref_writes.tag(transaction, branch, name, target, expected_head),
+            [branch.tract_id],
         )
 
     async def untag(
         self, tract_id: str, name: str, *, expected_head: str | UnsetType | None = UNSET
     ) -> None:
         await self._database.write(
-            lambda transaction: ref_writes.untag(transaction, tract_id, name, expected_head)
+            lambda transaction: ref_writes.untag(transaction, tract_id, name, expected_head),
+            [tract_id],
         )
 
 
-class SqliteArrivalRepository(ArrivalRepository):
-    """Arrivals on branches in SQLite, from this process and from others."""
+class SqlArrivalRepository(ArrivalRepository):
+    """Arrivals on branches in an SQL database, from this process and from others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -138,7 +143,7 @@ class SqliteArrivalRepository(ArrivalRepository):
         return await (database.glance if cursor.is_at_head else database.read)(look)
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
-        def look(connection: SqliteConnection) -> Sequence[str | None]:
+        def look(connection: Connection) -> Sequence[str | None]:
             self._database.check_path()
             return self._database.freshness.watched(connection, branches)
 

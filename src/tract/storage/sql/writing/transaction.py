@@ -35,8 +35,8 @@ from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, plac
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
-from tract.storage.sql.spooling import SpoolWrites
-from tract.storage.sql.tips import Tip, Tips
+from tract.storage.sql.writing.spooling import SpoolWrites
+from tract.storage.sql.writing.tips import Tip, Tips
 
 __all__ = ["WriteTransaction"]
 

@@ -19,9 +19,9 @@ from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.naming import missing_branch, no_branch, ref_name
 from tract.storage.sql.port import Connection
-from tract.storage.sql.rows import check_types, head_of, key_or_none, sound
+from tract.storage.sql.rows import check_types, head_of, is_in_place, key_or_none, sound
 
-__all__ = ["Tip", "Tips", "is_in_place"]
+__all__ = ["Tip", "Tips"]
 
 _MOST = 4_096
 """Branches that are remembered from one transaction to the next."""
@@ -271,17 +271,6 @@ class Tips:
         stored: list[int] = [row[0] for row in rows if row[0] is not None]
         taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
         return 1 + max(*stored, *taken, -1, -1)
-
-
-def is_in_place(segment: int, of_head: int | None, head: bytes | None, start: bytes | None) -> bool:
-    """Return True if a branch's row can have this segment.
-
-    It is the segment of its head or, until the run has its first commit, a later one. A branch that
-    is empty began its run empty.
-    """
-    if head is None or of_head is None:
-        return start is None
-    return segment == of_head or (segment > of_head and start == head)
 
 
 def _plain(branch: BranchName) -> BranchName:

@@ -1,4 +1,4 @@
-"""Attachments over SQLite."""
+"""Attachments over SQL."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from functools import partial
 
 from tract.storage.repositories import Attached, AttachmentRepository
 from tract.storage.sql import attachments
-from tract.storage.sqlite.database import Database
+from tract.storage.sql.database import Database
 
-__all__ = ["SqliteAttachmentRepository"]
+__all__ = ["SqlAttachmentRepository"]
 
 
-class SqliteAttachmentRepository(AttachmentRepository):
-    """Attachments in SQLite."""
+class SqlAttachmentRepository(AttachmentRepository):
+    """Attachments in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, tract_id: str, attached: Attached) -> None:
-        await self._database.write(lambda transaction: transaction.attach(tract_id, attached))
+        await self._database.write(
+            lambda transaction: transaction.attach(tract_id, attached), [tract_id]
+        )
 
     async def load(self, tract_id: str, hashes: Sequence[str]) -> dict[str, bytes]:
         if not hashes:

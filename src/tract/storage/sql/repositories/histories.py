@@ -1,4 +1,4 @@
-"""Histories over SQLite."""
+"""Histories over SQL."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ from tract.storage.sql import branching
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.search import Filing, Search
+from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
-from tract.storage.sql.rows import lenient_text, stored_of
-from tract.storage.sqlite.connection import SqliteConnection
-from tract.storage.sqlite.database import Database
+from tract.storage.sql.rows import stored_of
 from tract.storage.values import KnownHead
 
-__all__ = ["SqliteComparisonRepository", "SqliteHistoryRepository", "SqliteVerifyRepository"]
+__all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyRepository"]
 
 _BATCH = 1000
 _HEAD = Position()
 
 
-class SqliteHistoryRepository(HistoryRepository):
-    """Histories in SQLite."""
+class SqlHistoryRepository(HistoryRepository):
+    """Histories in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -105,8 +104,8 @@ class SqliteHistoryRepository(HistoryRepository):
         return await self._database.read(read)
 
 
-class SqliteComparisonRepository(ComparisonRepository):
-    """Comparisons of branches in SQLite."""
+class SqlComparisonRepository(ComparisonRepository):
+    """Comparisons of branches in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -134,8 +133,8 @@ class SqliteComparisonRepository(ComparisonRepository):
         return await self._database.read(look)
 
 
-class SqliteVerifyRepository(VerifyRepository):
-    """Contents of a SQLite database, for checking."""
+class SqlVerifyRepository(VerifyRepository):
+    """Contents of an SQL database, for checking."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -172,11 +171,7 @@ def _keys(heads: Iterable[str]) -> set[bytes]:
     return {key for head in heads if (key := digest(head)) is not None}
 
 
-def _next_batch(connection: SqliteConnection, *, search: Search, tract_id: str) -> list[Row]:
+def _next_batch(connection: Connection, *, search: Search, tract_id: str) -> list[Row]:
     """Do what `Search.next_batch` does; a damaged text hides no others."""
-    usual = connection.raw.text_factory
-    connection.raw.text_factory = lenient_text
-    try:
+    with connection.lenient_text():
         return search.next_batch(connection, tract_id=tract_id)
-    finally:
-        connection.raw.text_factory = usual

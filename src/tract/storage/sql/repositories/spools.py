@@ -1,4 +1,4 @@
-"""Open streams over SQLite."""
+"""Open streams over SQL."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tract.storage.repositories import (
     SpoolRepository,
     StreamName,
 )
-from tract.storage.sql import spooling
-from tract.storage.sql.transaction import WriteTransaction
-from tract.storage.sqlite.database import Database
+from tract.storage.sql.database import Database
+from tract.storage.sql.writing import spooling
+from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["SqliteSpoolRepository"]
+__all__ = ["SqlSpoolRepository"]
 
 
-class SqliteSpoolRepository(SpoolRepository):
-    """Open streams in SQLite."""
+class SqlSpoolRepository(SpoolRepository):
+    """Open streams in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,11 +31,14 @@ class SqliteSpoolRepository(SpoolRepository):
         def job(transaction: WriteTransaction) -> list[StreamName]:
             return transaction.spools.spool(owner, parts, touched)
 
-        return await self._database.write(job, len(parts) + len(touched))
+        named = [*(part.stream for part in parts), *touched]
+        return await self._database.write(job, _tracts_of(named), len(named))
 
     async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
         await self._database.write(
-            lambda transaction: transaction.spools.release(owner, streams), len(streams)
+            lambda transaction: transaction.spools.release(owner, streams),
+            _tracts_of(streams),
+            len(streams),
         )
 
     async def spooled(self) -> list[SpooledStream]:
@@ -45,4 +48,10 @@ class SqliteSpoolRepository(SpoolRepository):
         return await self._database.read(partial(spooling.fragments, stream=stream))
 
     async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
-        await self._database.write(lambda transaction: transaction.spools.unspool(stream, claim))
+        await self._database.write(
+            lambda transaction: transaction.spools.unspool(stream, claim), _tracts_of([stream])
+        )
+
+
+def _tracts_of(streams: Sequence[StreamName]) -> list[str]:
+    return [*{stream.branch.tract_id for stream in streams}]

@@ -1,40 +1,26 @@
 """What a store knows of its database without asking it, and while that holds.
 
-Every process that has the database open shares the WAL index, a file beside it that SQLite maps
-into memory. Every commit, by any process, changes the index's header last and thereby becomes
-visible. So while the header stays the same, what was read from the database still holds, and
-checking costs no more than copying 96 bytes:
-https://www.sqlite.org/walformat.html#the_wal_index_header
+What was read holds as long as the database stays in the same state. An engine that can tell
+cheaply which state that is (see `StateIndex`) answers from here; one that cannot still knows the
+commits that it has just written.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import struct
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tract.protocols import CommitStep
 from tract.storage.repositories import BranchName, CommitDraft, CommitRow, Located
 from tract.storage.sql.ancestry.arrivals import heads_of
 from tract.storage.sql.port import Connection
-from tract.storage.sql.tips import Tips
-from tract.storage.sql.transaction import WriteTransaction
-from tract.storage.sqlite.freshness import mapping
+from tract.storage.sql.writing.tips import Tips
+from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.values import KnownHead
 
-__all__ = ["Beginning", "Freshness", "Header", "WalIndex", "is_next", "least_log"]
-
-_HEADER = mapping.SIZE // 2  # the two copies differ while a commit is being published
-_VERSION = 3007000
-_CHANGES = struct.Struct("=I")
-_CHANGES_AT = 8
-_FRAMES = struct.Struct("=HI")
-_FRAMES_AT = 14  # the page size, and the number of frames in the log
+__all__ = ["Beginning", "Freshness", "NoIndex", "State", "StateIndex"]
 
 _MOST_HEADS = 10_000
 """Branches that are known; one more, and all others are forgotten."""
@@ -46,84 +32,46 @@ _MAX_BYTES = 1_000_000
 _MAX_BYTES_EACH = 16_000
 _OVERHEAD = 1_000  # bytes of the objects that hold a commit, without its content
 
-Header = bytes
+State = bytes
 """The state of a database, to be compared."""
 
 
-class WalIndex:
-    """The header of one database's index; no state is known until it is attached."""
+class StateIndex(Protocol):
+    """Says which state a database is in; any thread may ask."""
 
-    def __init__(self) -> None:
-        self._mappings: deque[mapping.Mapping] = deque()
-        """The mapping to release, for the first to take it out."""
-        self._memory: mapping.Memory | None = None
-        self._dropped = False
-
-    def attach(self, connection: sqlite3.Connection) -> None:
-        """Start reading the index of a connection's database; call this on the connection's thread.
-
-        Does nothing if the database has no readable index. The connection must stay open as long as
-        headers are read: it keeps other processes from truncating the file.
-        """
-        found = mapping.MAPPINGS.take(connection)
-        if found is None:
-            return
-        memory = found.memory()
-        if int.from_bytes(memory.raw[:4], sys.byteorder) == _VERSION:
-            self._memory = memory
-        self._mappings.append(found)
-        if self._dropped:  # by a caller that was cancelled while this was on its way
-            self.drop()
-
-    def header(self) -> Header | None:
+    def state(self) -> State | None:
         """Return the current state of the database; None if it is not known."""
-        memory = self._memory
-        if memory is None:
-            return None
-        both = memory.raw
-        header = both[:_HEADER]
-        return header if both[_HEADER:] == header else None
 
-    def is_now(self, header: Header) -> bool:
+    def is_now(self, header: State) -> bool:
         """Return True if the database is still in a state."""
-        memory = self._memory
-        return memory is not None and memory.raw == header + header
+
+    def is_next(self, before: State, after: State) -> bool:
+        """Return True if exactly one commit lies between two states."""
 
     def disown(self) -> None:
-        """Stop reading headers; `close` releases what was attached."""
-        self._memory = None
-
-    def drop(self) -> None:
-        """Stop reading headers; the file is released when a store next opens or closes."""
-        self._dropped = True
-        self._memory = None
-        with suppress(IndexError):
-            mapping.MAPPINGS.leave(self._mappings.popleft())
-
-    def close(self) -> None:
-        """Stop reading headers and release the file; its connections must be closed."""
-        self.drop()
-        mapping.MAPPINGS.sweep()
+        """Know no state from here on."""
 
 
-def is_next(before: Header, after: Header) -> bool:
-    """Return True if exactly one commit lies between two states."""
-    [old] = _CHANGES.unpack_from(before, _CHANGES_AT)
-    [new] = _CHANGES.unpack_from(after, _CHANGES_AT)
-    return bool((old + 1) & 0xFFFFFFFF == new)
+class NoIndex:
+    """The `StateIndex` of a database that must be asked which state it is in."""
 
+    def state(self) -> None:
+        return None
 
-def least_log(header: Header) -> int:
-    """Return the least size of the log in a state, in bytes: the frames that count."""
-    page, frames = _FRAMES.unpack_from(header, _FRAMES_AT)
-    size = 65536 if page == 1 else page
-    return 32 + frames * (24 + size) if frames else 0
+    def is_now(self, header: State) -> bool:
+        return False
+
+    def is_next(self, before: State, after: State) -> bool:
+        return False
+
+    def disown(self) -> None:
+        pass
 
 
 class Beginning(NamedTuple):
     """What is known when a transaction has the write lock; *alone* if all of it still holds."""
 
-    state: Header | None
+    state: State | None
     tips: Tips
     alone: bool
 
@@ -131,8 +79,8 @@ class Beginning(NamedTuple):
 class _Written(NamedTuple):
     """What a transaction of this store did between two states, None if others wrote meanwhile."""
 
-    before: Header | None
-    after: Header | None
+    before: State | None
+    after: State | None
     moved: Mapping[BranchName, str | None]
     reported: Set[str]
 
@@ -140,7 +88,7 @@ class _Written(NamedTuple):
 class _Watched(NamedTuple):
     """Heads that were read last, and a state that they are no older than."""
 
-    state: Header | None = None
+    state: State | None = None
     branches: tuple[BranchName, ...] = ()
     heads: tuple[str | None, ...] = ()
 
@@ -157,14 +105,14 @@ class Freshness:
     database.
     """
 
-    def __init__(self, index: WalIndex | None = None, *, remembers: bool = True) -> None:
-        self.index: WalIndex = index if index is not None and remembers else WalIndex()
+    def __init__(self, index: StateIndex | None = None, *, remembers: bool = True) -> None:
+        self.index: StateIndex = index if index is not None and remembers else NoIndex()
         """Says which state the database is in."""
-        self._state: Header | None = None
+        self._state: State | None = None
         self._heads: dict[str, dict[str, KnownHead]] = {}
         self._count = 0
         self._answers = 0
-        self._left: Header | None = None
+        self._left: State | None = None
         """The state that the last transaction left, which its tips describe."""
         self._tips: Tips | None = None
         self._written: deque[_Written] = deque()
@@ -212,7 +160,7 @@ class Freshness:
 
         Call this on the connection's thread.
         """
-        state, wanted, last = self.index.header(), tuple(branches), self._watched
+        state, wanted, last = self.index.state(), tuple(branches), self._watched
         if state is not None and (state, wanted) == last[:2]:
             return last.heads
         heads = tuple(heads_of(connection, branches=branches))
@@ -221,7 +169,7 @@ class Freshness:
 
     # what was read and written
 
-    def seen(self, branch: BranchName, head: KnownHead, state: Header | None) -> None:
+    def seen(self, branch: BranchName, head: KnownHead, state: State | None) -> None:
         """Remember a branch that was read in a state of the database."""
         if state is None:
             return
@@ -233,7 +181,7 @@ class Freshness:
 
     def begin(self, connection: Connection) -> Beginning:
         """Return what a transaction may rely on that has just got the write lock."""
-        state = self.index.header()
+        state = self.index.state()
         alone = state is not None and state == self._left
         tips, self._tips = self._tips, None  # lost if the transaction fails
         return Beginning(state, tips if alone and tips else Tips(connection), alone)
@@ -266,10 +214,10 @@ class Freshness:
         return moved
 
     def _state_after(
-        self, before: Header | None, moved: bool, others_have_written: Callable[[], bool]
-    ) -> Header | None:
+        self, before: State | None, moved: bool, others_have_written: Callable[[], bool]
+    ) -> State | None:
         """Return the state that a transaction left; None if another may have come since."""
-        after = self.index.header()
+        after = self.index.state()
         if before is None or after is None:
             return None
         if not moved:  # it may have written nothing, which leaves the state alone
@@ -277,7 +225,7 @@ class Freshness:
         if after == before:  # for whatever reason, this is not the index of this database
             self.index.disown()
             return None
-        return after if is_next(before, after) else None
+        return after if self.index.is_next(before, after) else None
 
     def _take_over(self, written: _Written) -> None:
         before, self._state = self._state, None  # an interrupt half-way must leave no stale head
@@ -314,7 +262,7 @@ class Freshness:
             if not of_tract:
                 del self._heads[branch.tract_id]
 
-    def _forget(self, state: Header | None) -> None:
+    def _forget(self, state: State | None) -> None:
         self._heads.clear()
         self._count = 0
         self._state = state

@@ -1,4 +1,4 @@
-"""Commits, their contents and their usage, over SQLite."""
+"""Commits, their contents and their usage, over SQL."""
 
 from __future__ import annotations
 
@@ -24,19 +24,17 @@ from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.compiled import Statement
 from tract.storage.sql.contents import contents
+from tract.storage.sql.database import Database
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes, record_of
-from tract.storage.sql.transaction import WriteTransaction
-from tract.storage.sqlite.database import Database
-from tract.storage.sqlite.json import querying
-from tract.storage.sqlite.json.config_index import create_config_index
+from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["SqliteBlobRepository", "SqliteCommitRepository", "SqliteUsageRepository"]
+__all__ = ["SqlBlobRepository", "SqlCommitRepository", "SqlUsageRepository"]
 
 
-class SqliteCommitRepository(CommitRepository):
-    """Commits in SQLite."""
+class SqlCommitRepository(CommitRepository):
+    """Commits in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,7 +52,7 @@ class SqliteCommitRepository(CommitRepository):
                 return transaction.commit(branch, drafts, expected_head)
             return transaction.end_stream(branch, drafts, expected_head, ending)
 
-        return await self._database.write(job, len(drafts))
+        return await self._database.write(job, [branch.tract_id], len(drafts))
 
     def check_writable(self) -> None:
         self._database.check_writable()
@@ -70,7 +68,7 @@ class SqliteCommitRepository(CommitRepository):
         def job(transaction: WriteTransaction) -> list[CommitRow]:
             return transaction.merge(branch, drafts, basis, expected_head)
 
-        return await self._database.write(job, len(drafts))
+        return await self._database.write(job, [branch.tract_id], len(drafts))
 
     async def get(self, tract_id: str, commit_hash: str) -> CommitRow | None:
         row = await self._database.glance(
@@ -95,8 +93,9 @@ class SqliteCommitRepository(CommitRepository):
     ) -> list[CommitRow]:
         if issubclass(type(value), list):
             value = list.copy(value)  # the caller's own list may change
+        matches = self._database.queries.matches
         return await self._database.read(
-            lambda connection: querying.matches(
+            lambda connection: matches(
                 connection, tract_id, [config_condition(json_path, operator, value)], limit
             )
         )
@@ -109,23 +108,23 @@ class SqliteCommitRepository(CommitRepository):
         branch_only: bool = False,
         limit: int | None = None,
     ) -> list[CommitRow]:
+        queries = self._database.queries
         if branch_only:
-            find = partial(querying.matches_on, branch=branch, conditions=conditions, limit=limit)
+            find = partial(queries.matches_on, branch=branch, conditions=conditions, limit=limit)
         else:
             find = partial(
-                querying.matches, tract_id=branch.tract_id, conditions=conditions, limit=limit
+                queries.matches, tract_id=branch.tract_id, conditions=conditions, limit=limit
             )
         return await self._database.read(find)
 
     async def create_config_index(self, json_path: ConfigField) -> None:
         path = config_path(json_path)
-        await self._database.write(
-            lambda transaction: create_config_index(transaction.connection, path)
-        )
+        create = self._database.queries.create_index
+        await self._database.write(lambda transaction: create(transaction.connection, path), [])
 
 
-class SqliteBlobRepository(BlobRepository):
-    """Contents in SQLite."""
+class SqlBlobRepository(BlobRepository):
+    """Contents in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -148,8 +147,8 @@ class SqliteBlobRepository(BlobRepository):
         return await self._database.read(partial(contents, tract_id=tract_id, named=named))
 
 
-class SqliteUsageRepository(UsageRepository):
-    """Usage reports in SQLite."""
+class SqlUsageRepository(UsageRepository):
+    """Usage reports in an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -158,14 +157,16 @@ class SqliteUsageRepository(UsageRepository):
         self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
     ) -> str:
         return await self._database.write(
-            lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash)
+            lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash),
+            [branch.tract_id],
         )
 
     async def record_at(
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
         await self._database.write(
-            lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json)
+            lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json),
+            [tract_id],
         )
 
 

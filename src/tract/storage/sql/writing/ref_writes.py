@@ -20,8 +20,8 @@ from tract.storage.sql.ancestry.walk import find_place
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.naming import no_branch, tag_name
 from tract.storage.sql.rows import head_of
-from tract.storage.sql.tips import Tip
-from tract.storage.sql.transaction import WriteTransaction
+from tract.storage.sql.writing.tips import Tip
+from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["delete", "fork", "move", "tag", "untag"]
 

@@ -1,0 +1,42 @@
+"""The repositories over SQL: each method is one function that the database runs."""
+
+from __future__ import annotations
+
+from tract.storage.repositories import Repositories
+from tract.storage.sql.database import Database
+from tract.storage.sql.repositories.attachments import SqlAttachmentRepository
+from tract.storage.sql.repositories.commits import (
+    SqlBlobRepository,
+    SqlCommitRepository,
+    SqlUsageRepository,
+)
+from tract.storage.sql.repositories.histories import (
+    SqlComparisonRepository,
+    SqlHistoryRepository,
+    SqlVerifyRepository,
+)
+from tract.storage.sql.repositories.refs import (
+    SqlArrivalRepository,
+    SqlRefRepository,
+    SqlTagRepository,
+)
+from tract.storage.sql.repositories.spools import SqlSpoolRepository
+
+__all__ = ["repositories_over"]
+
+
+def repositories_over(database: Database) -> Repositories:
+    """Return all repositories of one open database."""
+    return Repositories(
+        commits=SqlCommitRepository(database),
+        blobs=SqlBlobRepository(database),
+        usages=SqlUsageRepository(database),
+        histories=SqlHistoryRepository(database),
+        comparisons=SqlComparisonRepository(database),
+        checks=SqlVerifyRepository(database),
+        refs=SqlRefRepository(database),
+        tags=SqlTagRepository(database),
+        arrivals=SqlArrivalRepository(database),
+        spools=SqlSpoolRepository(database),
+        attachments=SqlAttachmentRepository(database),
+    )

@@ -1,0 +1,1 @@
+"""What a transaction writes; runs where the connection does."""
