@@ -15,7 +15,7 @@ from support.crossing import Crossing, crossings
 from tract import AsyncTract, MergeKind
 
 COMMIT = 28
-COMPILE = 8
+COMPILE = 9
 MERGE = 45
 
 

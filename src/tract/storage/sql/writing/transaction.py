@@ -75,7 +75,8 @@ class WriteTransaction:
             self._checked_target(branch.tract_id, tip, drafts, index, draft)
             for index, draft in enumerate(drafts)
         ]
-        attachments.check(self.connection, branch.tract_id, drafts)
+        if any(draft.attachments for draft in drafts):
+            attachments.check(self.connection, branch.tract_id, drafts)
         records: list[CommitRow] = []
         for draft, target in zip(drafts, targets, strict=True):
             if isinstance(target, int):
