@@ -49,15 +49,24 @@ def test_openai_counts_tiles(width: int, height: int, detail: str | None, tokens
 @pytest.mark.parametrize(
     ("width", "height", "tokens"),
     [
-        (200, 200, 54),
-        (1000, 1000, 1334),
-        (1092, 1092, 1590),
-        (3000, 3000, 1600),
-        (3136, 750, 784),
         (1, 1, 1),
+        (28, 28, 1),
+        (29, 28, 2),
+        (200, 200, 64),
+        (1000, 1000, 1296),
+        (1568, 728, 1456),
+        (1920, 1080, 2691),
+        (1928, 1928, 4761),
+        (1932, 1932, 4761),
+        (1933, 1933, 4761),
+        (8000, 8000, 4761),
+        (2576, 1449, 4784),
+        (3840, 2160, 4784),
+        (8000, 20, 92),
+        (10**9, 1, 92),
     ],
 )
-def test_anthropic_counts_pixels(width: int, height: int, tokens: int) -> None:
+def test_anthropic_counts_patches(width: int, height: int, tokens: int) -> None:
     assert anthropic_image(width, height) == tokens
     assert anthropic_image(height, width) == tokens
 
@@ -76,7 +85,7 @@ def test_gemini_counts_tiles(width: int, height: int, tokens: int) -> None:
         (None, 765),
         ("openai.chat", 765),
         ("openai.responses", 765),
-        ("anthropic.messages", 1399),
+        ("anthropic.messages", 1369),
         ("google.generate_content", 1032),
         ("someone.else", 765),
     ],
@@ -125,4 +134,4 @@ def test_everything_beside_the_text_is_counted_or_named() -> None:
     found = beside(Message.of("user", parts, native=native))
     uncounted = ("audio", "thinking", "thinking", "video", "novelty")
     assert neutral == Beside(2 * 255, ("hm", "sum", "search", "[]"), uncounted)
-    assert found == Beside(2 * 54, ("hm", "sum", "search", "[]"), uncounted)
+    assert found == Beside(2 * 64, ("hm", "sum", "search", "[]"), uncounted)

@@ -15,6 +15,7 @@ from functools import partial
 
 from tract.engine.compile.entries import Entries, Entry, bytes_of
 from tract.engine.compile.pages import JOINT, joins
+from tract.engine.compile.provided import TOOLS
 from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json, unreadable
@@ -120,11 +121,16 @@ class _State:
         self._pending: list[Entry] = []
         self._last = self._entries.newest_visible()
 
-    def append(self, entry: Entry) -> None:
+    def _note(self, entry: Entry) -> None:
+        """Note what contexts look for only if some entry has it."""
         if entry.attachments:
             self._has_attachments = True
-        if not entry.visible:  # tool definitions
+        if entry.message.role is TOOLS:
             self._has_tools = True
+
+    def append(self, entry: Entry) -> None:
+        self._note(entry)
+        if not entry.visible:  # tool definitions
             self._nbytes += entry.nbytes
             self._pending.append(entry)
             return
@@ -161,8 +167,7 @@ class _State:
             )
         old = self._entries[position]
         new = change(old)
-        if new.attachments:
-            self._has_attachments = True
+        self._note(new)
         entries = self._entries.replaced(position, new)
         self._visible += new.visible - old.visible
         self._plain += _shown_tokens(new) - _shown_tokens(old)

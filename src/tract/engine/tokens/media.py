@@ -6,6 +6,7 @@ known, is named instead of guessed. Base64 is never tokenised.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 _NEUTRAL = "openai.chat"
+_PATCH = 28  # pixels of a side, with Anthropic
+_LONGEST = 2576  # pixels of a longer side
+_MOST = 4784  # patches
 
 
 class Beside(NamedTuple):
@@ -59,13 +63,22 @@ def openai_image(width: int, height: int, detail: str | None = None) -> int:
 
 
 def anthropic_image(width: int, height: int) -> int:
-    """Return the tokens of an image for Claude: width times height in pixels, divided by 750.
+    """Return the tokens of an image for Claude: one for each patch of 28 by 28 pixels, begun or whole.
 
-    Before, it is scaled down until its longer side has 1,568 pixels and it costs 1,600 tokens at
-    most; some newer models take more. https://platform.claude.com/docs/en/vision
+    Before, it is scaled down, in its proportions, to the largest size of at most 2,576 pixels on
+    the longer side and 4,784 tokens. These are the limits of the newest models, from Opus 4.7 and
+    Sonnet 5 on; earlier ones and Haiku 4.5 scale down to 1,568 pixels and 1,568 tokens.
+    https://platform.claude.com/docs/en/build-with-claude/vision
     """
-    scale = min(1.0, 1568 / max(width, height))
-    return min(1600, ceil(width * scale * height * scale / 750))
+    longer, shorter = max(width, height), min(width, height)
+
+    def patches(side: int) -> int:
+        """Return the tokens with a longer side of *side* pixels."""
+        other = max(1, (2 * shorter * side + longer) // (2 * longer))  # rounded
+        return ceil(side / _PATCH) * ceil(other / _PATCH)
+
+    sides = range(1, min(longer, _LONGEST) + 1)
+    return patches(bisect_right(sides, _MOST, key=patches))
 
 
 def google_image(width: int, height: int) -> int:
