@@ -10,13 +10,18 @@ import pytest
 import pytest_asyncio
 
 from support.counters import WordCounter
+from support.pictures import in_base64
 from tract import (
     AsyncTract,
     BranchNotFoundError,
     CommitNotFoundError,
     ContextCompiler,
     DefaultContextCompiler,
+    MediaPart,
+    MessageContent,
+    NativeContent,
     Priority,
+    TextPart,
     TokenUsage,
     TractError,
     TractStore,
@@ -175,6 +180,27 @@ async def test_the_size_of_a_branch_counts_each_blob_once(main: AsyncTract) -> N
     assert (stats.entries, stats.tokens) == (context.commit_count, context.token_count)
     assert (await side.stats()).commits == 5
     assert stats.bytes > (await side.stats()).bytes > 0
+
+
+async def test_the_size_of_a_branch_has_its_attachments_apart(main: AsyncTract) -> None:
+    picture, other = b"picture" * 1000, b"other" * 1000
+    side = await main.fork("side")
+    shown = MediaPart(kind="image", data=picture)
+    first = await main.commit(MessageContent(role="user", parts=(shown,)))
+    await main.commit(MessageContent(role="user", parts=(shown, TextPart(text="again"))))
+    bare = await main.stats()
+    item = {"type": "input_image", "image_url": f"data:image/png;base64,{in_base64(other)}"}
+    await main.commit(
+        NativeContent(api="openai.responses", item={"role": "user", "content": [item]}),
+        operation="edit",
+        edit_target=first.commit_hash,
+    )
+    stats = await main.stats()
+
+    assert (bare.attachments, bare.attachment_bytes) == (1, len(picture))
+    assert (stats.attachments, stats.attachment_bytes) == (2, len(picture) + len(other))
+    assert stats.bytes < 2000
+    assert (await side.stats()).attachments == 0
 
 
 async def test_an_empty_branch_has_no_size(store: TractStore) -> None:

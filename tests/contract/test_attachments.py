@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from support.repositories import (
     say,
 )
 from tract import ContentValidationError, EditTargetError, HeadMovedError, StoreReadOnlyError
-from tract.storage.repositories import Attached, CommitDraft
+from tract.storage.repositories import Attached, CommitDraft, Sizes
 
 ONE, TWO = b"one" * 1000, b"two"
 
@@ -53,6 +54,23 @@ async def test_bytes_may_be_given_again_and_to_others(store: Repositories) -> No
 
     for tract_id in (MAIN.tract_id, OTHER_TRACT.tract_id):
         assert await store.attachments.load(tract_id, [named(ONE)]) == {named(ONE): ONE}
+
+
+async def test_sizes_count_what_the_commits_of_a_head_use_once(store: Repositories) -> None:
+    [first] = await store.commits.write(MAIN, [using("a", brought(ONE))])
+    texts = [f"text {number}" for number in range(100)]
+    drafts = [using("b", Attached(named(ONE))), using("c", brought(TWO)), *map(draft, texts)]
+    *_, last = await store.commits.write(MAIN, drafts)
+    await store.attachments.add(MAIN.tract_id, brought(b"used by nobody"))
+    await store.commits.write(OTHER_TRACT, [using("d", brought(b"another tract's"))])
+
+    def sizes(head: str | None) -> Awaitable[Sizes]:
+        return store.comparisons.sizes(MAIN.tract_id, head)
+
+    assert (await sizes(None))[3:] == (0, 0)
+    assert (await sizes(first.commit_hash))[3:] == (1, len(ONE))
+    assert (await sizes(last.commit_hash))[3:] == (2, len(ONE) + len(TWO))
+    assert (await sizes(last.commit_hash)).blobs == 103
 
 
 async def test_many_are_read_at_once(store: Repositories) -> None:

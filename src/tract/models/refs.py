@@ -204,8 +204,9 @@ class BranchComparison(_Value):
 class BranchStats(_Value):
     """How much one branch holds: the commits of its history, their blobs, and the blobs' bytes.
 
-    `entries` and `tokens` are those of its compiled context. A blob counts once, however many
-    commits share it.
+    `entries` and `tokens` are those of its compiled context. `attachments` and `attachment_bytes`
+    are those that its commits refer to, and are not in `blobs` and `bytes`. A blob or attachment
+    counts once, however many commits share it.
     """
 
     commits: int
@@ -213,3 +214,5 @@ class BranchStats(_Value):
     tokens: int
     blobs: int
     bytes: int
+    attachments: int = 0
+    attachment_bytes: int = 0

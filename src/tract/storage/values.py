@@ -254,11 +254,13 @@ class MergeBasis(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What a head reaches: the number of commits and of their blobs, and the blobs' bytes."""
+    """What a head reaches: commits, their blobs and attachments, each once, and the bytes of these."""
 
     commits: int
     blobs: int
     nbytes: int
+    attachments: int = 0
+    attached_nbytes: int = 0
 
 
 class Survey(NamedTuple):

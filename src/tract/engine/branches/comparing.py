@@ -60,6 +60,8 @@ class Comparer:
             tokens=context.token_count,
             blobs=sizes.blobs,
             bytes=sizes.nbytes,
+            attachments=sizes.attachments,
+            attachment_bytes=sizes.attached_nbytes,
         )
 
     async def diff(self, branch: BranchName, a: Position, b: Position) -> ContextDiff:

@@ -246,6 +246,14 @@ USES = Statement(
         _any_of(attachment_uses.c.content_hash)
     )
 )
+USED = Statement(
+    lambda: (
+        select(attachment_uses.c.attachment_hash, func.length(blobs.c.data))
+        .join(blobs, blobs.c.content_hash == attachment_uses.c.attachment_hash)
+        .where(_any_of(attachment_uses.c.content_hash))
+    )
+)
+"""The attachments that contents use, with their bytes."""
 
 
 def _newest_in_segment() -> Select[bytes, int]:

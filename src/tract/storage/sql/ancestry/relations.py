@@ -20,6 +20,7 @@ from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, step_at
 from tract.storage.sql.ancestry.walk import Place, find_place, place_or_beginning, walk_all
+from tract.storage.sql.contents import hash_lists
 from tract.storage.sql.naming import MAIN
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
@@ -127,7 +128,10 @@ def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Si
     for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
         commits += 1
         blobs[row[4]] = row[5] or 0
-    return Sizes(commits, len(blobs), sum(blobs.values()))
+    attached: dict[bytes, int] = {}
+    for given in hash_lists(blobs):
+        attached.update(sound(connection.all(sql.USED, **given), bytes, int))
+    return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), sum(attached.values()))
 
 
 def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) -> list[Survey]:
