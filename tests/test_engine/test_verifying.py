@@ -21,7 +21,7 @@ from tract import (
     TractStore,
     VerifyReport,
 )
-from tract.engine.commit.infos import microseconds
+from tract.models.commit import microseconds
 from tract.storage.schema import blobs, commits
 
 EDIT = CommitOperation.EDIT

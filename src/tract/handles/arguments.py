@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, cast
 
-from tract.engine.commit.infos import microseconds
 from tract.exceptions import (
     CommitNotFoundError,
     ContentValidationError,
@@ -14,6 +13,7 @@ from tract.exceptions import (
     shown,
 )
 from tract.history.canonical import canonical_json
+from tract.models.commit import microseconds
 from tract.models.ref_names import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position

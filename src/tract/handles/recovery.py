@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from tract.engine.commit.infos import moment
 from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.leases import current_owner, has_lapsed
 from tract.engine.streams.open_streams import is_open_here
@@ -15,7 +14,7 @@ from tract.engine.streams.reasons import RECOVERED
 from tract.engine.streams.recording import StreamEngine, warn_of_unknown
 from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end
-from tract.models.commit import CommitInfo
+from tract.models.commit import CommitInfo, moment
 from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream, StreamName
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from tract.models.operations import CommitOperation
 
-__all__ = ["CommitInfo", "VerifyFault", "VerifyReport"]
+__all__ = ["CommitInfo", "VerifyFault", "VerifyReport", "microseconds", "moment"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class CommitInfo(BaseModel):
@@ -53,3 +56,13 @@ class VerifyReport(BaseModel):
 
     checked: int
     faults: tuple[VerifyFault, ...]
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware time in microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """Return a time in microseconds since 1970-01-01 UTC as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
+from tract.models.commit import moment
 from tract.protocols import Message
 
 __all__ = ["EntryInfo"]
@@ -26,11 +27,12 @@ class EntryInfo:
     __slots__ = (
         "_config",
         "_content",
+        "_created_at",
         "_load",
         "_metadata",
+        "_stored",
         "commit_hash",
         "content_type",
-        "created_at",
         "edited_by",
         "message",
         "priority",
@@ -45,10 +47,11 @@ class EntryInfo:
         message: Message,
         priority: Priority,
         token_count: int,
-        created_at: datetime,
+        created_at: int,
         config_json: str | None,
         metadata_json: str | None,
-        load: Callable[[], BaseModel],
+        stored: Any,
+        load: Callable[[Any], BaseModel],
     ) -> None:
         self.commit_hash: str = commit_hash
         self.edited_by: str | None = edited_by
@@ -56,11 +59,17 @@ class EntryInfo:
         self.message: Message = message
         self.priority: Priority = priority
         self.token_count: int = token_count
-        self.created_at: datetime = created_at
+        self._created_at = created_at
         self._config = config_json
         self._metadata = metadata_json
+        self._stored = stored
         self._load = load
         self._content: BaseModel | None = None
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was committed, in UTC with microseconds."""
+        return moment(self._created_at)
 
     @property
     def generation_config(self) -> dict[str, Any]:
@@ -85,7 +94,7 @@ class EntryInfo:
             ContentValidationError: its custom content type is not registered with this store.
         """
         if self._content is None:
-            self._content = self._load()
+            self._content = self._load(self._stored)
         return self._content
 
     def __repr__(self) -> str:

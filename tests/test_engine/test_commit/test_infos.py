@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tract import CommitOperation, Priority, StoreCorruptError
-from tract.engine.commit.infos import annotation_of, commit_info, microseconds
+from tract.engine.commit.infos import annotation_of, commit_info
+from tract.models.commit import microseconds
 from tract.storage.repositories import CommitRow
 
 RECORD = CommitRow(

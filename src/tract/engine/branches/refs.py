@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tract.engine.commit.infos import moment
+from tract.models.commit import moment
 from tract.models.refs import BranchInfo, ReflogEntry, TagInfo
 from tract.protocols import UnsetType
 from tract.storage.repositories import BranchName, Move, RefRecord, RefRepository, TagRepository

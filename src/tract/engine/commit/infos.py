@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,14 +11,12 @@ from tract.engine.threads import Threads
 from tract.exceptions import BlobNotFoundError
 from tract.history.canonical import stored_json, unreadable
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
-from tract.models.commit import CommitInfo
+from tract.models.commit import CommitInfo, moment
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import CommitRow
 
-__all__ = ["annotation_of", "commit_info", "commit_infos", "microseconds", "moment"]
+__all__ = ["annotation_of", "commit_info", "commit_infos"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _OPERATIONS = {operation.value: operation for operation in CommitOperation}
 _QUICK = 200  # records, about a millisecond of work; so is:
 _QUICK_TEXT = 64_000  # characters of JSON
@@ -85,16 +82,6 @@ def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:
         commit_hash=record.commit_hash,
         created_at=moment(record.created_at),
     )
-
-
-def microseconds(moment: datetime) -> int:
-    """Return an aware time in microseconds since 1970-01-01 UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment(microseconds: int) -> datetime:
-    """Return a time in microseconds since 1970-01-01 UTC as an aware datetime."""
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:

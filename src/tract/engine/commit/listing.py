@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
 from pydantic import BaseModel
 
-from tract.engine.commit.infos import moment
 from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
@@ -59,7 +58,8 @@ class EntryLister:
                 "Use a DefaultContextCompiler, or one derived from it."
             )
         every = _ordered(found.snapshot.entries, newest=newest)
-        shown = (entry for entry in every if include_skipped or _counts(entry))
+        left_out = None if include_skipped else Priority.SKIP
+        shown = (entry for entry in every if entry.priority is not left_out)
         entries = list(islice(shown, limit))
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]
@@ -82,49 +82,48 @@ class EntryLister:
     def _infos(
         self, entries: list[Entry], stored: list[StoredContent], media: Mapping[str, bytes]
     ) -> list[EntryInfo]:
-        by_hash = {item.commit_hash: item for item in stored}
+        load = partial(self._load, media)
+        edits = iter(stored[len(entries) :])
         return [
-            self._info(entry, by_hash[entry.commit_hash], by_hash[entry.source_hash], media)
-            for entry in entries
+            _info(entry, own, own if entry.edited_by is None else next(edits), load)
+            for entry, own in zip(entries, stored, strict=False)
         ]
 
-    def _info(
-        self,
-        entry: Entry,
-        own: StoredContent,
-        source: StoredContent,
-        media: Mapping[str, bytes],
-    ) -> EntryInfo:
-        return EntryInfo(
-            entry.commit_hash,
-            entry.edited_by,
-            source.content_type,
-            entry.message,
-            entry.priority,
-            entry.message_tokens,
-            moment(own.created_at),
-            entry.config_json,
-            own.metadata_json,
-            partial(self._load, source, media),
-        )
-
     def _loaded(self, stored: list[StoredContent], media: Mapping[str, bytes]) -> list[BaseModel]:
-        return [self._load(item, media) for item in stored]
+        return [self._load(media, item) for item in stored]
 
-    def _load(self, item: StoredContent, media: Mapping[str, bytes]) -> BaseModel:
+    def _load(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
         if item.data is None:
             raise BlobNotFoundError(item.content_hash)
         return self._loader.made(item.content_type, item.data, media)
+
+
+def _info(
+    entry: Entry,
+    own: StoredContent,
+    source: StoredContent,
+    load: Callable[[StoredContent], BaseModel],
+) -> EntryInfo:
+    """Return an entry with the rows of its own commit and of the one whose content it shows."""
+    return EntryInfo(
+        entry.commit_hash,
+        entry.edited_by,
+        source.content_type,
+        entry.message,
+        entry.priority,
+        entry.message_tokens,
+        own.created_at,
+        entry.config_json,
+        own.metadata_json,
+        source,
+        load,
+    )
 
 
 def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:
     if not newest:
         return iter(entries)
     return (entries[position] for position in range(len(entries) - 1, -1, -1))
-
-
-def _counts(entry: Entry) -> bool:
-    return entry.priority is not Priority.SKIP
 
 
 def _size(stored: Sequence[StoredContent]) -> int:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from tract.engine.commit.infos import microseconds, moment
 from tract.engine.watching.hub import Portion, WatchHub
 from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError
-from tract.models.commit import CommitInfo
+from tract.models.commit import CommitInfo, microseconds, moment
 from tract.models.watching import BranchReset
 from tract.storage.repositories import BranchName, Cursor, TakenBack
 
