@@ -250,6 +250,7 @@ async def entered(world: World, name: str) -> Any:
         shown(await mine.entries(at_commit=None)),
         await mine.get_contents([info.commit_hash for info in own]),
         await mine.get_contents([]),
+        await mine.log(None, contents=True),
     ]
 
 
@@ -460,6 +461,7 @@ CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.log": [
         listed,
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name, contents=True)),
     ],
     "AsyncTract.merge": [
         merged,
@@ -788,6 +790,7 @@ async def seen(tract: AsyncTract, name: str) -> Any:
         shown(await tract.entries(at_commit=name)),
         await tract.get_annotations(name),
         await tract.log(None),
+        await tract.log(None, contents=True),
         await tract.query_by_config("of", "!=", None),
         (context.to_dicts(), context.token_source, context.generation_configs),
         await tract.compile(at_commit=name),

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
 
+from support.customs import Ticket
 from support.opening import COUNTER
+from support.pictures import in_base64
+from support.probes import probe
 from support.working import counted
-from tract import AsyncTract, CommitInfo, CommitNotFoundError, TractStore
+from tract import (
+    AsyncTract,
+    CommitInfo,
+    CommitNotFoundError,
+    ContentValidationError,
+    MediaPart,
+    MessageContent,
+    NativeContent,
+    TractStore,
+)
+
+URL = f"data:image/png;base64,{in_base64(b'other picture' * 500)}"
 
 
 @pytest_asyncio.fixture
@@ -50,6 +65,46 @@ async def test_the_context_order_is_that_of_the_context(tract: AsyncTract) -> No
     assert await texts(tract, await tract.log(None, order="time")) == "C N B M X Y A"
     shown = [info.commit_hash for info in log[::-1] if info.operation == "append"]
     assert shown == [*context.commit_hashes]
+
+
+@pytest.mark.parametrize("order", ["time", "context"])
+async def test_a_log_may_come_with_the_content_of_each_commit(
+    tract: AsyncTract, order: Literal["time", "context"]
+) -> None:
+    assert await tract.log(contents=True) == []
+    await merged_twice(tract)
+    first = (await tract.log(None))[-1]
+    await tract.annotate(first.commit_hash, "skip")
+    shown = MediaPart(kind="image", data=b"picture" * 500)
+    await tract.commit(MessageContent(role="user", parts=(shown,)))
+    item = {"role": "user", "content": [{"type": "input_image", "image_url": URL}]}
+    await tract.commit(NativeContent(api="openai.responses", item=item))
+
+    for limit in (None, 0, 1, 5):
+        log = await tract.log(limit, order=order)
+        named = [info.commit_hash for info in log]
+        pairs = await tract.log(limit, order=order, contents=True)
+        assert [info for info, _ in pairs] == log
+        assert [content for _, content in pairs] == await tract.get_contents(named)
+    assert pairs[0][1] == NativeContent(api="openai.responses", item=item)
+
+
+async def test_a_log_with_a_content_that_is_not_known_says_so(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        store.register_content_type("ticket", Ticket)
+        await store.tract("a").commit(Ticket(title="t"))
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        assert len(await store.tract("a").log()) == 1
+        with pytest.raises(ContentValidationError, match="register_content_type"):
+            await store.tract("a").log(contents=True)
+
+
+async def test_contents_come_in_the_trip_of_the_log(tract: AsyncTract) -> None:
+    await merged_twice(tract)
+    trips = probe(tract).trips
+    await tract.log(None, contents=True)
+
+    assert probe(tract).trips == trips + 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8])
@@ -103,7 +158,7 @@ async def test_what_is_no_order_or_no_commit_is_refused(tract: AsyncTract) -> No
     await tract.user("a")
     for order in ("newest", "", None, 5):
         with pytest.raises(ValueError, match="'time' or 'context'"):
-            await tract.log(order=order)  # type: ignore[arg-type]
+            await tract.log(order=order)  # type: ignore[call-overload]
     with pytest.raises(CommitNotFoundError):
         await tract.log(before="0" * 64, order="context")
     with pytest.raises(ValueError, match="limit"):

@@ -235,7 +235,12 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (
         AsyncTract.log,
-        [("limit", POSITIONAL, 10), ("before", KEYWORD, UNSET), ("order", KEYWORD, "time")],
+        [
+            ("limit", POSITIONAL, 10),
+            ("before", KEYWORD, UNSET),
+            ("order", KEYWORD, "time"),
+            ("contents", KEYWORD, False),
+        ],
     ),
     (
         AsyncTract.annotate,

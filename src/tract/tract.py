@@ -430,14 +430,36 @@ class AsyncTract:
                 self._branch, position, limit, include_skipped=include_skipped, newest=newest
             )
 
+    @overload
     async def log(
         self,
         limit: int | None = 10,
         *,
         before: str | UnsetType | None = UNSET,
         order: Literal["time", "context"] = "time",
-    ) -> list[CommitInfo]:
+        contents: Literal[False] = False,
+    ) -> list[CommitInfo]: ...
+    @overload
+    async def log(
+        self,
+        limit: int | None = 10,
+        *,
+        before: str | UnsetType | None = UNSET,
+        order: Literal["time", "context"] = "time",
+        contents: Literal[True],
+    ) -> list[tuple[CommitInfo, BaseModel]]: ...
+    async def log(
+        self,
+        limit: int | None = 10,
+        *,
+        before: str | UnsetType | None = UNSET,
+        order: Literal["time", "context"] = "time",
+        contents: bool = False,
+    ) -> list[CommitInfo] | list[tuple[CommitInfo, BaseModel]]:
         """Return the branch's commits, newest first, including those that merges brought.
+
+            for commit, content in await tract.log(contents=True):
+                print(commit.created_at, content)
 
         Args:
             limit: how many at most; None for all.
@@ -447,18 +469,21 @@ class AsyncTract:
             order: `time` sorts by time of commit. `context` uses the order in which commits are
                 folded into the context: merged commits directly follow their merge, whenever they
                 were made.
+            contents: return pairs of each commit and its content model, read in the same trip.
 
         Raises:
             CommitNotFoundError: the tract has no commit *before*.
+            BlobNotFoundError, AttachmentNotFoundError, ContentValidationError: with *contents*, as
+                for `get_content`.
             ValueError: *limit* is negative, or *order* is neither `time` nor `context`.
         """
         limit = checked_limit(limit)
         in_context = checked_order(order) == "context"
         before = checked_commit(before)
+        queries = self._runtime.queries
         with self._call():
-            return await self._runtime.queries.log(
-                self._branch, limit, before, in_context=in_context
-            )
+            read = queries.log_contents if contents else queries.log
+            return await read(self._branch, limit, before, in_context=in_context)
 
     async def annotate(
         self,

@@ -28,6 +28,7 @@ from tract import (
     CommitStep,
     TractError,
 )
+from tract.protocols import UNSET
 from tract.storage.repositories import BranchName, ExistingBranch, Located, Position
 
 
@@ -351,6 +352,33 @@ async def test_the_log_by_time_and_in_context_differ_where_a_merge_brought_older
         rest = await store.histories.log(MAIN, limit=None, before=commit, in_context=True)
         assert hashes(rest) == in_context[index + 1 :]
     assert await steps_to(store, merge) == ({None}, in_context[::-1])
+
+
+@pytest.mark.parametrize("in_context", [False, True], ids=["by time", "in context"])
+async def test_a_log_of_contents_is_the_log_with_the_content_of_each(
+    store: Repositories, in_context: bool
+) -> None:
+    [a] = await say(store, MAIN, "a")
+    await store.refs.fork(MAIN, "side", a)
+    [_, lost] = await say(store, OTHER_BRANCH, "theirs", "lost")
+    await say(store, MAIN, *(f"text {number}" for number in range(70)), "a")
+    await store.commits.write(MAIN, [merge_of(lost)])
+    await store.damage.lose_blob(draft("lost").content_hash)
+
+    for limit, before in ((None, UNSET), (5, UNSET), (0, UNSET), (3, lost), (9, None)):
+        log = await store.histories.log(MAIN, limit=limit, before=before, in_context=in_context)
+        found = await store.histories.log_contents(
+            MAIN, limit=limit, before=before, in_context=in_context
+        )
+        assert [row for row, _ in found] == log
+        assert found == list(
+            zip(log, await store.blobs.get_many(MAIN.tract_id, hashes(log)), strict=True)
+        )
+        assert [row.commit_hash for row, each in found if each.data is None] == [
+            commit for commit in hashes(log) if commit == lost
+        ]
+    with pytest.raises(CommitNotFoundError):
+        await store.histories.log_contents(MAIN, limit=1, before=UNKNOWN, in_context=in_context)
 
 
 async def test_nothing_is_before_the_moment_before_the_first(store: Repositories) -> None:

@@ -437,7 +437,10 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.settle": (_settle,),
     "AsyncTract.tools": (_commits(1, _tools),),
     "AsyncTract.record": (_commits(1, _record),),
-    "AsyncTract.log": (reading(lambda scene, entry: scene.work.log(None)),),
+    "AsyncTract.log": (
+        reading(lambda scene, entry: scene.work.log(None)),
+        reading(lambda scene, entry: scene.work.log(None, contents=True)),
+    ),
     "AsyncTract.annotate": (_annotate,),
     "AsyncTract.get_annotations": (reading(_annotations),),
     "AsyncTract.query": (

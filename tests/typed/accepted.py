@@ -95,6 +95,9 @@ async def batching(tract: AsyncTract, contents: list[BaseModel]) -> None:
 
 
 async def reading(tract: AsyncTract) -> None:
+    assert_type(await tract.log(), list[CommitInfo])
+    assert_type(await tract.log(None, contents=False), list[CommitInfo])
+    assert_type(await tract.log(contents=True), list[tuple[CommitInfo, BaseModel]])
     assert_type(await tract.get_content("h"), BaseModel)
     assert_type(await tract.get_content("h", as_=DialogueContent), DialogueContent)
     assert_type((await tract.get_content("h", as_=Ticket)).number, int)

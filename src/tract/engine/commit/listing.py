@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -13,12 +13,14 @@ from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.engine.threads import Threads
-from tract.exceptions import BlobNotFoundError, TractError
+from tract.exceptions import TractError
 from tract.models.annotations import Priority
 from tract.models.entries import EntryInfo
 from tract.storage.repositories import BlobRepository, BranchName, Position, StoredContent
 
 __all__ = ["EntryLister"]
+
+_NODE = 16  # bytes' worth of work for each entry
 
 
 class EntryLister:
@@ -64,38 +66,27 @@ class EntryLister:
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]
         stored = await self._blobs.get_many(branch.tract_id, named)
-        media = await self._media(branch.tract_id, stored)
-        return await self._threads.run_if_long(_size(stored), self._infos, entries, stored, media)
+        media = await self._loader.media(branch.tract_id, stored)
+        load = partial(self._loader.made, media)
+        return await self._threads.run_if_long(_NODE * len(stored), _infos, entries, stored, load)
 
     async def contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
         """Return the contents of commits, in order; see `AsyncTract.get_contents`."""
         stored = await self._blobs.get_many(tract_id, named)
-        media = await self._media(tract_id, stored)
-        size = sum(len(item.data or b"") for item in stored) + sum(map(len, media.values()))
-        return await self._threads.run_if_long(size + _size(stored), self._loaded, stored, media)
+        return await self._loader.load_all(tract_id, stored)
 
-    async def _media(self, tract_id: str, stored: Sequence[StoredContent]) -> Mapping[str, bytes]:
-        return await self._loader.media(
-            tract_id, [(item.content_type, item.data) for item in stored]
-        )
 
-    def _infos(
-        self, entries: list[Entry], stored: list[StoredContent], media: Mapping[str, bytes]
-    ) -> list[EntryInfo]:
-        load = partial(self._load, media)
-        edits = iter(stored[len(entries) :])
-        return [
-            _info(entry, own, own if entry.edited_by is None else next(edits), load)
-            for entry, own in zip(entries, stored, strict=False)
-        ]
-
-    def _loaded(self, stored: list[StoredContent], media: Mapping[str, bytes]) -> list[BaseModel]:
-        return [self._load(media, item) for item in stored]
-
-    def _load(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
-        if item.data is None:
-            raise BlobNotFoundError(item.content_hash)
-        return self._loader.made(item.content_type, item.data, media)
+def _infos(
+    entries: list[Entry],
+    stored: list[StoredContent],
+    load: Callable[[StoredContent], BaseModel],
+) -> list[EntryInfo]:
+    """Return entries with the rows of their own commits, which those of edits follow."""
+    edits = iter(stored[len(entries) :])
+    return [
+        _info(entry, own, own if entry.edited_by is None else next(edits), load)
+        for entry, own in zip(entries, stored, strict=False)
+    ]
 
 
 def _info(
@@ -124,8 +115,3 @@ def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:
     if not newest:
         return iter(entries)
     return (entries[position] for position in range(len(entries) - 1, -1, -1))
-
-
-def _size(stored: Sequence[StoredContent]) -> int:
-    """Return how much there is to make, as `run_if_long` takes it."""
-    return 16 * len(stored)

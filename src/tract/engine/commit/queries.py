@@ -65,6 +65,21 @@ class CommitQueries:
         )
         return await commit_infos(self._threads, rows)
 
+    async def log_contents(
+        self,
+        branch: BranchName,
+        limit: int | None,
+        before: str | UnsetType | None,
+        *,
+        in_context: bool,
+    ) -> list[tuple[CommitInfo, BaseModel]]:
+        found = await self._storage.histories.log_contents(
+            branch, limit=limit, before=before, in_context=in_context
+        )
+        infos = await commit_infos(self._threads, [row for row, _ in found])
+        contents = await self._contents.load_all(branch.tract_id, [each for _, each in found])
+        return list(zip(infos, contents, strict=True))
+
     async def annotations(self, branch: BranchName, target: str) -> list[PriorityAnnotation]:
         stored = await self._storage.histories.annotations(branch, target)
         return [annotation_of(item.record, item.data) for item in stored]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from pydantic import BaseModel
 
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.threads import Threads
-from tract.exceptions import AttachmentNotFoundError
+from tract.exceptions import AttachmentNotFoundError, BlobNotFoundError
 from tract.history.canonical import stored_json
 from tract.history.media import attachments_in, may_refer
-from tract.storage.repositories import AttachmentRepository
+from tract.storage.repositories import AttachmentRepository, StoredContent
 
 __all__ = ["AttachmentReader", "ContentLoader", "loader"]
 
 
 _WITH_MEDIA = frozenset({"native", "tool_io"})
 """Types of contents that callers get with their media back in place."""
+_NODE = 16  # bytes' worth of work for each content, however short
 
 
 class AttachmentReader:
@@ -75,24 +77,45 @@ class ContentLoader:
             AttachmentNotFoundError: media of it are missing from the store.
             and what `ContentRegistry.load` raises.
         """
-        media = await self.media(tract_id, [(content_type, data)])
+        media = await self._media(tract_id, [(content_type, data)])
         size = len(data) + sum(map(len, media.values()))
-        return await self._threads.run_if_long(size, self.made, content_type, data, media)
+        return await self._threads.run_if_long(
+            size, self._registry.load, content_type, data, loader(media)
+        )
 
-    async def media(
-        self, tract_id: str, stored: Sequence[tuple[str, bytes | None]]
-    ) -> dict[str, bytes]:
+    async def load_all(self, tract_id: str, stored: Sequence[StoredContent]) -> list[BaseModel]:
+        """Return the content models of many stored contents.
+
+        Raises:
+            BlobNotFoundError: one of them is missing from the store.
+            and what `load` raises.
+        """
+        media = await self.media(tract_id, stored)
+        size = sum(_NODE + len(item.data or b"") for item in stored)
+        make = partial(self.made, media)
+        return await self._threads.run_if_long(
+            size + sum(map(len, media.values())), lambda: [make(item) for item in stored]
+        )
+
+    async def media(self, tract_id: str, stored: Iterable[StoredContent]) -> dict[str, bytes]:
         """Return the media that belong into contents, in one trip at most."""
+        return await self._media(tract_id, ((item.content_type, item.data) for item in stored))
+
+    def made(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
+        """Return the content model of a stored content whose media were read before."""
+        if item.data is None:
+            raise BlobNotFoundError(item.content_hash)
+        return self._registry.load(item.content_type, item.data, loader(media))
+
+    async def _media(
+        self, tract_id: str, stored: Iterable[tuple[str, bytes | None]]
+    ) -> dict[str, bytes]:
         named: dict[str, None] = {}
         for content_type, data in stored:
             if content_type in _WITH_MEDIA and data is not None and may_refer(data):
                 fields = stored_json(data, f"a content of type {content_type!r}")
                 named |= dict.fromkeys(attachments_in(content_type, fields))
         return await self._attachments.load(tract_id, named) if named else {}
-
-    def made(self, content_type: str, data: bytes, media: Mapping[str, bytes]) -> BaseModel:
-        """Return the content model of a stored content whose media were read before."""
-        return self._registry.load(content_type, data, loader(media))
 
 
 def loader(media: Mapping[str, bytes]) -> Callable[[str], bytes]:

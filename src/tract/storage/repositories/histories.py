@@ -17,6 +17,7 @@ from tract.storage.values import (
     Relation,
     Sizes,
     StoredCommit,
+    StoredContent,
     Survey,
 )
 
@@ -74,6 +75,17 @@ class HistoryRepository(ABC):
         Raises:
             CommitNotFoundError: *before* is not a commit of the tract.
         """
+
+    @abstractmethod
+    async def log_contents(
+        self,
+        branch: BranchName,
+        *,
+        limit: int | None,
+        before: str | UnsetType | None = UNSET,
+        in_context: bool = False,
+    ) -> list[tuple[CommitRow, StoredContent]]:
+        """Return what `log` does, each commit with its content, in one trip."""
 
     @abstractmethod
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:

@@ -13,6 +13,7 @@ from tract.storage.repositories import (
     BranchName,
     CommitRow,
     StoredCommit,
+    StoredContent,
 )
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, record_at
@@ -26,6 +27,7 @@ from tract.storage.sql.ancestry.walk import (
     scan,
     walk_all,
 )
+from tract.storage.sql.contents import contents
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import (
@@ -34,7 +36,7 @@ from tract.storage.sql.rows import (
     record_of,
 )
 
-__all__ = ["annotations_of", "log"]
+__all__ = ["annotations_of", "log", "log_contents"]
 
 _PARENT, _TIME, _MERGED = 2, 11, 12  # columns of a record
 _GLANCE = 64
@@ -62,6 +64,21 @@ def log(
         if after is not None:
             found = islice(dropwhile(lambda item: item[0] != after.commit_hash, found), 1, None)
     return [record_at(connection, tract_id, key, row) for key, row in islice(found, limit)]
+
+
+def log_contents(
+    connection: Connection,
+    *,
+    branch: BranchName,
+    limit: int | None,
+    before: str | UnsetType | None,
+    in_context: bool,
+) -> list[tuple[CommitRow, StoredContent]]:
+    """See `HistoryRepository.log_contents`."""
+    found = log(connection, branch=branch, limit=limit, before=before, in_context=in_context)
+    named = [record.commit_hash for record in found]
+    stored = contents(connection, tract_id=branch.tract_id, named=named)
+    return list(zip(found, stored, strict=True))
 
 
 def _by_time(

@@ -130,7 +130,8 @@ def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Si
         blobs[row[4]] = row[5] or 0
     attached: dict[bytes, int] = {}
     for given in hash_lists(blobs):
-        attached.update(sound(connection.all(sql.USED, **given), bytes, int))
+        rows = sound(connection.all(sql.USED, **given), bytes, int)
+        attached.update((key, size) for key, size in rows)
     return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), sum(attached.values()))
 
 

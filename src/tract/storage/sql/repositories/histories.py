@@ -19,6 +19,7 @@ from tract.storage.repositories import (
     Relation,
     Sizes,
     StoredCommit,
+    StoredContent,
     Survey,
     VerifyRepository,
 )
@@ -89,6 +90,19 @@ class SqlHistoryRepository(HistoryRepository):
     ) -> list[CommitRow]:
         read = partial(
             listing.log, branch=branch, limit=limit, before=before, in_context=in_context
+        )
+        return await self._database.read(read)
+
+    async def log_contents(
+        self,
+        branch: BranchName,
+        *,
+        limit: int | None,
+        before: str | UnsetType | None = UNSET,
+        in_context: bool = False,
+    ) -> list[tuple[CommitRow, StoredContent]]:
+        read = partial(
+            listing.log_contents, branch=branch, limit=limit, before=before, in_context=in_context
         )
         return await self._database.read(read)
 
