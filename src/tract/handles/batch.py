@@ -83,6 +83,7 @@ class Batch:
         self,
         content: BaseModel | Mapping[str, Any],
         *,
+        role: str | None = None,
         operation: CommitOperation | Literal["append", "edit"] = CommitOperation.APPEND,
         message: str | None = None,
         edit_target: str | StagedCommit | None = None,
@@ -102,7 +103,9 @@ class Batch:
         """
         self._check_open()
         target = None if edit_target is None else self._target(edit_target)
-        given = Given(content, operation, target, message, metadata, generation_config, redact)
+        given = Given(
+            content, operation, target, message, metadata, generation_config, redact, role=role
+        )
         return self._stage(self._engine.stage(given))
 
     def annotate(

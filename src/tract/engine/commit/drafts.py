@@ -50,6 +50,8 @@ class Given(NamedTuple):
     redact: bool = True
     """False stores metadata and config unchanged."""
     origins: tuple[Origin, ...] = ()
+    role: str | None = None
+    """Which role shows the content, if the content is not to say it."""
 
 
 class DraftMaker:
@@ -84,7 +86,7 @@ class DraftMaker:
         """
         operation = _operation(given)
         message = _text(given.message, "message")
-        name, fields = self._registry.read(given.content)
+        name, fields = self._registry.read(given.content, given.role)
         attachments: tuple[Attached, ...] = ()
         if name in PROVIDED or (name == "tool_io" and type(fields["payload"]) is list):
             fields, attachments = split(name, fields, self._max_content_bytes)

@@ -81,6 +81,8 @@ PROVIDED = frozenset({"message", "native", "tools"})
 _SHOWN_AS = frozenset({"artifact", "freeform"})
 """Types that may say which role shows them."""
 
+_WITH_ROLE = _SHOWN_AS | {"dialogue", "message"}
+
 _MAX_NAME = 255
 
 
@@ -122,14 +124,17 @@ class ContentRegistry:
         """Return True if every store has this content type; custom ones cannot replace it."""
         return content_type in _BUILT_IN
 
-    def read(self, content: object) -> tuple[str, Fields]:
-        """Return the type and the validated fields of a caller's content.
+    def read(self, content: object, role: object = None) -> tuple[str, Fields]:
+        """Return the type and the validated fields of a caller's content, with *role* if given.
 
         Raises:
-            ContentValidationError: it is not a content of a type that this store knows.
+            ContentValidationError: it is not a content of a type that this store knows, or has no
+                role to set.
         """
         try:
             model, name, values = self.given(content)
+            if role is not None:
+                values = _with_role(name, values, role)
             return name, self.fields(model, name, values)
         except TractError:
             raise
@@ -253,6 +258,17 @@ class ContentRegistry:
 
 def _not_by_hand(name: str) -> ContentValidationError:
     return ContentValidationError(f"{name}s are made by `{_VERBS[name]}()`", "content_type")
+
+
+def _with_role(name: str, values: Mapping[str, Any] | BaseModel, role: object) -> Fields:
+    if name not in _WITH_ROLE:
+        raise ContentValidationError(
+            f"a content of type {name!r} does not say which role shows it. Commit one of "
+            f"{', '.join(sorted(_WITH_ROLE))}; or set `TractConfig.type_to_role`, or let a type of "
+            "your own return messages from `to_messages()`.",
+            "role",
+        )
+    return {**(values.__dict__ if isinstance(values, BaseModel) else values), "role": role}
 
 
 def _dumped(content: BaseModel, name: str) -> Fields:
