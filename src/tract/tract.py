@@ -1085,12 +1085,19 @@ class AsyncTract:
     def register_content_type(self, name: str, model: type[BaseModel]) -> None:
         """Let this store hold contents of *model* under the content type *name*.
 
-        The text in the context is what the model's method `to_text()` returns, if it has one;
-        otherwise the field `text` or `content`; otherwise the JSON of all fields. Registrations are
-        not stored: register again each time the store is opened.
+        The context shows what the model's method `to_messages()` returns, a `Message` or several,
+        with whatever parts; or else the text that `to_text()` returns; or else the field `text` or
+        `content`; or else the JSON of all fields. The methods must be pure functions of the
+        fields. Registrations are not stored: register again each time the store is opened.
+
+        A model with such a method may have a `render_version: ClassVar[int | str]`. Tokens that
+        were counted for a content are then kept with the version, and counted again only when
+        that has changed. So change it with the method. Without a version, they are counted again
+        whenever a context is made anew.
 
         Raises:
-            ValueError: the name is taken, or *model* is not a pydantic model class.
+            ValueError: the name is taken, *model* is not a pydantic model class, or its
+                `render_version` is neither a number nor a text of 1 to 64 characters.
         """
         self._check_open()
         self._runtime.registry.register(name, model)

@@ -32,6 +32,7 @@ from tract import (
     NullTokenCounter,
     Priority,
     TextPart,
+    ToolIOContent,
     ToolResultPart,
     TractConfig,
     TractStore,
@@ -53,6 +54,12 @@ def showing(*media: bytes, text: str = "look") -> MessageContent:
 
 def native(*media: bytes, text: str = "look") -> NativeContent:
     return NativeContent(api=API, item=item_of(text, *media))
+
+
+def result(media: bytes) -> ToolIOContent:
+    source = {"type": "base64", "media_type": "image/png", "data": in_base64(media)}
+    payload = [{"type": "image", "source": source}]
+    return ToolIOContent(tool_name="f", direction="result", payload=payload, call_id="a")
 
 
 async def counts(tract: AsyncTract) -> tuple[int, int]:
@@ -456,6 +463,7 @@ async def damaged(path: Path, statement: str, *parameters: object) -> list[str]:
     async with AsyncTract.open(path, tract_id="a", tokenizer=NullTokenCounter()) as tract:
         await tract.commit(native(PICTURE))
         await tract.commit(showing(PICTURE, OTHER))
+        await tract.commit(result(PICTURE))
         await tract.user("nothing")
         assert (await tract.verify()).faults == ()
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -468,7 +476,7 @@ async def test_verify_finds_attachments_that_are_lost(db_path: Path) -> None:
     key = bytes.fromhex(named(PICTURE))
     faults = await damaged(db_path, "DELETE FROM blobs WHERE content_hash = ?", key)
 
-    assert faults == [f"its attachment {named(PICTURE)} is not in the store"] * 2
+    assert faults == [f"its attachment {named(PICTURE)} is not in the store"] * 3
 
 
 async def test_verify_finds_attachments_that_are_others_than_their_names_say(
@@ -483,7 +491,7 @@ async def test_verify_finds_attachments_that_are_others_than_their_names_say(
 async def test_verify_finds_uses_that_are_not_recorded(db_path: Path) -> None:
     faults = await damaged(db_path, "DELETE FROM attachment_uses")
 
-    assert len(faults) == 3
+    assert len(faults) == 4
     assert f"that it uses the attachment {named(PICTURE)} is not recorded" in faults
 
 

@@ -24,6 +24,9 @@ from tract.storage.repositories import (
 __all__ = ["Verifier"]
 
 
+_WITH_ATTACHMENTS = frozenset({"message", "native", "tool_io"})
+
+
 class Verifier:
     """Hashes and counts the commits of a store's tracts again."""
 
@@ -154,7 +157,7 @@ class _Findings:
 
 def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:
     """Return what a commit refers to; nothing if its content is damaged, which is reported."""
-    if stored.data is None or stored.record.content_type not in ("native", "message"):
+    if stored.data is None or stored.record.content_type not in _WITH_ATTACHMENTS:
         return ()
     try:
         return attachments_in(stored.record.content_type, stored_json(stored.data, ""))
@@ -175,7 +178,7 @@ def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | No
         return None
     try:
         fields = stored_json(stored.data, "")
-        return compiler.body_tokens(compiler.render(record.content_type, fields))
+        return compiler.count(compiler.messages(record.content_type, fields))
     except (TractError, LookupError, TypeError, AttributeError):
         return None
 

@@ -20,7 +20,8 @@ class EntryInfo:
     """One entry of a context: what was committed, as edits and annotations have left it.
 
     `commit_hash` is the commit that added it, and `edited_by` the one whose content it shows now.
-    `message` is what a model gets of it, and `token_count` the tokens of that message alone.
+    `message` is what a model gets of it, or the first of `messages` if its content shows several,
+    and `token_count` the tokens of these alone.
     `metadata` and `created_at` are those of the commit that added it.
     """
 
@@ -30,6 +31,7 @@ class EntryInfo:
         "_created_at",
         "_load",
         "_metadata",
+        "_more",
         "_stored",
         "commit_hash",
         "content_type",
@@ -52,6 +54,7 @@ class EntryInfo:
         metadata_json: str | None,
         stored: Any,
         load: Callable[[Any], BaseModel],
+        more: tuple[Message, ...] = (),
     ) -> None:
         self.commit_hash: str = commit_hash
         self.edited_by: str | None = edited_by
@@ -64,6 +67,7 @@ class EntryInfo:
         self._metadata = metadata_json
         self._stored = stored
         self._load = load
+        self._more = more
         self._content: BaseModel | None = None
 
     @property
@@ -80,6 +84,11 @@ class EntryInfo:
     def metadata(self) -> dict[str, Any] | None:
         """The metadata as a new dict; None if there is none."""
         return stored_json(self._metadata, "a commit's metadata") if self._metadata else None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All messages that a model gets of it."""
+        return (self.message, *self._more)
 
     @property
     def role(self) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tract import Message, ToolCall
-from tract.engine.compile.contents import custom_text, marked, render
+from tract.engine.compile.contents import marked, render
+from tract.engine.compile.custom import custom_text
 from tract.engine.compile.pages import joined, joins
 
 CALL = Message("assistant", None, None, (ToolCall("1", "f", "{}"),))

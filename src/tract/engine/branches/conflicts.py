@@ -229,7 +229,7 @@ def _compared(
     they_did = ours.commit_hash in by_them if base is None else not _same(kind, theirs, base)
     if we_did != they_did:
         return our_way if we_did else their_way
-    if kind is ConflictKind.CONTENT and ours.message == theirs.message:
+    if kind is ConflictKind.CONTENT and ours.messages == theirs.messages:
         no_config_of_theirs = any(_config(theirs) == _config(base) for base in bases)
         return our_way if no_config_of_theirs else their_way
     return EntryConflict(kind, base, ours, theirs)
@@ -240,7 +240,7 @@ def _same(kind: ConflictKind, one: Entry, other: Entry) -> bool:
         return True
     if kind is ConflictKind.PRIORITY:
         return one.priority is other.priority
-    return one.message == other.message and _config(one) == _config(other)
+    return one.messages == other.messages and _config(one) == _config(other)
 
 
 def _config(entry: Entry) -> str:

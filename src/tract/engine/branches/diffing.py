@@ -69,7 +69,7 @@ def _changes(old: Entry | None, new: Entry | None) -> tuple[EntryChange, ...]:
     if old is None or new is None:
         return (EntryChange.ADDED if old is None else EntryChange.REMOVED,)
     found = {
-        EntryChange.EDITED: old.message != new.message,
+        EntryChange.EDITED: old.messages != new.messages,
         EntryChange.REPRIORITISED: old.priority is not new.priority,
         EntryChange.CONFIG_CHANGED: (old.config_json or "{}") != (new.config_json or "{}"),
     }

@@ -67,7 +67,7 @@ class DraftMaker:
         self._registry = compiler.registry
         self._max_content_bytes = max_content_bytes
         self._redactor = redactor
-        self._tokens: dict[str, int] = {}
+        self._counts: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._configs: dict[bytes, str] = {}
 
     @property
@@ -127,13 +127,22 @@ class DraftMaker:
         return draft._replace(merge_parent=merged_head)
 
     def _counted(self, draft: CommitDraft, fields: Fields) -> CommitDraft:
-        """Return the draft with its token count; each content is counted once."""
-        count = self._tokens.get(draft.content_hash)
-        if count is None:
-            count = self._compiler.body_tokens(self._compiler.render(draft.content_type, fields))
-            if len(self._tokens) >= _REMEMBERED:
-                self._tokens.clear()
-            self._tokens[draft.content_hash] = count
+        """Return the draft with its token count; each content is counted once.
+
+        What a custom content shows may refer to attachments, too.
+        """
+        counted = self._counts.get(draft.content_hash)
+        if counted is None:
+            messages = self._compiler.messages(draft.content_type, fields)
+            named: tuple[str, ...] = ()
+            if not self._registry.is_built_in(draft.content_type):
+                named = self._compiler.attachments(draft.content_type, fields, messages)
+            if len(self._counts) >= _REMEMBERED:
+                self._counts.clear()
+            counted = self._counts[draft.content_hash] = self._compiler.count(messages), named
+        count, named = counted
+        if named:
+            draft = draft._replace(attachments=tuple(map(Attached, named)))
         return draft._replace(token_count=count)
 
     def _config(self, value: Any, redactor: Redactor | None) -> str | None:

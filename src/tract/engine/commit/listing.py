@@ -108,6 +108,7 @@ def _info(
         own.metadata_json,
         source,
         load,
+        entry.more,
     )
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pydantic import BaseModel
+
 from tract.engine.compile.contents import (
     ContentRegistry,
-    custom_text,
     default_priority,
     marked,
     render,
 )
 from tract.engine.compile.context import SnapshotContext
+from tract.engine.compile.custom import (
+    attachments_of,
+    checked_messages,
+    custom_text,
+    nbytes_of_media,
+    renders_itself,
+    version_of,
+)
 from tract.engine.compile.entries import Entry, bytes_of
 from tract.engine.compile.fold import (
     BriefCounter,
@@ -68,12 +77,37 @@ class DefaultContextCompiler:
     def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
         """Return the message for one content, given as the fields of its blob.
 
+        A content whose type has `to_messages()` is shown by that, and does not come here.
+
         Raises:
             ContentValidationError: the type is custom and not registered with this store.
         """
         role = self._roles.get(content_type)
         if self.registry.is_built_in(content_type):
             return render(content_type, fields, role)
+        to_text = getattr(self._custom(content_type), "to_text", None)
+        if to_text is None:
+            return Message(role or "assistant", custom_text(fields))
+        return Message(role or "assistant", str(to_text(self._loaded(content_type, fields))))
+
+    def messages(self, content_type: str, fields: Mapping[str, Any]) -> tuple[Message, ...]:
+        """Return the messages that show a content, one or several; see `render`."""
+        if not self.registry.is_built_in(content_type):
+            model = self._custom(content_type)
+            to_messages = getattr(model, "to_messages", None)
+            if to_messages is not None:
+                return checked_messages(model, to_messages(self._loaded(content_type, fields)))
+        return (self.render(content_type, fields),)
+
+    def attachments(
+        self, content_type: str, fields: Mapping[str, Any], messages: Sequence[Message]
+    ) -> tuple[str, ...]:
+        """Return the SHA-256 of each attachment that a content, or what it shows, refers to."""
+        if self.registry.is_built_in(content_type):
+            return attachments_in(content_type, fields)
+        return attachments_of(messages)
+
+    def _custom(self, content_type: str) -> type[BaseModel]:
         model = self.registry.custom(content_type)
         if model is None:
             raise ContentValidationError(
@@ -81,11 +115,14 @@ class DefaultContextCompiler:
                 "Call `register_content_type(name, model)` after opening.",
                 "content_type",
             )
-        to_text = getattr(model, "to_text", None)
-        if to_text is None:
-            return Message(role or "assistant", custom_text(fields))
-        content = self.registry.load(content_type, json.dumps(fields).encode())
-        return Message(role or "assistant", str(to_text(content)))
+        return model
+
+    def _loaded(self, content_type: str, fields: Mapping[str, Any]) -> BaseModel:
+        return self.registry.load(content_type, json.dumps(fields).encode())
+
+    def count(self, messages: Iterable[Message]) -> int:
+        """Return the tokens of all that messages hold."""
+        return sum(map(self.body_tokens, messages))
 
     def body_tokens(self, message: Message) -> int:
         """Return the tokens of all that a message holds: texts, tool calls, thinking and media.
@@ -119,7 +156,8 @@ class DefaultContextCompiler:
         """Return the `token_source` stored with the counts of a content type.
 
         It is empty if the counted text is not the built-in rendering's: another opening of the
-        database may render the content in another way, and has to count it again.
+        database may render the content in another way, and has to count it again. A custom type
+        that has a `render_version` says by that whether it does.
         """
         if type(self).render is not DefaultContextCompiler.render:
             return ""
@@ -129,7 +167,10 @@ class DefaultContextCompiler:
             alike = content_type != "tool_io" or content_type not in self._roles
             return self.source if alike else ""
         model = self.registry.custom(content_type)
-        return self.source if getattr(model, "to_text", None) is None else ""
+        if model is None or not renders_itself(model):
+            return self.source
+        version = version_of(model)
+        return "" if version is None else f"{self.source} render:{version}"
 
     @property
     def ready(self) -> bool:
@@ -191,9 +232,11 @@ class DefaultContextCompiler:
         if count is None:
             count = self.counter.count_messages(context.to_dicts())
             count += sum(
-                self._tokens_beside(entry.message)
+                self._tokens_beside(message)
                 for entry in snapshot.entries
-                if entry.message.given is not None and entry.visible
+                if entry.visible
+                for message in entry.messages
+                if message.given is not None
             )
             snapshot.counts[joining] = count
         return count
@@ -202,29 +245,33 @@ class DefaultContextCompiler:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
         try:
-            message = self.render(step.content_type, fields)
+            messages = self.messages(step.content_type, fields)
         except (LookupError, TypeError, AttributeError):
             if self.registry.custom(step.content_type) is not None:
                 raise  # an error in the custom model
             raise unreadable(what) from None
-        entry = self._made(message, step)
-        if message.given is None:
+        entry = self._made(messages, step)
+        if entry.message.given is None:
             return entry
         try:
-            return entry._replace(attachments=attachments_in(step.content_type, fields))
+            named = self.attachments(step.content_type, fields, messages)
         except (LookupError, TypeError, AttributeError):
             raise unreadable(what) from None
+        if not self.registry.is_built_in(step.content_type):
+            entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
+        return entry._replace(attachments=named)
 
-    def _made(self, message: Message, step: CommitStep) -> Entry:
+    def _made(self, messages: tuple[Message, ...], step: CommitStep) -> Entry:
+        message, more = messages[0], messages[1:]
         body = overhead = 0
         is_tools = message.role is TOOLS
         if self._sums is not None or is_tools:
             trusted = step.token_source == self.source_of(step.content_type) != ""
             if message.given is not None and step.content_type == "tool_io":
                 trusted = False  # earlier releases counted its media as text
-            body = step.token_count if trusted else self.body_tokens(message)
+            body = step.token_count if trusted else self.count(messages)
         if self._sums is not None and not is_tools:
-            overhead = self._sums.count_overhead(message.role, message.name)
+            overhead = sum(self._sums.count_overhead(each.role, each.name) for each in messages)
         config = self._shared(step.generation_config_json)
         return Entry(
             commit_hash=step.commit_hash,
@@ -233,7 +280,8 @@ class DefaultContextCompiler:
             message_tokens=body + overhead,
             config_json=config,
             priority=default_priority(step.content_type),
-            nbytes=bytes_of(message, config),
+            nbytes=bytes_of(message, config) + sum(map(bytes_of, more)),
+            more=more,
         )
 
     def _shared(self, config_json: str | None) -> str | None:
@@ -252,7 +300,7 @@ class DefaultContextCompiler:
             snapshot.plain_tokens,
         )
         for position, entry in enumerate(snapshot.entries):
-            if not entry.edited or entry.message.content is None:
+            if not entry.edited or all(each.content is None for each in entry.messages):
                 continue
             new = self._remade(entry)
             changed = entries.replaced(position, new)
@@ -273,7 +321,9 @@ class DefaultContextCompiler:
         )
 
     def _remade(self, entry: Entry) -> Entry:
-        message = marked(entry.message)
-        body = self.body_tokens(message) if self._sums is not None else 0
+        message, *more = map(marked, entry.messages)
+        body = self.count((message, *more)) if self._sums is not None else 0
         overhead = entry.message_tokens - entry.body_tokens
-        return entry._replace(message=message, body_tokens=body, message_tokens=body + overhead)
+        return entry._replace(
+            message=message, more=tuple(more), body_tokens=body, message_tokens=body + overhead
+        )

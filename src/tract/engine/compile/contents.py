@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from tract.engine.compile.custom import checked_version
 from tract.engine.compile.provided import (
     media_result,
     message_of_parts,
@@ -44,7 +45,6 @@ __all__ = [
     "PROVIDED",
     "ContentRegistry",
     "Fields",
-    "custom_text",
     "default_priority",
     "marked",
     "render",
@@ -100,7 +100,8 @@ class ContentRegistry:
         """Add a content type; registering the same pair again changes nothing.
 
         Raises:
-            ValueError: the name is empty, too long, built-in or taken, or *model* is not a model.
+            ValueError: the name is empty, too long, built-in or taken, or *model* is not a model, or
+                its `render_version` cannot be one.
         """
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
@@ -110,6 +111,7 @@ class ContentRegistry:
             raise ValueError(
                 f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
             )
+        checked_version(model)
         taken = _BUILT_IN.get(name) or self._custom.get(name, model)
         if name in _OF_VERBS or taken is not model:
             raise ValueError(f"The content type {name!r} exists already; choose another name.")
@@ -332,18 +334,6 @@ def render(content_type: str, fields: Mapping[str, Any], role: str | None = None
     A tool call or result with an overriding role becomes plain text of that role.
     """
     return _RENDERERS[content_type](fields, role)
-
-
-def custom_text(fields: Mapping[str, Any]) -> str:
-    """Return the text of a custom content without `to_text()`.
-
-    It is the field `text` or `content`, whichever is a string first; otherwise the canonical JSON
-    of all fields but `content_type`.
-    """
-    for name in ("text", "content"):
-        if isinstance(fields.get(name), str):
-            return str(fields[name])
-    return canonical_json({name: fields[name] for name in fields if name != "content_type"})
 
 
 def _text_of(field: str, default_role: str) -> _Renderer:

@@ -84,7 +84,7 @@ class SnapshotContext(CompiledContext):
             self._messages = tuple(
                 joined_messages(self._snapshot.entries.pages)
                 if self._joining
-                else (entry.message for entry in self._shown())
+                else (sent.message for sent in self._apart())
             )
         return list(self._messages)
 
@@ -103,8 +103,9 @@ class SnapshotContext(CompiledContext):
         return [
             Uncounted(entry.commit_hash, what)
             for entry in self._shown()
-            if entry.message.given is not None
-            for what in self._beside(entry.message).uncounted
+            for message in entry.messages
+            if message.given is not None
+            for what in self._beside(message).uncounted
         ]
 
     @property
@@ -139,13 +140,14 @@ class SnapshotContext(CompiledContext):
 
     @property
     def open_calls(self) -> list[OpenCall]:
-        entries = list(self._shown())
+        shown = list(self._apart())
         found = []
-        for call in open_calls([entry.message for entry in entries]):
-            entry = entries[call.at]
-            part = entry.message.parts[call.place]
+        for call in open_calls([message for message, _ in shown]):
+            message, commit_hash = shown[call.at]
+            part = message.parts[call.place]
             assert isinstance(part, ToolCallPart)
-            found.append(OpenCall(entry.commit_hash, call.id, call.name, part.arguments, call.kind))
+            assert commit_hash is not None
+            found.append(OpenCall(commit_hash, call.id, call.name, part.arguments, call.kind))
         return found
 
     @property
@@ -197,13 +199,13 @@ class SnapshotContext(CompiledContext):
     def _sent(self) -> list[Sent]:
         """Return the messages, each with the commit of the (first) entry that it shows."""
         if not self._joining:
-            return [Sent(entry.message, entry.commit_hash) for entry in self._shown()]
-        groups: list[list[Entry]] = []
-        for entry in self._shown():
-            if groups and joins(groups[-1][-1].message, entry.message):
-                groups[-1].append(entry)
+            return list(self._apart())
+        groups: list[list[Sent]] = []
+        for sent in self._apart():
+            if groups and joins(groups[-1][-1].message, sent.message):
+                groups[-1].append(sent)
             else:
-                groups.append([entry])
+                groups.append([sent])
         return [_as_one(group) for group in groups]
 
     def _tools(self) -> Native | None:
@@ -220,9 +222,15 @@ class SnapshotContext(CompiledContext):
                 return entry
         return None
 
+    def _apart(self) -> Iterator[Sent]:
+        """Yield the messages before joining."""
+        for entry in self._shown():
+            for message in entry.messages:
+                yield Sent(message, entry.commit_hash)
+
     def _shown(self) -> Iterator[Entry]:
         return (entry for entry in self._snapshot.entries if entry.visible)
 
 
-def _as_one(group: Sequence[Entry]) -> Sent:
-    return Sent(joined([entry.message for entry in group]), group[0].commit_hash)
+def _as_one(group: Sequence[Sent]) -> Sent:
+    return Sent(joined([sent.message for sent in group]), group[0].commit_hash)

@@ -26,9 +26,10 @@ _TEXT_OVERHEAD = 49
 
 
 class Entry(NamedTuple):
-    """One APPEND commit with its current message, config and priority.
+    """One APPEND commit with its current messages, config and priority.
 
-    `body_tokens` counts the message's texts, `message_tokens` the whole message by itself.
+    Most contents show a single message. `body_tokens` counts what it holds, `message_tokens` the
+    whole message by itself; of several messages, both are the sum.
     """
 
     commit_hash: str
@@ -43,6 +44,13 @@ class Entry(NamedTuple):
     """Its approximate memory use."""
     attachments: tuple[str, ...] = ()
     """The SHA-256 of what its content refers to."""
+    more: tuple[Message, ...] = ()
+    """The messages after the first, if there are several; then none of them joins others."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All messages that it shows."""
+        return (self.message, *self.more)
 
     @property
     def edited(self) -> bool:
@@ -60,7 +68,7 @@ class Entry(NamedTuple):
         return self.priority is not Priority.SKIP and self.message.role is not TOOLS
 
 
-def bytes_of(message: Message, config_json: str | None) -> int:
+def bytes_of(message: Message, config_json: str | None = None) -> int:
     """Return the approximate memory use of an entry with this message and config."""
     texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
     for call in message.tool_calls:
@@ -154,7 +162,10 @@ class Chunk:
 
 
 def _shown(entries: Iterable[Entry]) -> Iterator[Message]:
-    return (entry.message for entry in entries if entry.visible)
+    for entry in entries:
+        if entry.visible:
+            yield entry.message
+            yield from entry.more
 
 
 _NOTHING = Chunk(())

@@ -93,7 +93,7 @@ def _edited(entry: Entry, new: Entry) -> Entry:
         config_json=config,
         priority=entry.priority,
         edited_by=new.commit_hash,
-        nbytes=bytes_of(new.message, config),
+        nbytes=new.nbytes + bytes_of(new.message, config) - bytes_of(new.message, new.config_json),
     )
 
 

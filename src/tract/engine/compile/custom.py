@@ -1,0 +1,116 @@
+"""Content types of an application's own: the messages that they return, and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from tract.engine.compile.provided import TOOLS
+from tract.exceptions import ContentValidationError, shown
+from tract.history.canonical import canonical_json
+from tract.history.media import attachments_in
+from tract.parts import MediaPart, Part, ToolResultPart, to_json
+from tract.protocols import Message
+
+__all__ = [
+    "attachments_of",
+    "checked_messages",
+    "checked_version",
+    "custom_text",
+    "nbytes_of_media",
+    "renders_itself",
+    "version_of",
+]
+
+_LONGEST = 64
+
+
+def renders_itself(model: type[BaseModel]) -> bool:
+    """Return True if *model* says by a method how its contents are shown."""
+    methods = (getattr(model, name, None) for name in ("to_messages", "to_text"))
+    return any(method is not None for method in methods)
+
+
+def version_of(model: type[BaseModel]) -> str | None:
+    """Return the version of a model's rendering; None if it has none."""
+    version = getattr(model, "render_version", None)
+    return None if version is None else str(version)
+
+
+def checked_version(model: type[BaseModel]) -> None:
+    """Check the version of a model's rendering, if it has one.
+
+    Raises:
+        ValueError: it is not a number or a short text.
+    """
+    version = getattr(model, "render_version", None)
+    if version is None or isinstance(version, int):
+        return
+    if not isinstance(version, str) or not 0 < len(version) <= _LONGEST:
+        raise ValueError(
+            f"`render_version` of {model.__name__} must be a number or a text of 1 to {_LONGEST} "
+            f"characters, not {shown(version)}."
+        )
+
+
+def checked_messages(model: type[BaseModel], made: object) -> tuple[Message, ...]:
+    """Return what the `to_messages()` of *model* has returned as messages.
+
+    Several are never joined with others, so that they stay together.
+
+    Raises:
+        ContentValidationError: it is neither a message nor some of them, or a role is missing.
+    """
+    messages = tuple(made) if isinstance(made, Iterable) else (made,)
+    if not messages or not all(isinstance(each, Message) and _has_role(each) for each in messages):
+        raise ContentValidationError(
+            f"`to_messages()` of {model.__name__} returned {shown(made)}. It must return a `Message` "
+            "with a role, or a list of at least one.",
+            "content_type",
+        )
+    if len(messages) == 1:
+        return messages
+    return tuple(
+        message if message.given is not None else replace(message, given=message.parts)
+        for message in messages
+    )
+
+
+def custom_text(fields: Mapping[str, Any]) -> str:
+    """Return the text of a custom content without `to_text()`.
+
+    It is the field `text` or `content`, whichever is a string first; otherwise the canonical JSON
+    of all fields but `content_type`.
+    """
+    for name in ("text", "content"):
+        if isinstance(fields.get(name), str):
+            return str(fields[name])
+    return canonical_json({name: fields[name] for name in fields if name != "content_type"})
+
+
+def attachments_of(messages: Iterable[Message]) -> tuple[str, ...]:
+    """Return the SHA-256 of each attachment that messages refer to, in order."""
+    parts = [to_json(part) for message in messages for part in message.given or ()]
+    return attachments_in("message", {"parts": parts})
+
+
+def nbytes_of_media(messages: Iterable[Message]) -> int:
+    """Return the bytes that messages hold beside their texts."""
+    return sum(_held(message.given or ()) for message in messages)
+
+
+def _held(parts: Sequence[Part]) -> int:
+    held = 0
+    for part in parts:
+        if isinstance(part, MediaPart):
+            held += len(part.data or b"")
+        elif isinstance(part, ToolResultPart):
+            held += _held(part.parts)
+    return held
+
+
+def _has_role(message: Message) -> bool:
+    return isinstance(message.role, str) and message.role not in ("", TOOLS)
