@@ -25,6 +25,7 @@ from support.threads import connection_threads, ended
 from tract import (
     AsyncTract,
     BudgetAction,
+    CommitInfo,
     CommitStep,
     NullTokenCounter,
     Priority,
@@ -36,6 +37,7 @@ from tract import (
     TractStore,
 )
 from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.formats.telling import told
 from tract.models.query import config_condition
 
 pytestmark = pytest.mark.unmeasured  # loops are timed here, and a traced one is slow
@@ -290,6 +292,42 @@ async def test_reading_a_large_content_keeps_the_loop_free(db_path: Path) -> Non
         info = await tract.commit(Table(items=ROWS))
 
         assert await worst_turn(tract.get_content(info.commit_hash)) < work / 5
+
+
+def reply_of(messages: int) -> dict[str, Any]:
+    """Return a reply of the Responses API, each message of which cites twenty pages."""
+    cited = {"type": "url_citation", "start_index": 0, "end_index": 1, "url": "u", "title": "t"}
+    said = {"type": "output_text", "text": "word", "annotations": [{**cited} for _ in range(20)]}
+    item = {"type": "message", "role": "assistant", "status": "completed", "content": [said]}
+    output = [{**item, "id": f"msg_{number}"} for number in range(messages)]
+    return {"id": "r", "object": "response", "status": "completed", "model": "m", "output": output}
+
+
+async def test_recording_a_large_reply_keeps_the_loop_free(db_path: Path) -> None:
+    reply = reply_of(500)
+    start = time.thread_time()
+    told(reply)
+    work = time.thread_time() - start
+    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as tract:
+        assert await worst_turn(tract.record(reply)) < work / 5
+        assert len(await tract.log(None)) == 500
+
+
+async def test_a_large_reply_is_copied_before_its_caller_may_change_it(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as tract:
+        reply, same = reply_of(100), reply_of(100)
+        recording = asyncio.ensure_future(tract.record(reply))
+        await asyncio.sleep(0)
+        for item in reply["output"]:
+            item.clear()
+        await recording
+        items = from_items(await tract.log(None, contents=True))
+
+    assert items == same["output"]
+
+
+def from_items(log: list[tuple[CommitInfo, BaseModel]]) -> list[Any]:
+    return [content.model_dump()["item"] for _, content in reversed(log)]
 
 
 async def test_large_metadata_keeps_the_loop_free(db_path: Path) -> None:

@@ -104,7 +104,7 @@ class Runtime:
     ) -> None:
         config, commits, threads = options.config, storage.commits, self._threads
         cache = SnapshotCache(config.cache_max_bytes)
-        reader = AttachmentReader(storage.attachments, config.attachment_cache_bytes)
+        reader = AttachmentReader(storage.attachments, threads, config.attachment_cache_bytes)
         self.contents: ContentLoader = ContentLoader(self.registry, reader, threads)
         self.attachments: AttachmentEngine = AttachmentEngine(
             storage.attachments, reader, threads, config.max_content_bytes

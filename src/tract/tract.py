@@ -21,7 +21,7 @@ from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.exceptions import ContentValidationError, StoreClosedError, TractError, shown
 from tract.formats.registry import FORMATS
 from tract.formats.sending import format_of
-from tract.formats.telling import Reader, told
+from tract.formats.telling import Reader
 from tract.formats.tools import api_of, tools_as_json
 from tract.handles.arguments import (
     checked_commit,
@@ -994,9 +994,8 @@ class AsyncTract:
             head_hash=checked_commit(head_hash),
             redact=redact,
         )
-        found = told(reply)
         with self._call():
-            return await self._runtime.streams.record(self._branch, found, options)
+            return await self._runtime.streams.record(self._branch, reply, options)
 
     def record_stream(
         self, response: AsyncIterable[T], **options: Unpack[RecordOptions]

@@ -29,7 +29,7 @@ CLAUDE = {
     ],
 }
 ITEMS = {"openai.chat": CHAT, "anthropic.messages": CLAUDE}
-TOKENS = {"openai.chat": 765, "anthropic.messages": 1334}
+TOKENS = {"openai.chat": 765, "anthropic.messages": 1296}
 
 
 @pytest.mark.parametrize("exact", ["keep", "error"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tract.history.media import (
     LEAST,
     MARK,
+    Encoded,
     attachments_in,
     put_back,
     reference,
@@ -59,6 +60,7 @@ def test_base64_where_media_are_is_taken_out_and_comes_back(
 
     assert len(taken.media) == count
     assert put_back(taken.item, taken.media.__getitem__) == item
+    assert put_back(taken.item, lambda name: Encoded.of(taken.media[name])) == item
     assert all(sha256(data).hexdigest() == name for name, data in taken.media.items())
     assert {each.sha256 for each in references(taken.item)} == {*taken.media}
     assert take_out(put_back(taken.item, taken.media.__getitem__)) == taken

@@ -52,9 +52,11 @@ class Threads:
 
     async def run_if_long(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns, called on a thread if *size*, in bytes, is large."""
-        if size <= HEAVY:
-            return function(*arguments)
-        return await self.run(function, *arguments)
+        return await self.run_if(size > HEAVY, function, *arguments)
+
+    async def run_if(self, long: bool, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called on a thread if it takes *long*."""
+        return await self.run(function, *arguments) if long else function(*arguments)
 
     def close(self) -> None:
         """Let the threads end once they are idle."""

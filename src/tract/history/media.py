@@ -25,9 +25,11 @@ from typing import Any, NamedTuple
 __all__ = [
     "LEAST",
     "MARK",
+    "Encoded",
     "Reference",
     "TakenOut",
     "attachments_in",
+    "in_base64",
     "may_refer",
     "put_back",
     "reference",
@@ -148,11 +150,32 @@ def put_back(item: Any, load: Callable[[str], bytes]) -> Any:
         return item
     found = reference(item)
     if found is not None:
-        encode = base64.urlsafe_b64encode if found.alphabet == "url" else base64.b64encode
-        data = load(found.sha256)
-        pieces = (data[at : at + _PIECE_OF_BYTES] for at in range(0, len(data), _PIECE_OF_BYTES))
-        return "".join((found.prefix, *(encode(piece).decode("ascii") for piece in pieces)))
+        text = in_base64(load(found.sha256))
+        if found.alphabet == "url":
+            text = text.replace("+", "-").replace("/", "_")
+        return f"{found.prefix}{text}" if found.prefix else text
     return {key: put_back(each, load) for key, each in _unwrapped(item).items()}
+
+
+class Encoded(bytes):
+    """Bytes that know their base64: making it of megabytes would block who wants it at once."""
+
+    base64: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Encoded:
+        """Return *data* with its base64."""
+        made = cls(data)
+        made.base64 = in_base64(data)
+        return made
+
+
+def in_base64(data: bytes) -> str:
+    """Return the base64 of *data*; at once, if it is `Encoded`."""
+    if isinstance(data, Encoded):
+        return data.base64
+    pieces = (data[at : at + _PIECE_OF_BYTES] for at in range(0, len(data), _PIECE_OF_BYTES))
+    return "".join(base64.b64encode(piece).decode("ascii") for piece in pieces)
 
 
 def _unwrapped(item: dict[str, Any]) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class TractConfig(BaseModel):
         max_content_bytes: the largest content that a commit may hold, as canonical JSON without
             its attachments, and the largest attachment.
         cache_max_bytes: the most bytes that the snapshot cache holds; 0 turns it off.
-        attachment_cache_bytes: the most bytes of attachments that are kept in memory between
-            compiles; 0 reads them again each time.
+        attachment_cache_bytes: the most bytes of attachments, and of their base64 for requests,
+            that are kept in memory between compiles; 0 makes both again each time.
         token_budget: a token limit on the compiled context, or None.
         durability: commits survive a killed process with `normal`, and a power cut with `full`.
         busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
@@ -80,7 +80,7 @@ class TractConfig(BaseModel):
     type_to_role: dict[str, Literal["system", "user", "assistant"]] = Field(default_factory=dict)
     max_content_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
     cache_max_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
-    attachment_cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    attachment_cache_bytes: Annotated[int, Field(ge=0)] = 160 * 1024 * 1024
     token_budget: TokenBudgetConfig | None = None
     durability: Literal["normal", "full"] = "normal"
     busy_timeout: Annotated[float, Field(ge=0)] = 30.0

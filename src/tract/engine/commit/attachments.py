@@ -52,7 +52,7 @@ class AttachmentEngine:
         found = await self._reader.load(tract_id, [sha256.lower()])
         if not found:
             raise AttachmentNotFoundError(sha256)
-        return found[sha256.lower()]
+        return bytes(found[sha256.lower()])
 
     def _checked(self, data: object) -> bytes:
         if isinstance(data, bytearray | memoryview):  # which the caller may change

@@ -12,7 +12,7 @@ from tract.engine.compile.contents import ContentRegistry
 from tract.engine.threads import Threads
 from tract.exceptions import AttachmentNotFoundError, BlobNotFoundError
 from tract.history.canonical import stored_json
-from tract.history.media import attachments_in, may_refer
+from tract.history.media import Encoded, attachments_in, may_refer
 from tract.storage.repositories import AttachmentRepository, StoredContent
 
 __all__ = ["AttachmentReader", "ContentLoader", "loader"]
@@ -26,8 +26,9 @@ _NODE = 16  # bytes' worth of work for each content, however short
 class AttachmentReader:
     """Reads attachments of one store, and keeps the last used ones, up to *max_bytes*."""
 
-    def __init__(self, attachments: AttachmentRepository, max_bytes: int) -> None:
+    def __init__(self, attachments: AttachmentRepository, threads: Threads, max_bytes: int) -> None:
         self._attachments = attachments
+        self._threads = threads
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._nbytes = 0
@@ -50,14 +51,35 @@ class AttachmentReader:
             found |= read
         return found
 
+    async def load_encoded(self, tract_id: str, hashes: Iterable[str]) -> dict[str, bytes]:
+        """Return what `load` does, with the base64 that requests take, made on a thread."""
+        found = await self.load(tract_id, hashes)
+        bare = {name: data for name, data in found.items() if not isinstance(data, Encoded)}
+        if bare:
+            size = sum(map(len, bare.values()))
+            made = await self._threads.run_if_long(size, _encoded, bare)
+            for sha256, data in made.items():
+                self._keep((tract_id, sha256), data)
+            found |= made
+        return found
+
     def _keep(self, key: tuple[str, str], data: bytes) -> None:
-        if len(data) > self._max_bytes or key in self._kept:
+        """Keep bytes, or what is `Encoded` in place of them."""
+        if _memory(data) > self._max_bytes or isinstance(self._kept.get(key), Encoded):
             return
+        self._nbytes += _memory(data) - _memory(self._kept.pop(key, b""))
         self._kept[key] = data
-        self._nbytes += len(data)
         while self._nbytes > self._max_bytes:
             _, evicted = self._kept.popitem(last=False)
-            self._nbytes -= len(evicted)
+            self._nbytes -= _memory(evicted)
+
+
+def _encoded(bare: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {sha256: Encoded.of(data) for sha256, data in bare.items()}
+
+
+def _memory(data: bytes) -> int:
+    return len(data) + (len(data.base64) if isinstance(data, Encoded) else 0)
 
 
 class ContentLoader:

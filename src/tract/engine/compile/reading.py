@@ -117,7 +117,7 @@ class ContextReader:
             and snapshot.has_attachments
             and isinstance(context, SnapshotContext)
         ):
-            media = await self._attachments.load(tract_id, snapshot.entries.attachments)
+            media = await self._attachments.load_encoded(tract_id, snapshot.entries.attachments)
             return context.carrying(media)
         return context
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tract.engine.streams.reasons import INCOMPLETE
+from tract.engine.threads import is_heavy
 from tract.formats.deltas import Delta, apply, mended
 from tract.formats.format import Format, Reply
 from tract.formats.former import from_fragments
@@ -126,6 +127,11 @@ class Arrived:
     def rewrite(self, items: list[dict[str, Any]]) -> None:
         """Replace the items of a reply that has come to its end."""
         self._reply = self.reply._replace(items=items)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether reading it would block the event loop for long."""
+        return is_heavy(self._root) if self._reply is None else is_heavy(self._reply.items)
 
     @property
     def is_empty(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tract.engine.compile.reading import ContextReader, ViewOptions
@@ -21,13 +21,15 @@ _FITTED = re.compile(r"_[0-9a-f]{8}$")
 """How every name ends that had to be fitted; see `tract.formats.fitting`."""
 
 
-async def restore_names(arrived: Arrived, branch: BranchName, contexts: ContextReader) -> None:
-    """Give calls the own names of the tools that were in force when the reply was asked for.
+async def restore_names(
+    arrived: Arrived, names: Iterable[str], branch: BranchName, contexts: ContextReader
+) -> None:
+    """Give calls, of tools of these *names*, the own names of the tools that were in force when the reply was asked for.
 
     Only if a call has a name that looks fitted, the context that was sent is read.
     """
     format_, head = arrived.format, arrived.preamble.get("head")
-    called = {name for name in arrived.called if _FITTED.search(name)}
+    called = {name for name in names if _FITTED.search(name)}
     if format_ is None or head is None or not called:
         return
     try:

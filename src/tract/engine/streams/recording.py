@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -19,7 +20,9 @@ from tract.engine.streams.open_streams import OpenStream, Spooler
 from tract.engine.streams.reasons import reason_of
 from tract.engine.threads import Threads, freeze, is_heavy
 from tract.exceptions import StreamRecoveredError, TractError, UnknownKindWarning
-from tract.formats.telling import Told
+from tract.formats.format import as_json
+from tract.formats.items import is_model
+from tract.formats.telling import told
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
 from tract.models.annotations import Priority
@@ -93,9 +96,13 @@ class StreamEngine:
         )
 
     async def record(
-        self, branch: BranchName, found: Told, options: StreamOptions
+        self, branch: BranchName, reply: object, options: StreamOptions
     ) -> list[CommitInfo]:
         """Commit a whole reply; see `AsyncTract.record`."""
+        heavy = is_heavy(reply)
+        if heavy:
+            reply = as_json(reply) if is_model(reply) else freeze(reply)()
+        found = await self.threads.run_if(heavy, told, reply)
         opened = self.preamble(options, options.metadata, options.generation_config)
         opened["api"] = found.format.api
         arrived = Arrived(opened, found.reply)
@@ -141,19 +148,27 @@ class StreamEngine:
             ContentValidationError: the stream is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
-        await restore_names(arrived, name.branch, self.contexts)
-        opened = arrived.preamble
+        run = partial(self.threads.run_if, arrived.is_heavy)
+        called = await run(attrgetter("called"), arrived)
+        await restore_names(arrived, called, name.branch, self.contexts)
+        usage, staged = await run(self._staged, arrived, reason)
+        head = arrived.preamble.get("head")
+        ending = StreamEnd(name, owner, claim, head, usage if head else None, fate)
+        return await self.commits.land(name.branch, staged, expected_head, ending)
+
+    def _staged(
+        self, arrived: Arrived, reason: str | None
+    ) -> tuple[landing.Usage | None, list[Staged]]:
+        """Return the usage and the commits of a stream."""
         usage = landing.usage_of(arrived, self.redactor)
         made = landing.pieces(arrived, arrived.contents(), reason, usage)
         staged: list[Staged] = []
-        for piece, given in zip(made, landing.givens(made, opened), strict=True):
+        for piece, given in zip(made, landing.givens(made, arrived.preamble), strict=True):
             staged.append(self.commits.stage(given))
             if piece.skip:
                 target = len(staged) - 1
                 staged.append(self.commits.stage_annotation(target, Priority.SKIP, None))
-        head = opened.get("head")
-        ending = StreamEnd(name, owner, claim, head, usage if head else None, fate)
-        return await self.commits.land(name.branch, staged, expected_head, ending)
+        return usage, staged
 
     def leave(self, task: asyncio.Task[None]) -> None:
         """Keep a reference to the task of a stream that is committed in the background."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from tract.formats.format import Json
+from tract.history.media import in_base64
 from tract.parts import MediaPart
 
 __all__ = ["media_block"]
@@ -72,7 +73,7 @@ def _of_bytes(data: bytes, media_type: str | None) -> Json | str:
     if not data:
         return "its bytes are not there"
     if found in _IMAGES or found == _PDF:
-        encoded = base64.b64encode(data).decode("ascii")
+        encoded = in_base64(data)
         return {"type": "base64", "media_type": found, "data": encoded}
     text = _text(data) if _is_text(found) else None
     if text is None or not text.strip():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from tract.formats.format import Json
+from tract.history.media import in_base64
 from tract.parts import MediaPart
 
 __all__ = ["IN_RESPONSES", "media_data"]
@@ -70,7 +71,7 @@ def _of_bytes(data: bytes, media_type: str | None) -> Json | str:
         return "its bytes are not there"
     if not _MEDIA_TYPE.fullmatch(named):
         return "its media type is not known"
-    encoded = base64.b64encode(data).decode("ascii")
+    encoded = in_base64(data)
     return {"inlineData": {"mimeType": named, "data": encoded}}
 
 

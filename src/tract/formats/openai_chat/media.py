@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from tract.formats.format import Json
-from tract.history.media import reference
+from tract.history.media import in_base64, reference
 from tract.parts import MediaPart
 
 __all__ = ["media_block", "read_blob", "read_media"]
@@ -187,7 +187,7 @@ def _data_url(part: MediaPart, load: Callable[[str], bytes]) -> str:
 
 def _base64(part: MediaPart, load: Callable[[str], bytes]) -> str:
     data = part.data if part.attachment is None else load(part.attachment)
-    return base64.b64encode(data or b"").decode("ascii")
+    return in_base64(data or b"")
 
 
 _WRITERS: dict[str, Callable[[MediaPart, Callable[[str], bytes]], Json | str]] = {

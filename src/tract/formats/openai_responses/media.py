@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from tract.formats.format import Json
+from tract.history.media import in_base64
 from tract.parts import MediaPart
 
 __all__ = ["IMAGES", "media_block"]
@@ -67,7 +68,7 @@ def _of_bytes(part: MediaPart, data: bytes, media_type: str | None) -> Json | st
     found = _seen(data) or (media_type or "").partition(";")[0].strip().lower()
     if _is_text(found):
         found = "text/plain"
-    encoded = f"data:{found};base64,{base64.b64encode(data).decode('ascii')}"
+    encoded = f"data:{found};base64,{in_base64(data)}"
     if found in IMAGES:
         return _image(part, "image_url", encoded)
     if found not in (_PDF, "text/plain"):
