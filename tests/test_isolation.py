@@ -605,7 +605,7 @@ HARMLESS = {
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
     # what is looked for, and how it is shown; no value of these names a commit
     *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
-    *("value", "as_", "order", "resets", "include_skipped", "newest"),
+    *("value", "as_", "order", "resets", "include_skipped", "newest", "contents"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",

@@ -334,7 +334,17 @@ NO_HASH = {
         "batch",
     ),
     *("conditions", "branch_only", "role", "on_interrupt", "response"),
-    *("order", "resets", "redact", "reply", "include_skipped", "newest", "tools", "api"),
+    *(
+        "order",
+        "resets",
+        "redact",
+        "reply",
+        "include_skipped",
+        "newest",
+        "tools",
+        "api",
+        "contents",
+    ),
     *("data", "media_type", "sha256"),  # bytes, which are named by a hash of their own
 }
 
