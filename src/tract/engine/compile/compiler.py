@@ -271,7 +271,9 @@ class DefaultContextCompiler:
                 trusted = False  # earlier releases counted its media as text
             body = step.token_count if trusted else self.count(messages)
         if self._sums is not None and not is_tools:
-            overhead = sum(self._sums.count_overhead(each.role, each.name) for each in messages)
+            overhead = self._sums.count_overhead(message.role, message.name)
+            for each in more:
+                overhead += self._sums.count_overhead(each.role, each.name)
         config = self._shared(step.generation_config_json)
         return Entry(
             commit_hash=step.commit_hash,
@@ -280,7 +282,7 @@ class DefaultContextCompiler:
             message_tokens=body + overhead,
             config_json=config,
             priority=default_priority(step.content_type),
-            nbytes=bytes_of(message, config) + sum(map(bytes_of, more)),
+            nbytes=bytes_of(message, config) + (sum(map(bytes_of, more)) if more else 0),
             more=more,
         )
 
