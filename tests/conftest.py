@@ -23,6 +23,8 @@ from support.opening import COUNTER
 from support.threads import connection_threads, left_of
 from tract import AsyncTract, TractStore
 
+pytest_plugins = ["support.postgres.fixtures"]
+
 TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
 
 # Machines differ in speed, and the first example of a run warms every cache.

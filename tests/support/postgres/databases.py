@@ -1,0 +1,104 @@
+"""Empty databases for tests, each emptied and used again: making one takes longer than most tests."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+
+__all__ = ["Databases"]
+
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+  FOR name IN SELECT nspname FROM pg_namespace
+      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+    EXECUTE format('DROP SCHEMA %I CASCADE', name);
+  END LOOP;
+END $$;
+CREATE SCHEMA public
+"""
+_OTHERS = """
+SELECT pid, state, left(query, 80) AS query FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+class _Database(NamedTuple):
+    url: str
+    connection: asyncpg.Connection
+
+
+class Databases:
+    """The databases of one process on a server where it may create some.
+
+    Its calls block, and run on an event loop of their own.
+    """
+
+    def __init__(self, url: str, *, patience: float = 2.0) -> None:
+        """Connect to a server.
+
+        Args:
+            url: The URL of one of its databases.
+            patience: Seconds in which the server notices that a client has gone.
+        """
+        self._url = url
+        self._patience = patience
+        # Not the loop of the thread: that is the one of the test that is running.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._server: asyncpg.Connection = self._do(asyncpg.connect(url))
+        self._free: list[_Database] = []
+        self._made: list[str] = []
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """Yield the URL of an empty database, all of whose connections are closed by the end.
+
+        Raises:
+            AssertionError: connections were left open.
+        """
+        database = self._free.pop() if self._free else self._do(self._create())
+        try:
+            yield database.url
+        finally:
+            left = self._do(self._left(database.connection))
+            self._do(database.connection.execute(_EMPTY))
+            self._free.append(database)
+        assert not left, f"connections were left open: {left}"
+
+    def close(self) -> None:
+        """Remove all databases that were made."""
+        for database in self._free:
+            self._do(database.connection.close())
+        for name in self._made:
+            self._do(self._server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        self._do(self._server.close())
+        self._runner.close()
+
+    def _do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(coroutine)
+
+    async def _create(self) -> _Database:
+        name = f"tract_test_{secrets.token_hex(6)}"
+        # Without fsync a copy of the files is several times faster than one through the log.
+        await self._server.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+        self._made.append(name)
+        url = urlsplit(self._url)._replace(path=f"/{name}").geturl()
+        return _Database(url, await asyncpg.connect(url))
+
+    async def _left(self, connection: asyncpg.Connection) -> list[dict[str, object]]:
+        """Return the connections that others leave open, after ending them."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while others := await connection.fetch(_OTHERS):
+            if asyncio.get_running_loop().time() > deadline:
+                pids = [other["pid"] for other in others]
+                await connection.execute(
+                    "SELECT pg_terminate_backend(p) FROM unnest($1::int[]) p", pids
+                )
+                return [dict(other) for other in others]
+            await asyncio.sleep(0.005)
+        return []

@@ -1,0 +1,193 @@
+"""The proxy between tests and a server: it delays, cuts at the chosen moment, swallows and holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from support.postgres.proxy import Proxy, running
+
+_CUT = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_INSERT = "INSERT INTO t VALUES ($1)"
+
+
+@pytest_asyncio.fixture
+async def direct(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that does not pass the proxy, to a database with a table."""
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("CREATE TABLE t (a text)")
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy(postgres_url) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture
+async def passing(proxy: Proxy, direct: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """A connection through the proxy."""
+    connection = await asyncpg.connect(proxy.url)
+    yield connection
+    connection.terminate()
+
+
+async def texts(connection: asyncpg.Connection) -> list[str]:
+    return [row["a"] for row in await connection.fetch("SELECT a FROM t ORDER BY a")]
+
+
+async def test_a_round_trip_is_counted_whatever_its_size(
+    proxy: Proxy, passing: asyncpg.Connection
+) -> None:
+    statement = await passing.prepare("SELECT repeat($1, 2)")
+    before = proxy.trips
+    await statement.fetchval("x" * 1_000_000)
+
+    assert proxy.trips == before + 1
+
+
+async def test_a_delay_is_that_of_a_round_trip(proxy: Proxy, passing: asyncpg.Connection) -> None:
+    proxy.delay = 0.1
+    began = time.perf_counter()
+    await passing.execute("SELECT 1")
+
+    assert 0.1 <= time.perf_counter() - began < 0.2
+
+
+async def test_delayed_bytes_keep_their_order(
+    proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection
+) -> None:
+    proxy.delay = 0.01
+    await passing.copy_records_to_table("t", records=[(f"{i:06}",) for i in range(20_000)])
+
+    assert await texts(direct) == [f"{i:06}" for i in range(20_000)]
+
+
+async def test_a_lost_answer_is_of_something_that_was_done(
+    proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection
+) -> None:
+    cut = proxy.cut_answer(holding=b"COMMIT")
+    with pytest.raises(_CUT):
+        async with passing.transaction():
+            await passing.execute(_INSERT, "done")
+
+    assert cut.done.is_set()
+    assert await texts(direct) == ["done"]
+
+
+async def test_a_lost_request_is_of_something_that_was_not_done(
+    proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection
+) -> None:
+    cut = proxy.cut_request(holding=b"COMMIT")
+    with pytest.raises(_CUT):
+        async with passing.transaction():
+            await passing.execute(_INSERT, "not done")
+
+    assert cut.done.is_set()
+    assert await texts(direct) == []
+
+
+@pytest.mark.parametrize("after", [1, 5, 20])
+async def test_a_cut_lets_as_many_bytes_through_as_told(
+    proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection, after: int
+) -> None:
+    """A part of a request does nothing; what was done stays when a part of its answer arrives."""
+    await passing.execute(_INSERT, "prepared")
+    proxy.cut_request(holding=b"half a request", after=after)
+    with pytest.raises(_CUT):
+        await passing.execute(_INSERT, "half a request")
+    async with Proxy(proxy.url) as outer:
+        other = await asyncpg.connect(outer.url)
+        await other.execute(_INSERT, "prepared too")
+        outer.cut_answer(holding=b"half an answer", after=after)
+        with pytest.raises(_CUT):
+            await other.execute(_INSERT, "half an answer")
+
+    assert await texts(direct) == ["half an answer", "prepared", "prepared too"]
+
+
+async def test_bytes_are_found_across_the_pieces_in_which_they_come(
+    proxy: Proxy, passing: asyncpg.Connection
+) -> None:
+    """These are longer than the largest piece."""
+    statement = await passing.prepare("SELECT $1::text")
+    proxy.cut_answer(holding=b"needle" * 20_000)
+    with pytest.raises(_CUT):
+        await statement.fetchval("needle" * 20_000)
+
+
+async def test_a_cut_is_of_one_connection_once(proxy: Proxy, passing: asyncpg.Connection) -> None:
+    other = await asyncpg.connect(proxy.url)
+    cut = proxy.cut_answer(holding=b"SELECT 42")
+    await passing.execute("SELECT 41")
+    with pytest.raises(_CUT):
+        await passing.execute("SELECT 42")
+
+    assert cut.done.is_set()
+    assert await other.execute("SELECT 42") == "SELECT 1"
+    assert (proxy.accepted, proxy.connections) == (2, 1)
+    await other.close()
+
+
+async def test_all_connections_are_cut_at_once(proxy: Proxy, passing: asyncpg.Connection) -> None:
+    proxy.cut()
+    with pytest.raises(_CUT):
+        await passing.execute("SELECT 1")
+
+    again = await asyncpg.connect(proxy.url)
+    assert await again.execute("SELECT 1") == "SELECT 1"
+    await again.close()
+
+
+async def test_what_is_swallowed_is_never_answered(
+    proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection
+) -> None:
+    await passing.execute(_INSERT, "before")
+    proxy.swallow()
+    with pytest.raises(TimeoutError):
+        await passing.execute(_INSERT, "swallowed", timeout=0.1)
+
+    again = await asyncpg.connect(proxy.url)
+    assert await texts(again) == ["before"]
+    await again.close()
+
+
+async def test_what_was_held_arrives_later(proxy: Proxy, passing: asyncpg.Connection) -> None:
+    proxy.pause()
+    asking = asyncio.create_task(passing.fetchval("SELECT 1"))
+    done, _ = await asyncio.wait([asking], timeout=0.1)
+    proxy.resume()
+
+    assert not done
+    assert await asking == 1
+
+
+async def test_a_server_that_is_away_refuses_through_the_proxy(proxy: Proxy) -> None:
+    async with Proxy("postgresql://postgres@127.0.0.1:1/postgres") as nowhere:
+        with pytest.raises(_CUT):
+            await asyncpg.connect(nowhere.url, timeout=5)
+
+
+async def quickest(url: str) -> float:
+    """Return the seconds of the quickest of many round trips."""
+    connection = await asyncpg.connect(url)
+    statement = await connection.prepare("SELECT 1")
+    took = []
+    for _ in range(50):
+        began = time.perf_counter()
+        await statement.fetch()
+        took.append(time.perf_counter() - began)
+    await connection.close()
+    return min(took)
+
+
+def test_as_a_program_its_delays_are_exact(postgres_url: str) -> None:
+    with running(postgres_url, delay=0.0005) as url:
+        assert 0.0005 <= asyncio.run(quickest(url)) < 0.0015
