@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import nox
 from packaging.requirements import Requirement
 
@@ -71,9 +73,19 @@ def long(session: nox.Session) -> None:
 
 
 @nox.session
+def postgres(session: nox.Session) -> None:
+    """Run what a store promises on any engine on PostgreSQL; arguments go to pytest."""
+    session.install(".", *_group("tests"))
+    selected = session.posargs or ["-m", "not long"]
+    session.run("pytest", *PARALLEL, *selected, env={"TRACT_TEST_ENGINE": "postgres"})
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the tests with each runtime dependency at its lower bound; arguments go to pytest."""
-    pins = [_lowest(dependency) for dependency in PYPROJECT["project"]["dependencies"]]
+    project = PYPROJECT["project"]
+    extras = chain.from_iterable(project["optional-dependencies"].values())
+    pins = [_lowest(dependency) for dependency in (*project["dependencies"], *extras)]
     session.install(".", *pins, *_group("tests"))
     session.run("pytest", *PARALLEL, *session.posargs)
 

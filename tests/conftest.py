@@ -157,9 +157,9 @@ def db_path(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    """A store of a new file, which counts no tokens."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def store(target: Path | str) -> AsyncIterator[TractStore]:
+    """A store of a new database, which counts no tokens."""
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         yield store
 
 

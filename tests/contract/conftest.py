@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -26,16 +25,24 @@ def shared(request: pytest.FixtureRequest) -> EngineUnderTest:
     return under_test
 
 
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> str:
+    """Where the engine under test can open a database and none is yet: a path, or a URL."""
+    name = "shared" if "shared" in request.fixturenames else "engine"
+    under_test: EngineUnderTest = request.getfixturevalue(name)
+    return str(request.getfixturevalue(under_test.place))
+
+
 @pytest_asyncio.fixture
-async def store(engine: EngineUnderTest, db_path: Path) -> AsyncIterator[Repositories]:
-    async with engine.opened(db_path, ticking()) as repositories:
+async def store(engine: EngineUnderTest, place: str) -> AsyncIterator[Repositories]:
+    async with engine.opened(place, ticking()) as repositories:
         yield repositories
 
 
 @pytest_asyncio.fixture
 async def pair(
-    shared: EngineUnderTest, db_path: Path
+    shared: EngineUnderTest, place: str
 ) -> AsyncIterator[tuple[Repositories, Repositories]]:
     """Two openings of one database."""
-    async with shared.opened(db_path, ticking()) as one, shared.opened(db_path, ticking(2)) as two:
+    async with shared.opened(place, ticking()) as one, shared.opened(place, ticking(2)) as two:
         yield one, two

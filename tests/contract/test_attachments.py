@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -182,11 +181,11 @@ async def test_a_write_cancelled_at_any_step_brings_all_or_nothing(store: Reposi
         assert uses == {made.content_hash: {named(data)} if landed else frozenset()}
 
 
-async def test_attachments_survive_reopening(shared: EngineUnderTest, db_path: Path) -> None:
-    async with shared.opened(db_path, ticking()) as store:
+async def test_attachments_survive_reopening(shared: EngineUnderTest, place: str) -> None:
+    async with shared.opened(place, ticking()) as store:
         await store.attachments.add(MAIN.tract_id, brought(ONE))
         await store.commits.write(MAIN, [using("a", brought(TWO))])
-    async with shared.opened(db_path, ticking(10**9)) as store:
+    async with shared.opened(place, ticking(10**9)) as store:
         await store.commits.write(MAIN, [using("b", Attached(named(ONE)), Attached(named(TWO)))])
 
         found = await store.attachments.load(MAIN.tract_id, [named(ONE), named(TWO)])
@@ -202,12 +201,10 @@ async def test_a_lost_attachment_is_left_out(store: Repositories) -> None:
     assert await store.attachments.load(MAIN.tract_id, wanted) == {named(TWO): TWO}
 
 
-async def test_a_read_only_store_takes_no_attachment(
-    shared: EngineUnderTest, db_path: Path
-) -> None:
-    async with shared.opened(db_path, ticking()) as store:
+async def test_a_read_only_store_takes_no_attachment(shared: EngineUnderTest, place: str) -> None:
+    async with shared.opened(place, ticking()) as store:
         await store.attachments.add(MAIN.tract_id, brought(ONE))
-    async with shared.opened(db_path, ticking(), read_only=True) as store:
+    async with shared.opened(place, ticking(), read_only=True) as store:
         with pytest.raises(StoreReadOnlyError):
             await store.attachments.add(MAIN.tract_id, brought(TWO))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -171,10 +170,8 @@ async def test_a_history_of_a_whole_number_of_batches_ends_there(store: Reposito
     assert sum(map(len, batches)) == 2000
 
 
-async def test_commits_a_microsecond_apart_are_all_met(
-    engine: EngineUnderTest, db_path: Path
-) -> None:
-    async with engine.opened(db_path, ticking(step=1)) as store:
+async def test_commits_a_microsecond_apart_are_all_met(engine: EngineUnderTest, place: str) -> None:
+    async with engine.opened(place, ticking(step=1)) as store:
         made = await say(store, MAIN, *map(str, range(2100)))
 
         assert await steps_to(store, made[-1]) == ({None}, made)
@@ -299,12 +296,12 @@ async def test_a_lost_blob_is_named_wherever_it_is_needed(store: Repositories) -
 
 
 async def test_a_lost_blob_is_named_by_an_opening_that_remembers_nothing(
-    shared: EngineUnderTest, db_path: Path
+    shared: EngineUnderTest, place: str
 ) -> None:
-    async with shared.opened(db_path, ticking()) as store:
+    async with shared.opened(place, ticking()) as store:
         lost, _ = await store.commits.write(MAIN, [draft("lost"), draft("kept")])
         await store.damage.lose_blob(lost.content_hash)
-    async with shared.opened(db_path, ticking()) as store:
+    async with shared.opened(place, ticking()) as store:
         with pytest.raises(BlobNotFoundError) as missing:
             await store.histories.locate(MAIN, Position(), NONE_KNOWN)
 

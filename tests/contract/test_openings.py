@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -41,13 +40,13 @@ async def filled(store: Repositories) -> None:
 
 
 async def test_what_was_written_is_there_after_opening_again(
-    shared: EngineUnderTest, db_path: Path
+    shared: EngineUnderTest, place: str
 ) -> None:
-    async with shared.opened(db_path, ticking()) as store:
+    async with shared.opened(place, ticking()) as store:
         await filled(store)
         before = await everything(store)
         located = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
-    async with shared.opened(db_path, ticking()) as store:
+    async with shared.opened(place, ticking()) as store:
         assert await everything(store) == before
         again = await store.histories.locate(MAIN, Position(), NONE_KNOWN)
         assert (again.head_hash, again.usage) == (located.head_hash, located.usage)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import count, pairwise
-from pathlib import Path
 
 import pytest
 
@@ -106,13 +105,13 @@ async def test_tracts_that_say_the_same_are_apart(store: Repositories) -> None:
     ids=["standing", "backwards", "coarse", "jumping"],
 )
 async def test_times_strictly_increase_within_a_tract_whatever_the_clock_does(
-    engine: EngineUnderTest, db_path: Path, ticks: Callable[[int], int]
+    engine: EngineUnderTest, place: str, ticks: Callable[[int], int]
 ) -> None:
     """Across all its branches, and after reopening."""
     looks = count()
     times: list[int] = []
     for _ in range(2):
-        async with engine.opened(db_path, lambda: ticks(next(looks))) as store:
+        async with engine.opened(place, lambda: ticks(next(looks))) as store:
             for branch in (MAIN, OTHER_BRANCH, MAIN):
                 records = await store.commits.write(branch, [draft("a"), draft("b")])
                 times += [record.created_at for record in records]
@@ -268,11 +267,11 @@ async def test_what_can_be_written_says_so(store: Repositories) -> None:
 
 
 async def test_what_was_opened_read_only_says_so_before_and_is_read_as_ever(
-    shared: EngineUnderTest, db_path: Path
+    shared: EngineUnderTest, place: str
 ) -> None:
-    async with shared.opened(db_path, ticking()) as writing:
+    async with shared.opened(place, ticking()) as writing:
         [head] = await say(writing, MAIN, "a")
-    async with shared.opened(db_path, ticking(), read_only=True) as reading:
+    async with shared.opened(place, ticking(), read_only=True) as reading:
         before = await everything(reading)
         with pytest.raises(StoreReadOnlyError):
             reading.commits.check_writable()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -65,6 +64,7 @@ def over(database: Database) -> Repositories:
 class SqliteFile:
     """A SQLite file, whose openings may answer from what they know without asking it."""
 
+    place = "db_path"
     is_shared = True
 
     def __init__(self, *, remembers: bool = True) -> None:
@@ -73,9 +73,9 @@ class SqliteFile:
 
     @asynccontextmanager
     async def opened(
-        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
-        target = f"file:{path}?mode=ro" if read_only else str(path)
+        target = f"file:{place}?mode=ro" if read_only else place
         database = await open_database(target, TractConfig(), clock, remembers=self._remembers)
         try:
             yield over(database)
@@ -87,11 +87,12 @@ class SqliteMemory:
     """A SQLite database in memory."""
 
     name = "memory"
+    place = "db_path"
     is_shared = False
 
     @asynccontextmanager
     async def opened(
-        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         database = await open_database(":memory:", TractConfig(), clock)
         try:
@@ -104,11 +105,12 @@ class SqliteFromEngine:
     """A SQLAlchemy engine of the application's, in memory."""
 
     name = "from_engine"
+    place = "db_path"
     is_shared = False
 
     @asynccontextmanager
     async def opened(
-        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
         database = await open_engine(engine, TractConfig(), clock)
@@ -145,15 +147,16 @@ class ReadElsewhere:
 
     def __init__(self, inner: EngineUnderTest) -> None:
         self.name = f"{inner.name}, read elsewhere"
+        self.place = inner.place
         self._inner = inner
 
     @asynccontextmanager
     async def opened(
-        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         async with (
-            self._inner.opened(path, clock, read_only=read_only) as here,
-            self._inner.opened(path, clock, read_only=read_only) as there,
+            self._inner.opened(place, clock, read_only=read_only) as here,
+            self._inner.opened(place, clock, read_only=read_only) as there,
         ):
             pairs = zip(here, there, strict=True)
             split: list[Any] = [Split(one, other, self._WRITES) for one, other in pairs]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from support.drafts import MAIN, draft
@@ -94,15 +93,19 @@ class EngineUnderTest(Protocol):
         """The id of this engine in the names of tests."""
 
     @property
+    def place(self) -> str:
+        """The fixture that returns a new place for a database: `db_path` or `postgres_url`."""
+
+    @property
     def is_shared(self) -> bool:
-        """Whether opening the same path again opens the same database, even while it is open."""
+        """Whether opening the same place again opens the same database, even while it is open."""
 
     def opened(
-        self, path: Path, clock: Callable[[], int], *, read_only: bool = False
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AbstractAsyncContextManager[Repositories]:
         """Open a database, and close it at the end; *read_only* needs a shared engine.
 
-        Databases differ by their *path*. *clock* returns microseconds, and may be called at any
+        Databases differ by their *place*. *clock* returns microseconds, and may be called at any
         time and from any thread.
         """
 

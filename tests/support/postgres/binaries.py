@@ -38,14 +38,19 @@ class Binaries:
             NoServer: it failed.
         """
         # Not a pipe: a server that pg_ctl starts would hold it open.
-        done = subprocess.run(
-            self.command(name, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if name != "pg_ctl" else subprocess.DEVNULL,
-            stderr=subprocess.PIPE if name != "pg_ctl" else subprocess.DEVNULL,
-            text=True,
-            timeout=_PATIENCE,
-        )
+        output = subprocess.DEVNULL if name == "pg_ctl" else subprocess.PIPE
+        command = self.command(name, *arguments)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                text=True,
+                timeout=_PATIENCE,
+            )
+        except OSError as error:
+            raise NoServer(f"{name} does not run: {error}") from error
         if done.returncode != 0:
             raise NoServer(f"{name} failed: {(done.stderr or '').strip()}")
         return done.stdout or ""

@@ -1,4 +1,4 @@
-"""Fixtures: an empty database, a server of the test's own, a pooler before a database."""
+"""Fixtures: an empty database, on the engine of the run, a server of the test's own, a pooler."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from support.postgres.databases import Databases
 from support.postgres.server import Server, Serving, serving
 from support.postgres.shared import Run
 
-__all__ = [
-    *("postgres_databases", "postgres_pooled", "postgres_serving", "postgres_url"),
-    *("pytest_configure", "pytest_configure_node", "pytest_unconfigure"),
-]
-
+ENGINE = os.environ.get("TRACT_TEST_ENGINE", "sqlite")
+_PLACES = {"sqlite": "db_path", "postgres": "postgres_url"}
 RUN = pytest.StashKey[Run]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin a run, or take part in the one of the process that distributes the tests."""
+    if ENGINE not in _PLACES:
+        raise pytest.UsageError(f"TRACT_TEST_ENGINE is {ENGINE!r}, not one of {sorted(_PLACES)}")
     folder: str | None = getattr(config, "workerinput", {}).get("postgres")
     if folder is not None:
         config.stash[RUN] = Run(Path(folder))
@@ -45,6 +44,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     run = config.stash.get(RUN, None)
     if run is not None and not hasattr(config, "workerinput"):
         run.end()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `TRACT_TEST_ENGINE=postgres` run what a store promises on any engine.
+
+    These are the tests that open a `target`, and look neither at a file nor at SQLite's own.
+    """
+    if ENGINE == "sqlite":
+        return
+    others = [item for item in items if not _is_of_any_engine(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if _is_of_any_engine(item)]
+
+
+def _is_of_any_engine(item: pytest.Item) -> bool:
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    of_sqlite = "db_path" in fixtures or item.get_closest_marker("sqlite") is not None
+    return "target" in fixtures and not of_sqlite
 
 
 def _without(reason: object) -> NoReturn:
@@ -79,6 +96,18 @@ def postgres_url(postgres_databases: Databases) -> Iterator[str]:
     """The URL of an empty database; no connection to it may be left open."""
     with postgres_databases.empty() as url:
         yield url
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Path | str:
+    """Where a store can be opened and none is yet, on the engine that `TRACT_TEST_ENGINE` names.
+
+    It is `db_path`, or a URL with `postgres`. A test that needs a file asks for `db_path`; one that
+    is to run on several engines in any run parametrizes this indirectly.
+    """
+    engine: str = getattr(request, "param", ENGINE)
+    place: Path | str = request.getfixturevalue(_PLACES[engine])
+    return place
 
 
 @pytest.fixture

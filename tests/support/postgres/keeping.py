@@ -5,14 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["keep", "kept"]
+__all__ = ["keep", "kept", "made_folder"]
+
+_PLENTY = 4 << 30  # bytes
 
 # `cat` ends when nobody holds the other end any more, and a process that died holds nothing.
 _KEEPER = 'exec 3<&0; (cat <&3 >/dev/null; "$@"; rm -rf -- "$0") &'
+
+
+def made_folder(prefix: str, within: Path | None = None) -> Path:
+    """Make a folder for what lasts as long as a process: in memory where there is plenty of that.
+
+    Its path is short, since that of a Unix socket in it may have a hundred characters.
+    """
+    memory = Path("/dev/shm")
+    if within is None and memory.is_dir() and shutil.disk_usage(memory).free >= _PLENTY:
+        within = memory
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=within))
 
 
 def keep(folder: Path, ending: Sequence[str], *, while_open: int) -> None:

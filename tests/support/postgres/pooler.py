@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from support.postgres.binaries import as_nobody
-from support.postgres.keeping import kept
+from support.postgres.keeping import kept, made_folder
 from support.postgres.server import free_port
 
 __all__ = ["NoPooler", "pooling"]
@@ -52,7 +51,7 @@ def pooling(url: str, *, size: int = 3) -> Iterator[str]:
     program = shutil.which("pgbouncer", path=_PATH)
     if program is None:
         raise NoPooler("there is no pgbouncer here: apt-get install pgbouncer")
-    folder, port = Path(tempfile.mkdtemp(prefix="tract-pool-")), free_port()
+    folder, port = made_folder("tract-pool-"), free_port()
     (folder / "ini").write_text(_ini(urlsplit(url), folder, port, size), encoding="utf-8")
     with kept(folder, "sh", "-c", f"kill $(cat {folder}/pid)"):
         command = [*as_nobody(), program, "--quiet", "--daemon", str(folder / "ini")]

@@ -9,14 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from support.postgres.binaries import Binaries, NoServer
-from support.postgres.keeping import kept
+from support.postgres.keeping import kept, made_folder
 
 __all__ = ["UNSAFE", "Server", "Serving", "free_port", "made_cluster", "serving"]
 
@@ -150,7 +149,7 @@ def serving(
         binaries: The programs to use.
         cluster: What `made_cluster` made.
         options: Of the server, which is durable without any.
-        within: Where its folder is to be; by default a folder for temporary files.
+        within: Where its folder is to be, such as a disk that may fill up.
     """
     with _kept(binaries, within) as server:
         shutil.copytree(cluster, server.data)
@@ -160,8 +159,7 @@ def serving(
 
 @contextmanager
 def _kept(binaries: Binaries, within: Path | None = None) -> Iterator[Server]:
-    # Short: the path of a socket in it may have a hundred characters.
-    server = Server(binaries, Path(tempfile.mkdtemp(prefix="tract-pg-", dir=within)))
+    server = Server(binaries, made_folder("tract-pg-", within))
     with kept(server.folder, *server.ending()):
         yield server
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from support.postgres.binaries import Binaries, NoServer, installed
-from support.postgres.keeping import keep
+from support.postgres.keeping import keep, made_folder
 from support.postgres.server import UNSAFE, Server, made_cluster
 
 __all__ = ["Run"]
@@ -36,7 +35,7 @@ class Run:
     @classmethod
     def begin(cls) -> Run:
         """Begin a run, which ends when `end` is called or this process dies."""
-        run = cls(Path(tempfile.mkdtemp(prefix="tract-pg-")))
+        run = cls(made_folder("tract-pg-"))
         os.mkfifo(run._alive)
         run._held = os.open(run._alive, os.O_RDWR)  # to write; but that alone waits for a reader
         return run
@@ -44,7 +43,7 @@ class Run:
     def end(self) -> None:
         """Have everything stopped and removed."""
         assert self._held is not None
-        if not self._begun("server").exists():
+        if not self._begun("cluster").exists():
             shutil.rmtree(self.folder)  # else the keeper does, after it has stopped the server
         os.close(self._held)
 
@@ -81,6 +80,9 @@ class Run:
         return os.environ.get("TRACT_POSTGRES_URL") or self._once("server", self._start)
 
     def _make_cluster(self) -> str:
+        ending = Server(self.binaries, self.folder).ending()  # there may be one later
+        with self._alive.open("rb") as alive:
+            keep(self.folder, ending, while_open=alive.fileno())
         data = self.folder / "cluster"
         made_cluster(self.binaries, data, icu=self.binaries.has_icu)
         return str(data)
@@ -89,8 +91,6 @@ class Run:
         server = Server(self.binaries, self.folder)
         shutil.copytree(self.cluster(), server.data)
         server.configure(_OPTIONS)
-        with self._alive.open("rb") as alive:
-            keep(self.folder, server.ending(), while_open=alive.fileno())
         server.start()
         return server.url()
 
