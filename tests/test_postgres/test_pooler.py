@@ -5,34 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
-import pytest
 
 
 async def test_more_clients_than_connections_are_served(postgres_pooled: str) -> None:
-    async def ask() -> int:
-        connection = await asyncpg.connect(postgres_pooled, statement_cache_size=0)
-        async with connection.transaction():
-            pid: int = await connection.fetchval("SELECT pg_backend_pid() FROM pg_sleep(0.01)")
-        await connection.close()
-        return pid
+    clients = [await asyncpg.connect(postgres_pooled, statement_cache_size=0) for _ in range(8)]
+    asked = "SELECT pg_backend_pid() FROM pg_sleep(0.01)"
+    async with asyncio.timeout(10):
+        pids = await asyncio.gather(*(client.fetchval(asked) for client in clients))
 
-    pids = await asyncio.gather(*(ask() for _ in range(12)))
-    assert len(pids) == 12
-    assert len({*pids}) <= 3
-
-
-async def test_prepared_statements_do_not_last(postgres_pooled: str) -> None:
-    """It is the oldest pooler that is supported: newer ones keep them."""
-    holders = [await asyncpg.connect(postgres_pooled) for _ in range(2)]
-    for holder in holders:
-        transaction = holder.transaction()
-        await transaction.start()
-    statement = await holders[0].prepare("SELECT 1")
-    assert await statement.fetchval() == 1
-    with pytest.raises(asyncpg.PostgresError):
-        await holders[1].fetchval("SELECT * FROM nowhere")
-    for holder in holders:
-        holder.terminate()
+    assert 1 <= len({*pids}) <= 3
+    for client in clients:
+        await client.close()
 
 
 async def test_the_database_is_the_one_behind_it(postgres_pooled: str, postgres_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -94,21 +95,48 @@ async def test_a_lost_request_is_of_something_that_was_not_done(
     assert await texts(direct) == []
 
 
+@pytest.mark.parametrize("after", [0, 1, 7])
+async def test_a_cut_lets_as_many_bytes_through_as_told(after: int) -> None:
+    got: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(100):
+            got.append(piece)
+            writer.write(b"an answer")
+        writer.close()
+
+    async def ask(proxy: Proxy) -> bytes:
+        address = urlsplit(proxy.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"a request")
+        answered = await reader.read()
+        writer.close()
+        return answered
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with Proxy(f"postgresql://user@127.0.0.1:{port}/database") as proxy:
+        proxy.cut_request(holding=b"request", after=after)
+        assert await ask(proxy) == b""
+        assert b"".join(got) == b"a request"[:after]
+        proxy.cut_answer(holding=b"request", after=after)
+        assert await ask(proxy) == b"an answer"[:after]
+    server.close()
+
+
 @pytest.mark.parametrize("after", [1, 5, 20])
-async def test_a_cut_lets_as_many_bytes_through_as_told(
+async def test_a_part_of_a_request_does_nothing_and_what_was_done_stays(
     proxy: Proxy, passing: asyncpg.Connection, direct: asyncpg.Connection, after: int
 ) -> None:
-    """A part of a request does nothing; what was done stays when a part of its answer arrives."""
     await passing.execute(_INSERT, "prepared")
     proxy.cut_request(holding=b"half a request", after=after)
     with pytest.raises(_CUT):
         await passing.execute(_INSERT, "half a request")
-    async with Proxy(proxy.url) as outer:
-        other = await asyncpg.connect(outer.url)
-        await other.execute(_INSERT, "prepared too")
-        outer.cut_answer(holding=b"half an answer", after=after)
-        with pytest.raises(_CUT):
-            await other.execute(_INSERT, "half an answer")
+    other = await asyncpg.connect(proxy.url)
+    await other.execute(_INSERT, "prepared too")
+    proxy.cut_answer(holding=b"half an answer", after=after)
+    with pytest.raises(_CUT):
+        await other.execute(_INSERT, "half an answer")
 
     assert await texts(direct) == ["half an answer", "prepared", "prepared too"]
 

@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
-__all__ = ["Binaries", "NoServer", "installed"]
+__all__ = ["Binaries", "NoServer", "as_nobody", "installed"]
 
 # A server refuses to run as root. In a user namespace root's files stay its own under another name.
 _AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
@@ -61,6 +61,7 @@ class Binaries:
         return "--with-icu" in self.run("pg_config", "--configure")
 
 
+@cache
 def as_nobody() -> tuple[str, ...]:
     """Return what a command has to begin with for not running as root.
 
