@@ -110,6 +110,25 @@ def test_two_interleaved_runs_come_apart() -> None:
     assert losses == []
 
 
+def test_thinking_stays_with_what_it_leads_to_where_two_runs_interleave() -> None:
+    hm = Message.of("assistant", (ThinkingPart(text="hm", signature="s"),))
+    given_messages = [hm, said("assistant"), call("a"), hm, said("assistant"), call("b")]
+
+    messages, _ = pair([*given_messages, result("a"), result("b")])
+
+    assert shape(messages) == [
+        *("thinking", "text", "call a", "result a"),
+        *("thinking", "text", "call b", "result b"),
+    ]
+
+
+def test_thinking_between_the_calls_of_one_reply_stays_there() -> None:
+    hm = Message.of("assistant", (ThinkingPart(text="hm", signature="s"),))
+    sent = [Sent(each) for each in (hm, call("a"), hm, call("b"), result("a"), result("b"))]
+
+    assert paired(sent, "error", Writing(), parts_of) is sent
+
+
 def test_an_open_call_gets_an_error_as_its_result() -> None:
     messages, losses = pair([said("user"), call("1", "2"), result("2"), said("user")])
 

@@ -6,7 +6,7 @@ every result is moved behind its call, a call without a result gets one that say
 without a call is left out. A list in which that holds already comes back as it is.
 
 A *unit* is a message of the model's with the calls and the thinking that follow it: what one reply
-became. The results of a unit's calls stand directly behind it.
+became. Thinking before the next such message belongs to that one. The results of a unit's calls stand directly behind it.
 """
 
 from __future__ import annotations
@@ -210,6 +210,28 @@ def rebuilt(message: Message, parts: Iterable[Part]) -> Message:
     return Message.of(message.role, tuple(parts), name=message.name)
 
 
+def _going_on(messages: Sequence[Message]) -> list[bool]:
+    """Return of each message whether it belongs to the unit of the one before.
+
+    Thinking that leads to a message of another unit belongs to that: two runs may interleave.
+    """
+    found = [False] * len(messages)
+    for at in range(len(messages) - 1, 0, -1):
+        message = messages[at]
+        found[at] = is_models(messages[at - 1]) and is_models(message) and _adds(message)
+        if found[at] and message.given and at + 1 < len(messages):
+            thinks = all(isinstance(part, ThinkingPart) for part in message.given)
+            found[at] = not thinks or found[at + 1] or not is_models(messages[at + 1])
+    return found
+
+
+def _adds(message: Message) -> bool:
+    """Return True if a message of the model's has nothing but calls and thinking."""
+    if message.given is None:
+        return message.content is None
+    return all(isinstance(part, (ToolCallPart, ThinkingPart)) for part in message.given)
+
+
 class _Layout:
     """Where the units of a list of messages end, and which results stand directly behind each."""
 
@@ -217,19 +239,12 @@ class _Layout:
         self._messages = messages
         self._unit: list[int] = []
         self._ends: list[int] = []
-        for at, message in enumerate(messages):
-            if self._ends and at == self._ends[-1] + 1 and self._continues(at, message):
+        for at, goes_on in enumerate(_going_on(messages)):
+            if goes_on:
                 self._ends[-1] = at
             else:
                 self._ends.append(at)
             self._unit.append(len(self._ends) - 1)
-
-    def _continues(self, at: int, message: Message) -> bool:
-        if not is_models(self._messages[at - 1]) or not is_models(message):
-            return False
-        if message.given is None:
-            return message.content is None
-        return all(isinstance(part, (ToolCallPart, ThinkingPart)) for part in message.given)
 
     def end(self, at: int) -> int:
         """Return the last message of the unit of a message."""
