@@ -373,7 +373,8 @@ class CompiledContext(ABC):
                 `google.generate_content`.
             open_calls: what becomes of calls without a result. `keep` sends exactly what was
                 committed, whatever the API may say.
-            model: the model that is called. Another family's signed thinking is left out.
+            model: the model that is called, if some models take less than the API does. Another
+                family's signed thinking is left out.
 
         Raises:
             ValueError: *api* is none of them.

@@ -122,6 +122,18 @@ def test_thinking_stays_with_what_it_leads_to_where_two_runs_interleave() -> Non
     ]
 
 
+def test_two_replies_that_think_and_call_come_apart() -> None:
+    thinking = ThinkingPart(text="hm", signature="s")
+    replies = [Message.of("assistant", (thinking, rich_call(each))) for each in "ab"]
+
+    messages, _ = pair([*replies, result("a"), result("b")])
+
+    assert shape(messages) == [
+        *("thinking+call a", "result a"),
+        *("thinking+call b", "result b"),
+    ]
+
+
 def test_thinking_between_the_calls_of_one_reply_stays_there() -> None:
     hm = Message.of("assistant", (ThinkingPart(text="hm", signature="s"),))
     sent = [Sent(each) for each in (hm, call("a"), hm, call("b"), result("a"), result("b"))]

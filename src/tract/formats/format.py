@@ -25,6 +25,7 @@ from tract.parts import Part, ToolCallPart
 from tract.protocols import Loss, Message
 
 __all__ = [
+    "GO_ON",
     "Events",
     "Format",
     "Json",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+
+GO_ON = "Go on."
+"""What the user says where a request would end with the model, and the API does not take that."""
 
 
 class Reading(NamedTuple):

@@ -6,7 +6,8 @@ every result is moved behind its call, a call without a result gets one that say
 without a call is left out. A list in which that holds already comes back as it is.
 
 A *unit* is a message of the model's with the calls and the thinking that follow it: what one reply
-became. Thinking before the next such message belongs to that one. The results of a unit's calls stand directly behind it.
+became. Thinking before the next such message belongs to that one, and a message that both thinks and
+calls is a unit's first. The results of a unit's calls stand directly behind it.
 """
 
 from __future__ import annotations
@@ -226,10 +227,11 @@ def _going_on(messages: Sequence[Message]) -> list[bool]:
 
 
 def _adds(message: Message) -> bool:
-    """Return True if a message of the model's has nothing but calls and thinking."""
+    """Return True if a message of the model's only calls or only thinks; both is a whole reply."""
     if message.given is None:
         return message.content is None
-    return all(isinstance(part, (ToolCallPart, ThinkingPart)) for part in message.given)
+    kinds = {type(part) for part in message.given}
+    return kinds <= {ToolCallPart, ThinkingPart} and len(kinds) < 2
 
 
 class _Layout:

@@ -16,7 +16,7 @@ from providers import exchanges
 from providers.validators import APIS, problems
 from support.anthropic_items import FORMAT, exactly, messages_of, rendered, same, sent
 from tract import Message, to_anthropic
-from tract.formats.format import Sent, Writing
+from tract.formats.format import GO_ON, Sent, Writing
 from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments
 from tract.history.media import take_out
@@ -242,6 +242,13 @@ class TestMended:
         assert messages[1] == assistant(text("t"))
         assert losses == ["web_search_tool_result"]
 
+    def test_a_servers_second_result_of_a_call_is_left_out(self) -> None:
+        once = assistant(server_call(), server_result(), text("t"))
+        messages, losses = send(Q, once, user(text("u")), assistant(server_result(), text("v")))
+
+        assert messages == [Q, once, user(text("u")), assistant(text("v"))]
+        assert losses == ["web_search_tool_result"]
+
     def test_an_answer_that_was_picked_twice_has_other_ids(self) -> None:
         searched = assistant(server_call(), server_result(), text("t"))
         messages, losses = send(Q, searched, user(text("u")), searched, user(text("v")))
@@ -253,6 +260,28 @@ class TestMended:
     def test_the_last_answer_does_not_end_with_space(self) -> None:
         assert send(Q, assistant(text("t \n"))) == ([Q, assistant(text("t"))], ["text"])
         assert send(Q, Message("assistant", "t "))[0][1]["content"] == "t"
+
+    @pytest.mark.parametrize("model", ["claude-opus-4-8", "us.anthropic.claude-sonnet-5-5"])
+    def test_the_user_speaks_last_where_the_model_goes_on_with_nothing_begun(
+        self, model: str
+    ) -> None:
+        messages, losses = send(Q, assistant(text("t ")), model=model)
+
+        assert messages == [Q, assistant(text("t ")), {"role": "user", "content": GO_ON}]
+        assert losses == ["message"]
+
+    @pytest.mark.parametrize("model", [None, "claude-sonnet-4-5-20250929", "glm-4.6"])
+    def test_the_last_answer_goes_on_where_the_model_may_take_it(self, model: str | None) -> None:
+        writing = Writing(model=model)
+        messages = [*messages_of(Q), *messages_of(assistant(text("t")))]
+
+        assert sent(messages, writing)["messages"] == [Q, assistant(text("t"))]
+        assert writing.losses == []
+
+    def test_a_paused_turn_goes_on_as_it_is(self) -> None:
+        items = [Q, assistant(text("t"), server_call(), server_result())]
+
+        assert send(*items, model="claude-opus-4-8") == (items, [])
 
     def test_only_the_last_cache_points_are_kept(self) -> None:
         marked = [user(text(f"{n}", **EPHEMERAL)) for n in range(6)]

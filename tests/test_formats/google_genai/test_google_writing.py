@@ -18,9 +18,9 @@ from providers.validators import problems
 from support.google_items import API, FORMAT, messages_of, rendered, rest, same, sent
 from support.sdk_types import cases, values
 from tract import AsyncTract
-from tract.formats.format import Sent, Writing
+from tract.formats.format import GO_ON, Sent, Writing
 from tract.formats.google_genai import from_google, to_google
-from tract.formats.google_genai.conversation import GO_ON, OPENING, UNSIGNED
+from tract.formats.google_genai.conversation import OPENING, UNSIGNED
 from tract.formats.sending import arguments
 from tract.history.media import put_back, take_out
 from tract.models.content import DialogueContent, InstructionContent, ToolIOContent

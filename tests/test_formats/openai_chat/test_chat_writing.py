@@ -431,12 +431,23 @@ class TestThinking:
 
 
 class TestTogether:
+    def test_replies_that_were_thought_about_stay_apart(self) -> None:
+        """What was thought before a call goes back to the byte."""
+        said = [
+            {"role": "assistant", "reasoning_content": f"{each}?", "tool_calls": [call(each)]}
+            for each in "ab"
+        ]
+        answers = [{"role": "tool", "tool_call_id": each, "content": "1"} for each in "ab"]
+        messages, _ = sent(USER, *(native(**each) for each in [*said, *answers]))
+
+        assert messages[1:] == [said[0], answers[0], said[1], answers[1]]
+
     def test_messages_that_call_one_after_the_other_are_one(self) -> None:
         """Their results stand behind both, as the API wants them."""
         messages, _ = sent(
             USER,
             native(role="assistant", content="t", tool_calls=[call("a")], odd=1),
-            native(role="assistant", content=None, reasoning="why", tool_calls=[call("b")]),
+            native(role="assistant", content=None, tool_calls=[call("b")]),
             *shown([ToolIOContent(tool_name="f", direction="call", payload="{}", call_id="c")]),
             *(Message("tool", "r", tool_call_id=each) for each in "abc"),
         )
@@ -445,7 +456,6 @@ class TestTogether:
             "role": "assistant",
             "content": "t",
             "odd": 1,
-            "reasoning": "why",
             "tool_calls": [call("a"), call("b"), call("c")],
         }
 

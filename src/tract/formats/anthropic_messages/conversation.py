@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from tract.formats.anthropic_messages.kinds import THINKING, kind_of
+from tract.formats.anthropic_messages.kinds import (
+    THINKING,
+    is_server_call,
+    is_server_result,
+    kind_of,
+)
 from tract.formats.anthropic_messages.loose_ends import runs, without_loose_ends
 from tract.formats.anthropic_messages.mending import (
     mended_blocks,
     without_cache_points,
 )
 from tract.formats.anthropic_messages.translating import Block, Group
-from tract.formats.format import Json, Writing
+from tract.formats.format import GO_ON, Json, Writing
 
 __all__ = ["conversation"]
 
@@ -38,6 +43,12 @@ _OF_REPLIES = frozenset(
 # These answer a system message between the others with "messages: Unexpected role".
 _WITHOUT_SYSTEM = re.compile(
     r"(?:.*[./])?claude-(?:[23]|(?:opus|sonnet|haiku)-4(?:-[0-7])?(?:-\d{8})?(?:-v\d.*)?$)"
+)
+
+# The others answer a last message of the assistant's with "This model does not support assistant
+# message prefill. The conversation must end with a user message."
+_WITHOUT_PREFILL = re.compile(
+    r"(?:.*[./])?claude-(?!(?:[23]|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?(?:-v\d.*)?$))"
 )
 
 
@@ -162,15 +173,30 @@ def _item(turn: Sequence[Group], blocks: Sequence[Block]) -> Json:
 
 
 def _ended(items: list[Json], turns: Sequence[Sequence[Group]], writing: Writing) -> list[Json]:
-    """Return the messages, the last of which does not end with space if it is the assistant's."""
+    """Return the messages, which end as the API takes it if the last one is the assistant's.
+
+    What the assistant said last is the beginning of the answer, where the model takes that.
+    """
     if not items or items[-1]["role"] != "assistant":
         return items
+    last = turns[-1][-1].blocks[-1]
+    kind = kind_of(last.json)
+    if is_server_call(kind) or is_server_result(kind):  # a paused turn goes on as it is
+        return items
+    if writing.model is not None and _WITHOUT_PREFILL.match(writing.model):
+        why = f"messages end with the user's, so one was added: {GO_ON!r}"
+        writing.lose(last.sent, "message", why)
+        return [*items, {"role": "user", "content": GO_ON}]
+    return _without_last_space(items, last, writing)
+
+
+def _without_last_space(items: list[Json], block: Block, writing: Writing) -> list[Json]:
     content = items[-1]["content"]
     last = content if isinstance(content, str) else content[-1].get("text")
     if not isinstance(last, str) or last == last.rstrip():
         return items
     # "final assistant content cannot end with trailing whitespace"
-    writing.lose(turns[-1][-1].blocks[-1].sent, "text", "the space at its end is not sent")
+    writing.lose(block.sent, "text", "the space at its end is not sent")
     said: Any = last.rstrip()
     if not isinstance(content, str):
         said = [*content[:-1], {**content[-1], "text": said}]

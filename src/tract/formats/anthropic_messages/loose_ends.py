@@ -79,7 +79,7 @@ def _with_unique_id(block: Block, uses: Counter[Any]) -> Block:
 def _loose_ends(
     blocks: Sequence[Block], known: set[Any], *, is_last: bool
 ) -> list[tuple[Block, str]]:
-    """Return the blocks at loose ends in one turn; *known* are the server's calls so far."""
+    """Return the blocks at loose ends in one turn; *known* are the server's open calls."""
     loose: list[tuple[Block, str]] = []
     unanswered: dict[Any, Block] = {}
     for block in blocks:
@@ -89,7 +89,8 @@ def _loose_ends(
             unanswered[_key(block.json.get("id"))] = block
         elif is_server_result(kind) and kind != "tool_result":
             if _key(block.json.get("tool_use_id")) not in known:
-                loose.append((block, "its call is not in the context"))
+                loose.append((block, "no call without a result is before it"))
+            known.discard(_key(block.json.get("tool_use_id")))
             unanswered.pop(_key(block.json.get("tool_use_id")), None)
     calls = any(kind_of(block.json) == "tool_use" for block in blocks)
     if not is_last and not calls:

@@ -29,6 +29,8 @@ def to_anthropic(
     - System messages of other origin, wherever they stand, are joined by blank lines into `system`.
     - Consecutive messages of one side become one message: tool results before the user's texts,
       the assistant's texts before its tool calls. A single text is a plain string.
+    - A user's turn is put behind an assistant that would be last, if *model* takes no answer that is
+      begun already.
     - Blank texts are left out, and so are messages that hold nothing else.
     - Names of users and assistants are dropped: the API has no field for them.
     - Thinking that another API made, or whose signature did not arrive, is left out.

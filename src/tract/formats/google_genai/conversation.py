@@ -6,20 +6,18 @@ import base64
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from tract.formats.format import Json, Sent, Writing
+from tract.formats.format import GO_ON, Json, Sent, Writing
 from tract.formats.google_genai.kinds import Side, field, key_of, signs_calls
 from tract.formats.google_genai.mending import mended_blocks
 from tract.formats.google_genai.translating import Block, Group
 
-__all__ = ["GO_ON", "OPENING", "UNSIGNED", "conversation"]
+__all__ = ["OPENING", "UNSIGNED", "conversation"]
 
 # For calls that another model made, ai.google.dev/gemini-api/docs/thought-signatures gives this
 # instead of a signature; in JSON it is base64, as any bytes.
 UNSIGNED = base64.urlsafe_b64encode(b"skip_thought_signature_validator").decode()
 OPENING = "(The conversation begins with your tool calls.)"
 """Stands where the user's turn is missing that a call has to follow."""
-GO_ON = "Go on."
-"""Stands at the end of contents that would end with the model."""
 
 _CALL, _RESPONSE = "functionCall", "functionResponse"
 
