@@ -28,7 +28,8 @@ class Answer:
     """What the model thinks first; it is signed, and the next step of a tool loop needs it."""
     calls: tuple[Call, ...] = ()
     hold_after: int | None = None
-    """After so many events of a stream nothing more comes, until the client goes."""
+    """After so many events of a stream nothing more comes, until the client goes; of a whole
+    reply nothing comes at all."""
     cut_after: int | None = None
     """After so many events of a stream the connection is reset."""
 

@@ -52,12 +52,14 @@ class ProviderServer:
     Attributes:
         requests: The bodies of the requests that were answered.
         refused: What was wrong with each of the others.
+        holding: Set when an answer is held.
         left: Set when a client goes before its answer's end.
     """
 
     def __init__(self, script: tuple[Answer, ...], *, provider: str) -> None:
         self.requests: list[Body] = []
         self.refused: list[list[str]] = []
+        self.holding = asyncio.Event()
         self.left = asyncio.Event()
         self.url = ""
         self._script = list(script)
@@ -112,11 +114,15 @@ class ProviderServer:
         answer = self._script.pop(0)
         whole = asked.speaker.whole(answer, len(self.requests), asked.body)
         self._seals += asked.speaker.seals(whole)
-        if not asked.streamed:
+        if not asked.streamed and answer.hold_after is not None:
+            self.holding.set()
+            await reader.read()
+            self.left.set()
+        elif not asked.streamed:
             await _send(writer, 200, whole)
-            return
-        events = list(asked.speaker.events(whole))
-        await self._stream(asked.speaker, events, answer, reader, writer)
+        else:
+            events = list(asked.speaker.events(whole))
+            await self._stream(asked.speaker, events, answer, reader, writer)
 
     async def _stream(
         self,
@@ -131,6 +137,7 @@ class ProviderServer:
         try:
             for number, event in enumerate(events):
                 if number == answer.hold_after:
+                    self.holding.set()
                     await gone
                 if number == answer.cut_after:
                     await asyncio.sleep(0.02)  # what was sent arrives first

@@ -10,9 +10,9 @@ from support.markdown import python_blocks
 __all__ = ["as_module", "pages_with_code"]
 
 HEAD = (
-    # What the pages say of these names; `tests/test_docs.py` runs the blocks with the same.
-    "import anthropic, openai; "
-    "client = openai.AsyncOpenAI(); anthropic_client = anthropic.AsyncAnthropic()",
+    # What the pages say of these names; the tests run the blocks with the same.
+    "import anthropic, openai; from google import genai; client = openai.AsyncOpenAI(); "
+    "anthropic_client = anthropic.AsyncAnthropic(); google_client = genai.Client().aio",
     "async def page() -> None:",
 )
 _INDENT = "    "
