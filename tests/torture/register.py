@@ -13,6 +13,7 @@ from torture import (
     long_life,
     many_processes,
     storage,
+    turns,
 )
 from torture.model import Fault
 
@@ -20,6 +21,7 @@ __all__ = ["FAULTS"]
 
 FAULTS: tuple[Fault[Any], ...] = (
     *kills.FAULTS,
+    *turns.FAULTS,
     *many_processes.FAULTS,
     *cancellation.FAULTS,
     *storage.FAULTS,
