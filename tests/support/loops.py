@@ -18,6 +18,7 @@ from google import genai
 from google.genai import types
 
 from providers.answers import Answer, Body
+from providers.exchanges import Event
 from providers.servers import SPEAKERS, ProviderServer, serving
 from support.markdown import python_blocks
 from tract import AsyncTract, NullTokenCounter, Recording, TextPart, ThinkingPart, ToolCallPart
@@ -116,17 +117,24 @@ class Scene:
 
     async def ask(self, question: str) -> str:
         """Run the loop until the model calls no more tools, and return what it answered."""
+        self._noting.recordings.clear()
         return await self._ask(self._noting, question)
+
+    @property
+    def arrived(self) -> Said:
+        """What the last stream of the newest question has brought so far."""
+        if not self._noting.recordings:
+            return []
+        recording = self._noting.recordings[-1]
+        calls = [(call.name, json.loads(call.arguments)) for call in recording.tool_calls]
+        said = [("thinking", recording.reasoning), ("text", recording.text), *calls]
+        return [each for each in said if each[1]]
 
     async def arrival(self, said: Said) -> None:
         """Wait until the last stream has brought so much."""
-        while True:
-            await asyncio.sleep(0.001)
-            for recording in self._noting.recordings[-1:]:
-                calls = [(call.name, json.loads(call.arguments)) for call in recording.tool_calls]
-                arrived = [("thinking", recording.reasoning), ("text", recording.text), *calls]
-                if [each for each in arrived if each[1]] == said:
-                    return
+        async with asyncio.timeout(10):
+            while self.arrived != said:  # noqa: ASYNC110  (nobody tells what has arrived)
+                await asyncio.sleep(0.001)
 
 
 @cache
@@ -156,11 +164,10 @@ async def scene(loop: Loop, *script: Answer, path: Path) -> AsyncIterator[Scene]
         yield Scene(loop, server, tract, page)
 
 
-def events_until(api: str, answer: Answer, text: str) -> int:
-    """Return how many events of an answer's stream have come once *text* is among them."""
+def events_of(api: str, answer: Answer) -> list[Event]:
+    """Return the events of an answer's stream."""
     given: Body = {"model": "m", "messages": [], "input": [], "contents": []}
-    events = SPEAKERS[api].events(SPEAKERS[api].whole(answer, 1, given))
-    return next(n for n, event in enumerate(events, 1) if text in str(event.data))
+    return list(SPEAKERS[api].events(SPEAKERS[api].whole(answer, 1, given)))
 
 
 def scripted(*script: Answer) -> Said:

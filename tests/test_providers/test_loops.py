@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from providers.answers import Answer, Call
-from support.loops import LOOPS, Loop, Scene, events_until, kept, scene, scripted
+from support.loops import LOOPS, Loop, Said, Scene, events_of, kept, scene, scripted
 from tract import AsyncTract
 
 FLIGHTS, HOTELS = Call("find_flights", {"to": "Oslo"}), Call("find_hotels", {"city": "Oslo"})
@@ -97,7 +97,7 @@ async def test_two_loops_on_one_branch_answer_their_own_calls(
         answers = await asyncio.gather(running.ask("And to Oslo?"), running.ask("And to Bergen?"))
 
         assert running.server.refused == []
-        assert answers == [LAST.text, LAST.text]
+        assert [*answers] == [LAST.text, LAST.text]
         assert await kept(running.tract) == scripted(first, first, LAST, LAST)
 
 
@@ -192,16 +192,39 @@ async def test_a_loop_goes_on_after_a_reply_that_never_came(
 async def test_a_loop_goes_on_after_a_stream_that_broke_off_and_keeps_what_came(
     loop: Loop, until: str, arrived: Answer, cut: bool, db_path: Path
 ) -> None:
-    first = replace(FIRST, hold_after=events_until(loop.api, FIRST, until))
+    events = events_of(loop.api, FIRST)
+    number = next(n for n, event in enumerate(events, 1) if until in str(event.data))
+    first = replace(FIRST, hold_after=number)
     if loop.api == "google.generate_content" and arrived.calls:  # whose calls come whole
         arrived = FIRST
     async with scene(loop, first, LAST, path=db_path) as running:
         asking = asyncio.create_task(running.ask("How do I get to Oslo, and where do I stay?"))
-        async with asyncio.timeout(10):
-            await running.arrival(scripted(arrived))
+        await running.arrival(scripted(arrived))
         await end(running, asking, cut=cut)
         answer = await running.ask("Are you there?")
 
         assert running.server.refused == []
         assert answer == LAST.text
         assert await kept(running.tract) == scripted(arrived, LAST)
+
+
+@pytest.mark.long
+@each_stream
+async def test_a_loop_goes_on_wherever_its_stream_breaks_off(loop: Loop, db_path: Path) -> None:
+    events = range(1, len(events_of(loop.api, FIRST)))
+    script = [each for n in events for each in (replace(FIRST, hold_after=n), LAST)]
+    said: Said = []
+    async with scene(loop, *script, path=db_path) as running:
+        for number in events:
+            running.server.holding.clear()
+            asking = asyncio.create_task(running.ask(f"How do I get to Oslo? ({number})"))
+            await running.server.holding.wait()
+            await asyncio.sleep(0.02)  # what was sent arrives, or else is not kept
+            await end(running, asking, cut=number % 2 == 0)
+            said += running.arrived
+            await running.ask("Are you there?")
+            said += scripted(LAST)
+
+        assert running.server.refused == []
+        assert await kept(running.tract) == said
+        assert len(said) > 2 * len(events)
