@@ -21,7 +21,8 @@ HERE = Path(__file__).parent
 PYRIGHT = {
     "typeCheckingMode": "strict",
     "reportUnnecessaryTypeIgnoreComment": "error",
-    # A page shows what calls return, and need not use it.
+    # A page shows what calls return and how functions are written, and need not use them.
+    "reportUnusedFunction": "none",
     "reportUnusedVariable": "none",
 }
 _OVERLOADS = re.compile(r": note: +(def |Possible overload)")

@@ -10,9 +10,10 @@ from support.markdown import python_blocks
 __all__ = ["as_module", "pages_with_code"]
 
 HEAD = (
-    # What the pages say of these names; the tests run the blocks with the same.
-    "import anthropic, openai; from google import genai; client = openai.AsyncOpenAI(); "
-    "anthropic_client = anthropic.AsyncAnthropic(); google_client = genai.Client().aio",
+    # What the pages say of these names; the tests run the blocks with the same. The types of
+    # google-genai's client are not complete where Pillow is not installed.
+    "import typing, anthropic, openai; from google import genai; client = openai.AsyncOpenAI(); "
+    "anthropic_client = anthropic.AsyncAnthropic(); google_client: typing.Any = genai.Client().aio",
     "async def page() -> None:",
 )
 _INDENT = "    "
