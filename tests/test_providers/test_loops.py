@@ -78,6 +78,13 @@ async def test_a_loop_goes_on_while_another_task_commits_to_its_branch(
     loop: Loop, db_path: Path
 ) -> None:
     async with scene(loop, FIRST, SECOND, LAST, path=db_path) as running:
+
+        async def note(**arguments: str) -> dict[str, str]:
+            """Commit what then stands behind the results, at the end of the next request."""
+            await running.tract.assistant("A note.")
+            return arguments
+
+        running.tools.update(dict.fromkeys(running.tools, note))
         async with committing(running.tract):
             answer = await running.ask("How do I get to Oslo, and where do I stay?")
 
