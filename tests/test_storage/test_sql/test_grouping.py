@@ -362,6 +362,22 @@ async def test_an_outcome_that_no_future_takes_is_an_error_of_that_caller_alone(
     assert results == jobs[:4] + jobs[5:]
 
 
+async def test_giving_a_group_up_also_answers_a_caller_whose_outcome_no_future_takes() -> None:
+    post = Post()
+    groups: Groups[int] = Groups(post.send, 512)
+    tasks = await away_together(post, groups, [groups.run(number) for number in range(10)])
+    jobs, deliver = post.groups[1]
+    outcomes = [Outcome(job, None) for job in jobs]
+    outcomes[4] = Outcome(None, StopIteration())
+    deliver(outcomes, None)
+    groups.recover(groups.flight)  # before the later turns of the loop, in which the rest is told
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(results.pop(4), TypeError)
+    assert results == jobs[:4] + jobs[5:]
+
+
 async def test_an_error_of_the_whole_group_reaches_every_caller() -> None:
     post = Post()
     groups: Groups[int] = Groups(post.send, 512)

@@ -141,7 +141,7 @@ class Groups(Generic[Job]):
         if flight is not None and flight is self.flight:
             outcomes = flight.outcomes or [Outcome(None, _unsent())] * len(flight.waiting)
             for future, outcome in zip(flight.waiting, outcomes, strict=True):
-                future.settle(*outcome)
+                _settle(future, outcome)
             self.flight = None
         self._give_up_lost()
         if self._pending or self._scheduled:
