@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Literal
@@ -28,8 +29,9 @@ import tract
 from support.opening import COUNTER
 from tract import AsyncTract, DialogueContent, MergeConflict, StorageError, TractStore
 from tract.engine.branches import turns
-from tract.engine.streams import open_streams
+from tract.engine.streams import arrived, open_streams
 from tract.engine.watching import hub
+from tract.formats import deltas
 from tract.storage.sql import grouping as groups
 
 __all__ = ["busy_until_interrupted"]
@@ -42,12 +44,15 @@ _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.
 _LINES = {
     "line": _FOLDERS,
     "grouping": (groups.__file__,),
-    "saving": (open_streams.__file__,),
+    "saving": (open_streams.__file__, arrived.__file__, deltas.__file__),
     "turns": (turns.__file__,),
     "watching": (hub.__file__,),
 }
 """The code at whose lines an interrupt comes."""
-_SAVING = {"part", "saved", "save_soon", "_save", "_save_all", "_write", "_go_on_without"}
+_SAVING = {
+    *("fold", "grown", "_copied", "apply", "part", "_forget_stored"),
+    *("save_soon", "_save", "_save_all", "_write", "_go_on_without"),
+}
 """The functions in which it comes while streams are saved."""
 
 
@@ -424,12 +429,17 @@ def _to_the_end(
             return
 
 
-def watched_on(how: str, at: int, path: Path) -> bool:
-    """Return True if an interrupt came; check that all watchers but an interrupted one go on."""
+def watched_on(how: str, at: int, path: Path, before: int = 0) -> bool:
+    """Return True if an interrupt came; check that all watchers but an interrupted one go on.
+
+    They begin with *before* commits to read, which the first of them reads for the others, too.
+    """
     interrupts = Interrupts(how, at)
     loop = interrupts.loop()
     with limited(interrupts), closing(loop):
         store = loop.run_until_complete(_open(path))
+        for _ in range(before):
+            loop.run_until_complete(store.tract("t").user("hello"))
         watching = [loop.create_task(_watch(store.tract("t"))) for _ in range(3)]
         writing = loop.create_task(_commit_some(store.tract("t")))
         interrupts.arm()
@@ -465,6 +475,7 @@ async def _open(path: Path) -> TractStore:
 
 
 PROGRAMS = {
+    "catching-up": partial(watched_on, before=3),
     "closing": interrupted,
     "going-on": gone_on,
     "merging": merged_on,

@@ -72,6 +72,10 @@ def test_watchers_go_on_wherever_an_interrupt_comes(how: str, step: int, tmp_pat
     interrupt_everywhere("watching", how, anywhere_within(step), step, tmp_path)
 
 
+def test_watchers_that_share_a_read_go_on_wherever_an_interrupt_comes(tmp_path: Path) -> None:
+    interrupt_everywhere("catching-up", "watching", anywhere_within(41), 41, tmp_path)
+
+
 def anywhere_within(step: int) -> int:
     return 1 if "CI" in os.environ else random.SystemRandom().randrange(1, step + 1)
 

@@ -60,6 +60,13 @@ _Told = Portion | Exception | None
 _Future = Waiter[_Told]
 
 
+class _Reading(NamedTuple):
+    """A read that serves several watchers: the task that makes it, and the others."""
+
+    task: asyncio.Task[Any] | None
+    others: list[_Future]
+
+
 class _Topic:
     """A watched branch."""
 
@@ -81,7 +88,7 @@ class _Topic:
         self.ticks_alone = 0
         self.kept: tuple[_Key, Portion] | None = None
         """The last portion that a watcher behind the head has read, for others with its cursor."""
-        self.reading: dict[_Key, list[_Future]] = {}
+        self.reading: dict[_Key, _Reading] = {}
 
     def is_stale(self) -> bool:
         """Return True if a waiting watcher may have something to read."""
@@ -225,19 +232,19 @@ class WatchHub:
         key = cursor.key
         if topic.kept is not None and topic.kept[0] == key:
             return topic.kept[1]
-        others = topic.reading.get(key)
-        if others is not None:
+        reading = topic.reading.get(key)
+        if reading is not None:
             future: _Future = Waiter(loop=self._loop)
-            others.append(future)
+            reading.others.append(future)
             return await self._told(topic, future)
-        others = topic.reading[key] = []
+        reading = topic.reading[key] = _Reading(asyncio.current_task(), [])
         portion: Portion | None = None
         try:
             portion = await self._load(topic.branch, cursor)
             topic.kept = key, portion
         finally:  # if this watcher is cancelled or fails, one of the others reads
-            del topic.reading[key]
-            _tell(others, portion)
+            _tell(reading.others, portion)
+            del topic.reading[key]  # last: the guard sees to what an interrupt leaves
         return portion
 
     async def _load(self, branch: BranchName, cursor: Cursor) -> Portion:
@@ -355,6 +362,10 @@ class WatchHub:
             for future in [*topic.waiting]:
                 if future.done():
                     future.settle()  # its task was not woken
+            for key, (task, others) in [*topic.reading.items()]:
+                if task is None or task.done():
+                    del topic.reading[key]
+                    _tell(others, None)
             at_work = topic.task is not None and not topic.task.done()
             if topic.serving and not at_work and before.get(topic) == topic.steps:
                 topic.serving, topic.head = False, UNSET
