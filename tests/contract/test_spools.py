@@ -313,14 +313,17 @@ async def test_a_fate_tells_what_was_committed_of_a_stream(store: Repositories) 
         await store.commits.write(
             MAIN, [draft("said")], expected_head=UNKNOWN, ending=StreamEnd(STREAM, fate=fate)
         )
-    assert (fate.saved, fate.ended) == (False, False)
+    assert (fate.saved, fate.ended) == (None, False)
     assert await store.spools.save(OWNER, [SpoolPart(STREAM, 1, [], fate)]) == [STREAM]
-    assert (fate.saved, fate.ended) == (False, False)
+    assert (fate.saved, fate.ended) == (None, False)
 
-    await store.spools.save(OWNER, [SpoolPart(STREAM, 0, [], fate)])
-    assert (fate.saved, fate.ended) == (True, False)
+    parts = [SpoolPart(STREAM, number, ["a"] * number, fate) for number in range(3)]
+    await store.spools.save(OWNER, parts[:1])
+    assert (fate.saved, fate.ended) == (parts[0], False)
+    await store.spools.save(OWNER, parts[1:])
+    assert (fate.saved, fate.ended) == (parts[2], False)
     await store.commits.write(MAIN, [draft("said")], ending=StreamEnd(STREAM, OWNER, fate=fate))
-    assert (fate.saved, fate.ended) == (True, True)
+    assert (fate.saved, fate.ended) == (parts[2], True)
 
 
 async def test_of_a_stream_that_has_ended_nothing_is_saved(store: Repositories) -> None:

@@ -171,6 +171,27 @@ async def test_a_stream_without_text_leaves_a_commit_and_its_usage(
     assert reported == (recording.usage is not None)
 
 
+async def test_a_piece_that_fits_nowhere_costs_nothing_but_itself(tract: AsyncTract) -> None:
+    events = [
+        sse.message_start(),
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": {}}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": "lost"},
+        },
+        *sse.text_block(1, "Hi"),
+        *sse.message_end("end_turn"),
+    ]
+    recording = tract.record_stream(reply(*events))
+    with pytest.warns(UnknownKindWarning, match=r"left out: blocks\.0\.block\.text"):
+        await drained(recording)
+
+    [content] = await contents(tract, recording.commits)
+    assert content.item["content"] == [{"type": "text", "text": {}}, {"type": "text", "text": "Hi"}]
+    assert recording.usage is not None
+
+
 async def test_zeros_that_come_late_do_not_override_counts(tract: AsyncTract) -> None:
     end = sse.message_end("end_turn")
     end[0]["usage"] = {"input_tokens": 0, "output_tokens": 12}

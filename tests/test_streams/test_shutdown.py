@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import sse
 from support.faults import refuse_at_commit
+from support.replies import reply
 from tract import (
     AsyncTract,
     DialogueContent,
@@ -18,6 +22,8 @@ from tract import (
     NullTokenCounter,
     OnInterrupt,
     StorageError,
+    StoreClosedError,
+    StreamRecoveredError,
     TractStore,
 )
 
@@ -136,6 +142,95 @@ async def test_a_stream_that_is_being_discarded_leaves_nothing(db_path: Path, pa
 
     for turns in TURNS:
         assert await kept(db_path, f"{turns}") == ([], []), turns
+
+
+async def spooled(path: Path) -> None:
+    """Wait until something is in the spool."""
+    with closing(sqlite3.connect(path)) as connection:
+        while connection.execute("SELECT 1 FROM spool").fetchone() is None:  # noqa: ASYNC110  (the disk tells nobody)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_a_discarded_stream_leaves_nothing_if_its_block_is_left_while_the_store_closes(
+    db_path: Path, saved: bool
+) -> None:
+    for turns in TURNS:
+        store = await TractStore.open(db_path, tokenizer=COUNTER)
+        with suppress(ConnectionError):
+            async with store.tract("t").stream(on_interrupt="discard") as stream:
+                await stream.write("x" * 17_000 if saved else "x")
+                if saved:
+                    await spooled(db_path)
+                closing_it = asyncio.create_task(store.aclose())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                raise ConnectionError
+        await closing_it
+        assert await kept(db_path, "t") == ([], []), turns
+
+
+async def test_a_stream_that_is_kept_is_left_if_its_block_ends_while_the_store_closes(
+    db_path: Path,
+) -> None:
+    for turns in TURNS:
+        store = await TractStore.open(db_path, tokenizer=COUNTER)
+        with suppress(StoreClosedError):
+            async with store.tract(f"{turns}").stream() as stream:
+                await stream.write("x")
+                closing_it = asyncio.create_task(store.aclose())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        await closing_it
+        committed, left = await kept(db_path, f"{turns}")
+        assert [*committed, *left] == ["x"], turns
+
+
+def recovered(path: Path, tract_id: str) -> str:
+    """Take what is spooled of a tract, as another process does that recovers it; return its text."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        query = "DELETE FROM spool WHERE tract_id = ? RETURNING data"
+        rows = connection.execute(query, (tract_id,)).fetchall()
+    return "".join(frame[2] for (data,) in rows for frame in json.loads(data) if frame[0] == "text")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+async def test_what_others_recovered_is_not_left_again_because_its_save_was_cancelled(
+    db_path: Path, again: bool
+) -> None:
+    taken: dict[int, str] = {}
+    for turns in TURNS:
+        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            with suppress(StreamRecoveredError):
+                async with store.tract(f"{turns}").stream() as stream:
+                    for letter in "ab" if again else "a":
+                        await stream.write(letter * 17_000)
+                        await shut_down_after(turns)
+                    await store.tract("other").user("later than any save under way")
+                    taken[turns] = recovered(db_path, f"{turns}")
+                    await stream.write("y")
+
+    text = ("a" * 17_000 + "b" * 17_000 if again else "a" * 17_000) + "y"
+    assert any(taken.values())
+    for turns in TURNS:
+        committed, left = await kept(db_path, f"{turns}")
+        assert "".join([taken[turns], *committed, *left]) == text, turns
+
+
+async def test_a_dropped_recording_is_committed_even_if_a_shutdown_comes_at_once(
+    db_path: Path,
+) -> None:
+    for turns in range(4):
+        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            recording = store.tract(f"{turns}").record_stream(reply(*sse.texts("Let me ", "look.")))
+            await anext(recording)
+            await anext(recording)
+            del recording
+            gc.collect()
+            await shut_down_after(turns)
+
+    for turns in range(4):
+        assert await kept(db_path, f"{turns}") == (["Let me "], []), turns
 
 
 def owners(path: Path) -> set[str]:

@@ -69,14 +69,14 @@ class StreamFate:
     __slots__ = ("ended", "saved")
 
     def __init__(self) -> None:
-        self.saved: bool = False
-        """Whether a part of the stream was stored."""
+        self.saved: SpoolPart | None = None
+        """The last part that was stored."""
         self.ended: bool = False
         """Whether the stream was ended by a `StreamEnd`."""
 
-    def save(self) -> None:
+    def save(self, part: SpoolPart) -> None:
         """Note that a part was stored."""
-        self.saved = True
+        self.saved = part
 
     def end(self) -> None:
         """Note that the stream was ended."""

@@ -46,7 +46,7 @@ def test_what_is_saved_builds_the_same_reply_wherever_it_is_cut(api: str, cuts: 
             kept = copied(delta)
             assert kept is not None
             apart = copied(kept)
-            arrived.add([kept])
+            arrived = arrived.grown([kept])
             unsaved.append(apart)
         if at in cuts:
             saved += json.loads(json.dumps(joined(unsaved)))

@@ -54,6 +54,8 @@ class Disk(SpoolRepository):
             return lost
         for part in parts:
             self.parts[part.stream.stream_id, part.number] = list(part.fragments)
+            if part.fate is not None:
+                part.fate.save(part)
         self.touched += touched
         return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 from tract.engine.streams.reasons import INCOMPLETE
@@ -25,7 +26,7 @@ FRAME = frozenset({"opening", "ended"})
 
 
 class Arrived:
-    """A stream as far as it has arrived; it only grows, by `add`.
+    """A stream as far as it has arrived; `grown` returns it with more.
 
     Text that is written piece by piece, which no API sent, is in the root's `text`.
 
@@ -40,6 +41,8 @@ class Arrived:
         """Whether the stream was left, whole or not."""
         self.interruption: str | None = None
         """Why the stream broke off, if it did."""
+        self.misfits: tuple[str, ...] = ()
+        """Where pieces came that do not fit what came before them, and were left out."""
         self._root: dict[str, Any] = {}
         self._reply = reply
 
@@ -58,16 +61,25 @@ class Arrived:
                 added.append(frame)
         if "api" not in preamble:
             preamble, added = from_fragments(preamble, added)
-        arrived = cls(preamble)
-        arrived.add(added)
+        arrived = cls(preamble).grown(added)
         if ended is not None:
             arrived.end(ended[1])
         return arrived
 
-    def add(self, deltas: Iterable[Delta]) -> None:
-        """Add what arrived, in order."""
-        apply(self._root, deltas)
-        self._reply = None
+    def grown(self, deltas: Iterable[Delta]) -> Arrived:
+        """Return the stream with *deltas* added, in order; this one stays as it is."""
+        more = copy(self)
+        more._reply, more._root = None, _copied(self._root)
+        for delta in deltas:
+            try:
+                apply(more._root, [delta])
+            except (
+                AttributeError,
+                LookupError,
+                TypeError,
+            ):  # it must not cost the rest of the reply
+                more.misfits += (".".join(map(str, delta[1])),)
+        return more
 
     def end(self, interruption: str | None) -> None:
         """Note that nothing more comes, and why it broke off, if it did."""
@@ -158,6 +170,18 @@ class Arrived:
     def _parts(self) -> list[Sequence[Part]]:
         format_ = self.format
         return [] if format_ is None else [format_.read(item).parts for item in self.reply.items]
+
+
+def _copied(root: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy that shares no list or dict with *root*, however deep it is."""
+    made: list[Any] = [root.copy()]
+    for place in made:  # which grows meanwhile
+        for key, value in place.items() if isinstance(place, dict) else enumerate(place):
+            if isinstance(value, (dict, list)):
+                place[key] = value.copy()
+                made.append(place[key])
+    copied: dict[str, Any] = made[0]
+    return copied
 
 
 def _texts(parts: Sequence[Part]) -> list[str]:

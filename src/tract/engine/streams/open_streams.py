@@ -69,10 +69,12 @@ class OpenStream:
         "_redactor",
         "_room",
         "_saved",
+        "_sent",
         "_signed",
         "_spooler",
         "_unsaved",
         "arrived",
+        "discards",
         "fate",
         "may_be_saved",
         "name",
@@ -85,6 +87,8 @@ class OpenStream:
         name: StreamName,
         preamble: dict[str, Any],
         redactor: Redactor | None,
+        *,
+        discards: bool,
     ) -> None:
         self._spooler = spooler
         self._redactor = redactor
@@ -94,11 +98,14 @@ class OpenStream:
         self._room = 0  # so that the first delta registers the stream with the spooler
         self._ended: Exception | None = None
         self._saved = 0
+        self._sent = 0  # frames that were sent to be saved, and may have been
         self._signed = 0.0
         self.recovered: StreamRecoveredError | None = None
         """Set once another process has recovered the stream."""
         self.may_be_saved: bool = False
         """Whether a part of the stream may be on disk: a save that was cancelled may have landed."""
+        self.discards: bool = discards
+        """Whether nothing is to be kept if the stream is interrupted."""
         self.name: StreamName = name
         self.fate: StreamFate = StreamFate()
         self.arrived: Arrived = Arrived(preamble)
@@ -119,9 +126,10 @@ class OpenStream:
         """Return what has arrived so far."""
         if self._fresh:
             fresh = [each for each in map(copied, compacted(self._fresh)) if each is not None]
-            self._fresh.clear()
-            self._unsaved += [_storable(delta, self._redactor) for delta in fresh]
-            self.arrived.add(fresh)
+            unsaved = [*self._unsaved, *(_storable(delta, self._redactor) for delta in fresh)]
+            arrived = self.arrived.grown(fresh)
+            # No interrupt comes between these: it would lose what arrived, or add it twice.
+            self.arrived, self._unsaved, self._fresh = arrived, unsaved, []
         return self.arrived
 
     def end(self, error: Exception) -> None:
@@ -146,31 +154,31 @@ class OpenStream:
         _open_here.pop(self.name.stream_id, None)
 
     def part(self) -> SpoolPart | None:
-        """Return the part that is not saved yet, or None; pass it to `saved` once it is.
+        """Return the part that is not saved yet, or None.
 
-        Until then it stays here, so that nothing is lost if saving it fails or is interrupted.
+        It stays here until its fate says that it was stored, so that nothing is lost if saving it
+        fails, and nothing is saved twice if only its caller was cancelled.
         """
         self.fold()
+        self._forget_stored()
         if self._saved == 0 and all(kind in FRAME for kind, *_ in self._unsaved):
             return None  # nothing has arrived that is worth saving
         if not self._unsaved:
             return None
-        self._unsaved = joined(self._unsaved)
+        self._unsaved = self._unsaved[: self._sent] + joined(self._unsaved[self._sent :])
+        self._sent = len(self._unsaved)
         self.may_be_saved = True
         if self._ended is None:
             self._room = _ROOM
         return SpoolPart(self.name, self._saved, tuple(self._unsaved), self.fate)
 
-    def saved(self, part: SpoolPart) -> None:
-        """Forget a part that was saved."""
-        self._unsaved, self._saved = self._unsaved[len(part.fragments) :], part.number + 1
-
     def lose(self) -> None:
         """End, because another process has recovered the stream; keep the rest as a new stream."""
+        self._forget_stored()
         tract_id, branch = self.name.branch.tract_id, self.name.branch.branch
         self.recovered = StreamRecoveredError(tract_id, branch)
         self.end(self.recovered)
-        self._unsaved, self._saved = [self._preamble, *self._unsaved], 0
+        self._unsaved, self._saved, self._sent = [self._preamble, *self._unsaved], 0, 0
         self.may_be_saved = False
         self.fate = StreamFate()
         self.let_go()
@@ -183,6 +191,12 @@ class OpenStream:
             return False
         self._signed = now
         return True
+
+    def _forget_stored(self) -> None:
+        part = self.fate.saved
+        if part is not None and part.number == self._saved:
+            rest = self._unsaved[len(part.fragments) :]
+            self._unsaved, self._saved, self._sent = rest, part.number + 1, 0
 
     def _make_room(self) -> None:
         self._spooler.check_process()
@@ -214,13 +228,20 @@ class Spooler:
         PROCESS.check(self._forks, self._path)
 
     def open(
-        self, branch: BranchName, preamble: dict[str, Any], redactor: Redactor | None = None
+        self,
+        branch: BranchName,
+        preamble: dict[str, Any],
+        redactor: Redactor | None = None,
+        *,
+        discards: bool = False,
     ) -> OpenStream:
         """Return a new stream; *preamble* describes it as JSON values, without secrets.
 
-        *redactor* removes secrets from usage reports; None saves them unchanged.
+        *redactor* removes secrets from usage reports; None saves them unchanged. With *discards*,
+        closing drops the stream if it is still open.
         """
-        return OpenStream(self, StreamName(branch, uuid4().hex), preamble, redactor)
+        name = StreamName(branch, uuid4().hex)
+        return OpenStream(self, name, preamble, redactor, discards=discards)
 
     def look_after(self, stream: OpenStream) -> bool:
         """Save *stream* from now on; return False if it was registered already."""
@@ -251,13 +272,19 @@ class Spooler:
             await self._write([(stream, part)], [])
         await self._release([stream])
 
+    async def drop(self, stream: OpenStream) -> None:
+        """Delete what was saved of an ended stream."""
+        await self.settle()  # it may find that the stream was recovered
+        if stream.may_be_saved:
+            await self._repository.drop(stream.name)
+
     async def settle(self) -> None:
         """Wait for the save under way, if any."""
         while self._saving is not None and not self._saving.done():
             await one_of(self._saving)
 
     async def aclose(self) -> None:
-        """End the streams that are still open, save the rest of them, and release them.
+        """End the streams that are still open; save the rest of them and release them, or drop them.
 
         If that fails or is cancelled, the next call goes on with it.
         """
@@ -266,11 +293,15 @@ class Spooler:
             self._last[stream_id] = stream
             stream.end(StoreClosedError(self._path))
         streams = [*self._last.values()]
-        parts = [(stream, part) for stream in streams if (part := stream.part()) is not None]
+        kept = [stream for stream in streams if not stream.discards]
+        parts = [(stream, part) for stream in kept if (part := stream.part()) is not None]
         try:
             if parts:
                 await self._write(parts, [])
-            await self._release(streams)
+            await self._release(kept)
+            for stream in streams:
+                if stream.discards:
+                    await self.drop(stream)
         finally:
             for stream in streams:
                 stream.let_go()
@@ -314,9 +345,6 @@ class Spooler:
     ) -> None:
         names = {stream.name: stream for stream in quiet}
         lost = await self._repository.save(current_owner(), [part for _, part in parts], [*names])
-        for stream, part in parts:
-            if part.stream not in lost:
-                stream.saved(part)
         if lost:
             await self._go_on_without([*(stream for stream, _ in parts), *quiet], {*lost})
 

@@ -170,10 +170,23 @@ class StreamEngine:
                 staged.append(self.commits.stage_annotation(target, Priority.SKIP, None))
         return usage, staged
 
-    def leave(self, task: asyncio.Task[None]) -> None:
-        """Keep a reference to the task of a stream that is committed in the background."""
+    def leave(self, finish: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Finish a stream in the background; closing the store waits for that."""
+        begun = False
+
+        async def begin() -> None:
+            nonlocal begun
+            begun = True
+            await finish()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not begun:  # a task that is cancelled before its first step does nothing at all
+                self.leave(finish)
+            self._leaving.discard(task)
+
+        task = asyncio.create_task(begin())
         self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        task.add_done_callback(ended)
 
     async def settle(self) -> None:
         """Wait for the streams that are committed in the background."""
@@ -217,7 +230,9 @@ class Intake:
                 self._preamble["head"] = await streams.head(self._branch, options.head_hash)
             self._preamble["must_exist"] = isinstance(self._branch, ExistingBranch)
             redactor = None if options.redact is False else streams.redactor
-            self.incoming = streams.spooler.open(self._branch, self._preamble, redactor)
+            self.incoming = streams.spooler.open(
+                self._branch, self._preamble, redactor, discards=options.on_interrupt == "discard"
+            )
         return self.incoming
 
     def _open(self) -> landing.Preamble:
@@ -229,7 +244,8 @@ class Intake:
         Raises:
             HeadMovedError: the head is not the expected one; the stream is in the spool.
             StreamRecoveredError: another process recovered the stream; the rest is in the spool.
-            StoreClosedError: the store was closed; the stream is in its spool.
+            StoreClosedError: the store was closed, which has put the stream into the spool, unless
+                interrupted streams are discarded.
         """
         await self._end(reason, close)
         self._warn()
@@ -275,9 +291,9 @@ class Intake:
 
     def _leave(self, reason: str | None, close: _Close) -> None:
         if self._gate.closed:
-            return  # closing the store has put the stream into the spool
+            return  # closing the store sees to the stream
         with noted(self._line):  # no caller is left; warnings name the line of the recording
-            self._streams.leave(self._loop.create_task(self.finish(reason, close)))
+            self._streams.leave(partial(self.finish, reason, close))
 
     async def _finish(self, reason: str | None) -> None:
         incoming = self.incoming
@@ -285,24 +301,19 @@ class Intake:
             return
         incoming.end(_over())
         incoming.arrived.end(reason)
-        discarded = reason is not None and self._options.on_interrupt == "discard"
+        discarded = reason is not None and incoming.discards
         try:
             if discarded or incoming.arrived.is_empty:
-                await despite_cancellation(partial(self._drop, incoming))
+                await despite_cancellation(partial(self._streams.spooler.drop, incoming))
             else:
                 await self._land_or_save(incoming, reason)
         finally:
             incoming.let_go()
 
-    async def _drop(self, incoming: OpenStream) -> None:
-        await self._streams.spooler.settle()  # may find that the stream was recovered
-        if incoming.may_be_saved:
-            await self._streams.spools.drop(incoming.name)
-
     async def _land_or_save(self, incoming: OpenStream, reason: str | None) -> None:
         """Land a stream, or save all of it; if that was cancelled, its fate tells which of them."""
         try:
-            await self._streams.spooler.settle()  # as above
+            await self._streams.spooler.settle()  # it may find that the stream was recovered
             await self._land(incoming, reason)
         except BaseException as error:
             if isinstance(error, StreamRecoveredError) and incoming.recovered is None:
@@ -325,7 +336,13 @@ class Intake:
 
 
 def warn_of_unknown(arrived: Arrived) -> None:
-    """Warn of what a reply held that no format knows."""
+    """Warn of what a reply held that no format knows, or that could not be added to it."""
+    if arrived.misfits:
+        warn(
+            "pieces of the reply do not fit what came before them, and were left out: "
+            f"{', '.join(arrived.misfits)[:500]}",
+            UnknownKindWarning,
+        )
     unknown = arrived.reply.unknown
     if unknown:
         warn(

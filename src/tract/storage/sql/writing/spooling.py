@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tract.exceptions import StreamRecoveredError
@@ -92,12 +93,12 @@ class SpoolWrites:
             updated_at=now,
         )
         if part.fate is not None:
-            self._once_committed.append(part.fate.save)
+            self._once_committed.append(partial(part.fate.save, part))
 
 
 def _begins(part: SpoolPart) -> bool:
     """Return True if a part is the first of its stream, and was not saved before."""
-    return part.number == 0 and (part.fate is None or not part.fate.saved)
+    return part.number == 0 and (part.fate is None or part.fate.saved is None)
 
 
 def _spooled_of(row: Sequence[Any]) -> SpooledStream:

@@ -117,7 +117,7 @@ class WriteTransaction:
         if ending.claim is not None and not self.spools.is_as_claimed(ending.claim):
             return []
         fate = ending.fate
-        if ending.owner is not None and (fate is None or fate.saved):
+        if ending.owner is not None and (fate is None or fate.saved is not None):
             self.spools.check_owner(ending.owner, ending.stream)
         records = self.commit(branch, drafts, expected_head)
         if ending.usage is not None and ending.head_hash is not None:
