@@ -52,7 +52,7 @@ from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
-from tract.models.commit import CommitInfo, VerifyFault, VerifyReport
+from tract.models.commit import CommitInfo, EntryInfo, VerifyFault, VerifyReport
 from tract.models.conditions import ConfigTerm, config
 from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
 from tract.models.content import (
@@ -69,27 +69,31 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
-from tract.models.entries import EntryInfo
-from tract.models.merging import Decision, MergeContent, OnConflict, Resolution
+from tract.models.merging import (
+    ConflictKind,
+    Decision,
+    MergeConflict,
+    MergeContent,
+    MergeKind,
+    MergeResult,
+    OnConflict,
+    Origin,
+    OriginKind,
+    Resolution,
+)
 from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
+    BranchReset,
     BranchStats,
-    ConflictKind,
     ContextDiff,
     EntryChange,
     EntryDiff,
-    MergeConflict,
-    MergeKind,
-    MergeResult,
-    Origin,
-    OriginKind,
     ReflogEntry,
     TagInfo,
 )
-from tract.models.watching import BranchReset
 from tract.parts import (
     MediaPart,
     Native,

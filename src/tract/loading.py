@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 
 from tract.forking import PROCESS
-from tract.models.building import build_models
+from tract.models.base import build_models
 from tract.waiting import from_thread
 
 __all__ = ["is_loaded", "load"]

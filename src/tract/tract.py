@@ -43,24 +43,21 @@ from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
-from tract.models.commit import CommitInfo, VerifyReport
+from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import TractConfig
-from tract.models.entries import EntryInfo
-from tract.models.merging import OnConflict, Resolution
+from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation
 from tract.models.query import ConfigCondition, ConfigField
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
+    BranchReset,
     BranchStats,
     ContextDiff,
-    MergeResult,
-    Origin,
     ReflogEntry,
     TagInfo,
 )
-from tract.models.watching import BranchReset
 from tract.protocols import (
     UNSET,
     CompiledContext,

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tract import RefNameError
-from tract.models.ref_names import MAX_REF_NAME, check_ref_name
+from tract.models.refs import MAX_REF_NAME, check_ref_name
 
 GOOD = [
     *("main", "a", "feature/login", "v1.2", "über", "ветка", "分支", "🙂", "a-", "a-b"),

@@ -14,7 +14,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import canonical_json
 from tract.models.commit import microseconds
-from tract.models.ref_names import check_ref_name, check_storable
+from tract.models.refs import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from tract.models.base import Value
 from tract.models.content import ContentModel
 
 __all__ = ["AnnotationContent", "Priority", "PriorityAnnotation"]
@@ -31,10 +30,8 @@ class AnnotationContent(ContentModel):
     reason: str | None = None
 
 
-class PriorityAnnotation(BaseModel):
+class PriorityAnnotation(Value):
     """One priority that was set on an entry, by the commit `commit_hash`."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
 
     target_hash: str
     priority: Priority

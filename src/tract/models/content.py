@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import ConfigDict, Field, Strict
 
+from tract.models.base import Value
 from tract.parts import Part
 
 __all__ = [
@@ -29,12 +30,10 @@ __all__ = [
 ]
 
 
-class ContentModel(BaseModel):
+class ContentModel(Value):
     """Base of the built-in content types: frozen, strict, no unknown fields."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        defer_build=True, frozen=True, extra="forbid", strict=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
 
 class InstructionContent(ContentModel):

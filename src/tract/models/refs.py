@@ -1,41 +1,62 @@
-"""Branches, tags, merges and comparisons as callers see them."""
+"""Branches and tags: what names they may have, and what callers learn of them."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny
-
+from tract.exceptions import RefNameError
 from tract.models.annotations import Priority
+from tract.models.base import Value
 from tract.protocols import Message, TokenUsage
 
 __all__ = [
+    "MAX_REF_NAME",
     "BranchComparison",
     "BranchInfo",
+    "BranchReset",
     "BranchStats",
-    "ConflictKind",
     "ContextDiff",
     "EntryChange",
     "EntryDiff",
-    "MergeConflict",
-    "MergeKind",
-    "MergeResult",
-    "Origin",
-    "OriginKind",
     "ReflogEntry",
     "TagInfo",
+    "check_ref_name",
+    "check_storable",
 ]
 
 
-class _Value(BaseModel):
-    """Base of these values: frozen, with validators built when a store is opened."""
+MAX_REF_NAME = 255
+"""The most characters that a name may have."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True)
+_Rule = tuple[re.Pattern[str], str]
+
+# What git-check-ref-format(1) refuses after refs/heads/ or refs/tags/, and what git-branch(1) and
+# git-tag(1) refuse besides. The last two keep a name from meaning something else.
+_RULES: tuple[_Rule, ...] = (
+    (re.compile(r"[\x00-\x1f\x7f]"), "it contains a control character. Remove it."),
+    (re.compile(r" "), "it contains a space. Use '-' or '_' instead."),
+    (re.compile(r"[~^:?*\[\\]"), "it contains one of ~ ^ : ? * [ \\. Use '-' or '_' instead."),
+    (re.compile(r"\.\."), "it contains '..'. Use one dot."),
+    (re.compile(r"@\{"), "it contains '@{'. Remove one of the two."),
+    (re.compile(r"\A-"), "it begins with '-'. Begin it with a letter."),
+    (re.compile(r"\A/|/\Z|//"), "it has an empty part. Put a single '/' between two names."),
+    (re.compile(r"(?:\A|/)\."), "a part of it begins with a dot. Begin each part with a letter."),
+    (re.compile(r"\.lock(?:\Z|/)"), "a part of it ends with '.lock'. Choose another ending."),
+    (re.compile(r"\.\Z"), "it ends with a dot. Remove it."),
+    (re.compile(r"\A@\Z"), "git reads '@' as HEAD. Use a longer name."),
+    (
+        re.compile(r"\AHEAD\Z"),
+        "git reads it as the current commit. Choose another word.",
+    ),
+    (re.compile(r"\A[0-9A-Fa-f]{64}\Z"), "it would be read as a commit's hash. Shorten it."),
+)
 
 
-class BranchInfo(_Value):
+class BranchInfo(Value):
     """One branch; `head_hash` is None while it has no commits."""
 
     name: str
@@ -44,7 +65,7 @@ class BranchInfo(_Value):
     updated_at: datetime
 
 
-class TagInfo(_Value):
+class TagInfo(Value):
     """One tag: a name for the commit `target_hash`."""
 
     name: str
@@ -52,7 +73,7 @@ class TagInfo(_Value):
     created_at: datetime
 
 
-class ReflogEntry(_Value):
+class ReflogEntry(Value):
     """One move of a branch from `old_hash` to `new_hash`; None means without commits.
 
     `action` names what moved it, such as `commit`, `fork`, `reset` or `merge`; `note` adds detail.
@@ -66,77 +87,20 @@ class ReflogEntry(_Value):
     created_at: datetime
 
 
-class MergeKind(StrEnum):
-    """What a merge did to the branch."""
+@dataclass(frozen=True, slots=True)
+class BranchReset:
+    """The branch no longer matches what its watch has yielded: other commits, or another order.
 
-    UP_TO_DATE = "up-to-date"
-    """This branch already held everything; nothing was written."""
-    FAST_FORWARD = "fast-forward"
-    """This branch had no commits of its own and moved to the other's head."""
-    MERGE = "merge"
-    """A commit with two parents was made."""
-    SQUASH = "squash"
-    """One commit was made in place of the other branch's own."""
-
-
-class ConflictKind(StrEnum):
-    """What the two sides of a merge set differently."""
-
-    CONTENT = "content"
-    PRIORITY = "priority"
-
-
-class MergeConflict(_Value):
-    """A shared entry, `target_hash`, whose content or priority the two sides set differently.
-
-    `base`, `ours` and `theirs` are content models or priorities, depending on `kind`: the value
-    where the sides parted, and on each side now. `base` is None if earlier merges crossed and left
-    more than one such place.
-
-    The configs belong to the three contents: `{}` if none was set, and for priorities, which have
-    none. `base_config` is None if `base` is.
+    `old_hash` is the last commit that was yielded. `new_hash` is the last one up to which the
+    branch still begins as it was yielded; None if there is none. The watch goes on after
+    `new_hash`, repeating commits yielded before if they follow it. `created_at` is when the watch
+    noticed, in UTC.
     """
 
-    target_hash: str
-    kind: ConflictKind
-    base: SerializeAsAny[BaseModel] | Priority | None
-    ours: SerializeAsAny[BaseModel] | Priority
-    theirs: SerializeAsAny[BaseModel] | Priority
-    base_config: dict[str, Any] | None
-    ours_config: dict[str, Any]
-    theirs_config: dict[str, Any]
-
-
-class MergeResult(_Value):
-    """What a merge did.
-
-    `head_hash` is the branch's head afterwards. `merged` lists the commits new to this branch,
-    oldest first, without those that the merge itself made. `conflicts` lists those that
-    `on_conflict` decided.
-    """
-
-    kind: MergeKind
-    head_hash: str | None
-    merged: tuple[str, ...] = ()
-    conflicts: tuple[MergeConflict, ...] = ()
-
-
-class OriginKind(StrEnum):
-    """How a commit came to stand for other commits."""
-
-    SQUASH = "squash"
-    CHERRY_PICK = "cherry-pick"
-
-
-class Origin(_Value):
-    """Where a commit came from: `commit_hash` was made from `source_hash`.
-
-    The source is the commit that was picked, or the head of the branch that was squashed.
-    """
-
-    kind: OriginKind
-    source_hash: str
-    commit_hash: str
+    branch: str
+    old_hash: str | None
+    new_hash: str | None
+    created_at: datetime
 
 
 class EntryChange(StrEnum):
@@ -152,7 +116,7 @@ class EntryChange(StrEnum):
     CONFIG_CHANGED = "config_changed"
 
 
-class EntryDiff(_Value):
+class EntryDiff(Value):
     """One entry that differs, named by the APPEND commit that made it.
 
     Values of a context that lacks the entry are None. A config is `{}` if none was set, and its
@@ -172,7 +136,7 @@ class EntryDiff(_Value):
     tokens_after: int | None
 
 
-class ContextDiff(_Value):
+class ContextDiff(Value):
     """How two contexts differ: the entries, and how many more tokens the second has.
 
     Entries are in the order of the second context; a removed one follows the entry that it
@@ -183,7 +147,7 @@ class ContextDiff(_Value):
     token_difference: int
 
 
-class BranchComparison(_Value):
+class BranchComparison(Value):
     """One branch among those that `compare()` was given.
 
     `entries` and `token_count` are those of its compiled context. Usage is the sum of the reports
@@ -201,7 +165,7 @@ class BranchComparison(_Value):
     last_message: Message | None
 
 
-class BranchStats(_Value):
+class BranchStats(Value):
     """How much one branch holds: the commits of its history, their blobs, and the blobs' bytes.
 
     `entries` and `tokens` are those of its compiled context. `attachments` and `attachment_bytes`
@@ -216,3 +180,32 @@ class BranchStats(_Value):
     bytes: int
     attachments: int = 0
     attachment_bytes: int = 0
+
+
+def check_ref_name(name: object) -> None:
+    """Raise unless git would accept *name* for a branch or a tag.
+
+    A name also has at most `MAX_REF_NAME` characters, can be encoded as UTF-8, and does not look
+    like a commit's hash. Letters of any script are fine, and `/` groups names.
+
+    Raises:
+        RefNameError: it breaks a rule; `problem` says which, and how to mend it.
+    """
+    if not isinstance(name, str):
+        raise RefNameError(name, f"a {type(name).__name__} is not a string. Give a string.")
+    check_storable(name)
+    for rule, problem in _RULES:
+        if rule.search(name):
+            raise RefNameError(name, problem)
+
+
+def check_storable(name: str) -> None:
+    """Raise if *name* could not be stored.
+
+    Raises:
+        RefNameError: it is empty, longer than `MAX_REF_NAME`, or cannot be encoded as UTF-8.
+    """
+    if not 0 < len(name) <= MAX_REF_NAME:
+        raise RefNameError(name, f"it has {len(name)} characters. Use from 1 to {MAX_REF_NAME}.")
+    if re.search(r"[\ud800-\udfff]", name):
+        raise RefNameError(name, "it contains a lone surrogate. Remove it.")

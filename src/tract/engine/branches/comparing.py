@@ -12,11 +12,7 @@ from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json
-from tract.models.refs import (
-    BranchComparison,
-    BranchStats,
-    ContextDiff,
-)
+from tract.models.refs import BranchComparison, BranchStats, ContextDiff
 from tract.protocols import TokenUsage
 from tract.storage.repositories import (
     BranchName,

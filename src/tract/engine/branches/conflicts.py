@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
-from tract.models.refs import ConflictKind
+from tract.models.merging import ConflictKind
 
 __all__ = ["EntryConflict", "Settlement", "Side", "SideChanges", "Verdict", "settle", "unmet"]
 

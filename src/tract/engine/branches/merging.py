@@ -40,9 +40,8 @@ from tract.exceptions import (
 from tract.history.canonical import stored_json
 from tract.history.graph import beyond, line, merge_bases, parted_at
 from tract.models.commit import CommitInfo
-from tract.models.merging import OnConflict, Resolution
+from tract.models.merging import ConflictKind, MergeKind, MergeResult, OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
-from tract.models.refs import ConflictKind, MergeKind, MergeResult
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,

@@ -17,9 +17,8 @@ from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entry
 from tract.exceptions import ContentValidationError, shown
 from tract.history.canonical import canonical_json, stored_json
-from tract.models.merging import OnConflict, Resolution
+from tract.models.merging import ConflictKind, MergeConflict, OnConflict, Resolution
 from tract.models.operations import CommitOperation
-from tract.models.refs import ConflictKind, MergeConflict
 from tract.storage.repositories import BlobRepository, BranchName, CommitDraft
 
 __all__ = [

@@ -15,7 +15,7 @@ from tract.engine.compile.reading import ContextReader
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.models.annotations import Priority
-from tract.models.entries import EntryInfo
+from tract.models.commit import EntryInfo
 from tract.storage.repositories import BlobRepository, BranchName, Position, StoredContent
 
 __all__ = ["EntryLister"]

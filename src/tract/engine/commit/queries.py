@@ -13,8 +13,8 @@ from tract.engine.threads import Threads
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation
 from tract.models.commit import CommitInfo
+from tract.models.merging import Origin, OriginKind
 from tract.models.query import ConfigCondition, ConfigField
-from tract.models.refs import Origin, OriginKind
 from tract.protocols import UnsetType
 from tract.storage.repositories import BranchName, Repositories
 

@@ -12,7 +12,7 @@ from tract.engine.watching.hub import Portion, WatchHub
 from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError
 from tract.models.commit import CommitInfo, microseconds, moment
-from tract.models.watching import BranchReset
+from tract.models.refs import BranchReset
 from tract.storage.repositories import BranchName, Cursor, TakenBack
 
 __all__ = ["CommitsOnce", "Everything", "News", "Sieve", "Watch"]

@@ -6,7 +6,7 @@ import re
 from typing import NoReturn
 
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
-from tract.models.ref_names import check_ref_name
+from tract.models.refs import check_ref_name
 from tract.storage.repositories import BranchName, ExistingBranch
 from tract.storage.sql import statements as sql
 from tract.storage.sql.port import Connection

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tract.exceptions import BranchExistsError, StoreCorruptError
-from tract.models.ref_names import check_ref_name
+from tract.models.refs import check_ref_name
 from tract.storage.repositories import BranchName, RefRecord
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql

@@ -16,7 +16,7 @@ from tract.exceptions import (
 )
 from tract.history.hashing import commit_hash
 from tract.models.operations import CommitOperation, rule_of
-from tract.models.ref_names import check_ref_name
+from tract.models.refs import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
     Attached,
