@@ -163,7 +163,7 @@ async def test_what_moves_no_branch_is_told_to_nobody(store: Repositories) -> No
     moved = await moves_of(store)
     await store.tags.tag(MAIN, "v1")
     await store.tags.untag(MAIN.tract_id, "v1")
-    await store.usages.record(MAIN, TokenUsage(1, 0, 1), "{}", head_hash=head)
+    await store.usages.record(MAIN.tract_id, head, TokenUsage(1, 0, 1), "{}")
     await store.spools.save("me", [SpoolPart(StreamName(MAIN, "s"), 0, [])])
     await store.commits.create_config_index("t")
     await store.commits.write(MAIN, [])

@@ -267,11 +267,11 @@ async def test_a_survey_tells_what_happened_in_all_and_since_branches_parted(
     store: Repositories,
 ) -> None:
     [shared] = hashes(await store.commits.write(MAIN, [draft("a", config='{"n":0}')]))
-    await store.usages.record(MAIN, TokenUsage(1, 1, 2), "{}", head_hash=shared)
+    await store.usages.record(MAIN.tract_id, shared, TokenUsage(1, 1, 2), "{}")
     await store.refs.fork(MAIN, OTHER_BRANCH.branch)
     mine = [draft("b", config='{"n":1}'), draft("c", config='{"n":2}')]
     [_, ours] = hashes(await store.commits.write(MAIN, mine))
-    await store.usages.record(MAIN, TokenUsage(3, 1, 4), "{}", head_hash=ours)
+    await store.usages.record(MAIN.tract_id, ours, TokenUsage(3, 1, 4), "{}")
     usages, since = {TokenUsage(1, 1, 2), TokenUsage(3, 1, 4)}, [TokenUsage(3, 1, 4)]
 
     main, other = await store.comparisons.survey(MAIN, ["main", "other"])

@@ -23,7 +23,6 @@ from tract import (
     CommitNotFoundError,
     EditTargetError,
     HeadMovedError,
-    TokenUsage,
 )
 from tract.storage.repositories import CommitDraft, Located, Position
 
@@ -142,7 +141,6 @@ async def check_not_found(store: Repositories, named: str) -> None:
         await store.commits.write(MAIN, [edit("x", named)])
     for refused in (
         store.commits.write(MAIN, [draft()], expected_head=named),
-        store.usages.record(MAIN, TokenUsage(1), "{}", head_hash=named),
         store.refs.delete(MAIN, force=True, expected_head=named),
         store.tags.tag(MAIN, "v1", expected_head=named),
         store.refs.fork(MAIN, "side", expected_head=named),

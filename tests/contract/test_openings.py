@@ -32,7 +32,7 @@ async def filled(store: Repositories) -> None:
     [theirs] = await say(store, OTHER_BRANCH, "c")
     await say(store, MAIN, "d")
     [merge] = hashes(await store.commits.write(MAIN, [merge_of(theirs)]))
-    await store.usages.record(MAIN, TokenUsage(1, 2, 3), "{}", head_hash=merge)
+    await store.usages.record(MAIN.tract_id, merge, TokenUsage(1, 2, 3), "{}")
     await store.tags.tag(MAIN, "v1")
     await store.refs.move(OTHER_BRANCH, first.commit_hash, action="reset", note="why")
     await store.commits.create_config_index("t")
@@ -136,7 +136,7 @@ async def test_the_usage_that_the_other_opening_reported_holds(pair: Pair) -> No
         (other, one, TokenUsage(1, 0, 1)),
         (one, other, TokenUsage(2, 0, 2)),
     ):
-        await reporting.usages.record(MAIN, usage, "{}", head_hash=head)
+        await reporting.usages.record(MAIN.tract_id, head, usage, "{}")
         located = await reading.histories.locate(MAIN, Position(), NONE_KNOWN)
         assert located.usage == usage
 

@@ -280,7 +280,7 @@ async def test_what_was_opened_read_only_says_so_before_and_is_read_as_ever(
             reading.commits.create_config_index("t"),
             reading.refs.fork(MAIN, "side"),
             reading.tags.tag(MAIN, "v1"),
-            reading.usages.record(MAIN, TokenUsage(1, 0, 1), "{}", head_hash=head),
+            reading.usages.record(MAIN.tract_id, head, TokenUsage(1, 0, 1), "{}"),
             reading.spools.drop(StreamName(MAIN, "s")),
         ):
             with pytest.raises(StoreReadOnlyError):

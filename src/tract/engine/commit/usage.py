@@ -118,8 +118,8 @@ class UsageKeeper:
     ) -> CompiledContext:
         """Store a report for a head, by default the branch's, and return its context with the count.
 
-        A head that the branch had before is as good, because the report is about what was sent. If
-        the context cannot be compiled, this raises before anything is written.
+        An earlier head will do, because the report is about what was sent. If its context cannot be
+        compiled, this raises before anything is written.
 
         Raises:
             ContentValidationError: *usage* has an unknown shape, or a value that is not a count.
@@ -131,10 +131,10 @@ class UsageKeeper:
         sent = found.snapshot.head_hash
         if sent is None:
             raise TractError(
-                "There is no commit that usage could belong to: the context was empty. Commit what "
-                "is sent first, then record the usage that the API reported for it."
+                "The context was empty, so there is no commit to keep its usage for. Commit what "
+                "you send before you call the API."
             )
-        await self._usages.record_at(branch.tract_id, sent, counts, raw_json)
+        await self._usages.record(branch.tract_id, sent, counts, raw_json)
         shown = Found(found.snapshot, counts)
         return await self._contexts.show(branch.tract_id, shown, ViewOptions())
 

@@ -156,16 +156,6 @@ class UsageRepository(ABC):
 
     @abstractmethod
     async def record(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
-    ) -> str:
-        """Record *usage* for the branch's head, replacing an earlier report; return the head.
-
-        Raises:
-            HeadMovedError: the head is not *head_hash*.
-        """
-
-    @abstractmethod
-    async def record_at(
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
-        """Record *usage* for an existing commit, whether it is a branch's head or not."""
+        """Record *usage* for an existing commit, replacing an earlier report."""

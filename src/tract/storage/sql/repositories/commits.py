@@ -154,14 +154,6 @@ class SqlUsageRepository(UsageRepository):
         self._database = database
 
     async def record(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, *, head_hash: str
-    ) -> str:
-        return await self._database.write(
-            lambda transaction: transaction.record_usage(branch, usage, raw_json, head_hash),
-            [branch.tract_id],
-        )
-
-    async def record_at(
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
         await self._database.write(

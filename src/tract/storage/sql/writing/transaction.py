@@ -12,7 +12,6 @@ from tract.exceptions import (
     CommitNotFoundError,
     EditTargetError,
     HeadMovedError,
-    TractError,
 )
 from tract.history.hashing import commit_hash
 from tract.models.operations import CommitOperation, rule_of
@@ -155,19 +154,8 @@ class WriteTransaction:
         place = place_or_beginning(self.connection, tract_id, named)
         return place and place.commit_hash.hex()
 
-    def record_usage(
-        self, branch: BranchName, usage: TokenUsage, raw_json: str, head_hash: str
-    ) -> str:
-        """Record *usage* for the head; see `UsageRepository.record`."""
-        tip = self.tips.of(branch)
-        self.check_head(branch.tract_id, tip.head, head_hash)
-        if tip.head is None:
-            raise TractError("There is no commit yet to record usage for. Commit first.")
-        self.set_usage(branch.tract_id, tip.head, usage, raw_json)
-        return tip.head
-
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
-        """Record *usage* for a commit; see `UsageRepository.record_at`."""
+        """Record *usage* for a commit; see `UsageRepository.record`."""
         self.reported.add(tract_id)
         self.connection.run(
             sql.SET_USAGE,
