@@ -382,8 +382,6 @@ async def test_leaving_the_loop_leaves_nothing_behind(store: TractStore, way: st
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert probe(store).trips == before
-    assert probe(store).parts.watching._topics == {}
-    assert probe(store).parts.watching._timer is None
 
 
 async def test_a_watch_that_was_left_yields_nothing_more(store: TractStore) -> None:

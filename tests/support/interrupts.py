@@ -474,7 +474,7 @@ async def _open(path: Path) -> TractStore:
     return await TractStore.open(str(path), tokenizer=COUNTER)
 
 
-PROGRAMS = {
+PROGRAMS: dict[str, Callable[[str, int, Path], bool]] = {
     "catching-up": partial(watched_on, before=3),
     "closing": interrupted,
     "going-on": gone_on,

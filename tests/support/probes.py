@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from support.rows import TABLES
@@ -11,8 +11,10 @@ from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
 from tract.storage.repositories import RefRepository
 from tract.storage.sql.repositories import repositories_over
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.thread.worker import Worker
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Probe", "probe", "workers_of"]
 
 
 class Probe:
@@ -35,7 +37,7 @@ class Probe:
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[list[str]]:
         """Record the statements that all connections run meanwhile, as SQLite traces them."""
-        workers = self.parts.database._workers
+        workers = workers_of(self.parts.database)
         ran: list[str] = []
         for worker in workers:
             await worker.run(lambda raw: raw.set_trace_callback(ran.append))
@@ -59,3 +61,8 @@ class Probe:
 def probe(opened: TractStore | AsyncTract) -> Probe:
     """Return a probe of a store, given directly or by a handle on one of its branches."""
     return Probe(opened._runtime)
+
+
+def workers_of(database: Database) -> Sequence[Worker]:
+    """Return what runs functions on a database's connections; the first of them writes."""
+    return database._workers

@@ -35,7 +35,7 @@ from support.disks import (
     size_of,
     small_disk,
 )
-from support.probes import probe
+from support.probes import probe, workers_of
 from torture.checks import COUNTER, check_usable
 from torture.model import Fault, Report
 from tract import StorageError, TractConfig, TractError, TractStore
@@ -96,7 +96,7 @@ class _Work:
 
     async def at_the_writer(self, pragma: str) -> tuple[int, ...]:
         """Do to the connection that writes what only it can have done to it."""
-        writer = probe(self.store).parts.database._workers[0]
+        writer = workers_of(probe(self.store).parts.database)[0]
         rows = await writer.run(lambda raw: raw.execute(pragma).fetchall())
         return rows[0] if rows else ()
 

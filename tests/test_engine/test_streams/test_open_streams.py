@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -275,11 +276,28 @@ async def test_closing_saves_and_ends_every_stream() -> None:
             stream.add(("text", TEXT, "b"), 1)
 
 
-async def test_no_timer_is_left_when_no_stream_is() -> None:
-    spooler = Spooler(Disk(), "path")
-    stream = spooler.open(MAIN, OPENING)
-    stream.add(("text", TEXT, "a"), 1)
-    assert spooler._timer is not None
+class Timers(asyncio.SelectorEventLoop):
+    """An event loop that keeps its timers."""
 
-    stream.end(TractError("over"))
-    assert spooler._timer is None
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[asyncio.TimerHandle] = []
+
+    def call_later(  # type: ignore[override]  # its own types are of arguments that we pass on
+        self, delay: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        self.made.append(super().call_later(delay, callback, *args, context=context))
+        return self.made[-1]
+
+
+def test_no_timer_is_left_when_no_stream_is() -> None:
+    async def write(loop: Timers) -> None:
+        stream = Spooler(Disk(), "path").open(MAIN, OPENING)
+        stream.add(("text", TEXT, "a"), 1)
+        assert [timer.cancelled() for timer in loop.made] == [False]
+
+        stream.end(TractError("over"))
+        assert [timer.cancelled() for timer in loop.made] == [True]
+
+    with closing(Timers()) as loop:
+        loop.run_until_complete(write(loop))

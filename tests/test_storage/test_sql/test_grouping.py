@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
+from support.probes import workers_of
 from tract import StorageError, TractConfig
 from tract.storage.sql.grouping import Deliver, Groups, Outcome
 from tract.storage.sql.repositories import repositories_over
@@ -75,7 +76,7 @@ async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: 
     for failed in results[::5]:
         assert isinstance(failed, StorageError)
         assert failed.path == str(db_path)
-    for worker in database._workers:
+    for worker in workers_of(database):
         assert not await worker.run(lambda connection: connection.in_transaction)
     await database.aclose()
 

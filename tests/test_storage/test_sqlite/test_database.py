@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from support.opening import COUNTER, refused, threads_left, threads_of_connections, used
+from support.probes import workers_of
 from tract import (
     AsyncTract,
     SchemaVersionError,
@@ -99,7 +100,7 @@ async def test_every_connection_has_the_options_of_the_store(
         names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    found = [await worker.run(options) for worker in database._workers]
+    found = [await worker.run(options) for worker in workers_of(database)]
     await database.aclose()
     assert found == [["wal", 1, synchronous, 1500]] * 4
 

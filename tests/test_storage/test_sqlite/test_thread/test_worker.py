@@ -13,6 +13,7 @@ import aiosqlite
 import pytest
 import pytest_asyncio
 
+from support.threads import connection_threads, left_of
 from tract import StorageError, StoreCorruptError
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 
@@ -100,19 +101,19 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
     go, closed = threading.Event(), threading.Event()
     ran: list[bool] = []
 
-    async def leave() -> aiosqlite.Connection:
+    async def leave() -> None:
         connection = await OwnConnection(partial(sqlite3.connect, db_path))
         worker = Worker(connection, str(db_path))
         worker.send(lambda _: ran.append(go.wait(10)), lambda _, __: None)
         worker.send(lambda _: ran.append(True), lambda _, __: None)
         worker.abandon(closed.set)
-        return connection
 
-    connection = asyncio.run(leave())
+    before = connection_threads()
+    asyncio.run(leave())
+    [thread] = connection_threads() - before
     go.set()
-    connection._thread.join(10)
 
-    assert not connection._thread.is_alive()
+    assert left_of([thread]) == []
     assert ran == [True, True]
     assert closed.is_set()
 

@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit, ticking
 from support.faults import refuse_at_commit
+from support.probes import workers_of
 from tract import (
     UNSET,
     EditTargetError,
@@ -389,7 +390,7 @@ async def test_cancelling_at_every_step_loses_and_doubles_nothing(database: Data
 
 async def test_a_full_disk_refuses_what_does_not_fit_and_work_goes_on(database: Database) -> None:
     await landed(database, saying("a"))
-    writer = database._workers[0]
+    writer = workers_of(database)[0]
 
     def limit(pages: int) -> Callable[[sqlite3.Connection], None]:
         return lambda raw: raw.execute(f"PRAGMA max_page_count = {pages}").close()
@@ -450,17 +451,27 @@ async def test_time_increases_across_stores_whose_clocks_disagree(db_path: Path)
 def test_writes_tried_singly_wait_for_a_locked_database_once_not_each(db_path: Path) -> None:
     """Else 512 of them would keep the thread for 512 times the busy timeout."""
     begins: list[str] = []
+
+    def fail(_: WriteTransaction) -> None:
+        raise RuntimeError
+
     with (
         closing(sqlite3.connect(db_path, isolation_level=None, timeout=0.05)) as ours,
         another_program(db_path) as other,
     ):
-        file = DatabaseFile(ours)
-        ours.set_trace_callback(begins.append)
-        other.execute("BEGIN IMMEDIATE")
-        transactions = Transactions(file, Freshness(), "p", time_ns)
-        outcomes = transactions._run_singly(ours, [saying(text) for text in "abc"])
 
-    assert begins == ["BEGIN IMMEDIATE"]
+        def trace(statement: str) -> None:
+            if statement.startswith("BEGIN"):
+                begins.append(statement)
+                if len(begins) == 2:  # the group has failed; another program is quicker
+                    other.execute("BEGIN IMMEDIATE")
+
+        file = DatabaseFile(ours)
+        ours.set_trace_callback(trace)
+        transactions = Transactions(file, Freshness(), "p", time_ns)
+        outcomes = transactions.run(ours, jobs=[fail, fail, fail])
+
+    assert len(begins) == 2
     assert [type(outcome.error) for outcome in outcomes] == [StoreBusyError] * 3
     assert len({id(outcome.error) for outcome in outcomes}) == 3
 
@@ -491,7 +502,8 @@ async def test_a_long_log_is_shortened_once_though_writes_come_meanwhile(
     async with aiosqlite.connect(db_path, isolation_level=None) as connection:
         worker = Worker(connection, str(db_path))
         file = await worker.run(DatabaseFile)
-        file.log = _LateLog(connection._conn, str(db_path), limit=100_000, patience=0.2)
+        raw = await worker.run(lambda raw: raw)
+        file.log = _LateLog(raw, str(db_path), limit=100_000, patience=0.2)
         freshness = Freshness()
         transactions = Transactions(file, freshness, str(db_path), time_ns)
         writer = GroupWriter(worker, transactions, freshness)

@@ -69,7 +69,7 @@ class _Mappings:
 
     def renew_lock(self) -> None:
         """Make the lock usable in a child that was forked while a thread held it."""
-        self._lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
 
     def take(self, connection: sqlite3.Connection) -> Mapping | None:
         """Return the index of a connection's database, with one more user.
@@ -83,7 +83,7 @@ class _Mappings:
             return None
 
     def _take(self, path: str) -> Mapping | None:
-        with self._lock:
+        with self.lock:
             self._sweep()
             found = os.stat(path)
             inode = found.st_dev, found.st_ino
@@ -105,11 +105,11 @@ class _Mappings:
 
     def sweep(self) -> None:
         """Release the indexes that nobody uses, as far as that releases no locks of SQLite's."""
-        if self._lock.acquire(blocking=False):  # otherwise the holder sweeps, or the next caller
+        if self.lock.acquire(blocking=False):  # otherwise the holder sweeps, or the next caller
             try:
                 self._sweep()
             finally:
-                self._lock.release()
+                self.lock.release()
 
     def _map(self, path: str) -> Mapping:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
