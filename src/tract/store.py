@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel
@@ -143,12 +142,7 @@ class TractStore:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:

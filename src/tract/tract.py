@@ -6,7 +6,6 @@ from collections.abc import AsyncIterable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
-from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import uuid4
 
@@ -1120,12 +1119,7 @@ class AsyncTract:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:

@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeVar
 
 __all__ = ["Lock", "Waiter", "from_thread", "one_of"]
@@ -151,12 +150,7 @@ class Lock:
             await self._wait(task)
         self._holders.add(task)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._holders.discard(task)

@@ -134,17 +134,6 @@ def test_the_difference_of_tokens_is_that_of_the_contexts() -> None:
     assert [entry.tokens_after for entry in found.entries] == [6, 6]
 
 
-def test_the_caller_may_say_what_an_entry_costs() -> None:
-    found = context_diff(
-        folded(append(0)),
-        folded(append(1)),
-        token_difference=0,
-        tokens=lambda entry: int(entry.commit_hash[1:]) + 40,
-    )
-
-    assert [(e.tokens_before, e.tokens_after) for e in found.entries] == [(40, None), (None, 41)]
-
-
 def test_a_config_is_the_callers_own() -> None:
     after = folded(append(0, config='{"a":[1]}'))
     (entry,) = diff(COMPILER.empty(), after).entries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tract.engine.compile.entries import Entry
@@ -12,33 +12,21 @@ from tract.models.annotations import Priority
 from tract.models.refs import ContextDiff, EntryChange, EntryDiff
 from tract.protocols import Message
 
-__all__ = ["context_diff", "shown_tokens"]
+__all__ = ["context_diff"]
 
 _Half = tuple[Message | None, Priority | None, dict[str, Any] | None, int | None]
 
 
-def shown_tokens(entry: Entry) -> int:
-    """Return the tokens of an entry's message by itself, as its snapshot counted them."""
-    return entry.message_tokens if entry.visible else 0
-
-
-def context_diff(
-    before: Snapshot,
-    after: Snapshot,
-    *,
-    token_difference: int,
-    tokens: Callable[[Entry], int] = shown_tokens,
-) -> ContextDiff:
+def context_diff(before: Snapshot, after: Snapshot, *, token_difference: int) -> ContextDiff:
     """Return the difference between two contexts; see `ContextDiff` for the order of entries.
 
     Args:
         before: the first.
         after: the second.
         token_difference: by how many tokens the second is longer; snapshots do not know this.
-        tokens: returns what an entry costs; the default needs a counter whose counts add up.
     """
     entries = [
-        _entry_diff(old, new, changes, tokens)
+        _entry_diff(old, new, changes)
         for old, new in _pairs(before, after)
         if (changes := _changes(old, new))
     ]
@@ -77,15 +65,12 @@ def _changes(old: Entry | None, new: Entry | None) -> tuple[EntryChange, ...]:
 
 
 def _entry_diff(
-    old: Entry | None,
-    new: Entry | None,
-    changes: tuple[EntryChange, ...],
-    tokens: Callable[[Entry], int],
+    old: Entry | None, new: Entry | None, changes: tuple[EntryChange, ...]
 ) -> EntryDiff:
     either = old or new
     assert either is not None
-    message_before, priority_before, config_before, tokens_before = _half(old, tokens)
-    message_after, priority_after, config_after, tokens_after = _half(new, tokens)
+    message_before, priority_before, config_before, tokens_before = _half(old)
+    message_after, priority_after, config_after, tokens_after = _half(new)
     return EntryDiff(
         commit_hash=either.commit_hash,
         changes=changes,
@@ -100,8 +85,8 @@ def _entry_diff(
     )
 
 
-def _half(entry: Entry | None, tokens: Callable[[Entry], int]) -> _Half:
+def _half(entry: Entry | None) -> _Half:
     if entry is None:
         return None, None, None, None
     config = stored_json(entry.config_json or "{}", "a generation config")
-    return entry.message, entry.priority, config, tokens(entry)
+    return entry.message, entry.priority, config, entry.shown_tokens

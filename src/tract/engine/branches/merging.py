@@ -27,6 +27,7 @@ from tract.engine.branches.resolving import (
 from tract.engine.branches.turns import Turns
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine, Staged
+from tract.engine.commit.infos import parsed
 from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
@@ -37,7 +38,6 @@ from tract.exceptions import (
     MergeConflictError,
     TractError,
 )
-from tract.history.canonical import stored_json
 from tract.history.graph import beyond, line, merge_bases, parted_at
 from tract.models.commit import CommitInfo
 from tract.models.merging import ConflictKind, MergeKind, MergeResult, OnConflict, Resolution
@@ -358,8 +358,8 @@ class Merger:
             Given(
                 await self._contents_of.load(branch.tract_id, record.content_type, data),
                 message=record.message,
-                metadata=_parsed(record.metadata_json),
-                generation_config=_parsed(record.generation_config_json),
+                metadata=parsed(record.metadata_json),
+                generation_config=parsed(record.generation_config_json),
                 redact=False,  # the source was redacted when it was stored
                 origins=(Origin("cherry-pick", record.commit_hash),),
             )
@@ -379,7 +379,3 @@ def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str])
         annotated={target for effect, target in done if effect is Effect.PRIORITISE},
         goes_on=parted is not None and parted in bases,
     )
-
-
-def _parsed(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else stored_json(text, "a commit's metadata or config")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import Context, ContextVar
-from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
@@ -176,12 +175,7 @@ class Turn:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         queue, self._queue = self._queue, None  # a task that lives on may keep this turn
         self._task = None
         if queue is not None:

@@ -15,7 +15,7 @@ from tract.models.commit import CommitInfo, moment
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import CommitRow
 
-__all__ = ["annotation_of", "commit_info", "commit_infos"]
+__all__ = ["annotation_of", "commit_info", "commit_infos", "parsed"]
 
 _OPERATIONS = {operation.value: operation for operation in CommitOperation}
 _QUICK = 200  # records, about a millisecond of work; so is:
@@ -28,8 +28,8 @@ def commit_info(record: CommitRow) -> CommitInfo:
     Raises:
         StoreCorruptError: it holds values that no commit can have.
     """
-    metadata = _parsed(record.metadata_json)
-    generation_config = _parsed(record.generation_config_json)
+    metadata = parsed(record.metadata_json)
+    generation_config = parsed(record.generation_config_json)
     try:
         return CommitInfo(
             commit_hash=record.commit_hash,
@@ -84,5 +84,6 @@ def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:
     )
 
 
-def _parsed(text: str | None) -> dict[str, Any] | None:
+def parsed(text: str | None) -> dict[str, Any] | None:
+    """Return a commit's metadata or config, as a new dict; None if there is none."""
     return None if text is None else stored_json(text, "a commit's metadata or config")

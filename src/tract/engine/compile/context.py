@@ -10,7 +10,7 @@ from tract.engine.compile.entries import Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.pages import joined, joined_messages, joins, openai_dicts
 from tract.engine.compile.provided import TOOLS
-from tract.engine.tokens.media import Beside, beside
+from tract.engine.tokens.media import Beside
 from tract.formats.format import Format, Sent, Writing
 from tract.formats.pairing import open_calls
 from tract.formats.sending import arguments, format_of, tool_arguments
@@ -31,11 +31,9 @@ from tract.protocols import (
 
 __all__ = ["SnapshotContext"]
 
-_NO_MEDIA: Mapping[str, bytes] = {}
-
 
 class SnapshotContext(CompiledContext):
-    """A view of a snapshot. *media* are the bytes of its attachments, by SHA-256."""
+    """A view of a snapshot; `carrying` gives it the bytes of its attachments, by SHA-256."""
 
     __slots__ = (
         "_beside",
@@ -54,12 +52,11 @@ class SnapshotContext(CompiledContext):
         source: str,
         *,
         joining: bool,
-        media: Mapping[str, bytes] = _NO_MEDIA,
-        beside: Callable[[Message], Beside] = beside,
+        beside: Callable[[Message], Beside],
     ) -> None:
         self._snapshot = snapshot
         self._joining = joining
-        self._media = media
+        self._media: Mapping[str, bytes] = {}
         self._beside = beside
         self._tokens = 0
         self._source = source

@@ -67,6 +67,11 @@ class Entry(NamedTuple):
         """Whether the compiled context shows this entry."""
         return self.priority is not Priority.SKIP and self.message.role is not TOOLS
 
+    @property
+    def shown_tokens(self) -> int:
+        """The tokens of its message by itself; 0 if the compiled context does not show it."""
+        return self.message_tokens if self.visible else 0
+
 
 def bytes_of(message: Message, config_json: str | None = None) -> int:
     """Return the approximate memory use of an entry with this message and config."""

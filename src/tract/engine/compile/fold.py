@@ -170,7 +170,7 @@ class _State:
         self._note(new)
         entries = self._entries.replaced(position, new)
         self._visible += new.visible - old.visible
-        self._plain += _shown_tokens(new) - _shown_tokens(old)
+        self._plain += new.shown_tokens - old.shown_tokens
         self._nbytes += new.nbytes - old.nbytes
         if self._counter is not None:
             window = window_around(self._entries, position, self._counter)
@@ -197,10 +197,6 @@ class _State:
             self._has_tools,
             self._has_attachments,
         )
-
-
-def _shown_tokens(entry: Entry) -> int:
-    return entry.message_tokens if entry.visible else 0
 
 
 # Token sums -------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from tract.engine.watching.hub import Portion, WatchHub
@@ -117,12 +116,7 @@ class Watch(Generic[Item]):
         await self._step(self._begin)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _step(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
