@@ -115,7 +115,7 @@ class ToolCallPart:
     """A call of a tool.
 
     `arguments` is JSON text, byte for byte as it came, or plain text for a `custom` tool. A
-    `server` tool is the provider's own: nobody else answers its calls.
+    `server` tool is the provider's own, and only the provider answers its calls.
     """
 
     id: _Text | None

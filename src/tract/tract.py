@@ -300,7 +300,7 @@ class AsyncTract:
 
         After a crash or a cancellation, a tool call may never get its result. This says so to the
         model, for good, in one transaction. Without open calls, nothing is written. A result that
-        somebody commits meanwhile counts. To decide for a single request only, see
+        is committed meanwhile counts. To decide for a single request only, see
         `CompiledContext.request`.
 
         Args:
@@ -595,8 +595,7 @@ class AsyncTract:
                 Ollama or Cohere, as an object or a dict. None, for a response without a report,
                 stores nothing and returns the context unchanged.
             head_hash: the head that was compiled for the call, be it the newest or not. By default
-                it is the branch's; None stands for an empty context, and usage has no commit to
-                belong to.
+                it is the branch's; None stands for an empty context, which raises.
             redact: False stores the report unchanged; see `commit`.
 
         Raises:
@@ -793,9 +792,9 @@ class AsyncTract:
     async def compare(self, names: Iterable[str]) -> list[BranchComparison]:
         """Return the size and usage of branches, in all and since they parted, in the given order.
 
-        A single branch is compared with this handle's. If it is this handle's own, nothing is there
-        to part from, and its whole history counts. Token counts are the counter's, not those that
-        an API reported, so that they are comparable.
+        A single branch is compared with this handle's. If it is this handle's own, its whole
+        history counts as its own. Token counts are the counter's, not those that an API reported,
+        so that they are comparable.
 
         Raises:
             BranchNotFoundError: there is no such branch.
@@ -976,8 +975,8 @@ class AsyncTract:
             The commits, in order.
 
         Raises:
-            ContentValidationError: *reply* is no known API's or holds what JSON cannot; or config,
-                metadata or message cannot be stored.
+            ContentValidationError: *reply* is not a known API's, or holds a value that JSON cannot;
+                or config, metadata or message cannot be stored.
             CommitNotFoundError: the tract has no commit *head_hash*.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: as for `commit`.

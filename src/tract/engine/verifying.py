@@ -105,7 +105,7 @@ class _Findings:
                 self._fault(commit, f"its attachment {sha256} {problem}")
 
     def recorded(self, uses: Mapping[str, Set[str]]) -> None:
-        """Check that what contents refer to is recorded, so that nobody takes it for unused."""
+        """Check that each use of an attachment is recorded, so that it is not taken for unused."""
         for commit, (content, named) in self.users.items():
             for sha256 in named:
                 if sha256 not in uses.get(content, ()):
@@ -168,7 +168,7 @@ def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:
 def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | None:
     """Return the tokens of a commit whose content is sound; None if they cannot be counted here.
 
-    That is the case if another counter or rendering was used, or the vocabulary is not available.
+    They cannot if another counter or rendering was used, or the vocabulary is not available.
     """
     record = stored.record
     if not rule_of(record.operation).is_shown:

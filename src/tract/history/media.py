@@ -48,7 +48,7 @@ _PIECE_OF_BYTES = _PIECE // 4 * 3
 _DATA_URL = re.compile(r"data:[^,]{0,255};base64,")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SIGNED = re.compile(r"signature|encrypted|thinking|text|arguments|token", re.IGNORECASE)
-"""Keys whose strings stay: signed and encrypted forms are no media, though they may be base64."""
+"""Keys whose strings stay: signed and encrypted values are not media, though they may be base64."""
 _MEDIA = re.compile(
     r"data|bytes|b64|base64|image|audio|video|document|file|blob|media|screenshot|result|ur[il]",
     re.IGNORECASE,
@@ -199,7 +199,7 @@ def references(item: Any) -> Iterator[Reference]:
 
 
 def may_refer(stored: bytes) -> bool:
-    """Return False if a content, as canonical JSON, surely has no references; this is quick."""
+    """Return False if a content, as canonical JSON, certainly has no references; this is quick."""
     return _QUOTED.encode() in stored
 
 

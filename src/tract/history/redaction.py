@@ -2,8 +2,8 @@
 
 Secrets are the strings at and below a key that names a credential. The end of a key decides:
 `api_key`, `my_api_key` and `api_key_2` name secrets, `api_key_count` does not. Numbers, booleans
-and null are parameters, whatever their key is called. A JSON schema describes values and holds
-none: a tool may well take a `password`.
+and null are parameters, whatever their key. A JSON schema describes values and holds none: a tool
+may take a `password`.
 """
 
 from __future__ import annotations

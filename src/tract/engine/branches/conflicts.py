@@ -1,9 +1,9 @@
 """Three-way comparison of the entries that both sides of a merge share.
 
 Plain values, no I/O. Each shared entry is compared as a three-way merge compares a line: with its
-state where the sides parted. A merge folds the other side's commits after ours, so that their edits
-win by coming last, even an edit that the other side has since given up, for instance by merging
-ours and taking our edit. So what the merge should show may differ from what the fold shows without
+state where the sides parted. A merge folds the other side's commits after ours, so their edits win
+by coming last. That holds even for an edit that the other side has since dropped, for instance by
+merging ours and taking our edit. So the fold may show something else than the merge should, without
 any conflict. `unmet` finds these entries, and the merge restates them.
 """
 
@@ -25,8 +25,8 @@ Side = Literal["ours", "theirs", "base"]
 class SideChanges(NamedTuple):
     """The entries, by hash, that a side's own commits changed; the other side lacks these commits.
 
-    `goes_on` is True if the merge base is among the side's first parents. Otherwise its commits
-    have another order than in the base, so that entries may differ that none of its own changed.
+    `goes_on` is True if the merge base is among the side's first parents. Otherwise the side has
+    the base's commits in another order, so entries may differ that none of its own commits changed.
     """
 
     edited: Set[str] = frozenset()
@@ -51,9 +51,9 @@ class Verdict(NamedTuple):
 
 
 class EntryConflict(NamedTuple):
-    """An entry that both sides changed; `base` is None where there is no single base.
+    """One entry in conflict, as each side has it; `base` is None if there is no single base.
 
-    The content of each is that of the commit `Entry.source_hash`.
+    `Entry.source_hash` names the commit that holds the content.
     """
 
     kind: ConflictKind
@@ -87,14 +87,14 @@ def settle(
 ) -> Settlement:
     """Compare the entries that both sides share, in the order of ours, content before priority.
 
-    An entry is in conflict if both sides changed it, so that it differs from the base on each side
-    and between them. If only one side changed it, or both made the same change, the change holds,
-    whether a commit made it or the resolution of an earlier merge. A config goes with the content
-    that it was set on; if the contents are the same, theirs wins if it is new.
+    An entry is in conflict if the two sides changed it in different ways. A change that only one
+    side made, or both made alike, holds, whether a commit made it or the resolution of an earlier
+    merge. A config goes with the content that it was set on; if the contents are the same, theirs
+    wins if it is new.
 
     After merges that crossed, there are several bases, which may differ on an entry. Then a side
-    counts as having changed it if one of its own commits did. If neither side's did, the sides
-    resolved it differently in earlier merges, which is a conflict, too.
+    has changed it if one of its own commits did. If neither side's commits did, the sides resolved
+    it differently in earlier merges, which is a conflict, too.
 
     Args:
         bases: snapshots of the merge bases; empty if the histories share nothing.

@@ -151,10 +151,10 @@ class _Call:
 class Merger:
     """Merges branches of one store.
 
-    Merges that have to be computed again hold a lock while they compute, so that they do not
-    invalidate each other again. A merge releases it before it calls the caller's function, and
-    does not take it if a budget has a callback. Merges that ask take turns, which they keep until
-    they are written.
+    A merge that has to be computed again holds a lock meanwhile, so that merges do not keep
+    invalidating each other. It releases the lock before it calls the caller's function, and does
+    not take it if a budget has a callback. Merges that ask take turns, and keep them until they are
+    written.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Turns of merges that ask a function to resolve conflicts.
 
-The answer of one merge changes the question of the next. So if eighty merges asked at once,
-seventy-nine would ask in vain each time. Turns only save questions. They guard nothing: merges are
-correct without them, so a merge may lose its turn to the next.
+The answer of one merge changes the question of the next. If eighty merges asked at once,
+seventy-nine would have to ask again each time. Turns only save questions: merges are correct
+without them, so a merge may lose its turn to the next.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Turns:
     """The turns at the branches of one store, first come, first served.
 
     Args:
-        longest: seconds after which a turn passes to the next merge, unless it is taken again. This
-            bounds how long a function waits that awaits another merge into the branch.
+        longest: seconds after which a turn passes to the next merge, unless it is taken again. So
+            a function that awaits another merge into the branch waits no longer than that.
     """
 
     def __init__(self, longest: float = _LONGEST) -> None:
@@ -59,7 +59,7 @@ class _Queue:
     """The holder of the turn at one branch, and the merges that wait for it.
 
     An interrupt from the keyboard may come while the turn is passed on, or lose the callback that
-    would do that. So those who wait check each second whether it is theirs, or nobody's.
+    would do that. So a waiting merge checks each second whether the turn is its own or free.
     """
 
     def __init__(self, longest: float) -> None:

@@ -51,8 +51,8 @@ class CommitEngine:
     `stage` copies the input at once and checks small commits on the event loop; large ones are
     checked on a thread. `land` makes drafts of staged commits and writes them in one transaction.
     With a budget, they are written on the very head that they were checked against. Checked writes
-    to one branch hold a lock, so that they do not invalidate each other's checks. The budget's
-    callback runs without the lock, and may use the tract.
+    to one branch hold a lock, so that they do not invalidate each other's checks. The lock is not
+    held while the budget's callback runs, which may use the tract.
     """
 
     def __init__(

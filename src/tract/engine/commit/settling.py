@@ -1,4 +1,4 @@
-"""Closing tool calls that nobody will answer any more."""
+"""Answering tool calls that will never get their result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CallSettler:
             except HeadMovedError:
                 if expected_head is not UNSET:
                     raise
-                # somebody else committed meanwhile, perhaps the very result
+                # another task committed meanwhile, perhaps the very result
 
 
 def _answer(call: OpenCall, reason: str) -> ContentModel:

@@ -21,10 +21,10 @@ _MAX_COUNT = 2**53  # every JSON reader holds this exactly; far beyond any conte
 
 
 class _Shape(NamedTuple):
-    """How an API names its counts; `prompt` and `completion` are what tells the shape.
+    """How an API names its counts; `prompt` and `completion` identify the shape.
 
-    Counts that are optional are added to them. Cached tokens are among them only where the API
-    counts them apart.
+    Optional counts are added to these. Cached tokens are listed only where the API counts them
+    apart from the prompt.
     """
 
     prompt: str
@@ -77,9 +77,9 @@ def parse_usage(usage: object, redactor: Redactor | None = None) -> tuple[TokenU
     """Return the counts of a usage report and the report as canonical JSON, without secrets.
 
     *usage* is a `TokenUsage`, or a mapping or pydantic object in the shape of OpenAI's Chat
-    Completions or Responses, Anthropic, Gemini, Bedrock's Converse, Ollama or Cohere. What an API
-    counts beside the prompt though it was sent (Anthropic's and Bedrock's cached input) is added to
-    the prompt, and Gemini's thoughts to the completion.
+    Completions or Responses, Anthropic, Gemini, Bedrock's Converse, Ollama or Cohere. Input that an
+    API reports apart from the prompt (Anthropic's and Bedrock's cached input) is added to the
+    prompt, and Gemini's thoughts to the completion.
 
     Raises:
         ContentValidationError: it has another shape, or a count is not an integer from 0 up.
@@ -131,7 +131,7 @@ class UsageKeeper:
         sent = found.snapshot.head_hash
         if sent is None:
             raise TractError(
-                "The context was empty, so there is no commit to keep its usage for. Commit what "
+                "There is no commit to keep usage for, because the context was empty. Commit what "
                 "you send before you call the API."
             )
         await self._usages.record(branch.tract_id, sent, counts, raw_json)

@@ -155,9 +155,9 @@ class DefaultContextCompiler:
     def source_of(self, content_type: str) -> str:
         """Return the `token_source` stored with the counts of a content type.
 
-        It is empty if the counted text is not the built-in rendering's: another opening of the
-        database may render the content in another way, and has to count it again. A custom type
-        that has a `render_version` says by that whether it does.
+        It is empty if the text does not come from the built-in rendering: a later opening of the
+        database may render the content differently, and has to count it again. A custom type that
+        has a `render_version` says by that whether it does.
         """
         if type(self).render is not DefaultContextCompiler.render:
             return ""

@@ -95,8 +95,8 @@ def _size(text: str) -> int:
 class Growth:
     """What chunks that grow out of each other share: each is a beginning of the next.
 
-    `size` is the number of entries in the longest of them, and `page` its page, once it was asked
-    for. The shorter ones make their pages anew: joined texts are copies, and keeping them for each
+    `size` is the number of entries in the longest of them, and `page` its page, once it was read.
+    The shorter ones make their pages anew: joined texts are copies, and keeping them for each
     length would take many times the memory of the entries.
     """
 

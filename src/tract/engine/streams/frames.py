@@ -31,8 +31,8 @@ def joined(frames: Iterable[Frame]) -> list[Frame]:
 def copied(delta: Delta) -> Delta | None:
     """Return a delta whose value is a copy; what JSON cannot hold is left out of it.
 
-    None stands for a delta of which nothing is left. What was built from a delta changes, but
-    what is saved of it must not.
+    None stands for a delta of which nothing is left. The reply that is built from a delta changes,
+    but what is saved of it must not.
     """
     verb, path, value = delta
     if type(value) in _SCALARS:

@@ -117,7 +117,7 @@ def _metadata(arrived: Arrived, reason: str | None) -> dict[str, Any]:
 
 
 def _rest(reply: Reply, usage: Usage | None) -> dict[str, Any]:
-    """Return what of a reply no content holds: calls that were cut off, and a strange report."""
+    """Return what no content of a reply holds: calls that were cut off, and an unknown report."""
     rest: dict[str, Any] = {}
     if reply.unfinished:
         rest["unfinished_tool_calls"] = [

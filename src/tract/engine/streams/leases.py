@@ -1,8 +1,8 @@
 """Stream ownership: the owner holds a lease, renewed by every save and by heartbeats between saves.
 
-Leases work across machines and containers, which cannot tell whether each other's processes live.
-An owner whose lease expires while it lives, because its machine was suspended, say, continues its
-stream if no other process has recovered it; otherwise storage refuses its saves.
+Leases work across machines and containers, which cannot see each other's processes. If a lease
+expires while its owner lives, because its machine was suspended, say, the owner continues the
+stream unless another process has recovered it. In that case storage refuses its saves.
 """
 
 from __future__ import annotations

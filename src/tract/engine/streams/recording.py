@@ -216,7 +216,7 @@ class Intake:
         self.commits: list[CommitInfo] = []
 
     def check_loop(self) -> None:
-        """Raise a StorageError unless the store's event loop is running, before doing anything."""
+        """Raise a StorageError unless called on the store's event loop."""
         self._gate.check_loop()
 
     async def begin(self, *, at_head: bool) -> OpenStream:

@@ -35,7 +35,7 @@ ONE_TOKEN_ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
 """Roles that are one token each in the proven encodings, and need no vocabulary."""
 
 SAFE_CHARS: Final = 200_000
-"""No text of up to this length makes tiktoken's regular expressions overflow their stack."""
+"""Texts of up to this length never make tiktoken's regular expressions overflow their stack."""
 
 _MEMO_SIZE = 1024
 _MEMO_CHARS = 64
@@ -50,15 +50,15 @@ _LAST_CUT = re.compile(r"(?s:.+)" + _CUT)
 
 
 class BaseTokenCounter(ABC):
-    """A counter whose count of a message list is a sum over its messages.
+    """Base of counters that count a message list as the sum over its messages.
 
-    Each message costs `tokens_per_message`, its role, its content, its name with `tokens_per_name`
-    if it has one, and the name and arguments of each tool call. The list costs `tokens_for_reply`
-    in addition. Counters may be called from several threads at a time.
+    A message costs `tokens_per_message`, its role, its content, its name plus `tokens_per_name` if
+    it has one, and the name and arguments of each tool call. The list costs `tokens_for_reply` on
+    top. A counter may be called from several threads at a time.
 
-    A subclass that overrides how texts are counted does not inherit `joins_cleanly` and `source`:
-    unless it defines them too, `joins_cleanly` is always False and `source` is `counter:` and the
-    class name. Stored counts are only reused by later openings if `source` is defined.
+    A subclass that changes how texts are counted does not inherit `joins_cleanly` and `source`.
+    Unless it defines them too, `joins_cleanly` is always False, and `source` is `counter:` and the
+    class name. Later openings reuse stored counts only if `source` is defined.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -114,10 +114,10 @@ class BaseTokenCounter(ABC):
         return tokens
 
     def count_media(self, part: MediaPart, api: str | None = None) -> int | None:
-        """Return the tokens of media that go to *api*; None if they cannot be counted.
+        """Return the tokens of media that are sent to *api*; None if they cannot be counted.
 
-        By default, images whose size is known cost what their provider has published: for
-        `anthropic.messages` and `google.generate_content` theirs, else OpenAI's.
+        By default, an image of known size costs what its provider's published formula says: that
+        of Anthropic or Google for their APIs, otherwise OpenAI's.
         """
         return media_tokens(part, api)
 
@@ -148,9 +148,9 @@ class BaseTokenCounter(ABC):
 class TiktokenCounter(BaseTokenCounter):
     """Counts as OpenAI's models do, with one of tiktoken's encodings.
 
-    The vocabulary is loaded by the first count or by `load()`, not by creating the counter.
-    Tiktoken cannot encode a stretch of more than `SAFE_CHARS` characters without a space or line
-    break; such texts are counted in parts.
+    Creating a counter loads nothing: the first count or `load()` loads the vocabulary. Tiktoken
+    cannot encode a stretch of more than `SAFE_CHARS` characters without a space or line break, so
+    such texts are counted in parts.
 
     Args:
         encoding_name: the name of the encoding; `o200k_base` if neither argument is given.
@@ -282,10 +282,10 @@ def _encoding_of(model: str) -> str:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut *text* where that changes no token, into parts of up to `SAFE_CHARS` where possible.
+    """Yield *text* in parts of up to `SAFE_CHARS`, cut only where that changes no token.
 
-    A part is longer only if there is no such place in it. So equal stretches between two such
-    places always count alike, whatever surrounds them.
+    A part without such a place is longer. So a stretch between two such places counts the same,
+    whatever surrounds it.
     """
     start = 0
     while len(text) - start > SAFE_CHARS:

@@ -1,7 +1,7 @@
 """Tokens of media and thinking: what a message costs beside its text and tool calls.
 
-Images cost what their provider's published formula says. What has no formula, or whose size is not
-known, is named instead of guessed. Base64 is never tokenised.
+Images cost what their provider's published formula says. Media without a formula or of unknown size
+are named, not guessed. Base64 is never tokenised.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ _LAST = 64  # marks of one level
 class Trail:
     """Marks: some of the commits that a watch has read, all of the last and ever fewer before.
 
-    Everything that the watch has read up to a mark is the mark's own line. So the newest mark that
-    the tract still has tells what still holds. The last commits are all marks; at a distance d from
-    the end, about every d/64th commit is. A million commits leave about 1,000 marks.
+    Everything that the watch has read up to a mark is the mark's own line. So all that it has read
+    up to the newest mark that the tract still has is still there. The last commits are all marks;
+    at a distance d from the end, about every d/64th commit is. A million commits leave about 1,000
+    marks.
     """
 
     def __init__(self) -> None:
