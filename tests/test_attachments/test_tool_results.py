@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,21 @@ async def called(tract: AsyncTract) -> None:
 
 def answered(payload: Any) -> ToolIOContent:
     return ToolIOContent(tool_name="look", direction="result", payload=payload, call_id="a")
+
+
+async def test_verify_finds_a_lost_image_of_a_result(db_path: Path) -> None:
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        await called(tract)
+        info = await tract.commit(answered(FORMS["mcp"]))
+        assert (await tract.verify()).faults == ()
+    sha256 = hashlib.sha256(BYTES).hexdigest()
+    with closing(sqlite3.connect(db_path)) as connection, connection:
+        connection.execute("DELETE FROM blobs WHERE content_hash = ?", (bytes.fromhex(sha256),))
+    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        [fault] = (await tract.verify()).faults
+
+    assert fault.commit_hash == info.commit_hash
+    assert fault.problem == f"its attachment {sha256} is not in the store"
 
 
 @pytest.mark.parametrize("form", FORMS)
