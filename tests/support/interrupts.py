@@ -50,7 +50,7 @@ _LINES = {
 }
 """The code at whose lines an interrupt comes."""
 _SAVING = {
-    *("fold", "grown", "_copied", "apply", "part", "_forget_stored"),
+    *("fold", "grown", "_copied", "apply", "part", "forget_stored"),
     *("save_soon", "_save", "_save_all", "_write", "_go_on_without"),
 }
 """The functions in which it comes while streams are saved."""

@@ -32,7 +32,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 def whole(api: str, events: list[dict[str, Any]]) -> Arrived:
     arrived, reader = Arrived({"api": api}), FORMATS[api].events()
     for event in events:
-        arrived.add(filter(None, map(copied, reader.feed(event))))
+        arrived = arrived.grown(filter(None, map(copied, reader.feed(event))))
     return arrived
 
 

@@ -160,7 +160,7 @@ class OpenStream:
         fails, and nothing is saved twice if only its caller was cancelled.
         """
         self.fold()
-        self._forget_stored()
+        self.forget_stored()
         if self._saved == 0 and all(kind in FRAME for kind, *_ in self._unsaved):
             return None  # nothing has arrived that is worth saving
         if not self._unsaved:
@@ -172,9 +172,16 @@ class OpenStream:
             self._room = _ROOM
         return SpoolPart(self.name, self._saved, tuple(self._unsaved), self.fate)
 
+    def forget_stored(self) -> None:
+        """Forget the part that was stored last, if its fate tells of one."""
+        part = self.fate.saved
+        if part is not None and part.number == self._saved:
+            rest = self._unsaved[len(part.fragments) :]
+            self._unsaved, self._saved, self._sent = rest, part.number + 1, 0
+
     def lose(self) -> None:
         """End, because another process has recovered the stream; keep the rest as a new stream."""
-        self._forget_stored()
+        self.forget_stored()
         tract_id, branch = self.name.branch.tract_id, self.name.branch.branch
         self.recovered = StreamRecoveredError(tract_id, branch)
         self.end(self.recovered)
@@ -191,12 +198,6 @@ class OpenStream:
             return False
         self._signed = now
         return True
-
-    def _forget_stored(self) -> None:
-        part = self.fate.saved
-        if part is not None and part.number == self._saved:
-            rest = self._unsaved[len(part.fragments) :]
-            self._unsaved, self._saved, self._sent = rest, part.number + 1, 0
 
     def _make_room(self) -> None:
         self._spooler.check_process()
@@ -345,6 +346,8 @@ class Spooler:
     ) -> None:
         names = {stream.name: stream for stream in quiet}
         lost = await self._repository.save(current_owner(), [part for _, part in parts], [*names])
+        for stream, _ in parts:
+            stream.forget_stored()
         if lost:
             await self._go_on_without([*(stream for stream, _ in parts), *quiet], {*lost})
 

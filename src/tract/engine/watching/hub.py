@@ -305,7 +305,8 @@ class WatchHub:
         for base in [*topic.waiters]:
             told = await self._news(topic, base)
             if not isinstance(told, Portion) or told.records or told.taken_back:
-                woken += [(future, told) for future in topic.waiters.pop(base, ())]
+                woken += [(future, told) for future in topic.waiters.get(base, ())]
+                topic.waiters.pop(base, None)  # last: an interrupt must leave them in one of both
 
     async def _news(self, topic: _Topic, base: str | None) -> _Told:
         version = topic.version
