@@ -30,7 +30,7 @@ from tract.waiting import Waiter
 __all__ = ["Portion", "WatchHub"]
 
 _INTERVAL = 0.05  # seconds between polls for the commits of other processes
-_AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sqlite.thread.groups`
+_AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sql.grouping`
 _REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
 _LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
