@@ -378,6 +378,17 @@ async def test_a_log_of_contents_is_the_log_with_the_content_of_each(
         await store.histories.log_contents(MAIN, limit=1, before=UNKNOWN, in_context=in_context)
 
 
+async def test_a_log_of_contents_is_that_of_its_own_tract_and_branch(store: Repositories) -> None:
+    await say(store, MAIN, "ours")
+    elsewhere = BranchName("another tract", MAIN.branch)
+    await say(store, elsewhere, "theirs")
+
+    for branch, texts in ((MAIN, ["ours"]), (elsewhere, ["theirs"])):
+        found = await store.histories.log_contents(branch, limit=None)
+        assert [each.data for _, each in found] == [draft(text).data for text in texts]
+    assert await store.histories.log_contents(BranchName("none", "main"), limit=None) == []
+
+
 async def test_nothing_is_before_the_moment_before_the_first(store: Repositories) -> None:
     [a] = await say(store, MAIN, "a")
 

@@ -77,7 +77,9 @@ VALUES: list[BaseModel] = [
         generation_configs=({"temperature": 0.9},),
         last_message=MESSAGE,
     ),
-    BranchStats(commits=3, entries=2, tokens=12, blobs=2, bytes=99),
+    BranchStats(
+        commits=3, entries=2, tokens=12, blobs=2, bytes=99, attachments=1, attachment_bytes=4
+    ),
 ]
 values = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 

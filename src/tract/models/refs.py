@@ -178,8 +178,8 @@ class BranchStats(Value):
     tokens: int
     blobs: int
     bytes: int
-    attachments: int = 0
-    attachment_bytes: int = 0
+    attachments: int
+    attachment_bytes: int
 
 
 def check_ref_name(name: object) -> None:

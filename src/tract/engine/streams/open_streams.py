@@ -317,6 +317,7 @@ class Spooler:
         self._again = True
         if self._saving is None or self._saving.done():  # it may have ended before it began
             self._saving = self._loop.create_task(self._save())
+            self._saving.add_done_callback(_retrieved)
 
     async def _save(self) -> None:
         try:
@@ -373,3 +374,9 @@ def _storable(delta: Delta, redactor: Redactor | None) -> Delta:
     apart = copied(delta)
     assert apart is not None
     return redacted(apart, redactor)
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """Retrieve an interrupt, which the loop has raised; asyncio would report it once more."""
+    if not task.cancelled():
+        task.exception()
