@@ -24,18 +24,22 @@ Delta = Sequence[Any]
 """`(verb, path, value)`."""
 
 
-def apply(root: dict[str, Any], deltas: Iterable[Delta]) -> None:
-    """Add *deltas* to *root*, in order.
+def apply(root: dict[str, Any], deltas: Iterable[Delta]) -> bool:
+    """Add *deltas* to *root*, in order; return False if some contradict what is there.
 
-    Raises:
-        TypeError, LookupError: a path leads through something that is not there.
+    Those are left out: an API may append to what it said was a number.
     """
+    fit = True
     for verb, path, value in deltas:
         *way, last = path
         place: Any = root
-        for step, following in zip(way, path[1:], strict=True):
-            place = _entered(place, step, list if isinstance(following, int) else dict)
-        _VERBS[verb](place, last, value)
+        try:
+            for step, following in zip(way, path[1:], strict=True):
+                place = _entered(place, step, list if isinstance(following, int) else dict)
+            _VERBS[verb](place, last, value)
+        except (AttributeError, TypeError):
+            fit = False
+    return fit
 
 
 def compacted(deltas: Iterable[Delta]) -> list[Delta]:
@@ -78,8 +82,8 @@ def _set(place: Any, last: str | int, value: Any) -> None:
 
 
 def _text(place: Any, last: str | int, value: str) -> None:
-    _entered(place, last, str)
-    place[last] += value
+    # `+=` would add the letters to a list.
+    place[last] = _entered(place, last, str) + value
 
 
 def _push(place: Any, last: str | int, value: Any) -> None:

@@ -17,7 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from tract.formats.deltas import Delta
 from tract.models.content import ContentModel
@@ -204,10 +204,11 @@ class Format(ABC):
 
 def as_json(value: object) -> Mapping[str, Any] | None:
     """Return an SDK's object or a mapping as JSON values, without what was not set; else None."""
-    if isinstance(value, Mapping):
-        return value
+    kind = type(value)  # `isinstance` would run code of the value's own class
+    if issubclass(kind, Mapping):
+        return cast("Mapping[str, Any]", value)
     dump = getattr(value, "model_dump", None)
-    if dump is None or isinstance(value, type):
+    if dump is None or issubclass(kind, type):
         return None
     # What a later release of an API sends is not of the types that the SDK declares: no warnings.
     dumped = dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -20,6 +20,8 @@ _IDLE = re.compile(r"ping|keep.?alive|heart.?beat", re.IGNORECASE)
 """Types of events that only keep a connection open."""
 _REPEATED = {"snapshot"}
 """What the SDKs' helpers add to events: all that arrived so far."""
+_EMPTY = (type(None), str, bytes)
+"""Types of events that say nothing if they are empty."""
 
 
 class Told(NamedTuple):
@@ -35,7 +37,7 @@ def told(reply: object) -> Told:
     Raises:
         ContentValidationError: it is no known API's, or holds what JSON cannot.
     """
-    if isinstance(reply, Mapping) or hasattr(type(reply), "model_dump"):
+    if issubclass(type(reply), Mapping) or hasattr(type(reply), "model_dump"):
         plain = plain_object(reply, "reply")
         for format_ in FORMATS.values():
             found = format_.reply(plain)
@@ -76,9 +78,9 @@ class Reader:
         if self._events is not None:
             return [] if plain is None else self._events.feed(plain)
         if plain is None:
-            if event:
-                raise self._unknown(event)
-            return []
+            if type(event) in _EMPTY and not event:
+                return []
+            raise self._unknown(event)
         return self._first(event, plain)
 
     def _first(self, event: object, plain: Json) -> list[Delta]:
@@ -98,7 +100,7 @@ class Reader:
 
     def _unknown(self, event: object) -> ContentValidationError:
         kind = type(event).__name__
-        if isinstance(event, Mapping):
+        if type(event) is dict:
             kind = f"dict of {', '.join(map(str, [*event][:5]))}"[:120]
         return ContentValidationError(
             f"the stream begins with a {kind}, which is not an event of {', '.join(self._apis)}. "
@@ -108,10 +110,14 @@ class Reader:
 
 
 def _as_json(event: object) -> Json | None:
-    if isinstance(event, BaseModel):
-        dumped = event.model_dump(
-            mode="json", by_alias=True, exclude_unset=True, exclude=_REPEATED, warnings=False
-        )
-        return dumped if isinstance(dumped, dict) else None
-    found = as_json(event)
-    return None if found is None else dict(found)
+    """Return an event as JSON; None if it is not an object, or cannot be read."""
+    try:
+        if issubclass(type(event), BaseModel):
+            dumped = cast(BaseModel, event).model_dump(
+                mode="json", by_alias=True, exclude_unset=True, exclude=_REPEATED, warnings=False
+            )
+            return dumped if isinstance(dumped, dict) else None
+        found = as_json(event)
+        return None if found is None else dict(found)
+    except Exception:  # a foreign class may raise anything
+        return None

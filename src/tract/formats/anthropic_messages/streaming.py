@@ -188,7 +188,7 @@ def _streamed(root: Json) -> Reply:
     """Return what came. Only the stop reason says that no call was cut off, not the end alone."""
     end = root.get("end") or {}
     message = {**(root.get("message") or {}), **end}
-    reason = end.get("stop_reason")
+    reason = _string(end.get("stop_reason"))
     if reason is None and root.get("stopped"):
         reason = "end_turn"
     ended = reason is not None and reason not in _TRUNCATING

@@ -120,14 +120,16 @@ class ContentEvents(Events):
             yield ("merge", ["parts", self._open, _CALL], given)
             if signature := field(part, "thoughtSignature"):
                 yield ("set", ["parts", self._open, "thoughtSignature"], signature)
-        for each in field(call, "partialArgs") or ():
-            yield from self._argument(each)
+        pieces = field(call, "partialArgs")
+        for each in pieces if isinstance(pieces, list) else ():
+            yield from self._argument(each if isinstance(each, dict) else {})
         if not field(call, "willContinue"):
             self._open = None
         yield ("set", ["open"], self._open)
 
-    def _argument(self, piece: Any) -> Iterator[Delta]:
-        path = [_step(found) for found in _STEP.finditer(field(piece, "jsonPath") or "")]
+    def _argument(self, piece: Json) -> Iterator[Delta]:
+        where = field(piece, "jsonPath")
+        path = [_step(found) for found in _STEP.finditer(where if isinstance(where, str) else "")]
         kind = next((name for name in _VALUES if key_of(piece, name) is not None), None)
         value = None if kind is None else field(piece, kind)
         delta: Delta = ("set", ["args", *path], None if kind == "nullValue" else value)
@@ -135,14 +137,10 @@ class ContentEvents(Events):
             delta = ("text", ["args", *path], value)
         elif kind is None:
             return
-        try:
-            if not path:
-                raise LookupError("the whole arguments")
-            apply({"args": self._args}, [delta])
-        except (AttributeError, LookupError, TypeError):
+        if path and apply({"args": self._args}, [delta]):
+            yield (delta[0], ["parts", self._open, _CALL, *delta[1]], delta[2])
+        else:
             yield ("push", ["unknown"], "partialArgs")
-            return
-        yield (delta[0], ["parts", self._open, _CALL, *delta[1]], delta[2])
 
 
 def _beside_text(part: Any) -> Json | None:

@@ -10,13 +10,13 @@ from tract.formats.format import Json, Reply
 from tract.formats.openai_responses.kinds import BLOCKS, ITEMS, kind_of
 from tract.parts import ToolCallPart
 
-__all__ = ["CALLS", "ENDED_EARLY", "SAID", "as_sent", "cut_off", "made_reply", "whole_reply"]
+__all__ = ["CALLS", "SAID", "as_sent", "cut_off", "ended_early", "made_reply", "whole_reply"]
 
 CALLS = {"custom_tool_call": "input", "function_call": "arguments"}
 """Calls that can be cut off, and what they then hold a part of."""
 SAID = ("error", "id", "incomplete_details", "model", "status", "usage")
 """What a reply uses of what the API says of a response."""
-ENDED_EARLY = frozenset({"cancelled", "failed", "in_progress", "incomplete", "queued"})
+_ENDED_EARLY = frozenset({"cancelled", "failed", "in_progress", "incomplete", "queued"})
 
 _OBJECTS = frozenset({"response", "response.compaction"})
 _OF_REPLIES = frozenset({"created_by", "parsed_arguments"})
@@ -26,19 +26,24 @@ _OF_REPLIES = frozenset({"created_by", "parsed_arguments"})
 def whole_reply(reply: Json) -> Reply | None:
     """Return a whole answer, or None if it is not this API's."""
     output, kind = reply.get("output"), reply.get("object")
-    if not isinstance(output, list) or (kind is not None and kind not in _OBJECTS):
+    if not isinstance(output, list) or (kind is not None and _string(kind) not in _OBJECTS):
         return None
-    ended = reply.get("status") not in ENDED_EARLY
+    ended = not ended_early(reply)
     items: list[Json] = []
     unfinished: list[ToolCallPart] = []
     for item in copy.deepcopy(output):
         if not isinstance(item, dict):
             continue
-        if not ended and kind_of(item) in CALLS and item.get("status") in ENDED_EARLY:
+        if not ended and kind_of(item) in CALLS and ended_early(item):
             unfinished.append(cut_off(item))
         else:
             items.append(as_sent(item))
     return made_reply(reply, items, unfinished, ())
+
+
+def ended_early(made: Json) -> bool:
+    """Return True if the API says of a response, or of an item, that it was not finished."""
+    return _string(made.get("status")) in _ENDED_EARLY
 
 
 def as_sent(item: Json) -> Json:
@@ -95,7 +100,7 @@ def _strange(items: Iterable[Json]) -> Iterable[str]:
         content = item.get("content")
         for block in content if isinstance(content, list) and kind == "message" else ():
             named = block.get("type") if isinstance(block, dict) else None
-            if named not in BLOCKS:
+            if _string(named) not in BLOCKS:
                 yield str(named or "block")
 
 

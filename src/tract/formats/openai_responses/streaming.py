@@ -21,10 +21,10 @@ from tract.formats.openai_responses.growth import GROWTH, Grown, number_of, stat
 from tract.formats.openai_responses.kinds import kind_of
 from tract.formats.openai_responses.replies import (
     CALLS,
-    ENDED_EARLY,
     SAID,
     as_sent,
     cut_off,
+    ended_early,
     made_reply,
 )
 from tract.parts import ToolCallPart
@@ -222,7 +222,7 @@ def _said(root: Json) -> Json:
 
 def _is_whole(each: Json, item: Json, *, ended: bool) -> bool:
     if each.get("done"):
-        return ended or item.get("status") not in ENDED_EARLY
+        return ended or not ended_early(item)
     return bool(item.get("name")) and (ended or bool(each.get("told")))
 
 
