@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tract.formats.fitting import fitted
@@ -13,6 +13,9 @@ from tract.parts import Native, Part
 from tract.protocols import Message, OpenCalls
 
 __all__ = ["arguments", "format_of", "parts_of", "tool_arguments"]
+
+_HINTS = ("annotations", "cache_control", "citations", "prompt_cache_breakpoint")
+"""Where APIs say what a text quotes, and what to keep in the prompt cache."""
 
 
 def format_of(api: str) -> Format:
@@ -38,7 +41,41 @@ def arguments(
     else:
         sent = paired(sent, open_calls, writing, parts_of)
         sent = fitted(sent, target.rules, writing, parts_of)
-    return target.write(sent, writing)
+    written = target.write(sent, writing)
+    _lose_hints(sent, target.api, writing)
+    return written
+
+
+def _lose_hints(sent: Sequence[Sent], api: str, writing: Writing) -> None:
+    """Name what other APIs say beside a text or a medium, which has no form of its own here."""
+    named = {(loss.commit_hash, loss.what) for loss in writing.losses}
+    for each in sent:
+        for native in _natives(each.message):
+            if native.api == api or not any(f'"{key}"' in native.text for key in _HINTS):
+                continue
+            for key in dict.fromkeys(_hints(native.item)):
+                if (each.commit_hash, key) not in named:
+                    named.add((each.commit_hash, key))
+                    writing.lose(each, key, f"only {native.api} has it")
+
+
+def _natives(message: Message) -> Iterator[Native]:
+    if message.native is not None:
+        yield message.native
+    for part in message.given or ():
+        if part.native is not None:
+            yield part.native
+
+
+def _hints(value: Any) -> Iterator[str]:
+    """Yield the hints of an item, its blocks, and the blocks in those."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _hints(each)
+    elif isinstance(value, dict):
+        yield from (key for key in _HINTS if value.get(key))
+        for key in ("content", "output", "system"):
+            yield from _hints(value.get(key))
 
 
 def tool_arguments(target: Format, tools: Native | None, writing: Writing) -> Json:

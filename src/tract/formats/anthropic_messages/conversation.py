@@ -75,20 +75,21 @@ def conversation(
     return _ended(items, turns, writing), moved
 
 
-def _placed_systems(
-    groups: Sequence[Group], writing: Writing
-) -> tuple[list[Group], list[list[Json]]]:
+def _placed_systems(groups: Sequence[Group], writing: Writing) -> tuple[list[Group], list[Any]]:
     """Return the groups without the system messages that cannot stand there, and their texts.
 
-    A system message stands behind a user's turn, and the assistant speaks next.
+    A system message stands behind a user's turn, and the assistant speaks next. One that did not
+    come from the API stands there only if the model is known to take it.
     """
-    takes_any = writing.model is None or not _WITHOUT_SYSTEM.match(writing.model)
+    takes_own = writing.model is None or not _WITHOUT_SYSTEM.match(writing.model)
+    takes_others = takes_own and writing.model is not None and "claude" in writing.model
     standing: list[Group] = []
-    moved: list[list[Json]] = []
+    moved: list[Any] = []
     for at, group in enumerate(groups):
         if group.side != "system":
             standing.append(group)
             continue
+        takes_any = takes_own if group.item is not None else takes_others
         following = next((each.side for each in groups[at + 1 :] if each.side != "system"), None)
         if takes_any and standing and standing[-1].side == "user" and following != "user":
             standing.append(group)
@@ -100,12 +101,12 @@ def _placed_systems(
 
 
 def _is_plain(group: Group) -> bool:
-    return group.item is not None and group.item.keys() == {"role", "content"}
+    return group.item is None or group.item.keys() == {"role", "content"}
 
 
-def _moved(group: Group, writing: Writing) -> list[list[Json]]:
-    """Return the texts of a system message, for the system prompt."""
-    texts: list[Json] = []
+def _moved(group: Group, writing: Writing) -> list[Any]:
+    """Return the texts of a system message, for the system prompt: plain ones as strings."""
+    texts: list[Any] = []
     for block in group.blocks:
         if kind_of(block.json) == "text":
             texts.append({"type": "text", "text": block.json["text"]})
@@ -114,6 +115,8 @@ def _moved(group: Group, writing: Writing) -> list[list[Json]]:
         else:
             kind = kind_of(block.json) or "native"
             writing.lose(block.sent, kind, "the API takes it only behind a user's turn")
+    if group.item is None and all(text.keys() == {"type", "text"} for text in texts):
+        return [text["text"] for text in texts]
     return [texts] if texts else []
 
 

@@ -26,7 +26,8 @@ def to_anthropic(
     A message that came from this API goes out as it came, in its place; what the API does not
     support is adapted:
 
-    - System messages of other origin, wherever they stand, are joined by blank lines into `system`.
+    - System messages of other origin are joined by blank lines into `system`; later ones stay behind
+      the user's turn before them, if *model* is a Claude that takes them there.
     - Consecutive messages of one side become one message: tool results before the user's texts,
       the assistant's texts before its tool calls. A single text is a plain string.
     - A user's turn is put behind an assistant that would be last, if *model* takes no answer that is

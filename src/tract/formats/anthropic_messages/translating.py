@@ -137,7 +137,8 @@ def _tool_use(part: ToolCallPart, sent: Sent, writing: Writing) -> Json | None:
         writing.lose(sent, "signature", "only the API that made it takes it back")
     if part.arguments.strip() and parsed(part.arguments) is None:
         writing.lose(sent, "tool_call", "its arguments are no JSON object, and are sent as a text")
-    called = {"id": part.id, "name": part.name, "input": as_input(part.arguments)}
+    named = {} if part.id is None else {"id": part.id}
+    called = {**named, "name": part.name, "input": as_input(part.arguments)}
     return {"type": "tool_use", **called}
 
 
@@ -145,7 +146,8 @@ def _tool_result(part: ToolResultPart, sent: Sent, writing: Writing) -> Json | N
     if part.kind == "server":
         writing.lose(sent, "tool_result", "only the API that ran the tool takes the result back")
         return None
-    result: Json = {"type": "tool_result", "tool_use_id": part.call_id}
+    named = {} if part.call_id is None else {"tool_use_id": part.call_id}
+    result: Json = {"type": "tool_result", **named}
     result["content"] = _result_content(part.parts, sent, writing)
     return result | {"is_error": True} if part.is_error else result
 
@@ -164,4 +166,6 @@ def _medium(part: MediaPart, side: Side, sent: Sent, writing: Writing) -> Json |
     if isinstance(found, str):
         writing.lose(sent, "media", found)
         return None
+    if part.detail not in (None, "auto"):
+        writing.lose(sent, "detail", "the API has no field for it")
     return found

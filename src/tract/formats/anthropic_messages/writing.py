@@ -23,60 +23,46 @@ __all__ = ["write"]
 
 def write(messages: Sequence[Sent], writing: Writing) -> Json:
     """Return the arguments `messages` and, if there is any, `system`."""
-    shown = [sent for sent in messages if not sent.message.role.startswith("$")]
-    return _exact(shown, writing) if writing.exact else _fitting(shown, writing)
-
-
-def _exact(messages: Sequence[Sent], writing: Writing) -> Json:
-    system: list[Any] = []
-    items: list[Json] = []
-    for sent in messages:
-        item = own_item(sent.message, writing)
-        if item is not None and is_fragment(item):
-            system.append(item["system"])
-        elif item is not None:
-            items.append(item)
-        else:
-            for group in groups_of(sent, writing):
-                made = _item(group)
-                if group.side == "system":
-                    system.append(made["content"])
-                else:
-                    items.append(made)
-    return _arguments(system, items)
-
-
-def _item(group: Group) -> Json:
-    blocks = [block.json for block in group.blocks]
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
-        return {"role": group.side, "content": blocks[0]["text"]}
-    return {"role": group.side, "content": blocks}
-
-
-def _fitting(messages: Sequence[Sent], writing: Writing) -> Json:
     system: list[Any] = []
     groups: list[Group] = []
     for sent in messages:
+        if sent.message.role.startswith("$"):
+            continue
         item = own_item(sent.message, writing)
         if sent.message.name is not None:
             writing.lose(sent, "name", "the API has no field for it")
         if item is not None and is_fragment(item):
             system += _system_prompt(sent, item["system"], writing)
         elif item is not None:
-            groups += _own_group(sent, item, writing)
+            groups += (
+                [Group("user", [], item)] if writing.exact else _own_group(sent, item, writing)
+            )
         else:
             for group in groups_of(sent, writing):
-                if group.side == "system":
+                if group.side == "system" and not groups:
                     system += _texts(group, writing)
                 else:
                     groups.append(group)
+    if writing.exact:
+        return _arguments(system, [*map(_exact, groups)])
     cached = sum(1 for given in system for block in _blocks(given) if block.get("cache_control"))
     items, moved = conversation(groups, writing, MOST_CACHE_POINTS - cached)
     return _arguments(system + moved, items)
 
 
+def _exact(group: Group) -> Json:
+    if group.item is not None:
+        return group.item
+    blocks = [block.json for block in group.blocks]
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        return {"role": group.side, "content": blocks[0]["text"]}
+    return {"role": group.side, "content": blocks}
+
+
 def _system_prompt(sent: Sent, system: Any, writing: Writing) -> list[Any]:
     """Return a system prompt as a list of one, without the texts that the API refuses."""
+    if writing.exact:
+        return [system]
     given = _blocks(system) if isinstance(system, str | list) else []
     found = [Block(block, sent, True) for block in given if isinstance(block, dict)]
     kept = [block.json for block in mended_blocks(found, "system", writing)]
@@ -104,7 +90,8 @@ _SIDES: dict[str, Side] = {"user": "user", "assistant": "assistant", "system": "
 
 def _texts(group: Group, writing: Writing) -> list[Any]:
     """Return the texts of a system message that another API or a short content holds."""
-    kept = [block.json for block in mended_blocks(group.blocks, "system", writing)]
+    blocks = group.blocks if writing.exact else mended_blocks(group.blocks, "system", writing)
+    kept = [block.json for block in blocks]
     if all(block.keys() == {"type", "text"} for block in kept):
         return [block["text"] for block in kept]
     return [kept]

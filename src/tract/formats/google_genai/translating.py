@@ -209,4 +209,6 @@ def _medium(part: MediaPart, sent: Sent, writing: Writing) -> Sequence[Json]:
     if isinstance(found, str):
         writing.lose(sent, "media", found)
         return []
+    if part.detail not in (None, "auto"):
+        writing.lose(sent, "detail", "the API has no field for it")
     return [found]

@@ -17,51 +17,42 @@ __all__ = ["write"]
 
 def write(messages: Sequence[Sent], writing: Writing) -> Json:
     """Return the arguments `contents` and, if there is a system instruction, `config`."""
-    shown = [sent for sent in messages if not sent.message.role.startswith("$")]
-    return _exact(shown, writing) if writing.exact else _fitting(shown, writing)
-
-
-def _exact(messages: Sequence[Sent], writing: Writing) -> Json:
-    system: list[Any] = []
-    items: list[Json] = []
-    for sent in messages:
-        item = own_item(sent.message, writing)
-        if item is not None and is_fragment(item):
-            system.append(field(item, "systemInstruction"))
-            continue
-        if item is not None:
-            items.append(item)
-            continue
-        for group in groups_of(sent, writing):
-            parts = [block.json for block in group.blocks]
-            if group.side == "system":
-                system.append(_plain(parts))
-            else:
-                items.append({"role": group.side, "parts": parts})
-    return _arguments(system, items)
-
-
-def _fitting(messages: Sequence[Sent], writing: Writing) -> Json:
     system: list[Any] = []
     groups: list[Group] = []
     for sent in messages:
+        if sent.message.role.startswith("$"):
+            continue
         item = own_item(sent.message, writing)
         if sent.message.name is not None:
             writing.lose(sent, "name", "the API has no field for it")
         if item is not None and is_fragment(item):
             system += _instruction(sent, field(item, "systemInstruction"), writing)
-            continue
-        found = groups_of(sent, writing) if item is None else _own_groups(sent, item, writing)
-        for group in found:
-            if group.side != "system":
-                groups.append(group)
-                continue
-            if groups:
-                why = "the API takes none there; it is in the system instruction"
-                writing.lose(sent, "system", why)
-            kept = mended_blocks(group.blocks, "system", writing)
-            system += [_plain([block.json for block in kept])] if kept else []
-    return _arguments(system, conversation(groups, writing))
+        elif item is not None and writing.exact:
+            groups.append(Group("user", [], item))
+        else:
+            found = groups_of(sent, writing) if item is None else _own_groups(sent, item, writing)
+            for group in found:
+                if group.side == "system":
+                    system += _late(group, groups, writing)
+                else:
+                    groups.append(group)
+    items = [*map(_exact, groups)] if writing.exact else conversation(groups, writing)
+    return _arguments(system, items)
+
+
+def _exact(group: Group) -> Json:
+    if group.item is not None:
+        return group.item
+    return {"role": group.side, "parts": [block.json for block in group.blocks]}
+
+
+def _late(group: Group, before: Sequence[Group], writing: Writing) -> list[Any]:
+    """Return a system message for the system instruction, as a list of one if it says anything."""
+    if before:
+        why = "the API takes none there; it is in the system instruction"
+        writing.lose(group.blocks[0].sent, "system", why)
+    blocks = group.blocks if writing.exact else mended_blocks(group.blocks, "system", writing)
+    return [_plain([block.json for block in blocks])] if blocks else []
 
 
 def _plain(parts: list[Json]) -> Any:
@@ -73,6 +64,8 @@ def _plain(parts: list[Json]) -> Any:
 
 def _instruction(sent: Sent, given: Any, writing: Writing) -> list[Any]:
     """Return a system instruction as a list of one, without the parts that the API refuses."""
+    if writing.exact:
+        return [given]
     parts = _parts(given)
     blocks = [Block(part, sent, True) for part in parts]
     kept = [block.json for block in mended_blocks(blocks, "system", writing)]

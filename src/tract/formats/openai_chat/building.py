@@ -58,7 +58,9 @@ def _result(result: ToolResultPart, sent: Sent, writing: Writing) -> tuple[Json,
     if result.is_error:
         writing.lose(sent, "is_error", "Chat Completions does not mark failed results")
     texts = [part.text for part in result.parts if isinstance(part, TextPart | RefusalPart)]
-    made = {"role": "tool", "content": "\n\n".join(texts), "tool_call_id": result.call_id or ""}
+    made = {"role": "tool", "content": "\n\n".join(texts)}
+    if result.call_id is not None:
+        made["tool_call_id"] = result.call_id
     return made, list(_shown(result, sent, writing))
 
 
@@ -83,8 +85,9 @@ class MessageBuilder:
         self._sent = sent
         self._writing = writing
         role = "assistant" if is_models(sent.message) else sent.message.role
-        self._role = role if role in _ROLES else "user"
-        self._unfit = None if role in _ROLES or role == "tool" else role
+        fits = role in _ROLES or (writing.exact and role != "tool")
+        self._role = role if fits else "user"
+        self._unfit = None if fits or role == "tool" else role
         self._blocks: list[Json] = []
         self._calls: list[Json] = []
         self._refusals: list[str] = []
@@ -162,7 +165,7 @@ class MessageBuilder:
             self._blocks.append({"type": "text", "text": text})
 
     def _text(self, part: TextPart) -> None:
-        if part.text and not part.text.isspace():
+        if self._writing.exact or (part.text and not part.text.isspace()):
             self._say(part.text, goes_on=self._goes_on and self._role == "assistant")
 
     def _refusal(self, part: RefusalPart) -> None:
@@ -194,7 +197,8 @@ class MessageBuilder:
             self._writing.lose(self._sent, "signature", "the API that signed the call is another")
         key = "input" if part.kind == "custom" else "arguments"
         called = {"name": part.name, key: part.arguments}
-        self._calls.append({"id": part.id or "", "type": part.kind, part.kind: called})
+        named = {} if part.id is None else {"id": part.id}
+        self._calls.append({**named, "type": part.kind, part.kind: called})
 
     def _native(self, part: NativePart) -> None:
         self._writing.lose(self._sent, part.kind, "only its own API has it")

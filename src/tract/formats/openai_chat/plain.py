@@ -48,7 +48,7 @@ def is_assistant(message: Message) -> bool:
 
 
 def message_to_openai(message: Message) -> dict[str, Any]:
-    """Return one plain message, all of whose ids are set, as a new dict."""
+    """Return one plain message as a new dict; calls without ids stay without."""
     if not message.tool_calls and message.role in ("system", "user", "assistant"):
         plain = {"role": message.role, "content": message.content or ""}
         if message.name is not None:
@@ -62,4 +62,8 @@ def message_to_openai(message: Message) -> dict[str, Any]:
         message = replace(message, tool_call_id=None)
     if message.content is None and not message.tool_calls:
         message = replace(message, content="")
-    return message.to_dict()
+    made = message.to_dict()
+    for call in made.get("tool_calls", ()):
+        if call["id"] is None:
+            del call["id"]
+    return made

@@ -21,7 +21,7 @@ _SHOWN = {"type": "text", "text": "From the results of the tools:"}
 def write(messages: Sequence[Sent], writing: Writing) -> list[Json]:
     """Return *messages* as new dicts."""
     writer = _Writer(writing)
-    for sent in _with_ids(messages):
+    for sent in messages if writing.exact else _with_ids(messages):
         writer.add(sent)
     return writer.done()
 
@@ -65,7 +65,7 @@ class _Writer:
             if isinstance(item, dict):
                 self._add(item, sent, of_its_own=True)
         elif message.given is None:
-            if message.is_error and not self._writing.exact:
+            if message.is_error:
                 why = "Chat Completions does not mark failed results"
                 self._writing.lose(sent, "is_error", why)
             self._add(message_to_openai(message), sent, of_its_own=not is_assistant(message))

@@ -81,7 +81,7 @@ def items_of(sent: Sent, writing: Writing) -> Iterator[Entry]:
 def result_item(part: ToolResultPart, call: str, sent: Sent, writing: Writing) -> Json | None:
     """Return the result of a call of kind *call*; None if the API has no way to say it."""
     kind = ANSWERED_BY[call][0]
-    answer: Json = {"type": kind, "call_id": part.call_id}
+    answer: Json = {"type": kind, **_id_of_call(part.call_id)}
     match call:
         case "shell_call":
             outcome = {"type": "exit", "exit_code": 1 if part.is_error else 0}
@@ -218,9 +218,14 @@ def _call(part: ToolCallPart, sent: Sent, writing: Writing) -> Json | None:
     if part.signature is not None:
         writing.lose(sent, "signature", "only the API that made it takes it back")
     said = mended(part.arguments)
+    named = {**_id_of_call(part.id), "name": part.name}
     if part.kind == "custom":
-        return {"type": "custom_tool_call", "call_id": part.id, "name": part.name, "input": said}
-    return {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": said}
+        return {"type": "custom_tool_call", **named, "input": said}
+    return {"type": "function_call", **named, "arguments": said}
+
+
+def _id_of_call(call_id: str | None) -> Json:
+    return {} if call_id is None else {"call_id": call_id}
 
 
 def _result(part: ToolResultPart, sent: Sent, writing: Writing) -> Json | None:

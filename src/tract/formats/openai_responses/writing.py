@@ -53,7 +53,7 @@ def _instructs(sent: Sent) -> bool:
 
 def _lose_name(sent: Sent, writing: Writing) -> None:
     is_own = sent.message.native is not None and sent.message.native.api == API
-    if sent.message.name is not None and not writing.exact and not is_own:
+    if sent.message.name is not None and not is_own:
         writing.lose(sent, "name", "the API has no field for it")
 
 
