@@ -127,6 +127,13 @@ def exchanges(session: nox.Session) -> None:
 
 
 @nox.session
+def crossings(session: nox.Session) -> None:
+    """Write into the docs what crosses from one API to another, and what each request loses."""
+    session.install(".", *_group("tests"))
+    session.run("python", "-m", "providers.crossings", env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest."""
     session.install(".", *_group("torture"))

@@ -67,7 +67,8 @@ def _mended_result(block: Block, writing: Writing) -> Block:
     if isinstance(content, list):
         kept = [each for each in content if not _is_refused_in_result(each)]
         if len(kept) < len(content):
-            writing.lose(block.sent, "tool_result", "the API does not take all of its content")
+            if any(each not in kept and not _is_empty(each) for each in content):
+                writing.lose(block.sent, "tool_result", "the API does not take all of its content")
             result = {**result, "content": kept or ""}
     if result.get("is_error") and not result.get("content"):
         # "content cannot be empty if `is_error` is true"
@@ -81,6 +82,10 @@ def _is_refused_in_result(block: Any) -> bool:
     if kind == "text":
         return _is_blank(block.get("text"))
     return not isinstance(block, dict) or (kind in KNOWN and kind not in _IN_RESULTS)
+
+
+def _is_empty(block: Any) -> bool:
+    return kind_of(block) == "text" and block.get("text") == ""
 
 
 def _is_blank(text: Any) -> bool:

@@ -7,6 +7,7 @@ import binascii
 import mimetypes
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 from tract.formats.format import Json
 from tract.history.media import in_base64
@@ -28,6 +29,8 @@ _BEGINNINGS = (
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
 )
+# `mimetypes.guess_type` would read files, on the event loop, and differ from machine to machine.
+_BY_SUFFIX = {**mimetypes.common_types, **mimetypes.types_map}
 _UNSAID = {"image": "image/jpeg", "video": "video/mp4"}
 """What a URL most likely holds if neither it nor the message says so."""
 
@@ -61,7 +64,7 @@ def _of_url(part: MediaPart) -> Json | str:
         return _of_bytes(data, found[1] or part.media_type)
     if not url.startswith(("https://", "http://", "gs://")):
         return "the API takes no such URL"
-    guessed = mimetypes.guess_type(url.partition("?")[0])[0]
+    guessed = _BY_SUFFIX.get(PurePosixPath(url.partition("?")[0]).suffix.lower())
     return _file(url, part.media_type or guessed or _UNSAID.get(part.kind))
 
 

@@ -143,9 +143,12 @@ def media_block(part: MediaPart, load: Callable[[str], bytes], *, own_files: boo
     if writer is None:
         return f"Chat Completions takes no {part.kind}"
     if part.file_id is not None:
-        if part.kind == "document" and own_files:
-            return {"type": "file", "file": {"file_id": part.file_id}}
-        return "the file is known to another API only"
+        # Those that its own APIs tell of have any id; others begin so, and nobody else's do.
+        if not (own_files or part.file_id.startswith("file-")):
+            return "another provider keeps the file"
+        if part.kind != "document":
+            return f"Chat Completions takes no {part.kind} by the id of a file"
+        return {"type": "file", "file": {"file_id": part.file_id}}
     return writer(part, load)
 
 
