@@ -123,7 +123,7 @@ def exchanges(session: nox.Session) -> None:
     """Pass recorded exchanges of providers through a store and back; an argument names their file."""
     session.install(".", *_group("tests"))
     env = {"PYTHONPATH": "tests"}
-    session.run("python", "-m", "providers.passages", *session.posargs, env=env)
+    session.run("python", "-m", "providers", *session.posargs, env=env)
 
 
 @nox.session
