@@ -17,6 +17,7 @@ from providers.rules import (
     at,
     broken,
     is_blank,
+    json_object,
     key,
     matching,
     media_url,
@@ -49,6 +50,20 @@ _PREFIXES = {
 }
 _PREFIXED_BY = frozenset({"openai", "azure", "bedrock"})
 """Whose ids begin so; DeepSeek's are UUIDs."""
+_OPEN_WEIGHTS = "gpt-oss"
+"""Models whose ids begin in other ways, whoever runs them: thinking with `msg_` on Bedrock."""
+
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_FILES = frozenset(
+    {
+        *("application/pdf", "application/json", "application/vnd.ms-excel", "application/xml"),
+        *(f"{_OFFICE}{kind}" for kind in ("presentationml.presentation", "spreadsheetml.sheet")),
+        f"{_OFFICE}wordprocessingml.document",
+        *("text/csv", "text/html", "text/markdown", "text/plain", "text/tab-separated-values"),
+    }
+)
+"""The media types of files that developers.openai.com/api/docs/guides/file-inputs names."""
+_ENDED = frozenset({"completed", "incomplete"})
 
 _ANSWERS = {
     "function_call_output": {"function_call", "tool_search_call"},
@@ -86,9 +101,10 @@ _PARTS = {
 
 def problems(request: Json, *, provider: str = "openai") -> list[str]:
     """Return what *provider* would refuse *request* for, each with its JSON path and rule."""
-    rules = (_shape, _messages, _pairs, _ids, _reasoning, _calls, _media)
+    rules = (_shape, _messages, _pairs, _programs, _ids, _reasoning, _calls, _media)
     found = broken(request, rules)
-    return found + broken(request, (_prefixes,)) if provider in _PREFIXED_BY else found
+    prefixed = provider in _PREFIXED_BY and _OPEN_WEIGHTS not in str(request.get("model"))
+    return found + broken(request, (_prefixes,)) if prefixed else found
 
 
 def kind_of(item: Json) -> str:
@@ -145,9 +161,35 @@ def _pairs(request: Json) -> Iterator[str]:
             if called not in _ANSWERS[kind] and not (elsewhere and not called):
                 # "No tool call found for function call output with call_id …"
                 yield problem(path, "result-without-call", f"no open call {call_id!r} before it")
-    for _, path in open_calls.values():
-        # "No tool output found for function call …"
-        yield problem(path, "call-without-result", "no output behind it")
+    running = {caller for _, caller in _callers(request)}
+    for call_id, (_, path) in open_calls.items():
+        if call_id not in running:  # a program goes on once its calls have results
+            # "No tool output found for function call …"
+            yield problem(path, "call-without-result", "no output behind it")
+
+
+def _callers(request: Json) -> Iterator[tuple[str, str | None]]:
+    """Yield the path of each item that a program caused, and the program's `call_id`."""
+    for path, item in _items(request):
+        caller = json_object(item.get("caller"))
+        if caller.get("type") == "program":
+            yield f"{path}.caller", key(caller.get("caller_id"))
+
+
+def _programs(request: Json) -> Iterator[str]:
+    """A program comes back as it was: "program replay fingerprint that must be round-tripped"."""
+    elsewhere = any(request.get(each) for each in ("previous_response_id", "conversation"))
+    for path, item in _items(request, "program"):
+        for each in ("code", "fingerprint"):
+            if is_blank(item.get(each)):
+                yield problem(f"{path}.{each}", "program", "it must be as it came")
+    for path, item in _items(request, "program_output"):
+        if not isinstance(item.get("result"), str) or not among(item.get("status"), _ENDED):
+            yield problem(path, "program-output", "it has a result, and a terminal status")
+    known = {key(item.get("call_id")) for _, item in _items(request, "program")}
+    for path, caller in _callers(request):
+        if caller not in known and not elsewhere:
+            yield problem(path, "caller", f"there is no program {caller!r}")
 
 
 def _ids(request: Json) -> Iterator[str]:
@@ -212,8 +254,7 @@ def _media(request: Json) -> Iterator[str]:
                 if part.get("type") == "input_image":
                     yield from _source(where, part, "image_url", _IMAGES)
                 elif part.get("type") == "input_file" and not part.get("file_url"):
-                    data_types = frozenset({"application/pdf", "text/plain"})
-                    yield from _source(where, part, "file_data", data_types)
+                    yield from _source(where, part, "file_data", _FILES)
 
 
 def _source(path: str, part: Json, given: str, accepted: frozenset[str]) -> Iterator[str]:

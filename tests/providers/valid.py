@@ -9,6 +9,7 @@ Request = dict[str, Any]
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYPgPAAEDAQCR8dPzAAAAAElFTkSuQmCC"
 )
+_CSV = "data:text/csv;base64,YSxiCg=="
 _SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 _NAMES = ("get_weather", "get_time")
 
@@ -149,9 +150,54 @@ RESPONSES: list[Request] = [
                 "content": [{"type": "output_text", "text": "Snow.", "annotations": []}],
             },
             {"role": "user", "content": "Thanks!"},
+            {
+                "type": "program",
+                "id": "prog_1",
+                "call_id": "call_prog_1",
+                "code": "1 + 1",
+                "fingerprint": "c2ln",
+            },
+            {
+                "type": "program_output",
+                "id": "progo_1",
+                "call_id": "call_prog_1",
+                "result": "2",
+                "status": "completed",
+            },
         ],
         "tools": [{"type": "function", "name": name, "parameters": _SCHEMA} for name in _NAMES],
-    }
+    },
+]
+
+OPEN_WEIGHTS: list[Request] = [
+    {
+        "model": "openai.gpt-oss-120b",
+        "input": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_file", "filename": "a.csv", "file_data": _CSV},
+                ],
+            },
+            {
+                "type": "program",
+                "id": "prog_1",
+                "call_id": "call_prog_1",
+                "code": "look()",
+                "fingerprint": "c2ln",
+            },
+            {
+                "type": "function_call",
+                "call_id": "call_1",
+                "name": "look",
+                "arguments": "{}",
+                "caller": {"type": "program", "caller_id": "call_prog_1"},
+            },
+            {"type": "function_call_output", "call_id": "call_1", "output": "Snow"},
+            {"type": "reasoning", "id": "msg_1", "summary": [], "content": []},
+            {"role": "assistant", "content": "Snow."},
+        ],
+    },
 ]
 
 _THOUGHT = [

@@ -52,7 +52,7 @@ CASES: list[tuple[str, str, Table, list[Request], Judge]] = [
         "openai.responses",
         "",
         responses.TABLE,
-        valid.RESPONSES,
+        [*valid.RESPONSES, *valid.OPEN_WEIGHTS],
         partial(validators.problems, "openai.responses", provider="deepseek"),
     ),
     (
@@ -104,6 +104,12 @@ def test_the_requests_written_by_hand_are_valid(
 ) -> None:
     for base in case[3]:
         assert case[4](base) == []
+
+
+@pytest.mark.parametrize("provider", ["bedrock", "openai"])
+def test_the_ids_of_models_with_open_weights_may_begin_in_other_ways(provider: str) -> None:
+    for request in valid.OPEN_WEIGHTS:
+        assert validators.problems("openai.responses", request, provider=provider) == []
 
 
 @pytest.mark.parametrize(("mutation", "api", "by", "bases", "judge"), FAULTS)

@@ -71,6 +71,28 @@ def one_output_twice(request: Request) -> bool:
     return first(_own(request), again)
 
 
+@TABLE.breaks("program")
+def program_without_its_fingerprint(request: Request) -> bool:
+    return first(_items(request, "program"), put(fingerprint=""))
+
+
+@TABLE.breaks("program-output")
+def output_of_a_program_that_still_runs(request: Request) -> bool:
+    return first(_items(request, "program_output"), put(status="in_progress"))
+
+
+@TABLE.breaks("caller")
+def call_of_a_program_that_is_not_there(request: Request) -> bool:
+    caller = {"type": "program", "caller_id": "prog_other"}
+    return first(_own(request), put(caller=caller))
+
+
+@TABLE.breaks("call-without-result")
+def program_that_was_cut_off(request: Request) -> bool:
+    found = _items(request, "program_output")
+    return first(found, lambda output: request["input"].remove(output))
+
+
 @TABLE.breaks("duplicate-id")
 def one_item_twice(request: Request) -> bool:
     found = (item for item in _items(request, "reasoning", "message") if item.get("id"))
@@ -204,6 +226,12 @@ def image_without_its_data_url(request: Request) -> bool:
 def image_of_no_web_format(request: Request) -> bool:
     url = "data:image/tiff;base64,AAAA"
     return first(_images(request), put(image_url=url))
+
+
+@TABLE.breaks("media-type")
+def file_of_no_text(request: Request) -> bool:
+    files = (part for part in _parts(request, "input_file") if part.get("file_data"))
+    return first(files, put(file_data="data:application/zip;base64,AAAA"))
 
 
 @TABLE.breaks("base64")

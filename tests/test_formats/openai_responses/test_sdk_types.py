@@ -164,7 +164,8 @@ def conversations(draw: st.DrawFn) -> list[Any]:
         if "call_id" in item:
             prefix = "program" if kind.startswith("program") else "call"
             item["call_id"] = f"{prefix}_{draw(st.integers(1, 3))}"
-        item.pop("caller", None)  # a program that still runs is open, and may be
+        if isinstance(item.get("caller"), dict) and "caller_id" in item["caller"]:
+            item["caller"]["caller_id"] = f"program_{draw(st.integers(1, 3))}"
         if draw(st.booleans()):
             item.pop("id", None)
         found.append(item)

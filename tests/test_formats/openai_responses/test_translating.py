@@ -15,7 +15,7 @@ from support.responses_items import FORMAT, rendered, sent
 from tract.formats.format import Writing
 from tract.formats.registry import FORMATS
 from tract.history.media import take_out
-from tract.parts import TextPart, ToolCallPart
+from tract.parts import MediaPart, TextPart, ToolCallPart
 from tract.protocols import Message
 
 API = "openai.responses"
@@ -91,3 +91,50 @@ def texts(messages: list[Message]) -> list[str]:
 
 def plain(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+OFFICE = "application/vnd.openxmlformats-officedocument."
+
+
+@pytest.mark.parametrize(
+    ("media_type", "name", "sent_as"),
+    [
+        (f"{OFFICE}wordprocessingml.document", "document.docx", None),
+        (f"{OFFICE}spreadsheetml.sheet", "document.xlsx", None),
+        ("text/csv", "document.csv", None),
+        ("text/x-python", "document.txt", "text/plain"),
+    ],
+)
+def test_files_that_the_api_takes_go_out_as_what_they_are(
+    media_type: str, name: str, sent_as: str | None
+) -> None:
+    part = MediaPart(kind="document", data=b"a,b", media_type=media_type)
+    request = sent([Message.of("user", (part,))])
+
+    [block] = request["input"][0]["content"]
+    assert block["filename"] == name
+    assert block["file_data"] == f"data:{sent_as or media_type};base64,YSxi"
+    assert problems(API, request) == []
+
+
+def test_a_call_whose_program_is_not_there_is_sent_as_one_of_the_models_own() -> None:
+    caller = {"type": "program", "caller_id": "call_prog_1"}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "r"}
+    program = {"type": "program", "id": "p", "call_id": "call_prog_1", "code": "f()"}
+    program["fingerprint"] = "c2ln"
+    made = [{**call, "caller": caller}, {**output, "caller": caller}]
+
+    assert sent(rendered(FORMAT.contents(made)))["input"] == [call, output]
+    assert sent(rendered(FORMAT.contents([program, *made])))["input"] == [program, *made]
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"), [("openai.gpt-oss-120b", True), ("openai.gpt-5.5", False)]
+)
+def test_ids_of_open_weights_go_back_to_them(model: str, kept: bool) -> None:
+    thought = {"type": "reasoning", "id": "msg_1", "summary": [], "content": []}
+    said = {"type": "message", "role": "assistant", "content": "Hi."}
+    request = sent(rendered(FORMAT.contents([thought, said])), Writing(model=model))
+
+    assert (request["input"] == [thought, said]) is kept

@@ -154,8 +154,8 @@ def test_each_part_crosses_or_is_named() -> None:
                 },
                 {
                     "type": "input_file",
-                    "filename": "document.txt",
-                    "file_data": f"data:text/plain;base64,{text}",
+                    "filename": "document.csv",
+                    "file_data": f"data:text/csv;base64,{text}",
                 },
                 {"type": "input_image", "file_id": "file-1", "detail": "auto"},
             ],

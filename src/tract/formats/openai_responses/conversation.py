@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tract.formats.format import Json, Writing
 from tract.formats.openai_responses.kinds import (
@@ -110,7 +110,15 @@ def _without_lone_programs(entries: Sequence[Entry], writing: Writing) -> list[E
             kept.append(entry)
             begun |= {call_id} if kind == "program" else set()
             begun -= {call_id} if kind == "program_output" else set()  # it puts out once
-    return kept
+    programs = {_call_id(each) for each in kept if kind_of(each.item) == "program"}
+    return [_called_directly(each, programs) for each in kept]
+
+
+def _called_directly(entry: Entry, programs: Collection[str]) -> Entry:
+    """Return a call, or its output, without the program that made it if that is not there."""
+    if not _has_caller(entry.item) or entry.item["caller"]["caller_id"] in programs:
+        return entry
+    return entry._replace(item={key: each for key, each in entry.item.items() if key != "caller"})
 
 
 def _call_id(entry: Entry) -> str:

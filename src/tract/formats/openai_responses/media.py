@@ -16,6 +16,18 @@ __all__ = ["IMAGES", "media_block"]
 IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 """The media types of images that the API takes."""
 _PDF = "application/pdf"
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_FILES = {
+    _PDF: "pdf",
+    "application/vnd.ms-excel": "xls",
+    f"{_OFFICE}presentationml.presentation": "pptx",
+    f"{_OFFICE}spreadsheetml.sheet": "xlsx",
+    f"{_OFFICE}wordprocessingml.document": "docx",
+    "text/csv": "csv",
+    "text/plain": "txt",
+    "text/tab-separated-values": "tsv",
+}
+"""The media types of files that the API takes as they are, with their suffixes."""
 _DETAILS = frozenset({"auto", "high", "low", "original"})
 _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^,]*)?;base64,", re.IGNORECASE)
 _BEGINNINGS = (
@@ -66,15 +78,15 @@ def _of_bytes(part: MediaPart, data: bytes, media_type: str | None) -> Json | st
     if not data:
         return "its bytes are not there"
     found = _seen(data) or (media_type or "").partition(";")[0].strip().lower()
-    if _is_text(found):
+    if found not in _FILES and _is_text(found):
         found = "text/plain"
     encoded = f"data:{found};base64,{in_base64(data)}"
     if found in IMAGES:
         return _image(part, "image_url", encoded)
-    if found not in (_PDF, "text/plain"):
+    if found not in _FILES:
         return f"the API takes no {found}" if found else "its media type is not known"
-    default = "document.pdf" if found == _PDF else "document.txt"
-    return {"type": "input_file", "filename": part.name or default, "file_data": encoded}
+    name = part.name or f"document.{_FILES[found]}"
+    return {"type": "input_file", "filename": name, "file_data": encoded}
 
 
 def _image(part: MediaPart, key: str, value: str) -> Json:

@@ -23,7 +23,7 @@ from tract.parts import MediaPart
 __all__ = ["mended_item"]
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_OPENAI = re.compile(r"(?:.*/)?(?:gpt-|o\d|chatgpt-|codex-|computer-use-)")
+_OPENAI = re.compile(r"(?:.*[./])?(?:gpt-(?!oss)|o\d|chatgpt-|codex-|computer-use-)")
 """Models whose API checks how ids begin."""
 _RUNNING = frozenset({"calling", "generating", "in_progress", "interpreting", "searching"})
 
