@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.hostile import HOSTILE
@@ -165,8 +165,10 @@ parts: st.SearchStrategy[Part] = st.recursive(
 roles = st.sampled_from(
     ["user", "assistant", "tool", "system", "developer", "critic", "", "\ud800"]
 )
+ODD_KIND = ToolResultPart(call_id=None, native=Native("openai.responses", '{"type":[]}'))
 
 
+@example(contents=[MessageContent(role="user", parts=(ODD_KIND,))])
 @given(
     st.lists(
         st.builds(

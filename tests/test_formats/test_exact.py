@@ -129,7 +129,8 @@ async def test_a_later_system_message_stays_in_its_place(api: str, how: str) -> 
     ("model", "how"), [("claude-opus-5", "error"), ("claude-opus-5", "drop"), (None, "keep")]
 )
 async def test_it_stays_where_a_model_of_anthropic_takes_it(model: str | None, how: str) -> None:
-    request, losses, _ = await requested(LATER, "anthropic.messages", model=model, open_calls=how)
+    said = [*LATER, LATER[1]]
+    request, losses, _ = await requested(said, "anthropic.messages", model=model, open_calls=how)
 
     assert request == {
         "system": "Be kind.",
@@ -137,6 +138,7 @@ async def test_it_stays_where_a_model_of_anthropic_takes_it(model: str | None, h
             {"role": "user", "content": "u"},
             {"role": "system", "content": "Be brief."},
             {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "u"},
         ],
     }
     assert losses == []

@@ -148,7 +148,7 @@ def _block(part: Part, role: str, sent: Sent, writing: Writing) -> tuple[Json, b
 def _is_block(part: Part, own: Json) -> bool:
     if isinstance(part, TextPart | RefusalPart | MediaPart):
         return True
-    kind = own.get("type")
+    kind = str(own.get("type"))
     strange = kind not in ITEMS and not own.keys() & {"id", "call_id", "role"}
     return isinstance(part, NativePart) and (kind in BLOCKS or strange) and not is_fragment(own)
 
