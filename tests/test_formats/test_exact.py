@@ -29,7 +29,7 @@ LISTS = {"openai.responses": "input", "google.generate_content": "contents"}
 
 def called(call_id: str | None, name: str = "f/g") -> list[ContentModel]:
     """Return a call and its result, each as a short content and as a part."""
-    call = {"tool_name": name, "payload": "{}", "call_id": call_id}
+    call: dict[str, Any] = {"tool_name": name, "payload": "{}", "call_id": call_id}
     part = ToolCallPart(id=call_id, name=name, arguments="{}")
     result = ToolResultPart(call_id=call_id, name=name, parts=(TextPart(text="r"),))
     return [

@@ -433,7 +433,7 @@ class TestThinking:
 class TestTogether:
     def test_replies_that_were_thought_about_stay_apart(self) -> None:
         """What was thought before a call goes back to the byte."""
-        said = [
+        said: list[Json] = [
             {"role": "assistant", "reasoning_content": f"{each}?", "tool_calls": [call(each)]}
             for each in "ab"
         ]
