@@ -277,6 +277,7 @@ def test_what_contradicts_what_is_there_is_left_out_of_a_reply() -> None:
             ("text", ["a"], "letters"),
             ("text", ["a", 0], "x"),
             ("set", ["a", "key"], 1),
+            ("set", ["a", -3], 1),
             ("push", ["b"], 1),
             ("merge", ["b"], {"c": 1}),
             ("set", ["b", 0, "c"], 1),

@@ -27,7 +27,8 @@ Delta = Sequence[Any]
 def apply(root: dict[str, Any], deltas: Iterable[Delta]) -> bool:
     """Add *deltas* to *root*, in order; return False if some contradict what is there.
 
-    Those are left out: an API may append to what it said was a number.
+    Those are left out, so that they do not cost the rest: an API may append to what it said was a
+    number.
     """
     fit = True
     for verb, path, value in deltas:
@@ -37,7 +38,7 @@ def apply(root: dict[str, Any], deltas: Iterable[Delta]) -> bool:
             for step, following in zip(way, path[1:], strict=True):
                 place = _entered(place, step, list if isinstance(following, int) else dict)
             _VERBS[verb](place, last, value)
-        except (AttributeError, TypeError):
+        except (AttributeError, LookupError, TypeError):
             fit = False
     return fit
 

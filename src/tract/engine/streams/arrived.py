@@ -71,13 +71,7 @@ class Arrived:
         more = copy(self)
         more._reply, more._root = None, _copied(self._root)
         for delta in deltas:
-            try:
-                apply(more._root, [delta])
-            except (
-                AttributeError,
-                LookupError,
-                TypeError,
-            ):  # it must not cost the rest of the reply
+            if not apply(more._root, [delta]):
                 more.misfits += (".".join(map(str, delta[1])),)
         return more
 
