@@ -41,11 +41,11 @@ from tract.exceptions import (
     TractError,
     UnknownKindWarning,
 )
-from tract.formats.anthropic_messages import from_anthropic, to_anthropic
-from tract.formats.google_genai import from_google, to_google
-from tract.formats.openai_chat.format import from_openai, to_openai
+from tract.formats.anthropic_messages.contents import from_anthropic
+from tract.formats.google_genai.contents import from_google
+from tract.formats.openai_chat.contents import from_openai
 from tract.formats.openai_responses.contents import from_responses
-from tract.formats.openai_responses.public import to_responses
+from tract.formats.sending import to_anthropic, to_google, to_openai, to_responses
 from tract.handles.batch import Batch, StagedCommit
 from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream

@@ -18,10 +18,9 @@ from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
 from tract.exceptions import ContentValidationError, StoreClosedError, TractError, shown
-from tract.formats.registry import FORMATS
-from tract.formats.sending import format_of
-from tract.formats.telling import Reader
-from tract.formats.tools import api_of, tools_as_json
+from tract.formats.items import plain_items
+from tract.formats.registry import FORMATS, format_of
+from tract.formats.telling import Reader, api_of
 from tract.handles.arguments import (
     checked_commit,
     checked_end,
@@ -255,7 +254,7 @@ class AsyncTract:
             ContentValidationError: a definition is not a JSON object, or the shape does not tell.
             and what `commit` raises.
         """
-        given = tools_as_json(tools)
+        given = plain_items(tools, "tools", iterable=True)
         chosen = api or (api_of(given) if given else next(iter(FORMATS), "openai.chat"))
         format_of(chosen)
         content = {"content_type": "tools", "api": chosen, "tools": given}

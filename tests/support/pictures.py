@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from tract import ContentModel, MediaPart, NativeContent, Part, TextPart
-from tract.formats.format import Events, Format, Json, Reading, Reply, Sent, Tool, Writing
+from tract.formats.format import Events, Format, Json, Reading, Sent, Writing
 from tract.formats.registry import FORMATS
 from tract.history.media import put_back, reference
 
-__all__ = ["API", "PlainFormat", "gif", "in_base64", "item_of", "jpeg", "png", "webp", "with_plain"]
+__all__ = ["API", "PLAIN", "gif", "in_base64", "item_of", "jpeg", "png", "webp", "with_plain"]
 
 API = "test.plain"
 
@@ -53,46 +53,32 @@ def item_of(text: str, *media: bytes, role: str = "user") -> dict[str, Any]:
     return {"role": role, "text": text, "media": images}
 
 
-class PlainFormat(Format):
-    """An API whose messages have a text and images."""
-
-    api = API
-
-    def read(self, item: Json, *, keep: bool = False) -> Reading:
-        parts: list[Part] = [TextPart(text=item["text"])]
-        for each in item["media"]:
-            found = reference(each["data"])
-            assert found is not None
-            parts.append(
-                MediaPart(
-                    kind="image",
-                    attachment=found.sha256,
-                    width=found.width,
-                    height=found.height,
-                )
+def _read(item: Json, *, keep: bool = False) -> Reading:
+    parts: list[Part] = [TextPart(text=item["text"])]
+    for each in item["media"]:
+        found = reference(each["data"])
+        assert found is not None
+        parts.append(
+            MediaPart(
+                kind="image",
+                attachment=found.sha256,
+                width=found.width,
+                height=found.height,
             )
-        return Reading(item["role"], tuple(parts))
+        )
+    return Reading(item["role"], tuple(parts))
 
-    def contents(self, items: Sequence[Json]) -> list[ContentModel]:
-        return [NativeContent(api=self.api, item=item) for item in items]
 
-    def write(self, messages: Sequence[Sent], writing: Writing) -> Json:
-        return {"items": [_written(sent, writing) for sent in messages]}
+def _contents(items: Sequence[Json]) -> list[ContentModel]:
+    return [NativeContent(api=API, item=item) for item in items]
 
-    def write_tools(self, tools: Sequence[Json], api: str, writing: Writing) -> Json:
-        return {"tools": list(tools)}
 
-    def read_tool(self, tool: Json) -> Sequence[Tool]:
-        return ()
+def _write(messages: Sequence[Sent], writing: Writing) -> Json:
+    return {"items": [_written(sent, writing) for sent in messages]}
 
-    def reply(self, reply: Json) -> Reply | None:
-        return None
 
-    def is_event(self, event: Json) -> bool:
-        return False
-
-    def events(self) -> Events:
-        raise NotImplementedError
+def _events() -> Events:
+    raise NotImplementedError
 
 
 def _written(sent: Sent, writing: Writing) -> Json:
@@ -105,10 +91,24 @@ def _written(sent: Sent, writing: Writing) -> Json:
     return item_of(message.content or "", *named, role=message.role)
 
 
+PLAIN = Format(
+    api=API,
+    read=_read,
+    contents=_contents,
+    write=_write,
+    read_tool=lambda tool: [],
+    define=lambda tool, writing: None,
+    reply=lambda reply: None,
+    is_event=lambda event: False,
+    events=_events,
+)
+"""An API whose messages have a text and images."""
+
+
 @contextmanager
-def with_plain() -> Iterator[PlainFormat]:
+def with_plain() -> Iterator[Format]:
     """Let contexts be sent to the small API."""
-    FORMATS[API] = made = PlainFormat()
+    FORMATS[API] = made = PLAIN
     try:
         yield made
     finally:

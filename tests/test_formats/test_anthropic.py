@@ -184,17 +184,20 @@ class TestIds:
     def test_missing_ids_are_made_up_for_calls_and_results(self) -> None:
         assert sent_ids(calling(None), result(None)) == (["call_1"], ["call_1"])
 
-    def test_other_characters_are_replaced_alike(self) -> None:
-        assert sent_ids(calling("a.b|é"), result("a.b|é")) == (["a_b__"], ["a_b__"])
+    @pytest.mark.parametrize("given_id", ["a.b|é", ""])
+    def test_an_id_that_the_api_refuses_becomes_a_valid_one(self, given_id: str) -> None:
+        called, answered = sent_ids(calling(given_id), result(given_id))
 
-    def test_an_empty_id_becomes_a_valid_one(self) -> None:
-        assert sent_ids(calling(""), result("")) == (["_"], ["_"])
+        assert called == answered
+        assert re.fullmatch(r"[a-zA-Z0-9_-]+", called[0])
 
     def test_different_ids_stay_different(self) -> None:
         made = ["a.b", "a:b", "a_b", "a_b_2"]
 
         called, answered = sent_ids(calling(*made), *map(result, made))
-        assert called == answered == ["a_b_3", "a_b_4", "a_b", "a_b_2"]
+        assert called == answered
+        assert len(set(called)) == 4
+        assert called[2:] == ["a_b", "a_b_2"]
 
     def test_an_id_used_again_later_gets_its_own(self) -> None:
         turn = (calling("a"), result("a"), Message("user", "again"))

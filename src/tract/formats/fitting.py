@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
 from tract.formats.format import Rules, Sent, Writing
-from tract.formats.pairing import Call, PartsOf, matched, rebuilt
+from tract.formats.pairing import Call, PartsOf, Result, matched, rebuilt
 from tract.parts import Part, ToolCallPart, ToolResultPart
 from tract.protocols import Message
 
@@ -59,7 +59,7 @@ def fitted(
     calls, results = matched(messages)
     if not calls and not results:
         return sent
-    ids = dict(_ids(calls, rules))
+    ids = _ids(calls, results, rules)
     changed: dict[int, dict[int, tuple[str, str | None]]] = {}
     for call in calls:
         name = fitting_name(call.name, rules)
@@ -68,7 +68,7 @@ def fitted(
         if name != call.name:
             writing.lose(sent[call.at], "name", f"the API does not take {call.name[:80]!r}")
     for result in results:
-        new_id = ids[result.call] if result.call else _own(result.call_id, rules)
+        new_id = ids[result.call or result]
         named = result.name
         if result.call and (named or rules.results_are_named):
             named = result.call.name
@@ -85,34 +85,58 @@ def fitted(
     ]
 
 
-def _own(call_id: str | None, rules: Rules) -> str:
-    return _fitting(call_id or "", rules.id_refused, rules.id_longest, "call")
+def _ids(
+    calls: Sequence[Call], results: Sequence[Result], rules: Rules
+) -> dict[Call | Result, str]:
+    """Return the ids of the calls, and of the results without one."""
+    found: list[Call | Result] = [*calls, *(each for each in results if each.call is None)]
+    known = {_id(each) for each in found}
+    new = _Ids(rules, {each for each in known if each is not None})
+    return {each: new.of(each) for each in sorted(found, key=lambda each: (each.at, each.place))}
 
 
-def _ids(calls: Sequence[Call], rules: Rules) -> Iterator[tuple[Call, str]]:
-    """Assign each call an id; one that fits stays with the first call that has it.
+def _id(found: Call | Result) -> str | None:
+    return found.id if isinstance(found, Call) else found.call_id
+
+
+class _Ids:
+    """Gives out ids, in order; one that fits stays with the first call that has it.
 
     Within one turn all are different, whatever the API: else nobody knows which a result answers.
     """
-    given = {call.id for call in calls if call.id is not None}
-    fresh = (f"call_{number}" for number in count(1))
-    taken: set[str] = set()
-    in_turn: set[tuple[int, str]] = set()
-    reserved = {known for known in given if _own(known, rules) == known}
-    uses: Counter[str] = Counter()
-    for call in calls:
-        if call.id is None:
-            name = next(new for new in fresh if new not in given and new not in taken)
-        else:
-            name = _own(call.id, rules)
-            while (call.turn, name) in in_turn or (
-                rules.unique and (name in taken or (name != call.id and name in reserved))
-            ):
-                uses[call.id] += 1
-                name = f"{_own(call.id, rules)[: rules.id_longest - 8]}_{uses[call.id] + 1}"
-        taken.add(name)
-        in_turn.add((call.turn, name))
-        yield call, name
+
+    def __init__(self, rules: Rules, given: set[str]) -> None:
+        self._rules = rules
+        self._given = given
+        self._reserved = {known for known in given if self._fitting(known) == known}
+        self._fresh = (f"call_{number}" for number in count(1))
+        self._taken: set[str] = set()
+        self._in_turn: set[tuple[int, str]] = set()
+        self._uses: Counter[str] = Counter()
+
+    def of(self, found: Call | Result) -> str:
+        """Return the id of a call, or of a result that has none."""
+        known = _id(found)
+        if known is None:
+            known = next(new for new in self._fresh if new not in self._given | self._taken)
+        name = self._fitting(known)
+        if isinstance(found, Call):
+            while self._is_used(known, name, found.turn):
+                self._uses[known] += 1
+                begun = self._fitting(known)[: self._rules.id_longest - 8]
+                name = f"{begun}_{self._uses[known] + 1}"
+            self._taken.add(name)
+            self._in_turn.add((found.turn, name))
+        return name
+
+    def _fitting(self, call_id: str) -> str:
+        return _fitting(call_id, self._rules.id_refused, self._rules.id_longest, "call")
+
+    def _is_used(self, known: str, name: str, turn: int) -> bool:
+        if (turn, name) in self._in_turn:
+            return True
+        others = name != known and name in self._reserved
+        return self._rules.unique and (name in self._taken or others)
 
 
 def _renamed(

@@ -8,6 +8,7 @@ I/O, and another API is one more of them in `tract.formats.registry`.
   `NativeContent`, which keeps the item.
 - `write` turns messages into the arguments of a request. A message that came from the same API
   goes out as it came; others are translated part by part.
+- `read_tool` and `define` do for the definitions of tools what `read` and `write` do for items.
 - `reply` and `events` read answers, whole and streamed, as the items for the next request.
 """
 
@@ -17,7 +18,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from tract.formats.deltas import Delta
 from tract.models.content import ContentModel
@@ -29,6 +30,7 @@ __all__ = [
     "Events",
     "Format",
     "Json",
+    "Read",
     "Reading",
     "Reply",
     "Rules",
@@ -105,7 +107,7 @@ class Writing:
 
 
 class Tool(NamedTuple):
-    """The definition of a function tool in neutral terms.
+    """The definition of a tool in neutral terms.
 
     A tool that only its own API can express has no such form.
     """
@@ -114,6 +116,10 @@ class Tool(NamedTuple):
     description: str | None
     parameters: Json
     strict: bool | None = None
+    kind: Literal["function", "custom"] = "function"
+    """What a call gives: arguments by the schema in `parameters`, or a text by the format there."""
+    is_nested: bool = False
+    """It stands in a namespace, which only its own API has."""
 
 
 class Reply(NamedTuple):
@@ -148,58 +154,58 @@ class Events(ABC):
         """
 
 
-class Format(ABC):
-    """One API."""
+class Read(Protocol):
+    """Reads one item."""
 
-    api: ClassVar[str]
+    def __call__(self, item: Json, *, keep: bool = False) -> Reading:
+        """Return an item as parts; see `Format.read`."""
+
+
+def _offered(definitions: list[Json], writing: Writing, *, is_own: bool) -> Json:
+    """Return the argument `tools`, which most APIs have."""
+    return {"tools": definitions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One API: what it takes, and the functions that read and write it."""
+
+    api: str
     """Its name, as in `NativeContent.api`."""
-    rules: ClassVar[Rules] = Rules()
+    rules: Rules = Rules()
     """What it takes as ids and names of calls."""
+    read: Read
+    """Return an item as parts; with *keep*, each has its own JSON as `native`.
 
-    @abstractmethod
-    def read(self, item: Json, *, keep: bool = False) -> Reading:
-        """Return an item as parts; with *keep*, each has its own JSON as `native`.
+    Any JSON object is an item: what this release does not know becomes a `NativePart`. Media are
+    references where they were taken out; see `tract.history.media`.
+    """
+    contents: Callable[[Sequence[Json]], list[ContentModel]]
+    """Return the contents to commit for items, in order."""
+    write: Callable[[Sequence[Sent], Writing], Json]
+    """Return the arguments of a request, as new dicts and lists, without its tools.
 
-        Any JSON object is an item: what this release does not know becomes a `NativePart`. Media
-        are references where they were taken out; see `tract.history.media`.
-        """
-
-    @abstractmethod
-    def contents(self, items: Sequence[Json]) -> list[ContentModel]:
-        """Return the contents to commit for *items*, in order."""
-
-    @abstractmethod
-    def write(self, messages: Sequence[Sent], writing: Writing) -> Json:
-        """Return the arguments of a request, as new dicts and lists, without its tools.
-
-        Unless `writing.exact`, calls and results are paired already (`tract.formats.pairing`), and
-        ids fit the API; what remains is its roles, order and blocks. Never raises for what it
-        cannot send: that is left out or translated, and named in `writing.losses`.
-        """
-
-    @abstractmethod
-    def write_tools(self, tools: Sequence[Json], api: str, writing: Writing) -> Json:
-        """Return the arguments for tools that were given as *api* takes them; `{}` if none fit."""
+    Unless `writing.exact`, calls and results are paired already (`tract.formats.pairing`), and ids
+    fit the API; what remains is its roles, order and blocks. Never raises for what it cannot send:
+    that is left out or translated, and named in `writing.losses`.
+    """
+    read_tool: Callable[[Json], list[Tool]]
+    """Return the tools that one of this API's definitions defines; none if only it has them."""
+    define: Callable[[Tool, Writing], Json | None]
+    """Return the definition of a tool, or None if the API has no such tool."""
+    offer: Callable[..., Json] = _offered
+    """Return the arguments for definitions, of this API's own or those that `define` returned."""
+    reply: Callable[[Json], Reply | None]
+    """Return a whole answer, or None if it is not this API's."""
+    is_event: Callable[[Json], bool]
+    """Return True if an event may begin a stream of this API."""
+    events: Callable[[], Events]
+    """Return a reader for one stream."""
 
     def request(self, given: Json, tools: Json) -> Json:
         """Return the arguments of one call, from those of its messages and of its tools."""
-        return {**given, **tools}
-
-    @abstractmethod
-    def read_tool(self, tool: Json) -> Sequence[Tool]:
-        """Return the functions that one of this API's tool definitions defines; none if others."""
-
-    @abstractmethod
-    def reply(self, reply: Json) -> Reply | None:
-        """Return a whole answer, or None if it is not this API's."""
-
-    @abstractmethod
-    def is_event(self, event: Json) -> bool:
-        """Return True if *event* may begin a stream of this API."""
-
-    @abstractmethod
-    def events(self) -> Events:
-        """Return a reader for one stream."""
+        both = {key: {**given[key], **tools[key]} for key in given.keys() & tools.keys()}
+        return {**given, **tools, **both}
 
 
 def as_json(value: object) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from tract.exceptions import ContentValidationError
@@ -19,13 +19,17 @@ _DEPTH = 2
 _MOST_BITS = 14_000  # Python writes integers of up to 4,300 digits
 
 
-def plain_items(given: object, path: str) -> list[Json]:
+def plain_items(given: object, path: str, *, iterable: bool = False) -> list[Json]:
     """Return a list of items as new JSON objects; *path* names the list in errors.
+
+    With *iterable*, other iterables are lists, too, but neither strings nor mappings.
 
     Raises:
         ContentValidationError: it is not a list, an item is not a JSON object, or one holds what
             JSON cannot.
     """
+    if iterable and isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)):
+        given = list(given)
     items = listed(given, path)
     return [plain_object(item, f"{path}[{index}]") for index, item in enumerate(items)]
 

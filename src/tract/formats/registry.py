@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from tract.formats.anthropic_messages.format import AnthropicFormat
+from tract.formats.anthropic_messages.format import ANTHROPIC
 from tract.formats.format import Format
-from tract.formats.google_genai.format import GoogleFormat
-from tract.formats.openai_chat.format import ChatFormat
-from tract.formats.openai_responses.format import ResponsesFormat
+from tract.formats.google_genai.format import GOOGLE
+from tract.formats.openai_chat.format import CHAT
+from tract.formats.openai_responses.format import RESPONSES
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "format_of"]
 
-_ALL: tuple[Format, ...] = (ChatFormat(), ResponsesFormat(), AnthropicFormat(), GoogleFormat())
+FORMATS: dict[str, Format] = {each.api: each for each in (CHAT, RESPONSES, ANTHROPIC, GOOGLE)}
+"""One format an API; a new API is one more."""
 
-FORMATS: dict[str, Format] = {each.api: each for each in _ALL}
-"""One format an API; a new API is one more line."""
+
+def format_of(api: str) -> Format:
+    """Return the format of an API.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    found = FORMATS.get(api)
+    if found is None:
+        raise ValueError(
+            f"{api!r} is not an API that is known here. Use one of: {', '.join(FORMATS)}."
+        )
+    return found

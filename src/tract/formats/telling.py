@@ -1,10 +1,10 @@
-"""Telling by their shapes which API replies and streams come from."""
+"""Telling by their shapes which API replies, streams and definitions of tools come from."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from tract.formats.format import Events, Format, Json, Reply, as_json
 from tract.formats.items import plain_object
 from tract.formats.registry import FORMATS
 
-__all__ = ["Reader", "Told", "told"]
+__all__ = ["Reader", "Told", "api_of", "told"]
 
 _IDLE = re.compile(r"ping|keep.?alive|heart.?beat", re.IGNORECASE)
 """Types of events that only keep a connection open."""
@@ -22,6 +22,8 @@ _REPEATED = {"snapshot"}
 """What the SDKs' helpers add to events: all that arrived so far."""
 _EMPTY = (type(None), str, bytes)
 """Types of events that say nothing if they are empty."""
+_DATED = re.compile(r"_\d{8}$")
+"""Anthropic's own tools are named with the date of their version: `web_search_20250305`."""
 
 
 class Told(NamedTuple):
@@ -121,3 +123,33 @@ def _as_json(event: object) -> Json | None:
         return None if found is None else dict(found)
     except Exception:  # a foreign class may raise anything
         return None
+
+
+def api_of(tools: Iterable[Mapping[str, Any]]) -> str:
+    """Return the API that takes *tools* as they are.
+
+    Raises:
+        ContentValidationError: their shapes do not tell, or tell of several.
+    """
+    found = {_api(tool) for tool in tools}
+    if len(found) == 1:
+        api = found.pop()
+        if api is not None:
+            return api
+    raise ContentValidationError(
+        f"the tools do not show which API they are for. Pass `api=`, one of: {', '.join(FORMATS)}",
+        "tools",
+    )
+
+
+def _api(tool: Mapping[str, Any]) -> str | None:
+    kind = tool.get("type")
+    if kind in ("function", "custom") and isinstance(tool.get(kind), Mapping):
+        return "openai.chat"
+    if "input_schema" in tool or (isinstance(kind, str) and _DATED.search(kind)):
+        return "anthropic.messages"
+    if isinstance(kind, str):
+        return "openai.responses"
+    if tool and all(isinstance(value, (Mapping, list)) for value in tool.values()):
+        return "google.generate_content"
+    return None

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from support.anthropic_items import FORMAT, exactly, rendered, same
-from tract import DialogueContent, InstructionContent, NativeContent, ToolIOContent
-from tract.formats.anthropic_messages import from_anthropic
+from tract import DialogueContent, InstructionContent, NativeContent, ToolIOContent, from_anthropic
 from tract.formats.format import Tool, Writing
+from tract.formats.sending import write_tools
 from tract.models.content import ToolsContent
 
 API = "anthropic.messages"
@@ -130,14 +130,14 @@ class TestTools:
     def test_functions_of_other_apis_are_written(self, api: str, tool: dict[str, Any]) -> None:
         writing = Writing()
 
-        assert FORMAT.write_tools([tool], api, writing) == {
+        assert write_tools(FORMAT, [tool], api, writing) == {
             "tools": [{"name": "f", "description": "d", "input_schema": SCHEMA}]
         }
         assert writing.losses == []
 
     def test_a_name_is_fitted_as_in_calls(self) -> None:
         tool = {"type": "function", "name": "a.b", "parameters": {}}
-        (written,) = FORMAT.write_tools([tool], "openai.responses", Writing())["tools"]
+        (written,) = write_tools(FORMAT, [tool], "openai.responses", Writing())["tools"]
 
         assert written["name"].startswith("a_b_")
         assert written["input_schema"] == {"type": "object"}
@@ -145,8 +145,8 @@ class TestTools:
     def test_what_only_another_api_has_is_named(self) -> None:
         writing = Writing()
 
-        assert FORMAT.write_tools([{"type": "file_search"}], "openai.responses", writing) == {}
+        assert write_tools(FORMAT, [{"type": "file_search"}], "openai.responses", writing) == {}
         assert [loss.what for loss in writing.losses] == ["tool"]
 
     def test_no_tools_are_no_argument(self) -> None:
-        assert FORMAT.write_tools([], API, Writing()) == {}
+        assert write_tools(FORMAT, [], API, Writing()) == {}

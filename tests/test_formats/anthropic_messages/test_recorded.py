@@ -22,8 +22,7 @@ from support.anthropic_items import (
     sent,
     streamed,
 )
-from tract import AsyncTract
-from tract.formats.anthropic_messages import from_anthropic
+from tract import AsyncTract, from_anthropic
 from tract.formats.format import Reply, Writing
 
 API = "anthropic.messages"

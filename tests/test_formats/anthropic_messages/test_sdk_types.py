@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 
 from support.anthropic_items import FORMAT, exactly, messages_of, rendered, same, sent, streamed
 from support.sdk_types import Cases, cases, members, values
-from tract import AsyncTract, ContentValidationError
-from tract.formats.anthropic_messages import from_anthropic
+from tract import AsyncTract, ContentValidationError, from_anthropic
 from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
+from tract.formats.sending import write_tools
 from tract.parts import NativePart
 
 MESSAGES = [pytest.param(MessageParam, id="stable"), pytest.param(BetaMessageParam, id="beta")]
@@ -107,7 +107,7 @@ def test_a_tool_of_any_type_comes_back(tool: Any) -> None:
     for value in cases(tool).values:
         (content,) = from_anthropic([], tools=[copy.deepcopy(value)])
         given_tools = content.model_dump()["tools"]
-        again = FORMAT.write_tools(given_tools, "anthropic.messages", Writing())
+        again = write_tools(FORMAT, given_tools, "anthropic.messages", Writing())
         assert same(again, {"tools": [value]})
         FORMAT.read_tool(value)
 

@@ -23,9 +23,8 @@ from support.google_items import (
     sent,
     streamed,
 )
-from tract import AsyncTract
+from tract import AsyncTract, from_google
 from tract.formats.format import Reply, Writing
-from tract.formats.google_genai import from_google
 
 
 @pytest.fixture(scope="module")

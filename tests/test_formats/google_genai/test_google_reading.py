@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.google_items import FORMAT, messages_of
-from tract.formats.google_genai import from_google
+from tract import from_google
 from tract.history.media import Reference
 from tract.parts import (
     MediaPart,

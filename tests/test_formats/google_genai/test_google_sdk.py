@@ -19,9 +19,8 @@ from providers import exchanges
 from providers.answers import Answer, Call
 from providers.servers import ProviderServer, serving
 from support.google_items import API, FORMAT, exactly, rendered, same, streamed
-from tract import AsyncTract
+from tract import AsyncTract, from_google
 from tract.formats.format import Reply, as_json
-from tract.formats.google_genai import from_google
 from tract.models.content import ToolIOContent
 
 pytestmark = pytest.mark.long

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from support.google_items import FORMAT, exactly, messages_of, rendered, rest, same, sent, streamed
 from support.sdk_types import Cases, cases, values
-from tract import AsyncTract, ContentValidationError
+from tract import AsyncTract, ContentValidationError, from_google
 from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
-from tract.formats.google_genai import from_google
 from tract.formats.google_genai.kinds import DATA
+from tract.formats.sending import write_tools
 from tract.parts import NativePart
 
 FORMS = [
@@ -136,7 +136,7 @@ def test_a_tool_of_any_type_comes_back(tool: Any) -> None:
     for value in cases(tool).values:
         (content,) = from_google([], tools=[copy.deepcopy(value)])
         given_tools = content.model_dump()["tools"]
-        again = FORMAT.write_tools(given_tools, "google.generate_content", Writing())
+        again = write_tools(FORMAT, given_tools, "google.generate_content", Writing())
         assert same(again, {"config": {"tools": [value]}})
         FORMAT.read_tool(value)
 

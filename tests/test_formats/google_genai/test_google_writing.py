@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from providers.validators import problems
 from support.google_items import API, FORMAT, messages_of, rendered, rest, same, sent
 from support.sdk_types import cases, values
-from tract import AsyncTract
+from tract import AsyncTract, from_google, to_google
 from tract.formats.format import GO_ON, Sent, Writing
-from tract.formats.google_genai import from_google, to_google
 from tract.formats.google_genai.conversation import OPENING, UNSIGNED
-from tract.formats.sending import arguments
+from tract.formats.sending import arguments, write_tools
 from tract.history.media import put_back, take_out
 from tract.models.content import DialogueContent, InstructionContent, ToolIOContent
 from tract.parts import (
@@ -489,7 +488,7 @@ def test_names_of_tools_fit_and_agree(name: str) -> None:
         Message("tool", "ok", tool_call_id="1", tool_name=name),
     ]
     tool = {"type": "function", "function": {"name": name, "parameters": {}}}
-    declared = FORMAT.write_tools([tool], "openai.chat", Writing())["config"]["tools"]
+    declared = write_tools(FORMAT, [tool], "openai.chat", Writing())["config"]["tools"]
 
     body = rest(FORMAT.request(sent(messages), {"config": {"tools": declared}}))
 
@@ -528,7 +527,7 @@ def test_functions_of_other_apis_are_declared(api: str, tool: dict[str, Any]) ->
     writing = Writing()
     declared = {"name": "f", "description": "d", "parametersJsonSchema": SCHEMA}
 
-    assert FORMAT.write_tools([tool], api, writing) == {
+    assert write_tools(FORMAT, [tool], api, writing) == {
         "config": {"tools": [{"functionDeclarations": [declared]}]}
     }
     assert writing.losses == []
@@ -539,18 +538,18 @@ def test_tools_that_only_another_api_has_are_named() -> None:
     tools: list[dict[str, Any]] = [{"type": "web_search"}]
     tools.append({"type": "function", "name": "f", "strict": True})
 
-    made = FORMAT.write_tools(tools, "openai.responses", writing)
+    made = write_tools(FORMAT, tools, "openai.responses", writing)
 
     assert len(made["config"]["tools"][0]["functionDeclarations"]) == 1
     assert [loss.what for loss in writing.losses] == ["tool", "tool"]
-    assert FORMAT.write_tools([{"type": "web_search"}], "openai.responses", writing) == {}
-    assert FORMAT.write_tools([], API, writing) == {}
+    assert write_tools(FORMAT, [{"type": "web_search"}], "openai.responses", writing) == {}
+    assert write_tools(FORMAT, [], API, writing) == {}
 
 
 def test_a_function_that_is_declared_twice_is_sent_once() -> None:
     tools = [{"name": "f", "input_schema": SCHEMA}, {"name": "f", "input_schema": {}}]
 
-    made = FORMAT.write_tools(tools, "anthropic.messages", Writing())
+    made = write_tools(FORMAT, tools, "anthropic.messages", Writing())
 
     declared = {"name": "f", "parametersJsonSchema": SCHEMA}
     assert made == {"config": {"tools": [{"functionDeclarations": [declared]}]}}

@@ -17,7 +17,7 @@ from tract import from_openai
 from tract.formats.deltas import apply, compacted
 from tract.formats.format import Reply, Sent, Writing
 from tract.formats.registry import FORMATS
-from tract.formats.sending import arguments
+from tract.formats.sending import arguments, write_tools
 
 pytestmark = pytest.mark.skipif(
     not exchanges.path().exists(), reason="the recorded exchanges are not here"
@@ -97,7 +97,7 @@ def test_tools_come_back_equal(recorded: list[Exchange]) -> None:
         if tools:
             (content,) = from_openai([], tools=tools)
             given = content.model_dump()["tools"]
-            assert CHAT.write_tools(given, "openai.chat", Writing()) == {"tools": tools}
+            assert write_tools(CHAT, given, "openai.chat", Writing()) == {"tools": tools}
 
 
 def test_answers_are_kept_whole(recorded: list[Exchange]) -> None:

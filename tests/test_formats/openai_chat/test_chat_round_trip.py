@@ -19,6 +19,7 @@ from support.sdk_types import cases, values
 from tract import ToolsContent, from_openai, to_openai
 from tract.formats.format import Sent, Writing
 from tract.formats.registry import FORMATS
+from tract.formats.sending import write_tools
 from tract.history.media import put_back, take_out
 
 CHAT = FORMATS["openai.chat"]
@@ -110,7 +111,7 @@ def test_each_tool_comes_back() -> None:
     (content,) = from_openai([], tools=TOOLS.values)
     assert isinstance(content, ToolsContent)
 
-    written = CHAT.write_tools(content.tools, content.api, Writing(exact=True))
+    written = write_tools(CHAT, content.tools, content.api, Writing(exact=True))
 
     assert written == {"tools": TOOLS.values}
     print(f"{len(TOOLS.values)} tools show {len(TOOLS.members)} union members")

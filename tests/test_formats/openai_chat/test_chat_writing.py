@@ -37,7 +37,7 @@ from tract import (
 )
 from tract.formats.format import Sent, Writing
 from tract.formats.registry import FORMATS
-from tract.formats.sending import arguments
+from tract.formats.sending import arguments, write_tools
 from tract.parts import Part
 
 CHAT = FORMATS["openai.chat"]
@@ -570,7 +570,7 @@ class TestTools:
         ],
     )
     def test_functions_of_other_apis_are_translated(self, api: str, tool: Json) -> None:
-        written = CHAT.write_tools([tool], api, Writing())
+        written = write_tools(CHAT, [tool], api, Writing())
 
         function = {"name": "f", "parameters": self.PARAMETERS}
         assert written == {"tools": [{"type": "function", "function": function}]}
@@ -578,7 +578,7 @@ class TestTools:
     def test_custom_tools_of_the_other_api_are_translated(self) -> None:
         grammar = {"syntax": "lark", "definition": "start: A"}
         tool = {"type": "custom", "name": "sh", "format": {"type": "grammar", **grammar}}
-        written = CHAT.write_tools([tool], "openai.responses", Writing())
+        written = write_tools(CHAT, [tool], "openai.responses", Writing())
 
         custom = {"name": "sh", "format": {"type": "grammar", "grammar": grammar}}
         assert written == {"tools": [{"type": "custom", "custom": custom}]}
@@ -586,14 +586,14 @@ class TestTools:
     def test_tools_that_only_their_api_has_are_named(self) -> None:
         writing = Writing()
 
-        assert CHAT.write_tools([{"type": "web_search"}], "openai.responses", writing) == {}
+        assert write_tools(CHAT, [{"type": "web_search"}], "openai.responses", writing) == {}
         assert [loss.what for loss in writing.losses] == ["tool"]
 
     def test_functions_are_read(self) -> None:
         tool = {"type": "function", "function": {"name": "f", "description": "d", "strict": True}}
 
-        ((name, description, _, strict),) = CHAT.read_tool(tool)
-        assert (name, description, strict) == ("f", "d", True)
+        (found,) = CHAT.read_tool(tool)
+        assert (found.name, found.description, found.strict) == ("f", "d", True)
 
 
 @pytest.mark.skipif(not exchanges.path().exists(), reason="the recorded exchanges are not here")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from support.responses_items import FORMAT, exactly, messages_of, rendered, same
-from tract import ContentValidationError
-from tract.formats.openai_responses.contents import from_responses
+from tract import ContentValidationError, from_responses
 from tract.history.media import take_out
 from tract.models.content import (
     DialogueContent,

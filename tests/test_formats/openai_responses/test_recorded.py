@@ -22,9 +22,8 @@ from support.responses_items import (
     sent,
     streamed,
 )
-from tract import AsyncTract
+from tract import AsyncTract, from_responses
 from tract.formats.format import Reply, Writing
-from tract.formats.openai_responses.contents import from_responses
 from tract.formats.openai_responses.kinds import kind_of
 
 API = "openai.responses"

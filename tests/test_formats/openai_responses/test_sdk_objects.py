@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from providers.answers import Answer, Call
 from providers.servers import serving
 from support.responses_items import FORMAT, messages_of, rendered, sent, streamed
+from tract import from_responses
 from tract.formats.format import Reply, as_json
-from tract.formats.openai_responses.contents import from_responses
 from tract.formats.openai_responses.kinds import kind_of
 
 Ask = Callable[[AsyncOpenAI, dict[str, Any]], Awaitable[Reply]]

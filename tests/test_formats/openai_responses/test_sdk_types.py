@@ -21,12 +21,11 @@ from openai.types.responses import (
 from providers.validators import problems
 from support.responses_items import FORMAT, exactly, messages_of, rendered, same, sent
 from support.sdk_types import Cases, cases, members, values
-from tract import AsyncTract
+from tract import AsyncTract, from_responses, to_responses
 from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
-from tract.formats.openai_responses.contents import from_responses
 from tract.formats.openai_responses.kinds import ITEMS, kind_of
-from tract.formats.openai_responses.public import to_responses
+from tract.formats.sending import write_tools
 from tract.parts import NativePart
 
 API = "openai.responses"
@@ -101,7 +100,7 @@ def test_a_tool_of_any_type_comes_back() -> None:
     for value in cases(ToolParam).values:
         (content,) = from_responses([], tools=[copy.deepcopy(value)])
         given_tools = content.model_dump()["tools"]
-        again = FORMAT.write_tools(given_tools, API, Writing())
+        again = write_tools(FORMAT, given_tools, API, Writing())
         assert same(again, {"tools": [value]})
         FORMAT.read_tool(value)
 

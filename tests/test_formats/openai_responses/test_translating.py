@@ -14,6 +14,7 @@ from providers.validators import problems
 from support.responses_items import FORMAT, rendered, sent
 from tract.formats.format import Writing
 from tract.formats.registry import FORMATS
+from tract.formats.sending import write_tools
 from tract.history.media import take_out
 from tract.parts import MediaPart, TextPart, ToolCallPart
 from tract.protocols import Message
@@ -49,7 +50,7 @@ def written(exchange: Exchange, writing: Writing) -> tuple[list[Message], dict[s
     request = sent(messages, writing)
     tools = exchange.request.get("tools")
     if isinstance(tools, list):
-        request |= FORMAT.write_tools(tools, exchange.api, writing)
+        request |= write_tools(FORMAT, tools, exchange.api, writing)
     return messages, request
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from providers.validators import problems
 from support.responses_items import FORMAT, exactly, messages_of, rendered, sent
-from tract import AsyncTract
+from tract import AsyncTract, to_responses
 from tract.formats.format import Writing
-from tract.formats.openai_responses.public import to_responses
+from tract.formats.sending import write_tools
 from tract.models.content import (
     DialogueContent,
     InstructionContent,
@@ -361,7 +361,7 @@ def test_tools_of_other_apis_become_functions_that_are_not_strict() -> None:
         {"type": "bash_20250124"},
     ]
 
-    found = FORMAT.write_tools(chat, "openai.chat", writing)["tools"]
+    found = write_tools(FORMAT, chat, "openai.chat", writing)["tools"]
     assert found[0]["name"].startswith("f_g_")
     assert found[0] | {"name": "f"} == {
         "type": "function",
@@ -370,7 +370,7 @@ def test_tools_of_other_apis_become_functions_that_are_not_strict() -> None:
         "strict": True,
     }
     assert found[1] == {"type": "custom", "name": "sh", "format": {"type": "text"}}
-    assert FORMAT.write_tools(anthropic, "anthropic.messages", writing) == {
+    assert write_tools(FORMAT, anthropic, "anthropic.messages", writing) == {
         "tools": [
             {
                 "type": "function",
@@ -382,7 +382,7 @@ def test_tools_of_other_apis_become_functions_that_are_not_strict() -> None:
         ]
     }
     assert [loss.what for loss in writing.losses] == ["tool"]
-    assert FORMAT.write_tools([], "openai.chat", writing) == {}
+    assert write_tools(FORMAT, [], "openai.chat", writing) == {}
 
 
 def test_functions_of_a_namespace_are_functions() -> None:

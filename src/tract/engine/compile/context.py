@@ -13,7 +13,8 @@ from tract.engine.compile.provided import TOOLS
 from tract.engine.tokens.media import Beside
 from tract.formats.format import Format, Sent, Writing
 from tract.formats.pairing import open_calls
-from tract.formats.sending import arguments, format_of, tool_arguments
+from tract.formats.registry import format_of
+from tract.formats.sending import arguments, tool_arguments
 from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
 from tract.parts import Native, ToolCallPart

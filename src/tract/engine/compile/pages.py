@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from tract.formats.fitting import fits
-from tract.formats.openai_chat.plain import has_ids, message_to_openai
+from tract.formats.openai_chat.writing import has_ids, message_to_openai
 from tract.formats.registry import FORMATS
 from tract.protocols import Message, ToolCall
 

@@ -11,7 +11,7 @@ from tract.engine.threads import is_heavy
 from tract.formats.deltas import Delta, apply, mended
 from tract.formats.format import Format, Reply
 from tract.formats.former import from_fragments
-from tract.formats.sending import format_of
+from tract.formats.registry import format_of
 from tract.models.content import ContentModel
 from tract.parts import Part, RefusalPart, TextPart, ThinkingPart, ToolCallPart
 from tract.protocols import ToolCall

@@ -12,7 +12,7 @@ from tract.exceptions import TractError
 from tract.formats.fitting import fitting_name
 from tract.formats.format import Rules
 from tract.formats.registry import FORMATS
-from tract.formats.tools import api_of
+from tract.formats.telling import api_of
 from tract.storage.repositories import BranchName, Position
 
 __all__ = ["restore_names"]

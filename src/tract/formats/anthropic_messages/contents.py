@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
-from tract.exceptions import ContentValidationError
 from tract.formats.anthropic_messages.kinds import API
 from tract.formats.anthropic_messages.reading import is_fragment
 from tract.formats.anthropic_messages.writing import write
-from tract.formats.format import Json, Sent, Writing, as_json
-from tract.history.canonical import canonical_json
-from tract.models.content import (
-    ContentModel,
-    DialogueContent,
-    InstructionContent,
-    NativeContent,
-    ToolIOContent,
-    ToolsContent,
-)
-from tract.protocols import Message, ToolCall
+from tract.formats.common.shorts import Short, answered, called, instructed, said, shortened
+from tract.formats.common.values import objects
+from tract.formats.format import Json
+from tract.formats.items import plain_items
+from tract.models.content import ContentModel, ToolsContent
 
 __all__ = ["contents", "from_anthropic"]
 
@@ -44,130 +36,47 @@ def from_anthropic(
     """
     items: list[Json] = []
     if system is not None:
-        fragment = {"system": system if isinstance(system, str) else _resolved(list(system))}
-        canonical_json(fragment["system"], "system", surrogates=True)
-        items.append(fragment)
+        is_text = isinstance(system, str)
+        prompt = system if is_text else plain_items(system, "system", iterable=True)
+        items.append({"system": prompt})
     made = contents(items)
     if tools is not None:
-        made.append(ToolsContent(api=API, tools=_items(tools, "tools")))
-    return made + contents(_items(messages, "messages"))
+        made.append(ToolsContent(api=API, tools=plain_items(tools, "tools", iterable=True)))
+    return made + contents(plain_items(messages, "messages", iterable=True))
 
 
 def contents(items: Sequence[Json]) -> list[ContentModel]:
     """Return the contents to commit for *items*, in order."""
     names: dict[Any, str] = {}
-    made: list[ContentModel] = []
-    for item in items:
-        short = _short(item, names)
-        made.append(NativeContent(api=API, item=item) if short is None else short)
-    return made
+    return shortened(items, API, write, lambda item: _short(item, names), _arguments)
 
 
-def _items(values: Iterable[object], path: str) -> list[Json]:
-    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
-        raise ContentValidationError(
-            f"must be a list of JSON objects, not {type(values).__name__}", path
-        )
-    return [_item(value, f"{path}[{index}]") for index, value in enumerate(values)]
+def _arguments(item: Json) -> Json:
+    return {**item, "messages": []} if is_fragment(item) else {"messages": [item]}
 
 
-def _item(value: object, path: str) -> Json:
-    found = _resolved(value)
-    if not isinstance(found, dict):
-        raise ContentValidationError(
-            f"must be a JSON object or the SDK's own object, not {type(value).__name__}", path
-        )
-    canonical_json(found, path, surrogates=True)
-    return found
-
-
-def _resolved(value: Any) -> Any:
-    """Return *value* with the SDK's objects in it as dicts."""
-    if isinstance(value, (list, tuple)):
-        return [_resolved(each) for each in value]
-    found = as_json(value)
-    return value if found is None else {key: _resolved(each) for key, each in found.items()}
-
-
-def _short(item: Json, names: dict[Any, str]) -> ContentModel | None:
-    """Return the short content that is written as exactly *item*; None if there is none.
+def _short(item: Json, names: dict[Any, str]) -> Short | None:
+    """Return the short content that may say the same as *item*.
 
     *names* are the tools of the calls so far, by the calls' ids.
     """
-    found = _candidate(item, names)
-    if found is None:
-        return None
-    content, message = found
-    written = write([Sent(message)], Writing(exact=True))
-    expected = item if is_fragment(item) else {"messages": [item]}
     if is_fragment(item):
-        written.pop("messages")
-    return content if _is_same(written, expected) else None
-
-
-def _candidate(item: Json, names: dict[Any, str]) -> tuple[ContentModel, Message] | None:
-    if is_fragment(item):
-        text = item["system"]
-        if not _is_storable(text):
-            return None
-        return InstructionContent(text=text), Message("system", text)
-    role, said = item.get("role"), item.get("content")
-    if role in ("user", "assistant") and _is_storable(said):
-        return DialogueContent(role=role, text=said), Message(role, said)
-    _remember_names(said, names)
-    block = said[0] if isinstance(said, list) and len(said) == 1 else None
+        return instructed(item["system"])
+    role, content = item.get("role"), item.get("content")
+    if role in ("user", "assistant") and isinstance(content, str):
+        return said(role, content)
+    names |= {block["id"]: block["name"] for block in objects(content) if _is_named_call(block)}
+    block = content[0] if isinstance(content, list) and len(content) == 1 else None
     if not isinstance(block, dict):
         return None
-    return _called(block) or _answered(block, names)
-
-
-def _remember_names(said: Any, names: dict[Any, str]) -> None:
-    for block in said if isinstance(said, list) else ():
-        if isinstance(block, dict) and block.get("type") == "tool_use":
-            call_id, name = block.get("id"), block.get("name")
-            if isinstance(call_id, str) and isinstance(name, str):
-                names[call_id] = name
-
-
-def _called(block: Json) -> tuple[ContentModel, Message] | None:
-    call_id, name, given = block.get("id"), block.get("name"), block.get("input")
-    if not (_is_storable(call_id) and _is_storable(name)) or not isinstance(given, dict):
-        return None
-    try:
-        text = canonical_json(given)
-    except ContentValidationError:  # lone surrogates
-        return None
-    content = ToolIOContent(tool_name=name, direction="call", payload=given, call_id=call_id)
-    return content, Message("assistant", tool_calls=(ToolCall(call_id, name, text),))
-
-
-def _answered(block: Json, names: dict[Any, str]) -> tuple[ContentModel, Message] | None:
-    call_id, text = block.get("tool_use_id"), block.get("content")
-    if not (_is_storable(call_id) and _is_storable(text)) or call_id not in names:
-        return None
+    if isinstance(block.get("input"), dict):
+        return called(block.get("id"), block.get("name"), block["input"])
+    call_id = block.get("tool_use_id")
+    name = names.get(call_id) if isinstance(call_id, str) else None
     failed = block.get("is_error") is True
-    content = ToolIOContent(
-        tool_name=names[call_id],
-        direction="result",
-        payload=text,
-        status="error" if failed else None,
-        call_id=call_id,
-    )
-    message = Message("tool", text, tool_call_id=call_id, tool_name=names[call_id], is_error=failed)
-    return content, message
+    return answered(call_id, name, block.get("content"), failed=failed)
 
 
-def _is_storable(text: Any) -> TypeGuard[str]:
-    """Return True if *text* is a string that a short content can hold."""
-    if not isinstance(text, str):
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Return True if two values are the same JSON: 1, 1.0 and true differ."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _is_named_call(block: Json) -> bool:
+    named = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
+    return named and block.get("type") == "tool_use"

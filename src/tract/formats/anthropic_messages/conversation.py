@@ -13,12 +13,12 @@ from tract.formats.anthropic_messages.kinds import (
     is_server_result,
     kind_of,
 )
-from tract.formats.anthropic_messages.loose_ends import runs, without_loose_ends
+from tract.formats.anthropic_messages.loose_ends import without_loose_ends
 from tract.formats.anthropic_messages.mending import (
     mended_blocks,
     without_cache_points,
 )
-from tract.formats.anthropic_messages.translating import Block, Group
+from tract.formats.common.sides import Block, Group, runs
 from tract.formats.format import GO_ON, Json, Writing
 
 __all__ = ["conversation"]

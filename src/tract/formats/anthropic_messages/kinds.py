@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from typing import Any
 
+from tract.formats.common.sides import Side
+from tract.formats.common.values import json_text
 from tract.parts import Native
 
 __all__ = [
     "API",
     "KNOWN",
     "THINKING",
-    "Side",
     "is_misplaced",
     "is_server_call",
     "is_server_result",
-    "json_text",
     "kind_of",
     "native_of",
     "natural_side",
 ]
 
 API = "anthropic.messages"
-
-Side = Literal["user", "assistant", "system"]
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
 _SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
@@ -86,16 +83,6 @@ def is_server_call(kind: str) -> bool:
 def is_server_result(kind: str) -> bool:
     """Return True if a block is the result of such a call, those of later releases included."""
     return kind.endswith("_tool_result")
-
-
-def json_text(value: Any) -> str:
-    """Return compact JSON, with escapes only where lone surrogates need them."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value, separators=(",", ":"))
-    return text
 
 
 def native_of(value: Any) -> Native:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from tract.formats.anthropic_messages.kinds import (
@@ -13,15 +12,10 @@ from tract.formats.anthropic_messages.kinds import (
     is_server_result,
     kind_of,
 )
-from tract.formats.anthropic_messages.translating import Block, Group
+from tract.formats.common.sides import Block, Group, runs
 from tract.formats.format import Writing
 
-__all__ = ["runs", "without_loose_ends"]
-
-
-def runs(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return the groups by runs of one side."""
-    return [list(run) for _, run in groupby(groups, key=lambda group: group.side)]
+__all__ = ["without_loose_ends"]
 
 
 def _says_something(group: Group) -> bool:

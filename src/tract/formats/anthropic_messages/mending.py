@@ -8,11 +8,11 @@ from typing import Any
 from tract.formats.anthropic_messages.kinds import (
     KNOWN,
     THINKING,
-    Side,
     is_misplaced,
     kind_of,
 )
-from tract.formats.anthropic_messages.translating import Block
+from tract.formats.common.sides import Block, Side
+from tract.formats.common.values import is_blank, without
 from tract.formats.format import Json, Writing
 
 __all__ = ["MOST_CACHE_POINTS", "mended_blocks", "without_cache_points"]
@@ -43,11 +43,11 @@ def _refused(block: Json, side: Side) -> str | None:
     kind = kind_of(block)
     if is_misplaced(block, side):
         return f"the API does not take it on the side of the {side}"
-    if kind == "text" and _is_blank(block.get("text")):
+    if kind == "text" and is_blank(block.get("text")):
         return "the API does not take blank texts"
-    if kind == "thinking" and _is_blank(block.get("signature")):
+    if kind == "thinking" and is_blank(block.get("signature")):
         return "its signature did not arrive"
-    if kind == "redacted_thinking" and _is_blank(block.get("data")):
+    if kind == "redacted_thinking" and is_blank(block.get("data")):
         return "its data did not arrive"
     return None
 
@@ -56,8 +56,7 @@ def _mended(block: Block, writing: Writing) -> Block:
     kind = kind_of(block.json)
     if kind in THINKING and "cache_control" in block.json:
         writing.lose(block.sent, "cache_control", "thinking does not take it")
-        rest = {key: value for key, value in block.json.items() if key != "cache_control"}
-        return block._replace(json=rest)
+        return block._replace(json=without(block.json, "cache_control"))
     return _mended_result(block, writing) if kind == "tool_result" else block
 
 
@@ -80,16 +79,12 @@ def _mended_result(block: Block, writing: Writing) -> Block:
 def _is_refused_in_result(block: Any) -> bool:
     kind = kind_of(block)
     if kind == "text":
-        return _is_blank(block.get("text"))
+        return is_blank(block.get("text"))
     return not isinstance(block, dict) or (kind in KNOWN and kind not in _IN_RESULTS)
 
 
 def _is_empty(block: Any) -> bool:
     return kind_of(block) == "text" and block.get("text") == ""
-
-
-def _is_blank(text: Any) -> bool:
-    return not isinstance(text, str) or not text.strip()
 
 
 def without_cache_points(blocks: Sequence[Block], most: int, writing: Writing) -> list[Block]:
@@ -115,12 +110,10 @@ def _cached(block: Json) -> Iterator[Json]:
 
 
 def _uncached(block: Json) -> Json:
-    rest = {key: value for key, value in block.items() if key != "cache_control"}
+    rest = without(block, "cache_control")
     if isinstance(rest.get("content"), list):
         rest["content"] = [
-            {key: value for key, value in each.items() if key != "cache_control"}
-            if isinstance(each, dict)
-            else each
+            without(each, "cache_control") if isinstance(each, dict) else each
             for each in rest["content"]
         ]
     return rest

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from tract.formats.anthropic_messages.kinds import (
     is_server_result,
-    json_text,
     kind_of,
     native_of,
 )
-from tract.formats.deltas import mended
+from tract.formats.common.media import attached
+from tract.formats.common.values import json_text, optional, required
 from tract.formats.format import Json, Reading
-from tract.history.media import reference
 from tract.parts import (
     MediaPart,
     NativePart,
@@ -37,7 +36,7 @@ def is_fragment(item: Json) -> bool:
     return "role" not in item and "system" in item
 
 
-def read(item: Json, *, keep: bool) -> Reading:
+def read(item: Json, *, keep: bool = False) -> Reading:
     """Return an item as parts; with *keep*, each has its own JSON."""
     if is_fragment(item):
         return Reading("system", _content({"content": item["system"]}, keep))
@@ -81,7 +80,7 @@ def _nothing(block: Json) -> None:
 
 
 def _text(block: Json) -> Part:
-    return TextPart(text=_string(block["text"]))
+    return TextPart(text=required(block["text"]))
 
 
 def _image(block: Json) -> Part | None:
@@ -98,29 +97,21 @@ def _media(kind: Literal["image", "document"], source: Json, name: str | None) -
         case "base64":
             return _bytes(kind, source, name)
         case "url":
-            return MediaPart(kind=kind, url=_string(source["url"]), name=name)
+            return MediaPart(kind=kind, url=required(source["url"]), name=name)
         case "file":
-            return MediaPart(kind=kind, file_id=_string(source["file_id"]), name=name)
+            return MediaPart(kind=kind, file_id=required(source["file_id"]), name=name)
         case "text":
-            return _plain_text(kind, _string(source["data"]), name)
+            return _plain_text(kind, required(source["data"]), name)
         case "content" if all(kind_of(each) == "text" for each in _blocks(source["content"])):
             return _plain_text(kind, _texts(source["content"]), name)
     return None
 
 
 def _bytes(kind: Literal["image", "document"], source: Json, name: str | None) -> Part:
-    media_type, found = _string(source["media_type"]), reference(source["data"])
+    media_type, found = required(source["media_type"]), attached(source["data"])
     if found is None:
-        data = base64.b64decode(_string(source["data"]), validate=True)
-        return MediaPart(kind=kind, media_type=media_type, data=data, name=name)
-    return MediaPart(
-        kind=kind,
-        media_type=media_type,
-        attachment=found.sha256,
-        width=found.width,
-        height=found.height,
-        name=name,
-    )
+        found = {"data": base64.b64decode(required(source["data"]), validate=True)}
+    return MediaPart(**{**found, "kind": kind, "media_type": media_type, "name": name})
 
 
 def _plain_text(kind: Literal["image", "document"], text: str, name: str | None) -> Part:
@@ -128,25 +119,25 @@ def _plain_text(kind: Literal["image", "document"], text: str, name: str | None)
 
 
 def _search_result(block: Json) -> Part:
-    texts = [_string(block["title"]), _string(block["source"]), _texts(block["content"])]
+    texts = [required(block["title"]), required(block["source"]), _texts(block["content"])]
     return TextPart(text="\n".join(text for text in texts if text))
 
 
 def _thinking(block: Json) -> Part:
     return ThinkingPart(
-        text=_string(block["thinking"]), signature=_string(block.get("signature") or "") or None
+        text=required(block["thinking"]), signature=required(block.get("signature") or "") or None
     )
 
 
 def _redacted(block: Json) -> Part:
-    return ThinkingPart(encrypted=_string(block["data"]))
+    return ThinkingPart(encrypted=required(block["data"]))
 
 
 def _call(kind: Literal["function", "server"]) -> Callable[[Json], Part]:
     def reader(block: Json) -> Part:
         return ToolCallPart(
-            id=_optional(block.get("id")),
-            name=_string(block["name"]),
+            id=optional(block.get("id")),
+            name=required(block["name"]),
             arguments=json_text(block["input"]),
             kind=kind,
         )
@@ -156,7 +147,7 @@ def _call(kind: Literal["function", "server"]) -> Callable[[Json], Part]:
 
 def _result(block: Json) -> Part:
     return ToolResultPart(
-        call_id=_optional(block.get("tool_use_id")),
+        call_id=optional(block.get("tool_use_id")),
         parts=_result_parts(block.get("content")),
         is_error=block.get("is_error") is True,
     )
@@ -165,7 +156,7 @@ def _result(block: Json) -> Part:
 def _server_result(block: Json) -> Part:
     content = block.get("content")
     return ToolResultPart(
-        call_id=_optional(block.get("tool_use_id")),
+        call_id=optional(block.get("tool_use_id")),
         parts=_result_parts(content),
         is_error=block.get("is_error") is True or kind_of(content).endswith("_error"),
         kind="server",
@@ -179,7 +170,7 @@ def _result_parts(content: Any) -> tuple[Part, ...]:
 
 
 def _compaction(block: Json) -> Part:
-    return TextPart(text=_string(block["content"]))
+    return TextPart(text=required(block["content"]))
 
 
 _READERS: dict[str, Callable[[Json], Part | None]] = {
@@ -206,14 +197,4 @@ def _blocks(content: Any) -> list[Json]:
 
 
 def _texts(content: Any) -> str:
-    return "\n\n".join(_string(block["text"]) for block in _blocks(content))
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return mended(value)
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else _string(value)
+    return "\n\n".join(required(block["text"]) for block in _blocks(content))

@@ -16,8 +16,8 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tract.formats.anthropic_messages.arguments import as_input, parsed
 from tract.formats.anthropic_messages.kinds import KNOWN, is_server_call, kind_of
+from tract.formats.common.values import as_object, parsed, string
 from tract.formats.deltas import Delta, mended
 from tract.formats.format import Events, Json, Reply
 from tract.parts import ToolCallPart
@@ -188,7 +188,7 @@ def _streamed(root: Json) -> Reply:
     """Return what came. Only the stop reason says that no call was cut off, not the end alone."""
     end = root.get("end") or {}
     message = {**(root.get("message") or {}), **end}
-    reason = _string(end.get("stop_reason"))
+    reason = string(end.get("stop_reason"))
     if reason is None and root.get("stopped"):
         reason = "end_turn"
     ended = reason is not None and reason not in _TRUNCATING
@@ -224,7 +224,7 @@ def _whole(started: Json, *, ended: bool, is_last: bool) -> Json | None:
         found = parsed(text)
         if found is None and not ended:
             return None
-        block["input"] = as_input(text) if found is None else found
+        block["input"] = as_object(text) if found is None else found
     elif not ended and (is_last or not started.get("stopped")) and not block.get("input"):
         return None
     block.setdefault("input", {})
@@ -268,8 +268,8 @@ def _reply(
         items=[item],
         usage=_usage(usages),
         model=_model(message, blocks),
-        response_id=_string(message.get("id")),
-        finish_reason=_string(reason),
+        response_id=string(message.get("id")),
+        finish_reason=string(reason),
         unfinished=unfinished,
         unknown=strange,
     )
@@ -279,7 +279,7 @@ def _model(message: Json, blocks: list[Any]) -> str | None:
     """Return the model that answered: the last one that another handed over to."""
     handed = [block.get("to") for block in blocks if kind_of(block) == "fallback"]
     named = handed[-1].get("model") if handed and isinstance(handed[-1], dict) else None
-    return _string(named) or _string(message.get("model"))
+    return string(named) or string(message.get("model"))
 
 
 def _usage(reports: list[Any]) -> Json | None:
@@ -298,7 +298,3 @@ def _add_usage(merged: Json, report: Json) -> None:
             _add_usage(before, value)
         elif value or before is None:
             merged[key] = value
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

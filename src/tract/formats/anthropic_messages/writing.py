@@ -7,15 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from tract.formats.anthropic_messages.conversation import conversation
-from tract.formats.anthropic_messages.kinds import Side, is_misplaced, natural_side
+from tract.formats.anthropic_messages.kinds import API, is_misplaced, natural_side
 from tract.formats.anthropic_messages.mending import MOST_CACHE_POINTS, mended_blocks
 from tract.formats.anthropic_messages.reading import is_fragment
-from tract.formats.anthropic_messages.translating import (
-    Block,
-    Group,
-    groups_of,
-    own_item,
-)
+from tract.formats.anthropic_messages.translating import blocks_of
+from tract.formats.common.sides import Block, Group, Side, sources
 from tract.formats.format import Json, Sent, Writing
 
 __all__ = ["write"]
@@ -25,12 +21,7 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     """Return the arguments `messages` and, if there is any, `system`."""
     system: list[Any] = []
     groups: list[Group] = []
-    for sent in messages:
-        if sent.message.role.startswith("$"):
-            continue
-        item = own_item(sent.message, writing)
-        if sent.message.name is not None:
-            writing.lose(sent, "name", "the API has no field for it")
+    for sent, item in sources(messages, API, writing):
         if item is not None and is_fragment(item):
             system += _system_prompt(sent, item["system"], writing)
         elif item is not None:
@@ -38,7 +29,7 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
                 [Group("user", [], item)] if writing.exact else _own_group(sent, item, writing)
             )
         else:
-            for group in groups_of(sent, writing):
+            for group in blocks_of(sent, writing):
                 if group.side == "system" and not groups:
                     system += _texts(group, writing)
                 else:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+import base64
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 from tract.exceptions import ContentValidationError
-from tract.formats.format import Json, Sent, Writing
-from tract.formats.google_genai.given import given_contents, given_instruction, given_tools
-from tract.formats.google_genai.kinds import API, is_fragment
+from tract.formats.common.shorts import Short, answered, called, instructed, said, shortened
+from tract.formats.format import Json, as_json
+from tract.formats.google_genai.kinds import API, data_of, field, is_fragment, key_of
+from tract.formats.google_genai.replies import part_as_sent
 from tract.formats.google_genai.writing import write
 from tract.history.canonical import canonical_json
-from tract.models.content import (
-    ContentModel,
-    DialogueContent,
-    InstructionContent,
-    NativeContent,
-    ToolIOContent,
-    ToolsContent,
-)
-from tract.protocols import Message, ToolCall
+from tract.models.content import ContentModel, ToolsContent
 
 __all__ = ["contents", "from_google"]
+
+_CONTENT = {"parts", "role"}
 
 
 def from_google(
@@ -44,48 +41,39 @@ def from_google(
     """
     made: list[ContentModel] = []
     if system_instruction is not None:
-        made += _contents([{"systemInstruction": given_instruction(system_instruction)}])
+        made += _contents([{"systemInstruction": _given_instruction(system_instruction)}])
     if tools is not None:
-        made.append(ToolsContent(api=API, tools=given_tools(tools)))
-    return made + _contents(given_contents(contents))
+        made.append(ToolsContent(api=API, tools=_given_tools(tools)))
+    return made + _contents(_given_contents(contents))
 
 
 def contents(items: Sequence[Json]) -> list[ContentModel]:
     """Return the contents to commit for *items*, in order."""
-    return [_short(item) or NativeContent(api=API, item=item) for item in items]
+    return shortened(items, API, write, _short, _arguments)
 
 
 _contents = contents
 
 
-def _short(item: Json) -> ContentModel | None:
-    """Return the short content that is written as exactly *item*; None if there is none."""
-    found = _candidate(item)
-    if found is None:
-        return None
-    content, message = found
-    written = write([Sent(message)], Writing(exact=True))
-    if is_fragment(item):
-        given = item.get("systemInstruction")
-        expected: Json = {"contents": [], "config": {"system_instruction": given}}
-    else:
-        expected = {"contents": [item]}
-    return content if _is_same(written, expected) else None
+def _arguments(item: Json) -> Json:
+    if not is_fragment(item):
+        return {"contents": [item]}
+    return {"contents": [], "config": {"system_instruction": item.get("systemInstruction")}}
 
 
-def _candidate(item: Json) -> tuple[ContentModel, Message] | None:
+def _short(item: Json) -> Short | None:
+    """Return the short content that may say the same as *item*."""
     if is_fragment(item):
-        text = item.get("systemInstruction")
-        if not _is_storable(text):
-            return None
-        return InstructionContent(text=text), Message("system", text)
+        return instructed(item.get("systemInstruction"))
     parts = item.get("parts")
     part = parts[0] if isinstance(parts, list) and len(parts) == 1 else None
     if not isinstance(part, dict) or len(part) != 1:
         return None
     match item.get("role"), next(iter(part)):
-        case "user" | "model", "text":
-            return _said(item["role"], part["text"])
+        case "user", "text" if part["text"]:  # an empty text of another origin is not sent
+            return said("user", part["text"])
+        case "model", "text" if part["text"]:
+            return said("assistant", part["text"])
         case "model", "functionCall":
             return _called(part["functionCall"])
         case "user", "functionResponse":
@@ -93,58 +81,137 @@ def _candidate(item: Json) -> tuple[ContentModel, Message] | None:
     return None
 
 
-def _said(role: str, text: Any) -> tuple[ContentModel, Message] | None:
-    if not text or not _is_storable(text):  # an empty text of another origin is not sent
-        return None
-    if role == "user":
-        return DialogueContent(role="user", text=text), Message("user", text)
-    return DialogueContent(role="assistant", text=text), Message("assistant", text)
-
-
-def _called(call: Any) -> tuple[ContentModel, Message] | None:
+def _called(call: Any) -> Short | None:
     if not isinstance(call, dict) or not isinstance(call.get("args"), dict):
         return None
-    call_id, name = call.get("id"), call.get("name")
-    if not (_is_storable(name) and _is_storable(call_id)):  # without an id it is sent without one
-        return None
-    try:
-        text = canonical_json(call["args"])
-    except ContentValidationError:  # lone surrogates
-        return None
-    content = ToolIOContent(tool_name=name, direction="call", payload=call["args"], call_id=call_id)
-    return content, Message("assistant", tool_calls=(ToolCall(call_id, name, text),))
+    return called(call.get("id"), call.get("name"), call["args"])
 
 
-def _answered(result: Any) -> tuple[ContentModel, Message] | None:
+def _answered(result: Any) -> Short | None:
     response = result.get("response") if isinstance(result, dict) else None
     if not isinstance(response, dict) or len(response) != 1:
         return None
-    call_id, name, failed = result.get("id"), result.get("name"), "error" in response
+    failed = "error" in response
     text = response.get("error" if failed else "output")
-    if not (_is_storable(name) and _is_storable(text) and _is_storable(call_id)):
+    return answered(result.get("id"), result.get("name"), text, failed=failed)
+
+
+def _given_contents(contents: object, path: str = "contents") -> list[Json]:
+    """Return contents as JSON objects.
+
+    Dicts stay as they are. Texts and parts become contents the way the SDK sends them: those that
+    follow each other are one content, of the model if they call functions, else of the user.
+
+    Raises:
+        ContentValidationError: one is none of what the SDK takes, or holds what JSON cannot.
+    """
+    if not isinstance(contents, (list, tuple)):
+        if isinstance(contents, Iterable) and not _is_one(contents):
+            contents = list(contents)
+        else:
+            contents = [contents]
+    found = [_given(each, f"{path}[{index}]") for index, each in enumerate(contents)]
+    items: list[Json] = []
+    for side, run in groupby(found, key=_side):
+        given = [item for item, _ in run]
+        items += given if side is None else [{"role": side, "parts": given}]
+    return items
+
+
+def _given_instruction(instruction: object, path: str = "system_instruction") -> Any:
+    """Return a system instruction as JSON: a text, a content, a part, or a list of those."""
+    plain = _plain(instruction, path)
+    if not isinstance(plain, (str, dict, list)):
+        raise _refused(instruction, path)
+    canonical_json(plain, path, surrogates=True)
+    return plain
+
+
+def _given_tools(tools: object, path: str = "tools") -> list[Json]:
+    """Return tool definitions as JSON objects; a single one is a list of one, as the API has it."""
+    one = isinstance(tools, Mapping) or hasattr(type(tools), "model_dump")
+    listed = [tools] if one or not isinstance(tools, Iterable) else list(tools)
+    found = []
+    for index, tool in enumerate(listed):
+        plain = _plain(tool, f"{path}[{index}]")
+        if not isinstance(plain, dict):
+            raise ContentValidationError(
+                f"a {type(tool).__name__} is not a tool definition; give a dict or a `types.Tool`",
+                f"{path}[{index}]",
+            )
+        canonical_json(plain, f"{path}[{index}]", surrogates=True)
+        found.append(plain)
+    return found
+
+
+def _is_one(given: object) -> bool:
+    return isinstance(given, (str, bytes, Mapping)) or hasattr(type(given), "model_dump")
+
+
+def _given(value: object, path: str) -> tuple[Json, bool]:
+    """Return what stands in a list of contents, and True if it is a part."""
+    if isinstance(value, str):
+        plain: Any = {"text": str.__str__(value)}
+    elif isinstance(value, (list, tuple)):
+        parts = [_given(each, f"{path}[{index}]") for index, each in enumerate(value)]
+        if not all(is_part for _, is_part in parts):
+            raise ContentValidationError("a list in the list of contents has parts only", path)
+        return {"role": "user", "parts": [part for part, _ in parts]}, False
+    else:
+        plain = _plain(value, path)
+    if not isinstance(plain, dict):
+        raise _refused(value, path)
+    canonical_json(plain, path, surrogates=True)
+    return _as_part(plain)
+
+
+def _as_part(plain: Json) -> tuple[Json, bool]:
+    if plain.keys() & _CONTENT or not plain:
+        return plain, False
+    uri = field(plain, "uri") or field(plain, "fileUri")
+    if not data_of(plain) and isinstance(uri, str):  # `types.File` or `types.FileData`
+        file = {"fileUri": uri, "mimeType": field(plain, "mimeType")}
+        return {"fileData": {key: value for key, value in file.items() if value}}, True
+    return plain, bool(data_of(plain))
+
+
+def _side(given: tuple[Json, bool]) -> str | None:
+    """Return whose content a part becomes; None for what is a content already."""
+    part, is_part = given
+    if not is_part:
         return None
-    content = ToolIOContent(
-        tool_name=name,
-        direction="result",
-        payload=text,
-        status="error" if failed else None,
-        call_id=call_id,
-    )
-    message = Message("tool", text, tool_call_id=call_id, tool_name=name, is_error=failed)
-    return content, message
+    return "model" if key_of(part, "functionCall") else "user"
 
 
-def _is_storable(text: Any) -> TypeGuard[str]:
-    """Return True if *text* is a string that a short content can hold."""
-    if not isinstance(text, str):
-        return False
+def _plain(value: Any, path: str) -> Any:
+    """Return *value* with the SDK's objects in it as dicts, and bytes as base64."""
+    if isinstance(value, (bytes, bytearray)):
+        return base64.urlsafe_b64encode(value).decode("ascii")  # as the SDK sends them
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, f"{path}[{index}]") for index, each in enumerate(value)]
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        found = as_json(value)
+    except Exception as error:  # a foreign class may raise anything
+        problem = f"could not be read ({type(error).__name__}). Use dicts with string keys"
+        raise ContentValidationError(problem, path) from error
+    if found is None:
+        return value
+    plain = {key: _plain(each, f"{path}.{key}") for key, each in found.items()}
+    return plain if isinstance(value, Mapping) else _of_object(value, plain)
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    """Return True if two values are the same JSON: 1, 1.0 and true differ."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _of_object(value: object, plain: Json) -> Json:
+    """Return an SDK's object without what is not set, but with the role that is its class's own."""
+    if isinstance(plain.get("parts"), list):
+        plain = {**plain, "parts": [part_as_sent(part) for part in plain["parts"]]}
+    role = getattr(value, "role", None)  # `types.ModelContent` has its role as a default
+    made: Json = part_as_sent(plain)
+    return {**made, "role": role} if isinstance(role, str) else made
+
+
+def _refused(value: object, path: str) -> ContentValidationError:
+    return ContentValidationError(
+        f"must be a JSON object, a text or the SDK's own object, not {type(value).__name__}", path
+    )

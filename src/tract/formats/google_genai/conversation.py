@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from tract.formats.common.sides import Block, Group, runs
 from tract.formats.format import GO_ON, Json, Sent, Writing
-from tract.formats.google_genai.kinds import Side, field, key_of, signs_calls
+from tract.formats.google_genai.kinds import ROLES, field, key_of, signs_calls
 from tract.formats.google_genai.mending import mended_blocks
-from tract.formats.google_genai.translating import Block, Group
 
 __all__ = ["OPENING", "UNSIGNED", "conversation"]
 
@@ -28,11 +28,11 @@ def conversation(groups: Sequence[Group], writing: Writing) -> list[Json]:
         group._replace(blocks=mended_blocks(group.blocks, group.side, writing)) for group in groups
     ]
     kept = [group for group in mended if group.blocks]
-    runs = [list(run) for _, run in groupby(kept, key=lambda group: group.side)]
+    sides = runs(kept)
     items: list[Json] = []
     calls: list[Block] = []
-    for run in runs:
-        if run[0].side == "model":
+    for run in sides:
+        if run[0].side == "assistant":
             turns = [_signed(turn, writing) for turn in _model_turns(run)]
             calls = [block for turn in turns for block in turn.blocks if key_of(block.json, _CALL)]
             if calls and not items:
@@ -40,8 +40,8 @@ def conversation(groups: Sequence[Group], writing: Writing) -> list[Json]:
         else:
             turns = _user_turns(run, calls)
         items += map(_item, turns)
-    if runs and runs[-1][0].side == "model":
-        last = runs[-1][-1].blocks[-1].sent
+    if sides and sides[-1][0].side == "assistant":
+        last = sides[-1][-1].blocks[-1].sent
         items.append(_line(GO_ON, last, "the contents end with the user's", writing))
     return items
 
@@ -63,7 +63,7 @@ def _model_turns(run: list[Group]) -> list[Group]:
         if is_whole or not any(key_of(block.json, _CALL) for block in blocks):
             turns += together
         else:
-            turns.append(Group("model", blocks))
+            turns.append(Group("assistant", blocks))
     return turns
 
 
@@ -139,7 +139,7 @@ def _agreeing(block: Block, call: Json) -> Block:
 def _item(turn: Group) -> Json:
     """Return a turn as a content: as it came, if it consists of what it came with."""
     parts = [block.json for block in turn.blocks]
-    role: Side = turn.side
+    role = ROLES[turn.side]
     if turn.item is None:
         return {"role": role, "parts": parts}
     return {**turn.item, "role": role, "parts": parts}

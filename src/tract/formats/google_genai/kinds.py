@@ -6,22 +6,21 @@ Python client writes in places.
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
+from tract.formats.common.values import json_text
 from tract.formats.format import Json
 from tract.parts import Native
 
 __all__ = [
     "API",
     "DATA",
-    "Side",
+    "ROLES",
     "data_of",
     "field",
     "is_fragment",
-    "json_text",
     "key_of",
     "known_keys",
     "native_of",
@@ -29,8 +28,8 @@ __all__ = [
 ]
 
 API = "google.generate_content"
-
-Side = Literal["user", "model", "system"]
+ROLES = {"assistant": "model", "system": "system", "user": "user"}
+"""What the API calls the sides."""
 
 DATA = (
     "text",
@@ -97,16 +96,6 @@ def known_keys(part: Json) -> list[str]:
 def is_fragment(item: Json) -> bool:
     """Return True if *item* is the part of a request that holds its system instruction."""
     return not item.keys() & {"role", "parts"} and key_of(item, _SYSTEM) is not None
-
-
-def json_text(value: Any) -> str:
-    """Return compact JSON, keys in their order, with escapes only for lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = json.dumps(value, separators=(",", ":"))
-    return text
 
 
 def native_of(item: Any) -> Native:

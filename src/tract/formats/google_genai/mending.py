@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from tract.formats.common.sides import Block, Side
+from tract.formats.common.values import is_blank, without
 from tract.formats.format import Json, Writing
-from tract.formats.google_genai.kinds import Side, data_of, field, key_of, known_keys
+from tract.formats.google_genai.kinds import data_of, field, key_of, known_keys
 from tract.formats.google_genai.replies import part_as_sent
-from tract.formats.google_genai.translating import Block
 
 __all__ = ["NAME", "mended_blocks"]
 
@@ -62,7 +63,7 @@ def _refused(block: Block, found: list[str], side: Side) -> str | None:
         return f"a part has one kind of data, not {', '.join(found) or 'none'}"
     data = field(part, found[0])
     if side == "system":
-        blank = found != ["text"] or not isinstance(data, str) or not data.strip()
+        blank = found != ["text"] or is_blank(data)
         return "a system instruction consists of texts that say something" if blank else None
     if found == ["text"]:
         return None if isinstance(data, str) else "a text is a string"
@@ -85,7 +86,7 @@ def _refused_data(kind: str, data: Json) -> str | None:
                 return "its media type or its bytes are not there"
         case "fileData":
             uri = field(data, "fileUri")
-            if not isinstance(uri, str) or not uri.strip():
+            if is_blank(uri):
                 return "it does not say where the file is"
     return None
 
@@ -96,7 +97,7 @@ def _signed(block: Block, writing: Writing) -> Block:
     if key is None or _is_base64(block.json[key]):
         return block
     writing.lose(block.sent, "signature", "it did not arrive whole")
-    return block._replace(json={name: block.json[name] for name in block.json if name != key})
+    return block._replace(json=without(block.json, key))
 
 
 def _is_base64(text: Any) -> bool:

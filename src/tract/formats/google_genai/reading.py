@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from tract.formats.common.media import attached, kind_of_media
+from tract.formats.common.values import json_text, optional, required
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Reading
 from tract.formats.google_genai.kinds import (
     data_of,
     field,
     is_fragment,
-    json_text,
     native_of,
 )
-from tract.history.media import reference
 from tract.parts import (
     MediaPart,
     NativePart,
@@ -39,7 +39,7 @@ _RESULTS = ("output", "result")
 """Keys under which a function's response is its whole result."""
 
 
-def read(item: Json, *, keep: bool) -> Reading:
+def read(item: Json, *, keep: bool = False) -> Reading:
     """Return an item as parts; with *keep*, each has its own JSON."""
     if is_fragment(item):
         return Reading("system", _parts(field(item, "systemInstruction"), keep))
@@ -85,7 +85,7 @@ def _part(part: Any, keep: bool) -> Part:
 
 def _unfilled(part: Json) -> Part | None:
     """Return a part that is only a signature, as streams may have it."""
-    signature = _optional(field(part, "thoughtSignature"))
+    signature = optional(field(part, "thoughtSignature"))
     alone = {key for key, value in part.items() if value is not None} <= _SIGNED
     return ThinkingPart(signature=signature) if signature and alone else None
 
@@ -94,55 +94,38 @@ _SIGNED = {"thoughtSignature", "thought_signature", "thought"}
 
 
 def _text(part: Json, text: Any) -> Part:
-    signature = _optional(field(part, "thoughtSignature"))
+    signature = optional(field(part, "thoughtSignature"))
     if part.get("thought") is True or (signature and text == ""):
-        return ThinkingPart(text=_string(text), signature=signature)
-    return TextPart(text=_string(text))
+        return ThinkingPart(text=required(text), signature=signature)
+    return TextPart(text=required(text))
 
 
 def _inline(part: Json, blob: Json) -> Part | None:
     if part.get("thought") is True:
         return None
-    media_type = _string(field(blob, "mimeType"))
-    name, found = _optional(field(blob, "displayName")), reference(blob["data"])
-    if found is None:
-        data = _decoded(_string(blob["data"]))
-        return MediaPart(kind=_kind(media_type), media_type=media_type, data=data, name=name)
-    return MediaPart(
-        kind=_kind(media_type),
-        media_type=media_type,
-        attachment=found.sha256,
-        width=found.width,
-        height=found.height,
-        name=name,
-    )
+    media_type = required(field(blob, "mimeType"))
+    found = attached(blob["data"]) or {"data": _decoded(required(blob["data"]))}
+    name = optional(field(blob, "displayName"))
+    kind = kind_of_media(media_type)
+    return MediaPart(**{**found, "kind": kind, "media_type": media_type, "name": name})
 
 
 def _file(part: Json, file: Json) -> Part:
-    uri, media_type = _string(field(file, "fileUri")), _optional(field(file, "mimeType"))
-    name = _optional(field(file, "displayName"))
+    uri, media_type = required(field(file, "fileUri")), optional(field(file, "mimeType"))
+    name = optional(field(file, "displayName"))
     public = uri.startswith(("https://", "http://")) and ".googleapis.com/v1" not in uri
     place: dict[str, Any] = {"url": uri} if public else {"file_id": uri}
-    return MediaPart(kind=_kind(media_type or ""), media_type=media_type, name=name, **place)
-
-
-def _kind(media_type: str) -> Literal["image", "audio", "video", "document"]:
-    match media_type.partition("/")[0]:
-        case "image":
-            return "image"
-        case "audio":
-            return "audio"
-        case "video":
-            return "video"
-    return "document"
+    return MediaPart(
+        kind=kind_of_media(media_type or ""), media_type=media_type, name=name, **place
+    )
 
 
 def _call(part: Json, call: Json) -> Part:
     return ToolCallPart(
-        id=_optional(call.get("id")),
-        name=_string(call["name"]),
+        id=optional(call.get("id")),
+        name=required(call["name"]),
         arguments=_arguments(call.get("args")),
-        signature=_optional(field(part, "thoughtSignature")),
+        signature=optional(field(part, "thoughtSignature")),
     )
 
 
@@ -153,9 +136,9 @@ def _result(part: Json, result: Json) -> Part:
     shown = result.get("parts")
     parts += tuple(_part(each, keep=False) for each in shown) if shown is not None else ()
     return ToolResultPart(
-        call_id=_optional(result.get("id")),
+        call_id=optional(result.get("id")),
         parts=parts,
-        name=_optional(result.get("name")),
+        name=optional(result.get("name")),
         is_error=failed,
     )
 
@@ -180,18 +163,18 @@ def said_by(response: Any) -> tuple[str | None, bool]:
 def _code(part: Json, code: Json) -> Part:
     given = {key: code[key] for key in ("language", "code") if key in code}
     return ToolCallPart(
-        id=_optional(code.get("id")),
+        id=optional(code.get("id")),
         name=CODE,
         arguments=json_text(given),
         kind="server",
-        signature=_optional(field(part, "thoughtSignature")),
+        signature=optional(field(part, "thoughtSignature")),
     )
 
 
 def _code_result(part: Json, result: Json) -> Part:
-    output = _optional(result.get("output"))
+    output = optional(result.get("output"))
     return ToolResultPart(
-        call_id=_optional(result.get("id")),
+        call_id=optional(result.get("id")),
         parts=() if output is None else (TextPart(text=output),),
         name=CODE,
         is_error=result.get("outcome") not in (None, "OUTCOME_OK"),
@@ -201,20 +184,20 @@ def _code_result(part: Json, result: Json) -> Part:
 
 def _server_call(part: Json, call: Json) -> Part:
     return ToolCallPart(
-        id=_optional(call.get("id")),
-        name=_string(field(call, "toolType")),
+        id=optional(call.get("id")),
+        name=required(field(call, "toolType")),
         arguments=_arguments(call.get("args")),
         kind="server",
-        signature=_optional(field(part, "thoughtSignature")),
+        signature=optional(field(part, "thoughtSignature")),
     )
 
 
 def _server_result(part: Json, result: Json) -> Part:
     response = result.get("response")
     return ToolResultPart(
-        call_id=_optional(result.get("id")),
+        call_id=optional(result.get("id")),
         parts=() if response is None else (TextPart(text=json_text(response)),),
-        name=_string(field(result, "toolType")),
+        name=required(field(result, "toolType")),
         kind="server",
     )
 
@@ -240,13 +223,3 @@ def _arguments(args: Any) -> str:
 
 def _decoded(text: str) -> bytes:
     return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return mended(value)
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else _string(value)

@@ -6,9 +6,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from tract.formats.common.values import json_text, string
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Reply
-from tract.formats.google_genai.kinds import DATA, field, json_text, key_of, known_keys
+from tract.formats.google_genai.kinds import DATA, field, key_of, known_keys
 from tract.parts import ToolCallPart
 
 __all__ = ["first_candidate", "is_reply", "part_as_sent", "streamed_reply", "whole_reply"]
@@ -38,14 +39,14 @@ def whole_reply(reply: Json) -> Reply | None:
     candidate = first_candidate(reply)
     content = candidate.get("content")
     item = _as_sent(content) if isinstance(content, dict) else {}
-    reason = _string(field(candidate, "finishReason")) or block_reason(reply)
+    reason = string(field(candidate, "finishReason")) or block_reason(reply)
     usage = field(reply, "usageMetadata")
     return _reply(
         item,
         reason,
         usage=_set(copy.deepcopy(usage)) if isinstance(usage, dict) else None,
-        model=_string(field(reply, "modelVersion")),
-        response_id=_string(field(reply, "responseId")),
+        model=string(field(reply, "modelVersion")),
+        response_id=string(field(reply, "responseId")),
     )
 
 
@@ -63,10 +64,10 @@ def streamed_reply(root: Json) -> Reply:
         item["parts"] = [_whole_part(part) for part in parts]
     reply = _reply(
         item,
-        _string(root.get("reason")),
+        string(root.get("reason")),
         usage=root.get("usage"),
-        model=_string(root.get("model")),
-        response_id=_string(root.get("id")),
+        model=string(root.get("model")),
+        response_id=string(root.get("id")),
     )
     unknown = dict.fromkeys([*(root.get("unknown") or ()), *reply.unknown])
     return reply._replace(unfinished=tuple(unfinished), unknown=tuple(unknown))
@@ -75,7 +76,7 @@ def streamed_reply(root: Json) -> Reply:
 def block_reason(reply: Json) -> str | None:
     """Return why the API blocked a prompt, if it did."""
     feedback = field(reply, "promptFeedback")
-    return _string(field(feedback, "blockReason")) if isinstance(feedback, dict) else None
+    return string(field(feedback, "blockReason")) if isinstance(feedback, dict) else None
 
 
 def part_as_sent(part: Any) -> Any:
@@ -132,10 +133,10 @@ def _unknown(parts: list[Any]) -> dict[str, None]:
 def _cut_off(part: Json) -> ToolCallPart:
     call = field(part, "functionCall") or {}
     return ToolCallPart(
-        id=_string(call.get("id")),
-        name=_string(call.get("name")) or "",
+        id=string(call.get("id")),
+        name=string(call.get("name")) or "",
         arguments=json_text(call.get("args") or {}),
-        signature=_string(field(part, "thoughtSignature")),
+        signature=string(field(part, "thoughtSignature")),
     )
 
 
@@ -147,7 +148,3 @@ def _whole_part(part: Any) -> Any:
 
 def _set(given: Json) -> Json:
     return {key: value for key, value in given.items() if value is not None}
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

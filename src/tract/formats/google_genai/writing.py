@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from tract.formats.common.sides import Block, Group, Side, sources
 from tract.formats.format import Json, Sent, Writing
 from tract.formats.google_genai.conversation import conversation
-from tract.formats.google_genai.kinds import Side, field, is_fragment, key_of
+from tract.formats.google_genai.kinds import API, ROLES, field, is_fragment, key_of
 from tract.formats.google_genai.mending import mended_blocks
-from tract.formats.google_genai.translating import Block, Group, groups_of, own_item
+from tract.formats.google_genai.translating import parts_of
 
 __all__ = ["write"]
 
@@ -19,18 +20,13 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     """Return the arguments `contents` and, if there is a system instruction, `config`."""
     system: list[Any] = []
     groups: list[Group] = []
-    for sent in messages:
-        if sent.message.role.startswith("$"):
-            continue
-        item = own_item(sent.message, writing)
-        if sent.message.name is not None:
-            writing.lose(sent, "name", "the API has no field for it")
+    for sent, item in sources(messages, API, writing):
         if item is not None and is_fragment(item):
             system += _instruction(sent, field(item, "systemInstruction"), writing)
         elif item is not None and writing.exact:
             groups.append(Group("user", [], item))
         else:
-            found = groups_of(sent, writing) if item is None else _own_groups(sent, item, writing)
+            found = parts_of(sent, writing) if item is None else _own_groups(sent, item, writing)
             for group in found:
                 if group.side == "system":
                     system += _late(group, groups, writing)
@@ -43,7 +39,7 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
 def _exact(group: Group) -> Json:
     if group.item is not None:
         return group.item
-    return {"role": group.side, "parts": [block.json for block in group.blocks]}
+    return {"role": ROLES[group.side], "parts": [block.json for block in group.blocks]}
 
 
 def _late(group: Group, before: Sequence[Group], writing: Writing) -> list[Any]:
@@ -102,10 +98,10 @@ def _own_groups(sent: Sent, item: Json, writing: Writing) -> list[Group]:
 
 
 _SIDES: dict[str, Side] = {
-    "assistant": "model",
+    "assistant": "assistant",
     "developer": "system",
     "function": "user",
-    "model": "model",
+    "model": "assistant",
     "system": "system",
     "tool": "user",
     "user": "user",
@@ -115,7 +111,7 @@ _SIDES: dict[str, Side] = {
 def _natural_side(block: Block, given: Side) -> Side:
     """Return the only side that may have such a part, or else *given*."""
     if key_of(block.json, "functionCall"):
-        return "model"
+        return "assistant"
     return "user" if key_of(block.json, "functionResponse") else given
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
+from tract.formats.common.media import (
+    IMAGES,
+    PDF,
+    attached,
+    bytes_of,
+    decoded,
+    kind_of_media,
+)
 from tract.formats.format import Json
 from tract.history.media import in_base64, reference
 from tract.parts import MediaPart
@@ -21,9 +27,8 @@ _FORMATS = {
     "audio/wave": "wav",
     "audio/x-wav": "wav",
 }
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 _DETAILS = frozenset({"auto", "low", "high", "original"})
-_FILES = frozenset({"application/pdf", "text/plain"})
+_FILES = frozenset({PDF, "text/plain"})
 
 
 def read_media(block: Json) -> MediaPart | None:
@@ -34,11 +39,10 @@ def read_media(block: Json) -> MediaPart | None:
 
 def read_blob(value: Any) -> MediaPart | None:
     """Return the medium that a text was, if it was taken out; None if it is something else."""
-    where = None if reference(value) is None else _where(value)
+    where = attached(value)
     if where is None:
         return None
-    kind = str(where["media_type"]).partition("/")[0]
-    return MediaPart(kind=_KINDS.get(kind, "document"), **where)
+    return MediaPart(kind=kind_of_media(where["media_type"]), **where)
 
 
 def _image(block: Json) -> MediaPart | None:
@@ -92,39 +96,22 @@ def _str(item: Json, key: str) -> str | None:
 
 def _where(value: Any, *, bare: bool = False) -> dict[str, Any] | None:
     """Return what says where the bytes are; *bare* base64 may stand without a data URL."""
-    found = reference(value)
+    found = attached(value)
     if found is not None:
-        return {
-            "attachment": found.sha256,
-            "media_type": found.media_type,
-            "width": found.width,
-            "height": found.height,
-        }
+        return found
     if not isinstance(value, str) or not value:
         return None
     if value.startswith("data:"):
         head, _, rest = value.partition(",")
         media_type, _, encoding = head.removeprefix("data:").partition(";")
-        data = _decoded(rest) if encoding.endswith("base64") else None
+        data = decoded(rest) if encoding.endswith("base64") else None
         return None if data is None else {"data": data, "media_type": media_type or None}
     if "://" in value[:16] or not bare:
         return {"url": value}
-    data = _decoded(value)
+    data = decoded(value)
     return None if data is None else {"data": data}
 
 
-def _decoded(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-_KINDS: dict[str, Literal["image", "audio", "video"]] = {
-    "audio": "audio",
-    "image": "image",
-    "video": "video",
-}
 _READERS: dict[str, Callable[[Json], MediaPart | None]] = {
     "document_url": _document,
     "file": _file,
@@ -157,7 +144,7 @@ def _write_image(part: MediaPart, load: Callable[[str], bytes]) -> Json | str:
         if not part.url.startswith(("https://", "http://")):
             return "the address of an image must be of the web"
         url = part.url
-    elif part.media_type not in _IMAGES:
+    elif part.media_type not in IMAGES:
         return f"an image must be PNG, JPEG, WebP or GIF, not {part.media_type}"
     else:
         url = _data_url(part, load)
@@ -171,7 +158,10 @@ def _write_sound(part: MediaPart, load: Callable[[str], bytes]) -> Json | str:
     named = _FORMATS.get(part.media_type or "")
     if part.url is not None or named is None:
         return "a sound must be given as WAV or MP3"
-    return {"type": "input_audio", "input_audio": {"data": _base64(part, load), "format": named}}
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": in_base64(bytes_of(part, load)), "format": named},
+    }
 
 
 def _write_document(part: MediaPart, load: Callable[[str], bytes]) -> Json | str:
@@ -179,18 +169,13 @@ def _write_document(part: MediaPart, load: Callable[[str], bytes]) -> Json | str
         return "a document must be given as bytes or as a file of the API's"
     if part.media_type not in _FILES:
         return f"a document must be PDF or plain text, not {part.media_type}"
-    suffix = "pdf" if part.media_type == "application/pdf" else "txt"
+    suffix = "pdf" if part.media_type == PDF else "txt"
     name = part.name or f"document.{suffix}"
     return {"type": "file", "file": {"filename": name, "file_data": _data_url(part, load)}}
 
 
 def _data_url(part: MediaPart, load: Callable[[str], bytes]) -> str:
-    return f"data:{part.media_type};base64,{_base64(part, load)}"
-
-
-def _base64(part: MediaPart, load: Callable[[str], bytes]) -> str:
-    data = part.data if part.attachment is None else load(part.attachment)
-    return in_base64(data or b"")
+    return f"data:{part.media_type};base64,{in_base64(bytes_of(part, load))}"
 
 
 _WRITERS: dict[str, Callable[[MediaPart, Callable[[str], bytes]], Json | str]] = {

@@ -7,11 +7,13 @@ there, anything else as the piece of the message that holds it, such as `{"reaso
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from tract.formats.common.values import as_text
 from tract.formats.format import Json, Reading
 from tract.formats.openai_chat.media import read_blob, read_media
-from tract.formats.openai_chat.shapes import REASONING, as_text, native, signature_of
+from tract.formats.openai_chat.shapes import REASONING, native, signature_of
 from tract.history.media import reference
 from tract.parts import (
     MediaPart,
@@ -91,7 +93,7 @@ def _thinking(item: Json, kept: _Keep) -> Iterator[Part]:
     for part, each in zip(listed, given, strict=True):
         piece = {"reasoning_details": [each], **repeated}
         repeated = {}
-        yield _replaced(part, kept(piece))
+        yield replace(part, native=kept(piece))
     strange = {key: item[key] for key in REASONING if not isinstance(item.get(key), str | None)}
     if not listed and details:
         strange["reasoning_details"] = details
@@ -106,18 +108,6 @@ def _detail(given: Any) -> ThinkingPart:
         signature=_text(detail, "signature"),
         encrypted=_text(detail, "data"),
         id=_text(detail, "id"),
-    )
-
-
-def _replaced(part: ThinkingPart, piece: Native | None) -> ThinkingPart:
-    if piece is None:
-        return part
-    return ThinkingPart(
-        text=part.text,
-        signature=part.signature,
-        encrypted=part.encrypted,
-        id=part.id,
-        native=piece,
     )
 
 
@@ -145,7 +135,11 @@ def _contents(content: Any, kept: _Keep) -> Iterator[Part]:
     elif content is not None:
         piece = {"content": content}
         medium = read_blob(content)
-        yield NativePart(native=native(piece)) if medium is None else _with(medium, kept(piece))
+        yield (
+            NativePart(native=native(piece))
+            if medium is None
+            else replace(medium, native=kept(piece))
+        )
 
 
 def _block(block: Any, kept: _Keep) -> Part:
@@ -163,14 +157,7 @@ def _block(block: Any, kept: _Keep) -> Part:
     medium = read_media(block)
     if medium is None:
         return NativePart(native=native(block))
-    return _with(medium, piece)
-
-
-def _with(part: MediaPart, piece: Native | None) -> MediaPart:
-    if piece is None:
-        return part
-    fields = {name: getattr(part, name) for name in MediaPart.__dataclass_fields__}
-    return MediaPart(**(fields | {"native": piece}))
+    return replace(medium, native=piece)
 
 
 def _thought(block: Json) -> str:
@@ -216,7 +203,7 @@ def _images(item: Json, kept: _Keep) -> Iterator[Part]:
         if medium is None:
             yield NativePart(native=native(piece))
         else:
-            yield _with(medium, kept(piece))
+            yield replace(medium, native=kept(piece))
 
 
 def _function_call(item: Json, kept: _Keep) -> Iterator[Part]:

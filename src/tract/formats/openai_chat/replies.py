@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tract.formats.common.values import as_text, string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_chat.reading import read
-from tract.formats.openai_chat.shapes import as_text, hollow
+from tract.formats.openai_chat.shapes import hollow
 from tract.parts import NativePart, ToolCallPart
 
 __all__ = ["read_reply", "reply_of", "sendable"]
@@ -54,7 +55,7 @@ def read_reply(reply: Json) -> Reply | None:
         if choices or reply.get("object") != "chat.completion":
             return None
         message = {"role": "assistant", "content": ""}
-    return reply_of(message, reply, _str(choice.get("finish_reason")))
+    return reply_of(message, reply, string(choice.get("finish_reason")))
 
 
 def reply_of(
@@ -77,8 +78,8 @@ def reply_of(
     return Reply(
         items=[item],
         usage=usage if isinstance(usage, dict) else None,
-        model=_str(said.get("model")),
-        response_id=_str(said.get("id")),
+        model=string(said.get("model")),
+        response_id=string(said.get("id")),
         finish_reason=finish_reason,
         unfinished=tuple(unfinished),
         unknown=_unknown(item),
@@ -171,7 +172,7 @@ def _take_nameless(item: Json, unfinished: list[ToolCallPart]) -> None:
         called = call.get(str(call.get("type"))) if isinstance(call, dict) else None
         if isinstance(called, dict) and not called.get("name"):
             arguments = called.get("arguments") or called.get("input") or ""
-            call_id = _str(call.get("id"))
+            call_id = string(call.get("id"))
             unfinished.append(ToolCallPart(id=call_id, name="", arguments=as_text(arguments)))
         else:
             named.append(call)
@@ -211,7 +212,3 @@ def _unknown(item: Json) -> tuple[str, ...]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _str(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -14,7 +13,6 @@ __all__ = [
     "API",
     "REASONING",
     "RULES",
-    "as_text",
     "family",
     "hollow",
     "native",
@@ -60,13 +58,6 @@ def own(piece: Native | None) -> Json | None:
         return None
     item = piece.item
     return item if isinstance(item, dict) else None
-
-
-def as_text(value: Any) -> str:
-    """Return *value* if it is a string, else its JSON; nothing for None."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def hollow(value: Any) -> bool:

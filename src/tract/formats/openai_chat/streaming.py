@@ -13,12 +13,9 @@ from typing import Any
 
 from tract.formats.deltas import Delta, Path
 from tract.formats.format import Events, Json, Reply
-from tract.formats.openai_chat.calls import CallPieces
-from tract.formats.openai_chat.choosing import Choices
-from tract.formats.openai_chat.details import Details
+from tract.formats.openai_chat.gathering import CallPieces, Choices, Counts, Details
 from tract.formats.openai_chat.replies import reply_of
 from tract.formats.openai_chat.shapes import REASONING
-from tract.formats.openai_chat.usage import Counts
 
 __all__ = ["ChatEvents", "is_chunk"]
 

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from tract.formats._ids import fill_ids
 from tract.formats.format import Json, Sent, Writing
 from tract.formats.openai_chat.building import build
 from tract.formats.openai_chat.mending import mended
-from tract.formats.openai_chat.plain import has_ids, is_assistant, message_to_openai
 from tract.formats.openai_chat.shapes import API, REASONING
+from tract.formats.pairing import is_models
 from tract.history.media import put_back
+from tract.protocols import Message
 
-__all__ = ["write"]
+__all__ = ["has_ids", "message_to_openai", "write"]
+
+_FIT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 _CALLING = frozenset({"role", "content", "name", "tool_calls"})
 _SHOWN = {"type": "text", "text": "From the results of the tools:"}
 
 
-def write(messages: Sequence[Sent], writing: Writing) -> list[Json]:
-    """Return *messages* as new dicts."""
+def write(messages: Sequence[Sent], writing: Writing) -> Json:
+    """Return the argument `messages`."""
     writer = _Writer(writing)
-    for sent in messages if writing.exact else _with_ids(messages):
+    for sent in messages:
         writer.add(sent)
-    return writer.done()
+    return {"messages": writer.done()}
 
 
-def _with_ids(messages: Sequence[Sent]) -> Sequence[Sent]:
-    """Return *messages* with ids for all plain calls and results."""
-    if all(sent.message.given is not None or has_ids(sent.message) for sent in messages):
-        return messages
-    filled = fill_ids([sent.message for sent in messages])
-    return [Sent(new, sent.commit_hash) for new, sent in zip(filled, messages, strict=True)]
+def has_ids(message: Message) -> bool:
+    """Return True if a plain message can be sent as it stands.
+
+    Then every tool call or result has an id, and the speaker's name is one that the API takes.
+    """
+    if message.given is not None:
+        return False
+    if message.name is not None and not _FIT_NAME.fullmatch(message.name):
+        return False
+    if message.tool_calls:
+        return all(call.id is not None for call in message.tool_calls)
+    return message.role != "tool" or message.tool_call_id is not None
+
+
+def message_to_openai(message: Message) -> dict[str, Any]:
+    """Return one plain message as a new dict; calls without ids stay without."""
+    if not message.tool_calls and message.role in ("system", "user", "assistant"):
+        plain = {"role": message.role, "content": message.content or ""}
+        if message.name is not None:
+            plain["name"] = message.name
+        return plain
+    if is_models(message):
+        message = replace(message, role="assistant", tool_call_id=None)
+    elif message.role == "tool":
+        message = replace(message, name=None)
+    else:
+        message = replace(message, tool_call_id=None)
+    if message.content is None and not message.tool_calls:
+        message = replace(message, content="")
+    made = message.to_dict()
+    for call in made.get("tool_calls", ()):
+        if call["id"] is None:
+            del call["id"]
+    return made
 
 
 def _join(before: Json, item: Json) -> None:
@@ -68,7 +101,7 @@ class _Writer:
             if message.is_error:
                 why = "Chat Completions does not mark failed results"
                 self._writing.lose(sent, "is_error", why)
-            self._add(message_to_openai(message), sent, of_its_own=not is_assistant(message))
+            self._add(message_to_openai(message), sent, of_its_own=not is_models(message))
         else:
             for item, media in build(sent, self._writing):
                 self._add(put_back(item, self._writing.load), sent, of_its_own=False)

@@ -1,22 +1,43 @@
-"""Content blocks as parts, and where their media are."""
+"""Content blocks as parts, and media of any origin as image and file blocks."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from tract.formats.common.media import (
+    IMAGES,
+    PDF,
+    attached,
+    decoded,
+    held,
+    is_text,
+    kind_of_media,
+)
+from tract.formats.common.values import objects, string
 from tract.formats.format import Json
 from tract.formats.openai_responses.kinds import API
 from tract.history.canonical import canonical_json
-from tract.history.media import reference
+from tract.history.media import in_base64
 from tract.parts import MediaPart, Native, NativePart, Part, RefusalPart, TextPart
 
-__all__ = ["blocks", "native_of", "source_of", "texts_of"]
+__all__ = ["blocks", "media_block", "native_of", "source_of", "texts_of"]
 
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,")
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_FILES = {
+    PDF: "pdf",
+    "application/vnd.ms-excel": "xls",
+    f"{_OFFICE}presentationml.presentation": "pptx",
+    f"{_OFFICE}spreadsheetml.sheet": "xlsx",
+    f"{_OFFICE}wordprocessingml.document": "docx",
+    "text/csv": "csv",
+    "text/plain": "txt",
+    "text/tab-separated-values": "tsv",
+}
+"""The media types of files that the API takes as they are, with their suffixes."""
+_DETAILS = frozenset({"auto", "high", "low", "original"})
 _TEXTS = frozenset({"input_text", "output_text", "reasoning_text", "summary_text", "text"})
 
 
@@ -27,7 +48,7 @@ def native_of(item: Json) -> Native:
 
 def texts_of(given: Any) -> list[str]:
     """Return the texts of a list of blocks."""
-    found = [each.get("text") for each in _objects(given)]
+    found = [each.get("text") for each in objects(given)]
     return [text for text in found if isinstance(text, str) and text]
 
 
@@ -38,10 +59,10 @@ def blocks(content: Any, keep: bool) -> Iterator[Part]:
     elif isinstance(content, dict):  # a string of base64 that was taken out
         source = source_of(content)
         if source:
-            yield MediaPart(kind=_kind_by_type(source.get("media_type")), **source)
+            yield MediaPart(kind=kind_of_media(source.get("media_type")), **source)
         else:
             yield NativePart(native=native_of(content))
-    for block in _objects(content):
+    for block in objects(content):
         yield _part(block, keep)
 
 
@@ -50,26 +71,17 @@ def source_of(value: Any, file_id: Any = None, *, bare: bool = False) -> dict[st
 
     *bare* takes base64 without the beginning of a data URL, too.
     """
-    found = reference(value)
+    found = attached(value)
     if found is not None:
-        size = {} if found.width is None else {"width": found.width, "height": found.height}
-        return {"attachment": found.sha256, "media_type": found.media_type, **size}
+        return found
     if isinstance(value, str) and value:
         url = _DATA_URL.match(value)
-        if url is not None or bare:
-            data = _decoded(value[url.end() :] if url else value)
-            if data is not None:
-                return {"data": data, "media_type": (url[1] or None) if url else None}
+        data = decoded(value[url.end() :] if url else value) if url or bare else None
+        if data:
+            return {"data": data, "media_type": (url[1] or None) if url else None}
         if not bare or value.startswith(("https://", "http://")):
             return {"url": value}
     return {"file_id": file_id} if isinstance(file_id, str) and file_id else {}
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True) or None
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _part(block: Json, keep: bool) -> Part:
@@ -96,9 +108,8 @@ def _medium(kind: Any, block: Json, native: Native | None) -> MediaPart | None:
         return None
     source = source_of(block.get("file_data"), bare=True)
     source = source or source_of(block.get("file_url"), block.get("file_id"))
-    name = block.get("filename")
-    named = name if isinstance(name, str) and name else None
-    return MediaPart(kind="document", name=named, **source, **more) if source else None
+    name = string(block.get("filename"))
+    return MediaPart(kind="document", name=name, **source, **more) if source else None
 
 
 def _sound(given: Any, more: dict[str, Any]) -> MediaPart | None:
@@ -112,12 +123,46 @@ def _sound(given: Any, more: dict[str, Any]) -> MediaPart | None:
     return MediaPart(kind="audio", **source, **more)
 
 
-def _kind_by_type(media_type: Any) -> Literal["image", "audio", "video", "document"]:
-    kind = str(media_type).partition("/")[0]
-    if kind == "image":
-        return "image"
-    return "audio" if kind == "audio" else "video" if kind == "video" else "document"
+def media_block(part: MediaPart, load: Callable[[str], bytes]) -> Json | str:
+    """Return the block that shows a medium, or else why there is none."""
+    if part.kind not in ("image", "document"):
+        return f"the API takes no {part.kind}"
+    if part.file_id is not None:
+        return _of_file(part, part.file_id)
+    found = held(part, load)
+    if isinstance(found, str):
+        return found
+    return _of_url(part, part.url or "") if found is None else _of_bytes(part, *found)
 
 
-def _objects(given: Any) -> list[Json]:
-    return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+def _of_file(part: MediaPart, file_id: str) -> Json | str:
+    # OpenAI's begin with `file-`, Anthropic's with `file_`, Gemini's with `files/`.
+    if not file_id.startswith("file-"):
+        return "another provider keeps the file"
+    if part.kind == "image":
+        return _image(part, "file_id", file_id)
+    return {"type": "input_file", "file_id": file_id}
+
+
+def _of_url(part: MediaPart, url: str) -> Json | str:
+    if not url.startswith(("https://", "http://")):
+        return "the API takes no such URL"
+    if part.kind == "image":
+        return _image(part, "image_url", url)
+    return {"type": "input_file", "file_url": url}
+
+
+def _of_bytes(part: MediaPart, data: bytes, media_type: str) -> Json | str:
+    found = "text/plain" if media_type not in _FILES and is_text(media_type) else media_type
+    url = f"data:{found};base64,{in_base64(data)}"
+    if found in IMAGES:
+        return _image(part, "image_url", url)
+    if found not in _FILES:
+        return f"the API takes no {found}" if found else "its media type is not known"
+    name = part.name or f"document.{_FILES[found]}"
+    return {"type": "input_file", "filename": name, "file_data": url}
+
+
+def _image(part: MediaPart, key: str, value: str) -> Json:
+    detail = part.detail if part.detail in _DETAILS else "auto"
+    return {"type": "input_image", key: value, "detail": detail}

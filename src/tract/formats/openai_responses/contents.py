@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
 
-from tract.formats.format import Json, Sent, Writing
+from tract.formats.common.shorts import Short, answered, called, instructed, said, shortened
+from tract.formats.format import Json
 from tract.formats.items import plain_items
 from tract.formats.openai_responses.kinds import API, is_fragment, kind_of
 from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.writing import write
-from tract.models.content import (
-    ContentModel,
-    DialogueContent,
-    InstructionContent,
-    NativeContent,
-    ToolIOContent,
-    ToolsContent,
-)
-from tract.protocols import Message, ToolCall
+from tract.models.content import ContentModel, ToolsContent
 
 __all__ = ["contents", "from_responses"]
 
@@ -65,69 +56,36 @@ def _items(given: Sequence[object], path: str) -> list[Json]:
 def contents(items: Sequence[Json]) -> list[ContentModel]:
     """Return the contents to commit for *items*, in order."""
     names: dict[str, str] = {}
-    return [_content(item, at, names) for at, item in enumerate(items)]
+    led = bool(items) and is_fragment(items[0])
+
+    def short(item: Json) -> Short | None:
+        return _short(item, names) if not is_fragment(item) or (led and item is items[0]) else None
+
+    return shortened(items, API, write, short, _arguments)
 
 
-def _content(item: Json, at: int, names: dict[str, str]) -> ContentModel:
-    found = _candidate(item, at, names)
-    if found is not None:
-        content, message = found
-        written = write([Sent(message)], Writing(exact=True))
-        expected = {**item, "input": []} if is_fragment(item) else {"input": [item]}
-        if _is_same(written, expected):
-            return content
-    return NativeContent(api=API, item=item)
+def _arguments(item: Json) -> Json:
+    return {**item, "input": []} if is_fragment(item) else {"input": [item]}
 
 
-def _candidate(item: Json, at: int, names: dict[str, str]) -> tuple[ContentModel, Message] | None:
-    """Return the short content that may say the same as *item*, and how it is shown.
+def _short(item: Json, names: dict[str, str]) -> Short | None:
+    """Return the short content that may say the same as *item*.
 
     *names* are the tools of the calls so far, by the calls' ids. A system message stays as it came:
     whether a short one becomes the instructions depends on what stands before it. An empty text
     stays, too, because a short one is left out of requests.
     """
     if is_fragment(item):
-        text = item["instructions"]
-        if at > 0 or not _is_storable(text):
-            return None
-        return InstructionContent(text=text), Message("system", text)
-    kind, role, said = kind_of(item), item.get("role"), item.get("content")
-    if kind == "message" and role in ("user", "assistant") and said and _is_storable(said):
-        return DialogueContent(role=role, text=said), Message(role, said)
-    if kind == "function_call":
-        return _called(item, names)
-    return _answered(item, names) if kind == "function_call_output" else None
-
-
-def _called(item: Json, names: dict[str, str]) -> tuple[ContentModel, Message] | None:
-    call_id, name, said = item.get("call_id"), item.get("name"), item.get("arguments")
-    if not (_is_storable(call_id) and _is_storable(name) and _is_storable(said)):
-        return None
-    names[call_id] = name
-    content = ToolIOContent(tool_name=name, direction="call", payload=said, call_id=call_id)
-    return content, Message("assistant", tool_calls=(ToolCall(call_id, name, said),))
-
-
-def _answered(item: Json, names: dict[str, str]) -> tuple[ContentModel, Message] | None:
-    call_id, text = item.get("call_id"), item.get("output")
-    if not (_is_storable(call_id) and _is_storable(text)) or call_id not in names:
-        return None
-    name = names[call_id]
-    content = ToolIOContent(tool_name=name, direction="result", payload=text, call_id=call_id)
-    return content, Message("tool", text, tool_call_id=call_id, tool_name=name)
-
-
-def _is_storable(text: Any) -> TypeGuard[str]:
-    """Return True if *text* is a string that a short content can hold."""
-    if not isinstance(text, str):
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Return True if two values are the same JSON: 1, 1.0 and true differ."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+        return instructed(item["instructions"])
+    role, call_id = item.get("role"), item.get("call_id")
+    match kind_of(item):
+        case "message" if role in ("user", "assistant") and item.get("content"):
+            return said(role, item["content"])
+        case "function_call" if isinstance(item.get("arguments"), str):
+            found = called(call_id, item.get("name"), item["arguments"])
+            if found is not None:
+                names[str(call_id)] = item["name"]
+            return found
+        case "function_call_output" if isinstance(call_id, str):
+            return answered(call_id, names.get(call_id), item.get("output"))
+    return None

@@ -2,58 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
-from tract.formats.format import (
-    Events,
-    Format,
-    Json,
-    Reading,
-    Reply,
-    Rules,
-    Sent,
-    Tool,
-    Writing,
-)
+from tract.formats.common.tools import defined, function
+from tract.formats.common.values import objects
+from tract.formats.format import Format, Json, Tool, Writing
 from tract.formats.openai_responses.contents import contents
 from tract.formats.openai_responses.kinds import API, RULES
 from tract.formats.openai_responses.reading import read
 from tract.formats.openai_responses.replies import whole_reply
 from tract.formats.openai_responses.streaming import ResponseEvents, is_event
-from tract.formats.openai_responses.tools import read_tool, write_tools
 from tract.formats.openai_responses.writing import write
-from tract.models.content import ContentModel
 
-__all__ = ["ResponsesFormat"]
+__all__ = ["RESPONSES"]
 
 
-class ResponsesFormat(Format):
-    """OpenAI's Responses API."""
+def _read_tool(tool: Json) -> list[Tool]:
+    match tool.get("type"):
+        case "function":
+            return function(tool, tool.get("parameters"))
+        case "custom":
+            form = tool.get("format")
+            named = function(tool, form if isinstance(form, dict) else {})
+            return [each._replace(kind="custom") for each in named]
+        case "namespace":
+            inner = [found for each in objects(tool.get("tools")) for found in _read_tool(each)]
+            return [each._replace(is_nested=True) for each in inner]
+    return []
 
-    api: ClassVar[str] = API
-    rules: ClassVar[Rules] = RULES
 
-    def read(self, item: Json, *, keep: bool = False) -> Reading:
-        return read(item, keep=keep)
+def _define(tool: Tool, writing: Writing) -> Json | None:
+    if tool.kind == "custom":
+        made = defined(tool, "format", type="custom")
+        return made if made["format"] else {key: made[key] for key in made if key != "format"}
+    made = defined(tool, "parameters", type="function")
+    made["parameters"] = {"type": "object", **made["parameters"]}
+    # Without `strict`, this API takes a schema as a strict one; the others do not.
+    return {**made, "strict": bool(tool.strict)}
 
-    def contents(self, items: Sequence[Json]) -> list[ContentModel]:
-        return contents(items)
 
-    def write(self, messages: Sequence[Sent], writing: Writing) -> Json:
-        return write(messages, writing)
-
-    def write_tools(self, tools: Sequence[Json], api: str, writing: Writing) -> Json:
-        return write_tools(tools, api, self.rules, writing)
-
-    def read_tool(self, tool: Json) -> Sequence[Tool]:
-        return read_tool(tool)
-
-    def reply(self, reply: Json) -> Reply | None:
-        return whole_reply(reply)
-
-    def is_event(self, event: Json) -> bool:
-        return is_event(event)
-
-    def events(self) -> Events:
-        return ResponseEvents()
+RESPONSES = Format(
+    api=API,
+    rules=RULES,
+    read=read,
+    contents=contents,
+    write=write,
+    read_tool=_read_tool,
+    define=_define,
+    reply=whole_reply,
+    is_event=is_event,
+    events=ResponseEvents,
+)

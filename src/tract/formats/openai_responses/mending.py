@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from tract.formats.common.media import IMAGES
+from tract.formats.common.values import as_text, is_blank, objects, without
 from tract.formats.format import Json, Sent, Writing
-from tract.formats.openai_responses.blocks import source_of
+from tract.formats.openai_responses.blocks import media_block, source_of
 from tract.formats.openai_responses.kinds import (
     INPUT_BLOCKS,
     PREFIXES,
@@ -15,7 +16,6 @@ from tract.formats.openai_responses.kinds import (
     SERVER_TOOLS,
     kind_of,
 )
-from tract.formats.openai_responses.media import IMAGES, media_block
 from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.translating import Entry
 from tract.parts import MediaPart
@@ -49,7 +49,7 @@ def mended_item(entry: Entry, writing: Writing) -> Json | None:
             return _reasoning(item)
         case "item_reference":
             return _reference(item, sent, writing)
-        case "compaction" if _is_blank(item.get("encrypted_content")):
+        case "compaction" if is_blank(item.get("encrypted_content")):
             writing.lose(sent, "compaction", "it has no encrypted content")
             return None
         case kind if kind in SERVER_TOOLS and _is_running(item):
@@ -78,7 +78,7 @@ def _with_fitting_id(item: Json, sent: Sent, writing: Writing) -> Json | None:
     if kind == "reasoning":
         writing.lose(sent, "thinking", "another model made it")
         return None
-    return _without(item, "id")
+    return without(item, "id")
 
 
 def _matches(own_id: Any) -> bool:
@@ -107,12 +107,8 @@ def _message(item: Json, sent: Sent, writing: Writing) -> Json | None:
 
 
 def _blocks(content: Any, role: str, sent: Sent, writing: Writing) -> list[Json]:
-    kept = []
-    for block in content if isinstance(content, list) else ():
-        found = _block(block, role, sent, writing) if isinstance(block, dict) else None
-        if found is not None:
-            kept.append(found)
-    return kept
+    found = (_block(block, role, sent, writing) for block in objects(content))
+    return [block for block in found if block is not None]
 
 
 def _block(block: Json, role: str, sent: Sent, writing: Writing) -> Json | None:
@@ -135,7 +131,7 @@ def _block(block: Json, role: str, sent: Sent, writing: Writing) -> Json | None:
 def _medium(block: Json, sent: Sent, writing: Writing) -> Json | None:
     """Return an image or a file as the API takes it, or None if it is nowhere to be found."""
     kind = block["type"]
-    found = [key for key in _SOURCES[kind] if not _is_blank(block.get(key))]
+    found = [key for key in _SOURCES[kind] if not is_blank(block.get(key))]
     if not found:
         writing.lose(sent, "media", "it does not say where it is")
         return None
@@ -169,7 +165,7 @@ def _with_text(item: Json, key: str) -> Json:
     given = item.get(key)
     if isinstance(given, str):
         return item
-    return {**item, key: "{}" if given is None else json.dumps(given, ensure_ascii=False)}
+    return {**item, key: "{}" if given is None else as_text(given)}
 
 
 def _output(item: Json, sent: Sent, writing: Writing) -> Json:
@@ -177,21 +173,12 @@ def _output(item: Json, sent: Sent, writing: Writing) -> Json:
     if isinstance(output, str):
         return item
     if not isinstance(output, list):
-        said = "" if output is None else json.dumps(output, ensure_ascii=False)
-        return {**item, "output": said}
+        return {**item, "output": as_text(output)}
     kept = _blocks(output, "user", sent, writing)
     return item if kept == output else {**item, "output": kept or ""}
 
 
 def _reasoning(item: Json) -> Json:
     if item.get("encrypted_content") == "":
-        item = _without(item, "encrypted_content")
+        item = without(item, "encrypted_content")
     return item if isinstance(item.get("summary"), list) else {**item, "summary": []}
-
-
-def _without(item: Json, key: str) -> Json:
-    return {name: value for name, value in item.items() if name != key}
-
-
-def _is_blank(value: Any) -> bool:
-    return not isinstance(value, str) or not value.strip()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
+from tract.formats.common.values import as_text, objects, string
 from tract.formats.format import Json, Reading
 from tract.formats.openai_responses.blocks import blocks, native_of, source_of, texts_of
 from tract.formats.openai_responses.kinds import (
@@ -46,19 +46,13 @@ def read(item: Json, *, keep: bool = False) -> Reading:
         return Reading("system", tuple(_instructions(item["instructions"])))
     kind, role = kind_of(item), item.get("role")
     if kind == "message":
-        name = item.get("name")
-        return Reading(
-            role if isinstance(role, str) and role else "user",
-            tuple(blocks(item.get("content"), keep)),
-            name if isinstance(name, str) and name else None,
-        )
+        parts = tuple(blocks(item.get("content"), keep))
+        return Reading(string(role) or "user", parts, string(item.get("name")))
     native = native_of(item)
     found = _parts(kind, item)
     if found is None:
         default = _ROLES.get(kind, "assistant")
-        return Reading(
-            role if isinstance(role, str) and role else default, (NativePart(native=native),)
-        )
+        return Reading(string(role) or default, (NativePart(native=native),))
     parts = tuple(replace(part, native=native) for part in found) if keep else tuple(found)
     is_result = kind in OUTPUTS or _ROLES.get(kind) == "tool"
     return Reading("tool" if is_result else "assistant", parts)
@@ -67,9 +61,8 @@ def read(item: Json, *, keep: bool = False) -> Reading:
 def _instructions(given: Any) -> Iterator[Part]:
     if isinstance(given, str):
         yield TextPart(text=given)
-    for item in given if isinstance(given, list) else ():
-        if isinstance(item, dict):
-            yield from read(item).parts
+    for item in objects(given):
+        yield from read(item).parts
 
 
 def _parts(kind: str, item: Json) -> list[Part] | None:
@@ -87,23 +80,18 @@ def _reasoning(item: Json) -> list[Part]:
     return [
         ThinkingPart(
             text="\n\n".join(text),
-            encrypted=_string(item.get("encrypted_content")),
-            id=_string(item.get("id")),
+            encrypted=string(item.get("encrypted_content")),
+            id=string(item.get("id")),
         )
     ]
 
 
-def _function_call(item: Json) -> list[Part]:
-    name, said = item.get("name"), _as_text(item.get("arguments"))
-    call_id = _string(item.get("call_id"))
-    return [ToolCallPart(id=call_id, name=name if isinstance(name, str) else "", arguments=said)]
+def _call(kind: Literal["function", "custom"], key: str) -> Callable[[Json], list[Part]]:
+    def reader(item: Json) -> list[Part]:
+        call_id, name = string(item.get("call_id")), string(item.get("name")) or ""
+        return [ToolCallPart(id=call_id, name=name, arguments=as_text(item.get(key)), kind=kind)]
 
-
-def _custom_call(item: Json) -> list[Part]:
-    name, said = item.get("name"), _as_text(item.get("input"))
-    named = name if isinstance(name, str) else ""
-    call_id = _string(item.get("call_id"))
-    return [ToolCallPart(id=call_id, name=named, arguments=said, kind="custom")]
+    return reader
 
 
 def _client_call(*keys: str) -> Callable[[Json], list[Part]]:
@@ -111,8 +99,8 @@ def _client_call(*keys: str) -> Callable[[Json], list[Part]]:
         given = [item[key] for key in keys if item.get(key) is not None]
         called = given[0] if given and isinstance(given[0], dict) else {"actions": given}
         name = CLIENT_TOOLS[kind_of(item)]
-        call_id = _string(item.get("call_id"))
-        return [ToolCallPart(id=call_id, name=name, arguments=_json(called))]
+        call_id = string(item.get("call_id"))
+        return [ToolCallPart(id=call_id, name=name, arguments=as_text(called))]
 
     return reader
 
@@ -122,8 +110,8 @@ def _searched(item: Json) -> list[Part]:
 
 
 def _server_call(item: Json, name: str, arguments: Any) -> ToolCallPart:
-    called = arguments if isinstance(arguments, str) else _json(arguments)
-    return ToolCallPart(id=_string(item.get("id")), name=name, arguments=called, kind="server")
+    called = "null" if arguments is None else as_text(arguments)
+    return ToolCallPart(id=string(item.get("id")), name=name, arguments=called, kind="server")
 
 
 def _hosted(
@@ -132,7 +120,7 @@ def _hosted(
     """Return the reader of a call that holds its own result."""
 
     def reader(item: Json) -> list[Part]:
-        name = _string(item.get("name")) or SERVER_TOOLS[kind_of(item)]
+        name = string(item.get("name")) or SERVER_TOOLS[kind_of(item)]
         call = _server_call(item, name, arguments(item))
         parts = tuple(results(item))
         failed = item.get("status") == "failed"
@@ -151,11 +139,10 @@ def _nothing(item: Json) -> Iterable[Part]:
 
 
 def _logs(item: Json) -> Iterator[Part]:
-    outputs = item.get("outputs")
-    for output in outputs if isinstance(outputs, list) else ():
-        if isinstance(output, dict) and isinstance(output.get("logs"), str):
+    for output in objects(item.get("outputs")):
+        if isinstance(output.get("logs"), str):
             yield TextPart(text=output["logs"])
-        elif isinstance(output, dict):
+        else:
             yield from _medium("image", output.get("url"))
 
 
@@ -176,15 +163,15 @@ def _found(item: Json) -> Iterator[Part]:
 def _output(item: Json) -> Iterator[Part]:
     for key in ("output", "error"):
         if item.get(key) is not None:
-            yield TextPart(text=_as_text(item[key]))
+            yield TextPart(text=as_text(item[key]))
 
 
 def _result(kind: str, item: Json) -> Part:
     failed = item.get("status") == "failed"
     return ToolResultPart(
-        call_id=_string(item.get("call_id")),
+        call_id=string(item.get("call_id")),
         parts=tuple(_RESULTS[kind](item)),
-        name=_string(item.get("name")),
+        name=string(item.get("name")),
         is_error=failed,
         kind="custom" if kind == "custom_tool_call_output" else "function",
     )
@@ -194,7 +181,7 @@ def _said(item: Json) -> Iterable[Part]:
     output = item.get("output")
     if output is None or isinstance(output, str | list | dict):
         return blocks(output, keep=False)
-    return [TextPart(text=_json(output))]
+    return [TextPart(text=as_text(output))]
 
 
 def _screenshot(item: Json) -> Iterator[Part]:
@@ -206,30 +193,14 @@ def _screenshot(item: Json) -> Iterator[Part]:
 
 
 def _printed(item: Json) -> Iterator[Part]:
-    outputs = item.get("output")
-    for output in outputs if isinstance(outputs, list) else ():
-        printed = output if isinstance(output, dict) else {}
+    for printed in objects(item.get("output")):
         for key in ("stdout", "stderr"):
             if isinstance(printed.get(key), str) and printed[key]:
                 yield TextPart(text=printed[key])
 
 
 def _tools(item: Json) -> Iterator[Part]:
-    yield TextPart(text=_json(item.get("tools")))
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else _json(value)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    yield TextPart(text=as_text(item.get("tools")) or "null")
 
 
 _RESULTS: dict[str, Callable[[Json], Iterable[Part]]] = {
@@ -245,9 +216,9 @@ _READERS: dict[str, Callable[[Json], list[Part]]] = {
     "apply_patch_call": _client_call("operation"),
     "code_interpreter_call": _hosted(lambda item: {"code": item.get("code")}, _logs),
     "computer_call": _client_call("action", "actions"),
-    "custom_tool_call": _custom_call,
+    "custom_tool_call": _call("custom", "input"),
     "file_search_call": _hosted(lambda item: {"queries": item.get("queries")}, _found),
-    "function_call": _function_call,
+    "function_call": _call("function", "arguments"),
     "image_generation_call": _hosted(lambda item: {"prompt": item.get("revised_prompt")}, _image),
     "local_shell_call": _hosted(lambda item: item.get("action"), _nothing),
     "mcp_call": _hosted(lambda item: item.get("arguments"), _output),

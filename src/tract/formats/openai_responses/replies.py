@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tract.formats.common.values import string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_responses.kinds import BLOCKS, ITEMS, kind_of
 from tract.parts import ToolCallPart
@@ -26,7 +27,7 @@ _OF_REPLIES = frozenset({"created_by", "parsed_arguments"})
 def whole_reply(reply: Json) -> Reply | None:
     """Return a whole answer, or None if it is not this API's."""
     output, kind = reply.get("output"), reply.get("object")
-    if not isinstance(output, list) or (kind is not None and _string(kind) not in _OBJECTS):
+    if not isinstance(output, list) or (kind is not None and string(kind) not in _OBJECTS):
         return None
     ended = not ended_early(reply)
     items: list[Json] = []
@@ -43,7 +44,7 @@ def whole_reply(reply: Json) -> Reply | None:
 
 def ended_early(made: Json) -> bool:
     """Return True if the API says of a response, or of an item, that it was not finished."""
-    return _string(made.get("status")) in _ENDED_EARLY
+    return string(made.get("status")) in _ENDED_EARLY
 
 
 def as_sent(item: Json) -> Json:
@@ -68,9 +69,9 @@ def cut_off(item: Json) -> ToolCallPart:
     """Return a call that was cut off."""
     said = item.get(CALLS[kind_of(item)])
     return ToolCallPart(
-        id=_string(item.get("call_id")),
-        name=_string(item.get("name")) or "",
-        arguments=_string(said) or "",
+        id=string(item.get("call_id")),
+        name=string(item.get("name")) or "",
+        arguments=string(said) or "",
         kind="custom" if kind_of(item) == "custom_tool_call" else "function",
     )
 
@@ -84,8 +85,8 @@ def made_reply(
     return Reply(
         items=items,
         usage=copy.deepcopy(usage) if isinstance(usage, dict) and usage else None,
-        model=_string(response.get("model")),
-        response_id=_string(response.get("id")),
+        model=string(response.get("model")),
+        response_id=string(response.get("id")),
         finish_reason=_reason(response),
         unfinished=tuple(unfinished),
         unknown=tuple(strange),
@@ -100,7 +101,7 @@ def _strange(items: Iterable[Json]) -> Iterable[str]:
         content = item.get("content")
         for block in content if isinstance(content, list) and kind == "message" else ():
             named = block.get("type") if isinstance(block, dict) else None
-            if _string(named) not in BLOCKS:
+            if string(named) not in BLOCKS:
                 yield str(named or "block")
 
 
@@ -108,8 +109,4 @@ def _reason(response: Json) -> str | None:
     """Return why a reply ended, such as `completed`, `max_output_tokens` or `failed`."""
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None
-    return _string(reason) or _string(response.get("status"))
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return string(reason) or string(response.get("status"))

@@ -15,6 +15,7 @@ import copy
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
+from tract.formats.common.values import objects, string
 from tract.formats.deltas import Delta, mended
 from tract.formats.format import Events, Json, Reply
 from tract.formats.openai_responses.growth import GROWTH, Grown, number_of, status_of
@@ -90,7 +91,7 @@ class ResponseEvents(Events):
             if at not in self._done:
                 yield from self._grown(at, growth, event)
         elif (status := status_of(word)) is not None:
-            known = self._known(_id_of(event.get("item_id")), _index(event))
+            known = self._known(string(event.get("item_id")), _index(event))
             if known is not None and known not in self._done:
                 yield ("set", ["items", known, "item", "status"], status)
         elif word == "error":
@@ -115,7 +116,7 @@ class ResponseEvents(Events):
         """Yield an item that the response as a whole lists, unless it came whole by itself."""
         if not isinstance(item, dict):
             return
-        own_id = _id_of(item.get("id"))
+        own_id = string(item.get("id"))
         known = self._known(own_id, index)
         if known is not None and self._places[known].id != own_id:
             known = known if self._places[known].kind == kind_of(item) else None
@@ -126,7 +127,7 @@ class ResponseEvents(Events):
         item = event.get("item")
         if not isinstance(item, dict):
             return
-        own_id, index = _id_of(item.get("id")), _index(event)
+        own_id, index = string(item.get("id")), _index(event)
         known = self._known(own_id, index)
         if known is not None and self._places[known].id != own_id:
             # Some providers' ids change from event to event; some give all items one index.
@@ -154,7 +155,7 @@ class ResponseEvents(Events):
 
     def _entered(self, event: Json, kind: str) -> Generator[Delta, None, int]:
         """Return the item that an event is about; it is begun if its own beginning did not come."""
-        own_id, index = _id_of(event.get("item_id")), _index(event)
+        own_id, index = string(event.get("item_id")), _index(event)
         known = self._known(own_id, index)
         if known is None and index is None and own_id is None and self._places:
             known = len(self._places) - 1
@@ -186,10 +187,6 @@ class ResponseEvents(Events):
 def _index(event: Json) -> int | None:
     index = event.get("output_index")
     return index if isinstance(index, int) else None
-
-
-def _id_of(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _streamed(root: Json) -> Reply:
@@ -231,15 +228,11 @@ def _is_empty(item: Json) -> bool:
     kind = kind_of(item)
     if kind not in ("message", "reasoning") or item.get("encrypted_content"):
         return False
-    blocks = [*_listed(item.get("content")), *_listed(item.get("summary"))]
+    blocks = [*objects(item.get("content")), *objects(item.get("summary"))]
     keys = ("text", "refusal")
     return all(
         block.keys() & {"text", "refusal"} and not any(map(block.get, keys)) for block in blocks
     )
-
-
-def _listed(value: Any) -> list[Json]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _mended(item: Json, *, ended: bool) -> Json:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tract.formats.common.own import is_foreign, own, own_item
+from tract.formats.common.values import string
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Sent, Writing
+from tract.formats.openai_responses.blocks import media_block
 from tract.formats.openai_responses.kinds import (
     ANSWERED_BY,
     API,
@@ -17,22 +20,17 @@ from tract.formats.openai_responses.kinds import (
     is_fragment,
     kind_of,
 )
-from tract.formats.openai_responses.media import media_block
-from tract.history.media import put_back
 from tract.parts import (
     MediaPart,
-    Native,
     NativePart,
     Part,
     RefusalPart,
     TextPart,
-    ThinkingPart,
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
-__all__ = ["Entry", "items_of", "own_item", "result_item"]
+__all__ = ["Entry", "items_of", "result_item"]
 
 
 class Entry(NamedTuple):
@@ -46,18 +44,10 @@ class Entry(NamedTuple):
     """What the item is the result of a call with."""
 
 
-def own_item(message: Message, writing: Writing) -> Json | None:
-    """Return the item of this API that a message came as, with its media put back."""
-    if message.native is None or message.native.api != API:
-        return None
-    item = put_back(message.native.item, writing.load)
-    return item if isinstance(item, dict) else None
-
-
 def items_of(sent: Sent, writing: Writing) -> Iterator[Entry]:
     """Yield the items that a message becomes, in the order of its parts."""
     message = sent.message
-    item = own_item(message, writing)
+    item = own_item(message, API, writing)
     if item is not None:
         found = (part for part in message.parts if isinstance(part, ToolResultPart))
         yield Entry(item, sent, True, next(found, None))
@@ -131,10 +121,9 @@ def _message(role: str, content: Sequence[tuple[Json, bool]], sent: Sent) -> Ite
 
 def _block(part: Part, role: str, sent: Sent, writing: Writing) -> tuple[Json, bool] | None:
     """Return the part as a content block, and whether it is the API's own; None if it is none."""
-    native = part.native
-    if native is not None and native.api == API:
-        own = put_back(native.item, writing.load)
-        return (own, True) if isinstance(own, dict) and _is_block(part, own) else None
+    if part.native is not None and part.native.api == API:
+        given = own(part.native, API, writing)
+        return (given, True) if given is not None and _is_block(part, given) else None
     if isinstance(part, TextPart):
         return (_text(mended(part.text), role), False) if part.text or writing.exact else None
     if isinstance(part, RefusalPart):
@@ -148,7 +137,7 @@ def _block(part: Part, role: str, sent: Sent, writing: Writing) -> tuple[Json, b
 def _is_block(part: Part, own: Json) -> bool:
     if isinstance(part, TextPart | RefusalPart | MediaPart):
         return True
-    kind = str(own.get("type"))
+    kind = string(own.get("type"))
     strange = kind not in ITEMS and not own.keys() & {"id", "call_id", "role"}
     return isinstance(part, NativePart) and (kind in BLOCKS or strange) and not is_fragment(own)
 
@@ -174,47 +163,43 @@ def _item(part: Part, before: Part | None, sent: Sent, writing: Writing) -> Entr
     """Return a part that is not a block as an item; None if the API takes none."""
     result = part if isinstance(part, ToolResultPart) else None
     if part.native is not None and part.native.api == API:
-        own = _own(part, part.native, before, writing)
-        return None if own is None else Entry(own, sent, True, result)
+        made = _own(part, before, writing)
+        return None if made is None else Entry(made, sent, True, result)
     made = _translated(part, sent, writing)
     return None if made is None else Entry(made, sent, False, result)
 
 
-def _own(part: Part, native: Native, before: Part | None, writing: Writing) -> Json | None:
+def _own(part: Part, before: Part | None, writing: Writing) -> Json | None:
     """Return a part's own item, with the id and name that it has now."""
-    if before is not None and before.native == native:
+    if before is not None and before.native == part.native:
         return None  # a call and its result in one item
-    own = put_back(native.item, writing.load)
-    if not isinstance(own, dict) or is_fragment(own):
+    item = own(part.native, API, writing)
+    if item is None or is_fragment(item):
         return None
-    kind = kind_of(own)
+    kind = kind_of(item)
     match part:
         case ToolCallPart() if kind in ("function_call", "custom_tool_call"):
-            return {**own, "call_id": part.id, "name": part.name}
+            return {**item, "call_id": part.id, "name": part.name}
         case ToolCallPart() if kind not in SERVER_TOOLS and part.kind != "server":
-            return {**own, "call_id": part.id}
+            return {**item, "call_id": part.id}
         case ToolResultPart() if kind not in SERVER_TOOLS and part.kind != "server":
-            return {**own, "call_id": part.call_id}
-    return own
+            return {**item, "call_id": part.call_id}
+    return item
 
 
 def _translated(part: Part, sent: Sent, writing: Writing) -> Json | None:
+    if is_foreign(part, sent, writing):
+        return None
     match part:
         case ToolCallPart():
             return _call(part, sent, writing)
         case ToolResultPart():
-            return _result(part, sent, writing)
-        case ThinkingPart():
-            writing.lose(sent, "thinking", "only the API that made it takes it back")
-        case NativePart():
-            writing.lose(sent, part.kind, f"only {part.native.api} has it")
+            call = "custom_tool_call" if part.kind == "custom" else "function_call"
+            return result_item(part, call, sent, writing)
     return None
 
 
-def _call(part: ToolCallPart, sent: Sent, writing: Writing) -> Json | None:
-    if part.kind == "server":
-        writing.lose(sent, "tool_call", "only the API that ran the tool takes the call back")
-        return None
+def _call(part: ToolCallPart, sent: Sent, writing: Writing) -> Json:
     if part.signature is not None:
         writing.lose(sent, "signature", "only the API that made it takes it back")
     said = mended(part.arguments)
@@ -226,15 +211,6 @@ def _call(part: ToolCallPart, sent: Sent, writing: Writing) -> Json | None:
 
 def _id_of_call(call_id: str | None) -> Json:
     return {} if call_id is None else {"call_id": call_id}
-
-
-def _result(part: ToolResultPart, sent: Sent, writing: Writing) -> Json | None:
-    if part.kind == "server":
-        writing.lose(sent, "tool_result", "only the API that ran the tool takes the result back")
-        return None
-    return result_item(
-        part, "custom_tool_call" if part.kind == "custom" else "function_call", sent, writing
-    )
 
 
 def _output(parts: Sequence[Part], sent: Sent, writing: Writing) -> Any:

@@ -1,0 +1,1 @@
+"""What the packages of the APIs have in common: values, media, blocks, short contents."""

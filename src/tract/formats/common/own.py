@@ -1,0 +1,41 @@
+"""What goes out as it came, because it is the API's own, and what only another API takes back."""
+
+from __future__ import annotations
+
+from tract.formats.format import Json, Sent, Writing
+from tract.history.media import put_back
+from tract.parts import Native, NativePart, Part, ThinkingPart, ToolCallPart, ToolResultPart
+from tract.protocols import Message
+
+__all__ = ["is_foreign", "own", "own_item"]
+
+
+def own(native: Native | None, api: str, writing: Writing) -> Json | None:
+    """Return the JSON that something came as, with its media put back; None if not from *api*."""
+    if native is None or native.api != api:
+        return None
+    item = put_back(native.item, writing.load)
+    return item if isinstance(item, dict) else None
+
+
+def own_item(message: Message, api: str, writing: Writing) -> Json | None:
+    """Return the item of *api* that a message came as."""
+    return own(message.native, api, writing)
+
+
+def is_foreign(part: Part, sent: Sent, writing: Writing) -> bool:
+    """Return True if only the API that made a part takes it back; it is named as lost then."""
+    match part:
+        case ThinkingPart():
+            writing.lose(sent, "thinking", "only the API that made it takes it back")
+        case NativePart():
+            writing.lose(sent, part.kind, f"only {part.native.api} has it")
+        case ToolCallPart(kind="server"):
+            why = "only the API that ran the tool takes the call back"
+            writing.lose(sent, "tool_call", why)
+        case ToolResultPart(kind="server"):
+            why = "only the API that ran the tool takes the result back"
+            writing.lose(sent, "tool_result", why)
+        case _:
+            return False
+    return True
