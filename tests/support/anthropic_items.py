@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from support.items import Through, rendered, same
 
-from tract.engine.compile.contents import render
-from tract.formats.deltas import apply
-from tract.formats.format import Json, Reply, Sent, Writing
-from tract.formats.registry import FORMATS
-from tract.formats.sending import arguments
-from tract.models.content import ContentModel
-from tract.protocols import Message
+__all__ = ["API", "FORMAT", "exactly", "messages_of", "rendered", "same", "sent", "streamed"]
 
-FORMAT = FORMATS["anthropic.messages"]
+API = "anthropic.messages"
 
-
-def rendered(contents: Iterable[ContentModel]) -> list[Message]:
-    """Return the messages of contents, as a context shows them."""
-    stored = [json.loads(json.dumps(content.model_dump())) for content in contents]
-    return [render(fields["content_type"], fields) for fields in stored]
-
-
-def messages_of(*items: Json) -> list[Message]:
-    """Return the messages that items become, committed and compiled."""
-    return rendered(FORMAT.contents(items))
-
-
-def sent(messages: Sequence[Message], writing: Writing | None = None) -> dict[str, Any]:
-    """Return what a request sends of messages: paired, fitted, written."""
-    given = [Sent(message, f"{at}") for at, message in enumerate(messages)]
-    return arguments(FORMAT, given, writing or Writing())
-
-
-def exactly(messages: Sequence[Message]) -> dict[str, Any]:
-    """Return what a request sends of messages if nothing is mended."""
-    return arguments(FORMAT, [Sent(message) for message in messages], Writing(), "keep")
-
-
-def streamed(events: Iterable[Mapping[str, Any]], *, complete: bool = True) -> Reply:
-    """Return the reply that events build, saved and read again in between."""
-    root: dict[str, Any] = {}
-    reader = FORMAT.events()
-    for event in events:
-        given = copy.deepcopy(dict(event))
-        deltas = json.loads(json.dumps(reader.feed(given)))
-        given.clear()
-        apply(root, deltas)
-    before = copy.deepcopy(root)
-    reply = FORMAT.events().reply(root, complete=complete)
-    assert root == before
-    return reply
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return True if two values are the same JSON: 1, 1.0 and true differ."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+_THROUGH = Through(API)
+FORMAT = _THROUGH.format
+exactly = _THROUGH.exactly
+messages_of = _THROUGH.messages_of
+sent = _THROUGH.sent
+streamed = _THROUGH.streamed

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from providers import exchanges
 from providers.exchanges import Exchange
 from providers.validators import problems
 from support.anthropic_items import (
-    FORMAT,
+    API,
     exactly,
     messages_of,
     rendered,
@@ -22,25 +20,14 @@ from support.anthropic_items import (
     sent,
     streamed,
 )
+from support.recorded import Tally, recorded_with, reply_of
 from tract import AsyncTract, from_anthropic
 from tract.formats.format import Reply, Writing
 
-API = "anthropic.messages"
-
 
 @pytest.fixture(scope="module")
-def answered() -> list[Exchange]:
-    path = exchanges.path()
-    found = exchanges.read(path) if path.is_file() else ()
-    return [each for each in found if each.api == API]
-
-
-@pytest.fixture
-def recorded(answered: list[Exchange]) -> list[Exchange]:
-    if not answered:
-        path = exchanges.path()
-        pytest.skip(f"no exchanges at {path}; ASYNCTRACT_TRANSCRIPTS names their folder")
-    return answered
+def recorded() -> list[Exchange]:
+    return recorded_with(API)
 
 
 def given_in(exchange: Exchange) -> dict[str, Any]:
@@ -52,35 +39,6 @@ def given_in(exchange: Exchange) -> dict[str, Any]:
 def contents_of(exchange: Exchange) -> list[Any]:
     given = copy.deepcopy(given_in(exchange))
     return from_anthropic(given["messages"], system=given.get("system"), tools=given.get("tools"))
-
-
-def reply_of(exchange: Exchange) -> Reply:
-    if exchange.reply is None:
-        return streamed(event.data for event in exchange.events)
-    found = FORMAT.reply(exchange.reply)
-    assert found is not None
-    return found
-
-
-class Tally:
-    """What passed, by provider; printed at the end."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.tried: Counter[str] = Counter()
-        self.failed: list[str] = []
-
-    def add(self, exchange: Exchange, holds: bool) -> None:
-        self.tried[exchange.provider] += 1
-        if not holds:
-            self.failed.append(f"{exchange.provider} {exchange.id}")
-
-    def check(self) -> None:
-        missed = Counter(each.split()[0] for each in self.failed)
-        said = [f"{name} {all_ - missed[name]}/{all_}" for name, all_ in self.tried.items()]
-        print(f"\n{self.what}: {', '.join(said)}")
-
-        assert self.failed == []
 
 
 @pytest.mark.long
