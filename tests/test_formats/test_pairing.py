@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tract import Loss, Message, OpenCalls, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
@@ -218,6 +218,15 @@ rich = st.builds(Message.of, st.sampled_from(["user", "assistant"]), parts)
 lists = st.lists(plain | rich, max_size=10)
 
 
+BEHIND_THINKING = [
+    call("1"),
+    Message.of("assistant", [ThinkingPart(text="t")]),
+    said("user"),
+    Message.of("assistant", [ToolResultPart(call_id="1")]),
+]
+
+
+@example(BEHIND_THINKING, "error")
 @given(lists, st.sampled_from(["error", "drop"]))
 def test_whatever_is_given_each_call_has_its_results_directly_behind_it(
     messages: list[Message], how: str

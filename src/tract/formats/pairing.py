@@ -222,8 +222,18 @@ def _going_on(messages: Sequence[Message]) -> list[bool]:
         found[at] = is_models(messages[at - 1]) and is_models(message) and _adds(message)
         if found[at] and message.given and at + 1 < len(messages):
             thinks = all(isinstance(part, ThinkingPart) for part in message.given)
-            found[at] = not thinks or found[at + 1] or not is_models(messages[at + 1])
+            found[at] = not thinks or found[at + 1] or not _is_led_to(messages[at + 1])
     return found
+
+
+def _is_led_to(message: Message) -> bool:
+    """Return True if thinking may lead to a message: one of the model's, not results of its calls."""
+    return is_models(message) and not (
+        message.given
+        and all(
+            isinstance(part, ToolResultPart) and part.kind != "server" for part in message.given
+        )
+    )
 
 
 def _adds(message: Message) -> bool:
