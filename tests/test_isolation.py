@@ -864,8 +864,8 @@ async def test_what_is_done_to_a_hash_is_done_in_its_own_tract(
 LOOKALIKES = [
     *(("a", "main"), ("A", "main"), ("a ", "main"), (" a", "main"), ("a", "Main"), ("a", "main_")),
     *(("a/b", "c"), ("a", "b/c"), ("a", "heads/main"), ("a", "refs/heads/main"), ("a", "main%")),
-    *(("a%", "main"), ("a_", "main"), ("ab", "main"), ("'a'", "main"), ("a\0", "main")),
-    *(("a\0b", "main"), ("", "main"), ("a", "é"), ("a*", "main"), ("1", "main"), ("01", "main")),
+    *(("a%", "main"), ("a_", "main"), ("ab", "main"), ("'a'", "main"), ("a\1", "main")),
+    *(("a\1b", "main"), ("", "main"), ("a", "é"), ("a*", "main"), ("1", "main"), ("01", "main")),
     ("1.0", "main"),
     (unicodedata.normalize("NFC", "é"), "main"),
     (unicodedata.normalize("NFD", "é"), "main"),

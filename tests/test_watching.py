@@ -30,14 +30,15 @@ from tract import (
     Watch,
 )
 from tract.engine.threads import Threads
-from tract.engine.watching.hub import _INTERVAL, WatchHub
+from tract.engine.watching.hub import WatchHub
 from tract.engine.watching.watch import Everything
 from tract.runtime import Runtime
 from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor
+from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 from tract.storage.sql.repositories.refs import SqlArrivalRepository
-from tract.storage.sqlite.database import Database
 
+INTERVAL = 0.05  # seconds between two looks of an engine that notifies nobody
 LEFT_BY = {
     "break": type(None),
     "error": ZeroDivisionError,
@@ -232,7 +233,7 @@ class SlowLooks(SqlArrivalRepository):
         self.looks += 1
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
-        await asyncio.sleep(3 * _INTERVAL)
+        await asyncio.sleep(3 * INTERVAL)
         self.under_way -= 1
         return await super().heads(branches)
 
@@ -253,12 +254,12 @@ async def test_who_begins_to_watch_during_a_look_causes_no_more_of_them() -> Non
                 Everything(),
             )
             watches.append(asyncio.create_task(anext(watch)))
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(INTERVAL)
         began, since = slow.looks, time.monotonic()
-        await asyncio.sleep(10 * _INTERVAL)
+        await asyncio.sleep(10 * INTERVAL)
 
         assert slow.most_at_once == 1
-        assert 0 < slow.looks - began <= (time.monotonic() - since) / _INTERVAL / 4 + 1
+        assert 0 < slow.looks - began <= (time.monotonic() - since) / INTERVAL / 4 + 1
         await cancelled(watches)
         hub.close()
 
@@ -268,12 +269,12 @@ async def test_watchers_cost_no_trip_while_nothing_comes(store: TractStore) -> N
     watches = [store.tract(f"agent-{number}").watch() for number in range(200)]
     tasks = [asyncio.create_task(anext(watch)) for watch in watches]
     async with asyncio.timeout(30):
-        while await trips_in(store, 0.2) > 0.2 / _INTERVAL + 1:
+        while await trips_in(store, 0.2) > 0.2 / INTERVAL + 1:
             pass  # some watches are still being begun
     before, since = probe(store).trips, time.monotonic()
     await say(store.tract("writer"), *map(str, range(100)))
     await asyncio.sleep(0.3)
-    looks = (time.monotonic() - since) / _INTERVAL
+    looks = (time.monotonic() - since) / INTERVAL
 
     assert probe(store).trips - before <= 100 + looks + 2
     await cancelled(tasks)

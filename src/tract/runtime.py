@@ -36,9 +36,10 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
+from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories
+from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
-from tract.storage.sqlite.database import Database, now_microseconds, open_database, open_engine
 
 __all__ = ["Options", "Runtime", "checked_options"]
 
@@ -49,7 +50,7 @@ class Options(NamedTuple):
     config: TractConfig
     tokenizer: TokenCounter | None = None
     compiler: ContextCompiler | None = None
-    clock: Callable[[], int] = now_microseconds
+    clock: Callable[[], int] | None = None
     remembers: bool = True
     """False has every answer come from the database; see `Freshness`."""
 
@@ -81,7 +82,7 @@ class Runtime:
 
     def __init__(self, database: Database, options: Options) -> None:
         self.database: Database = database
-        self.clock: Callable[[], int] = options.clock
+        self.clock: Callable[[], int] = database.clock
         self.gate: CallGate = CallGate(database.path)
         self._threads = Threads()
         self._closing: asyncio.Task[None] | None = None

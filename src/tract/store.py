@@ -60,10 +60,12 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
     ) -> Opening[TractStore]:
-        """Use the connections of an `sqlite+aiosqlite` engine; the result is as that of `open`.
+        """Use the connections of an engine; the result is as that of `open`.
 
-        The store takes one connection for writes and `TractConfig.readers` for reads from the
-        engine's pool, and returns them when it is closed. It never disposes of the engine.
+        The engine is of `sqlite+aiosqlite` or `postgresql+asyncpg`. The store takes one connection
+        for writes and up to `TractConfig.readers` for reads from the engine's pool, on PostgreSQL
+        one more for notifications, and returns them when it is closed. It never disposes of the
+        engine.
 
         Raises:
             StorageError: the engine is of another kind, or does not have enough connections.
@@ -112,7 +114,7 @@ class TractStore:
     async def create_config_index(self, field: ConfigField) -> None:
         """Create an index that speeds up queries on a field in every tract of this database.
 
-        The index stays in the database and adds a small cost to each commit that has the field.
+        The index stays in the database and adds a small cost to each commit.
         The operators `!=`, `not in` and `exists`, and comparisons with null, lists or objects, do
         not use it. Creating the index reads all commits once; creating it again costs nothing.
 

@@ -131,7 +131,9 @@ class AsyncTract:
             target: a path, `:memory:`, a SQLite `file:` URI, or a `sqlite:///` URL. A missing file
                 is created. URIs and URLs may have the parameters `mode` (`ro`, `rw`, `rwc`,
                 `memory`), `immutable` and `vfs`. A file without write permission is opened
-                read-only, as with `mode=ro`.
+                read-only, as with `mode=ro`. Or a `postgresql://` URL, which may have the
+                parameters `schema`, `mode` (`ro`, `rw`) and `pooler` (`transaction`), and the
+                driver's own.
             tract_id: the tract; by default a new one with a generated id.
             config: options of the store.
             tokenizer: counts tokens; by default `TiktokenCounter()`.

@@ -21,6 +21,20 @@ from tract.storage.repositories import (
 )
 
 
+async def test_what_goes_unreported_is_to_be_looked_for_within_seconds(
+    store: Repositories,
+) -> None:
+    assert 0 < store.arrivals.interval < 5
+
+
+async def test_the_next_look_is_due_after_the_same_time_on_every_opening(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, two = pair
+
+    assert one.arrivals.interval == two.arrivals.interval
+
+
 async def line_of(store: Repositories, count: int) -> list[CommitRow]:
     return await store.commits.write(MAIN, [draft(str(number)) for number in range(count)])
 

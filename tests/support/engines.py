@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from support.repositories import EngineUnderTest, Repositories
 from tract import TractConfig
+from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import BranchName
 from tract.storage.sql.repositories import repositories_over
-from tract.storage.sqlite.database import Database, open_database, open_engine
+from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.database import open_database as open_sqlite
+from tract.storage.sqlite.database import open_engine as open_sqlite_engine
 
 __all__ = ["ENGINES", "SHARED"]
 
@@ -76,7 +80,7 @@ class SqliteFile:
         self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         target = f"file:{place}?mode=ro" if read_only else place
-        database = await open_database(target, TractConfig(), clock, remembers=self._remembers)
+        database = await open_sqlite(target, TractConfig(), clock, remembers=self._remembers)
         try:
             yield over(database)
         finally:
@@ -94,7 +98,7 @@ class SqliteMemory:
     async def opened(
         self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
-        database = await open_database(":memory:", TractConfig(), clock)
+        database = await open_sqlite(":memory:", TractConfig(), clock)
         try:
             yield over(database)
         finally:
@@ -113,9 +117,84 @@ class SqliteFromEngine:
         self, place: str, clock: Callable[[], int], *, read_only: bool = False
     ) -> AsyncIterator[Repositories]:
         engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
-        database = await open_engine(engine, TractConfig(), clock)
+        database = await open_sqlite_engine(engine, TractConfig(), clock)
         try:
             yield over(database)
+        finally:
+            await database.aclose()
+            await engine.dispose()
+
+
+class PostgresDamage:
+    """Damages a database on a server, over a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def lose_blob(self, content_hash: str) -> None:
+        await self._do("DELETE FROM blobs WHERE content_hash = $1", bytes.fromhex(content_hash))
+
+    async def lose_commit(self, commit_hash: str) -> None:
+        await self._do("DELETE FROM commits WHERE commit_hash = $1", bytes.fromhex(commit_hash))
+
+    async def misplace(self, branch: BranchName, other: BranchName) -> None:
+        segment = "SELECT segment FROM refs WHERE tract_id = $1 AND name = $2"
+        await self._do(
+            f"UPDATE refs SET segment = ({segment}) WHERE tract_id = $3 AND name = $4",
+            *(other.tract_id, f"refs/heads/{other.branch}"),
+            *(branch.tract_id, f"refs/heads/{branch.branch}"),
+        )
+
+    async def misfile(self, commit_hash: str, other: str) -> None:
+        segment = "SELECT segment FROM commits WHERE commit_hash = $1"
+        await self._do(
+            f"UPDATE commits SET segment = ({segment}) WHERE commit_hash = $2",
+            bytes.fromhex(other),
+            bytes.fromhex(commit_hash),
+        )
+
+    async def _do(self, statement: str, *parameters: object) -> None:
+        raw = await asyncpg.connect(self._url)
+        try:
+            await raw.execute(statement, *parameters)
+        finally:
+            await raw.close()
+
+
+class PostgresServer:
+    """A database on a PostgreSQL server."""
+
+    name = "postgres"
+    place = "postgres_url"
+    is_shared = True
+
+    @asynccontextmanager
+    async def opened(
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        target = f"{place}?mode=ro" if read_only else place
+        database = await open_database(target, TractConfig(), clock)
+        try:
+            yield Repositories(*repositories_over(database), PostgresDamage(place))
+        finally:
+            await database.aclose()
+
+
+class PostgresFromEngine:
+    """A SQLAlchemy engine of the application's, over a PostgreSQL server."""
+
+    name = "postgres, from_engine"
+    place = "postgres_url"
+    is_shared = False
+
+    @asynccontextmanager
+    async def opened(
+        self, place: str, clock: Callable[[], int], *, read_only: bool = False
+    ) -> AsyncIterator[Repositories]:
+        engine = create_async_engine(place.replace("postgresql", "postgresql+asyncpg", 1))
+        database = await open_engine(engine, TractConfig(), clock)
+        try:
+            yield Repositories(*repositories_over(database), PostgresDamage(place))
         finally:
             await database.aclose()
             await engine.dispose()
@@ -164,8 +243,10 @@ class ReadElsewhere:
 
 
 FILE = SqliteFile()
+POSTGRES = PostgresServer()
 FORGETFUL = SqliteFile(remembers=False)
 ENGINES: list[EngineUnderTest] = [
-    *(FILE, FORGETFUL, SqliteMemory(), SqliteFromEngine(), ReadElsewhere(FILE))
+    *(FILE, FORGETFUL, SqliteMemory(), SqliteFromEngine(), ReadElsewhere(FILE)),
+    *(POSTGRES, PostgresFromEngine()),
 ]
 SHARED = [engine for engine in ENGINES if engine.is_shared]

@@ -10,8 +10,9 @@ from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
 from tract.storage.repositories import RefRepository
+from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
-from tract.storage.sqlite.database import Database
+from tract.storage.sqlite.database import Database as SqliteDatabase
 from tract.storage.sqlite.thread.worker import Worker
 
 __all__ = ["Probe", "probe", "workers_of"]
@@ -54,8 +55,9 @@ class Probe:
             [found] = raw.execute(f"SELECT count(*) FROM {table}").fetchone()
             return int(found)
 
-        read = self.parts.database.read
-        return await read(lambda to: {table: count(to.raw, table) for table in TABLES})
+        database = self.parts.database
+        assert isinstance(database, SqliteDatabase)
+        return await database.read(lambda to: {table: count(to.raw, table) for table in TABLES})
 
 
 def probe(opened: TractStore | AsyncTract) -> Probe:
@@ -64,5 +66,6 @@ def probe(opened: TractStore | AsyncTract) -> Probe:
 
 
 def workers_of(database: Database) -> Sequence[Worker]:
-    """Return what runs functions on a database's connections; the first of them writes."""
+    """Return what runs functions on the connections to a file; the first of them writes."""
+    assert isinstance(database, SqliteDatabase)
     return database._workers

@@ -41,15 +41,14 @@ def checked_name(name: str, value: object) -> str:
     """Return the name of a tract or a branch.
 
     Raises:
-        ValueError: it is not a string of 1 to 255 characters that UTF-8 can encode.
+        ValueError: it is not a string of 1 to 255 characters that UTF-8 can encode, or has a NUL.
     """
     text = _text(value)
     if text is None or not 0 < len(text) <= _MAX_NAME:
         raise ValueError(
             f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
         )
-    canonical_json(text, name)
-    return text
+    return _storable(name, text)
 
 
 def checked_ref(value: object) -> str:
@@ -82,13 +81,12 @@ def checked_text(name: str, value: object) -> str:
     """Return a text.
 
     Raises:
-        ContentValidationError: it is not a string that UTF-8 can encode.
+        ContentValidationError: it is not a string that UTF-8 can encode, or has a NUL.
     """
     text = _text(value)
     if text is None:
         raise ContentValidationError(f"a {type(value).__name__} is not a string", name)
-    canonical_json(text, name)
-    return text
+    return _storable(name, text)
 
 
 def checked_hash(value: object) -> str:
@@ -198,6 +196,15 @@ def checked_target(edit_target: object) -> str:
     if text is None:
         raise EditTargetError(
             shown(edit_target), "is not a commit hash. Give a string, such as `info.commit_hash`."
+        )
+    return text
+
+
+def _storable(name: str, text: str) -> str:
+    canonical_json(text, name)
+    if "\0" in text:
+        raise ContentValidationError(
+            "it has a NUL character, which not every database can store as text. Remove it.", name
         )
     return text
 

@@ -65,9 +65,11 @@ class TractConfig(BaseModel):
         attachment_cache_bytes: the most bytes of attachments, and of their base64 for requests,
             that are kept in memory between compiles; 0 makes both again each time.
         token_budget: a token limit on the compiled context, or None.
-        durability: commits survive a killed process with `normal`, and a power cut with `full`.
-        busy_timeout: seconds to wait for another process's write before `StoreBusyError`.
-        readers: connections that serve reads of a file, each with a thread of its own.
+        durability: commits to a file survive a killed process with `normal`, and a power cut with
+            `full`. On PostgreSQL they survive both.
+        busy_timeout: seconds to wait for another process's write, or for a server that cannot be
+            reached, before `StoreBusyError`.
+        readers: connections that serve reads, for a file each with a thread of its own.
         redact_keys: keys that name credentials. In generation configs, metadata and usage reports,
             strings at such a key or anywhere below it are stored as `"[redacted]"`. Numbers,
             booleans, null and JSON schemas are kept. Case, dashes, underscores, spaces and trailing

@@ -29,9 +29,9 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.engine.threads import Threads
 from tract.storage.repositories import BranchName, Located, Position
+from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 from tract.storage.sql.repositories.histories import SqlHistoryRepository
-from tract.storage.sqlite.database import Database
 
 LONG = 5_000_000
 

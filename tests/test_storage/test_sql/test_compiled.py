@@ -15,10 +15,10 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql
 
+from tract.storage.postgres.connection import POSTGRES
 from tract.storage.sql import ref_statements, statements
-from tract.storage.sql.compiled import Insertion, Statement, Styles
+from tract.storage.sql.compiled import Insertion, Statement
 from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 
 BY_NAME = pytest.mark.parametrize("by_name", [False, True])
@@ -78,7 +78,6 @@ def test_a_parameter_without_a_value_is_told(connection: SqliteConnection) -> No
 
 # Insertions -------------------------------------------------------------------------------------
 
-POSTGRESQL = Styles(postgresql.dialect(), postgresql.dialect(), postgresql.insert)  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
 PAIRS = Table(
     "pairs",
     MetaData(),
@@ -120,7 +119,7 @@ def test_an_insertion_of_a_key_that_is_there_sets_what_it_names_instead(
 @pytest.mark.parametrize("name", EVERY)
 def test_every_portable_statement_can_be_told_to_another_engine(name: str) -> None:
     statement = EVERY[name]
-    text = statement.form(POSTGRESQL).sql
+    text = statement.form(POSTGRES).sql
 
     assert ("ON CONFLICT" in text) == ("ON CONFLICT" in statement.form(SQLITE).sql)
     assert "sqlite" not in text

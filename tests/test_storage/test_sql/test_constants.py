@@ -1,10 +1,10 @@
-"""SQL reaches SQLite as a constant, with its values bound: no string is ever built into it."""
+"""SQL reaches a database as a constant, with its values bound: no string is ever built into it."""
 
 from __future__ import annotations
 
 import ast
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,20 @@ SOURCE = Path(tract.__file__).parent
 TAKES_SQL = frozenset(
     {
         *("execute", "executemany", "executescript", "exec_driver_sql"),
+        *("fetch", "fetchrow", "fetchval"),  # asyncpg's
         *("text", "literal_column", "DDL", "op", "bool_op"),
         *("prefix_with", "suffix_with", "with_hint", "with_statement_hint"),
     }
 )
 """Methods and functions whose first argument is SQL, or goes into it as it is."""
 METHODS_ONLY = TAKES_SQL - {"text", "literal_column", "DDL"}
+
+
+CONNECTIONS = {
+    ("storage/sqlite/connection.py", "SqliteConnection"),
+    ("storage/postgres/connection.py", "PostgresConnection"),
+}
+"""The classes that run statements' own text."""
 
 
 class Place(NamedTuple):
@@ -42,41 +50,64 @@ ALLOWED = {
     Place(
         "storage/sqlite/migrations.py", "step", "execute"
     ): "constants that stand in a row beside it",
-    Place("storage/sqlite/json/config_index.py", "create_config_index", "DDL"): (
-        "DDL takes no parameters; the name is a hexadecimal digest, the path an SQL literal made "
-        "by SQLAlchemy"
+    Place("storage/sql/config_language.py", "create_index", "DDL"): (
+        "DDL takes no parameters; the name is a hexadecimal digest, the path a literal of the "
+        "engine's"
     ),
+    Place(
+        "storage/postgres/preparing.py", "_migrate", "execute"
+    ): "constants that stand in a row beside it",
+    Place(
+        "storage/postgres/preparing.py", "_make_lock", "execute"
+    ): "DDL takes no parameters; the schema's name is quoted there",
+    Place(
+        "storage/postgres/connection.py", "flush", "execute"
+    ): "a batch's text is made of constants and of the names of tables and columns",
+    Place("storage/postgres/writer.py", "_run_ahead", "fetchval"): "the same",
     Place("storage/sqlite/json/config_index.py", "_extracted", "literal_column"): (
-        "an index is only used where a query has its very words; the path is the same literal"
+        "an index is only used where a query has its very words; SQLAlchemy quotes the path"
+    ),
+    Place("storage/postgres/json/config_index.py", "narrowed", "literal_column"): (
+        "the same; nothing but letters, digits and backslashes is left of the path"
     ),
     Place(
         "storage/sqlite/json/config_index.py", "narrowed", "op"
     ): "an operator out of a table of ours",
     Place(
-        "storage/sqlite/json/conditions.py", "_holds", "op"
+        "storage/sqlite/json/conditions.py", "_ordered", "op"
     ): "an operator that `config_condition` knows",
-    Place("storage/sqlite/json/conditions.py", "_ordered", "op"): "the same",
+    Place("storage/postgres/json/conditions.py", "_ordered", "op"): "the same",
 }
 
 
 def built_sql(source: str, file: str = "storage/example.py") -> list[Place]:
     """Return where *source* gives SQL that is neither a constant nor a compiled statement's."""
-    return sorted(_built(ast.parse(source), file, "", is_statement=False))
+    tree = ast.parse(source)
+    constants = {
+        target.id
+        for item in tree.body
+        if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)
+        for target in item.targets
+        if isinstance(target, ast.Name)
+    }
+    return sorted(_built(tree, file, "", constants, is_statement=False))
 
 
-def _built(node: ast.AST, file: str, function: str, *, is_statement: bool) -> Iterator[Place]:
+def _built(
+    node: ast.AST, file: str, function: str, constants: Set[str], *, is_statement: bool
+) -> Iterator[Place]:
     for child in ast.iter_child_nodes(node):
         inner, compiled = function, is_statement
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             inner = child.name
         elif isinstance(child, ast.ClassDef):
-            compiled = (file, child.name) == ("storage/sqlite/connection.py", "SqliteConnection")
+            compiled = (file, child.name) in CONNECTIONS
         name = _called(child)
-        if name is not None and not _is_constant(child, is_statement=is_statement):
+        if name is not None and not _is_constant(child, constants, is_statement=is_statement):
             yield Place(file, function, name)
         elif isinstance(child, ast.Attribute) and _is_loose(child, node):
             yield Place(file, function, child.attr)
-        yield from _built(child, file, inner, is_statement=compiled)
+        yield from _built(child, file, inner, constants, is_statement=compiled)
 
 
 def _called(node: ast.AST) -> str | None:
@@ -90,13 +121,15 @@ def _called(node: ast.AST) -> str | None:
     return None
 
 
-def _is_constant(node: ast.AST, *, is_statement: bool) -> bool:
+def _is_constant(node: ast.AST, constants: Set[str], *, is_statement: bool) -> bool:
     assert isinstance(node, ast.Call)
     if not node.args:
         return False
     given = node.args[0]
     if isinstance(given, ast.Constant):
         return isinstance(given.value, str)
+    if isinstance(given, ast.Name):
+        return given.id in constants
     return (
         is_statement
         and isinstance(given, ast.Attribute)

@@ -29,7 +29,6 @@ from tract.waiting import Waiter
 
 __all__ = ["Portion", "WatchHub"]
 
-_INTERVAL = 0.05  # seconds between polls for the commits of other processes
 _AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sql.grouping`
 _REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
@@ -349,14 +348,14 @@ class WatchHub:
         if self._timer is not None:
             self._timer.cancel()
         if not self.closed:
-            self._timer = self._loop.call_later(_INTERVAL, self._tick)
+            self._timer = self._loop.call_later(self._storage.arrivals.interval, self._tick)
 
     def _guard_again(self, before: Mapping[_Topic, int]) -> None:
         """See to watchers if an interrupt has lost a callback since the steps *before*."""
         steps = {topic: topic.steps for topic in self._topics.values()}
         guard = partial(self._guard_again, steps)  # first: another interrupt may come
         self._guard = self._loop.call_later(_LOST_AFTER, guard) if steps else None
-        overdue = self._loop.time() - self._looked > _LOST_AFTER
+        overdue = self._loop.time() - self._looked > _LOST_AFTER + self._storage.arrivals.interval
         if self._looking and overdue and all(task.done() for task in self._tasks):
             self._look_again()
         for topic in steps:

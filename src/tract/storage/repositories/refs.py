@@ -150,6 +150,11 @@ class ArrivalRepository(ABC):
             StorageError: other processes' commits no longer arrive.
         """
 
+    @property
+    @abstractmethod
+    def interval(self) -> float:
+        """Seconds after which watchers ask for `heads` again, as some moves may go unreported."""
+
     @abstractmethod
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
         """Call *callback*, on the event loop, with branches that moved.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from tract.exceptions import ContentValidationError
 from tract.storage.repositories import Attached, CommitDraft
 from tract.storage.sql import statements as sql
-from tract.storage.sql.contents import hash_lists
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes
@@ -68,18 +67,18 @@ def add_used(connection: Connection, tract_id: str, draft: CommitDraft, now: int
 def load(connection: Connection, *, tract_id: str, hashes: Sequence[str]) -> dict[str, bytes]:
     """See `AttachmentRepository.load`."""
     found: dict[str, bytes] = {}
-    for given in hash_lists(key for each in hashes if (key := digest(each)) is not None):
-        for key, data in connection.all(sql.ATTACHMENTS, tract_id=tract_id, **given):
-            data = as_bytes(data)
-            if isinstance(data, bytes):
-                found[key.hex()] = data
+    keys = [key for each in hashes if (key := digest(each)) is not None]
+    for key, data in connection.find(sql.ATTACHMENTS, keys, tract_id=tract_id):
+        data = as_bytes(data)
+        if isinstance(data, bytes):
+            found[key.hex()] = data
     return found
 
 
 def uses(connection: Connection, *, content_hashes: Sequence[str]) -> dict[str, frozenset[str]]:
     """See `AttachmentRepository.uses`."""
     found: dict[str, set[str]] = {each: set() for each in content_hashes}
-    for given in hash_lists(key for each in found if (key := digest(each)) is not None):
-        for content, attachment in connection.all(sql.USES, **given):
-            found[content.hex()].add(attachment.hex())
+    keys = [key for each in found if (key := digest(each)) is not None]
+    for content, attachment in connection.find(sql.USES, keys):
+        found[content.hex()].add(attachment.hex())
     return {content: frozenset(attachments) for content, attachments in found.items()}

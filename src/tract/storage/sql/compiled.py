@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Table, bindparam
+from sqlalchemy import ColumnElement, Table, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Form", "Insertion", "Statement", "Styles"]
+__all__ = ["Form", "Insertion", "Lookup", "Statement", "Styles"]
 
 Bound = tuple[Any, ...] | dict[str, Any]
 
@@ -25,11 +25,13 @@ class Styles:
     words; and SQLite limits placeholders, of which a name counts once.
 
     *insert* makes the dialect's own `INSERT`: SQLAlchemy's common one cannot resolve conflicts.
+    *any_of* makes the condition of a `Lookup`.
     """
 
     by_place: Dialect
     by_name: Dialect
     insert: Callable[[Table], Any]
+    any_of: Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 
 class Form:
@@ -82,6 +84,25 @@ class Statement:
         return self._clause()
 
 
+class Lookup(Statement):
+    """Finds the rows in which *column* is any of some hashes; `Connection.find` runs it.
+
+    *clause* takes that condition.
+    """
+
+    def __init__(
+        self,
+        column: ColumnElement[Any],
+        clause: Callable[[ColumnElement[bool]], ClauseElement],
+    ) -> None:
+        super().__init__(lambda: column)
+        self._column = column
+        self._where = clause
+
+    def _built(self, styles: Styles) -> ClauseElement:
+        return self._where(styles.any_of(self._column))
+
+
 class Insertion(Statement):
     """Adds a row; each of *columns* is a parameter, by default all that the table has.
 
@@ -97,21 +118,19 @@ class Insertion(Statement):
         instead: Sequence[str] | None = None,
     ) -> None:
         super().__init__(table.insert)
-        self._table = table
-        self._columns = columns
-        self._instead = instead
+        self.table: Table = table
+        self.columns: Sequence[str] = columns or table.c.keys()
+        self.instead: Sequence[str] | None = instead
 
     def _built(self, styles: Styles) -> ClauseElement:
-        values: dict[str, Any] = {
-            name: bindparam(name) for name in self._columns or self._table.c.keys()
-        }
-        insert = styles.insert(self._table).values(values)
-        if self._instead:
-            changed = {name: values[name] for name in self._instead}
+        values: dict[str, Any] = {name: bindparam(name) for name in self.columns}
+        insert = styles.insert(self.table).values(values)
+        if self.instead:
+            changed = {name: values[name] for name in self.instead}
             insert = insert.on_conflict_do_update(
-                index_elements=self._table.primary_key, set_=changed
+                index_elements=self.table.primary_key, set_=changed
             )
-        elif self._instead is not None:
+        elif self.instead is not None:
             insert = insert.on_conflict_do_nothing()
         clause: ClauseElement = insert
         return clause

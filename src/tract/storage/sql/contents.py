@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 
 from tract.exceptions import CommitNotFoundError
 from tract.storage.repositories import StoredContent
 from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import key_of
-from tract.storage.sql.port import Connection, Row
+from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import stored_content
 
-__all__ = ["contents", "hash_lists"]
-
-_KEY = itemgetter(0)
-_NAMES = [f"hash_{number}" for number in range(sql.AT_ONCE)]
-
-
-def hash_lists(keys: Iterable[bytes]) -> Iterator[dict[str, bytes]]:
-    """Yield the parameters of a statement that takes `AT_ONCE` hashes, until all *keys* had it.
-
-    The last list is filled up with any of them.
-    """
-    distinct = list(dict.fromkeys(keys))
-    for start in range(0, len(distinct), sql.AT_ONCE):
-        some = distinct[start : start + sql.AT_ONCE]
-        filled = some + some[:1] * (sql.AT_ONCE - len(some))
-        yield dict(zip(_NAMES, filled, strict=True))
+__all__ = ["contents"]
 
 
 def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
@@ -38,10 +22,7 @@ def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> 
         if key is None:
             raise CommitNotFoundError(name)
         keys.append(key)
-    found: dict[bytes, Row] = {}
-    for given in hash_lists(keys):
-        rows = connection.all(sql.CONTENTS, tract_id=tract_id, **given)
-        found.update(zip(map(_KEY, rows), rows, strict=True))
+    found = {row[0]: row for row in connection.find(sql.CONTENTS, keys, tract_id=tract_id)}
     try:
         return [stored_content(found[key]) for key in keys]
     except KeyError as missing:

@@ -22,7 +22,12 @@ class Database(Protocol):
     path: str
     freshness: Freshness
     queries: ConfigQueries
+    clock: Callable[[], int]
     closed: bool
+
+    @property
+    def interval(self) -> float:
+        """See `ArrivalRepository.interval`."""
 
     @property
     def trips(self) -> int:
@@ -55,6 +60,9 @@ class Database(Protocol):
         self, function: Callable[[Connection], T]
     ) -> Coroutine[Any, Any, tuple[T, State | None]]:
         """Do what `glance` does, and also return the state that was read, or None if not known."""
+
+    def listen(self) -> None:
+        """Begin to report others' moves to the callback of `on_move`, if the engine can."""
 
     def check_path(self) -> None:
         """Raise a `StorageError` if others' commits no longer arrive; for any thread."""

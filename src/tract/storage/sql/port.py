@@ -6,10 +6,11 @@ in greenlets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql.compiled import Lookup, Statement
 
 __all__ = ["Connection", "Row"]
 
@@ -24,6 +25,9 @@ class Connection(Protocol):
 
     def all(self, statement: Statement, **parameters: Any) -> list[Row]:
         """Return all rows."""
+
+    def find(self, lookup: Lookup, keys: Iterable[bytes], **parameters: Any) -> list[Row]:
+        """Return the rows that have any of *keys*, in any order; each once, however often named."""
 
     def run(self, statement: Statement, **parameters: Any) -> None:
         """Execute a statement that returns no rows."""

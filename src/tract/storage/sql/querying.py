@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tract.models.query import ConfigCondition, ConfigPath
 from tract.storage.repositories import BranchName, CommitRow
 from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import record_at
 from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql.config_language import ConfigLanguage
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import record_of
-from tract.storage.sql.statements import Walk
 
-__all__ = ["ConfigLanguage", "ConfigQueries"]
+__all__ = ["ConfigQueries"]
 
 _ALL = 2**62
 _FIRST_LOOK = 256
 _FEW = 30
 """Walking to one commit among others takes as long as querying this many."""
-
-
-class ConfigLanguage(Protocol):
-    """How an engine's SQL asks what is in a generation config."""
-
-    def matching(
-        self, *conditions: ConfigCondition, indexed: Collection[ConfigPath] = ()
-    ) -> Statement:
-        """Return the query for the tract's first *limit* commits that meet all *conditions*."""
-
-    def meeting(self, *conditions: ConfigCondition) -> Walk:
-        """Return the walk whose last column says whether a commit meets all *conditions*."""
-
-    def has_index(self, connection: Connection, path: ConfigPath) -> bool:
-        """Return True if a field is indexed, whichever process created the index."""
-
-    def create_index(self, connection: Connection, path: ConfigPath) -> None:
-        """Create the index of a field if it does not exist.
-
-        Raises:
-            QueryError: the field cannot be indexed.
-        """
 
 
 class ConfigQueries:
@@ -61,9 +38,7 @@ class ConfigQueries:
         limit: int | None,
     ) -> list[CommitRow]:
         """Return the tract's commits that meet all *conditions*, oldest first."""
-        indexed = {
-            item.path for item in conditions if self._language.has_index(connection, item.path)
-        }
+        indexed = self._language.indexed(connection, conditions)
         rows = connection.all(
             self._language.matching(*conditions, indexed=indexed),
             tract_id=tract_id,

@@ -29,7 +29,7 @@ from tract.storage.schema import (
     spool,
     usage,
 )
-from tract.storage.sql.compiled import Insertion, Statement
+from tract.storage.sql.compiled import Insertion, Lookup, Statement
 
 __all__ = ["Walk", "walk_of"]
 
@@ -202,16 +202,9 @@ HASHES = Statement(
     )
 )
 CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
-AT_ONCE = 64
-"""How many hashes `CONTENTS` and its like take; see `contents.hash_lists`."""
-
-
-def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return column.in_([bindparam(f"hash_{number}") for number in range(AT_ONCE)])
-
-
-CONTENTS = Statement(
-    lambda: (
+CONTENTS = Lookup(
+    commits.c.commit_hash,
+    lambda named: (
         select(
             commits.c.commit_hash,
             commits.c.content_hash,
@@ -221,19 +214,18 @@ CONTENTS = Statement(
             blobs.c.data,
         )
         .outerjoin(blobs, _blob)
-        .where(_tract, _any_of(commits.c.commit_hash))
-    )
+        .where(_tract, named)
+    ),
 )
 
 
-ATTACHMENTS = Statement(
-    lambda: (
+ATTACHMENTS = Lookup(
+    attachments.c.attachment_hash,
+    lambda named: (
         select(attachments.c.attachment_hash, blobs.c.data)
         .join(blobs, blobs.c.content_hash == attachments.c.attachment_hash)
-        .where(
-            attachments.c.tract_id == bindparam("tract_id"), _any_of(attachments.c.attachment_hash)
-        )
-    )
+        .where(attachments.c.tract_id == bindparam("tract_id"), named)
+    ),
 )
 IS_ATTACHED = Statement(
     lambda: select(attachments.c.size).where(
@@ -241,17 +233,19 @@ IS_ATTACHED = Statement(
         attachments.c.attachment_hash == bindparam("hash"),
     )
 )
-USES = Statement(
-    lambda: select(attachment_uses.c.content_hash, attachment_uses.c.attachment_hash).where(
-        _any_of(attachment_uses.c.content_hash)
-    )
+USES = Lookup(
+    attachment_uses.c.content_hash,
+    lambda named: select(attachment_uses.c.content_hash, attachment_uses.c.attachment_hash).where(
+        named
+    ),
 )
-USED = Statement(
-    lambda: (
+USED = Lookup(
+    attachment_uses.c.content_hash,
+    lambda named: (
         select(attachment_uses.c.attachment_hash, func.length(blobs.c.data))
         .join(blobs, blobs.c.content_hash == attachment_uses.c.attachment_hash)
-        .where(_any_of(attachment_uses.c.content_hash))
-    )
+        .where(named)
+    ),
 )
 """The attachments that contents use, with their bytes."""
 
@@ -290,6 +284,10 @@ WALK_STORED = walk_of(
 )
 WALK_FILED = walk_of(*LINKS, commits.c.segment)
 WALK_STEPS = walk_of(*_step, joined=(blobs, _blob))
+STEPS_OF = Lookup(
+    commits.c.commit_hash,
+    lambda named: select(*_step).outerjoin(blobs, _blob).where(_tract, named),
+)
 MERGED_SINCE = Statement(
     lambda: (
         select(commits.c.segment)
@@ -329,6 +327,9 @@ ANNOTATIONS = Statement(
         .order_by(commits.c.created_at + 0)  # otherwise SQLite may use the index on times
     )
 )
+
+REFS: Table = refs
+"""The table whose rows `ADVANCE_BRANCH` changes."""
 
 ADD_BLOB = Insertion(blobs, instead=[])
 ADD_ATTACHMENT = Insertion(attachments, instead=[])

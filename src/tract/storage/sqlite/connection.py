@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy.dialects import sqlite
 
-from tract.storage.sql.compiled import Statement, Styles
+from tract.storage.sql.compiled import Lookup, Statement, Styles
 from tract.storage.sql.port import Row
 from tract.storage.sql.rows import lenient_text
 
 __all__ = ["SQLITE", "SqliteConnection"]
 
+_AT_ONCE = 64
+_HASHES = [f"hash_{number}" for number in range(_AT_ONCE)]
+
+
+def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return a condition of a fixed number of hashes, so that a lookup has one text."""
+    return column.in_([bindparam(name) for name in _HASHES])
+
+
 SQLITE = Styles(
-    sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"), sqlite.insert
+    sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"), sqlite.insert, _any_of
 )
 
 
@@ -37,6 +47,15 @@ class SqliteConnection:
         form = statement.form(SQLITE)
         # read to the end, so that no statement stays open
         return self.raw.execute(form.sql, form.values(parameters)).fetchall()
+
+    def find(self, lookup: Lookup, keys: Iterable[bytes], **parameters: Any) -> list[Row]:
+        distinct = [*dict.fromkeys(keys)]
+        rows: list[Row] = []
+        for start in range(0, len(distinct), _AT_ONCE):
+            some = distinct[start : start + _AT_ONCE]
+            some += some[:1] * (_AT_ONCE - len(some))
+            rows += self.all(lookup, **parameters, **dict(zip(_HASHES, some, strict=True)))
+        return rows
 
     def run(self, statement: Statement, **parameters: Any) -> None:
         form = statement.form(SQLITE)

@@ -28,11 +28,12 @@ from tract.history.canonical import MAX_DEPTH
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.schema import METADATA, commits
 from tract.storage.sql.compiled import Statement
+from tract.storage.sql.config_language import is_escaped
 from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
-from tract.storage.sqlite.json.conditions import matching
-from tract.storage.sqlite.json.json_paths import is_escaped
+from tract.storage.sqlite.json import SqliteConfigLanguage
 
+matching = SqliteConfigLanguage().matching
 LARGE = st.one_of(
     st.sampled_from(NUMBERS),
     st.integers(-(2**1030), 2**1030),

@@ -15,9 +15,10 @@ from support.configs import NUMBERS, TEXTS, Query, configs, queries, satisfies
 from tract import AsyncTract, NullTokenCounter, QueryError, TractStore
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.sqlite.connection import SQLITE
-from tract.storage.sqlite.json.conditions import matching
+from tract.storage.sqlite.json import SqliteConfigLanguage
 
 COUNTER = NullTokenCounter()
+matching = SqliteConfigLanguage().matching
 
 
 async def record(tract: AsyncTract, stored: list[dict[str, Any] | None], *, first: int = 0) -> None:

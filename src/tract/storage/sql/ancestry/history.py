@@ -44,7 +44,7 @@ __all__ = [
     "portion",
     "record_at",
     "span",
-    "step_at",
+    "steps_at",
 ]
 
 _FIRST_LOOK = 4
@@ -151,7 +151,7 @@ def portion(
     """Return the next steps of a span and the time to go on after, its end if none are left."""
     if span.order is not None:
         keys = span.order[after : after + limit]
-        return [step_at(connection, tract_id, key) for key in keys], after + len(keys)
+        return steps_at(connection, tract_id, keys), after + len(keys)
     rows = connection.all(
         sql.STEPS, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
@@ -161,12 +161,13 @@ def portion(
     return [_step(connection, tract_id, row) for row in rows], reached
 
 
-def step_at(connection: Connection, tract_id: str, key: bytes) -> CommitStep:
-    """Return a commit as a step, as the fold needs it."""
-    row = connection.one(sql.WALK_STEPS.by_hash, tract_id=tract_id, hash=key)
-    if row is None:
-        raise lost(key)
-    return _step(connection, tract_id, row)
+def steps_at(connection: Connection, tract_id: str, keys: Sequence[bytes]) -> list[CommitStep]:
+    """Return commits as steps, as the fold needs them, in the order of *keys*."""
+    found = {row[0]: row for row in connection.find(sql.STEPS_OF, keys, tract_id=tract_id)}
+    missing = next((key for key in keys if key not in found), None)
+    if missing is not None:
+        raise lost(missing)
+    return [_step(connection, tract_id, found[key]) for key in keys]
 
 
 def record_at(

@@ -18,9 +18,8 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql import ref_statements as refs
 from tract.storage.sql import statements as sql
-from tract.storage.sql.ancestry.history import find_head_place, step_at
+from tract.storage.sql.ancestry.history import find_head_place, steps_at
 from tract.storage.sql.ancestry.walk import Place, find_place, place_or_beginning, walk_all
-from tract.storage.sql.contents import hash_lists
 from tract.storage.sql.naming import MAIN
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
@@ -128,10 +127,8 @@ def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Si
     for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
         commits += 1
         blobs[row[4]] = row[5] or 0
-    attached: dict[bytes, int] = {}
-    for given in hash_lists(blobs):
-        rows = sound(connection.all(sql.USED, **given), bytes, int)
-        attached.update((key, size) for key, size in rows)
+    used = sound(connection.find(sql.USED, blobs), bytes, int)
+    attached = {bytes(key): int(nbytes) for key, nbytes in used}
     return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), sum(attached.values()))
 
 
@@ -181,7 +178,7 @@ def _usages(connection: Connection, tract_id: str, commits: set[bytes]) -> dict[
 
 def steps(connection: Connection, *, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
     """See `HistoryRepository.steps`."""
-    return [step_at(connection, tract_id, bytes.fromhex(each)) for each in hashes]
+    return steps_at(connection, tract_id, [*map(bytes.fromhex, hashes)])
 
 
 def origins(

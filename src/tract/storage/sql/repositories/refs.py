@@ -132,6 +132,7 @@ class SqlArrivalRepository(ArrivalRepository):
 
     async def read(self, branch: BranchName, cursor: Cursor) -> Arrivals:
         database = self._database
+        database.listen()
 
         def look(connection: Connection) -> Arrivals:
             found = arrivals(connection, branch=branch, cursor=cursor)
@@ -148,6 +149,10 @@ class SqlArrivalRepository(ArrivalRepository):
             return self._database.freshness.watched(connection, branches)
 
         return await self._database.read(look)
+
+    @property
+    def interval(self) -> float:
+        return self._database.interval
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
         self._database.on_move(callback)

@@ -47,7 +47,7 @@ class Tips:
     """The branches that a transaction has looked up."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._tips: dict[str, dict[str, Tip]] = {}
         self._known = 0
         self._looked_at: dict[tuple[str, str], Tip] = {}
@@ -80,7 +80,7 @@ class Tips:
             tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
             tip = self._put(branch, tip or self._read(branch))
         if not tip.exists:
-            missing_branch(self._connection, branch)
+            missing_branch(self.connection, branch)
         return tip
 
     def advance(self, tip: Tip, commit_hash: str, created_at: int) -> None:
@@ -126,7 +126,7 @@ class Tips:
             "action": action,
             "note": note,
         }
-        self._connection.run(
+        self.connection.run(
             refs.MOVE_REF,
             of_tract=branch.tract_id,
             of_name=ref_name(branch.branch),
@@ -141,7 +141,7 @@ class Tips:
         self.changed[_plain(branch)] = None
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
-        self._connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
+        self.connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
         del self._looked_at[branch]
         self._drop(branch.tract_id, branch.branch)
 
@@ -167,7 +167,7 @@ class Tips:
         """Write what the transaction knows into a branch's row."""
         tip = self.of(branch)
         if not tip.exists:
-            no_branch(self._connection, branch)
+            no_branch(self.connection, branch)
         self._write(branch, tip)
 
     def _write(self, branch: BranchName, tip: Tip) -> None:
@@ -176,7 +176,7 @@ class Tips:
         tip.moved = False
         self.changed[_plain(branch)] = tip.head
         if not tip.born:
-            self._connection.run(
+            self.connection.run(
                 sql.ADVANCE_BRANCH,
                 of_tract=branch.tract_id,
                 of_name=ref_name(branch.branch),
@@ -184,7 +184,7 @@ class Tips:
                 now=tip.updated_at,
             )
             return
-        self._connection.run(
+        self.connection.run(
             sql.SET_BRANCH,
             tract_id=branch.tract_id,
             name=ref_name(branch.branch),
@@ -209,7 +209,7 @@ class Tips:
         note: str | None,
         now: int,
     ) -> None:
-        self._connection.run(
+        self.connection.run(
             refs.ADD_REF,
             tract_id=branch.tract_id,
             name=ref_name(branch.branch),
@@ -226,7 +226,7 @@ class Tips:
     def _end_run(self, branch: BranchName, by: str, now: int) -> int:
         """Store the branch's run as ended, and return when the branch was created."""
         name = ref_name(branch.branch)
-        row = self._connection.one(refs.REF, tract_id=branch.tract_id, name=name)
+        row = self.connection.one(refs.REF, tract_id=branch.tract_id, name=name)
         assert row is not None
         _, segment, start_hash, started_at, action, note = row[:6]
         ended: dict[str, Any] = {
@@ -241,13 +241,13 @@ class Tips:
             "ended_at": now,
             "ended_by": by,
         }
-        self._connection.run(refs.ADD_RUN, **ended)
+        self.connection.run(refs.ADD_RUN, **ended)
         created_at: int = row[7]
         return created_at
 
     def _read(self, branch: BranchName) -> Tip:
         name = ref_name(branch.branch)
-        row = self._connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
+        row = self.connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
         if row is None:
             return Tip(None, self._next_segment(branch.tract_id), exists=False)
         head, segment, last_time, head_time, updated_at, of_head, start = row
@@ -267,7 +267,7 @@ class Tips:
         return Tip(head_of(head), segment)
 
     def _next_segment(self, tract_id: str) -> int:
-        rows = self._connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
+        rows = self.connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
         stored: list[int] = [row[0] for row in rows if row[0] is not None]
         taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
         return 1 + max(*stored, *taken, -1, -1)

@@ -235,8 +235,8 @@ class WriteTransaction:
         """Return True if a branch's history, including this transaction, has a commit."""
         if tip.head is None:
             return False
-        if place.segment == tip.segment and tip.moved:
-            return True  # our own commits are the newest of the segment
+        if place.segment == tip.segment:
+            return True  # what moves a branch otherwise than by a commit begins another segment
         head = find_place(self.connection, tract_id, tip.head)
         return head is not None and is_ancestor(self.connection, tract_id, place, head)
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from sqlalchemy import ColumnElement
 
 from tract.models.query import ConfigCondition, ConfigPath
 from tract.storage.sql.compiled import Statement
-from tract.storage.sql.port import Connection
-from tract.storage.sql.statements import Walk
-from tract.storage.sqlite.json.conditions import matching, meeting
-from tract.storage.sqlite.json.config_index import create_config_index, has_config_index
+from tract.storage.sql.config_language import ConfigLanguage
+from tract.storage.sqlite.json.conditions import holds
+from tract.storage.sqlite.json.config_index import INDEXES, index_sql, narrowed
 
 __all__ = ["SqliteConfigLanguage"]
 
 
-class SqliteConfigLanguage:
-    """A `ConfigLanguage`."""
+class SqliteConfigLanguage(ConfigLanguage):
+    """SQLite's JSON functions."""
 
-    def matching(
-        self, *conditions: ConfigCondition, indexed: Collection[ConfigPath] = ()
-    ) -> Statement:
-        return matching(*conditions, indexed=indexed)
+    @property
+    def indexes(self) -> Statement:
+        return INDEXES
 
-    def meeting(self, *conditions: ConfigCondition) -> Walk:
-        return meeting(*conditions)
+    def holds(self, condition: ConfigCondition) -> ColumnElement[bool]:
+        return holds(condition)
 
-    def has_index(self, connection: Connection, path: ConfigPath) -> bool:
-        return has_config_index(connection, path)
+    def narrowed(self, condition: ConfigCondition) -> ColumnElement[bool] | None:
+        return narrowed(condition)
 
-    def create_index(self, connection: Connection, path: ConfigPath) -> None:
-        create_config_index(connection, path)
+    def index_sql(self, name: str, path: ConfigPath) -> str:
+        return index_sql(name, path)

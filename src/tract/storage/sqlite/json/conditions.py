@@ -7,7 +7,7 @@ here returns the same results from 3.40 to 3.54:
   not always equal the same number in a config. All of them parse integers beyond 64 bits as
   doubles, so large integers are compared by their digits, which SQLite returns as text.
 - Releases before 3.45 cut strings off at a NUL, and later ones take a key that has a NUL for the
-  shorter key before it. So NUL is replaced before reading; see `_nul_free`.
+  shorter key before it. So NUL is replaced before reading; see `nul_free`.
 - Escapes in a path's labels used to be compared as written and are now decoded, and a label could
   not contain a quote before 3.48. For keys that JSON escapes, both text and path are first
   rewritten to have no escapes.
@@ -16,15 +16,13 @@ here returns the same results from 3.40 to 3.54:
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     and_,
-    bindparam,
     case,
     false,
     func,
@@ -32,19 +30,14 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    true,
     tuple_,
-    type_coerce,
 )
 
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
-from tract.storage.schema import commits
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.statements import LINKS, RECORDS, Walk, walk_of
-from tract.storage.sqlite.json.config_index import narrowed
-from tract.storage.sqlite.json.json_paths import CONFIG, is_escaped, json_path
+from tract.storage.sql.config_language import is_escaped, meets, nul_free
+from tract.storage.sqlite.json.json_paths import CONFIG, json_path
 
-__all__ = ["matching", "meeting"]
+__all__ = ["holds"]
 
 _Rewrites = Sequence[tuple[str, str]]
 _REWRITES: _Rewrites = (
@@ -52,16 +45,13 @@ _REWRITES: _Rewrites = (
     ("\\u0001", "\\u0001\\u0002"),
     ("\\u0000", "\\u0001\\u0001"),
 )
-"""Applied to JSON text in this order. After the first, a backslash always begins an escape."""
+"""Applied to JSON text in this order. After the first, a backslash always begins an escape.
+
+What SQLite then reads of a string is `nul_free`."""
 
 _UNESCAPED: _Rewrites = (("\x7f", "\x7f0"), ("\\\\", "\x7f1"), ('\\"', "\x7f2"), ("\\", "\x7f3"))
 """Applied to JSON text in this order. They leave no backslash or quote inside a string."""
 _ESCAPED: _Rewrites = tuple((new, old) for old, new in reversed(_UNESCAPED))
-
-_REMEMBERED = 128
-_REMEMBERED_CONDITIONS = 8
-_REMEMBERED_CHARS = 1_000
-"""The longest fields and values, as JSON, for which a query is cached."""
 
 
 class _Field(NamedTuple):
@@ -78,90 +68,12 @@ class _Field(NamedTuple):
     text: ColumnElement[Any]
 
 
-def matching(
-    *conditions: ConfigCondition, indexed: Collection[ConfigPath] = frozenset()
-) -> Statement:
-    """Return the query for the commits of a tract that meet all *conditions*, oldest first.
-
-    *indexed* lists the fields that have an index. Building its SQL takes longer than running it
-    with an index, so repeated queries are cached.
-    """
-    make = _remembered if _is_short(conditions) else _statement
-    return make(conditions, frozenset(indexed))
-
-
-def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
-    if len(conditions) > _REMEMBERED_CONDITIONS:
-        return False
-    texts = (
-        *(operand.json for condition in conditions for operand in condition.operands),
-        *(str(part) for condition in conditions for part in condition.path),
-    )
-    return sum(map(len, texts)) <= _REMEMBERED_CHARS
-
-
-def _statement(conditions: Sequence[ConfigCondition], indexed: Collection[ConfigPath]) -> Statement:
-    on_indexed = (narrowed(condition) for condition in conditions if condition.path in indexed)
-    narrow = [expression for expression in on_indexed if expression is not None]
-    order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
-    if narrow:
-        order = order + 0  # otherwise SQLite may use the index on times to save the sorting
-    with_config = (commits.c.generation_config_json.is_not(None),) if conditions else ()
-    return Statement(
-        lambda: (
-            RECORDS.where(
-                commits.c.tract_id == bindparam("tract_id"),
-                *with_config,
-                *narrow,
-                *map(_holds, conditions),
-            )
-            .order_by(order)
-            .limit(bindparam("limit"))
-        ),
-        by_name=True,
-    )
-
-
-_remembered = lru_cache(_REMEMBERED)(_statement)
-
-
-def meeting(*conditions: ConfigCondition) -> Walk:
-    """Return a walk whose rows end with whether the commit meets all *conditions*."""
-    make = _remembered_walk if _is_short(conditions) else _walk
-    return make(conditions)
-
-
-def _walk(conditions: Sequence[ConfigCondition]) -> Walk:
-    with_config = [commits.c.generation_config_json.is_not(None)] if conditions else []
-    meets = and_(true(), *with_config, *map(_holds, conditions))
-    return walk_of(*LINKS, meets.label("meets"), by_name=True)
-
-
-_remembered_walk = lru_cache(_REMEMBERED)(_walk)
-
-
-def _holds(condition: ConfigCondition) -> ColumnElement[bool]:
+def holds(condition: ConfigCondition) -> ColumnElement[bool]:
+    """Return an expression for whether a commit's config meets *condition*."""
     field = _field(condition.path)
-    operator = condition.operator
-    if operator == "exists":
-        return field.type.is_not(None)
-    if operator in ("=", "in"):
-        return _equals_any(field, condition.operands)
-    if operator in ("!=", "not in"):
-        # Only json_type tells a missing field from null; a missing one meets no condition.
-        return and_(not_(_equals_any(field, condition.operands)), field.type.is_not(None))
-    operand = condition.operands[0]
-    if operand.kind is OperandKind.NUMBER:
-        return _ordered(field, operator, operand)
-    return _typed(field, "text", field.value.op(operator)(literal(_nul_free(operand.text))))
-
-
-def _equals_any(field: _Field, operands: Sequence[Operand]) -> ColumnElement[bool]:
-    """Return an expression for whether the field equals any of *operands*."""
-    by_kind: dict[OperandKind, list[Operand]] = {}
-    for operand in operands:
-        by_kind.setdefault(operand.kind, []).append(operand)
-    return or_(false(), *(_equals(field, kind, items) for kind, items in by_kind.items()))
+    # Only json_type tells a missing field from null; a missing one meets no condition.
+    exists = field.type.is_not(None)
+    return meets(condition, exists, partial(_equals, field), partial(_ordered, field))
 
 
 def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
@@ -171,7 +83,7 @@ def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> Co
     if kind is OperandKind.NUMBER:
         return _equals_number(field, operands)
     if kind is OperandKind.TEXT:
-        plain = [json.dumps(_nul_free(operand.text)) for operand in operands]
+        plain = [json.dumps(nul_free(operand.text)) for operand in operands]
         return _typed(field, "text", _is_in(field.value, plain))
     nested = [json.dumps(_rewritten(text, _REWRITES)) for text in texts]
     return _typed(field, kind.value, _is_in(field.nested, nested))
@@ -199,7 +111,9 @@ def _equals_number(field: _Field, operands: Sequence[Operand]) -> ColumnElement[
 
 
 def _ordered(field: _Field, operator: str, operand: Operand) -> ColumnElement[bool]:
-    """Return an expression for whether the field is a number before or after *operand*, exactly."""
+    """Return an expression for whether the field is before or after *operand*, exactly."""
+    if operand.kind is OperandKind.TEXT:
+        return _typed(field, "text", field.value.op(operator)(literal(nul_free(operand.text))))
     large = operand.large
     if large is None or large.fits_64_bits:  # others parse to doubles far enough away
         given = operand.json if large is None else large.digits
@@ -250,14 +164,6 @@ def _typed(field: _Field, kind: str, comparison: ColumnElement[bool]) -> ColumnE
 
 def _one_of(kind: ColumnElement[Any], *names: str) -> ColumnElement[bool]:
     return or_(*(kind == literal(name) for name in names))
-
-
-def _nul_free(text: str) -> str:
-    """Return *text* without NUL, so that rewritten texts compare like the originals.
-
-    The result is what SQLite reads from JSON text after `_REWRITES`.
-    """
-    return text.replace("\1", "\1\2").replace("\0", "\1\1")
 
 
 def _rewritten(text: str, rewrites: _Rewrites) -> str:

@@ -8,16 +8,12 @@ See https://www.sqlite.org/expridx.html
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     ColumnElement,
     Select,
     String,
-    bindparam,
     column,
     func,
     literal,
@@ -27,50 +23,30 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
 from tract.storage.sql.compiled import Statement
-from tract.storage.sql.port import Connection
-from tract.storage.sqlite.json.json_paths import CONFIG, is_escaped, json_path
+from tract.storage.sql.config_language import NOT_STRICT, is_escaped
+from tract.storage.sqlite.json.json_paths import CONFIG, json_path
 
-__all__ = ["create_config_index", "has_config_index", "narrowed"]
+__all__ = ["INDEXES", "index_sql", "narrowed"]
 
 _LITERAL = String().literal_processor(sqlite.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
-_NOT_STRICT = {"=": "=", ">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
 _MARGIN = 2.0**-40
-_HAS_INDEX = Statement(
+INDEXES = Statement(
     lambda: (
-        select(column("name"))
-        .select_from(table("sqlite_schema"))
-        .where(column("type") == "index", column("name") == bindparam("name"))
+        select(column("name")).select_from(table("sqlite_schema")).where(column("type") == "index")
     )
 )
 
 
-def create_config_index(connection: Connection, path: ConfigPath) -> None:
-    """Create the index of a field if it does not exist.
-
-    Raises:
-        QueryError: a key of the path contains quotes, backslashes or control characters.
-    """
-    if any(map(is_escaped, path)):
-        raise QueryError(
-            "A field whose keys have quotes, backslashes or control characters cannot be indexed. "
-            "Querying it works without an index."
-        )
+def index_sql(name: str, path: ConfigPath) -> str:
+    """Return the SQL that creates the index of a field if it does not exist."""
     # DDL binds nothing: the name is a digest, and the path is quoted by SQLAlchemy.
-    text = (
-        f"CREATE INDEX IF NOT EXISTS {_name(path)} ON commits (tract_id, "
+    return (
+        f"CREATE INDEX IF NOT EXISTS {name} ON commits (tract_id, "
         f"json_extract(generation_config_json, {_quoted(path)})) "
         "WHERE generation_config_json IS NOT NULL"
     )
-    made = DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call]  # it fills in what % names
-    connection.run(Statement(lambda: made))
-
-
-def has_config_index(connection: Connection, path: ConfigPath) -> bool:
-    """Return True if a field is indexed, whichever process created the index."""
-    return connection.one(_HAS_INDEX, name=_name(path)) is not None
 
 
 def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
@@ -86,7 +62,7 @@ def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
         array = literal(f"[{','.join(readings)}]")
         values: Select[Any] = select(func.json_each(array).table_valued("value").c.value)
         return extracted.in_(values)
-    operator = _NOT_STRICT.get(condition.operator)
+    operator = {"=": "=", **NOT_STRICT}.get(condition.operator)
     if operator is None:
         return None
     # Some releases cut strings off at a NUL; a bound that is not strict keeps those in.
@@ -119,11 +95,6 @@ def _is_indexed(operand: Operand) -> bool:
     if operand.kind is OperandKind.TEXT:
         return "\0" not in operand.text
     return operand.kind is OperandKind.NUMBER or operand.json in ("true", "false")
-
-
-def _name(path: ConfigPath) -> str:
-    digest = hashlib.sha256(json.dumps(path).encode()).hexdigest()
-    return f"ix_commits_config_{digest[:16]}"
 
 
 def _extracted(path: ConfigPath) -> ColumnElement[Any]:

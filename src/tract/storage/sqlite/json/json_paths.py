@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from sqlalchemy import type_coerce
@@ -10,15 +9,10 @@ from sqlalchemy.types import Text
 
 from tract.storage.schema import commits
 
-__all__ = ["CONFIG", "is_escaped", "json_path"]
+__all__ = ["CONFIG", "json_path"]
 
 CONFIG = type_coerce(commits.c.generation_config_json, Text)
 """A generation config as JSON text."""
-
-
-def is_escaped(part: str | int) -> bool:
-    """Return True if JSON escapes a key; SQLite's releases differ in reading such labels."""
-    return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
 
 
 def json_path(parts: Iterable[str | int]) -> str:

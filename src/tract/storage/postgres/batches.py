@@ -1,0 +1,170 @@
+"""What a transaction writes, as one statement: one trip, and no transaction to begin and end.
+
+Rows go as arrays, one for each column. Guarded, the statement writes only if no tract has changed
+since its version was read; the locks that it takes make that so until it has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Table
+
+from tract.storage.sql import statements as sql
+from tract.storage.sql.compiled import Insertion, Statement
+
+__all__ = ["Batch", "Write"]
+
+_GUARD_OF_ONE = (
+    "guard AS (UPDATE tracts SET version = version + 1 "
+    "WHERE tract_id = $1::text AND version = $2::bigint RETURNING true AS holds)"
+)
+"""An update waits for others of its row, and then looks at the row again."""
+_GUARD_OF_MANY = (
+    "locked AS (SELECT tract_id, version FROM tracts WHERE tract_id = ANY($1::text[]) "
+    "ORDER BY tract_id FOR UPDATE), "
+    "guard AS (SELECT true AS holds FROM locked "
+    "JOIN unnest($1::text[], $2::bigint[]) AS known(tract_id, version) "
+    "ON locked.tract_id = known.tract_id AND locked.version = known.version "
+    "HAVING count(*) = cardinality($1::text[])), "
+    "turned AS (UPDATE tracts SET version = version + 1 FROM guard "
+    "WHERE tract_id = ANY($1::text[]))"
+)
+"""All or nothing; the locks are taken in order, so that no two statements wait for each other."""
+
+
+class Write(NamedTuple):
+    """A statement that changes rows, and its parameters."""
+
+    statement: Statement
+    parameters: Mapping[str, Any]
+
+    @property
+    def tract_id(self) -> str | None:
+        """The tract whose rows it changes; None for rows that belong to none."""
+        tract_id: str | None = self.parameters.get("tract_id", self.parameters.get("of_tract"))
+        return tract_id
+
+
+class _Shape(NamedTuple):
+    """What a batch's text depends on: a statement, and whether it writes a single row."""
+
+    statement: Statement
+    is_one: bool
+
+
+class Batch:
+    """Writes as one statement."""
+
+    def __init__(self, by_statement: Mapping[Statement, Sequence[Mapping[str, Any]]]) -> None:
+        self._shapes = tuple(_Shape(each, len(rows) == 1) for each, rows in by_statement.items())
+        self.values: list[Any] = []
+        """Its parameters; guarded, it takes two more before them."""
+        for (statement, is_one), rows in zip(self._shapes, by_statement.values(), strict=True):
+            names = _names(statement)
+            if is_one:
+                self.values += [rows[0][name] for name in names]
+            else:
+                self.values += [[row[name] for row in rows] for name in names]
+
+    @classmethod
+    def of(cls, writes: Sequence[Write]) -> Batch | None:
+        """Return *writes* as a batch; None if they cannot be made at once.
+
+        Those that add rows can, whatever their order, and those that advance branches.
+        """
+        by_statement: dict[Statement, list[Mapping[str, Any]]] = {}
+        for statement, parameters in writes:
+            if not isinstance(statement, Insertion) and statement is not sql.ADVANCE_BRANCH:
+                return None
+            by_statement.setdefault(statement, []).append(parameters)
+        tables = [_table_of(statement) for statement in by_statement]
+        if len(set(tables)) < len(tables):  # one row could be changed twice
+            return None
+        return cls({each: _without_twins(each, rows) for each, rows in by_statement.items()})
+
+    @property
+    def plain(self) -> str:
+        """The statement, for a transaction that holds the locks."""
+        return _text(self._shapes, None)
+
+    def guarded(self, versions: Mapping[str, int]) -> tuple[str, list[Any]]:
+        """Return the statement that holds only for these *versions* of tracts, and its parameters.
+
+        It returns a row if it holds.
+        """
+        if len(versions) == 1:
+            [(tract_id, version)] = versions.items()
+            return _text(self._shapes, _GUARD_OF_ONE), [tract_id, version, *self.values]
+        known = [[*versions], [*versions.values()]]
+        return _text(self._shapes, _GUARD_OF_MANY), [*known, *self.values]
+
+
+def _table_of(statement: Statement) -> Table:
+    return statement.table if isinstance(statement, Insertion) else sql.REFS
+
+
+def _names(statement: Statement) -> Sequence[str]:
+    return statement.columns if isinstance(statement, Insertion) else _ADVANCED
+
+
+def _without_twins(
+    statement: Statement, rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return one row per key, in the order of keys: so no two statements wait for each other."""
+    if len(rows) == 1 or not isinstance(statement, Insertion) or statement.instead is None:
+        return rows
+    keys = [column.name for column in statement.table.primary_key]
+    of_key = {tuple(row[name] for name in keys): row for row in rows}
+    return [of_key[key] for key in sorted(of_key)]
+
+
+_ADVANCED = ("of_tract", "of_name", "to", "now")
+_ADVANCE = (
+    "UPDATE refs SET commit_hash = item.to_hash, updated_at = item.moved_at "
+    "FROM {rows} AS item(of_tract, of_name, to_hash, moved_at){guard} "
+    "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name"
+)
+_ADD = "INSERT INTO {table} ({columns}) SELECT item.* FROM {rows} AS item{guard}{clash}"
+
+
+@lru_cache(maxsize=512)
+def _text(shapes: tuple[_Shape, ...], guard: str | None) -> str:
+    number = 1 if guard is None else 3
+    parts = [] if guard is None else [guard]
+    for index, shape in enumerate(shapes):
+        part, number = _part(shape, number, ", guard" if guard else "")
+        parts.append(f"written_{index} AS ({part})")
+    return f"WITH {', '.join(parts)} SELECT {'true' if guard is None else 'holds FROM guard'}"
+
+
+def _part(shape: _Shape, number: int, guard: str) -> tuple[str, int]:
+    """Return the text for one statement, and the number of the next parameter."""
+    statement, is_one = shape
+    kinds = _kinds(statement)
+    each = [f"${at}::{kind}" for at, kind in enumerate(kinds, number)]
+    rows = f"(VALUES ({', '.join(each)}))" if is_one else f"unnest({'[], '.join(each)}[])"
+    number += len(kinds)
+    if not isinstance(statement, Insertion):
+        return _ADVANCE.format(rows=rows, guard=guard), number
+    clash = ""
+    if statement.instead is not None:
+        keys = ", ".join(f'"{column.name}"' for column in statement.table.primary_key)
+        changed = ", ".join(f'"{name}" = excluded."{name}"' for name in statement.instead)
+        clash = f" ON CONFLICT ({keys}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}"
+    table = f'"{statement.table.name}"'
+    columns = ", ".join(f'"{name}"' for name in statement.columns)
+    text = _ADD.format(table=table, columns=columns, rows=rows, guard=guard, clash=clash)
+    return text, number
+
+
+_KINDS = {"LargeBinary": "bytea", "BigInteger": "bigint", "JSON": "json"}
+
+
+def _kinds(statement: Statement) -> list[str]:
+    if not isinstance(statement, Insertion):
+        return ["text", "text", "bytea", "bigint"]
+    types = (type(statement.table.c[name].type).__name__ for name in statement.columns)
+    return [_KINDS.get(name, "text") for name in types]

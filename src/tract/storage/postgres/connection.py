@@ -1,0 +1,140 @@
+"""PostgreSQL's connection for the portable functions of `storage.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, any_, bindparam
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from tract.storage.postgres.batches import Batch, Write
+from tract.storage.postgres.links import Raw
+from tract.storage.sql.compiled import Lookup, Statement, Styles
+from tract.storage.sql.port import Connection, Row
+
+__all__ = ["POSTGRES", "NeedsTransaction", "PostgresConnection", "Trips", "running"]
+
+T = TypeVar("T")
+
+_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no types
+
+
+def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column == any_(bindparam("hashes", type_=ARRAY(LargeBinary)))
+
+
+POSTGRES: Styles = Styles(_DIALECT, _DIALECT, postgresql.insert, _any_of)
+
+
+class NeedsTransaction(BaseException):
+    """A job reads what it may have written, which takes a transaction that is under way.
+
+    It is no error: nothing that a job catches may stop it.
+    """
+
+
+class Trips:
+    """Counts the round trips to the server of all connections of a store."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count: int = 0
+
+
+class PostgresConnection:
+    """A `Connection` over one of the driver's, for functions that `running` runs.
+
+    Writes are kept until they are taken, or until a read that must see them. While *ahead*, there
+    is no transaction, and such a read raises `NeedsTransaction`.
+    """
+
+    __slots__ = ("_in_block", "_patience", "_trips", "_writes", "ahead", "has_read", "raw")
+
+    def __init__(self, raw: Raw, trips: Trips, patience: float | None = None) -> None:
+        self.raw: Raw = raw
+        self._patience = patience  # seconds that a write may take; None for the usual time
+        self.ahead: bool = False
+        self.has_read: bool = False
+        self._trips = trips
+        self._writes: list[Write] = []
+        self._in_block = False
+
+    def one(self, statement: Statement, **parameters: Any) -> Row | None:
+        rows = self.all(statement, **parameters)
+        return rows[0] if rows else None
+
+    def all(self, statement: Statement, **parameters: Any) -> list[Row]:
+        if self._writes:
+            self._before_reading(parameters.get("tract_id"))
+        if any(type(value) is str and "\0" in value for value in parameters.values()):
+            return []  # the server takes no NUL in a text, so it has none
+        form = statement.form(POSTGRES)
+        found = self._waited(self.raw.fetch(form.sql, *form.values(parameters)))
+        self.has_read = True
+        return [tuple(record) for record in found]
+
+    def find(self, lookup: Lookup, keys: Iterable[bytes], **parameters: Any) -> list[Row]:
+        distinct = [*dict.fromkeys(keys)]
+        return self.all(lookup, **parameters, hashes=distinct) if distinct else []
+
+    def run(self, statement: Statement, **parameters: Any) -> None:
+        self._writes.append(Write(statement, parameters))
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Hold a transaction that reads one snapshot."""
+        if self.raw.is_in_transaction() or self._in_block:
+            yield
+            return
+        self._waited(self.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        self._in_block = True
+        try:
+            yield
+        finally:
+            self._in_block = False
+            if not self.raw.is_closed():
+                self._waited(self.raw.execute("COMMIT"))
+
+    @contextmanager
+    def lenient_text(self) -> Iterator[None]:
+        """Do nothing: the server stores no text that is not valid."""
+        yield
+
+    def taken(self) -> list[Write]:
+        """Return the writes that have been kept, and forget them."""
+        writes, self._writes = self._writes, []
+        return writes
+
+    def flush(self) -> None:
+        """Send the writes that have been kept, in as few statements as their order allows."""
+        writes = self.taken()
+        if not writes:
+            return
+        batch = Batch.of(writes)
+        if batch is not None:
+            self._waited(self.raw.execute(batch.plain, *batch.values, timeout=self._patience))
+            return
+        for write in writes:
+            form = write.statement.form(POSTGRES)
+            values = form.values(dict(write.parameters))
+            self._waited(self.raw.execute(form.sql, *values, timeout=self._patience))
+
+    def _before_reading(self, tract_id: str | None) -> None:
+        """See to it that a read in a tract sees what has been written there."""
+        if not self.ahead:
+            self.flush()
+        elif tract_id is None or any(write.tract_id == tract_id for write in self._writes):
+            raise NeedsTransaction
+
+    def _waited(self, made: Awaitable[T]) -> T:
+        self._trips.count += 1
+        return await_only(made)
+
+
+async def running(function: Callable[[Connection], T], connection: PostgresConnection) -> T:
+    """Return the result of *function*, which may wait for the connection."""
+    return await greenlet_spawn(function, connection)

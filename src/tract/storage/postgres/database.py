@@ -1,0 +1,215 @@
+"""An open PostgreSQL store: one connection that writes, some that read, one that brings news."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tract.exceptions import StoreBusyError, StoreReadOnlyError
+from tract.models.config import TractConfig
+from tract.storage.postgres.clock import ServerClock
+from tract.storage.postgres.connection import PostgresConnection, Trips, running
+from tract.storage.postgres.errors import explained
+from tract.storage.postgres.json import PostgresConfigLanguage
+from tract.storage.postgres.links import Links, Server, until
+from tract.storage.postgres.news import News
+from tract.storage.postgres.pools import Pool
+from tract.storage.postgres.preparing import prepare
+from tract.storage.postgres.targets import parse_target
+from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
+from tract.storage.repositories import BranchName
+from tract.storage.sql.freshness import Freshness, State
+from tract.storage.sql.port import Connection
+from tract.storage.sql.querying import ConfigQueries
+from tract.storage.sql.writing.transaction import WriteTransaction
+
+__all__ = ["PostgresDatabase", "open_database", "open_engine"]
+
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """A `Database` over a server."""
+
+    def __init__(
+        self,
+        links: Links,
+        clock: Callable[[], int],
+        news: News | None,
+        read_only: str | None = None,
+        *,
+        remembers: bool = True,
+    ) -> None:
+        self.path: str = links.path
+        self.closed: bool = False
+        self.clock: Callable[[], int] = clock
+        self.freshness: Freshness = Freshness(remembers=remembers)
+        self.queries: ConfigQueries = ConfigQueries(PostgresConfigLanguage())
+        self._links = links
+        self._news = news
+        self._read_only = read_only
+        self._trips = Trips()
+        self.writer: Writer = Writer(links, clock, self.freshness, self._trips)
+
+    @property
+    def trips(self) -> int:
+        """Round trips to the server so far: the measure of what a verb costs."""
+        return self._trips.count
+
+    async def write(
+        self, job: Callable[[WriteTransaction], T], tracts: Sequence[str], size: int = 1
+    ) -> T:
+        """Run *job* in a transaction that it may share; see `Database.write`."""
+        self.check_writable()
+        if not tracts:  # it changes what all tracts share, and shares its transaction with nobody
+            size = MAX_GROUP
+        result: T = await self.writer.groups.run(Job(job, tracts), size)
+        return result
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run *function*, which must not write; if the connection proves lost, on another."""
+        deadline = time.monotonic() + self._links.patience
+        while True:
+            connection: PostgresConnection | None = None
+            try:
+                async with self._links.lent() as raw:
+                    connection = PostgresConnection(raw, self._trips)
+                    return await running(function, connection)
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                OSError,
+                StoreBusyError,
+            ) as error:
+                if connection is not None and connection.has_read:  # *function* may remember
+                    raise explained(error, self.path) from error
+                await until(deadline, explained(error, self.path))
+
+    def glance(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
+        """Do what `read` does; trips to a server are not shared."""
+        return self.read(function)
+
+    async def observe(self, function: Callable[[Connection], T]) -> tuple[T, State | None]:
+        """Do what `read` does; the state of a server is not known."""
+        return await self.read(function), None
+
+    @property
+    def interval(self) -> float:
+        """The server notifies, but notifications get lost with a connection, and with a pooler."""
+        return 1.0 if self._news is not None else 0.05
+
+    def listen(self) -> None:
+        """Begin to learn of others' moves; see `Database.listen`."""
+        if self._news is not None:
+            self._news.listen()
+
+    def check_path(self) -> None:
+        """Do nothing: whoever connects reaches the same database."""
+
+    def check_writable(self) -> None:
+        """See `CommitRepository.check_writable`."""
+        if self._read_only is not None:
+            raise StoreReadOnlyError(self._read_only, self.path)
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        news = self._news
+        if news is None:
+            self.writer.on_move(callback)
+            return
+        news.on_move(callback)
+
+        def moved(branches: Iterable[BranchName]) -> None:
+            callback(branches)
+            news.tell(branches)
+
+        self.writer.on_move(moved)
+
+    async def aclose(self) -> None:
+        """Close every connection; no call may be under way."""
+        if self._news is not None:
+            await self._news.aclose()
+        await self._links.aclose()
+        await self.writer.aclose()
+        self.closed = True
+
+    def abandon(self) -> None:
+        """Close the connections without waiting."""
+        if self._news is not None:
+            self._news.abandon()
+        self._links.abandon()
+        self.writer.abandon()
+
+
+async def open_database(
+    target: str,
+    config: TractConfig,
+    clock: Callable[[], int] | None = None,
+    *,
+    remembers: bool = True,
+) -> PostgresDatabase:
+    """Connect to a server, creating the tables if needed.
+
+    Times are the server's, unless *clock* returns microseconds since 1970-01-01 UTC.
+
+    Raises:
+        StorageError: the server cannot be reached, refuses, or holds a newer schema.
+    """
+    named = parse_target(target)
+    links = Links(Server(named, config), config)
+    opening = _Opening(links, clock, remembers=remembers)
+    return await opening.database(
+        named.schema, read_only=named.read_only, notifies=not named.pooled
+    )
+
+
+async def open_engine(
+    engine: AsyncEngine,
+    config: TractConfig,
+    clock: Callable[[], int] | None = None,
+    *,
+    remembers: bool = True,
+) -> PostgresDatabase:
+    """Borrow connections from an engine's pool, and return them as they were when closing.
+
+    Raises:
+        StorageError: the pool has no connection left, or the server refuses.
+    """
+    links = Links(Pool(engine, config), config)
+    return await _Opening(links, clock, remembers=remembers).database(None)
+
+
+class _Opening:
+    """What is needed to open a database."""
+
+    def __init__(self, links: Links, clock: Callable[[], int] | None, *, remembers: bool) -> None:
+        self._links = links
+        self._clock = clock
+        self._remembers = remembers
+
+    async def database(
+        self, schema: str | None, *, read_only: bool = False, notifies: bool = True
+    ) -> PostgresDatabase:
+        links = self._links
+        raw = await links.connect()
+        try:
+            if schema is None:
+                schema = str(await raw.fetchval("SELECT current_schema()"))
+            problem = await prepare(raw, schema, links.path, read_only=read_only)
+            clock = self._clock
+            if clock is None:
+                clock = ServerClock()
+                await clock.set(raw)
+        except BaseException as error:
+            await links.close(raw)
+            if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                raise explained(error, links.path) from error
+            raise
+        news = News(links, schema) if notifies else None
+        opened = PostgresDatabase(links, clock, news, problem, remembers=self._remembers)
+        opened.writer.adopt(raw)
+        return opened

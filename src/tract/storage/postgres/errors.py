@@ -1,0 +1,98 @@
+"""Errors of PostgreSQL and its driver as the tree's own, without secrets."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tract.exceptions import (
+    StorageError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreReadOnlyError,
+    TractError,
+)
+
+__all__ = ["explained", "is_lost"]
+
+_KINDS: dict[str, tuple[type[StorageError], str]] = {
+    "53100": (StoreFullError, "the server's disk is full. Nothing was written. Make room there."),
+    "53300": (
+        StoreBusyError,
+        "the server has no connection left. Lower `TractConfig.readers`, raise the server's "
+        "`max_connections`, or use a pooler.",
+    ),
+    "25006": (
+        StoreReadOnlyError,
+        "the server is read-only, as a standby is. Nothing was written. Connect to the primary, "
+        "for example with `target_session_attrs=read-write` in the URL.",
+    ),
+    "40P01": (
+        StoreBusyError,
+        "other transactions stood in the way. Nothing was written. Try again.",
+    ),
+    "40001": (
+        StoreBusyError,
+        "other transactions stood in the way. Nothing was written. Try again.",
+    ),
+    "55P03": (
+        StoreBusyError,
+        "another process held the rows for longer than `TractConfig.busy_timeout`. Nothing was "
+        "written. Try again.",
+    ),
+    "28P01": (StorageError, "the server refused the password, or there was none."),
+    "28000": (
+        StorageError,
+        "the server refused this user. Its `pg_hba.conf` says who may connect.",
+    ),
+    "3D000": (StorageError, "the server has no such database. Create it with `createdb`."),
+    "42501": (
+        StorageError,
+        "this user may not do that. It needs USAGE and CREATE on the schema the first time, and "
+        "SELECT, INSERT, UPDATE and DELETE on its tables.",
+    ),
+    "XX001": (StoreCorruptError, "the server reports damaged data. Restore it from a backup."),
+    "XX002": (StoreCorruptError, "the server reports a damaged index. `REINDEX` may repair it."),
+    "42P01": (StoreCorruptError, "a table of the store is missing. Restore it from a backup."),
+}
+_GONE = ("08", "57P")
+"""Classes of errors after which the connection cannot be used."""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return True if the connection was lost, so that another may succeed."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_GONE)
+    closed = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
+    return closed or isinstance(error, (OSError, asyncpg.InternalClientError))
+
+
+def explained(error: BaseException, path: str) -> BaseException:
+    """Return *error* as one of the tree's own; other programs' errors stay as they are."""
+    if isinstance(error, TractError):
+        if isinstance(error, StorageError):
+            error.locate(path)
+        return error
+    made = _made(error, path)
+    if made is None:
+        return error
+    made.__cause__ = error
+    return made
+
+
+def _made(error: BaseException, path: str) -> StorageError | None:
+    if isinstance(error, asyncpg.PostgresError):
+        kind = _KINDS.get(str(error.sqlstate))
+        if kind is not None:
+            return kind[0](kind[1], path)
+    if is_lost(error):
+        return StoreBusyError(
+            "the connection to the server was lost, and it could not be reached again within "
+            "`TractConfig.busy_timeout`.",
+            path,
+        )
+    if isinstance(error, asyncpg.PostgresError):
+        return StorageError(f"the server reports {error.sqlstate}: {error.message}", path)
+    if isinstance(error, (asyncpg.InterfaceError, ValueError)):
+        return StorageError(f"the driver cannot do that: {error}", path)
+    return None

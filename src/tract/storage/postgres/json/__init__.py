@@ -1,0 +1,31 @@
+"""Conditions on generation configs by PostgreSQL's JSON functions, and their indexes."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement
+
+from tract.models.query import ConfigCondition, ConfigPath
+from tract.storage.postgres.json.conditions import holds
+from tract.storage.postgres.json.config_index import INDEXES, index_sql, narrowed
+from tract.storage.postgres.json.functions import FUNCTIONS
+from tract.storage.sql.compiled import Statement
+from tract.storage.sql.config_language import ConfigLanguage
+
+__all__ = ["FUNCTIONS", "PostgresConfigLanguage"]
+
+
+class PostgresConfigLanguage(ConfigLanguage):
+    """PostgreSQL's JSON functions, and `FUNCTIONS`."""
+
+    @property
+    def indexes(self) -> Statement:
+        return INDEXES
+
+    def holds(self, condition: ConfigCondition) -> ColumnElement[bool]:
+        return holds(condition)
+
+    def narrowed(self, condition: ConfigCondition) -> ColumnElement[bool] | None:
+        return narrowed(condition)
+
+    def index_sql(self, name: str, path: ConfigPath) -> str:
+        return index_sql(name, path)

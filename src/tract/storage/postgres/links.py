@@ -1,0 +1,167 @@
+"""Connections to the server: made, checked, and replaced when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeAlias
+
+import asyncpg
+
+from tract.models.config import TractConfig
+from tract.storage.postgres.errors import explained, is_lost
+from tract.storage.postgres.targets import PostgresTarget
+
+__all__ = ["Links", "Raw", "Server", "Source", "is_alive", "session", "until"]
+
+_IDLE = 30.0
+"""Seconds after which a connection may have been cut off, as by a firewall, and is checked."""
+_ANSWER = 5.0  # seconds that a check waits
+_SPARE = 10.0
+"""Seconds that a statement may take beyond those that it waits for locks. Then nothing comes back:
+a firewall may drop what it has forgotten without telling anybody."""
+_PAUSE = 0.05  # seconds between attempts to connect
+
+Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection of the driver's."""
+
+
+class Source(Protocol):
+    """Makes connections to one database."""
+
+    path: str
+    """Names the database in errors, without a password."""
+
+    async def make(self) -> Raw:
+        """Return a connection whose sessions commit durably and find the tables."""
+
+    async def unmake(self, raw: Raw) -> None:
+        """Close a connection, or give it back to its owner as it was."""
+
+
+class Server:
+    """A server that is connected to directly."""
+
+    def __init__(self, target: PostgresTarget, config: TractConfig) -> None:
+        self._target = target
+        self._settings = None if target.pooled else session(config, target.schema)
+        if target.read_only and self._settings is not None:
+            self._settings["default_transaction_read_only"] = "on"
+        self.path: str = target.path
+        self._patience = config.busy_timeout
+
+    async def make(self) -> Raw:
+        target = self._target
+        raw: Raw = await asyncpg.connect(
+            target.url,
+            statement_cache_size=0 if target.pooled else 1000,
+            max_cached_statement_lifetime=0,
+            server_settings=self._settings,
+            command_timeout=self._patience + _SPARE,
+        )
+        return raw
+
+    async def unmake(self, raw: Raw) -> None:
+        try:
+            await raw.close(timeout=_ANSWER)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            raw.terminate()  # one that does not answer is cut off
+
+
+def session(config: TractConfig, schema: str | None = None) -> dict[str, str]:
+    """Return the settings of a session. Commits are durable, whatever the server's default is."""
+    found = {} if schema is None else {"search_path": schema, "application_name": "asynctract"}
+    patience = str(round(config.busy_timeout * 1000))
+    return found | {"synchronous_commit": "on", "lock_timeout": patience}
+
+
+class Links:
+    """Lends connections for reading, and keeps those that are not in use."""
+
+    def __init__(self, source: Source, config: TractConfig) -> None:
+        self._source = source
+        self.path: str = source.path
+        self.patience: float = config.busy_timeout
+        """Seconds that a call waits for a server that cannot be reached."""
+        self._idle: list[tuple[Raw, float]] = []
+        self._room = asyncio.Semaphore(config.readers)
+        self.closed: bool = False
+
+    async def connect(self) -> Raw:
+        """Return a new connection.
+
+        Raises:
+            StorageError: the server cannot be reached, or refuses.
+        """
+        try:
+            return await self._source.make()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise explained(error, self.path) from error
+
+    async def close(self, raw: Raw) -> None:
+        """Close a connection that `connect` has made."""
+        await self._source.unmake(raw)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Raw]:
+        """Lend a connection for reading; at most `TractConfig.readers` are lent at once."""
+        async with self._room:
+            raw = await self._taken()
+            try:
+                yield raw
+            except BaseException as error:
+                if is_lost(error):
+                    raw.terminate()
+                raise
+            finally:
+                await self._give_back(raw)
+
+    async def _taken(self) -> Raw:
+        while self._idle:
+            raw, since = self._idle.pop()
+            if await is_alive(raw, since):
+                return raw
+            await self._source.unmake(raw)
+        return await self.connect()
+
+    async def _give_back(self, raw: Raw) -> None:
+        if raw.is_closed():
+            await self._source.unmake(raw)
+            return
+        self._idle.append((raw, time.monotonic()))
+
+    async def aclose(self) -> None:
+        """Close all connections; none may be in use."""
+        self.closed = True
+        idle, self._idle = self._idle, []
+        for raw, _ in idle:
+            await self._source.unmake(raw)
+
+    def abandon(self) -> None:
+        """Close without waiting."""
+        self.closed = True
+        for raw, _ in self._idle:
+            raw.terminate()
+
+
+async def is_alive(raw: Raw, since: float) -> bool:
+    """Return True if a connection that was last used *since* can be used."""
+    if raw.is_closed():
+        return False
+    if time.monotonic() - since < _IDLE:
+        return True
+    try:
+        await raw.execute("SELECT 1", timeout=_ANSWER)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        raw.terminate()
+        return False
+    return True
+
+
+async def until(deadline: float, error: BaseException) -> None:
+    """Wait a moment before another attempt; after *deadline*, raise *error* instead."""
+    if not is_lost(error.__cause__ or error) or time.monotonic() >= deadline:
+        raise error
+    await asyncio.sleep(_PAUSE)

@@ -1,0 +1,67 @@
+"""What a PostgreSQL store is opened by: a URL, with a few parameters of our own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from tract.exceptions import StorageError
+
+__all__ = ["PostgresTarget", "parse_target"]
+
+_DEFAULT_SCHEMA = "public"
+_OURS = {"schema": None, "pooler": ("session", "transaction"), "mode": ("ro", "rw")}
+
+
+class PostgresTarget(NamedTuple):
+    """A database to connect to; *path* names it without the password."""
+
+    url: str
+    """What the driver connects to."""
+
+    path: str
+    schema: str = _DEFAULT_SCHEMA
+    """The schema that holds the tables."""
+
+    pooled: bool = False
+    """Whether a pooler gives each transaction another connection of the server."""
+
+    read_only: bool = False
+
+
+def parse_target(given: str | URL) -> PostgresTarget:
+    """Return what a `postgresql://` URL names.
+
+    `schema=` names the schema of the tables, `mode=ro` opens the store read-only, and
+    `pooler=transaction` says that a pooler such as PgBouncer stands between, in transaction mode.
+    The driver takes all other parameters.
+
+    Raises:
+        StorageError: the URL cannot be read, or a parameter has a value that it cannot have.
+    """
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise StorageError(
+            "the URL cannot be read. Use `postgresql://user@host/database`."
+        ) from None
+    path = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    ours = {name: value for name, value in url.query.items() if name in _OURS}
+    for name, value in ours.items():
+        allowed = _OURS[name]
+        if not isinstance(value, str) or (allowed is not None and value not in allowed):
+            raise StorageError(
+                f"the URL's `{name}` must be given once, as {' or '.join(allowed or ('a name',))}.",
+                path,
+            )
+    rest = url.difference_update_query([*_OURS])
+    plain = rest.set(drivername="postgresql").render_as_string(hide_password=False)
+    return PostgresTarget(
+        plain,
+        path,
+        str(ours.get("schema", _DEFAULT_SCHEMA)),
+        pooled=ours.get("pooler") == "transaction",
+        read_only=ours.get("mode") == "ro",
+    )

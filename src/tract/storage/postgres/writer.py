@@ -1,0 +1,364 @@
+"""Group commit on PostgreSQL: most groups take one trip, and none is lost or made twice.
+
+A tract's row in `tracts` is lock and version in one. A group first runs *ahead*, on what is known
+of its tracts, and what it writes is sent as one statement that holds only if none of them has
+changed. If one has, the group and the next few run in a transaction that locks the rows first, in
+sorted order. So a crowd on one branch queues for the lock in place of losing one race after another.
+
+When the connection is lost, nobody knows whether the server has committed. A group that may have
+been is looked for, by the hash of its first commit or by its transaction's id, before it runs
+again; the locks of a transaction that is still at work make that wait for its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from tract.exceptions import StoreBusyError, TractError
+from tract.lifecycle import despite_cancellation
+from tract.storage.postgres.batches import Batch
+from tract.storage.postgres.clock import ServerClock
+from tract.storage.postgres.connection import (
+    NeedsTransaction,
+    PostgresConnection,
+    Trips,
+    running,
+)
+from tract.storage.postgres.errors import explained, is_lost
+from tract.storage.postgres.links import Links, Raw, is_alive, until
+from tract.storage.repositories import BranchName
+from tract.storage.sql.freshness import Beginning, Freshness
+from tract.storage.sql.grouping import Deliver, Groups, Outcome
+from tract.storage.sql.port import Connection
+from tract.storage.sql.writing.tips import Tips
+from tract.storage.sql.writing.transaction import WriteTransaction
+
+__all__ = ["MAX_GROUP", "Job", "Writer"]
+
+MAX_GROUP: int = 512  # commits; bounds how long one transaction keeps other processes waiting
+_DAY = 86_400.0  # seconds that creating an index may take
+_CROWDED = 8
+"""Groups that take the locks at once after one has found a tract changed."""
+
+_VERSIONS = "SELECT tract_id, version FROM tracts WHERE tract_id = ANY($1::text[])"
+_ADD_TRACTS = (
+    "INSERT INTO tracts (tract_id, version) SELECT tract_id, 0 FROM unnest($1::text[]) "
+    "AS new(tract_id) ORDER BY tract_id ON CONFLICT DO NOTHING"
+)
+_LOCK = (
+    "WITH locked AS (SELECT tract_id FROM tracts WHERE tract_id = ANY($1::text[]) "
+    "ORDER BY tract_id FOR UPDATE), "
+    "turned AS (UPDATE tracts SET version = version + 1 FROM locked "
+    "WHERE tracts.tract_id = locked.tract_id RETURNING tracts.tract_id, version) "
+    "SELECT tract_id, version, pg_current_xact_id()::text FROM turned"
+)
+_IDENTITY = "SELECT pg_current_xact_id()::text"
+_STATUS = "SELECT pg_xact_status($1::text::xid8)"
+_IS_THERE = "SELECT true FROM commits WHERE tract_id = $1 AND commit_hash = $2"
+
+
+class Job(NamedTuple):
+    """What a caller wants to be written, and in which tracts."""
+
+    run: Callable[[WriteTransaction], Any]
+    tracts: Sequence[str]
+
+
+class _Made(NamedTuple):
+    """What a transaction has made, once it is known to be committed."""
+
+    outcomes: list[Outcome]
+    transaction: WriteTransaction
+    versions: dict[str, int]
+
+
+class _Group:
+    """A group of jobs, and whether an attempt may have been committed.
+
+    All attempts have the same times, so that a commit has the same hash in each unless others came
+    first.
+    """
+
+    def __init__(self, jobs: Sequence[Job], clock: Callable[[], int]) -> None:
+        self.jobs = jobs
+        self._clock = clock
+        self._times: list[int] = []
+        self.tracts: list[str] = sorted({tract for job in jobs for tract in job.tracts})
+        self.sent: _Made | None = None
+        """An attempt that the server may have committed."""
+        self.identity: str | None = None
+        """The id of its transaction, if it is known."""
+        self.begun: bool = False
+
+    def clock(self) -> Callable[[], int]:
+        """Return the clock of an attempt."""
+        told = iter([*self._times])
+
+        def tell() -> int:
+            time = next(told, None)
+            if time is None:
+                time = self._clock()
+                self._times.append(time)
+            return time
+
+        return tell
+
+
+class Writer:
+    """The only entry point for writes of a store."""
+
+    def __init__(
+        self, links: Links, clock: Callable[[], int], freshness: Freshness, trips: Trips
+    ) -> None:
+        self._links = links
+        self._clock = clock
+        self._freshness = freshness
+        self._path = links.path
+        self._trips = trips
+        self._raw: Raw | None = None
+        self._used = 0.0
+        self._tips: Tips | None = None
+        self._versions: dict[str, int] = {}
+        self._crowded = 0
+        self._moved: Callable[[Iterable[BranchName]], None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.groups: Groups[Job] = Groups(self._send, MAX_GROUP)
+
+    def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
+        """See `ArrivalRepository.on_move`."""
+        self._moved = callback
+
+    def adopt(self, raw: Raw) -> None:
+        """Write over a connection that was just made."""
+        self._raw, self._used = raw, time.monotonic()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._raw is not None:
+            await self._links.close(self._raw)
+
+    def abandon(self) -> None:
+        """Close the connection without waiting."""
+        if self._raw is not None:
+            self._raw.terminate()
+
+    def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
+        self._start(_Group(jobs, self._clock), deliver)
+
+    def _start(self, group: _Group, deliver: Deliver) -> None:
+        task = asyncio.get_running_loop().create_task(self._go(group, deliver))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, group, deliver))
+
+    def _ended(self, group: _Group, deliver: Deliver, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not group.begun:  # cancelled before its first step, by a shutdown that cancels all tasks
+            self._start(group, deliver)
+
+    async def _go(self, group: _Group, deliver: Deliver) -> None:
+        group.begun = True
+        try:
+            outcomes = await despite_cancellation(partial(self._attempted, group))
+        except BaseException as error:
+            deliver(None, explained(error, self._path))
+            if not isinstance(error, Exception):
+                raise
+            return
+        moved = self._freshness.landed()
+        if moved and self._moved is not None:
+            self._moved(moved)
+        deliver(outcomes, None)
+
+    async def _attempted(self, group: _Group) -> list[Outcome]:
+        """Run a group until it is known what became of it."""
+        deadline = time.monotonic() + self._links.patience
+        while True:
+            try:
+                raw = await self._ready()
+                if group.sent is not None:
+                    await self._look_for(raw, group)
+                return await self._run(raw, group)
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                OSError,
+                StoreBusyError,
+            ) as error:
+                self._forget()
+                lost = is_lost(error.__cause__ or error)
+                if lost:
+                    await self._drop()
+                if not lost and len(group.jobs) > 1:
+                    return await self._run_singly(group.jobs)
+                if not lost:
+                    return [Outcome(None, explained(error, self._path))]
+                await until(deadline, error)
+
+    async def _run_singly(self, jobs: Sequence[Job]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            outcomes += await self._attempted(_Group([job], self._clock))
+        return outcomes
+
+    async def _ready(self) -> Raw:
+        """Return the connection, replaced if it was lost."""
+        if self._raw is None or not await is_alive(self._raw, self._used):
+            self._forget()
+            await self._drop()
+            self._raw = await self._links.connect()
+        self._used = time.monotonic()
+        clock = self._clock
+        if isinstance(clock, ServerClock) and clock.is_due:
+            await clock.set(self._raw)
+        if self._raw.is_in_transaction():  # an attempt was cut short
+            await self._raw.execute("ROLLBACK")
+        return self._raw
+
+    async def _drop(self) -> None:
+        """Give up the connection: it was lost, or does not answer."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.terminate()
+            await self._links.close(raw)
+
+    async def _run(self, raw: Raw, group: _Group) -> list[Outcome]:
+        if group.sent is not None:  # it was committed, as we know by now
+            outcomes = self._committed(group.sent)
+            self._forget()  # others may have come since
+            return outcomes
+        if not self._crowded:
+            made = await self._run_ahead(raw, group)
+            if made is not None:
+                return self._committed(made)
+        self._crowded = max(0, self._crowded - 1)
+        return self._committed(await self._run_locked(raw, group))
+
+    async def _run_ahead(self, raw: Raw, group: _Group) -> _Made | None:
+        """Run a group without a transaction; None if it needs one."""
+        unknown = [tract for tract in group.tracts if tract not in self._versions]
+        if unknown:
+            self._versions.update(await self._versions_of(raw, unknown))
+        connection = PostgresConnection(raw, self._trips)
+        connection.ahead = True
+        transaction = self._begun(connection, group)
+        try:
+            outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
+        except NeedsTransaction:
+            self._forget()
+            return None
+        versions = {tract: self._versions[tract] for tract in group.tracts}
+        made = _Made(outcomes, transaction, versions)
+        batch = Batch.of(connection.taken()) if transaction.made else None
+        if batch is None:  # it also takes the locks to tell why a group writes nothing
+            self._forget()
+            return None
+        group.sent = made
+        self._trips.count += 1
+        text, values = batch.guarded(versions)
+        if not await raw.fetchval(text, *values):
+            group.sent = None
+            self._forget()
+            self._crowded = _CROWDED
+            return None
+        group.sent = None
+        return made._replace(versions={tract: at + 1 for tract, at in versions.items()})
+
+    async def _versions_of(self, raw: Raw, tracts: Sequence[str]) -> dict[str, int]:
+        self._trips.count += 1
+        found = {row[0]: row[1] for row in await raw.fetch(_VERSIONS, tracts)}
+        missing = [tract for tract in tracts if tract not in found]
+        if missing:
+            self._trips.count += 2
+            await raw.execute(_ADD_TRACTS, missing)
+            found.update({row[0]: row[1] for row in await raw.fetch(_VERSIONS, missing)})
+        return found
+
+    async def _run_locked(self, raw: Raw, group: _Group) -> _Made:
+        """Run a group in a transaction that holds the locks of its tracts."""
+        connection = PostgresConnection(raw, self._trips, None if group.tracts else _DAY)
+        self._trips.count += 2
+        await raw.execute("BEGIN")
+        versions = await self._locked(raw, group)
+        if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
+            self._forget()
+        transaction = self._begun(connection, group)
+        outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
+        await running(lambda _: connection.flush(), connection)
+        group.sent = made = _Made(outcomes, transaction, versions)
+        await raw.execute("COMMIT")
+        group.sent = group.identity = None
+        return made
+
+    async def _locked(self, raw: Raw, group: _Group) -> dict[str, int]:
+        """Lock the tracts of a group, and return their next versions."""
+        if not group.tracts:
+            group.identity = await raw.fetchval(_IDENTITY)
+            return {}
+        self._trips.count += 1
+        rows = await raw.fetch(_LOCK, group.tracts)
+        if len(rows) < len(group.tracts):
+            self._trips.count += 2
+            await raw.execute(_ADD_TRACTS, group.tracts)
+            missing = set(group.tracts) - {row[0] for row in rows}
+            rows += await raw.fetch(_LOCK, sorted(missing))
+        group.identity = rows[0][2]
+        return {row[0]: row[1] for row in rows}
+
+    async def _look_for(self, raw: Raw, group: _Group) -> None:
+        """Find out whether an attempt was committed; forget it if it was not."""
+        assert group.sent is not None
+        async with raw.transaction():
+            await self._locked(
+                raw, _Group(group.jobs, self._clock)
+            )  # waits for one that is still at work
+            if group.identity is not None:
+                there = await raw.fetchval(_STATUS, group.identity) == "committed"
+            else:
+                record, _ = group.sent.transaction.made[0]
+                key = bytes.fromhex(record.commit_hash)
+                there = await raw.fetchval(_IS_THERE, record.tract_id, key)
+        self._forget()
+        if not there:
+            group.sent = group.identity = None
+
+    def _begun(self, connection: PostgresConnection, group: _Group) -> WriteTransaction:
+        """Return a transaction that starts with what is known of branches and times."""
+        tips, self._tips = self._tips, None  # lost if the transaction fails
+        if tips is None:
+            tips = Tips(connection)
+        tips.connection = connection
+        return WriteTransaction(connection, group.clock(), tips)
+
+    def _committed(self, made: _Made) -> list[Outcome]:
+        transaction = made.transaction
+        transaction.committed()
+        beginning = Beginning(None, transaction.tips, False)
+        self._freshness.committed(beginning, transaction, lambda: True)
+        self._versions.update(made.versions)
+        if transaction.tips.renew():
+            self._tips = transaction.tips
+        else:
+            self._forget()
+        return made.outcomes
+
+    def _forget(self) -> None:
+        self._tips, self._versions = None, {}
+
+
+def _run_jobs(jobs: Sequence[Job], transaction: WriteTransaction, _: Connection) -> list[Outcome]:
+    outcomes = [_attempt(job, transaction) for job in jobs]
+    transaction.finish()
+    return outcomes
+
+
+def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
+    try:
+        return Outcome(job.run(transaction), None)
+    except TractError as error:
+        return Outcome(None, error)

@@ -1,0 +1,201 @@
+"""Conditions on generation configs: what the SQL of every engine has in common.
+
+An engine's SQL has JSON functions of its own. A `ConfigLanguage` writes a single condition with
+them; the statements around conditions are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    false,
+    not_,
+    or_,
+    true,
+    type_coerce,
+)
+
+from tract.exceptions import QueryError
+from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
+from tract.storage.schema import commits
+from tract.storage.sql.compiled import Statement
+from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import LINKS, RECORDS, Walk, walk_of
+
+__all__ = ["NOT_STRICT", "ConfigLanguage", "is_escaped", "meets", "nul_free"]
+
+Equals = Callable[[OperandKind, Sequence[Operand]], ColumnElement[bool]]
+Ordered = Callable[[str, Operand], ColumnElement[bool]]
+
+NOT_STRICT: dict[str, str] = {">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
+"""The operators that an index, which may know no more than about where a value is, answers with."""
+_INDEX = "ix_commits_config_"
+_REMEMBERED = 128
+_REMEMBERED_CONDITIONS = 8
+_REMEMBERED_CHARS = 1_000
+"""The longest fields and values, as JSON, for which a query is cached."""
+
+
+class ConfigLanguage(ABC):
+    """How an engine's SQL asks what is in a generation config."""
+
+    @property
+    @abstractmethod
+    def indexes(self) -> Statement:
+        """The query for the names of the indexes on commits."""
+
+    @abstractmethod
+    def holds(self, condition: ConfigCondition) -> ColumnElement[bool]:
+        """Return an expression for whether a commit meets *condition*; it may be NULL for no."""
+
+    @abstractmethod
+    def narrowed(self, condition: ConfigCondition) -> ColumnElement[bool] | None:
+        """Return what an index on the field can answer, which is true wherever *condition* is.
+
+        None if an index cannot help.
+        """
+
+    @abstractmethod
+    def index_sql(self, name: str, path: ConfigPath) -> str:
+        """Return the SQL that creates an index that answers `narrowed`, unless it exists."""
+
+    def matching(
+        self, *conditions: ConfigCondition, indexed: Collection[ConfigPath] = frozenset()
+    ) -> Statement:
+        """Return the query for a tract's first *limit* commits that meet all *conditions*.
+
+        *indexed* lists the fields that have an index. Building its SQL takes longer than running
+        it with an index, so repeated queries are cached.
+        """
+        make = _remembered if _is_short(conditions) else _statement
+        return make(self, conditions, frozenset(indexed))
+
+    def meeting(self, *conditions: ConfigCondition) -> Walk:
+        """Return the walk whose last column says whether a commit meets all *conditions*."""
+        make = _remembered_walk if _is_short(conditions) else _walk
+        return make(self, conditions)
+
+    def indexed(
+        self, connection: Connection, conditions: Sequence[ConfigCondition]
+    ) -> frozenset[ConfigPath]:
+        """Return the fields that have an index, whichever process created it."""
+        if not conditions:
+            return frozenset()
+        names = {row[0] for row in connection.all(self.indexes)}
+        return frozenset(each.path for each in conditions if _index_name(each.path) in names)
+
+    def create_index(self, connection: Connection, path: ConfigPath) -> None:
+        """Create the index of a field if it does not exist.
+
+        Raises:
+            QueryError: a key of the path contains quotes, backslashes or control characters.
+        """
+        if any(map(is_escaped, path)):
+            raise QueryError(
+                "A field whose keys have quotes, backslashes or control characters cannot be "
+                "indexed. Querying it works without an index."
+            )
+        text = self.index_sql(_index_name(path), path)
+        made = DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call]  # it fills in what % names
+        connection.run(Statement(lambda: made))
+
+
+def meets(
+    condition: ConfigCondition, exists: ColumnElement[bool], equals: Equals, ordered: Ordered
+) -> ColumnElement[bool]:
+    """Return *condition* in an engine's expressions for a field, of which only *exists* is total.
+
+    *equals* returns whether the field equals one of some operands of one kind, and *ordered*
+    whether it is before or after an operand. For a missing field they may be NULL.
+    """
+    operator = condition.operator
+    if operator == "exists":
+        return exists
+    if operator in ("=", "in"):
+        return _equals_any(equals, condition.operands)
+    if operator in ("!=", "not in"):
+        return and_(not_(_equals_any(equals, condition.operands)), exists)
+    return ordered(operator, condition.operands[0])
+
+
+def is_escaped(part: str | int) -> bool:
+    """Return True if JSON escapes a key."""
+    return isinstance(part, str) and json.dumps(part, ensure_ascii=False) != f'"{part}"'
+
+
+def nul_free(text: str) -> str:
+    """Return *text* without NUL, which engines cannot hold in text, ordered as the originals."""
+    return text.replace("\1", "\1\2").replace("\0", "\1\1")
+
+
+def _equals_any(equals: Equals, operands: Sequence[Operand]) -> ColumnElement[bool]:
+    by_kind: dict[OperandKind, list[Operand]] = {}
+    for operand in operands:
+        by_kind.setdefault(operand.kind, []).append(operand)
+    return or_(false(), *(equals(kind, items) for kind, items in by_kind.items()))
+
+
+def _index_name(path: ConfigPath) -> str:
+    digest = hashlib.sha256(json.dumps(path).encode()).hexdigest()
+    return f"{_INDEX}{digest[:16]}"
+
+
+def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
+    if len(conditions) > _REMEMBERED_CONDITIONS:
+        return False
+    texts = (
+        *(operand.json for condition in conditions for operand in condition.operands),
+        *(str(part) for condition in conditions for part in condition.path),
+    )
+    return sum(map(len, texts)) <= _REMEMBERED_CHARS
+
+
+def _statement(
+    language: ConfigLanguage,
+    conditions: Sequence[ConfigCondition],
+    indexed: Collection[ConfigPath],
+) -> Statement:
+    on_indexed = (language.narrowed(each) for each in conditions if each.path in indexed)
+    narrow = [expression for expression in on_indexed if expression is not None]
+    order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
+    if narrow:
+        order = order + 0  # otherwise the index on times may be used to save the sorting
+    return Statement(
+        lambda: (
+            RECORDS.where(
+                commits.c.tract_id == bindparam("tract_id"),
+                *_with_config(conditions),
+                *narrow,
+                *map(language.holds, conditions),
+            )
+            .order_by(order)
+            .limit(bindparam("limit"))
+        ),
+        by_name=True,
+    )
+
+
+_remembered = lru_cache(_REMEMBERED)(_statement)
+
+
+def _walk(language: ConfigLanguage, conditions: Sequence[ConfigCondition]) -> Walk:
+    holding = and_(true(), *_with_config(conditions), *map(language.holds, conditions))
+    return walk_of(*LINKS, holding.label("meets"), by_name=True)
+
+
+_remembered_walk = lru_cache(_REMEMBERED)(_walk)
+
+
+def _with_config(conditions: Sequence[ConfigCondition]) -> list[ColumnElement[bool]]:
+    return [commits.c.generation_config_json.is_not(None)] if conditions else []
