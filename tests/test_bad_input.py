@@ -642,7 +642,7 @@ async def test_a_path_with_a_lone_surrogate(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://host/db", "x://", "://"])
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://host/db", "x://", "://"])
 async def test_a_url_of_something_else(url: str) -> None:
     for error in await open_both(url, StorageError):
         assert "sqlite:///path" in str(error)

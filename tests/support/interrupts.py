@@ -350,6 +350,8 @@ def streamed_on(how: str, at: int, path: Path) -> bool:
             with suppress(KeyboardInterrupt):
                 loop.run_until_complete(everything)
         interrupts.disarm()
+        loop.run_until_complete(store.aclose())  # saves those whose end was interrupted, too
+        store = loop.run_until_complete(_open(path))
         left = loop.run_until_complete(store.recover_streams())
         made = {name: loop.run_until_complete(_texts(store.tract(name))) for name in "abcd"}
         loop.run_until_complete(store.aclose())

@@ -14,6 +14,8 @@ from typing import Any
 import aiosqlite
 import pytest
 from sqlalchemy import text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
 
@@ -163,11 +165,18 @@ async def test_borrowing_cancelled_at_any_step_gives_every_connection_back(db_pa
         assert await answer(engine, "SELECT count(*) FROM commits") == 1
 
 
-async def test_an_engine_of_another_dialect_is_refused() -> None:
-    driver = SimpleNamespace(paramstyle="numeric_dollar")
-    engine = create_async_engine("postgresql+asyncpg://user:secret@host/db", module=driver)
+class Another(PGDialect_asyncpg):
+    """The dialect of a driver that no store is made for."""
 
-    with pytest.raises(StorageError, match=r"postgresql\+asyncpg") as refusal:
+    driver = "another"
+
+
+async def test_an_engine_of_another_dialect_is_refused() -> None:
+    registry.register("postgresql.another", __name__, "Another")
+    driver = SimpleNamespace(paramstyle="numeric_dollar")
+    engine = create_async_engine("postgresql+another://user:secret@host/db", module=driver)
+
+    with pytest.raises(StorageError, match=r"postgresql\+another") as refusal:
         await TractStore.from_engine(engine, tokenizer=COUNTER)
     assert "secret" not in str(refusal.value)
 

@@ -75,6 +75,7 @@ async def test_a_compile_of_a_known_head_takes_one_trip(proxy: Proxy, tract: Asy
 async def test_a_compile_after_a_commit_takes_one_trip(proxy: Proxy, tract: AsyncTract) -> None:
     await tract.compile()
     await tract.user("next")
+    await asyncio.sleep(0.05)  # until others have been told
     before = proxy.trips
     await tract.compile()
 
@@ -169,7 +170,7 @@ async def test_calls_go_on_when_their_backends_are_killed(
         for _ in range(8):
             await raw.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'asynctract'"
+                "WHERE application_name = 'asynctract' AND datname = current_database()"
             )
             await asyncio.sleep(0.05)
         await raw.close()
@@ -287,3 +288,21 @@ async def test_everything_works_through_a_pooler_in_transaction_mode(postgres_po
         assert seen == [info.commit_hash for info in (await one.log(limit=None))[::-1]][:40]
         assert len((await two.compile(aggregate_same_role=False)).messages) == 41
         assert not (await two.verify()).faults
+
+
+async def test_what_an_attempt_in_vain_was_called_says_nothing_of_the_next(
+    proxy: Proxy, tract: AsyncTract, postgres_url: str
+) -> None:
+    """The first has the locks and an id, and writes nothing; the next has neither, and commits."""
+    async with AsyncTract.open(postgres_url, tract_id="t", tokenizer=COUNTER) as other:
+        await other.user("meanwhile")
+    for number in range(7):
+        await tract.user(f"{number}")
+    in_vain = proxy.cut_request(holding=b"the last")
+    last = asyncio.create_task(tract.user("the last that takes the locks"))
+    await in_vain.done.wait()
+    unanswered = proxy.cut_answer(holding=b"the last")
+    await last
+
+    assert unanswered.done.is_set()
+    assert (await said(postgres_url))[-2:] == ["6", "the last that takes the locks"]

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tract.exceptions import StoreBusyError, StoreReadOnlyError
+from tract.exceptions import StoreReadOnlyError
 from tract.models.config import TractConfig
 from tract.storage.postgres.clock import ServerClock
 from tract.storage.postgres.connection import PostgresConnection, Trips, running
-from tract.storage.postgres.errors import explained
+from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_lost
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.postgres.links import Links, Server, until
 from tract.storage.postgres.news import News
@@ -79,14 +78,10 @@ class PostgresDatabase:
                 async with self._links.lent() as raw:
                     connection = PostgresConnection(raw, self._trips)
                     return await running(function, connection)
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                OSError,
-                StoreBusyError,
-            ) as error:
-                if connection is not None and connection.has_read:  # *function* may remember
-                    raise explained(error, self.path) from error
+            except LOSSES as error:
+                has_read = connection is not None and connection.has_read
+                if has_read or not is_lost(error.__cause__ or error):  # *function* may remember
+                    raise explained(error, self.path) from error.__cause__
                 await until(deadline, explained(error, self.path))
 
     def glance(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
@@ -206,7 +201,7 @@ class _Opening:
                 await clock.set(raw)
         except BaseException as error:
             await links.close(raw)
-            if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            if isinstance(error, DRIVER_ERRORS):
                 raise explained(error, links.path) from error
             raise
         news = News(links, schema) if notifies else None

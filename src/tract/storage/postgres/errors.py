@@ -13,7 +13,14 @@ from tract.exceptions import (
     TractError,
 )
 
-__all__ = ["explained", "is_lost"]
+__all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost"]
+
+DRIVER_ERRORS: tuple[type[Exception], ...] = (
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError),
+)
+"""What a call of the driver may raise; its own state can be upset by a connection that is cut."""
+LOSSES: tuple[type[Exception], ...] = (*DRIVER_ERRORS, StorageError)
+"""The same, and what `Links.connect` makes of it."""
 
 _KINDS: dict[str, tuple[type[StorageError], str]] = {
     "53100": (StoreFullError, "the server's disk is full. Nothing was written. Make room there."),

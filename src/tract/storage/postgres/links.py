@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 import asyncpg
 
 from tract.models.config import TractConfig
-from tract.storage.postgres.errors import explained, is_lost
+from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost
 from tract.storage.postgres.targets import PostgresTarget
 
 __all__ = ["Links", "Raw", "Server", "Source", "is_alive", "session", "until"]
@@ -66,7 +66,7 @@ class Server:
     async def unmake(self, raw: Raw) -> None:
         try:
             await raw.close(timeout=_ANSWER)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DRIVER_ERRORS:
             raw.terminate()  # one that does not answer is cut off
 
 
@@ -97,7 +97,7 @@ class Links:
         """
         try:
             return await self._source.make()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except DRIVER_ERRORS as error:
             raise explained(error, self.path) from error
 
     async def close(self, raw: Raw) -> None:
@@ -154,7 +154,7 @@ async def is_alive(raw: Raw, since: float) -> bool:
         return True
     try:
         await raw.execute("SELECT 1", timeout=_ANSWER)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except DRIVER_ERRORS:
         raw.terminate()
         return False
     return True
@@ -162,6 +162,6 @@ async def is_alive(raw: Raw, since: float) -> bool:
 
 async def until(deadline: float, error: BaseException) -> None:
     """Wait a moment before another attempt; after *deadline*, raise *error* instead."""
-    if not is_lost(error.__cause__ or error) or time.monotonic() >= deadline:
+    if time.monotonic() >= deadline:
         raise error
     await asyncio.sleep(_PAUSE)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 
-import asyncpg
-
-from tract.exceptions import StorageError
+from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES
 from tract.storage.postgres.links import Links, Raw
 from tract.storage.repositories import BranchName
 
@@ -60,7 +58,7 @@ class News:
             raw = await self._connected()
             await asyncio.sleep(_EVERY)
             await self._notify(raw)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, StorageError):
+        except LOSSES:
             await self._drop()
             await asyncio.sleep(_RETRY)
         finally:
@@ -119,7 +117,7 @@ class News:
             await asyncio.wait([task])
         raw, self._raw = self._raw, None
         if raw is not None:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*DRIVER_ERRORS):
                 await self._notify(raw)
                 await raw.remove_listener(self._channel, self._heard)
             await self._links.close(raw)

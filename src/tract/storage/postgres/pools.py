@@ -35,15 +35,22 @@ class Pool:
             lent = await self._engine.connect()
         except (SQLAlchemyError, AssertionError) as error:  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", self.path) from error
-        found = (await lent.get_raw_connection()).driver_connection
-        assert isinstance(found, asyncpg.Connection)
-        raw: Raw = found
+        try:
+            found = (await lent.get_raw_connection()).driver_connection
+            assert isinstance(found, asyncpg.Connection)
+            raw: Raw = found
+            await raw.execute(_SET, [*self._settings], [*self._settings.values()])
+            await raw.reset_type_codec("json", schema="pg_catalog")  # the engine's parses it
+        except BaseException:
+            await _give_up(lent)
+            raise
         self._lent[raw] = lent
-        await raw.execute(_SET, [*self._settings], [*self._settings.values()])
-        await raw.reset_type_codec("json", schema="pg_catalog")  # the engine's parses it
         return raw
 
     async def unmake(self, raw: Raw) -> None:
-        lent = self._lent.pop(raw)
-        await lent.invalidate()
-        await lent.close()
+        await _give_up(self._lent.pop(raw))
+
+
+async def _give_up(lent: AsyncConnection) -> None:
+    await lent.invalidate()
+    await lent.close()

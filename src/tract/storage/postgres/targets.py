@@ -47,7 +47,8 @@ def parse_target(given: str | URL) -> PostgresTarget:
         raise StorageError(
             "the URL cannot be read. Use `postgresql://user@host/database`."
         ) from None
-    path = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    shown = url.set(drivername="postgresql", query={})  # a password may stand in the query, too
+    path = shown.render_as_string(hide_password=True)
     ours = {name: value for name, value in url.query.items() if name in _OURS}
     for name, value in ours.items():
         allowed = _OURS[name]

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from tract.exceptions import StoreBusyError, TractError
 from tract.lifecycle import despite_cancellation
 from tract.storage.postgres.batches import Batch
@@ -30,7 +28,7 @@ from tract.storage.postgres.connection import (
     Trips,
     running,
 )
-from tract.storage.postgres.errors import explained, is_lost
+from tract.storage.postgres.errors import LOSSES, explained, is_lost
 from tract.storage.postgres.links import Links, Raw, is_alive, until
 from tract.storage.repositories import BranchName
 from tract.storage.sql.freshness import Beginning, Freshness
@@ -76,6 +74,8 @@ class _Made(NamedTuple):
     outcomes: list[Outcome]
     transaction: WriteTransaction
     versions: dict[str, int]
+    identity: str | None = None
+    """The transaction's id, if the server gave it one before."""
 
 
 class _Group:
@@ -92,8 +92,6 @@ class _Group:
         self.tracts: list[str] = sorted({tract for job in jobs for tract in job.tracts})
         self.sent: _Made | None = None
         """An attempt that the server may have committed."""
-        self.identity: str | None = None
-        """The id of its transaction, if it is known."""
         self.begun: bool = False
 
     def clock(self) -> Callable[[], int]:
@@ -184,12 +182,7 @@ class Writer:
                 if group.sent is not None:
                     await self._look_for(raw, group)
                 return await self._run(raw, group)
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                OSError,
-                StoreBusyError,
-            ) as error:
+            except LOSSES as error:
                 self._forget()
                 lost = is_lost(error.__cause__ or error)
                 if lost:
@@ -198,7 +191,7 @@ class Writer:
                     return await self._run_singly(group.jobs)
                 if not lost:
                     return [Outcome(None, explained(error, self._path))]
-                await until(deadline, error)
+                await until(deadline, _in_doubt(self._path) if group.sent else error)
 
     async def _run_singly(self, jobs: Sequence[Job]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -284,22 +277,21 @@ class Writer:
         connection = PostgresConnection(raw, self._trips, None if group.tracts else _DAY)
         self._trips.count += 2
         await raw.execute("BEGIN")
-        versions = await self._locked(raw, group)
+        versions, identity = await self._locked(raw, group)
         if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
             self._forget()
         transaction = self._begun(connection, group)
         outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
         await running(lambda _: connection.flush(), connection)
-        group.sent = made = _Made(outcomes, transaction, versions)
+        group.sent = made = _Made(outcomes, transaction, versions, identity)
         await raw.execute("COMMIT")
-        group.sent = group.identity = None
+        group.sent = None
         return made
 
-    async def _locked(self, raw: Raw, group: _Group) -> dict[str, int]:
-        """Lock the tracts of a group, and return their next versions."""
+    async def _locked(self, raw: Raw, group: _Group) -> tuple[dict[str, int], str]:
+        """Lock the tracts of a group; return their next versions and the transaction's id."""
         if not group.tracts:
-            group.identity = await raw.fetchval(_IDENTITY)
-            return {}
+            return {}, await raw.fetchval(_IDENTITY)
         self._trips.count += 1
         rows = await raw.fetch(_LOCK, group.tracts)
         if len(rows) < len(group.tracts):
@@ -307,25 +299,22 @@ class Writer:
             await raw.execute(_ADD_TRACTS, group.tracts)
             missing = set(group.tracts) - {row[0] for row in rows}
             rows += await raw.fetch(_LOCK, sorted(missing))
-        group.identity = rows[0][2]
-        return {row[0]: row[1] for row in rows}
+        return {row[0]: row[1] for row in rows}, rows[0][2]
 
     async def _look_for(self, raw: Raw, group: _Group) -> None:
         """Find out whether an attempt was committed; forget it if it was not."""
         assert group.sent is not None
         async with raw.transaction():
-            await self._locked(
-                raw, _Group(group.jobs, self._clock)
-            )  # waits for one that is still at work
-            if group.identity is not None:
-                there = await raw.fetchval(_STATUS, group.identity) == "committed"
+            await self._locked(raw, group)  # waits for one that is still at work
+            if group.sent.identity is not None:
+                there = await raw.fetchval(_STATUS, group.sent.identity) == "committed"
             else:
                 record, _ = group.sent.transaction.made[0]
                 key = bytes.fromhex(record.commit_hash)
                 there = await raw.fetchval(_IS_THERE, record.tract_id, key)
         self._forget()
         if not there:
-            group.sent = group.identity = None
+            group.sent = None
 
     def _begun(self, connection: PostgresConnection, group: _Group) -> WriteTransaction:
         """Return a transaction that starts with what is known of branches and times."""
@@ -362,3 +351,12 @@ def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
         return Outcome(job.run(transaction), None)
     except TractError as error:
         return Outcome(None, error)
+
+
+def _in_doubt(path: str) -> StoreBusyError:
+    return StoreBusyError(
+        "the connection to the server was lost while it was told to commit, and it could not be "
+        "reached again within `TractConfig.busy_timeout`. It may have committed: look at the log "
+        "before you try again.",
+        path,
+    )

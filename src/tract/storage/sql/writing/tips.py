@@ -35,6 +35,8 @@ class Tip:
     whose row is yet to be written.
     """
 
+    name: str
+    """The whole name of its ref."""
     head: str | None
     segment: int
     exists: bool = True
@@ -107,7 +109,7 @@ class Tips:
         segment = self._next_segment(branch.tract_id)  # others may have begun one meanwhile
         self._add_row(branch, at, segment, action=action, note=note, now=now)
         self.changed[_plain(branch)] = None
-        self._put(branch, Tip(at, segment))
+        self._put(branch, Tip(ref_name(branch.branch), at, segment))
 
     def move(
         self, branch: BranchName, to: str | None, *, action: str, note: str | None, now: int
@@ -132,7 +134,7 @@ class Tips:
             of_name=ref_name(branch.branch),
             **{f"new_{column}": value for column, value in moved.items()},
         )
-        self._put(branch, Tip(to, segment))
+        self._put(branch, Tip(ref_name(branch.branch), to, segment))
         return RefRecord(branch.branch, to, created_at, now)
 
     def delete(self, branch: BranchName, *, now: int) -> None:
@@ -179,7 +181,7 @@ class Tips:
             self.connection.run(
                 sql.ADVANCE_BRANCH,
                 of_tract=branch.tract_id,
-                of_name=ref_name(branch.branch),
+                of_name=tip.name,
                 to=bytes.fromhex(tip.head),
                 now=tip.updated_at,
             )
@@ -187,7 +189,7 @@ class Tips:
         self.connection.run(
             sql.SET_BRANCH,
             tract_id=branch.tract_id,
-            name=ref_name(branch.branch),
+            name=tip.name,
             commit_hash=bytes.fromhex(tip.head),
             segment=tip.segment,
             created_at=tip.born,
@@ -249,7 +251,7 @@ class Tips:
         name = ref_name(branch.branch)
         row = self.connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
         if row is None:
-            return Tip(None, self._next_segment(branch.tract_id), exists=False)
+            return Tip(name, None, self._next_segment(branch.tract_id), exists=False)
         head, segment, last_time, head_time, updated_at, of_head, start = row
         if head is None:
             list(sound([(segment, updated_at)], int, int))
@@ -264,7 +266,7 @@ class Tips:
             )
         last = self.last_times.get(branch.tract_id, 0)  # not a commit, but it takes a time too
         self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)
-        return Tip(head_of(head), segment)
+        return Tip(name, head_of(head), segment)
 
     def _next_segment(self, tract_id: str) -> int:
         rows = self.connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
