@@ -779,3 +779,20 @@ async def test_a_refused_commit_leaves_its_neighbours_alone(world: World) -> Non
     ]
     assert log == [results[4], results[0]]
     assert (await world.tract.verify()).faults == ()
+
+
+async def test_texts_outside_json_cannot_have_a_nul() -> None:
+    """PostgreSQL cannot store it there, and every engine refuses what one of them must."""
+    async with TractStore.open() as store:
+        tract = store.tract("t")
+        with pytest.raises(ContentValidationError, match="NUL") as refusal:
+            await tract.user("hi", message="a\0b")
+        assert refusal.value.path == "message"
+        with pytest.raises(ContentValidationError, match="NUL"):
+            store.tract("a\0b")
+        with pytest.raises(ValueError, match="NUL"):
+            store.register_content_type("a\0b", DialogueContent)
+
+        said = await tract.user("a\0b", metadata={"a\0b": "\0"}, generation_config={"stop": "\0"})
+        assert said.metadata == {"a\0b": "\0"}
+        assert (await tract.compile()).to_openai()[0]["content"] == "a\0b"

@@ -12,7 +12,7 @@ from tract.exceptions import (
     RefNameError,
     shown,
 )
-from tract.history.canonical import canonical_json
+from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
 from tract.models.refs import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
@@ -48,7 +48,7 @@ def checked_name(name: str, value: object) -> str:
         raise ValueError(
             f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
         )
-    return _storable(name, text)
+    return plain_text(text, name)
 
 
 def checked_ref(value: object) -> str:
@@ -86,7 +86,7 @@ def checked_text(name: str, value: object) -> str:
     text = _text(value)
     if text is None:
         raise ContentValidationError(f"a {type(value).__name__} is not a string", name)
-    return _storable(name, text)
+    return plain_text(text, name)
 
 
 def checked_hash(value: object) -> str:
@@ -196,15 +196,6 @@ def checked_target(edit_target: object) -> str:
     if text is None:
         raise EditTargetError(
             shown(edit_target), "is not a commit hash. Give a string, such as `info.commit_hash`."
-        )
-    return text
-
-
-def _storable(name: str, text: str) -> str:
-    canonical_json(text, name)
-    if "\0" in text:
-        raise ContentValidationError(
-            "it has a NUL character, which not every database can store as text. Remove it.", name
         )
     return text
 

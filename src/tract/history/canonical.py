@@ -22,6 +22,7 @@ __all__ = [
     "as_object",
     "canonical_bytes",
     "canonical_json",
+    "plain_text",
     "stored_json",
     "unreadable",
 ]
@@ -92,6 +93,21 @@ def canonical_json(
         raise flaw.at(root) from None
     except RecursionError as error:
         raise ContentValidationError(f"JSON cannot hold this value: {error}", root) from error
+    return text
+
+
+def plain_text(text: str, path: str) -> str:
+    """Return a text that is stored as such, outside JSON.
+
+    Raises:
+        ContentValidationError: UTF-8 cannot encode it, or it has a NUL, which PostgreSQL cannot
+            store as text.
+    """
+    canonical_json(text, path)
+    if "\0" in text:
+        raise ContentValidationError(
+            "it has a NUL character, which not every database can store as text. Remove it", path
+        )
     return text
 
 

@@ -188,7 +188,7 @@ async def test_calls_go_on_when_their_backends_are_killed(
 
 async def test_a_server_that_cannot_be_reached_is_named_without_its_password() -> None:
     config = TractConfig(busy_timeout=0)
-    with pytest.raises(StoreBusyError, match=r"127\.0\.0\.1") as refusal:
+    with pytest.raises(StoreBusyError, match=r"127\.0\.0\.1.*cannot be reached") as refusal:
         await TractStore.open("postgresql://user:secret@127.0.0.1:1/db", config=config)
 
     assert "secret" not in str(refusal.value)
@@ -227,7 +227,7 @@ async def test_stores_in_two_schemas_of_one_database_have_nothing_in_common(
     postgres_url: str,
 ) -> None:
     async with (
-        AsyncTract.open(f"{postgres_url}?schema=one", tract_id="t", tokenizer=COUNTER) as one,
+        AsyncTract.open(f"{postgres_url}?schema=One%22s", tract_id="t", tokenizer=COUNTER) as one,
         AsyncTract.open(f"{postgres_url}?schema=two", tract_id="t", tokenizer=COUNTER) as two,
     ):
         await one.user("here")

@@ -19,7 +19,7 @@ from tract.engine.commit.attachments import split
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
-from tract.history.canonical import as_object, canonical_bytes, canonical_json
+from tract.history.canonical import as_object, canonical_bytes, canonical_json, plain_text
 from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
@@ -274,9 +274,7 @@ def _text(value: object, path: str) -> str | None:
         return None
     if not issubclass(type(value), str):
         raise ContentValidationError(f"a {type(value).__name__} is not a string", path)
-    text = str.__str__(value)
-    canonical_json(text, path)
-    return text
+    return plain_text(str.__str__(value), path)
 
 
 def _member(enum: type[E], value: object) -> E | None:

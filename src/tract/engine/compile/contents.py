@@ -103,8 +103,10 @@ class ContentRegistry:
             ValueError: the name is empty, too long, built-in or taken, or *model* is not a model, or
                 its `render_version` cannot be one.
         """
-        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
-            raise ValueError(f"A content type's name has 1 to {_MAX_NAME} characters, not {name!r}")
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or "\0" in name:
+            raise ValueError(
+                f"A content type's name has 1 to {_MAX_NAME} characters and no NUL, not {name!r}"
+            )
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(
             model, RootModel
         ):

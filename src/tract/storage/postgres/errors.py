@@ -47,6 +47,7 @@ _KINDS: dict[str, tuple[type[StorageError], str]] = {
         "another process held the rows for longer than `TractConfig.busy_timeout`. Nothing was "
         "written. Try again.",
     ),
+    "22021": (StorageError, "a text has a NUL character, which PostgreSQL cannot store."),
     "28P01": (StorageError, "the server refused the password, or there was none."),
     "28000": (
         StorageError,
@@ -92,6 +93,11 @@ def _made(error: BaseException, path: str) -> StorageError | None:
         kind = _KINDS.get(str(error.sqlstate))
         if kind is not None:
             return kind[0](kind[1], path)
+    if isinstance(error, OSError) and error.errno is not None:
+        why = error.strerror or type(error).__name__
+        return StoreBusyError(
+            f"the server cannot be reached: {why}. Is the address right, and does it run?", path
+        )
     if is_lost(error):
         return StoreBusyError(
             "the connection to the server was lost, and it could not be reached again within "

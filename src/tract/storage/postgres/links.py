@@ -12,7 +12,7 @@ import asyncpg
 
 from tract.models.config import TractConfig
 from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost
-from tract.storage.postgres.targets import PostgresTarget
+from tract.storage.postgres.targets import PostgresTarget, quoted
 
 __all__ = ["Links", "Raw", "Server", "Source", "is_alive", "session", "until"]
 
@@ -72,7 +72,9 @@ class Server:
 
 def session(config: TractConfig, schema: str | None = None) -> dict[str, str]:
     """Return the settings of a session. Commits are durable, whatever the server's default is."""
-    found = {} if schema is None else {"search_path": schema, "application_name": "asynctract"}
+    found = {}
+    if schema is not None:
+        found = {"search_path": quoted(schema), "application_name": "asynctract"}
     patience = str(round(config.busy_timeout * 1000))
     return found | {"synchronous_commit": "on", "lock_timeout": patience}
 

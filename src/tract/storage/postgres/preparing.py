@@ -14,6 +14,7 @@ import asyncpg
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
 from tract.storage.postgres.json import FUNCTIONS
 from tract.storage.postgres.links import Raw
+from tract.storage.postgres.targets import quoted
 
 __all__ = ["STEPS", "prepare"]
 
@@ -133,12 +134,12 @@ async def _migrate(raw: Raw, schema: str) -> int:
 
 async def _make_lock(raw: Raw, schema: str) -> None:
     """Make the row that is the lock. Two that create one table at once may fail, and try again."""
-    quoted = '"' + schema.replace('"', '""') + '"'  # DDL binds nothing
+    name = quoted(schema)
     for again in (True, True, False):
         try:
-            exists = await raw.fetchval("SELECT to_regnamespace($1) IS NOT NULL", quoted)
+            exists = await raw.fetchval("SELECT to_regnamespace($1) IS NOT NULL", name)
             if not exists:
-                await raw.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+                await raw.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
             await raw.execute(_META)
             break
         except (asyncpg.UniqueViolationError, asyncpg.DuplicateObjectError):

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from tract.exceptions import StorageError
 
-__all__ = ["PostgresTarget", "parse_target"]
+__all__ = ["PostgresTarget", "parse_target", "quoted"]
 
 _DEFAULT_SCHEMA = "public"
 _OURS = {"schema": None, "pooler": ("session", "transaction"), "mode": ("ro", "rw")}
@@ -29,6 +29,11 @@ class PostgresTarget(NamedTuple):
     """Whether a pooler gives each transaction another connection of the server."""
 
     read_only: bool = False
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it, for where nothing can be bound."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def parse_target(given: str | URL) -> PostgresTarget:
@@ -52,7 +57,7 @@ def parse_target(given: str | URL) -> PostgresTarget:
     ours = {name: value for name, value in url.query.items() if name in _OURS}
     for name, value in ours.items():
         allowed = _OURS[name]
-        if not isinstance(value, str) or (allowed is not None and value not in allowed):
+        if not isinstance(value, str) or (value not in allowed if allowed else not value):
             raise StorageError(
                 f"the URL's `{name}` must be given once, as {' or '.join(allowed or ('a name',))}.",
                 path,
