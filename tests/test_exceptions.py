@@ -20,6 +20,7 @@ from tract import (
     CommitNotFoundError,
     ConflictKind,
     ContentValidationError,
+    CopyFault,
     EditTargetError,
     ForkedProcessError,
     HeadMovedError,
@@ -33,6 +34,7 @@ from tract import (
     StorageError,
     StoreBusyError,
     StoreClosedError,
+    StoreCopyError,
     StoreCorruptError,
     StoreFullError,
     StoreReadOnlyError,
@@ -67,6 +69,11 @@ CONFLICTS = (
         ours_config={},
         theirs_config={},
     ),
+)
+
+FAULTS = (
+    CopyFault(tract_id="a", commit_hash="abc", problem="is damaged"),
+    CopyFault(tract_id="b", commit_hash=None, problem="has others"),
 )
 
 CASES: list[tuple[TractError, dict[str, Any], str]] = [
@@ -146,6 +153,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
     ),
     (StoreBusyError("locked", "a.db"), {"path": "a.db"}, "a.db: locked"),
     (StoreFullError("full", "a.db"), {"path": "a.db"}, "a.db: full"),
+    (
+        StoreCopyError(FAULTS, "b.db"),
+        {"faults": FAULTS, "path": "b.db"},
+        "b.db: 2 tracts were not copied whole. 'a': abc: is damaged, 'b': has others",
+    ),
     (StoreCorruptError("damaged", "a.db"), {"path": "a.db"}, "a.db: damaged"),
     (StoreReadOnlyError("read-only", "a.db"), {"path": "a.db"}, "a.db: read-only"),
     (
@@ -213,6 +225,7 @@ def test_bad_values_are_value_errors_too(error: type[Exception]) -> None:
         StoreClosedError,
         StoreBusyError,
         StoreFullError,
+        StoreCopyError,
         StoreCorruptError,
         StoreReadOnlyError,
         SchemaVersionError,

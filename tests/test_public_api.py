@@ -24,6 +24,7 @@ from tract import (
     Message,
     TractConfig,
     TractStore,
+    copy_store,
 )
 
 FACADES = {
@@ -65,6 +66,9 @@ MODELS = {
     "ConfigCondition",
     "ConfigTerm",
     "ContextDiff",
+    "CopyFault",
+    "CopyProgress",
+    "CopyReport",
     "EntryDiff",
     "EntryInfo",
     "Loss",
@@ -133,6 +137,7 @@ ERRORS = {
     "StorageError",
     "StoreBusyError",
     "StoreClosedError",
+    "StoreCopyError",
     "StoreCorruptError",
     "StoreFullError",
     "StoreReadOnlyError",
@@ -171,7 +176,7 @@ FORMATS = {
     *("from_anthropic", "from_google", "from_openai", "from_responses"),
     *("to_anthropic", "to_google", "to_openai", "to_responses"),
 }
-FUNCTIONS = FORMATS | {"config"}
+FUNCTIONS = FORMATS | {"config", "copy_store"}
 EXPORTED = (
     FACADES
     | CONTENTS
@@ -302,6 +307,14 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],
     ),
     (AsyncTract.verify, []),
+    (
+        copy_store,
+        [
+            ("source", POSITIONAL, REQUIRED),
+            ("target", POSITIONAL, REQUIRED),
+            ("progress", KEYWORD, None),
+        ],
+    ),
     (AsyncTract.watch, [("after", POSITIONAL, None), ("resets", KEYWORD, False)]),
     (AsyncTract.fork, [NAME, ("at_commit", KEYWORD, UNSET), EXPECTED_HEAD]),
     (AsyncTract.on, [NAME]),

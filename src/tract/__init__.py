@@ -30,6 +30,7 @@ from tract.exceptions import (
     StorageError,
     StoreBusyError,
     StoreClosedError,
+    StoreCopyError,
     StoreCorruptError,
     StoreFullError,
     StoreReadOnlyError,
@@ -52,7 +53,15 @@ from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
-from tract.models.commit import CommitInfo, EntryInfo, VerifyFault, VerifyReport
+from tract.models.commit import (
+    CommitInfo,
+    CopyFault,
+    CopyProgress,
+    CopyReport,
+    EntryInfo,
+    VerifyFault,
+    VerifyReport,
+)
 from tract.models.conditions import ConfigTerm, config
 from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
 from tract.models.content import (
@@ -125,7 +134,7 @@ from tract.protocols import (
     Unset,
     UnsetType,
 )
-from tract.store import TractStore
+from tract.store import TractStore, copy_store
 from tract.tract import AsyncTract, CommitOptions
 
 __all__ = [
@@ -168,6 +177,9 @@ __all__ = [
     "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
+    "CopyFault",
+    "CopyProgress",
+    "CopyReport",
     "Decision",
     "DefaultContextCompiler",
     "DialogueContent",
@@ -221,6 +233,7 @@ __all__ = [
     "StorageError",
     "StoreBusyError",
     "StoreClosedError",
+    "StoreCopyError",
     "StoreCorruptError",
     "StoreFullError",
     "StoreReadOnlyError",
@@ -253,6 +266,7 @@ __all__ = [
     "VerifyReport",
     "Watch",
     "config",
+    "copy_store",
     "from_anthropic",
     "from_google",
     "from_openai",

@@ -26,6 +26,7 @@ TractError
     ├── StoreFullError         no space left on the disk
     ├── StoreCorruptError      damaged, or not a database at all
     ├── StoreReadOnlyError     opened read-only, or not writable
+    ├── StoreCopyError         tracts could not be copied whole: damaged, or changed in the target
     ├── ForkedProcessError     opened before this process was forked
     └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
@@ -63,6 +64,7 @@ __all__ = [
     "StorageError",
     "StoreBusyError",
     "StoreClosedError",
+    "StoreCopyError",
     "StoreCorruptError",
     "StoreFullError",
     "StoreReadOnlyError",
@@ -466,6 +468,26 @@ class StoreCorruptError(StorageError):
 
 class StoreReadOnlyError(StorageError):
     """The store is read-only: it was opened so, or the file is not writable."""
+
+
+class StoreCopyError(StorageError):
+    """Some tracts could not be copied whole; all others were.
+
+    `faults` holds a `CopyFault` for each reason. Of these tracts the target may have the first
+    commits, and no new branches. `path` names the target.
+    """
+
+    def __init__(self, faults: Iterable[Any], path: str = "") -> None:
+        self.faults: tuple[Any, ...] = tuple(faults)
+        count = len({fault.tract_id for fault in self.faults})
+        named = [
+            f"{shown(each.tract_id)}: "
+            + (f"{_bare(each.commit_hash)}: " if each.commit_hash else "")
+            + each.problem
+            for each in self.faults
+        ]
+        super().__init__(f"{count} tracts were not copied whole. {_listed(named)}", path)
+        self.args: tuple[object, ...] = (self.faults, path)
 
 
 class ForkedProcessError(StorageError):

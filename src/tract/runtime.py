@@ -26,6 +26,7 @@ from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import ContentRegistry
 from tract.engine.compile.reading import ContextReader
+from tract.engine.copying import Copier
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
@@ -34,6 +35,7 @@ from tract.engine.watching.hub import WatchHub
 from tract.forking import PROCESS
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
+from tract.models.commit import CopyProgress
 from tract.models.config import TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.storage.opening import open_database, open_engine
@@ -88,7 +90,7 @@ class Runtime:
         self._closing: asyncio.Task[None] | None = None
         compiler = _default_compiler(options)
         redactor = Redactor(options.config.redact_keys) if options.config.redact_keys else None
-        storage = repositories_over(database)
+        self._storage = storage = repositories_over(database)
         self.registry: ContentRegistry = compiler.registry
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
@@ -144,6 +146,12 @@ class Runtime:
         """Use the connections of an engine that the caller goes on owning."""
         clock, remembers = options.clock, options.remembers
         return cls(await open_engine(engine, options.config, clock, remembers=remembers), options)
+
+    def copier_to(
+        self, target: Runtime, progress: Callable[[CopyProgress], object] | None
+    ) -> Copier:
+        """Return what copies this store into another."""
+        return Copier(self._storage, target._storage, self._threads, target.database.path, progress)
 
     async def aclose(self) -> None:
         """Refuse new calls, wait for those under way, and close.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from typing import Self
 
@@ -12,13 +13,14 @@ from tract.engine.compile.cache import CacheInfo
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
+from tract.models.commit import CopyProgress, CopyReport
 from tract.models.config import TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 
-__all__ = ["TractStore"]
+__all__ = ["TractStore", "copy_store"]
 
 
 class TractStore:
@@ -149,3 +151,35 @@ class TractStore:
 
     def __repr__(self) -> str:
         return f"<TractStore {self._runtime.database.path!r}>"
+
+
+async def copy_store(
+    source: TractStore,
+    target: TractStore,
+    *,
+    progress: Callable[[CopyProgress], object] | None = None,
+) -> CopyReport:
+    """Copy all tracts of *source* into *target*, on whichever engines they are.
+
+    Commits keep their hashes and times. Every hash is computed again on the way. Copied are also
+    branches and tags, the reflog, attachments, usage, and the parts of streams; not indexes on
+    configs.
+
+    Call it again after it was cut short: it goes on where it was. Others may write to *source*
+    meanwhile. Each tract is copied as it was at one moment, and another call brings what came
+    later. Until the last one is done, nothing else may write to *target*. A tract that has commits
+    or moves of branches there that *source* does not have is left alone.
+
+    Args:
+        source: an open store, which may be read-only.
+        target: an open store, as a rule an empty one.
+        progress: is called before each tract and after each portion. What it raises ends the copy.
+
+    Raises:
+        StoreCopyError: tracts are damaged, or others have written to them in *target*. All others
+            were copied.
+        StoreReadOnlyError: *target* is read-only.
+    """
+    here, there = source._runtime, target._runtime
+    with here.gate.call(), there.gate.call():
+        return await here.copier_to(there, progress).copy()

@@ -21,7 +21,7 @@ from tract.storage.repositories import (
     VerifyRepository,
 )
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "own_faults"]
 
 
 _WITH_ATTACHMENTS = frozenset({"message", "native", "tool_io"})
@@ -141,18 +141,25 @@ class _Findings:
             yield f"{user.commit_hash} changes it, but it is not an entry"
 
     def _own_faults(self, stored: StoredCommit) -> Iterator[str]:
+        yield from own_faults(stored, self._tract_id)
         if stored.unreadable:
-            yield f"its {', '.join(stored.unreadable)} cannot be read"
-            return  # it has no hash to compare
-        if stored.record.tract_id != self._tract_id:
-            yield f"its row says that it belongs to the tract {shown(stored.record.tract_id)}"
-        yield from _faults_of_hashes(stored)
-        yield from _faults_of_json(stored.record)
+            return
         if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
             return  # reported already; its tokens cannot be counted
         tokens = _recount(stored, self._compiler)
         if tokens is not None and tokens != stored.record.token_count:
             yield f"its token_count is {stored.record.token_count}, and its content has {tokens}"
+
+
+def own_faults(stored: StoredCommit, tract_id: str) -> Iterator[str]:
+    """Yield what is wrong with a commit of a tract by itself, but for its tokens."""
+    if stored.unreadable:
+        yield f"its {', '.join(stored.unreadable)} cannot be read"
+        return  # it has no hash to compare
+    if stored.record.tract_id != tract_id:
+        yield f"its row says that it belongs to the tract {shown(stored.record.tract_id)}"
+    yield from _faults_of_hashes(stored)
+    yield from _faults_of_json(stored.record)
 
 
 def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:

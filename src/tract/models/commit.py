@@ -14,7 +14,17 @@ from tract.models.base import Value
 from tract.models.operations import CommitOperation
 from tract.protocols import Message
 
-__all__ = ["CommitInfo", "EntryInfo", "VerifyFault", "VerifyReport", "microseconds", "moment"]
+__all__ = [
+    "CommitInfo",
+    "CopyFault",
+    "CopyProgress",
+    "CopyReport",
+    "EntryInfo",
+    "VerifyFault",
+    "VerifyReport",
+    "microseconds",
+    "moment",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -151,6 +161,38 @@ class VerifyReport(Value):
 
     checked: int
     faults: tuple[VerifyFault, ...]
+
+
+class CopyProgress(Value):
+    """How far `copy_store()` has come: *commits* of a tract are in the target, *of_commits* in all.
+
+    `tract` numbers the tracts from 1 up to `tracts`.
+    """
+
+    tract_id: str
+    tract: int
+    tracts: int
+    commits: int
+    of_commits: int
+
+
+class CopyFault(Value):
+    """Why `copy_store()` did not copy a tract whole; `commit_hash` is the commit at fault, if any."""
+
+    tract_id: str
+    commit_hash: str | None
+    problem: str
+
+
+class CopyReport(Value):
+    """What `copy_store()` did: tracts of the source, and commits and attachments that it copied.
+
+    Those that the target had already are not counted.
+    """
+
+    tracts: int
+    commits: int
+    attachments: int
 
 
 def microseconds(moment: datetime) -> int:

@@ -21,6 +21,13 @@ from tract.storage.repositories.commits import (
     OutdatedMergeError,
     UsageRepository,
 )
+from tract.storage.repositories.copies import (
+    CopyOvertakenError,
+    CopyRepository,
+    Outline,
+    Portion,
+    Rows,
+)
 from tract.storage.repositories.histories import (
     ComparisonRepository,
     HistoryRepository,
@@ -67,6 +74,8 @@ __all__ = [
     "CommitRepository",
     "CommitRow",
     "ComparisonRepository",
+    "CopyOvertakenError",
+    "CopyRepository",
     "Cursor",
     "ExistingBranch",
     "HistoryRepository",
@@ -76,11 +85,14 @@ __all__ = [
     "Move",
     "Origin",
     "OutdatedMergeError",
+    "Outline",
+    "Portion",
     "Position",
     "RefRecord",
     "RefRepository",
     "Relation",
     "Repositories",
+    "Rows",
     "Sizes",
     "SpoolPart",
     "SpoolRepository",
@@ -112,3 +124,4 @@ class Repositories(NamedTuple):
     arrivals: ArrivalRepository
     spools: SpoolRepository
     attachments: AttachmentRepository
+    copies: CopyRepository

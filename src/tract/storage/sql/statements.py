@@ -31,10 +31,10 @@ from tract.storage.schema import (
 )
 from tract.storage.sql.compiled import Insertion, Lookup, Statement
 
-__all__ = ["Walk", "walk_of"]
+__all__ = ["RECORD", "Walk", "distinct", "walk_of"]
 
 _tract = commits.c.tract_id == bindparam("tract_id")
-_record = (
+RECORD = (
     commits.c.commit_hash,
     commits.c.tract_id,
     commits.c.parent_hash,
@@ -49,6 +49,7 @@ _record = (
     commits.c.created_at,
     commits.c.merge_parent,
 )
+"""The columns of a `CommitRow`."""
 _step = (
     commits.c.commit_hash,
     commits.c.parent_hash,
@@ -112,7 +113,7 @@ def walk_of(
     )
 
 
-RECORDS = select(*_record)
+RECORDS = select(*RECORD)
 """Not compiled yet, because queries add their conditions to it."""
 
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
@@ -120,10 +121,10 @@ SET_META = Insertion(meta, ["key", "value"], instead=["value"])
 """Migrations run this on tables of every version, so it names its columns."""
 
 
-def _tract_ids() -> Select[Any]:
-    """Look up each tract's successor in the index: one entry per tract, not every commit."""
-    found = select(func.min(commits.c.tract_id).label("tract_id")).cte("found", recursive=True)
-    following = select(func.min(commits.c.tract_id)).where(commits.c.tract_id > found.c.tract_id)
+def distinct(tract_id: ColumnElement[str]) -> Select[Any]:
+    """Look up each tract's successor in the index: one entry per tract, not every row."""
+    found = select(func.min(tract_id).label("tract_id")).cte("found", recursive=True)
+    following = select(func.min(tract_id)).where(tract_id > found.c.tract_id)
     found = found.union_all(
         select(following.scalar_subquery()).where(found.c.tract_id.is_not(None))
     )
@@ -185,14 +186,14 @@ USAGE = Statement(
         usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
     )
 )
-TRACT_IDS = Statement(_tract_ids)
+TRACT_IDS = Statement(lambda: distinct(commits.c.tract_id))
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(
         commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash
     ).where(*_at_hash)
 )
-COMMIT = Statement(lambda: select(*_record).where(*_at_hash))
+COMMIT = Statement(lambda: select(*RECORD).where(*_at_hash))
 HASHES = Statement(
     lambda: (
         select(commits.c.commit_hash)
@@ -201,7 +202,7 @@ HASHES = Statement(
         .limit(bindparam("limit"))
     )
 )
-CONTENT = Statement(lambda: select(*_record, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
+CONTENT = Statement(lambda: select(*RECORD, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
 CONTENTS = Lookup(
     commits.c.commit_hash,
     lambda named: (
@@ -274,9 +275,9 @@ WALK_SIZES = walk_of(
     *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, _blob)
 )
 WALK_CONFIGS = walk_of(*LINKS, commits.c.generation_config_json)
-WALK_RECORDS = walk_of(*_record)
+WALK_RECORDS = walk_of(*RECORD)
 WALK_STORED = walk_of(
-    *_record,
+    *RECORD,
     commits.c.token_source,
     commits.c.segment,
     blobs.c.data,
@@ -317,7 +318,7 @@ COUNT = Statement(
 """The commits of a tract between two times, up to *limit*."""
 ANNOTATIONS = Statement(
     lambda: (
-        select(*_record, blobs.c.data, commits.c.segment)
+        select(*RECORD, blobs.c.data, commits.c.segment)
         .outerjoin(blobs, _blob)
         .where(
             _tract,

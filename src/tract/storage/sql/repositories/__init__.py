@@ -10,6 +10,7 @@ from tract.storage.sql.repositories.commits import (
     SqlCommitRepository,
     SqlUsageRepository,
 )
+from tract.storage.sql.repositories.copies import SqlCopyRepository
 from tract.storage.sql.repositories.histories import (
     SqlComparisonRepository,
     SqlHistoryRepository,
@@ -39,4 +40,5 @@ def repositories_over(database: Database) -> Repositories:
         arrivals=SqlArrivalRepository(database),
         spools=SqlSpoolRepository(database),
         attachments=SqlAttachmentRepository(database),
+        copies=SqlCopyRepository(database),
     )

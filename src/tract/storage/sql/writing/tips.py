@@ -8,6 +8,7 @@ later one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +147,14 @@ class Tips:
         self.connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
         del self._looked_at[branch]
         self._drop(branch.tract_id, branch.branch)
+
+    def forget(self, tract_id: str, moved: Iterable[str] = ()) -> None:
+        """Forget a tract whose rows were written by others than this, and note branches as moved."""
+        self._known -= len(self._tips.pop(tract_id, {}))
+        self.last_times.pop(tract_id, None)
+        for branch in [each for each in self._looked_at if each[0] == tract_id]:
+            del self._looked_at[branch]
+        self.changed.update({BranchName(tract_id, branch): None for branch in moved})
 
     def finish(self) -> None:
         """Write the branches that got commits; called before COMMIT."""

@@ -1,0 +1,283 @@
+"""Copying the tracts of one store into another, with every hash computed again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tract.engine.threads import Threads
+from tract.engine.verifying import own_faults
+from tract.exceptions import StoreCopyError, StoreCorruptError, shown
+from tract.history.canonical import stored_json
+from tract.models.commit import CopyFault, CopyProgress, CopyReport
+from tract.storage.repositories import CopyOvertakenError, Outline, Repositories, StoredCommit
+
+__all__ = ["Copier"]
+
+_NBYTES = 4_000_000  # of attachments that are written at once, unless a single one is larger
+_NUL = "has a NUL character, which not every database can store as text"
+
+
+class Copier:
+    """One copy of a store: tract by tract, in portions that are one transaction each."""
+
+    def __init__(
+        self,
+        source: Repositories,
+        target: Repositories,
+        threads: Threads,
+        path: str,
+        progress: Callable[[CopyProgress], object] | None,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._threads = threads
+        self._path = path
+        self._progress = progress
+        self._tracts = self._number = 0
+        self._commits = self._attachments = 0
+        self._faults: list[CopyFault] = []
+
+    async def copy(self) -> CopyReport:
+        """Copy every tract; see `copy_store`."""
+        tract_ids = await self._source.copies.tract_ids()
+        self._tracts = len(tract_ids)
+        for self._number, tract_id in enumerate(tract_ids, 1):
+            tract = _Tract(tract_id, self._source, self._target, self._threads)
+            try:
+                async for done, of in tract.copy():
+                    self._tell(tract_id, done, of)
+            except StoreCorruptError as error:
+                tract.fault(None, error.problem)
+            except CopyOvertakenError:
+                tract.fault(None, f"others wrote to it in the target meanwhile. {_REMEDY}")
+            self._commits += tract.commits
+            self._attachments += tract.attachments
+            self._faults += tract.faults
+        if self._faults:
+            raise StoreCopyError(self._faults, self._path)
+        return CopyReport(tracts=self._tracts, commits=self._commits, attachments=self._attachments)
+
+    def _tell(self, tract_id: str, done: int, of: int) -> None:
+        if self._progress is not None:
+            self._progress(
+                CopyProgress(
+                    tract_id=tract_id,
+                    tract=self._number,
+                    tracts=self._tracts,
+                    commits=done,
+                    of_commits=of,
+                )
+            )
+
+
+class _Tract:
+    """One tract, and what was found wrong with it.
+
+    After a fault nothing more is written, but everything is still checked.
+    """
+
+    def __init__(
+        self, tract_id: str, source: Repositories, target: Repositories, threads: Threads
+    ) -> None:
+        self._tract_id = tract_id
+        self._source = source
+        self._target = target
+        self._threads = threads
+        self.commits: int = 0
+        self.attachments: int = 0
+        self.faults: list[CopyFault] = []
+
+    def fault(self, commit_hash: str | None, problem: str) -> None:
+        """Note what is wrong."""
+        self.faults.append(
+            CopyFault(tract_id=self._tract_id, commit_hash=commit_hash, problem=problem)
+        )
+
+    async def copy(self) -> AsyncIterator[tuple[int, int]]:
+        """Copy the tract as it is now; yield the commits that are there so far, and their number."""
+        tract_id = self._tract_id
+        if "\0" in tract_id:
+            self.fault(None, f"its id {_NUL}")
+            return
+        theirs = await self._source.copies.outline(tract_id)
+        ours = await self._target.copies.outline(tract_id)
+        if not await self._goes_on(theirs, ours):
+            return
+        yield ours.commits, theirs.commits
+        await self._copy_attachments(ours.last_time)
+        async for count in self._copy_commits(ours.last_time, theirs.last_time):
+            yield ours.commits + count, theirs.commits
+        self._check_refs(theirs)
+        await self._copy_usage(theirs.last_time)
+        await self._copy_streams(theirs)
+        if not self.faults and _settled(theirs) != _settled(ours):
+            await self._target.copies.settle(tract_id, theirs)
+
+    async def _goes_on(self, theirs: Outline, ours: Outline) -> bool:
+        """Return True if the target has the beginning of the tract, and nothing else."""
+        after = -1
+        while True:
+            here = await self._target.copies.line(self._tract_id, after, ours.last_time)
+            there = await self._source.copies.line(self._tract_id, after, ours.last_time)
+            if here != there:
+                self._fault_of_other(here, there)
+                return False
+            if not here:
+                break
+            after = here[-1][0]
+        for name in _moved(theirs, ours):
+            self.fault(None, f"the branch {shown(name)} was moved in the target. {_REMEDY}")
+        return not self.faults
+
+    def _fault_of_other(
+        self, here: Sequence[tuple[int, str]], there: Sequence[tuple[int, str]]
+    ) -> None:
+        """Name the first commit that only one of the stores has."""
+        common = next(
+            (at for at, (a, b) in enumerate(zip(here, there, strict=False)) if a != b),
+            min(len(here), len(there)),
+        )
+        if common < len(here):
+            problem = f"the target has this commit, and the source does not. {_REMEDY}"
+            self.fault(here[common][1], problem)
+        else:
+            problem = f"the target has later commits, and does not have this one. {_REMEDY}"
+            self.fault(there[common][1], problem)
+
+    async def _copy_attachments(self, last_time: int) -> None:
+        after = b""
+        while rows := await self._source.copies.attachments(self._tract_id, after):
+            after = rows[-1]["attachment_hash"]
+            keys = [row["attachment_hash"] for row in rows]
+            known = await self._target.copies.attached(self._tract_id, keys)
+            changed = [
+                row
+                for key, row in zip(keys, rows, strict=True)
+                if known.get(key, _NEW) != row["media_type"]
+            ]
+            for some in _within(changed):
+                await self._copy_bytes(some, known, last_time)
+
+    async def _copy_bytes(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        known: Mapping[bytes, str | None],
+        last_time: int,
+    ) -> None:
+        new = [row["attachment_hash"] for row in rows if row["attachment_hash"] not in known]
+        loaded = await self._source.attachments.load(self._tract_id, [key.hex() for key in new])
+        wrong = await self._threads.run(_wrong, loaded)
+        for key in new:
+            if key.hex() not in loaded:
+                self.fault(None, f"the attachment {key.hex()} is not in the store")
+            elif key.hex() in wrong:
+                self.fault(None, f"the attachment {key.hex()} does not have that hash")
+        if self.faults:
+            return
+        blobs = [{"content_hash": key, "data": loaded[key.hex()]} for key in new]
+        added = {"blobs": blobs, "attachments": rows}
+        await self._target.copies.add(self._tract_id, added, last_time)
+        self.attachments += len(new)
+
+    async def _copy_commits(self, after: int, through: int) -> AsyncIterator[int]:
+        while (
+            portion := await self._source.copies.commits(self._tract_id, after, through)
+        ) is not None:
+            found = await self._threads.run(_faults, portion.commits, self._tract_id)
+            for name, problem in (*found, *portion.faults):
+                self.fault(name, problem)
+            if not self.faults:
+                await self._target.copies.add(self._tract_id, portion.rows, after)
+                self.commits += len(portion.commits)
+                yield self.commits
+            after = portion.through
+
+    def _check_refs(self, theirs: Outline) -> None:
+        for head in theirs.missing:
+            self.fault(head, "a branch points to it, and it is not in the store")
+        for row in (*theirs.refs.values(), *theirs.runs.values()):
+            if _has_nul(row):
+                self.fault(None, f"the name or the note of {shown(row['name'])} {_NUL}")
+
+    async def _copy_usage(self, through: int) -> None:
+        after = b""
+        while rows := await self._source.copies.usages(self._tract_id, after, through):
+            after = rows[-1]["commit_hash"]
+            keys = [row["commit_hash"] for row in rows]
+            known = await self._target.copies.reported(self._tract_id, keys)
+            new = [row for row in rows if known.get(row["commit_hash"]) != row["created_at"]]
+            for row in new:
+                if not _is_json(row["raw_json"]):
+                    self.fault(row["commit_hash"].hex(), "its usage cannot be read")
+            if new and not self.faults:
+                await self._target.copies.add(self._tract_id, {"usage": new}, through)
+
+    async def _copy_streams(self, theirs: Outline) -> None:
+        for stream_id in theirs.streams:
+            rows = await self._source.copies.parts(self._tract_id, stream_id)
+            if not all(_is_json(row["data"]) for row in rows):
+                self.fault(None, f"what was left of the stream {shown(stream_id)} cannot be read")
+            if rows and not self.faults:
+                await self._target.copies.add(self._tract_id, {"spool": rows}, theirs.last_time)
+
+
+_REMEDY = "Copy into an empty store, and write there only once the last copy is done."
+_NEW = object()
+
+
+def _settled(outline: Outline) -> tuple[object, ...]:
+    return outline.refs, outline.runs, sorted(outline.streams)
+
+
+def _moved(theirs: Outline, ours: Outline) -> Iterator[str]:
+    """Yield the branches that did in the target what they did not in the source."""
+    for segment, row in ours.runs.items():
+        if theirs.runs.get(segment) != row:
+            yield row["name"]
+    for name, row in ours.refs.items():
+        segment = row["segment"]
+        run = theirs.runs.get(segment) or theirs.refs.get(name)
+        if segment >= 0 and (run is None or (run["name"], run["segment"]) != (name, segment)):
+            yield name
+
+
+def _within(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield attachments in groups that fit into memory."""
+    group: list[Mapping[str, Any]] = []
+    nbytes = 0
+    for row in rows:
+        nbytes += row["size"]
+        if group and nbytes > _NBYTES:
+            yield group
+            group, nbytes = [], row["size"]
+        group.append(row)
+    if group:
+        yield group
+
+
+def _wrong(loaded: Mapping[str, bytes]) -> set[str]:
+    return {name for name, data in loaded.items() if hashlib.sha256(data).hexdigest() != name}
+
+
+def _faults(commits: Sequence[StoredCommit], tract_id: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for stored in commits:
+        name = stored.record.commit_hash
+        found += [(name, problem) for problem in own_faults(stored, tract_id)]
+        if "\0" in (stored.record.message or ""):
+            found.append((name, f"its message {_NUL}"))
+    return found
+
+
+def _has_nul(row: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, str) and "\0" in value for value in row.values())
+
+
+def _is_json(text: str | bytes) -> bool:
+    try:
+        stored_json(text, "")
+    except (StoreCorruptError, TypeError):
+        return False
+    return True

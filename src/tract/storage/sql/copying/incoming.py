@@ -1,0 +1,55 @@
+"""Writing what another store had, in a transaction."""
+
+from __future__ import annotations
+
+from tract.storage.repositories import CopyOvertakenError, Outline, Rows
+from tract.storage.schema import refs, runs
+from tract.storage.sql import ref_statements
+from tract.storage.sql import statements as sql
+from tract.storage.sql.copying import statements as copying
+from tract.storage.sql.naming import BRANCHES
+from tract.storage.sql.writing.transaction import WriteTransaction
+
+__all__ = ["add", "settle"]
+
+
+def add(transaction: WriteTransaction, *, tract_id: str, rows: Rows, last_time: int) -> None:
+    """See `CopyRepository.add`."""
+    _check(transaction, tract_id, last_time)
+    _insert(transaction, rows)
+    transaction.tips.forget(tract_id)
+
+
+def settle(transaction: WriteTransaction, *, tract_id: str, outline: Outline) -> None:
+    """See `CopyRepository.settle`."""
+    connection = transaction.connection
+    named = {row[1]: row for row in connection.all(copying.REFS, tract_id=tract_id)}
+    streams = connection.all(copying.STREAMS, tract_id=tract_id)
+    _check(transaction, tract_id, outline.last_time)
+    for [stream_id] in streams:
+        if stream_id not in outline.streams:
+            connection.run(sql.DROP_SPOOL, tract_id=tract_id, stream_id=stream_id)
+    for name in named.keys() - outline.refs.keys():
+        connection.run(ref_statements.DELETE_REF, tract_id=tract_id, name=name)
+    present = {row[1] for row in connection.all(copying.RUNS, tract_id=tract_id)}
+    new = [row for name, row in outline.refs.items() if named.get(name) != tuple(row.values())]
+    ended = [row for segment, row in outline.runs.items() if segment not in present]
+    _insert(transaction, {refs.name: new, runs.name: ended})
+    changed = {row["name"] for row in new} | (named.keys() - outline.refs.keys())
+    transaction.tips.forget(
+        tract_id, [name.removeprefix(BRANCHES) for name in changed if name.startswith(BRANCHES)]
+    )
+
+
+def _check(transaction: WriteTransaction, tract_id: str, last_time: int) -> None:
+    """Check that the last commit of a tract is of *last_time*; all of its answers are forgotten."""
+    transaction.reported.add(tract_id)
+    row = transaction.connection.one(sql.LAST_TIME, tract_id=tract_id)
+    if (row[0] if row else 0) != last_time:
+        raise CopyOvertakenError
+
+
+def _insert(transaction: WriteTransaction, rows: Rows) -> None:
+    for table, statement in copying.ADD.items():
+        for row in rows.get(table, ()):
+            transaction.connection.run(statement, **row)

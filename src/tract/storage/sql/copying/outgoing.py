@@ -1,0 +1,168 @@
+"""Reading a tract as it is stored; runs on the connection's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table
+
+from tract.exceptions import StoreCorruptError
+from tract.storage.repositories import Outline, Portion, Rows
+from tract.storage.schema import attachments, origins, refs, runs, spool, usage
+from tract.storage.sql import statements as sql
+from tract.storage.sql.copying import statements as copying
+from tract.storage.sql.port import Connection, Row
+from tract.storage.sql.rows import as_bytes, name_of, stored_of
+
+__all__ = ["commits", "line", "outline", "page", "parts", "tract_ids", "usages"]
+
+_COMMITS = 256
+_NBYTES = 4_000_000  # of contents in one portion, unless a single one is larger
+_HASHES = 4_096
+_PAGE = 256
+_FOR_EVER = 2**62
+
+
+def tract_ids(connection: Connection) -> list[str]:
+    """See `CopyRepository.tract_ids`."""
+    return sorted({row[0] for each in copying.TRACT_IDS for row in connection.all(each)})
+
+
+def outline(connection: Connection, *, tract_id: str) -> Outline:
+    """See `CopyRepository.outline`."""
+    with connection.at_one_moment():
+        last = connection.one(sql.LAST_TIME, tract_id=tract_id)
+        [[count]] = connection.all(
+            sql.COUNT, tract_id=tract_id, through=_FOR_EVER, after=-1, limit=_FOR_EVER
+        )
+        named = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
+        ended = _named(runs, connection.all(copying.RUNS, tract_id=tract_id))
+        streams = connection.all(copying.STREAMS, tract_id=tract_id)
+        heads = {row["commit_hash"] for row in named} | {row["end_hash"] for row in ended}
+        found = {
+            row[0] for row in connection.find(copying.TIMES, heads - {None}, tract_id=tract_id)
+        }
+    if last is not None and not isinstance(last[0], int):
+        raise StoreCorruptError("the time of a commit cannot be read: the store was damaged.")
+    return Outline(
+        last[0] if last else 0,
+        count,
+        {row["name"]: row for row in named},
+        {row["segment"]: row for row in ended},
+        [row[0] for row in streams],
+        sorted(map(name_of, heads - {None} - found)),
+    )
+
+
+def line(
+    connection: Connection, *, tract_id: str, after: int, through: int
+) -> list[tuple[int, str]]:
+    """See `CopyRepository.line`."""
+    rows = connection.all(
+        copying.LINE, tract_id=tract_id, after=after, through=through, limit=_HASHES
+    )
+    return [(created_at, name_of(key)) for created_at, key in rows]
+
+
+def commits(connection: Connection, *, tract_id: str, after: int, through: int) -> Portion | None:
+    """See `CopyRepository.commits`."""
+    with connection.lenient_text():
+        found = connection.all(
+            copying.COMMITS, tract_id=tract_id, after=after, through=through, limit=_COMMITS
+        )
+        if not found:
+            return None
+        rows = [dict(zip(copying.COLUMNS, row, strict=False)) for row in _first_of(found)]
+        contents = [key for row in rows if isinstance(key := row["content_hash"], bytes)]
+        data = {key: as_bytes(value) for key, value in connection.find(copying.BLOBS, contents)}
+        uses = connection.find(copying.USES, contents, tract_id=tract_id)
+        keys = [row["commit_hash"] for row in rows if isinstance(row["commit_hash"], bytes)]
+        sources = connection.find(copying.ORIGINS, keys, tract_id=tract_id)
+        times: dict[bytes, int] = dict(
+            connection.find(copying.TIMES, _named_by(rows), tract_id=tract_id)
+        )
+    stored = [stored_of((*row.values(), data.get(row["content_hash"]))) for row in rows]
+    belonging: Rows = {
+        "blobs": [{"content_hash": key, "data": value} for key, value in data.items()],
+        "attachment_uses": [
+            {"content_hash": content, "attachment_hash": key} for content, key, _ in uses
+        ],
+        "commits": rows,
+        "origins": _named(origins, sources),
+    }
+    faults = [*_astray(rows, times), *_without(rows, uses)]
+    return Portion(stored, belonging, faults, rows[-1]["created_at"])
+
+
+def page(connection: Connection, *, tract_id: str, after: bytes) -> list[Mapping[str, Any]]:
+    """See `CopyRepository.attachments`."""
+    rows = connection.all(copying.ATTACHMENTS, tract_id=tract_id, after=after, limit=_PAGE)
+    return _named(attachments, rows)
+
+
+def usages(
+    connection: Connection, *, tract_id: str, after: bytes, through: int
+) -> list[Mapping[str, Any]]:
+    """See `CopyRepository.usages`."""
+    rows = connection.all(
+        copying.USAGES, tract_id=tract_id, after=after, through=through, limit=_PAGE
+    )
+    return _named(usage, rows)
+
+
+def parts(connection: Connection, *, tract_id: str, stream_id: str) -> list[Mapping[str, Any]]:
+    """See `CopyRepository.parts`."""
+    rows = connection.all(copying.PARTS, tract_id=tract_id, stream_id=stream_id)
+    return _named(spool, rows)
+
+
+def _named(table: Table, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+    names = table.c.keys()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _first_of(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the first of some commits, whose contents fit into a portion; at least one."""
+    nbytes = 0
+    for row in rows:
+        nbytes += row[-1] or 0
+        if nbytes > _NBYTES and row is not rows[0]:
+            return
+        yield row
+
+
+def _named_by(rows: Sequence[Mapping[str, Any]]) -> set[bytes]:
+    """Return the commits that others name."""
+    names = (row[column] for row in rows for column in _NAMES)
+    return {name for name in names if isinstance(name, bytes)}
+
+
+_NAMES = {"parent_hash": "parent", "merge_parent": "parent", "edit_target": "target"}
+
+
+def _astray(
+    rows: Sequence[Mapping[str, Any]], times: Mapping[bytes, int]
+) -> Iterator[tuple[str, str]]:
+    """Yield the commits that name others which are not there, or not earlier."""
+    for row in rows:
+        for column, what in _NAMES.items():
+            name = row[column]
+            if name is None:
+                continue
+            if name not in times:
+                problem = f"its {what} {name_of(name)} is not in the store"
+            elif times[name] >= row["created_at"]:
+                problem = f"its {what} {name_of(name)} is not earlier than it"
+            else:
+                continue
+            yield name_of(row["commit_hash"]), problem
+
+
+def _without(rows: Sequence[Mapping[str, Any]], uses: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield the commits that use what their tract was never given."""
+    lacking = {content: key for content, key, size in uses if size is None}
+    for row in rows:
+        key = lacking.get(row["content_hash"])
+        if key is not None:
+            yield name_of(row["commit_hash"]), f"its attachment {name_of(key)} is not in the store"

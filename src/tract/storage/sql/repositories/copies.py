@@ -1,0 +1,64 @@
+"""Copying over SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from tract.storage.repositories import CopyRepository, Outline, Portion, Rows
+from tract.storage.sql.copying import incoming, outgoing
+from tract.storage.sql.copying.statements import ATTACHED, REPORTED
+from tract.storage.sql.database import Database
+
+__all__ = ["SqlCopyRepository"]
+
+
+class SqlCopyRepository(CopyRepository):
+    """Tracts as rows, out of an SQL database and into one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tract_ids(self) -> list[str]:
+        return await self._database.read(outgoing.tract_ids)
+
+    async def outline(self, tract_id: str) -> Outline:
+        return await self._database.read(partial(outgoing.outline, tract_id=tract_id))
+
+    async def line(self, tract_id: str, after: int, through: int) -> list[tuple[int, str]]:
+        read = partial(outgoing.line, tract_id=tract_id, after=after, through=through)
+        return await self._database.read(read)
+
+    async def commits(self, tract_id: str, after: int, through: int) -> Portion | None:
+        read = partial(outgoing.commits, tract_id=tract_id, after=after, through=through)
+        return await self._database.read(read)
+
+    async def attachments(self, tract_id: str, after: bytes) -> list[Mapping[str, Any]]:
+        return await self._database.read(partial(outgoing.page, tract_id=tract_id, after=after))
+
+    async def attached(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, str | None]:
+        return dict(
+            await self._database.read(lambda on: on.find(ATTACHED, hashes, tract_id=tract_id))
+        )
+
+    async def usages(self, tract_id: str, after: bytes, through: int) -> list[Mapping[str, Any]]:
+        read = partial(outgoing.usages, tract_id=tract_id, after=after, through=through)
+        return await self._database.read(read)
+
+    async def reported(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        return dict(
+            await self._database.read(lambda on: on.find(REPORTED, hashes, tract_id=tract_id))
+        )
+
+    async def parts(self, tract_id: str, stream_id: str) -> list[Mapping[str, Any]]:
+        read = partial(outgoing.parts, tract_id=tract_id, stream_id=stream_id)
+        return await self._database.read(read)
+
+    async def add(self, tract_id: str, rows: Rows, last_time: int) -> None:
+        write = partial(incoming.add, tract_id=tract_id, rows=rows, last_time=last_time)
+        await self._database.write(write, [tract_id], max(1, len(rows.get("commits", ()))))
+
+    async def settle(self, tract_id: str, outline: Outline) -> None:
+        write = partial(incoming.settle, tract_id=tract_id, outline=outline)
+        await self._database.write(write, [tract_id])
