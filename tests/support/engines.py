@@ -220,7 +220,7 @@ class ReadElsewhere:
     _WRITES = frozenset(
         {
             *("write", "merge", "check_writable", "create_config_index", "fork", "move", "delete"),
-            *("tag", "untag", "record", "record_at", "save", "drop", "on_move", "add"),
+            *("tag", "untag", "record", "record_at", "save", "drop", "on_move", "add", "settle"),
         }
     )
 

@@ -21,6 +21,7 @@ from tract.storage.repositories import (
     CommitRepository,
     CommitRow,
     ComparisonRepository,
+    CopyRepository,
     HistoryRepository,
     MergeBasis,
     RefRepository,
@@ -82,6 +83,7 @@ class Repositories(NamedTuple):
     arrivals: ArrivalRepository
     spools: SpoolRepository
     attachments: AttachmentRepository
+    copies: CopyRepository
     damage: Damage
 
 
