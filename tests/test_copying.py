@@ -24,6 +24,7 @@ from tract import (
     StoreClosedError,
     StoreCopyError,
     StoreReadOnlyError,
+    TokenUsage,
     TractStore,
     copy_store,
 )
@@ -267,6 +268,10 @@ async def test_a_watcher_and_a_cache_of_the_target_notice(onto: Pair) -> None:
             await copy_store(source, target)
             head = await source.tract("long").head()
             assert (await watched.compile()).head_hash == await watched.head() == head
+            for reported in (123, 456):
+                await source.tract("long").record_usage(TokenUsage(reported))
+                await copy_store(source, target)
+                assert (await watched.compile()).token_count == reported
             await source.tract("long").user("more")
         watch = watched.watch(after="head")
         waiting = asyncio.create_task(anext(watch))
@@ -277,6 +282,31 @@ async def test_a_watcher_and_a_cache_of_the_target_notice(onto: Pair) -> None:
         assert info.commit_hash == await source.tract("long").head()
         after = await watched.user("goes on")
         assert after.parent_hash == info.commit_hash
+
+
+async def test_a_store_that_was_copied_there_and_back_knows_what_has_changed(pair: Pair) -> None:
+    """What a store knows of its own writes may be older than what was copied into it."""
+    async with (
+        TractStore.open(pair.source, tokenizer=COUNTER) as here,
+        TractStore.open(pair.target, tokenizer=COUNTER) as there,
+    ):
+        await here.tract("t").user("here")
+        side = await here.tract("t").fork("side")
+        assert (await side.compile()).head_hash is not None
+        await copy_store(here, there)
+        commits = [await there.tract("t").user("there")]
+        await there.tract("t").on("side").merge("main")
+        commits.append(await there.tract("t").user("and there"))
+        await copy_store(there, here)
+
+        assert (await here.tract("t").compile()).head_hash == commits[1].commit_hash
+        assert (await side.compile()).head_hash == commits[0].commit_hash
+        after = [await here.tract("t").user("here again"), await side.user("and here")]
+        assert [each.parent_hash for each in after] == [
+            commits[1].commit_hash,
+            commits[0].commit_hash,
+        ]
+        assert (await here.tract("t").verify()).faults == ()
 
 
 async def test_what_was_written_in_the_target_is_kept(onto: Pair) -> None:

@@ -58,17 +58,23 @@ async def clients(provider_url: str) -> AsyncIterator[dict[str, Any]]:
         }
 
 
+@pytest.fixture
+def agents_database(
+    path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set the URL that a page takes from its environment; not in a test, where a loop runs."""
+    if "AGENTS_DATABASE" in text(path):
+        monkeypatch.setenv("AGENTS_DATABASE", request.getfixturevalue("postgres_url"))
+
+
+@pytest.mark.usefixtures("agents_database")
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
 async def test_the_python_blocks_of_a_page_run_in_order_and_print_what_they_say(
     path: Path,
     clients: dict[str, Any],
     tmp_path: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A comment behind a `print(...)` is what it prints; see `support.printed`."""
-    if path.name == "postgresql.md":
-        monkeypatch.setenv("AGENTS_DATABASE", request.getfixturevalue("postgres_url"))
     printed = Printed()
     blocks = [printed.compiled(at_its_line(each), str(path)) for each in python_blocks(text(path))]
     namespace = {"__name__": "__main__", **clients, **printed.namespace}

@@ -22,6 +22,7 @@ _NBYTES = 4_000_000  # of contents in one portion, unless a single one is larger
 _HASHES = 4_096
 _PAGE = 256
 _FOR_EVER = 2**62
+_NAMES = {"parent_hash": "parent", "merge_parent": "parent", "edit_target": "target"}
 
 
 def tract_ids(connection: Connection) -> list[str]:
@@ -74,14 +75,11 @@ def commits(connection: Connection, *, tract_id: str, after: int, through: int) 
         if not found:
             return None
         rows = [dict(zip(copying.COLUMNS, row, strict=False)) for row in _first_of(found)]
-        contents = [key for row in rows if isinstance(key := row["content_hash"], bytes)]
+        contents = _keys(rows, "content_hash")
         data = {key: as_bytes(value) for key, value in connection.find(copying.BLOBS, contents)}
         uses = connection.find(copying.USES, contents, tract_id=tract_id)
-        keys = [row["commit_hash"] for row in rows if isinstance(row["commit_hash"], bytes)]
-        sources = connection.find(copying.ORIGINS, keys, tract_id=tract_id)
-        times: dict[bytes, int] = dict(
-            connection.find(copying.TIMES, _named_by(rows), tract_id=tract_id)
-        )
+        sources = connection.find(copying.ORIGINS, _keys(rows, "commit_hash"), tract_id=tract_id)
+        named = connection.find(copying.TIMES, _keys(rows, *_NAMES), tract_id=tract_id)
     stored = [stored_of((*row.values(), data.get(row["content_hash"]))) for row in rows]
     belonging: Rows = {
         "blobs": [{"content_hash": key, "data": value} for key, value in data.items()],
@@ -91,7 +89,7 @@ def commits(connection: Connection, *, tract_id: str, after: int, through: int) 
         "commits": rows,
         "origins": _named(origins, sources),
     }
-    faults = [*_astray(rows, times), *_without(rows, uses)]
+    faults = [*_astray(rows, dict(named)), *_without(rows, uses)]
     return Portion(stored, belonging, faults, rows[-1]["created_at"])
 
 
@@ -132,13 +130,10 @@ def _first_of(rows: Sequence[Row]) -> Iterator[Row]:
         yield row
 
 
-def _named_by(rows: Sequence[Mapping[str, Any]]) -> set[bytes]:
-    """Return the commits that others name."""
-    names = (row[column] for row in rows for column in _NAMES)
-    return {name for name in names if isinstance(name, bytes)}
-
-
-_NAMES = {"parent_hash": "parent", "merge_parent": "parent", "edit_target": "target"}
+def _keys(rows: Sequence[Mapping[str, Any]], *columns: str) -> set[bytes]:
+    """Return the hashes in some columns; a damaged row may hold anything."""
+    values = (row[column] for row in rows for column in columns)
+    return {value for value in values if isinstance(value, bytes)}
 
 
 def _astray(
