@@ -17,4 +17,4 @@ def shown(contents: Iterable[ContentModel]) -> list[Message]:
     for content in contents:
         fields = content.model_dump()
         found.append(render(fields["content_type"], fields))
-    return [message for message in found if message.role != TOOLS]
+    return [message for message in found if message.role is not TOOLS]

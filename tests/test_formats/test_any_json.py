@@ -75,9 +75,8 @@ def test_an_item_with_anything_in_it_can_be_sent_to_every_api(
     made = requests_of(messages, media)
 
     listed = made[api, "keep"][LISTS.get(api, "messages")]
-    fragments = [message for message in messages if message.role.startswith("$")]
     assert len(listed) <= len(given_items)
-    if not fragments and len(listed) == len(given_items):
+    if len(listed) == len(given_items):
         assert json.dumps(listed, sort_keys=True) == json.dumps(given_items, sort_keys=True)
 
 
@@ -330,3 +329,11 @@ async def test_a_stream_of_no_known_sdk_is_refused_and_gives_all_its_events_agai
             assert names_all(str(refused.value)), name
             assert passed + rest == [id(event) for event in made], name
         assert await tract.log() == []
+
+
+@pytest.mark.parametrize("role", ["critic", "$tools", "$x", ""])
+def test_a_message_is_sent_to_every_api_whatever_its_role(role: str) -> None:
+    parts = MessageContent(role=role, parts=(TextPart(text="hello"),))
+    for messages in ([Message(role, "hello")], shown([parts])):
+        for asked, request in requests_of(messages, {}).items():
+            assert "hello" in json.dumps(request), asked

@@ -45,10 +45,8 @@ class Source(NamedTuple):
 
 
 def sources(messages: Sequence[Sent], api: str, writing: Writing) -> Iterator[Source]:
-    """Yield the messages that are shown; names are lost, which such APIs have no field for."""
+    """Yield the messages and their own items; names are lost, which such APIs have no field for."""
     for sent in messages:
-        if sent.message.role.startswith("$"):
-            continue
         if sent.message.name is not None:
             writing.lose(sent, "name", "the API has no field for it")
         yield Source(sent, own_item(sent.message, api, writing))

@@ -34,8 +34,6 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     instructions: list[tuple[Any, Sent]] = []
     entries: list[Entry] = []
     for sent in messages:
-        if sent.message.role.startswith("$"):
-            continue
         item = own_item(sent.message, API, writing)
         if item is not None and is_fragment(item):
             instructions.append((item["instructions"], sent))
