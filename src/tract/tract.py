@@ -594,7 +594,7 @@ class AsyncTract:
         Args:
             usage: a `TokenUsage`, or the usage of a response of OpenAI, Anthropic, Gemini, Bedrock,
                 Ollama or Cohere, as an object or a dict. None, for a response without a report,
-                stores nothing and returns the context unchanged.
+                and a report without prompt tokens store nothing and return the context unchanged.
             head_hash: the head that was compiled for the call, be it the newest or not. By default
                 it is the branch's; None stands for an empty context, which raises.
             redact: False stores the report unchanged; see `commit`.
@@ -959,7 +959,8 @@ class AsyncTract:
         the reply's `model`, `response_id` and `finish_reason` in its metadata. Calls that were cut
         off are in the last commit's, under `unfinished_tool_calls`, and so is a usage report whose
         shape is unknown, under `usage`. A reply that says nothing leaves a commit annotated `SKIP`.
-        Its unknown kinds are kept, and named by an `UnknownKindWarning`.
+        Its unknown kinds are kept, and named by an `UnknownKindWarning`, and so is what JSON cannot
+        hold, which is left out. Bytes, NaN and dates are kept as the SDKs' own JSON has them.
 
         Args:
             reply: what the call of an SDK returns, as its object or as a dict: of Chat Completions
@@ -976,8 +977,8 @@ class AsyncTract:
             The commits, in order.
 
         Raises:
-            ContentValidationError: *reply* is not a known API's, or holds a value that JSON cannot;
-                or config, metadata or message cannot be stored.
+            ContentValidationError: *reply* is not a known API's, or config, metadata or message
+                cannot be stored.
             CommitNotFoundError: the tract has no commit *head_hash*.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: as for `commit`.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anthropic.types import Message
+from google.genai.types import GenerateContentResponse
 from openai.types.chat import ChatCompletion
 
 from support.replies import contents
@@ -24,6 +27,7 @@ from tract import (
     StoreReadOnlyError,
     ToolIOContent,
     TractStore,
+    UnknownKindWarning,
 )
 from tract.formats.registry import FORMATS
 
@@ -256,11 +260,94 @@ async def test_what_is_no_reply_is_refused_with_the_names_of_the_apis(
     assert await tract.head() == head
 
 
-async def test_a_reply_that_json_cannot_hold_is_refused_with_the_path(tract: AsyncTract) -> None:
-    with pytest.raises(ContentValidationError) as refused:
-        await tract.record(chat({"content": "Hi", "extra": {1, 2}}))
+async def replayed(event: Any) -> AsyncIterator[Any]:
+    yield event
 
-    assert refused.value.path == "reply.choices[0].message.extra"
+
+SAID = {"role": "model", "parts": [{"text": "Hm.", "thought_signature": b"\xff\xfe"}]}
+GOOGLE = {"candidates": [{"content": SAID, "finish_reason": "STOP", "avg_logprobs": math.nan}]}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_what_the_sdks_dicts_hold_beside_json_is_kept_as_their_json_has_it(
+    tract: AsyncTract, streamed: bool
+) -> None:
+    given = GenerateContentResponse.model_validate(GOOGLE).model_dump(exclude_none=True)
+    if streamed:
+        recording = tract.record_stream(replayed(given))
+        [said] = [event async for event in recording] and recording.commits
+    else:
+        [said] = await tract.record(given)
+
+    [content] = await contents(tract, [said])
+    assert content.item["parts"] == [{"text": "Hm.", "thought_signature": "__4="}]
+
+
+def nested(levels: int) -> Any:
+    return 1 if levels == 0 else [nested(levels - 1)]
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {"a": print}, 10**5000, nested(300)], ids=["object", "in", "long", "deep"]
+)
+async def test_what_json_cannot_hold_costs_a_reply_nothing_else(
+    tract: AsyncTract, value: Any
+) -> None:
+    message = {"role": "assistant", "content": "Hi", "extra": value}
+    choice = {"index": 0, "finish_reason": "stop", "delta": message}
+    usage = {**CHAT["usage"], "cost": math.nan, "when": datetime.now(UTC)}
+    with pytest.warns(UnknownKindWarning) as told:
+        [whole] = await tract.record(chat(message, usage=usage))
+    recording = tract.record_stream(replayed({**CHAT, "choices": [choice], "usage": usage}))
+    with pytest.warns(UnknownKindWarning) as told_again:
+        [_] = [event async for event in recording]
+
+    assert "left out: reply.choices[0].message.extra" in str(told[0].message)
+    assert "left out: message.extra" in str(told_again[0].message)
+    for commits in ([whole], recording.commits):
+        [said] = await contents(tract, commits)
+        assert "Hi" in str(said)
+    assert (await tract.compile(at_commit=recording.commits[0].parent_hash)).token_count == 30
+
+
+LACKING: dict[str, Any] = {
+    "no choices": {**CHAT, "choices": None},
+    "no message": {**CHAT, "choices": [{"index": 0, "finish_reason": "error"}]},
+    "message of null": chat({}, "error") | {"choices": [{"message": None}], "object": None},
+    "content of null": {**MESSAGE, "content": None},
+    "output of null": {
+        "object": "response",
+        "output": None,
+        "usage": {"input_tokens": 30, "output_tokens": 4},
+    },
+}
+
+
+@pytest.mark.parametrize("reply", LACKING.values(), ids=LACKING)
+async def test_a_reply_that_lacks_what_it_should_hold_leaves_a_commit_and_its_usage(
+    tract: AsyncTract, reply: Any
+) -> None:
+    sent = await tract.head()
+    await tract.record(reply)
+
+    assert await tract.head() != sent
+    assert (await tract.compile(at_commit=sent)).token_source == "api:30+4"
+
+
+async def test_a_message_whose_content_is_a_text_is_kept(tract: AsyncTract) -> None:
+    await tract.record({**MESSAGE, "content": "At 9:40."})
+
+    assert (await tract.compile()).messages[-1].content == "At 9:40."
+
+
+async def test_a_report_of_no_prompt_at_all_is_kept_and_counts_nothing(tract: AsyncTract) -> None:
+    sent = await tract.head()
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    [said] = await tract.record(chat({"content": "Hi"}, usage=usage))
+
+    assert said.metadata is not None
+    assert said.metadata["usage"] == usage
+    assert not (await tract.compile(at_commit=sent)).token_source.startswith("api:")
 
 
 async def test_a_read_only_store_refuses_a_reply(db_path: Path) -> None:

@@ -1,22 +1,29 @@
-"""What callers give as items of an API, as JSON values: dicts, lists, the SDKs' own objects."""
+"""What callers give, as JSON values: items of an API, replies and events, the SDKs' own objects."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
+
+from pydantic_core import to_jsonable_python
 
 from tract.exceptions import ContentValidationError
 from tract.formats.format import Json, as_json
 from tract.history.canonical import MAX_DEPTH
 
-__all__ = ["is_model", "listed", "plain_items", "plain_object"]
+__all__ = ["LEFT_OUT", "holdable", "is_model", "listed", "plain_items", "plain_object"]
+
+LEFT_OUT: Final = object()
+"""Stands for what JSON cannot hold."""
 
 _JSON_LIKE = (str, int, float, Mapping, Sequence)
 _PLAIN = frozenset({str, int, bool, type(None)})
 _DEPTH = 2
 """How deep an item stands in the content that holds it."""
 _MOST_BITS = 14_000  # Python writes integers of up to 4,300 digits
+_DEEPEST = MAX_DEPTH - 50
+"""How deep a value of a reply may stand; the content that it ends in puts it deeper."""
 
 
 def plain_items(given: object, path: str, *, iterable: bool = False) -> list[Json]:
@@ -66,6 +73,51 @@ def listed(given: object, path: str) -> list[Any]:
         "and call `list()` on an iterator",
         path,
     )
+
+
+def holdable(value: object, path: str, depth: int = 0) -> tuple[Any, tuple[str, ...]]:
+    """Return what JSON can hold of a reply or a piece of one, and the paths of what it cannot.
+
+    A reply has been paid for, so nothing in it is refused. As in the SDKs' own JSON, bytes become
+    base64, NaN and infinities null, dates text. What has no such form is left out; if that is all
+    of *value*, `LEFT_OUT` is returned. It shares no list or dict with *value*.
+    """
+    lost: list[str] = []
+    return _held(value, path, depth, lost), tuple(lost)
+
+
+def _held(value: Any, path: str, depth: int, lost: list[str]) -> Any:
+    kind = type(value)
+    if kind in _PLAIN and kind is not int:
+        return value
+    if depth <= _DEEPEST:
+        try:
+            opened = _as_json_has_it(value)
+        except Exception:  # a foreign class may raise anything
+            opened = LEFT_OUT
+        if type(opened) is dict:
+            kept = {key: _held(opened[key], path + _step(key), depth + 1, lost) for key in opened}
+            return {key: each for key, each in kept.items() if each is not LEFT_OUT}
+        if type(opened) is list:
+            held = [_held(each, f"{path}[{n}]", depth + 1, lost) for n, each in enumerate(opened)]
+            return [each for each in held if each is not LEFT_OUT]
+        is_short = type(opened) is not int or opened.bit_length() <= _MOST_BITS
+        if opened is not LEFT_OUT and is_short:
+            return opened
+    lost.append(path)
+    return LEFT_OUT
+
+
+def _as_json_has_it(value: Any) -> Any:
+    """Return a value of JSON's own types; only its outermost level is sure to be one."""
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, Mapping) or is_model(value):
+        return {str(key): each for key, each in (as_json(value) or {}).items()}
+    if _is_list(value) and kind is not memoryview:
+        return list(value)
+    return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="null")
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from tract.exceptions import ContentValidationError
 from tract.formats.deltas import Delta
 from tract.formats.format import Events, Format, Json, Reply, as_json
-from tract.formats.items import plain_object
+from tract.formats.items import holdable
 from tract.formats.registry import FORMATS
 
 __all__ = ["Reader", "Told", "api_of", "told"]
@@ -31,20 +31,22 @@ class Told(NamedTuple):
 
     format: Format
     reply: Reply
+    left_out: tuple[str, ...]
+    """The paths of what JSON cannot hold."""
 
 
 def told(reply: object) -> Told:
     """Return a whole reply as its API's format reads it; it shares nothing with *reply*.
 
     Raises:
-        ContentValidationError: it is no known API's, or holds what JSON cannot.
+        ContentValidationError: it is no known API's.
     """
     if issubclass(type(reply), Mapping) or hasattr(type(reply), "model_dump"):
-        plain = plain_object(reply, "reply")
-        for format_ in FORMATS.values():
+        plain, left_out = holdable(reply, "reply")
+        for format_ in FORMATS.values() if type(plain) is dict else ():
             found = format_.reply(plain)
             if found is not None:
-                return Told(format_, found)
+                return Told(format_, found, left_out)
     raise ContentValidationError(
         f"a {type(reply).__name__} is not a whole reply of a known API ({', '.join(FORMATS)}). "
         "Give what the SDK's call returns, as its object or as a dict; pass streams to "

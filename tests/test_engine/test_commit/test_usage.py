@@ -145,6 +145,18 @@ def test_a_wrong_count_of_another_api_is_named_with_its_path(usage: Any, path: s
     assert raised.value.path == path
 
 
+@pytest.mark.parametrize("usage", [TokenUsage(0), {"eval_count": 4}], ids=["zeros", "cached"])
+async def test_a_report_of_no_prompt_at_all_leaves_the_count_as_it_was(usage: Any) -> None:
+    async with AsyncTract.open() as tract:
+        await tract.user("How many tokens is this?")
+        counted = (await tract.compile()).token_count
+        shown = await tract.record_usage(usage)
+
+        assert shown.token_count == (await tract.compile()).token_count == counted > 0
+        await tract.record_usage(CHAT)
+        assert (await tract.record_usage(usage)).token_source == "api:30+4"
+
+
 async def test_usage_is_kept_for_the_head_that_was_compiled_though_others_committed() -> None:
     async with AsyncTract.open() as tract:
         await tract.user("q")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import closing
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -113,7 +112,8 @@ async def test_what_json_cannot_hold_is_left_out_and_hinders_no_save() -> None:
     disk = Disk()
     spooler = Spooler(disk, "path")
     stream = spooler.open(MAIN, OPENING)
-    stream.add(("set", ["usage"], {"prompt_tokens": 1, "cost": Decimal("0.5")}), 8)
+    stream.add(("set", ["usage"], {"prompt_tokens": 1, "cost": object()}), 8)
+    stream.add(("set", ["number"], 10**5000), 8)
     stream.add(("text", TEXT, "a"), 1)
     await spooler.aclose()
 

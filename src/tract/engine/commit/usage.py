@@ -119,7 +119,8 @@ class UsageKeeper:
         """Store a report for a head, by default the branch's, and return its context with the count.
 
         An earlier head will do, because the report is about what was sent. If its context cannot be
-        compiled, this raises before anything is written.
+        compiled, this raises before anything is written. A report of no prompt at all, as Ollama
+        gives for a cached one, counts nothing, and leaves the count as it was.
 
         Raises:
             ContentValidationError: *usage* has an unknown shape, or a value that is not a count.
@@ -134,8 +135,10 @@ class UsageKeeper:
                 "There is no commit to keep usage for, because the context was empty. Commit what "
                 "you send before you call the API."
             )
-        await self._usages.record(branch.tract_id, sent, counts, raw_json)
-        shown = Found(found.snapshot, counts)
+        shown = found
+        if counts.prompt_tokens:
+            await self._usages.record(branch.tract_id, sent, counts, raw_json)
+            shown = Found(found.snapshot, counts)
         return await self._contexts.show(branch.tract_id, shown, ViewOptions())
 
 

@@ -10,13 +10,11 @@ from typing import Any
 from tract.engine.streams.arrived import FRAME, Frame
 from tract.exceptions import ContentValidationError
 from tract.formats.deltas import Delta, compacted
+from tract.formats.items import LEFT_OUT, holdable
 from tract.history.canonical import canonical_json
 from tract.history.redaction import Redactor
 
 __all__ = ["copied", "joined", "redacted"]
-
-_LEFT_OUT = object()
-_SCALARS = frozenset({str, int, bool, type(None)})
 
 
 def joined(frames: Iterable[Frame]) -> list[Frame]:
@@ -28,34 +26,15 @@ def joined(frames: Iterable[Frame]) -> list[Frame]:
     return made
 
 
-def copied(delta: Delta) -> Delta | None:
-    """Return a delta whose value is a copy; what JSON cannot hold is left out of it.
+def copied(delta: Delta) -> tuple[Delta | None, tuple[str, ...]]:
+    """Return a delta whose value is a copy, and the paths of what JSON cannot hold, left out of it.
 
     None stands for a delta of which nothing is left. The reply that is built from a delta changes,
     but what is saved of it must not.
     """
     verb, path, value = delta
-    if type(value) in _SCALARS:
-        return delta
-    try:
-        return verb, path, json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        kept = _holdable(value, 0)
-    return None if kept is _LEFT_OUT else (verb, path, kept)
-
-
-def _holdable(value: Any, depth: int) -> Any:
-    if type(value) in _SCALARS:
-        return value
-    if depth < 100 and isinstance(value, dict):
-        kept = {str(key): _holdable(each, depth + 1) for key, each in value.items()}
-        return {key: each for key, each in kept.items() if each is not _LEFT_OUT}
-    if depth < 100 and isinstance(value, (list, tuple)):
-        held = [_holdable(each, depth + 1) for each in value]
-        return [each for each in held if each is not _LEFT_OUT]
-    if isinstance(value, float) and value - value == 0:  # finite
-        return value
-    return _LEFT_OUT
+    kept, lost = holdable(value, ".".join(map(str, path)), len(path))
+    return None if kept is LEFT_OUT else (verb, path, kept), lost
 
 
 def redacted(delta: Delta, redactor: Redactor | None) -> Delta:

@@ -144,12 +144,16 @@ def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
 
 
 def usage_of(arrived: Arrived, redactor: Redactor | None) -> Usage | None:
-    """Return the usage that the API reported; None if there is none, or its shape is unknown."""
+    """Return the usage that the API reported; None if there is none, or its shape is unknown.
+
+    A report of no prompt at all says nothing of the context: some servers send zeros.
+    """
     usage = arrived.reply.usage
     if not usage:
         return None
     try:
-        return parse_usage(usage, redactor if _redacts(arrived.preamble) else None)
+        parsed = parse_usage(usage, redactor if _redacts(arrived.preamble) else None)
+        return parsed if parsed[0].prompt_tokens else None
     except ContentValidationError:  # or a partial report, from an interrupted stream
         return None
 

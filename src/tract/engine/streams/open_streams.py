@@ -125,9 +125,11 @@ class OpenStream:
     def fold(self) -> Arrived:
         """Return what has arrived so far."""
         if self._fresh:
-            fresh = [each for each in map(copied, compacted(self._fresh)) if each is not None]
+            made = [copied(delta) for delta in compacted(self._fresh)]
+            fresh = [delta for delta, _ in made if delta is not None]
             unsaved = [*self._unsaved, *(_storable(delta, self._redactor) for delta in fresh)]
             arrived = self.arrived.grown(fresh)
+            arrived.misfits += tuple(path for _, lost in made for path in lost)
             # No interrupt comes between these: it would lose what arrived, or add it twice.
             self.arrived, self._unsaved, self._fresh = arrived, unsaved, []
         return self.arrived
@@ -371,7 +373,7 @@ class Spooler:
 
 def _storable(delta: Delta, redactor: Redactor | None) -> Delta:
     """Return a delta to save, which shares no value with what is built from *delta*."""
-    apart = copied(delta)
+    apart, _ = copied(delta)
     assert apart is not None
     return redacted(apart, redactor)
 

@@ -106,6 +106,7 @@ class StreamEngine:
         opened = self.preamble(options, options.metadata, options.generation_config)
         opened["api"] = found.format.api
         arrived = Arrived(opened, found.reply)
+        arrived.misfits = found.left_out
         opened["head"] = await self.head(branch, options.head_hash)
         name = StreamName(branch, uuid4().hex)  # nothing of it was ever saved
         made = await self.land(name, arrived, None, expected_head=options.expected_head)
@@ -336,10 +337,10 @@ class Intake:
 
 
 def warn_of_unknown(arrived: Arrived) -> None:
-    """Warn of what a reply held that no format knows, or that could not be added to it."""
+    """Warn of what a reply held that no format knows, or that could not be kept."""
     if arrived.misfits:
         warn(
-            "pieces of the reply do not fit what came before them, and were left out: "
+            "pieces of the reply are not JSON or do not fit what came before, and were left out: "
             f"{', '.join(arrived.misfits)[:500]}",
             UnknownKindWarning,
         )

@@ -48,7 +48,13 @@ def is_event(event: Json) -> bool:
 def whole_reply(reply: Json) -> Reply | None:
     """Return a whole answer, or None if it is not this API's."""
     content = reply.get("content")
-    if reply.get("type") != "message" or not isinstance(content, list):
+    if reply.get("type") != "message":
+        return None
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    elif content is None and reply.get("role") == "assistant":
+        content = []
+    if not isinstance(content, list):
         return None
     blocks = [_as_sent(block) for block in copy.deepcopy(content)]
     return _reply(reply, blocks, [reply.get("usage")], reply.get("stop_reason"), (), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tract.formats.common.values import as_text, string
+from tract.formats.common.values import as_text, objects, string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_chat.reading import read
 from tract.formats.openai_chat.shapes import hollow
@@ -45,15 +45,16 @@ _KNOWN_KEYS = frozenset(
 
 
 def read_reply(reply: Json) -> Reply | None:
-    """Return a whole answer; of several choices the first is kept."""
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
-        return None
+    """Return a whole answer; of several choices the first is kept.
+
+    An error in mid-answer may leave it without choices, or a choice without a message.
+    """
+    choices = objects(reply.get("choices"))
     choice = choices[0] if choices else {}
+    if "message" not in choice and reply.get("object") != "chat.completion":
+        return None
     message = choice.get("message")
     if not isinstance(message, dict):
-        if choices or reply.get("object") != "chat.completion":
-            return None
         message = {"role": "assistant", "content": ""}
     return reply_of(message, reply, string(choice.get("finish_reason")))
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tract.formats.common.values import string
+from tract.formats.common.values import objects, string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_responses.kinds import BLOCKS, ITEMS, kind_of
 from tract.parts import ToolCallPart
@@ -27,14 +27,15 @@ _OF_REPLIES = frozenset({"created_by", "parsed_arguments"})
 def whole_reply(reply: Json) -> Reply | None:
     """Return a whole answer, or None if it is not this API's."""
     output, kind = reply.get("output"), reply.get("object")
-    if not isinstance(output, list) or (kind is not None and string(kind) not in _OBJECTS):
+    is_named = string(kind) in _OBJECTS
+    if not (
+        is_named if output is None else isinstance(output, list) and (is_named or kind is None)
+    ):
         return None
     ended = not ended_early(reply)
     items: list[Json] = []
     unfinished: list[ToolCallPart] = []
-    for item in copy.deepcopy(output):
-        if not isinstance(item, dict):
-            continue
+    for item in objects(copy.deepcopy(output)):
         if not ended and kind_of(item) in CALLS and ended_early(item):
             unfinished.append(cut_off(item))
         else:
