@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import pickle
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -573,6 +574,27 @@ async def test_a_usage_that_is_none(world: World, subtests: pytest.Subtests) -> 
             call = world.tract.record_usage(usage)
 
             assert named in str(await refused(world, call, ContentValidationError))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"open_calls": "close"}, "open_calls is 'error', 'drop' or 'keep', not 'close'"),
+        ({"open_calls": None}, "not None"),
+        ({"open_calls": ["drop"]}, "not ['drop']"),
+        ({"model": 5}, "model is a model's name or None, not 5"),
+    ],
+    ids=["word", "none", "list", "model"],
+)
+async def test_a_request_with_options_that_there_are_not(
+    world: World, options: dict[str, Any], named: str
+) -> None:
+    context = await world.tract.compile()
+    for api in ("openai.chat", "google.generate_content"):
+        with pytest.raises(ValueError, match=re.escape(named)):
+            context.request(api, **options)
+    with pytest.raises(ValueError, match=re.escape(named)):
+        context.to_openai(**options)
 
 
 async def test_usage_for_a_head_that_is_not_there(world: World) -> None:

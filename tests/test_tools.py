@@ -43,3 +43,26 @@ async def test_an_edit_that_turns_tools_into_a_text_takes_them_away() -> None:
     assert context.tools == []
     assert context.tool_tokens == 0
     assert [message.content for message in context.messages] == ["no more"]
+
+
+@pytest.mark.parametrize(
+    ("api", "tool"),
+    [
+        ("openai.chat", TOOLS[0]),
+        ("openai.responses", {"type": "function", "name": "f", "parameters": {}}),
+        ("openai.responses", {"type": "web_search"}),
+        ("anthropic.messages", {"name": "f", "input_schema": {"type": "object"}}),
+        ("google.generate_content", {"functionDeclarations": [{"name": "f"}]}),
+    ],
+)
+async def test_a_tool_that_is_there_twice_is_sent_once(api: str, tool: dict[str, Any]) -> None:
+    async with AsyncTract.open() as tract:
+        await tract.tools([tool])
+        once = (await tract.compile()).request(api)
+        await tract.tools([tool, tool], api=api)
+        context = await tract.compile()
+
+        assert context.tools == [tool, tool]
+        assert context.request(api) == once
+        assert [loss.what for loss in context.losses] == ["tool"]
+        assert context.request(api, open_calls="keep") != once

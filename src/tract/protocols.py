@@ -377,7 +377,7 @@ class CompiledContext(ABC):
                 family's signed thinking is left out.
 
         Raises:
-            ValueError: *api* is none of them.
+            ValueError: *api* or *open_calls* is none of them, or *model* is not a string.
         """
         raise NotImplementedError(f"{type(self).__name__} knows no requests of this kind.")
 

@@ -21,11 +21,14 @@ from tract.protocols import Message
 
 __all__ = ["fits", "fitted", "fitting_name"]
 
+_SHORT = 16
+"""Ids of fewer characters have no room for anything but a digest."""
+
 
 def fits(call_id: str, name: str, rules: Rules) -> bool:
     """Return True if the API takes the id of a call and the name of its tool as they are."""
     return (
-        0 < len(call_id) <= rules.id_longest
+        rules.id_shortest <= len(call_id) <= rules.id_longest
         and 0 < len(name) <= rules.name_longest
         and not rules.id_refused.search(call_id)
         and not rules.name_refused.search(name)
@@ -37,15 +40,27 @@ def fitting_name(name: str, rules: Rules) -> str:
 
     A name that had to be changed ends with a digest of what it was, so that two stay different.
     """
-    return _fitting(name, rules.name_refused, rules.name_longest, "tool")
+    if 0 < len(name) <= rules.name_longest and not rules.name_refused.search(name):
+        return name
+    return _ending_in_digest(name, rules.name_refused, rules.name_longest, "tool")
 
 
-def _fitting(given: str, refused: re.Pattern[str], longest: int, empty: str) -> str:
-    if given and len(given) <= longest and not refused.search(given):
-        return given
-    digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _fitting_id(call_id: str, rules: Rules) -> str:
+    if rules.id_shortest <= len(call_id) <= rules.id_longest:
+        if not rules.id_refused.search(call_id):
+            return call_id
+    if rules.id_longest < _SHORT:
+        return _digest(call_id)[: rules.id_longest]
+    return _ending_in_digest(call_id, rules.id_refused, rules.id_longest, "call")
+
+
+def _ending_in_digest(given: str, refused: re.Pattern[str], longest: int, empty: str) -> str:
     plain = refused.sub("_", given) or empty
-    return f"{plain[: longest - 9]}_{digest}"
+    return f"{plain[: longest - 9]}_{_digest(given)[:8]}"
+
+
+def _digest(given: str) -> str:
+    return hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fitted(
@@ -123,14 +138,18 @@ class _Ids:
         if isinstance(found, Call):
             while self._is_used(known, name, found.turn):
                 self._uses[known] += 1
-                begun = self._fitting(known)[: self._rules.id_longest - 8]
-                name = f"{begun}_{self._uses[known] + 1}"
+                name = self._again(known, self._uses[known] + 1)
             self._taken.add(name)
             self._in_turn.add((found.turn, name))
         return name
 
+    def _again(self, known: str, number: int) -> str:
+        if self._rules.id_longest < _SHORT:
+            return self._fitting(f"{known}_{number}")
+        return f"{self._fitting(known)[: self._rules.id_longest - 8]}_{number}"
+
     def _fitting(self, call_id: str) -> str:
-        return _fitting(call_id, self._rules.id_refused, self._rules.id_longest, "call")
+        return _fitting_id(call_id, self._rules)
 
     def _is_used(self, known: str, name: str, turn: int) -> bool:
         if (turn, name) in self._in_turn:

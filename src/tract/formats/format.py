@@ -71,6 +71,7 @@ class Rules:
     Args:
         id_refused: matches a character that an id must not have.
         id_longest: characters that an id may have.
+        id_shortest: characters that an id must have.
         unique: no two calls of a request may have one id.
         name_refused: matches a character that a tool's name must not have.
         name_longest: characters that a tool's name may have.
@@ -79,6 +80,7 @@ class Rules:
 
     id_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
     id_longest: int = 64
+    id_shortest: int = 1
     unique: bool = True
     name_refused: re.Pattern[str] = re.compile(r"[^a-zA-Z0-9_-]")
     name_longest: int = 64
@@ -174,6 +176,8 @@ class Format:
     """Its name, as in `NativeContent.api`."""
     rules: Rules = Rules()
     """What it takes as ids and names of calls."""
+    narrower: Callable[[str | None], Rules | None] = lambda model: None
+    """Return what a model takes of those, if that is less."""
     read: Read
     """Return an item as parts; with *keep*, each has its own JSON as `native`.
 
@@ -201,6 +205,10 @@ class Format:
     """Return True if an event may begin a stream of this API."""
     events: Callable[[], Events]
     """Return a reader for one stream."""
+
+    def rules_of(self, model: str | None) -> Rules:
+        """Return what a model takes as ids and names of calls; None stands for an unknown one."""
+        return self.narrower(model) or self.rules
 
     def request(self, given: Json, tools: Json) -> Json:
         """Return the arguments of one call, from those of its messages and of its tools."""

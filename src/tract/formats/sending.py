@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+from tract.exceptions import shown
 from tract.formats.fitting import fitted, fitting_name
 from tract.formats.format import Format, Json, Sent, Tool, Writing
 from tract.formats.pairing import paired
@@ -30,6 +31,8 @@ __all__ = [
     "write_tools",
 ]
 
+_WAYS = ("error", "drop", "keep")
+"""What may become of open calls."""
 _HINTS = ("annotations", "cache_control", "citations", "prompt_cache_breakpoint")
 """Where APIs say what a text quotes, and what to keep in the prompt cache."""
 
@@ -37,7 +40,15 @@ _HINTS = ("annotations", "cache_control", "citations", "prompt_cache_breakpoint"
 def arguments(
     target: Format, sent: Sequence[Sent], writing: Writing, open_calls: OpenCalls = "error"
 ) -> Json:
-    """Return the arguments of a request to *target*; `keep` sends exactly what was committed."""
+    """Return the arguments of a request to *target*; `keep` sends exactly what was committed.
+
+    Raises:
+        ValueError: *open_calls* is not one of the three ways, or the model is not a string.
+    """
+    if open_calls not in _WAYS:
+        raise ValueError(f"open_calls is 'error', 'drop' or 'keep', not {shown(open_calls)}")
+    if not isinstance(writing.model, str | None):
+        raise ValueError(f"model is a model's name or None, not {shown(writing.model)}")
     if open_calls == "keep":
         writing.exact = True
     else:
@@ -47,7 +58,7 @@ def arguments(
 
 def _written(target: Format, sent: Sequence[Sent], writing: Writing) -> Json:
     if not writing.exact:
-        sent = fitted(sent, target.rules, writing, parts_of)
+        sent = fitted(sent, target.rules_of(writing.model), writing, parts_of)
     written = target.write(sent, writing)
     _lose_hints(sent, target.api, writing)
     return written
@@ -102,7 +113,8 @@ def tool_arguments(target: Format, tools: Native | None, writing: Writing) -> Js
 def write_tools(target: Format, tools: list[Json], api: str, writing: Writing) -> Json:
     """Return the arguments for tools as *api* takes them: the target's own as they are."""
     if api == target.api:
-        return target.offer(tools, writing, is_own=True) if tools else {}
+        kept = tools if writing.exact else _once(target, tools, writing)
+        return target.offer(kept, writing, is_own=True) if tools else {}
     made: dict[str, Json] = {}
     for given in tools:
         found = [] if (source := FORMATS.get(api)) is None else source.read_tool(given)
@@ -114,6 +126,21 @@ def write_tools(target: Format, tools: list[Json], api: str, writing: Writing) -
         for name, definition in filter(None, defined):
             made.setdefault(name, definition)
     return target.offer([*made.values()], writing, is_own=False) if made else {}
+
+
+def _once(target: Format, tools: list[Json], writing: Writing) -> list[Json]:
+    """Return *tools* without those of a name that came before, which APIs refuse."""
+    kept: list[Json] = []
+    known: set[str] = set()
+    for tool in tools:
+        names = {each.name for each in target.read_tool(tool)}
+        if (names and names <= known) or tool in kept:
+            named = ", ".join(sorted(names)) or str(tool.get("type") or next(iter(tool), "nothing"))
+            writing.losses.append(Loss(None, "tool", f"the tool {named!r} is there already"))
+        else:
+            kept.append(tool)
+            known |= names
+    return kept
 
 
 def _defined(target: Format, tool: Tool, writing: Writing) -> tuple[str, Json] | None:

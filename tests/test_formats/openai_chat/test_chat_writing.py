@@ -17,6 +17,7 @@ from providers.validators import problems
 from support.rendered import shown
 from support.sdk_types import cases
 from tract import (
+    AsyncTract,
     ContentModel,
     DialogueContent,
     Loss,
@@ -26,6 +27,7 @@ from tract import (
     Native,
     NativeContent,
     NativePart,
+    NullTokenCounter,
     RefusalPart,
     TextPart,
     ThinkingPart,
@@ -373,6 +375,85 @@ class TestMending:
         assert messages[1]["reasoning_content"] == ""
 
 
+class TestMistral:
+    """Mistral's models take less than others: short ids, and roles in a certain order."""
+
+    MODEL = "mistral-large-latest"
+
+    def problems(self, messages: list[Json]) -> list[str]:
+        return problems("openai.chat", {"messages": messages}, provider="mistral")
+
+    def test_ids_of_other_models_get_nine_letters_or_digits(self) -> None:
+        ids = ["call_Wq9xHb2", "toolu_01A", "a1B2c3D4e", None]
+        calls = tuple(ToolCall(each, "f", "{}") for each in ids)
+        results = [Message("tool", "1", tool_call_id=each) for each in ids]
+        messages, losses = sent(
+            USER, Message("assistant", None, None, calls), *results, model=self.MODEL
+        )
+        made = [call["id"] for call in messages[1]["tool_calls"]]
+
+        assert made == [message["tool_call_id"] for message in messages[2:]]
+        assert made[2] == "a1B2c3D4e"
+        assert len(set(made)) == 4
+        assert (self.problems(messages), losses) == ([], [])
+
+    def test_an_id_that_repeats_in_one_turn_gets_another(self) -> None:
+        calls = (ToolCall("call_1", "f", "{}"),) * 2
+        answers = [Message("tool", "1", tool_call_id="call_1")] * 2
+        messages, _ = sent(
+            USER, Message("assistant", None, None, calls), *answers, model=self.MODEL
+        )
+
+        assert len({message["tool_call_id"] for message in messages[2:]}) == 2
+        assert self.problems(messages) == []
+
+    def test_the_assistant_stands_between_a_result_and_the_user(self) -> None:
+        calling = Message("assistant", None, None, (ToolCall("a1B2c3D4e", "f", "{}"),))
+        shown = said("tool", result("a1B2c3D4e", PNG))
+        for then in ([Message("tool", "1", tool_call_id="a1B2c3D4e"), USER], [shown]):
+            messages, losses = sent(USER, calling, *then, model=self.MODEL)
+
+            roles = [message["role"] for message in messages]
+            assert roles == ["user", "assistant", "tool", "assistant", "user"]
+            assert losses[-1].what in ("message", "media")
+            assert self.problems(messages) == []
+
+    def test_the_user_goes_on_behind_an_answer_that_would_be_last(self) -> None:
+        messages, losses = sent(USER, Message("assistant", "a"), model=self.MODEL)
+        begun, _ = sent(USER, native(role="assistant", content="a", prefix=True), model=self.MODEL)
+
+        assert messages[-1] == {"role": "user", "content": "Go on."}
+        assert [loss.what for loss in losses] == ["message"]
+        assert begun[-1]["prefix"] is True
+        assert self.problems(messages) == self.problems(begun) == []
+
+    def test_nothing_of_that_is_done_to_what_is_kept_or_goes_to_others(self) -> None:
+        calling = Message("assistant", None, None, (ToolCall("call_1", "f", "{}"),))
+        messages = [USER, calling, Message("tool", "1", tool_call_id="call_1"), USER]
+
+        assert to_openai(messages, exact=True, model=self.MODEL) == to_openai(messages)
+
+
+@pytest.mark.parametrize(
+    ("model", "role"),
+    [
+        (None, "developer"),
+        ("o3", "developer"),
+        ("some/new-model", "developer"),
+        ("deepseek-chat", "system"),
+        ("mistral-small", "system"),
+        ("codestral-latest", "system"),
+        ("gemini-3-pro", "system"),
+    ],
+)
+def test_models_that_know_no_developer_are_instructed_by_the_system(
+    model: str | None, role: str
+) -> None:
+    messages, losses = sent(native(role="developer", content="Be brief."), USER, model=model)
+
+    assert (messages[0]["role"], losses) == (role, [])
+
+
 class TestThinking:
     SIGNED = {"type": "reasoning.text", "text": "why", "signature": "c2ln"}  # noqa: RUF012
 
@@ -619,3 +700,19 @@ def test_messages_of_parts_are_sent() -> None:
     content = MessageContent(role="user", parts=(TextPart(text="t"), PNG))
 
     assert len(to_openai(shown([content]))[0]["content"]) == 2
+
+
+@pytest.mark.parametrize("model", [None, "deepseek-reasoner", "mistral-large-latest"])
+async def test_what_a_model_takes_is_sent_whichever_way_the_request_is_made(
+    model: str | None,
+) -> None:
+    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+        await tract.user("q")
+        for direction in ("call", "result"):
+            content = ToolIOContent(tool_name="f", direction=direction, payload="{}", call_id="1")
+            await tract.commit(content)
+        context = await tract.compile()
+
+    given = context.request(CHAT.api, model=model)["messages"]
+    assert context.to_openai(model=model) == given
+    assert (given == context.to_openai()) is (model is None)

@@ -154,7 +154,7 @@ class SnapshotContext(CompiledContext):
         return [] if given is None else list(given.item)
 
     def to_openai(self, *, open_calls: OpenCalls = "error", model: str | None = None) -> list[Any]:
-        if self._joining and open_calls == "error":
+        if self._joining and open_calls == "error" and model is None:
             quick = openai_dicts(self._snapshot.entries.pages)
             if quick is not None:
                 self._losses = None

@@ -10,7 +10,7 @@ from tract.formats.format import Format, Json, Tool, Writing
 from tract.formats.openai_chat.contents import contents
 from tract.formats.openai_chat.reading import read
 from tract.formats.openai_chat.replies import read_reply
-from tract.formats.openai_chat.shapes import API, RULES
+from tract.formats.openai_chat.shapes import API, RULES, narrower
 from tract.formats.openai_chat.streaming import ChatEvents, is_chunk
 from tract.formats.openai_chat.writing import write
 
@@ -65,6 +65,7 @@ def _offer(definitions: list[Json], writing: Writing, *, is_own: bool) -> Json:
 CHAT = Format(
     api=API,
     rules=RULES,
+    narrower=narrower,
     read=read,
     contents=contents,
     write=write,

@@ -17,6 +17,8 @@ from tract.formats.openai_chat.shapes import REASONING, RULES, family
 __all__ = ["fits_model", "mended"]
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_WITH_DEVELOPERS = frozenset({None, "openai", "gpt-oss", "xai"})
+"""The families, with those that are not known, that are instructed by a `developer`, too."""
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 64
 _SAYING = ("tool_calls", "function_call", "refusal", "audio", "reasoning_details")
@@ -45,6 +47,8 @@ def mended(item: Json, sent: Sent, writing: Writing) -> Json | None:
     if role not in _ROLES:
         lose("role", f"Chat Completions has no role {role!r}, so it is sent as the user's")
         item["role"] = "user"
+    if role == "developer" and family(writing.model) not in _WITH_DEVELOPERS:
+        item["role"] = "system"
     _mend_calls(item)
     _mend_names(item, lose)
     _mend_content(item)

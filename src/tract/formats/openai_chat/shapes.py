@@ -15,6 +15,7 @@ __all__ = [
     "RULES",
     "family",
     "hollow",
+    "narrower",
     "native",
     "own",
     "signature_of",
@@ -30,11 +31,16 @@ RULES = Rules(id_refused=re.compile(r"(?!)"), id_longest=40, unique=False)
 Models give an id of theirs again in a later turn, and a prompt cache needs it as it was.
 """
 
+_MISTRALS = Rules(id_refused=re.compile(r"[^a-zA-Z0-9]"), id_longest=9, id_shortest=9, unique=False)
+"""Mistral's: "Tool call id … must be a-z, A-Z, 0-9, with a length of 9"."""
+
 _FAMILIES = (
     ("anthropic", re.compile(r"claude|anthropic")),
     ("google", re.compile(r"gemini|gemma|google")),
     ("xai", re.compile(r"grok|xai")),
     ("gpt-oss", re.compile(r"gpt-oss")),
+    ("deepseek", re.compile(r"deepseek")),
+    ("mistral", re.compile(r"(?:m|mag|min)istral|(?:mix|code|dev|pix|vox)s?tral")),
     ("openai", re.compile(r"openai|(?:^|/)(?:gpt-|o\d|chatgpt|codex)")),
 )
 
@@ -45,6 +51,11 @@ def family(name: object) -> str | None:
         return None
     lowered = name.lower()
     return next((family for family, known in _FAMILIES if known.search(lowered)), None)
+
+
+def narrower(model: str | None) -> Rules | None:
+    """Return what a model takes as ids and names of calls, if that is less than others do."""
+    return _MISTRALS if family(model) == "mistral" else None
 
 
 def native(value: Any) -> Native:

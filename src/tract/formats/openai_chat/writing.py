@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tract.formats.format import Json, Sent, Writing
+from tract.formats.format import GO_ON, Json, Sent, Writing
 from tract.formats.openai_chat.building import build
 from tract.formats.openai_chat.mending import mended
-from tract.formats.openai_chat.shapes import API, REASONING
+from tract.formats.openai_chat.shapes import API, REASONING, family
 from tract.formats.pairing import is_models
 from tract.history.media import put_back
 from tract.protocols import Message
@@ -19,6 +19,8 @@ __all__ = ["has_ids", "message_to_openai", "write"]
 
 _FIT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
+_DONE = "Done."
+"""What the assistant says between the results of its calls and the user, where it said nothing."""
 _CALLING = frozenset({"role", "content", "name", "tool_calls"})
 _SHOWN = {"type": "text", "text": "From the results of the tools:"}
 
@@ -87,6 +89,8 @@ class _Writer:
         self._list: list[Json] = []
         self._joinable = False
         """Whether the last message is the assistant's and may get more calls."""
+        self._sent: Sent | None = None
+        self._is_mistrals = not writing.exact and family(writing.model) == "mistral"
         self._media: list[Json] = []
         """Media of the results that came last, to be shown behind them."""
 
@@ -110,6 +114,9 @@ class _Writer:
     def done(self) -> list[Json]:
         """Return the list."""
         self._show()
+        last = self._list[-1] if self._list else {}
+        if self._is_mistrals and last.get("role") == "assistant" and not last.get("prefix"):
+            self._put("user", GO_ON, "Mistral takes no answer that would be last")
         return self._list
 
     def _add(self, item: Json, sent: Sent, *, of_its_own: bool) -> None:
@@ -121,6 +128,9 @@ class _Writer:
             item = fitted
         if item.get("role") not in ("tool", "function"):
             self._show()
+        self._sent = sent
+        if item.get("role") == "user":
+            self._lead_to_user()
         if self._joins(item, of_its_own=of_its_own):
             _join(self._list[-1], item)
             return
@@ -138,9 +148,21 @@ class _Writer:
             return not self._writing.exact and bool(self._list[-1].get("tool_calls"))
         return item.keys() <= _CALLING or bool(self._list[-1].get("tool_calls"))
 
+    def _lead_to_user(self) -> None:
+        if self._is_mistrals and self._list and self._list[-1].get("role") == "tool":
+            self._put("assistant", _DONE, "Mistral takes no user right behind a result")
+
+    def _put(self, role: str, text: str, why: str) -> None:
+        """Add a message without which the model's API refuses what comes next, or the end."""
+        assert self._sent is not None
+        self._writing.lose(self._sent, "message", f"{why}, so the {role} says {text!r}")
+        self._list.append({"role": role, "content": text})
+        self._joinable = False
+
     def _show(self) -> None:
         """Show the media of results in a message of the user's."""
         if self._media:
+            self._lead_to_user()
             self._list.append({"role": "user", "content": [_SHOWN.copy(), *self._media]})
             self._joinable = False
             self._media = []
