@@ -47,6 +47,7 @@ Json = dict[str, Any]
 PNG = MediaPart(kind="image", media_type="image/png", data=b"png")
 PNG_URL = "data:image/png;base64," + base64.b64encode(b"png").decode()
 USER = Message("user", "q")
+SAID = [{"type": "text", "text": "t"}]
 
 
 def sent(
@@ -56,7 +57,8 @@ def sent(
     writing = Writing(model=model, load=load or (lambda sha256: b""))
     given = [Sent(message, f"{at}") for at, message in enumerate(messages)]
     written = arguments(CHAT, given, writing)
-    assert not problems("openai.chat", written) or not written["messages"]
+    provider = next((known for known in ("mistral", "deepseek") if known in (model or "")), "")
+    assert not problems("openai.chat", written, provider=provider) or not written["messages"]
     json.dumps(written)
     return written["messages"], writing.losses
 
@@ -501,6 +503,25 @@ class TestThinking:
         messages, losses = sent(USER, native(**item), answer, model="gpt-5")
         assert messages[1] == {"role": "assistant", "content": "t", "tool_calls": [call("a")]}
         assert [loss.what for loss in losses] == ["thinking"]
+
+    @pytest.mark.parametrize(
+        ("fields", "takes"),
+        [
+            ({"content": [{"type": "thinking", "thinking": "why"}, *SAID]}, "mistral-medium"),
+            ({"content": SAID, "thinking_blocks": [{"type": "thinking"}]}, "claude-opus-5"),
+        ],
+        ids=["parts", "blocks"],
+    )
+    def test_thinking_that_one_familys_messages_have_goes_to_no_other(
+        self, fields: Json, takes: str
+    ) -> None:
+        item = {"role": "assistant", **fields}
+
+        for model in ("gpt-5", "deepseek-chat", "grok-4", "mistral-medium", "claude-opus-5"):
+            messages, losses = sent(USER, native(**item), USER, model=model)
+            kept = model == takes
+            assert messages[1] == (item if kept else {"role": "assistant", "content": SAID})
+            assert [loss.what for loss in losses] == ([] if kept else ["thinking"])
 
     def test_a_model_that_never_shows_its_thinking_gets_none(self) -> None:
         item = {"role": "assistant", "content": "t", "reasoning_content": "why"}

@@ -51,9 +51,9 @@ def mended(item: Json, sent: Sent, writing: Writing) -> Json | None:
         item["role"] = "system"
     _mend_calls(item)
     _mend_names(item, lose)
+    _mend_thinking(item, writing.model, lose)
     _mend_content(item)
     _mend_audio(item)
-    _mend_thinking(item, writing.model, lose)
     return item
 
 
@@ -143,6 +143,10 @@ def fits_model(item: Json, model: str | None) -> Json:
             kept["reasoning_details"] = fit
             if not fit:
                 del kept["reasoning_details"]
+    if wanted != "mistral" and isinstance(kept.get("content"), list):
+        kept["content"] = [each for each in kept["content"] if not _is_thinking(each)]
+    if wanted != "anthropic":
+        kept.pop("thinking_blocks", None)
     if wanted != "google":
         kept.pop("extra_content", None)
         kept.pop("thought_signature", None)
@@ -152,6 +156,11 @@ def fits_model(item: Json, model: str | None) -> Json:
     if isinstance(kept.get("tool_calls"), list) and wanted != "google":
         kept["tool_calls"] = [_unsigned(call) for call in kept["tool_calls"]]
     return kept
+
+
+def _is_thinking(part: Any) -> bool:
+    """Return True for a part that only Mistral's models have in their content."""
+    return isinstance(part, dict) and part.get("type") == "thinking"
 
 
 def _fits(detail: Any, wanted: str) -> bool:
