@@ -12,7 +12,7 @@ from tract.exceptions import StoreReadOnlyError
 from tract.models.config import TractConfig
 from tract.storage.postgres.clock import ServerClock
 from tract.storage.postgres.connection import PostgresConnection, Trips, running
-from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_lost
+from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_passing
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.postgres.links import Links, Server, until
 from tract.storage.postgres.news import News
@@ -79,10 +79,11 @@ class PostgresDatabase:
                     connection = PostgresConnection(raw, self._trips)
                     return await running(function, connection)
             except LOSSES as error:
+                problem = explained(error, self.path)
                 has_read = connection is not None and connection.has_read
-                if has_read or not is_lost(error.__cause__ or error):  # *function* may remember
-                    raise explained(error, self.path) from error.__cause__
-                await until(deadline, explained(error, self.path))
+                if has_read or not is_passing(problem):  # *function* may remember what it read
+                    raise problem from problem.__cause__
+                await until(deadline, problem)
 
     def glance(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Do what `read` does; trips to a server are not shared."""
@@ -175,7 +176,13 @@ async def open_engine(
         StorageError: the pool has no connection left, or the server refuses.
     """
     links = Links(Pool(engine, config), config)
-    return await _Opening(links, clock, remembers=remembers).database(None)
+    opened = await _Opening(links, clock, remembers=remembers).database(None)
+    try:
+        async with links.lent():
+            return opened  # it writes and reads over two connections
+    except BaseException:
+        await opened.aclose()
+        raise
 
 
 class _Opening:

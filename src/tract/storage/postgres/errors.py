@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import asyncpg
 
 from tract.exceptions import (
@@ -13,10 +15,13 @@ from tract.exceptions import (
     TractError,
 )
 
-__all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost"]
+__all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost", "is_passing"]
 
 DRIVER_ERRORS: tuple[type[Exception], ...] = (
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError),
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
 )
 """What a call of the driver may raise; its own state can be upset by a connection that is cut."""
 LOSSES: tuple[type[Exception], ...] = (*DRIVER_ERRORS, StorageError)
@@ -63,16 +68,35 @@ _KINDS: dict[str, tuple[type[StorageError], str]] = {
     "XX002": (StoreCorruptError, "the server reports a damaged index. `REINDEX` may repair it."),
     "42P01": (StoreCorruptError, "a table of the store is missing. Restore it from a backup."),
 }
-_GONE = ("08", "57P")
-"""Classes of errors after which the connection cannot be used."""
+_GONE = ("08", "57P", "25P03", "25P04", "25006")
+"""Classes of errors after which the connection cannot be used.
+
+Read-only is one: a store that was opened to write then talks to what was the primary, or is to be.
+"""
+_PASSING = ("40001", "40P01", "53300")
+"""What may be over in a moment, on the same connection or another."""
 
 
 def is_lost(error: BaseException) -> bool:
     """Return True if the connection was lost, so that another may succeed."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "").startswith(_GONE)
+    if _is_about_tls(error):
+        return False
     closed = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
     return closed or isinstance(error, (OSError, asyncpg.InternalClientError))
+
+
+def _is_about_tls(error: BaseException) -> bool:
+    """Return True if the server and we do not agree about encryption, or about its certificate."""
+    refused = type(error) is ConnectionError and "SSL" in str(error)
+    return refused or isinstance(error, ssl.SSLCertVerificationError)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return True if another attempt may succeed."""
+    cause = error.__cause__ or error
+    return is_lost(cause) or getattr(cause, "sqlstate", None) in _PASSING
 
 
 def explained(error: BaseException, path: str) -> BaseException:
@@ -93,17 +117,19 @@ def _made(error: BaseException, path: str) -> StorageError | None:
         kind = _KINDS.get(str(error.sqlstate))
         if kind is not None:
             return kind[0](kind[1], path)
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and error.errno is not None and is_lost(error):
         why = error.strerror or type(error).__name__
         return StoreBusyError(
             f"the server cannot be reached: {why}. Is the address right, and does it run?", path
         )
     if is_lost(error):
         return StoreBusyError(
-            "the connection to the server was lost, and it could not be reached again within "
-            "`TractConfig.busy_timeout`.",
+            "the server could not be reached within `TractConfig.busy_timeout`, or the connection "
+            f"was lost: {error or type(error).__name__}",
             path,
         )
+    if _is_about_tls(error):
+        return StorageError(f"there is no encrypted connection, see `sslmode`: {error}", path)
     if isinstance(error, asyncpg.PostgresError):
         return StorageError(f"the server reports {error.sqlstate}: {error.message}", path)
     if isinstance(error, (asyncpg.InterfaceError, ValueError)):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, TypeAlias
 
 import asyncpg
 
+from tract.forking import PROCESS
 from tract.models.config import TractConfig
 from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost
 from tract.storage.postgres.targets import PostgresTarget, quoted
 
-__all__ = ["Links", "Raw", "Server", "Source", "is_alive", "session", "until"]
+__all__ = ["Links", "Raw", "Server", "Source", "drop", "is_alive", "session", "until"]
 
 _IDLE = 30.0
 """Seconds after which a connection may have been cut off, as by a firewall, and is checked."""
@@ -22,7 +23,10 @@ _ANSWER = 5.0  # seconds that a check waits
 _SPARE = 10.0
 """Seconds that a statement may take beyond those that it waits for locks. Then nothing comes back:
 a firewall may drop what it has forgotten without telling anybody."""
+_REFUSALS: tuple[type[Exception], ...] = (*DRIVER_ERRORS, ValueError)  # also of a URL
 _PAUSE = 0.05  # seconds between attempts to connect
+_LONG_AGO = float("-inf")
+_LONGEST = 2**31 - 1  # milliseconds; the server takes no more
 
 Raw: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection of the driver's."""
@@ -59,11 +63,14 @@ class Server:
             statement_cache_size=0 if target.pooled else 1000,
             max_cached_statement_lifetime=0,
             server_settings=self._settings,
+            timeout=self._patience + _SPARE,
             command_timeout=self._patience + _SPARE,
         )
+        PROCESS.opened(raw)  # a child that dropped it would take it from the parent's event loop
         return raw
 
     async def unmake(self, raw: Raw) -> None:
+        PROCESS.closed(raw)
         try:
             await raw.close(timeout=_ANSWER)
         except DRIVER_ERRORS:
@@ -75,7 +82,7 @@ def session(config: TractConfig, schema: str | None = None) -> dict[str, str]:
     found = {}
     if schema is not None:
         found = {"search_path": quoted(schema), "application_name": "asynctract"}
-    patience = str(round(config.busy_timeout * 1000))
+    patience = str(round(min(max(config.busy_timeout * 1000, 1), _LONGEST)))  # 0 is for ever
     return found | {"synchronous_commit": "on", "lock_timeout": patience}
 
 
@@ -99,7 +106,7 @@ class Links:
         """
         try:
             return await self._source.make()
-        except DRIVER_ERRORS as error:
+        except _REFUSALS as error:
             raise explained(error, self.path) from error
 
     async def close(self, raw: Raw) -> None:
@@ -111,28 +118,35 @@ class Links:
         """Lend a connection for reading; at most `TractConfig.readers` are lent at once."""
         async with self._room:
             raw = await self._taken()
+            used = _LONG_AGO  # what a caller's end interrupts may leave a transaction open
             try:
                 yield raw
-            except BaseException as error:
+                used = time.monotonic()
+            except Exception as error:
                 if is_lost(error):
                     raw.terminate()
+                used = time.monotonic()
                 raise
             finally:
-                await self._give_back(raw)
+                await self._give_back(raw, used)
 
     async def _taken(self) -> Raw:
         while self._idle:
             raw, since = self._idle.pop()
-            if await is_alive(raw, since):
-                return raw
+            try:
+                if await is_alive(raw, since):
+                    return raw
+            except BaseException:
+                self._idle.append((raw, _LONG_AGO))
+                raise
             await self._source.unmake(raw)
         return await self.connect()
 
-    async def _give_back(self, raw: Raw) -> None:
-        if raw.is_closed():
+    async def _give_back(self, raw: Raw, used: float) -> None:
+        if raw.is_closed() or self.closed:
             await self._source.unmake(raw)
             return
-        self._idle.append((raw, time.monotonic()))
+        self._idle.append((raw, _LONG_AGO if raw.is_in_transaction() else used))
 
     async def aclose(self) -> None:
         """Close all connections; none may be in use."""
@@ -145,17 +159,29 @@ class Links:
         """Close without waiting."""
         self.closed = True
         for raw, _ in self._idle:
-            raw.terminate()
+            drop(raw)
+
+
+def drop(raw: Raw) -> None:
+    """End a connection without waiting, even if its event loop is closed."""
+    PROCESS.closed(raw)
+    with suppress(RuntimeError):
+        raw.terminate()
 
 
 async def is_alive(raw: Raw, since: float) -> bool:
-    """Return True if a connection that was last used *since* can be used."""
+    """Return True if a connection that was last used *since* can be used.
+
+    If it was checked, it is in no transaction.
+    """
     if raw.is_closed():
         return False
     if time.monotonic() - since < _IDLE:
         return True
     try:
         await raw.execute("SELECT 1", timeout=_ANSWER)
+        if raw.is_in_transaction():
+            await raw.execute("ROLLBACK", timeout=_ANSWER)
     except DRIVER_ERRORS:
         raw.terminate()
         return False

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES
-from tract.storage.postgres.links import Links, Raw
+from tract.storage.postgres.links import Links, Raw, drop
 from tract.storage.repositories import BranchName
 
 __all__ = ["News"]
@@ -63,7 +63,7 @@ class News:
             await asyncio.sleep(_RETRY)
         finally:
             self._task = None
-        if self._moved or (self._listens and self._raw is None):
+        if self._moved or (self._listens and (self._raw is None or self._raw.is_closed())):
             self._work()
 
     async def _notify(self, raw: Raw) -> None:
@@ -126,7 +126,7 @@ class News:
         """Close without waiting."""
         self.closed = True
         if self._raw is not None:
-            self._raw.terminate()
+            drop(self._raw)
 
 
 def _payloads(moved: Iterable[BranchName]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from sqlalchemy.engine import URL, make_url
@@ -9,9 +10,12 @@ from sqlalchemy.exc import ArgumentError
 
 from tract.exceptions import StorageError
 
-__all__ = ["PostgresTarget", "parse_target", "quoted"]
+__all__ = ["PostgresTarget", "parse_target", "quoted", "shown"]
 
 _DEFAULT_SCHEMA = "public"
+_PLACES = ("host", "port")
+"""The parameters that errors show; another may be a password."""
+_SEVERAL = re.compile(r"([\w+]+://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)(.*)", re.DOTALL)
 _OURS = {"schema": None, "pooler": ("session", "transaction"), "mode": ("ro", "rw")}
 
 
@@ -47,13 +51,12 @@ def parse_target(given: str | URL) -> PostgresTarget:
         StorageError: the URL cannot be read, or a parameter has a value that it cannot have.
     """
     try:
-        url = make_url(given)
+        url = _of_several(given) if isinstance(given, str) else given
     except (ArgumentError, ValueError):
         raise StorageError(
             "the URL cannot be read. Use `postgresql://user@host/database`."
         ) from None
-    shown = url.set(drivername="postgresql", query={})  # a password may stand in the query, too
-    path = shown.render_as_string(hide_password=True)
+    path = shown(url.set(drivername="postgresql"))
     ours = {name: value for name, value in url.query.items() if name in _OURS}
     for name, value in ours.items():
         allowed = _OURS[name]
@@ -71,3 +74,21 @@ def parse_target(given: str | URL) -> PostgresTarget:
         pooled=ours.get("pooler") == "transaction",
         read_only=ours.get("mode") == "ro",
     )
+
+
+def shown(url: URL) -> str:
+    """Return a URL as errors name it."""
+    places = {name: url.query[name] for name in _PLACES if name in url.query}
+    return url.set(query=places).render_as_string(hide_password=True)
+
+
+def _of_several(given: str) -> URL:
+    """Parse a URL, which may name several hosts, as `host1:5432,host2:5432`."""
+    found = _SEVERAL.fullmatch(given)
+    if found is None:
+        return make_url(given)
+    before, named, after = found.groups()
+    places = [re.fullmatch(r"(.*?)(?::(\d*))?", each) for each in named.split(",")]
+    hosts, ports = zip(*(place.groups() for place in places if place), strict=True)
+    places_of = {"host": ",".join(hosts), "port": ",".join(port or "5432" for port in ports)}
+    return make_url(before + after).update_query_dict(places_of)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,8 +28,8 @@ from tract.storage.postgres.connection import (
     Trips,
     running,
 )
-from tract.storage.postgres.errors import LOSSES, explained, is_lost
-from tract.storage.postgres.links import Links, Raw, is_alive, until
+from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost, is_passing
+from tract.storage.postgres.links import Links, Raw, drop, is_alive, until
 from tract.storage.repositories import BranchName
 from tract.storage.sql.freshness import Beginning, Freshness
 from tract.storage.sql.grouping import Deliver, Groups, Outcome
@@ -41,6 +41,8 @@ __all__ = ["MAX_GROUP", "Job", "Writer"]
 
 MAX_GROUP: int = 512  # commits; bounds how long one transaction keeps other processes waiting
 _DAY = 86_400.0  # seconds that creating an index may take
+_IN_DOUBT = 5.0
+"""Seconds, at least, to find out what became of a group that the server may have committed."""
 _CROWDED = 8
 """Groups that take the locks at once after one has found a tract changed."""
 
@@ -57,7 +59,11 @@ _LOCK = (
     "SELECT tract_id, version, pg_current_xact_id()::text FROM turned"
 )
 _IDENTITY = "SELECT pg_current_xact_id()::text"
-_STATUS = "SELECT pg_xact_status($1::text::xid8)"
+_STATUS = (
+    "SELECT pg_xact_status($1::text::xid8) "
+    "WHERE $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())"
+)
+"""An id that the server has not reached is of a transaction that a failover has lost."""
 _IS_THERE = "SELECT true FROM commits WHERE tract_id = $1 AND commit_hash = $2"
 
 
@@ -74,12 +80,10 @@ class _Made(NamedTuple):
     outcomes: list[Outcome]
     transaction: WriteTransaction
     versions: dict[str, int]
-    identity: str | None = None
-    """The transaction's id, if the server gave it one before."""
 
 
 class _Group:
-    """A group of jobs, and whether an attempt may have been committed.
+    """A group of jobs, and what became of its attempts.
 
     All attempts have the same times, so that a commit has the same hash in each unless others came
     first.
@@ -92,7 +96,13 @@ class _Group:
         self.tracts: list[str] = sorted({tract for job in jobs for tract in job.tracts})
         self.sent: _Made | None = None
         """An attempt that the server may have committed."""
+        self.identity: str | None = None
+        """The id of its transaction, if it is known."""
         self.begun: bool = False
+        self.parts: list[_Group] = []
+        """Its jobs one by one, after they could not be done together."""
+        self.outcomes: list[Outcome] = []
+        """Those of its first parts."""
 
     def clock(self) -> Callable[[], int]:
         """Return the clock of an attempt."""
@@ -106,6 +116,14 @@ class _Group:
             return time
 
         return tell
+
+    def split(self) -> None:
+        """Go on with one job at a time."""
+        self.parts = [_Group([job], self._clock) for job in self.jobs]
+
+    def not_made(self) -> None:
+        """Note that no attempt has been committed."""
+        self.sent = self.identity = None
 
 
 class Writer:
@@ -144,7 +162,7 @@ class Writer:
     def abandon(self) -> None:
         """Close the connection without waiting."""
         if self._raw is not None:
-            self._raw.terminate()
+            drop(self._raw)
 
     def _send(self, jobs: Sequence[Job], deliver: Deliver) -> None:
         self._start(_Group(jobs, self._clock), deliver)
@@ -174,43 +192,73 @@ class Writer:
         deliver(outcomes, None)
 
     async def _attempted(self, group: _Group) -> list[Outcome]:
-        """Run a group until it is known what became of it."""
-        deadline = time.monotonic() + self._links.patience
-        while True:
+        """Run a group until it is known what became of it.
+
+        Raises:
+            StoreBusyError: nobody knows, even after a while.
+        """
+        patience = self._links.patience
+        deadline: float | None = None
+        while not group.parts:
             try:
                 raw = await self._ready()
                 if group.sent is not None:
                     await self._look_for(raw, group)
                 return await self._run(raw, group)
-            except LOSSES as error:
-                self._forget()
-                lost = is_lost(error.__cause__ or error)
-                if lost:
-                    await self._drop()
-                if not lost and len(group.jobs) > 1:
-                    return await self._run_singly(group.jobs)
-                if not lost:
-                    return [Outcome(None, explained(error, self._path))]
-                await until(deadline, _in_doubt(self._path) if group.sent else error)
+            except Exception as error:
+                problem = explained(error, self._path)
+                await self._recover(error)
+                if group.sent is not None:
+                    problem, patience = _in_doubt(problem), max(patience, _IN_DOUBT)
+                elif not is_passing(problem):
+                    if len(group.jobs) == 1:
+                        return [Outcome(None, problem)]
+                    group.split()
+                    break
+                deadline = deadline or time.monotonic() + patience
+                await until(deadline, problem)
+            except BaseException:  # a shutdown: what is under way could end as part of another
+                self._cut()
+                raise
+        return await self._part_by_part(group)
 
-    async def _run_singly(self, jobs: Sequence[Job]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for job in jobs:
-            outcomes += await self._attempted(_Group([job], self._clock))
-        return outcomes
+    async def _part_by_part(self, group: _Group) -> list[Outcome]:
+        for part in group.parts[len(group.outcomes) :]:
+            try:
+                group.outcomes += await despite_cancellation(partial(self._attempted, part))
+            except Exception as error:
+                group.outcomes.append(Outcome(None, error))
+        return group.outcomes
+
+    async def _recover(self, error: BaseException) -> None:
+        """Leave no transaction open after an error, nor a connection that was lost."""
+        self._forget()
+        if is_lost(error.__cause__ or error):
+            await self._drop()
+        raw = self._raw
+        if raw is not None and not raw.is_closed() and raw.is_in_transaction():
+            try:
+                await raw.execute("ROLLBACK")
+            except DRIVER_ERRORS:
+                await self._drop()
+
+    def _cut(self) -> None:
+        """End the connection without waiting; another will replace it."""
+        self._forget()
+        if self._raw is not None:
+            self._raw.terminate()
 
     async def _ready(self) -> Raw:
         """Return the connection, replaced if it was lost."""
-        if self._raw is None or not await is_alive(self._raw, self._used):
+        known = self._raw is not None and await is_alive(self._raw, self._used)
+        if self._raw is None or not known:
             self._forget()
             await self._drop()
             self._raw = await self._links.connect()
         self._used = time.monotonic()
         clock = self._clock
-        if isinstance(clock, ServerClock) and clock.is_due:
-            await clock.set(self._raw)
-        if self._raw.is_in_transaction():  # an attempt was cut short
-            await self._raw.execute("ROLLBACK")
+        if isinstance(clock, ServerClock) and (clock.is_due or not known):
+            await clock.set(self._raw)  # another connection may lead to another server
         return self._raw
 
     async def _drop(self) -> None:
@@ -225,12 +273,16 @@ class Writer:
             outcomes = self._committed(group.sent)
             self._forget()  # others may have come since
             return outcomes
-        if not self._crowded:
-            made = await self._run_ahead(raw, group)
-            if made is not None:
-                return self._committed(made)
-        self._crowded = max(0, self._crowded - 1)
-        return self._committed(await self._run_locked(raw, group))
+        try:
+            made = None if self._crowded else await self._run_ahead(raw, group)
+            if made is None:
+                self._crowded = max(0, self._crowded - 1)
+                made = await self._run_locked(raw, group)
+        except Exception as error:
+            if not is_lost(error):  # the server has answered, or was not asked
+                group.not_made()
+            raise
+        return self._committed(made)
 
     async def _run_ahead(self, raw: Raw, group: _Group) -> _Made | None:
         """Run a group without a transaction; None if it needs one."""
@@ -277,44 +329,61 @@ class Writer:
         connection = PostgresConnection(raw, self._trips, None if group.tracts else _DAY)
         self._trips.count += 2
         await raw.execute("BEGIN")
-        versions, identity = await self._locked(raw, group)
+        group.identity, versions = await self._locked(raw, group.tracts)
         if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
             self._forget()
         transaction = self._begun(connection, group)
         outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
         await running(lambda _: connection.flush(), connection)
-        group.sent = made = _Made(outcomes, transaction, versions, identity)
+        group.sent = made = _Made(outcomes, transaction, versions)
         await raw.execute("COMMIT")
-        group.sent = None
+        group.not_made()
         return made
 
-    async def _locked(self, raw: Raw, group: _Group) -> tuple[dict[str, int], str]:
-        """Lock the tracts of a group; return their next versions and the transaction's id."""
-        if not group.tracts:
-            return {}, await raw.fetchval(_IDENTITY)
+    async def _locked(self, raw: Raw, tracts: Sequence[str]) -> tuple[str, dict[str, int]]:
+        """Lock tracts; return the id of the transaction, and their next versions."""
+        if not tracts:
+            return await raw.fetchval(_IDENTITY), {}
         self._trips.count += 1
-        rows = await raw.fetch(_LOCK, group.tracts)
-        if len(rows) < len(group.tracts):
+        rows = await raw.fetch(_LOCK, tracts)
+        if len(rows) < len(tracts):
             self._trips.count += 2
-            await raw.execute(_ADD_TRACTS, group.tracts)
-            missing = set(group.tracts) - {row[0] for row in rows}
+            await raw.execute(_ADD_TRACTS, tracts)
+            missing = set(tracts) - {row[0] for row in rows}
             rows += await raw.fetch(_LOCK, sorted(missing))
-        return {row[0]: row[1] for row in rows}, rows[0][2]
+        return rows[0][2], {row[0]: row[1] for row in rows}
 
     async def _look_for(self, raw: Raw, group: _Group) -> None:
-        """Find out whether an attempt was committed; forget it if it was not."""
+        """Find out whether an attempt was committed; forget it if it was not.
+
+        One that is still at work holds the locks, and one that has not arrived finds another
+        version when it does.
+        """
         assert group.sent is not None
         async with raw.transaction():
-            await self._locked(raw, group)  # waits for one that is still at work
-            if group.sent.identity is not None:
-                there = await raw.fetchval(_STATUS, group.sent.identity) == "committed"
-            else:
-                record, _ = group.sent.transaction.made[0]
-                key = bytes.fromhex(record.commit_hash)
-                there = await raw.fetchval(_IS_THERE, record.tract_id, key)
+            _, versions = await self._locked(raw, group.tracts)
+            there = await self._is_there(raw, group, group.sent, versions)
         self._forget()
         if not there:
-            group.sent = None
+            group.not_made()
+
+    async def _is_there(
+        self, raw: Raw, group: _Group, sent: _Made, versions: Mapping[str, int]
+    ) -> bool:
+        """Return True if an attempt was committed, asked while its locks are held.
+
+        After a failover a transaction's id may be another's. A commit's hash is its own.
+        """
+        if sent.transaction.made:
+            record, _ = sent.transaction.made[0]
+            key = bytes.fromhex(record.commit_hash)
+            return await raw.fetchval(_IS_THERE, record.tract_id, key) is not None
+        if any(now <= sent.versions[tract] for tract, now in versions.items()):
+            return False
+        status = await raw.fetchval(_STATUS, group.identity)
+        if status == "in progress":
+            raise StoreBusyError("the transaction of a lost connection is still at work.")
+        return bool(status == "committed")
 
     def _begun(self, connection: PostgresConnection, group: _Group) -> WriteTransaction:
         """Return a transaction that starts with what is known of branches and times."""
@@ -340,6 +409,16 @@ class Writer:
         self._tips, self._versions = None, {}
 
 
+def _in_doubt(problem: BaseException) -> StoreBusyError:
+    found = StoreBusyError(
+        "the connection to the server was lost while it was told to commit, and it could not be "
+        "reached again within `TractConfig.busy_timeout`. It may have committed: look at the log "
+        "before you try again."
+    )
+    found.__cause__ = problem
+    return found
+
+
 def _run_jobs(jobs: Sequence[Job], transaction: WriteTransaction, _: Connection) -> list[Outcome]:
     outcomes = [_attempt(job, transaction) for job in jobs]
     transaction.finish()
@@ -351,12 +430,3 @@ def _attempt(job: Job, transaction: WriteTransaction) -> Outcome:
         return Outcome(job.run(transaction), None)
     except TractError as error:
         return Outcome(None, error)
-
-
-def _in_doubt(path: str) -> StoreBusyError:
-    return StoreBusyError(
-        "the connection to the server was lost while it was told to commit, and it could not be "
-        "reached again within `TractConfig.busy_timeout`. It may have committed: look at the log "
-        "before you try again.",
-        path,
-    )
