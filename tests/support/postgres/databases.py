@@ -1,4 +1,4 @@
-"""Empty databases for tests, each emptied and used again: making one takes longer than most tests."""
+"""Databases for tests, each emptied and used again: making one takes longer than most tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tract.storage.postgres.preparing import prepare
+
 __all__ = ["Databases"]
 
 _EMPTY = """
@@ -22,6 +24,18 @@ DO $$ DECLARE name text; BEGIN
 END $$;
 CREATE SCHEMA public
 """
+_MADE = """
+SELECT array_agg(relname || relnatts || '.' || oid ORDER BY oid) || ARRAY(
+  SELECT oid::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY oid
+) || ARRAY(SELECT nspname || oid FROM pg_namespace ORDER BY oid) || ARRAY(
+  SELECT key || value FROM public._tract_meta)
+FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
+"""Tells whether the tables, indexes and functions are those that were made, and no others."""
+_TABLES = """
+SELECT string_agg(quote_ident(relname), ', ') FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> '_tract_meta'
+"""
 _OTHERS = """
 SELECT pid, state, left(query, 80) AS query FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -31,6 +45,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 class _Database(NamedTuple):
     url: str
     connection: asyncpg.Connection
+    made: list[str] | None = None
+    """What a store's tables are known by, if they stand."""
 
 
 class Databases:
@@ -52,6 +68,7 @@ class Databases:
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._server: asyncpg.Connection = self._do(asyncpg.connect(url))
         self._free: list[_Database] = []
+        self._standing: list[_Database] = []
         self._made: list[str] = []
 
     @contextmanager
@@ -63,16 +80,38 @@ class Databases:
         """
         database = self._free.pop() if self._free else self._do(self._create())
         try:
-            yield database.url
+            with self._watched(database):
+                yield database.url
         finally:
-            left = self._do(self._left(database.connection))
             self._do(database.connection.execute(_EMPTY))
             self._free.append(database)
+
+    @contextmanager
+    def standing(self) -> Iterator[str]:
+        """Do what `empty` does with a database where the tables of a store stand, without rows.
+
+        Making them takes as long as most tests.
+        """
+        database = self._standing.pop() if self._standing else self._do(self._create())
+        if database.made is None:
+            database = self._do(self._stood(database))
+        try:
+            with self._watched(database):
+                yield database.url
+        finally:
+            self._standing.append(self._do(self._cleared(database)))
+
+    @contextmanager
+    def _watched(self, database: _Database) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            left = self._do(self._left(database.connection))
         assert not left, f"connections were left open: {left}"
 
     def close(self) -> None:
         """Remove all databases that were made."""
-        for database in self._free:
+        for database in [*self._free, *self._standing]:
             self._do(database.connection.close())
         for name in self._made:
             self._do(self._server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
@@ -89,6 +128,23 @@ class Databases:
         self._made.append(name)
         url = urlsplit(self._url)._replace(path=f"/{name}").geturl()
         return _Database(url, await asyncpg.connect(url))
+
+    async def _stood(self, database: _Database) -> _Database:
+        await prepare(database.connection, "public", database.url)
+        return database._replace(made=await database.connection.fetchval(_MADE))
+
+    async def _cleared(self, database: _Database) -> _Database:
+        """Remove the rows, or all there is where a test has changed more than rows."""
+        connection = database.connection
+        try:
+            is_as_made = await connection.fetchval(_MADE) == database.made
+        except asyncpg.UndefinedTableError:
+            is_as_made = False
+        if is_as_made:
+            await connection.execute(f"TRUNCATE {await connection.fetchval(_TABLES)}")
+            return database
+        await connection.execute(_EMPTY)
+        return database._replace(made=None)
 
     async def _left(self, connection: asyncpg.Connection) -> list[dict[str, object]]:
         """Return the connections that others leave open, after ending them."""

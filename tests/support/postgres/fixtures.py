@@ -17,7 +17,7 @@ from support.postgres.server import Server, Serving, serving
 from support.postgres.shared import Run
 
 ENGINE = os.environ.get("TRACT_TEST_ENGINE", "sqlite")
-_PLACES = {"sqlite": "db_path", "postgres": "postgres_url"}
+_PLACES = {"sqlite": "db_path", "postgres": "postgres_store"}
 RUN = pytest.StashKey[Run]()
 
 
@@ -95,6 +95,13 @@ def postgres_databases(postgres_run: Run) -> Iterator[Databases]:
 def postgres_url(postgres_databases: Databases) -> Iterator[str]:
     """The URL of an empty database; no connection to it may be left open."""
     with postgres_databases.empty() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_store(postgres_databases: Databases) -> Iterator[str]:
+    """The URL of a store without rows; no connection to it may be left open."""
+    with postgres_databases.standing() as url:
         yield url
 
 
