@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tract import (
     ContentModel,
     ContentValidationError,
     DialogueContent,
+    NullTokenCounter,
     Priority,
     TokenBudgetConfig,
     ToolIOContent,
@@ -151,3 +153,36 @@ async def test_entries_take_a_side_and_a_limit(tract: AsyncTract) -> None:
     ]
     assert await listed(at_commit=a.commit_hash) == [a.commit_hash]
     assert await listed(at_commit=None) == await listed(limit=0) == []
+
+
+async def test_a_nul_is_kept_in_contents_and_refused_in_a_message_of_a_commit(
+    tract: AsyncTract,
+) -> None:
+    """Not every database can store one as text."""
+    said = await tract.user("a\0b", metadata={"k\0": "\0"}, generation_config={"k\0": "\0"})
+    calls = (
+        tract.user("a", message="a\0"),
+        tract.commit(DialogueContent(role="user", text="a"), message="\0"),
+    )
+    for call in calls:
+        with pytest.raises(ContentValidationError, match="NUL") as raised:
+            await call
+        assert raised.value.path == "message"
+
+    assert await tract.log() == [said]
+    assert said.metadata == said.generation_config == {"k\0": "\0"}
+    assert await tract.query_by_config("k\0", "=", "\0") == [said]
+    assert (await tract.compile()).to_dicts() == [{"role": "user", "content": "a\0b"}]
+
+
+async def test_a_counter_whose_source_cannot_be_stored_is_called_by_its_class(
+    target: Path | str,
+) -> None:
+    class Odd(NullTokenCounter):
+        source = "odd\0"
+
+    async with AsyncTract.open(target, tract_id="t", tokenizer=Odd()) as tract:
+        await tract.user("a")
+        context = await tract.compile()
+
+    assert context.token_source.endswith("Odd")

@@ -55,7 +55,7 @@ CONFIGS: st.SearchStrategy[dict[str, Any] | None] = st.one_of(
 METADATA: st.SearchStrategy[dict[str, Any] | None] = (
     st.none() | st.just({}) | st.dictionaries(SECRETS | WILD_TEXTS, jsons(WILD_TEXTS), max_size=2)
 )
-NOTES = st.none() | WILD_TEXTS
+NOTES = st.none() | WILD_TEXTS.map(lambda text: text.replace("\0", ""))
 PRIORITIES = st.sampled_from([Priority.SKIP, Priority.SKIP, Priority.NORMAL, Priority.PINNED])
 
 

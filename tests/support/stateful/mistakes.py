@@ -49,6 +49,7 @@ UNSTORABLE: list[Any] = [
 OPTIONS: list[dict[str, Any]] = [
     {"message": "\ud800"},
     {"message": 1},
+    {"message": "a\0"},
     {"metadata": ["a"]},
     {"metadata": {"a": float("inf")}},
     {"metadata": {"a": {2: 1}}},

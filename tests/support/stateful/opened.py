@@ -19,7 +19,7 @@ from tract import (
     TractStore,
 )
 
-TRACTS = ["planner", "Planner", "planner ", "p\0", "e\u0301", "\u00e9", "\U0001f600%_"]
+TRACTS = ["planner", "Planner", "planner ", "p\1", "e\u0301", "\u00e9", "\U0001f600%_"]
 BRANCHES = ["main", "Main", "main-", "refs/heads/main", "\u00e9/x"]
 GARBAGE = ["", "0" * 64, "f" * 64, "main~", "\u0663" * 64, "0" * 63 + "\n", "' OR 1=1 --"]
 VIEWS = [View(marks, joined) for marks in (False, True) for joined in (True, False)]

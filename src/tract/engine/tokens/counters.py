@@ -254,9 +254,11 @@ class NullTokenCounter(BaseTokenCounter):
 
 
 def counter_source(counter: TokenCounter) -> str:
-    """Return a counter's `source` if that is a string, or a name made of its class."""
+    """Return a counter's `source` if that can be stored, or a name made of its class."""
     source = getattr(counter, "source", None)
-    return source if isinstance(source, str) else _name_of_class(counter)
+    if isinstance(source, str) and "\0" not in source:
+        return source
+    return _name_of_class(counter)
 
 
 def is_a_sum(counter: TokenCounter) -> TypeGuard[BaseTokenCounter]:
