@@ -29,8 +29,8 @@ from tract import (
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=WordCounter()) as store:
+async def store(target: Path | str) -> AsyncIterator[TractStore]:
+    async with TractStore.open(target, tokenizer=WordCounter()) as store:
         yield store
 
 
@@ -232,10 +232,10 @@ class _Wrapped:
         self.nbytes = inner.nbytes
 
 
-async def test_a_compiler_without_entries_is_told_what_it_cannot_do(db_path: Path) -> None:
+async def test_a_compiler_without_entries_is_told_what_it_cannot_do(target: Path | str) -> None:
     """It can fork, fast-forward, squash, pick, compare and count all the same."""
     compiler: ContextCompiler = Plain()
-    async with TractStore.open(db_path, compiler=compiler) as store:
+    async with TractStore.open(target, compiler=compiler) as store:
         main = store.tract("t")
         await main.user("a")
         fork = await main.fork("fork")

@@ -33,8 +33,10 @@ WARNING = TractConfig(token_budget=TokenBudgetConfig(max_tokens=1))
 
 
 @pytest_asyncio.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(tract_id="t", config=WARNING, tokenizer=WordCounter()) as tract:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(
+        target, tract_id="t", config=WARNING, tokenizer=WordCounter()
+    ) as tract:
         yield tract
 
 

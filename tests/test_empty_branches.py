@@ -38,10 +38,10 @@ SQUASH = DialogueContent(role="user", text="squashed")
 
 
 @pytest_asyncio.fixture(params=["cached", "budgeted"])
-async def store(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[TractStore]:
+async def store(target: Path | str, request: pytest.FixtureRequest) -> AsyncIterator[TractStore]:
     budget = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
     options = TractConfig(token_budget=budget if request.param == "budgeted" else None)
-    async with TractStore.open(db_path, tokenizer=COUNTER, config=options) as store:
+    async with TractStore.open(target, tokenizer=COUNTER, config=options) as store:
         yield store
 
 
@@ -348,13 +348,13 @@ async def test_an_empty_branch_is_deleted(main: AsyncTract, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_empty_branch_is_there_after_reopening(
-    store: TractStore, db_path: Path, way: str
+    store: TractStore, target: Path | str, way: str
 ) -> None:
     await store.tract("t").user("a")
     await WAYS[way](store.tract("t"))
     await store.tract("t").on("empty").fork("again")
     await store.aclose()
-    async with TractStore.open(db_path, tokenizer=COUNTER) as reopened:
+    async with TractStore.open(target, tokenizer=COUNTER) as reopened:
         main = reopened.tract("t")
         assert [*(await heads(main)).items()][:2] == [("again", None), ("empty", None)]
         assert (await main.on("again").user("b")).parent_hash is None

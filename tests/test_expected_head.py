@@ -49,10 +49,10 @@ EVENTS: tuple[dict[str, Any], ...] = (
 
 
 @pytest_asyncio.fixture(params=["plain", "budgeted"])
-async def store(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[TractStore]:
+async def store(target: Path | str, request: pytest.FixtureRequest) -> AsyncIterator[TractStore]:
     budget = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
     options = TractConfig(token_budget=budget if request.param == "budgeted" else None)
-    async with TractStore.open(db_path, tokenizer=COUNTER, config=options) as store:
+    async with TractStore.open(target, tokenizer=COUNTER, config=options) as store:
         yield store
 
 
@@ -219,10 +219,10 @@ async def test_a_tag_is_deleted_where_it_names_what_was_expected(main: AsyncTrac
 
 @pytest.mark.parametrize("to", ["a", None])
 async def test_of_resets_from_one_head_exactly_one_is_done(
-    store: TractStore, db_path: Path, main: AsyncTract, to: str | None
+    store: TractStore, target: Path | str, main: AsyncTract, to: str | None
 ) -> None:
     """Of this process's and of another's store."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as other:
+    async with TractStore.open(target, tokenizer=COUNTER) as other:
         there = other.tract("t", branch="work")
         head = await main.head()
         results = await asyncio.gather(
@@ -316,13 +316,13 @@ async def test_a_reply_to_a_head_that_moved_is_recovered(
 
 
 async def test_a_reply_to_a_head_that_moved_outlives_the_store(
-    store: TractStore, main: AsyncTract, db_path: Path
+    store: TractStore, main: AsyncTract, target: Path | str
 ) -> None:
     with pytest.raises(HeadMovedError):
         await VERBS["record_openai"](main, expected_head="a")
     await store.aclose()
 
-    async with TractStore.open(db_path, tokenizer=COUNTER) as again:
+    async with TractStore.open(target, tokenizer=COUNTER) as again:
         [left] = await again.recover_streams()
         [kept] = await left.commit()
         assert (await again.tract("t", branch="work").log(1)) == [kept]

@@ -51,8 +51,8 @@ PROVIDERS: list[dict[str, Any]] = [
 
 
 @pytest_asyncio.fixture
-async def tract(db_path: Path) -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="agent") as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), tract_id="agent") as opened:
         yield opened
 
 
@@ -71,13 +71,13 @@ async def everywhere(tract: AsyncTract, info: CommitInfo) -> list[dict[str, Any]
 
 @pytest.mark.parametrize("config", PROVIDERS)
 async def test_any_providers_config_comes_back_exactly(
-    db_path: Path, config: dict[str, Any]
+    target: Path | str, config: dict[str, Any]
 ) -> None:
-    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="agent") as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), tract_id="agent") as tract:
         info = await tract.assistant("hi", generation_config=config)
         before = await everywhere(tract, info)
         compiled = (await tract.compile()).generation_configs
-    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), tract_id="agent") as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), tract_id="agent") as tract:
         after = await everywhere(tract, info)
         again = (await tract.compile()).generation_configs
 
@@ -158,16 +158,16 @@ async def story(tract: AsyncTract) -> list[tuple[CommitInfo, list[dict[str, Any]
 
 
 @pytest.mark.parametrize("cache", [0, 2**26], ids=["uncached", "cached"])
-async def test_configs_are_right_after_every_kind_of_commit(db_path: Path, cache: int) -> None:
+async def test_configs_are_right_after_every_kind_of_commit(target: Path | str, cache: int) -> None:
     """Compiled from nothing, folded forward, and after reopening, joined or not."""
     config = TractConfig(cache_max_bytes=cache)
-    async with TractStore.open(db_path, tokenizer=NullTokenCounter(), config=config) as store:
+    async with TractStore.open(target, tokenizer=NullTokenCounter(), config=config) as store:
         told = await story(store.tract("agent"))
         for info, expected in told:
             context = await store.tract("agent").compile(at_commit=info.commit_hash)
 
             assert context.generation_configs == expected
-    async with TractStore.open(db_path, tokenizer=NullTokenCounter(), config=config) as store:
+    async with TractStore.open(target, tokenizer=NullTokenCounter(), config=config) as store:
         for info, expected in reversed(told):
             for joining in (True, False):
                 context = await store.tract("agent").compile(

@@ -102,10 +102,12 @@ CUSTOM: dict[str, BaseModel] = {
 
 @pytest.mark.parametrize("name", CUSTOM)
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-async def test_a_custom_content_is_refused_or_comes_back_as_it_was(name: str) -> None:
+async def test_a_custom_content_is_refused_or_comes_back_as_it_was(
+    name: str, target: Path | str
+) -> None:
     """Commits are for ever: one whose content cannot be read again must not be made."""
     content = CUSTOM[name]
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         try:
             tract.register_content_type("custom", type(content))
         except ValueError:
@@ -122,8 +124,9 @@ async def test_a_custom_content_is_refused_or_comes_back_as_it_was(name: str) ->
 @pytest.mark.parametrize("content", [Aliased(theValue=1), Spoken(theValue=1), Computed(single=2)])
 async def test_models_with_aliases_and_computed_fields_can_be_registered(
     content: BaseModel,
+    target: Path | str,
 ) -> None:
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         tract.register_content_type("custom", type(content))
         info = await tract.commit(content)
 
@@ -148,8 +151,10 @@ class Surcharging(TiktokenCounter):
 
 
 @pytest.mark.parametrize("counter", [Rounding(), Surcharging()])
-async def test_a_context_counts_what_a_derived_counter_counts(counter: TiktokenCounter) -> None:
-    async with AsyncTract.open(tract_id="t", tokenizer=counter) as tract:
+async def test_a_context_counts_what_a_derived_counter_counts(
+    counter: TiktokenCounter, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=counter) as tract:
         await tract.user("hello there")
         await tract.user("again")
         context = await tract.compile()
@@ -157,12 +162,12 @@ async def test_a_context_counts_what_a_derived_counter_counts(counter: TiktokenC
     assert context.token_count == counter.count_messages(context.to_dicts())
 
 
-async def test_a_derived_counter_does_not_trust_the_counts_of_its_base(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+async def test_a_derived_counter_does_not_trust_the_counts_of_its_base(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         await tract.user("hello there")
         await tract.assistant("again")
     counter = Rounding()
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=counter) as tract:
         context = await tract.compile()
 
     assert context.token_count == counter.count_messages(context.to_dicts())
@@ -177,10 +182,10 @@ async def test_a_derived_counter_does_not_trust_the_counts_of_its_base(db_path: 
     ids=["unsigned seed", "below 64 bits", "float", "beyond doubles"],
 )
 async def test_numbers_that_differ_are_not_equal_however_large(
-    stored: int, asked: int | float
+    stored: int, asked: int | float, target: Path | str
 ) -> None:
     """Seeds of 64 bits without a sign are common; SQLite reads them as doubles."""
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         info = await tract.user("a", generation_config={"seed": stored})
 
         assert await tract.query_by_config("seed", "=", asked) == []
@@ -197,13 +202,15 @@ ANSWER = {"role": "tool", "tool_call_id": "c", "content": "42"}
 
 
 @pytest.mark.parametrize("aggregate_same_role", [False, True])
-async def test_calls_that_stand_apart_come_back_as_they_were(aggregate_same_role: bool) -> None:
+async def test_calls_that_stand_apart_come_back_as_they_were(
+    aggregate_same_role: bool, target: Path | str
+) -> None:
     messages: list[dict[str, Any]] = [
         {"role": "assistant", "content": "Let me see."},
         {"role": "assistant", "content": None, "tool_calls": [CALL]},
         ANSWER,
     ]
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         for content in from_openai(messages):
             await tract.commit(content)
         context = await tract.compile(aggregate_same_role=aggregate_same_role)
@@ -211,12 +218,12 @@ async def test_calls_that_stand_apart_come_back_as_they_were(aggregate_same_role
     assert context.to_openai() == messages
 
 
-async def test_calls_that_come_apart_are_sent_with_those_before_them() -> None:
+async def test_calls_that_come_apart_are_sent_with_those_before_them(target: Path | str) -> None:
     """The API wants all results behind one message of calls; `keep` sends what was committed."""
     calling: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     before: dict[str, Any] = {**calling, "tool_calls": [{**CALL, "id": "b"}]}
     messages: list[dict[str, Any]] = [before, calling, ANSWER, {**ANSWER, "tool_call_id": "b"}]
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         for content in from_openai(messages):
             await tract.commit(content)
         context = await tract.compile(aggregate_same_role=False)
@@ -229,9 +236,11 @@ async def test_calls_that_come_apart_are_sent_with_those_before_them() -> None:
 # usage
 
 
-async def test_usage_of_an_anthropic_delta_without_input_tells_the_remedy() -> None:
+async def test_usage_of_an_anthropic_delta_without_input_tells_the_remedy(
+    target: Path | str,
+) -> None:
     """The SDK's own object has `input_tokens` None where the start of the stream told them."""
-    async with AsyncTract.open(tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         await tract.user("a")
         with pytest.raises(ContentValidationError, match="message_start"):
             await tract.record_usage(MessageDeltaUsage(output_tokens=6))
@@ -248,9 +257,9 @@ async def test_a_reported_total_of_zero_is_stored_as_reported(db_path: Path) -> 
 # bad input
 
 
-async def test_content_over_the_limit_names_the_field() -> None:
+async def test_content_over_the_limit_names_the_field(target: Path | str) -> None:
     config = TractConfig(max_content_bytes=100)
-    async with AsyncTract.open(tract_id="t", config=config) as tract:
+    async with AsyncTract.open(target, tract_id="t", config=config) as tract:
         with pytest.raises(ContentValidationError) as caught:
             await tract.user("x" * 200)
 
@@ -268,14 +277,14 @@ async def test_annotating_no_hash_is_the_same_error_in_a_batch(target: Any) -> N
 
 
 @pytest.mark.parametrize("moment", ["2026-01-01T00:00:00Z", date(2026, 1, 1), 1767225600])
-async def test_a_time_that_is_no_datetime_is_a_value_error(moment: Any) -> None:
-    async with AsyncTract.open(tract_id="t") as tract:
+async def test_a_time_that_is_no_datetime_is_a_value_error(moment: Any, target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         with pytest.raises(ValueError, match="at_time"):
             await tract.compile(at_time=moment)
 
 
-async def test_an_empty_batch_checks_the_expected_head_too() -> None:
-    async with AsyncTract.open(tract_id="t") as tract:
+async def test_an_empty_batch_checks_the_expected_head_too(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         await tract.user("a")
         with pytest.raises(HeadMovedError):
             async with tract.batch(expected_head=None):
@@ -285,9 +294,9 @@ async def test_an_empty_batch_checks_the_expected_head_too() -> None:
 # closed handles
 
 
-async def test_a_closed_handle_of_an_open_store_is_closed() -> None:
+async def test_a_closed_handle_of_an_open_store_is_closed(target: Path | str) -> None:
     """The store and its other handles stay open."""
-    async with TractStore.open() as store:
+    async with TractStore.open(target) as store:
         async with store.tract("t") as tract:
             await tract.user("a")
         with pytest.raises(StoreClosedError):
@@ -296,8 +305,8 @@ async def test_a_closed_handle_of_an_open_store_is_closed() -> None:
         assert len(await store.tract("t").log()) == 1
 
 
-async def test_a_closed_handle_says_so_on_another_event_loop_too(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_a_closed_handle_says_so_on_another_event_loop_too(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     await tract.aclose()
 
     async def use() -> None:
@@ -307,8 +316,8 @@ async def test_a_closed_handle_says_so_on_another_event_loop_too(db_path: Path) 
         await asyncio.to_thread(lambda: asyncio.run(use()))
 
 
-async def test_a_closed_store_registers_nothing() -> None:
-    tract = await AsyncTract.open(tract_id="t")
+async def test_a_closed_store_registers_nothing(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     await tract.aclose()
     with pytest.raises(StoreClosedError):
         tract.register_content_type("custom", Mutable)

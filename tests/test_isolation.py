@@ -743,10 +743,10 @@ async def test_tract_ids_name_tracts_and_the_cache_tells_numbers(world: World) -
     assert MARK not in repr([world.mine, world.mine.tract_id, world.mine.branch])
 
 
-async def test_a_budget_counts_its_own_tract_alone() -> None:
+async def test_a_budget_counts_its_own_tract_alone(target: Path | str) -> None:
     budget = TokenBudgetConfig(max_tokens=20, action=BudgetAction.REJECT)
     config = TractConfig(token_budget=budget)
-    async with TractStore.open(config=config, tokenizer=_Words()) as store:
+    async with TractStore.open(target, config=config, tokenizer=_Words()) as store:
         for number in range(30):
             await store.tract(f"tract {number}").user("a word or two")
 
@@ -767,9 +767,9 @@ class _Words(NullTokenCounter):
 
 
 @pytest_asyncio.fixture
-async def twins(db_path: Path) -> AsyncIterator[tuple[AsyncTract, AsyncTract, str]]:
+async def twins(target: Path | str) -> AsyncIterator[tuple[AsyncTract, AsyncTract, str]]:
     """Two tracts with one commit each, of one hash: they say the same at the same time."""
-    store = await with_clock(db_path, lambda: 1_700_000_000_000_000)
+    store = await with_clock(target, lambda: 1_700_000_000_000_000)
     async with store:
         one, two = store.tract("one"), store.tract("two")
         first = await one.user("same", message="one", generation_config={"of": "one"})
@@ -872,9 +872,9 @@ LOOKALIKES = [
 ]
 
 
-async def test_names_that_look_alike_are_different_tracts_and_branches(db_path: Path) -> None:
+async def test_names_that_look_alike_are_different_tracts_and_branches(target: Path | str) -> None:
     named = [pair for pair in LOOKALIKES if all(pair)]
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         for number, (tract_id, branch) in enumerate(named):
             await store.tract(tract_id, branch=branch).user(f"said {number}")
         heads = [await store.tract(t, branch=b).head() for t, b in named]
@@ -889,10 +889,10 @@ async def test_names_that_look_alike_are_different_tracts_and_branches(db_path: 
 
 
 async def test_branches_of_one_tract_share_commits_and_change_none_of_each_other(
-    db_path: Path,
+    target: Path | str,
 ) -> None:
     """A hash of another branch can be read here, and neither edited nor annotated."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         branches = [store.tract("t", branch=name) for name in ("main", "side")]
         hashes = [await fill(branch, branch.branch) for branch in branches]
         before = [await branch.compile() for branch in branches]

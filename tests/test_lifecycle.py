@@ -401,8 +401,8 @@ def test_another_event_loop_is_refused_with_what_to_do() -> None:
 # A store's life
 
 
-async def test_closing_lets_the_calls_under_way_finish(db_path: Path) -> None:
-    store = await TractStore.open(db_path, tokenizer=COUNTER)
+async def test_closing_lets_the_calls_under_way_finish(target: Path | str) -> None:
+    store = await TractStore.open(target, tokenizer=COUNTER)
     tract = store.tract("agent")
     commits = [asyncio.create_task(tract.user(str(number))) for number in range(50)]
     await asyncio.sleep(0)
@@ -410,21 +410,21 @@ async def test_closing_lets_the_calls_under_way_finish(db_path: Path) -> None:
 
     assert all(task.done() for task in commits)
     infos = [task.result() for task in commits]
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as again:
+    async with AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER) as again:
         assert await again.log(None) == infos[::-1]
 
 
-async def test_closing_twice_or_at_once_is_fine(db_path: Path) -> None:
-    store = await TractStore.open(db_path, tokenizer=COUNTER)
+async def test_closing_twice_or_at_once_is_fine(target: Path | str) -> None:
+    store = await TractStore.open(target, tokenizer=COUNTER)
 
     await asyncio.gather(store.aclose(), store.aclose())
     await store.aclose()
 
 
 @pytest.mark.parametrize("steps", range(0, 12, 2))
-async def test_a_cancelled_closing_closes_all_the_same(db_path: Path, steps: int) -> None:
+async def test_a_cancelled_closing_closes_all_the_same(target: Path | str, steps: int) -> None:
     before = set(threading.enumerate())
-    store = await TractStore.open(db_path, tokenizer=COUNTER)
+    store = await TractStore.open(target, tokenizer=COUNTER)
     connections = set(threading.enumerate()) - before
     closing = asyncio.create_task(store.aclose())
     for _ in range(1 + steps):
@@ -440,8 +440,8 @@ async def test_a_cancelled_closing_closes_all_the_same(db_path: Path, steps: int
     assert not any(thread.is_alive() for thread in connections)
 
 
-async def test_a_handle_of_a_closed_store_says_so_at_every_call(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER)
+async def test_a_handle_of_a_closed_store_says_so_at_every_call(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER)
     info = await tract.user("hello")
     await tract.aclose()
 
@@ -461,8 +461,8 @@ async def test_a_handle_of_a_closed_store_says_so_at_every_call(db_path: Path) -
             await call
 
 
-async def test_a_handle_is_closed_alone_where_its_store_goes_on(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_a_handle_is_closed_alone_where_its_store_goes_on(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         closed, other = store.tract("agent"), store.tract("agent")
         await closed.aclose()
         await other.user("hello")
@@ -534,9 +534,9 @@ def test_a_store_dropped_open_warns_once_and_keeps_nobody_waiting(db_path: Path,
     assert "Exception in thread" not in outcome.stderr
 
 
-async def test_a_dropped_store_lets_go_of_its_threads(db_path: Path) -> None:
+async def test_a_dropped_store_lets_go_of_its_threads(target: Path | str) -> None:
     before = set(threading.enumerate())
-    store = await TractStore.open(db_path, tokenizer=COUNTER)
+    store = await TractStore.open(target, tokenizer=COUNTER)
     connections = set(threading.enumerate()) - before
 
     held = [store]

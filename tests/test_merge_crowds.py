@@ -37,8 +37,8 @@ pytestmark = pytest.mark.unmeasured
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with await opened(db_path) as store:
+async def store(target: Path | str) -> AsyncIterator[TractStore]:
+    async with await opened(target) as store:
         yield store
 
 

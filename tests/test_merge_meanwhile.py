@@ -42,8 +42,8 @@ every_way = pytest.mark.parametrize("squash", [None, SQUASH], ids=["merged", "sq
 
 
 @pytest_asyncio.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with await opened(db_path) as store:
+async def store(target: Path | str) -> AsyncIterator[TractStore]:
+    async with await opened(target) as store:
         yield store
 
 

@@ -308,10 +308,12 @@ async def notes(store: TractStore) -> AsyncTract:
     return main
 
 
-async def test_a_content_whose_model_has_grown_since_is_still_that_sides(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_a_content_whose_model_has_grown_since_is_still_that_sides(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         await notes(store)
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         store.register_content_type("note", LongerNote)
         main = store.tract("n")
         await main.merge("fork", on_conflict=lambda conflict: conflict.ours)

@@ -281,7 +281,7 @@ async def test_a_moment_is_looked_up_along_the_first_parents(main: AsyncTract) -
     assert (await fork.compile(at_time=c.created_at)).head_hash == b.commit_hash
 
 
-async def test_a_merge_compiles_alike_from_nothing(main: AsyncTract, db_path: Path) -> None:
+async def test_a_merge_compiles_alike_from_nothing(main: AsyncTract, target: Path | str) -> None:
     fork = await main.fork("fork")
     await say(fork, "b")
     await edited(fork, await main.head(), "A")
@@ -290,9 +290,7 @@ async def test_a_merge_compiles_alike_from_nothing(main: AsyncTract, db_path: Pa
     await say(main, "d")
     context = await main.compile()
     for config in (None, TractConfig(cache_max_bytes=0)):
-        async with AsyncTract.open(
-            db_path, tract_id="t", tokenizer=COUNTER, config=config
-        ) as again:
+        async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER, config=config) as again:
             assert await again.compile() == context
 
 
@@ -314,8 +312,8 @@ class Note(BaseModel):
     title: str
 
 
-async def test_contents_of_custom_types_are_merged(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_contents_of_custom_types_are_merged(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         store.register_content_type("note", Note)
         main = store.tract("t")
         note = await main.commit({"content_type": "note", "title": "base"})

@@ -108,14 +108,14 @@ def requests_of(context: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("api", APIS)
-async def test_the_parts_of_one_message_reach_every_api(api: str, db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+async def test_the_parts_of_one_message_reach_every_api(api: str, target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         tract.register_content_type("shot", Shot)
         attached = await tract.attach(PICTURE, "image/png")
         await tract.commit(Shot(title="what is this", sha256=attached.sha256))
         stats = await tract.stats()
         report = await tract.verify()
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         tract.register_content_type("shot", Shot)
         context = await tract.compile()
     sent = requests_of(context)[api]
@@ -127,8 +127,10 @@ async def test_the_parts_of_one_message_reach_every_api(api: str, db_path: Path)
 
 
 @pytest.mark.parametrize("joined", [True, False])
-async def test_a_content_may_be_a_call_and_its_result_for_every_api(joined: bool) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_a_content_may_be_a_call_and_its_result_for_every_api(
+    joined: bool, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         tract.register_content_type("lookup", Lookup)
         await tract.user("When?")
         await tract.commit(Lookup(question="the date", answer="today it is"))
@@ -147,12 +149,14 @@ async def test_a_content_may_be_a_call_and_its_result_for_every_api(joined: bool
         assert all(word in sent[api] for word in ("look_up", "the date", "today it is")), api
 
 
-async def test_a_call_without_its_result_is_open_under_the_commit_that_shows_it() -> None:
+async def test_a_call_without_its_result_is_open_under_the_commit_that_shows_it(
+    target: Path | str,
+) -> None:
     class Half(Lookup):
         def to_messages(self) -> list[Message]:
             return [Message("assistant", "Wait."), super().to_messages()[0]]
 
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         tract.register_content_type("half", Half)
         info = await tract.commit(Half(question="q", answer="a"))
         [call] = (await tract.compile()).open_calls
@@ -167,8 +171,10 @@ async def test_a_call_without_its_result_is_open_under_the_commit_that_shows_it(
     [TiktokenCounter(), WordCounter(), WholeCounter()],
     ids=lambda each: type(each).__name__,
 )
-async def test_several_messages_count_as_the_counter_counts_the_list(counter: Any) -> None:
-    async with AsyncTract.open(tokenizer=counter) as tract:
+async def test_several_messages_count_as_the_counter_counts_the_list(
+    counter: Any, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         tract.register_content_type("exchange", Exchange)
         await tract.user("before")
         first = await tract.commit(EXCHANGE)
@@ -190,7 +196,7 @@ async def test_several_messages_count_as_the_counter_counts_the_list(counter: An
     assert [str(text).endswith(" [edited]") for text in marked] == [True] * 3 + [False] * 2
 
 
-def opened(path: Path, counter: TokenCounter, **types: type[BaseModel]) -> Any:
+def opened(path: Path | str, counter: TokenCounter, **types: type[BaseModel]) -> Any:
     class Opened:
         async def __aenter__(self) -> AsyncTract:
             self.tract = await AsyncTract.open(path, tract_id="t", tokenizer=counter)
@@ -204,14 +210,14 @@ def opened(path: Path, counter: TokenCounter, **types: type[BaseModel]) -> Any:
     return Opened()
 
 
-async def test_the_count_of_a_version_is_kept_over_openings(db_path: Path) -> None:
+async def test_the_count_of_a_version_is_kept_over_openings(target: Path | str) -> None:
     types: dict[str, type[BaseModel]] = {"exchange": Versioned, "titled": Titled}
     first, later = WordCounter(), WordCounter()
-    async with opened(db_path, first, **types) as tract:
+    async with opened(target, first, **types) as tract:
         await tract.commit(EXCHANGE)
         await tract.commit(TITLED)
         before = await tract.compile()
-    async with opened(db_path, later, **types) as tract:
+    async with opened(target, later, **types) as tract:
         after = await tract.compile()
         counted_by_compile = later.texts
         report = await tract.verify()
@@ -227,12 +233,12 @@ async def test_the_count_of_a_version_is_kept_over_openings(db_path: Path) -> No
     [(Exchange, Exchange), (Versioned, Raised), (Exchange, Versioned), (Versioned, Exchange)],
 )
 async def test_without_the_same_version_it_is_counted_anew(
-    then: type[BaseModel], now: type[BaseModel], db_path: Path
+    then: type[BaseModel], now: type[BaseModel], target: Path | str
 ) -> None:
     counter = WordCounter()
-    async with opened(db_path, WordCounter(), exchange=then) as tract:
+    async with opened(target, WordCounter(), exchange=then) as tract:
         await tract.commit(EXCHANGE)
-    async with opened(db_path, counter, exchange=now) as tract:
+    async with opened(target, counter, exchange=now) as tract:
         context = await tract.compile()
         counted = counter.texts
         report = await tract.verify()
@@ -242,19 +248,19 @@ async def test_without_the_same_version_it_is_counted_anew(
     assert report.faults == ()
 
 
-async def test_verify_tells_a_version_that_does_not_keep_its_word(db_path: Path) -> None:
-    async with opened(db_path, WordCounter(), exchange=Versioned) as tract:
+async def test_verify_tells_a_version_that_does_not_keep_its_word(target: Path | str) -> None:
+    async with opened(target, WordCounter(), exchange=Versioned) as tract:
         await tract.commit(EXCHANGE)
-    async with opened(db_path, WordCounter(), exchange=Careless) as tract:
+    async with opened(target, WordCounter(), exchange=Careless) as tract:
         [fault] = (await tract.verify()).faults
 
     assert fault.problem == "its token_count is 4, and its content has 5"
 
 
-async def test_bytes_that_the_tract_was_never_given_are_refused(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="other", tokenizer=COUNTER) as other:
+async def test_bytes_that_the_tract_was_never_given_are_refused(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="other", tokenizer=COUNTER) as other:
         attached = await other.attach(PICTURE, "image/png")
-    async with AsyncTract.open(db_path, tract_id="mine", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="mine", tokenizer=COUNTER) as tract:
         tract.register_content_type("shot", Shot)
         for _ in range(2):
             with pytest.raises(ContentValidationError, match="never given"):
@@ -278,12 +284,14 @@ async def test_bytes_that_the_tract_was_never_given_are_refused(db_path: Path) -
     ],
     ids="None number text empty dict mixed without tools no-text".split(),
 )
-async def test_what_are_no_messages_is_refused_at_the_commit(returned: Any) -> None:
+async def test_what_are_no_messages_is_refused_at_the_commit(
+    returned: Any, target: Path | str
+) -> None:
     class Wrong(BaseModel):
         def to_messages(self) -> Any:
             return returned
 
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         tract.register_content_type("wrong", Wrong)
         with pytest.raises(ContentValidationError, match="Wrong"):
             await tract.commit(Wrong())
@@ -292,18 +300,22 @@ async def test_what_are_no_messages_is_refused_at_the_commit(returned: Any) -> N
 
 
 @pytest.mark.parametrize("version", [1.5, "", "x" * 65, b"1", {"a": 1}], ids=repr)
-async def test_a_version_that_is_none_is_refused_at_the_registration(version: Any) -> None:
+async def test_a_version_that_is_none_is_refused_at_the_registration(
+    version: Any, target: Path | str
+) -> None:
     class Odd(Exchange):
         render_version: ClassVar[Any] = version
 
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         with pytest.raises(ValueError, match="render_version"):
             tract.register_content_type("odd", Odd)
 
 
-async def test_the_messages_say_their_roles_whatever_the_store_says_of_the_type() -> None:
+async def test_the_messages_say_their_roles_whatever_the_store_says_of_the_type(
+    target: Path | str,
+) -> None:
     config = TractConfig(type_to_role={"exchange": "system"})
-    async with AsyncTract.open(tokenizer=COUNTER, config=config) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER, config=config) as tract:
         tract.register_content_type("exchange", Exchange)
         await tract.commit(EXCHANGE)
         messages = (await tract.compile()).messages

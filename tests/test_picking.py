@@ -61,7 +61,9 @@ async def test_a_squash_leaves_one_commit_in_place_of_the_branchs_own(
     }
 
 
-async def test_where_a_squash_came_from_stays_on_record(main: AsyncTract, db_path: Path) -> None:
+async def test_where_a_squash_came_from_stays_on_record(
+    main: AsyncTract, target: Path | str
+) -> None:
     fork = await main.fork("fork")
     head = (await fork.user("b")).commit_hash
     result = await main.merge("fork", squash=RESULT, message="done")
@@ -72,7 +74,7 @@ async def test_where_a_squash_came_from_stays_on_record(main: AsyncTract, db_pat
     assert await main.origins() == [origin]
     assert await main.origins(result.head_hash) == [origin]
     assert (await main.compile(at_commit=origin.source_hash)).commit_count == 2
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as again:
         assert await again.origins() == [origin]
 
 

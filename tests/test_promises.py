@@ -104,24 +104,26 @@ async def random_step(tract: AsyncTract, dice: random.Random, entries: list[str]
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_promise_1_a_head_names_a_context(seed: int, db_path: Path) -> None:
+async def test_promise_1_a_head_names_a_context(seed: int, target: Path | str) -> None:
     """However it is reached: step by step, from nothing, later, elsewhere."""
     dice, entries = random.Random(seed), list[str]()
     seen: list[dict[str, Any]] = []
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         for _ in range(40):
             await random_step(tract, dice, entries)
             seen.append(everything(await tract.compile()))
         for context in seen:
             assert everything(await tract.compile(at_commit=context["head_hash"])) == context
     uncached = TractConfig(cache_max_bytes=0)
-    async with AsyncTract.open(db_path, tract_id="t", config=uncached) as tract:
+    async with AsyncTract.open(target, tract_id="t", config=uncached) as tract:
         for context in seen:
             assert everything(await tract.compile(at_commit=context["head_hash"])) == context
 
 
-async def test_promise_1_usage_replaces_count_and_source_and_nothing_else() -> None:
-    async with AsyncTract.open() as tract:
+async def test_promise_1_usage_replaces_count_and_source_and_nothing_else(
+    target: Path | str,
+) -> None:
+    async with AsyncTract.open(target) as tract:
         await tract.assistant("a", generation_config={"t": 1})
         before = everything(await tract.compile())
         after = everything(await tract.record_usage(TokenUsage(99, 1)))
@@ -187,21 +189,21 @@ async def test_promise_2_what_was_changed_behind_its_back_is_found(
 # 3
 
 
-async def test_promise_3_no_call_changes_a_config(db_path: Path) -> None:
+async def test_promise_3_no_call_changes_a_config(target: Path | str) -> None:
     config = {
         "model": "m",
         "logit_bias": {"50256": -100},
         "stop": ["a", "b"],
         "response_format": {"type": "json_schema", "schema": {"deep": [None, True, 1.5]}},
     }
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         info = await tract.assistant("a", generation_config=config)
         await tract.assistant(
             "b", operation=EDIT, edit_target=info.commit_hash, generation_config={"model": "n"}
         )
         await tract.annotate(info.commit_hash, Priority.SKIP)
         await tract.record_usage({"prompt_tokens": 1, "completion_tokens": 1, "model": "o"})
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         stored = await tract.get_commit(info.commit_hash)
 
     assert stored == info
@@ -274,8 +276,8 @@ async def test_promise_5_tasks_handles_and_processes_make_one_chain(db_path: Pat
     assert contexts[0] == contexts[1] == contexts[2]
 
 
-async def test_promise_5_commits_of_one_task_stay_in_order() -> None:
-    async with AsyncTract.open() as tract:
+async def test_promise_5_commits_of_one_task_stay_in_order(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
 
         async def worker(name: int) -> None:
             for n in range(10):
@@ -293,8 +295,10 @@ async def test_promise_5_commits_of_one_task_stay_in_order() -> None:
 
 
 @pytest.mark.parametrize("heads", ["none", "some"])
-async def test_promise_5_exactly_one_wins_a_compare_and_swap(db_path: Path, heads: str) -> None:
-    async with TractStore.open(db_path) as store, TractStore.open(db_path) as second:
+async def test_promise_5_exactly_one_wins_a_compare_and_swap(
+    target: Path | str, heads: str
+) -> None:
+    async with TractStore.open(target) as store, TractStore.open(target) as second:
         head = None
         if heads == "some":
             head = (await store.tract("t").user("first")).commit_hash
@@ -311,9 +315,9 @@ async def test_promise_5_exactly_one_wins_a_compare_and_swap(db_path: Path, head
     assert {error.actual for error in losers} == {winners[0].commit_hash}
 
 
-async def test_promise_5_retrying_a_compare_and_swap_counts_right() -> None:
+async def test_promise_5_retrying_a_compare_and_swap_counts_right(target: Path | str) -> None:
     """The usual loop: read, decide, write; try again if somebody was faster."""
-    async with AsyncTract.open() as tract:
+    async with AsyncTract.open(target) as tract:
 
         async def increment() -> None:
             while True:
@@ -440,12 +444,12 @@ every_way = pytest.mark.parametrize("cancel", CANCELLERS, ids=lambda how: how.__
     ],
 )
 async def test_promise_6_a_cancelled_write_has_done_all_or_nothing(
-    name: str, cancel: Canceller, budgeted: bool, db_path: Path
+    name: str, cancel: Canceller, budgeted: bool, target: Path | str
 ) -> None:
     call, size = WRITES[name]
     budget = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT) if budgeted else None
     config = TractConfig(token_budget=budget)
-    async with AsyncTract.open(db_path, tract_id="t", config=config) as tract:
+    async with AsyncTract.open(target, tract_id="t", config=config) as tract:
         entry = await tract.user("entry")
         head = entry.commit_hash
         for steps in range(STEPS):
@@ -466,9 +470,9 @@ async def test_promise_6_a_cancelled_write_has_done_all_or_nothing(
 
 @every_way
 async def test_promise_6_cancelled_usage_is_recorded_or_not(
-    cancel: Canceller, db_path: Path
+    cancel: Canceller, target: Path | str
 ) -> None:
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         for steps in range(STEPS):
             await tract.user(str(steps))
             finished = await cancel(tract.record_usage(TokenUsage(1234, steps)), steps)
@@ -487,9 +491,9 @@ async def test_promise_6_cancelled_usage_is_recorded_or_not(
     ],
 )
 async def test_promise_6_a_cancelled_read_disturbs_nobody(
-    name: str, cancel: Canceller, db_path: Path
+    name: str, cancel: Canceller, target: Path | str
 ) -> None:
-    async with TractStore.open(db_path) as store:
+    async with TractStore.open(target) as store:
         tract = store.tract("t")
         entry = await tract.user("entry", generation_config={"a": 1})
         for steps in range(STEPS):
@@ -503,9 +507,9 @@ async def test_promise_6_a_cancelled_read_disturbs_nobody(
 
 @every_way
 async def test_promise_6_one_of_many_waiting_for_a_compile_may_leave(
-    cancel: Canceller, db_path: Path
+    cancel: Canceller, target: Path | str
 ) -> None:
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         async with tract.batch() as batch:
             for n in range(300):
                 batch.commit(FreeformContent(payload=n))
@@ -517,8 +521,8 @@ async def test_promise_6_one_of_many_waiting_for_a_compile_may_leave(
             assert {context.commit_count for context in contexts} == {301 + steps}
 
 
-async def test_promise_6_a_cancelled_writer_takes_no_other_along(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+async def test_promise_6_a_cancelled_writer_takes_no_other_along(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         for steps in range(STEPS):
             tasks = [asyncio.create_task(tract.user(f"{steps} {n}")) for n in range(20)]
             await pause(steps)
@@ -533,9 +537,9 @@ async def test_promise_6_a_cancelled_writer_takes_no_other_along(db_path: Path) 
         assert (await tract.verify()).faults == ()
 
 
-async def test_promise_6_no_task_is_left_behind(db_path: Path) -> None:
+async def test_promise_6_no_task_is_left_behind(target: Path | str) -> None:
     before = asyncio.all_tasks()
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         entry = await tract.user("entry")
         for steps in range(STEPS):
             for call in (WRITES["batch"][0], WRITES["annotate"][0], READS["compile"]):
@@ -547,9 +551,9 @@ async def test_promise_6_no_task_is_left_behind(db_path: Path) -> None:
 # 7
 
 
-async def test_promise_7_what_is_done_to_a_result_stays_with_it(db_path: Path) -> None:
+async def test_promise_7_what_is_done_to_a_result_stays_with_it(target: Path | str) -> None:
     config = {"stop": ["a"], "deep": {"k": [1]}}
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         info = await tract.assistant("a", generation_config=config, metadata=config)
         await tract.commit(
             {
@@ -583,13 +587,13 @@ async def test_promise_7_what_is_done_to_a_result_stays_with_it(db_path: Path) -
             content = await tract.get_content((await tract.head()) or "")
             assert content.payload == {"a": [1]}
         assert everything(await tract.compile()) == wanted
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         assert everything(await tract.compile()) == wanted
 
 
-async def test_promise_7_one_context_read_twice_gives_the_same() -> None:
+async def test_promise_7_one_context_read_twice_gives_the_same(target: Path | str) -> None:
     """What was done to its lists does not show in the context that they came from."""
-    async with AsyncTract.open() as tract:
+    async with AsyncTract.open(target) as tract:
         await tract.assistant("a", generation_config={"stop": ["a"]})
         context = await tract.compile()
         before = copy.deepcopy(everything(context))
@@ -601,11 +605,13 @@ async def test_promise_7_one_context_read_twice_gives_the_same() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 20_000], ids=["small", "large"])
-async def test_promise_7_what_is_done_to_an_argument_later_stays_outside(size: int) -> None:
+async def test_promise_7_what_is_done_to_an_argument_later_stays_outside(
+    size: int, target: Path | str
+) -> None:
     payload = {"list": [1], "filler": "x" * size}
     config, metadata = {"stop": ["a"]}, {"k": {"n": [1]}}
     usage = {"prompt_tokens": 5, "completion_tokens": 1, "details": {"a": 1}}
-    async with AsyncTract.open() as tract:
+    async with AsyncTract.open(target) as tract:
         model = FreeformContent(payload=payload)
         options: dict[str, Any] = {"generation_config": config, "metadata": metadata}
         tasks = [
@@ -633,17 +639,17 @@ async def test_promise_7_what_is_done_to_an_argument_later_stays_outside(size: i
 # 8
 
 
-async def test_promise_8_time_strictly_increases(db_path: Path) -> None:
+async def test_promise_8_time_strictly_increases(target: Path | str) -> None:
     """Across tasks, handles, branches, batches, annotations and reopening."""
     for _ in range(2):
-        async with TractStore.open(db_path) as store, TractStore.open(db_path) as second:
+        async with TractStore.open(target) as store, TractStore.open(target) as second:
             main, side = store.tract("t"), second.tract("t", branch="side")
             await asyncio.gather(*((main, side)[n % 2].user(str(n)) for n in range(40)))
             async with main.batch() as batch:
                 for n in range(200):
                     batch.commit(FreeformContent(payload=n))
             await main.annotate(batch.commits[0].commit_hash, Priority.SKIP)
-    async with TractStore.open(db_path) as store:
+    async with TractStore.open(target) as store:
         logs = [await store.tract("t", branch=name).log(None) for name in ("main", "side")]
 
     for log in logs:
@@ -659,11 +665,11 @@ async def test_promise_8_time_strictly_increases(db_path: Path) -> None:
     ids=["standing", "backwards", "coarse", "jumping"],
 )
 async def test_promise_8_time_strictly_increases_whatever_the_clock_does(
-    ticks: Callable[[int], int], db_path: Path
+    ticks: Callable[[int], int], target: Path | str
 ) -> None:
     count = itertools.count()
     for _ in range(2):
-        clocked = await with_clock(db_path, lambda: ticks(next(count)), tokenizer=None)
+        clocked = await with_clock(target, lambda: ticks(next(count)), tokenizer=None)
         async with clocked as store:
             tract = store.tract("t")
             entry = await tract.user("a")
@@ -715,9 +721,9 @@ async def test_promise_9_another_tracts_hash_is_no_hash_here(db_path: Path) -> N
         assert dump(db_path) == before
 
 
-async def test_promise_9_equal_histories_of_two_tracts_do_not_mix() -> None:
+async def test_promise_9_equal_histories_of_two_tracts_do_not_mix(target: Path | str) -> None:
     """Not even in the cache, whatever their hashes."""
-    async with TractStore.open() as store:
+    async with TractStore.open(target) as store:
         names = [f"tract {n}" for n in range(10)]
         for name in names:
             await store.tract(name).user("same", generation_config={"name": name})
@@ -737,7 +743,7 @@ def test_promise_10_every_test_watches_the_event_loop(blockbuster: BlockBuster) 
     assert {"time.sleep", "os.stat", "io.TextIOWrapper.read"} <= set(blocking)
 
 
-async def test_promise_10_large_contents_leave_the_loop_free(db_path: Path) -> None:
+async def test_promise_10_large_contents_leave_the_loop_free(target: Path | str) -> None:
     text = "A sentence of some words, again and again. " * 60_000  # 2.6 MB
     longest = 0.0
 
@@ -749,7 +755,7 @@ async def test_promise_10_large_contents_leave_the_loop_free(db_path: Path) -> N
             now = time.perf_counter()
             longest, last = max(longest, now - last), now
 
-    async with AsyncTract.open(db_path) as tract:
+    async with AsyncTract.open(target) as tract:
         await tract.user("loads the vocabulary")
         watching = asyncio.create_task(watch())
         began = time.perf_counter()

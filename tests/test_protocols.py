@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,8 +87,8 @@ def test_the_counters_are_of_the_protocol(counter: object) -> None:
     assert isinstance(counter, TokenCounter)
 
 
-async def test_a_context_equals_itself_compiled_again() -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+async def test_a_context_equals_itself_compiled_again(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         await tract.user("hi")
         first = await tract.compile()
 
@@ -123,8 +124,8 @@ def test_a_context_shows_its_head_and_size() -> None:
     assert "head=None entries=0 tokens=0" in repr(view())
 
 
-async def test_what_a_caller_changes_in_a_context_no_other_sees() -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+async def test_what_a_caller_changes_in_a_context_no_other_sees(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         await tract.user("hi", generation_config={"stop": ["a"]})
         one, two = await tract.compile(), await tract.compile()
         one.generation_configs[0]["stop"].append("b")

@@ -247,20 +247,22 @@ async def test_the_moves_of_other_tracts_are_others(store: TractStore, main: Asy
     assert await store.tract("nobody").reflog() == []
 
 
-async def test_the_reflog_is_there_after_reopening(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+async def test_the_reflog_is_there_after_reopening(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         a, _ = await say(tract, "a", "b")
         await tract.reset(a.commit_hash)
         told = await tract.reflog()
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as again:
         assert await again.reflog() == told
 
 
 @pytest.mark.parametrize("step", [0, -1000], ids=["stands still", "goes back"])
-async def test_moves_keep_their_order_where_the_clock_does_not(db_path: Path, step: int) -> None:
+async def test_moves_keep_their_order_where_the_clock_does_not(
+    target: Path | str, step: int
+) -> None:
     """As commits do: a later move of a branch has a later time."""
     times = (10**9 + number * step for number in range(1000))
-    async with await with_clock(db_path, lambda: next(times)) as store:
+    async with await with_clock(target, lambda: next(times)) as store:
         main = store.tract("t")
         a, _ = await say(main, "a", "b")
         await main.reset(a.commit_hash)

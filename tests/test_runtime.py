@@ -89,21 +89,21 @@ needs_proc = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("kind", [AsyncTract, TractStore], ids=lambda kind: kind.__name__)
-async def test_open_can_be_awaited_or_entered(kind: type[Any], db_path: Path) -> None:
-    opened = await kind.open(db_path)
+async def test_open_can_be_awaited_or_entered(kind: type[Any], target: Path | str) -> None:
+    opened = await kind.open(target)
     await opened.aclose()
-    async with kind.open(db_path) as entered:
+    async with kind.open(target) as entered:
         assert type(entered) is type(opened) is kind
-    async with await kind.open(db_path) as both:
+    async with await kind.open(target) as both:
         assert type(both) is kind
 
 
 @pytest.mark.parametrize("kind", [AsyncTract, TractStore], ids=lambda kind: kind.__name__)
 async def test_what_was_entered_is_closed_even_when_the_body_raises(
-    kind: type[Any], db_path: Path
+    kind: type[Any], target: Path | str
 ) -> None:
     with pytest.raises(KeyError):
-        async with kind.open(db_path) as opened:
+        async with kind.open(target) as opened:
             raise KeyError
     tract = opened if kind is AsyncTract else opened.tract("t")
     with pytest.raises(StoreClosedError):
@@ -136,11 +136,11 @@ async def test_memory_stores_are_apart_and_leave_no_file(tmp_path: Path) -> None
     assert files_in(tmp_path) == []
 
 
-async def test_what_was_stored_is_there_after_reopening(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+async def test_what_was_stored_is_there_after_reopening(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         info = await tract.user("a", generation_config={"t": 1}, metadata={"k": "v"})
         context = await tract.compile()
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         assert await tract.log() == [info]
         assert await tract.compile() == context
 
@@ -202,23 +202,23 @@ async def test_a_cancelled_opening_leaves_nothing_open(
 # closing
 
 
-async def test_closing_finishes_the_calls_in_flight(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_closing_finishes_the_calls_in_flight(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     commits = [asyncio.create_task(tract.user(str(n))) for n in range(20)]
     compiles = [asyncio.create_task(tract.compile()) for _ in range(5)]
     await asyncio.sleep(0)
     await tract.aclose()
     infos = await asyncio.gather(*commits)
     contexts = await asyncio.gather(*compiles)
-    async with AsyncTract.open(db_path, tract_id="t") as again:
+    async with AsyncTract.open(target, tract_id="t") as again:
         log = await again.log(None)
 
     assert {info.commit_hash for info in infos} == {info.commit_hash for info in log}
     assert len(contexts) == 5
 
 
-async def test_closing_finishes_a_long_compile_and_a_verify(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_closing_finishes_a_long_compile_and_a_verify(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     async with tract.batch() as batch:
         for n in range(2000):
             batch.commit({"content_type": "freeform", "payload": n})
@@ -255,8 +255,8 @@ async def test_every_call_on_a_closed_store_says_so(name: str, db_path: Path) ->
     assert caught.value.path == str(db_path)
 
 
-async def test_closing_twice_is_fine(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path)
+async def test_closing_twice_is_fine(target: Path | str) -> None:
+    tract = await AsyncTract.open(target)
     await tract.aclose()
     await tract.aclose()
     async with tract:  # leaving closes once more
@@ -272,8 +272,8 @@ async def test_closing_concurrently_closes_once_for_all(db_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_a_cancelled_closing_closes_all_the_same(db_path: Path, steps: int) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_a_cancelled_closing_closes_all_the_same(target: Path | str, steps: int) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     writing = asyncio.create_task(tract.user("a"))
     await asyncio.sleep(0)
     closing = asyncio.create_task(tract.aclose())
@@ -322,8 +322,8 @@ async def test_closing_the_store_closes_all_its_handles() -> None:
 
 
 @pytest.mark.parametrize("name", [*CALLS, "aclose"])
-async def test_a_handle_from_another_loop_says_so(name: str, db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_a_handle_from_another_loop_says_so(name: str, target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
     caught: list[BaseException] = []
 
     async def use() -> None:
@@ -341,9 +341,9 @@ async def test_a_handle_from_another_loop_says_so(name: str, db_path: Path) -> N
     assert "another event loop. Open one in each loop" in str(caught[0])
 
 
-async def test_each_loop_may_open_the_file_for_itself(db_path: Path) -> None:
+async def test_each_loop_may_open_the_file_for_itself(target: Path | str) -> None:
     async def work(name: str) -> str:
-        async with AsyncTract.open(db_path, tract_id=name) as tract:
+        async with AsyncTract.open(target, tract_id=name) as tract:
             return (await tract.user("a")).tract_id
 
     names = await asyncio.gather(
@@ -356,9 +356,9 @@ async def test_each_loop_may_open_the_file_for_itself(db_path: Path) -> None:
 # being dropped
 
 
-async def test_a_store_dropped_open_gives_a_resource_warning(db_path: Path) -> None:
+async def test_a_store_dropped_open_gives_a_resource_warning(target: Path | str) -> None:
     threads = sqlite_threads()
-    tract = await AsyncTract.open(db_path)
+    tract = await AsyncTract.open(target)
     handles = [tract]
     del tract
     with pytest.warns(ResourceWarning, match=r"dropped without being closed.*async with"):
@@ -371,8 +371,8 @@ async def test_a_store_dropped_open_gives_a_resource_warning(db_path: Path) -> N
     assert sqlite_threads() == threads
 
 
-async def test_a_closed_store_is_dropped_silently(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path)
+async def test_a_closed_store_is_dropped_silently(target: Path | str) -> None:
+    tract = await AsyncTract.open(target)
     await tract.aclose()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

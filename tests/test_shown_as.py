@@ -32,11 +32,11 @@ contents = pytest.mark.parametrize("content", CONTENTS, ids=lambda each: each["c
 
 @contents
 async def test_a_content_is_shown_as_the_role_that_it_names(
-    content: dict[str, Any], db_path: Path
+    content: dict[str, Any], target: Path | str
 ) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         info = await tract.commit({**content, "role": "user"})
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         context = await tract.compile()
         stored = await tract.get_content(info.commit_hash)
         report = await tract.verify()
@@ -59,14 +59,14 @@ SAID: list[Any] = [
 @pytest.mark.parametrize("content", SAID, ids=lambda each: type(each).__name__)
 @pytest.mark.parametrize("size", [1, 20_000], ids=["small", "large"])
 async def test_a_commit_may_say_the_role_and_its_content_holds_it(
-    content: Any, size: int, db_path: Path
+    content: Any, size: int, target: Path | str
 ) -> None:
     note = "x" * size
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         info = await tract.commit(content, role="user", metadata={"note": note})
         async with tract.batch() as batch:
             batch.commit(content, role="user", metadata={"note": note})
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         messages = (await tract.compile(aggregate_same_role=False)).messages
         stored = await tract.get_content(info.commit_hash)
         [again, _] = await tract.log(2)
@@ -92,8 +92,9 @@ ROLELESS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("content", ROLELESS, ids=lambda each: each["content_type"])
 async def test_a_role_for_a_content_without_one_is_refused_and_says_what_to_do(
     content: dict[str, Any],
+    target: Path | str,
 ) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         tract.register_content_type("ticket", Ticket)
         with pytest.raises(ContentValidationError, match="type_to_role") as told:
             await tract.commit(content, role="user")
@@ -104,8 +105,8 @@ async def test_a_role_for_a_content_without_one_is_refused_and_says_what_to_do(
 
 
 @pytest.mark.parametrize("role", [7, "", "robot", b"user"], ids=repr)
-async def test_a_role_that_a_dialogue_cannot_have_is_refused(role: Any) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_a_role_that_a_dialogue_cannot_have_is_refused(role: Any, target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         with pytest.raises(ContentValidationError) as told:
             await tract.commit({"content_type": "dialogue", "text": "x"}, role=role)
 
@@ -113,9 +114,11 @@ async def test_a_role_that_a_dialogue_cannot_have_is_refused(role: Any) -> None:
 
 
 @contents
-async def test_it_comes_before_what_the_store_says_of_its_type(content: dict[str, Any]) -> None:
+async def test_it_comes_before_what_the_store_says_of_its_type(
+    content: dict[str, Any], target: Path | str
+) -> None:
     config = TractConfig(type_to_role={content["content_type"]: "system"})
-    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=COUNTER) as tract:
         await tract.commit(content)
         await tract.commit({**content, "role": "user"})
         messages = (await tract.compile()).messages
@@ -126,8 +129,9 @@ async def test_it_comes_before_what_the_store_says_of_its_type(content: dict[str
 @contents
 async def test_without_one_nothing_changes_and_the_content_stays_the_same_blob(
     content: dict[str, Any],
+    target: Path | str,
 ) -> None:
-    async with TractStore.open(tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         bare = await store.tract("a").commit(content)
         none = await store.tract("b").commit({**content, "role": None})
         context = await store.tract("a").compile()
@@ -139,16 +143,18 @@ async def test_without_one_nothing_changes_and_the_content_stays_the_same_blob(
 
 
 @contents
-async def test_a_role_that_is_not_text_is_refused(content: dict[str, Any]) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_a_role_that_is_not_text_is_refused(
+    content: dict[str, Any], target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         with pytest.raises(ContentValidationError) as told:
             await tract.commit({**content, "role": 7})
 
     assert told.value.path == "role"
 
 
-async def test_losses_are_the_same_whichever_way_a_request_was_made() -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_losses_are_the_same_whichever_way_a_request_was_made(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         await tract.user("q")
         call = {"content_type": "tool_io", "tool_name": "f", "call_id": "c"}
         await tract.commit({**call, "direction": "call", "payload": "{}"})

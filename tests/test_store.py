@@ -32,8 +32,8 @@ class Note(BaseModel):
     text: str
 
 
-async def test_tract_ids_are_those_with_commits_sorted(db_path: Path) -> None:
-    async with TractStore.open(db_path) as store:
+async def test_tract_ids_are_those_with_commits_sorted(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         assert await store.tract_ids() == []
         for name in ("b", "a", "c"):
             await store.tract(name).user("x")
@@ -42,8 +42,8 @@ async def test_tract_ids_are_those_with_commits_sorted(db_path: Path) -> None:
         assert await store.tract_ids() == ["a", "b", "c"]
 
 
-async def test_a_tract_whose_branches_were_deleted_is_still_listed(db_path: Path) -> None:
-    async with TractStore.open(db_path) as store:
+async def test_a_tract_whose_branches_were_deleted_is_still_listed(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         for name in ("a", "b", "c"):
             await store.tract(name).user("x")
         for name in ("b", "c"):
@@ -51,12 +51,12 @@ async def test_a_tract_whose_branches_were_deleted_is_still_listed(db_path: Path
 
         assert await store.tract("b").branches() == []
         assert await store.tract_ids() == ["a", "b", "c"]
-    async with TractStore.open(db_path) as store:
+    async with TractStore.open(target) as store:
         assert await store.tract_ids() == ["a", "b", "c"]
 
 
-async def test_a_handle_costs_no_trip_until_it_is_used() -> None:
-    async with TractStore.open() as store:
+async def test_a_handle_costs_no_trip_until_it_is_used(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         before = probe(store).trips
         for n in range(100):
             store.tract(str(n))
@@ -64,8 +64,8 @@ async def test_a_handle_costs_no_trip_until_it_is_used() -> None:
         assert probe(store).trips == before
 
 
-async def test_tract_ids_costs_one_trip(db_path: Path) -> None:
-    async with TractStore.open(db_path) as store:
+async def test_tract_ids_costs_one_trip(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         await store.tract("a").user("x")
         before = probe(store).trips
         await store.tract_ids()
@@ -73,8 +73,8 @@ async def test_tract_ids_costs_one_trip(db_path: Path) -> None:
         assert probe(store).trips == before + 1
 
 
-async def test_handles_share_one_cache() -> None:
-    async with TractStore.open() as store:
+async def test_handles_share_one_cache(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         await store.tract("t").user("x")
         first = await store.tract("t").compile()
         misses = store.cache_info().misses
@@ -86,8 +86,8 @@ async def test_handles_share_one_cache() -> None:
     assert 0 < info.bytes <= info.max_bytes == 64 * 1024 * 1024
 
 
-async def test_an_append_an_edit_and_an_annotation_fold_forward() -> None:
-    async with TractStore.open() as store:
+async def test_an_append_an_edit_and_an_annotation_fold_forward(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         tract = store.tract("t")
         info = await tract.user("x")
         await tract.compile()
@@ -101,8 +101,8 @@ async def test_an_append_an_edit_and_an_annotation_fold_forward() -> None:
         assert (store.cache_info().misses, store.cache_info().folds) == (1, 3)
 
 
-async def test_concurrent_compiles_of_one_head_do_the_work_once() -> None:
-    async with TractStore.open() as store:
+async def test_concurrent_compiles_of_one_head_do_the_work_once(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         tract = store.tract("t")
         async with tract.batch() as batch:
             for n in range(500):
@@ -113,8 +113,8 @@ async def test_concurrent_compiles_of_one_head_do_the_work_once() -> None:
         assert all(context == contexts[0] for context in contexts)
 
 
-async def test_a_cache_of_no_bytes_keeps_nothing_and_changes_nothing() -> None:
-    async with TractStore.open(config=TractConfig(cache_max_bytes=0)) as store:
+async def test_a_cache_of_no_bytes_keeps_nothing_and_changes_nothing(target: Path | str) -> None:
+    async with TractStore.open(target, config=TractConfig(cache_max_bytes=0)) as store:
         tract = store.tract("t")
         contexts = []
         for n in range(3):
@@ -125,8 +125,8 @@ async def test_a_cache_of_no_bytes_keeps_nothing_and_changes_nothing() -> None:
         assert (store.cache_info().snapshots, store.cache_info().bytes) == (0, 0)
 
 
-async def test_a_custom_type_is_the_whole_stores() -> None:
-    async with TractStore.open() as store:
+async def test_a_custom_type_is_the_whole_stores(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         store.register_content_type("note", Note)
         await store.tract("a").commit(Note(text="x"))
         await store.tract("b").commit({"content_type": "note", "text": "x"})
@@ -170,9 +170,9 @@ def test_what_a_compiler_brings_along_is_not_silently_ignored(
         kind.open(compiler=DefaultContextCompiler(NullTokenCounter()), **options)
 
 
-async def test_a_compiler_may_have_roles_of_its_own() -> None:
+async def test_a_compiler_may_have_roles_of_its_own(target: Path | str) -> None:
     compiler = DefaultContextCompiler(NullTokenCounter(), type_to_role={"reasoning": "user"})
-    async with TractStore.open(compiler=compiler) as store:
+    async with TractStore.open(target, compiler=compiler) as store:
         await store.tract("t").commit({"content_type": "reasoning", "text": "x"})
 
         assert (await store.tract("t").compile()).to_dicts()[0]["role"] == "user"
@@ -252,11 +252,11 @@ async def test_an_engine_whose_pool_is_too_small_is_a_storage_error(db_path: Pat
     await engine.dispose()
 
 
-async def test_what_an_engine_wrote_a_path_reads(engine: AsyncEngine, db_path: Path) -> None:
+async def test_what_an_engine_wrote_a_path_reads(engine: AsyncEngine, target: Path | str) -> None:
     async with TractStore.from_engine(engine) as store:
         info = await store.tract("t").user("a")
     await engine.dispose()
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         assert await tract.log() == [info]
 
 

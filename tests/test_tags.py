@@ -45,10 +45,10 @@ SAID = {"content_type": "freeform", "payload": 1}
 
 
 @pytest_asyncio.fixture(params=["cached", "budgeted"])
-async def main(db_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[AsyncTract]:
+async def main(target: Path | str, request: pytest.FixtureRequest) -> AsyncIterator[AsyncTract]:
     budget = TokenBudgetConfig(max_tokens=10**9, action=BudgetAction.REJECT)
     config = TractConfig(token_budget=budget if request.param == "budgeted" else None)
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER, config=config) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER, config=config) as tract:
         yield tract
 
 
@@ -159,8 +159,8 @@ async def test_the_error_of_a_moved_tag_names_that_tag(main: AsyncTract) -> None
     assert [tag.name for tag in await main.tags()] == ["v1"]
 
 
-async def test_tags_of_other_tracts_are_others(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_tags_of_other_tracts_are_others(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         one, other = store.tract("one"), store.tract("other")
         await one.user("a")
         await other.user("b")
@@ -174,11 +174,11 @@ async def test_tags_of_other_tracts_are_others(db_path: Path) -> None:
         assert (await one.compile(at_commit="v1")).to_dicts()[0]["content"] == "a"
 
 
-async def test_tags_are_there_after_reopening(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+async def test_tags_are_there_after_reopening(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         await tract.user("a")
         tag = await tract.tag("release/1.0-é")
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as again:
         assert await again.tags() == [tag]
         assert (await again.get_content("release/1.0-é")).model_dump()["text"] == "a"
 
@@ -450,6 +450,7 @@ ONE_TRIP = {
 
 
 @every_naming
+@pytest.mark.sqlite  # at a server looking a name up takes trips of its own
 async def test_a_name_is_looked_up_in_the_same_trip(db_path: Path, naming: str) -> None:
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as main:
         a = await main.user("a")
@@ -578,10 +579,10 @@ class Letters(NullTokenCounter):
 
 @every_naming
 @pytest.mark.parametrize("way", ["edit", "expected"])
-async def test_a_name_is_no_way_around_a_budget(db_path: Path, way: str, naming: str) -> None:
+async def test_a_name_is_no_way_around_a_budget(target: Path | str, way: str, naming: str) -> None:
     budget = TokenBudgetConfig(max_tokens=50, action=BudgetAction.REJECT)
     config = TractConfig(token_budget=budget)
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=Letters(), config=config) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=Letters(), config=config) as tract:
         a = await tract.user("a")
         await tract.tag("v1")
         named = NAMINGS[naming](a.commit_hash)

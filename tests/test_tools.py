@@ -14,16 +14,16 @@ TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "f", "p
 
 @pytest.mark.parametrize("compiled_before", [False, True], ids=["at once", "step by step"])
 async def test_an_edit_that_turns_a_text_into_tools_sets_them(
-    compiled_before: bool, db_path: Path
+    compiled_before: bool, target: Path | str
 ) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=TiktokenCounter()) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=TiktokenCounter()) as tract:
         entry = await tract.user("for now")
         await tract.user("stays")
         if compiled_before:
             await tract.compile()
         await tract.tools(TOOLS, operation="edit", edit_target=entry.commit_hash)
         contexts = [await tract.compile()]
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=TiktokenCounter()) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=TiktokenCounter()) as tract:
         contexts.append(await tract.compile())
 
     for context in contexts:
@@ -33,8 +33,8 @@ async def test_an_edit_that_turns_a_text_into_tools_sets_them(
         assert [message.content for message in context.messages] == ["stays"]
 
 
-async def test_an_edit_that_turns_tools_into_a_text_takes_them_away() -> None:
-    async with AsyncTract.open(tokenizer=TiktokenCounter()) as tract:
+async def test_an_edit_that_turns_tools_into_a_text_takes_them_away(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=TiktokenCounter()) as tract:
         entry = await tract.tools(TOOLS)
         assert (await tract.compile()).tools == TOOLS
         await tract.user("no more", operation="edit", edit_target=entry.commit_hash)

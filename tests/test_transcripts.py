@@ -93,15 +93,15 @@ async def record(tract: AsyncTract, messages: Messages) -> None:
 
 @pytest.mark.unmeasured
 async def test_a_hundred_conversations_at_once_compile_back_exactly(
-    airline: list[dict[str, Any]], db_path: Path
+    airline: list[dict[str, Any]], target: Path | str
 ) -> None:
     """Turn by turn while they are recorded, and again after reopening."""
     counter = TiktokenCounter()
-    async with TractStore.open(db_path) as store:
+    async with TractStore.open(target) as store:
         tracts = {chat["id"]: store.tract(chat["id"]) for chat in airline}
         await asyncio.gather(*(record(tracts[chat["id"]], chat["messages"]) for chat in airline))
         contexts = {name: await tract.compile() for name, tract in tracts.items()}
-    async with TractStore.open(db_path) as store:
+    async with TractStore.open(target) as store:
         assert await store.tract_ids() == sorted(tracts)
         for chat in airline:
             tract = store.tract(chat["id"])
@@ -139,6 +139,7 @@ async def test_equal_contents_are_stored_once(airline: list[dict[str, Any]], db_
 
 async def test_a_recorded_call_keeps_its_arguments_to_the_byte(
     airline: list[dict[str, Any]],
+    target: Path | str,
 ) -> None:
     chat = next(chat for chat in airline if any(m.get("tool_calls") for m in chat["messages"]))
     given_arguments = [
@@ -146,7 +147,7 @@ async def test_a_recorded_call_keeps_its_arguments_to_the_byte(
         for message in chat["messages"]
         for call in message.get("tool_calls") or ()
     ]
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         async with tract.batch() as batch:
             for content in from_openai(chat["messages"]):
                 batch.commit(content)
@@ -159,9 +160,11 @@ async def test_a_recorded_call_keeps_its_arguments_to_the_byte(
     ]
 
 
-async def test_any_point_of_a_conversation_can_be_had_back(airline: list[dict[str, Any]]) -> None:
+async def test_any_point_of_a_conversation_can_be_had_back(
+    airline: list[dict[str, Any]], target: Path | str
+) -> None:
     messages = airline[0]["messages"]
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         heads = []
         for message in messages:
             for content in from_openai([message]):
@@ -239,9 +242,9 @@ def test_from_openai_round_trips(messages: Messages) -> None:
     assert sound
 
 
-async def test_what_stands_between_messages_does_not_matter_to_them() -> None:
+async def test_what_stands_between_messages_does_not_matter_to_them(target: Path | str) -> None:
     """Entries that are not messages of the conversation are an assistant's or the system's."""
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         await tract.commit(InstructionContent(text="Be kind."))
         await tract.user("Hello")
         await tract.commit(FreeformContent(payload={"seen": [1, 2]}))

@@ -201,9 +201,9 @@ def hub_over(parts: Runtime, arrivals: ArrivalRepository) -> WatchHub:
     return WatchHub(storage, Threads(), parts.gate)
 
 
-async def test_what_lands_while_a_read_is_on_its_way_is_not_missed() -> None:
+async def test_what_lands_while_a_read_is_on_its_way_is_not_missed(target: Path | str) -> None:
     """In memory, where no look for other processes would make up for it."""
-    async with TractStore.open(tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         runtime = probe(store).parts
         late = LateArrivals(runtime.database)
         await late.heads([])  # the first look tells of everything
@@ -405,12 +405,12 @@ async def test_two_tasks_cannot_wait_for_one_watch(store: TractStore) -> None:
 
 
 @pytest.mark.parametrize("owner", ["store", "handle", "own"])
-async def test_closing_ends_the_loops(db_path: Path, owner: str) -> None:
+async def test_closing_ends_the_loops(target: Path | str, owner: str) -> None:
     """Of a closed handle its own alone; the store waits for no watcher."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         handle: AsyncTract = store.tract("agent")
         if owner == "own":
-            handle = await AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER)
+            handle = await AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER)
         made = await say(handle, "a", "b")
 
         got: list[CommitInfo] = []
@@ -433,9 +433,9 @@ async def test_closing_ends_the_loops(db_path: Path, owner: str) -> None:
             assert await commits_from(watch, 2) == made
 
 
-async def test_closing_at_any_moment_hangs_nobody(db_path: Path) -> None:
+async def test_closing_at_any_moment_hangs_nobody(target: Path | str) -> None:
     for moment in range(25):
-        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        async with TractStore.open(target, tokenizer=COUNTER) as store:
             tract = store.tract("agent")
 
             async def collect(watch: Watch[CommitInfo]) -> int:
@@ -452,12 +452,12 @@ async def test_closing_at_any_moment_hangs_nobody(db_path: Path) -> None:
         assert [o for o in outcomes if not isinstance(o, (int, StoreClosedError))] == []
 
 
-async def test_a_watch_goes_on_in_a_store_opened_again(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
+async def test_a_watch_goes_on_in_a_store_opened_again(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER) as tract:
         made = await say(tract, "a", "b")
         (last,) = (await commits_from(tract.watch(), 2))[1:]
         made += await say(tract, "c")
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER) as tract:
         made += await say(tract, "d")
 
         assert await commits_from(tract.watch(last.commit_hash), 2) == made[2:]

@@ -77,9 +77,9 @@ async def test_a_branch_that_is_deleted_and_made_again_begins_anew(db_path: Path
         assert await take(watch, 1) == made
 
 
-async def test_a_type_checker_knows_what_each_loop_gets(db_path: Path) -> None:
+async def test_a_type_checker_knows_what_each_loop_gets(target: Path | str) -> None:
     """A loop without resets needs no test of what it got."""
-    async with AsyncTract.open(db_path, tract_id="agent", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="agent", tokenizer=COUNTER) as tract:
         await say(tract, "a")
         async for commit in tract.watch():
             assert_type(commit, CommitInfo)

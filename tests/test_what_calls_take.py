@@ -36,8 +36,8 @@ class Definition(BaseModel):
 
 
 @pytest_asyncio.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open() as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target) as opened:
         yield opened
 
 

@@ -42,7 +42,7 @@ SQUASH = DialogueContent(role="user", text="squashed")
 Meanwhile = Callable[[AsyncTract], Awaitable[Any]]
 
 
-async def opened(path: Path, budget: int | None = None) -> TractStore:
+async def opened(path: Path | str, budget: int | None = None) -> TractStore:
     """Open a store with a ticking clock, so that two stores can make the same hashes."""
     config = TractConfig()
     if budget is not None:

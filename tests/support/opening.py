@@ -23,6 +23,11 @@ from tract.runtime import Options, Runtime
 COUNTER = NullTokenCounter()
 
 
+def engine_of(target: str | os.PathLike[str]) -> str:
+    """Return `postgres` for a URL of a server's and `sqlite` for a file."""
+    return "postgres" if str(target).startswith("postgresql") else "sqlite"
+
+
 async def with_clock(
     target: str | os.PathLike[str],
     clock: Callable[[], int],

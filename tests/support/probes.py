@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
+from tract.storage.postgres.database import PostgresDatabase
+from tract.storage.postgres.links import Raw
 from tract.storage.repositories import RefRepository
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
@@ -32,14 +33,21 @@ class Probe:
 
     @property
     def trips(self) -> int:
-        """Trips to the database's threads so far; the difference is what a verb costs."""
+        """Trips to the database's threads, or to its server, so far; the difference is a cost."""
         return self.parts.database.trips
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[list[str]]:
-        """Record the statements that all connections run meanwhile, as SQLite traces them."""
-        workers = workers_of(self.parts.database)
+        """Record the statements that all connections run meanwhile, as their driver tells them."""
         ran: list[str] = []
+        database = self.parts.database
+        if isinstance(database, PostgresDatabase):
+            with ExitStack() as listening:
+                for raw in _connections_of(database):
+                    listening.enter_context(raw.query_logger(lambda sent: ran.append(sent.query)))
+                yield ran
+            return
+        workers = workers_of(database)
         for worker in workers:
             await worker.run(lambda raw: raw.set_trace_callback(ran.append))
         try:
@@ -50,14 +58,22 @@ class Probe:
 
     async def row_counts(self) -> dict[str, int]:
         """Return the number of rows by table, as `support.rows` does for a file."""
+        return {table: await self._count(f"SELECT count(*) FROM {table}") for table in TABLES}
 
-        def count(raw: sqlite3.Connection, table: str) -> int:
-            [found] = raw.execute(f"SELECT count(*) FROM {table}").fetchone()
-            return int(found)
-
+    async def _count(self, query: str) -> int:
         database = self.parts.database
+        if isinstance(database, PostgresDatabase):
+            async with database._links.lent() as raw:
+                return int(await raw.fetchval(query))
         assert isinstance(database, SqliteDatabase)
-        return await database.read(lambda to: {table: count(to.raw, table) for table in TABLES})
+        [found] = await database.read(lambda to: to.raw.execute(query).fetchone())
+        return int(found)
+
+
+def _connections_of(database: PostgresDatabase) -> list[Raw]:
+    """Return a server's connections: the one that writes, and those for reading that are idle."""
+    writing = database.writer._raw
+    return [raw for raw, _ in database._links._idle] + ([] if writing is None else [writing])
 
 
 def probe(opened: TractStore | AsyncTract) -> Probe:

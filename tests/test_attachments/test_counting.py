@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,8 +57,10 @@ COUNTERS = [TiktokenCounter(), Words(), Cheap(), NullTokenCounter()]
 
 
 @pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: type(counter).__name__)
-async def test_texts_alone_count_as_the_counter_counts_the_list(counter: TokenCounter) -> None:
-    async with AsyncTract.open(tokenizer=counter) as tract:
+async def test_texts_alone_count_as_the_counter_counts_the_list(
+    counter: TokenCounter, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         await tract.system("be brief")
         await tract.user("hello there")
         await tract.commit(MessageContent(role="user", parts=(TextPart(text="in parts"),)))
@@ -75,10 +78,10 @@ async def test_texts_alone_count_as_the_counter_counts_the_list(counter: TokenCo
     ids=lambda value: type(value).__name__,
 )
 async def test_images_and_thinking_are_added_to_the_count_of_the_list(
-    counter: TokenCounter, image: int
+    counter: TokenCounter, image: int, target: Path | str
 ) -> None:
     thinking = ThinkingPart(text="let me see")
-    async with AsyncTract.open(tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         await tract.user("hello")
         made = await tract.commit(SHOWING)
         await tract.commit(MessageContent(role="assistant", parts=(thinking, TextPart(text="a"))))
@@ -93,8 +96,8 @@ async def test_images_and_thinking_are_added_to_the_count_of_the_list(
         assert (await tract.verify()).faults == ()
 
 
-async def test_a_skipped_or_edited_image_no_longer_counts() -> None:
-    async with AsyncTract.open(tokenizer=TiktokenCounter()) as tract:
+async def test_a_skipped_or_edited_image_no_longer_counts(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=TiktokenCounter()) as tract:
         first = await tract.commit(SHOWING)
         second = await tract.commit(SHOWING)
         both = (await tract.compile()).token_count
@@ -108,10 +111,10 @@ async def test_a_skipped_or_edited_image_no_longer_counts() -> None:
     assert none.token_count == TiktokenCounter().count_messages(none.to_dicts())
 
 
-async def test_base64_is_not_tokenised() -> None:
+async def test_base64_is_not_tokenised(target: Path | str) -> None:
     noise = {"role": "user", "text": "look", "media": [], "x": {"data": in_base64(PICTURE * 50)}}
     with with_plain():
-        async with AsyncTract.open(tokenizer=TiktokenCounter()) as tract:
+        async with AsyncTract.open(target, tokenizer=TiktokenCounter()) as tract:
             await tract.commit(NativeContent(api=API, item=item_of("look", PICTURE)))
             await tract.commit(NativeContent(api=API, item=noise))
             context = await tract.compile()
@@ -119,9 +122,9 @@ async def test_base64_is_not_tokenised() -> None:
     assert context.token_count == TiktokenCounter().count_messages(context.to_dicts()) + 765
 
 
-async def test_what_has_no_formula_is_named_with_its_entry() -> None:
+async def test_what_has_no_formula_is_named_with_its_entry(target: Path | str) -> None:
     sound = MediaPart(kind="audio", data=b"RIFF")
-    async with AsyncTract.open(tokenizer=TiktokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=TiktokenCounter()) as tract:
         first = await tract.commit(MessageContent(role="user", parts=(sound,)))
         second = await tract.commit(
             MessageContent(
@@ -144,8 +147,8 @@ async def test_what_has_no_formula_is_named_with_its_entry() -> None:
     assert (counted.token_count, counted.uncounted) == (900, [])
 
 
-async def test_a_counter_of_ones_own_counts_what_it_knows() -> None:
-    async with AsyncTract.open(tokenizer=Cheap()) as tract:
+async def test_a_counter_of_ones_own_counts_what_it_knows(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=Cheap()) as tract:
         parts = (MediaPart(kind="audio", data=b"RIFF"), MediaPart(kind="video", data=b"x"))
         made = await tract.commit(MessageContent(role="user", parts=parts))
         context = await tract.compile()
@@ -155,8 +158,10 @@ async def test_a_counter_of_ones_own_counts_what_it_knows() -> None:
 
 
 @pytest.mark.parametrize("counter", [TiktokenCounter(), Words()], ids=["sums", "own"])
-async def test_tools_are_counted_by_their_json_and_apart(counter: TokenCounter) -> None:
-    async with AsyncTract.open(tokenizer=counter) as tract:
+async def test_tools_are_counted_by_their_json_and_apart(
+    counter: TokenCounter, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         await tract.user("hello")
         before = (await tract.compile()).token_count
         content = {"content_type": "tools", "api": "openai.chat", "tools": TOOLS}
@@ -171,20 +176,20 @@ async def test_tools_are_counted_by_their_json_and_apart(counter: TokenCounter) 
     assert (none.tool_tokens, none.token_count) == (0, before)
 
 
-async def test_a_budget_counts_images() -> None:
+async def test_a_budget_counts_images(target: Path | str) -> None:
     config = TractConfig(token_budget=TokenBudgetConfig(max_tokens=700, action="reject"))
-    async with AsyncTract.open(tokenizer=TiktokenCounter(), config=config) as tract:
+    async with AsyncTract.open(target, tokenizer=TiktokenCounter(), config=config) as tract:
         await tract.user("hello")
         with pytest.raises(BudgetExceededError):
             await tract.commit(SHOWING)
 
 
-async def test_counts_of_media_are_the_same_after_reopening(db_path: Any) -> None:
-    async with AsyncTract.open(db_path, tract_id="a", tokenizer=TiktokenCounter()) as tract:
+async def test_counts_of_media_are_the_same_after_reopening(target: Any) -> None:
+    async with AsyncTract.open(target, tract_id="a", tokenizer=TiktokenCounter()) as tract:
         await tract.commit(SHOWING)
         counted = (await tract.compile()).token_count
     for counter in (TiktokenCounter(), Cheap()):
-        async with AsyncTract.open(db_path, tract_id="a", tokenizer=counter) as tract:
+        async with AsyncTract.open(target, tract_id="a", tokenizer=counter) as tract:
             context = await tract.compile()
 
         assert context.token_count == (counted if type(counter) is TiktokenCounter else 15)

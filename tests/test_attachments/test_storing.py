@@ -124,8 +124,10 @@ async def test_what_holds_bytes_may_be_attached(given: Any) -> None:
         (b"x", "x" * 256, "media_type"),
     ],
 )
-async def test_what_cannot_be_attached_is_refused(data: Any, media_type: Any, path: str) -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter(), config=SMALL) as tract:
+async def test_what_cannot_be_attached_is_refused(
+    data: Any, media_type: Any, path: str, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), config=SMALL) as tract:
         with pytest.raises(ContentValidationError) as refusal:
             await tract.attach(data, media_type)
         assert refusal.value.path == path
@@ -214,11 +216,13 @@ async def test_a_native_item_comes_back_as_it_was(store: TractStore) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["\ud800", "", "x" * 300, "image/png\0"])
-async def test_a_media_type_that_is_none_stays_in_the_content(media_type: str) -> None:
+async def test_a_media_type_that_is_none_stays_in_the_content(
+    media_type: str, target: Path | str
+) -> None:
     image = {"media_type": media_type, "data": in_base64(PICTURE)}
     item = {"role": "user", "text": "", "media": [image]}
     part = MediaPart(kind="image", data=PICTURE, media_type=media_type)
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         one = await tract.commit(NativeContent(api=API, item=item))
         two = await tract.commit(MessageContent(role="user", parts=(part,)))
 
@@ -390,14 +394,14 @@ async def test_a_cancelled_commit_brings_all_or_nothing(store: TractStore) -> No
     ],
 )
 async def test_a_media_part_that_cannot_be_stored_is_refused(
-    part: dict[str, Any], path: str
+    part: dict[str, Any], path: str, target: Path | str
 ) -> None:
     content = {
         "content_type": "message",
         "role": "user",
         "parts": [{"type": "media", "kind": "image", **part}],
     }
-    async with AsyncTract.open(tokenizer=NullTokenCounter(), config=SMALL) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), config=SMALL) as tract:
         with pytest.raises(ContentValidationError) as refusal:
             await tract.commit(content)
         assert refusal.value.path == path
@@ -405,15 +409,15 @@ async def test_a_media_part_that_cannot_be_stored_is_refused(
 
 
 @pytest.mark.parametrize("data", ["text", 5, bytearray(b"x")])
-async def test_data_that_is_not_bytes_is_refused(data: Any) -> None:
+async def test_data_that_is_not_bytes_is_refused(data: Any, target: Path | str) -> None:
     part = {"type": "media", "kind": "image", "data": data}
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         with pytest.raises(ContentValidationError):
             await tract.commit({"content_type": "message", "role": "user", "parts": [part]})
 
 
-async def test_the_limit_holds_for_each_attachment_and_for_the_rest() -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter(), config=SMALL) as tract:
+async def test_the_limit_holds_for_each_attachment_and_for_the_rest(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), config=SMALL) as tract:
         await tract.commit(native(*(bytes([each]) * 9_000 for each in range(1, 6))))
         with pytest.raises(ContentValidationError, match="max_content_bytes"):
             await tract.commit(native(b"x" * 10_001))
@@ -429,16 +433,16 @@ def deep(depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("depth", [150, 400, 5_000])
-async def test_an_item_nested_too_deeply_is_refused_as_ever(depth: int) -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+async def test_an_item_nested_too_deeply_is_refused_as_ever(depth: int, target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         with pytest.raises(ContentValidationError):
             await tract.commit({"content_type": "native", "api": API, "item": deep(depth)})
 
 
-async def test_attachments_are_there_after_reopening(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as tract:
+async def test_attachments_are_there_after_reopening(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="a", tokenizer=NullTokenCounter()) as tract:
         made = await tract.commit(native(PICTURE))
-    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tract_id="a", tokenizer=NullTokenCounter()) as tract:
         assert await tract.attachment(named(PICTURE)) == PICTURE
         assert await tract.get_content(made.commit_hash) == native(PICTURE)
         request = (await tract.compile()).request(API, open_calls="keep")
@@ -446,9 +450,11 @@ async def test_attachments_are_there_after_reopening(db_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 5_000, 10**9])
-async def test_a_bounded_cache_changes_nothing_but_the_trips(db_path: Path, limit: int) -> None:
+async def test_a_bounded_cache_changes_nothing_but_the_trips(
+    target: Path | str, limit: int
+) -> None:
     config = TractConfig(attachment_cache_bytes=limit)
-    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter(), config=config) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter(), config=config) as tract:
         await tract.commit(native(PICTURE, OTHER))
         for _ in range(3):
             request = (await tract.compile()).request(API, open_calls="keep")
@@ -543,10 +549,12 @@ async def test_sixteen_large_images_in_forty_commits_take_no_more_than_their_byt
 
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("api", ["anthropic.messages", "google.generate_content"])
-async def test_a_request_does_not_encode_what_its_compile_has_read(api: str) -> None:
+async def test_a_request_does_not_encode_what_its_compile_has_read(
+    api: str, target: Path | str
+) -> None:
     """Compared with encoding, which would keep the event loop as long each time."""
     data = png(100, 100, os.urandom(4_000_000))
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         await tract.commit(showing(data))
         context = await tract.compile()
         encoding = min(timed(lambda: in_base64(data)) for _ in range(5))
@@ -573,11 +581,12 @@ async def lateness(work: Callable[[], Any]) -> float:
     return worst
 
 
-async def test_a_large_image_does_not_stall_the_event_loop(db_path: Path) -> None:
+async def test_a_large_image_does_not_stall_the_event_loop(target: Path | str) -> None:
     """In one of some attempts, as other processes may take the machine from any of them."""
     data = png(100, 100, os.urandom(4_000_000))
     item = item_of("x", data)
-    async with AsyncTract.open(db_path, tokenizer=NullTokenCounter()) as tract:
+    bound = 0.05 if engine_of(target) == "postgres" else 0.01  # a driver copies what it sends
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         gc.collect()
         for work in (
             lambda: tract.attach(data, "image/png"),
@@ -588,6 +597,6 @@ async def test_a_large_image_does_not_stall_the_event_loop(db_path: Path) -> Non
             tract.entries,
         ):
             late = [await lateness(work)]
-            while late[-1] >= 0.01 and len(late) < 40:
+            while late[-1] >= bound and len(late) < 40:
                 late.append(await lateness(work))
-            assert late[-1] < 0.01, f"late by {min(late)} s at best"
+            assert late[-1] < bound, f"late by {min(late)} s at best"

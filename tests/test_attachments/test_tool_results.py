@@ -59,8 +59,10 @@ async def test_verify_finds_a_lost_image_of_a_result(db_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_image_in_a_result_is_a_part_and_costs_no_text(form: str, db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+async def test_an_image_in_a_result_is_a_part_and_costs_no_text(
+    form: str, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         await called(tract)
         info = await tract.commit(answered(FORMS[form]))
         (result,) = (await tract.compile()).messages[-1].parts
@@ -73,7 +75,7 @@ async def test_an_image_in_a_result_is_a_part_and_costs_no_text(form: str, db_pa
         assert image.media_type == "image/png"
         assert await tract.attachment(str(image.attachment)) == BYTES
         assert info.token_count < 20
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
         content = await tract.get_content(info.commit_hash, as_=ToolIOContent)
         report = await tract.verify()
 
@@ -85,8 +87,8 @@ async def test_an_image_in_a_result_is_a_part_and_costs_no_text(form: str, db_pa
     "api", ["openai.chat", "openai.responses", "anthropic.messages", "google.generate_content"]
 )
 @pytest.mark.parametrize("form", FORMS)
-async def test_every_api_gets_the_image(form: str, api: str) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_every_api_gets_the_image(form: str, api: str, target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         await called(tract)
         await tract.commit(answered(FORMS[form]))
         request = (await tract.compile()).request(api)
@@ -107,8 +109,8 @@ async def test_every_api_gets_the_image(form: str, api: str) -> None:
     ],
     ids=str,
 )
-async def test_any_other_payload_is_text_and_comes_back(payload: Any) -> None:
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+async def test_any_other_payload_is_text_and_comes_back(payload: Any, target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         await called(tract)
         info = await tract.commit(answered(payload))
         message = (await tract.compile()).messages[-1]

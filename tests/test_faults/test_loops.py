@@ -86,14 +86,14 @@ def test_a_loop_that_ends_with_the_store_open_loses_nothing_and_does_not_hang(
 
 
 @every_loop
-def test_two_loops_in_two_threads_share_a_file(loop: str, db_path: Path) -> None:
+def test_two_loops_in_two_threads_share_a_file(loop: str, target: Path | str) -> None:
     """Each with its own store; they meet before every round, so that both are at it at once."""
     meeting = threading.Barrier(2, timeout=30)
     made: dict[str, list[CommitInfo]] = {"left": [], "right": []}
     failures: list[BaseException] = []
 
     async def work(name: str) -> None:
-        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        async with TractStore.open(target, tokenizer=COUNTER) as store:
             tract = store.tract("t")
             for number in range(10):
                 await asyncio.to_thread(meeting.wait)
@@ -116,7 +116,7 @@ def test_two_loops_in_two_threads_share_a_file(loop: str, db_path: Path) -> None
         item.join(60)
 
     async def check() -> None:
-        async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:
+        async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as tract:
             log = await tract.log(None)
             hashes = [info.commit_hash for info in log]
             assert [info.parent_hash for info in log] == [*hashes[1:], None]

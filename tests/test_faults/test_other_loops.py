@@ -94,13 +94,15 @@ async def test_a_call_on_an_open_store_without_asyncio_says_so_and_does_nothing(
 
 
 @every_runner
-async def test_a_stream_without_asyncio_says_so_when_it_is_made(run: Runner, db_path: Path) -> None:
+async def test_a_stream_without_asyncio_says_so_when_it_is_made(
+    run: Runner, target: Path | str
+) -> None:
     async def use() -> None:
         for make in (tract.stream, lambda: tract.record_openai(reply())):
             with pytest.raises(StorageError, match=SAYS):
                 make()
 
-    async with AsyncTract.open(db_path, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         with ThreadPoolExecutor(1) as elsewhere:
             await asyncio.get_running_loop().run_in_executor(elsewhere, run, use)
 
@@ -108,7 +110,7 @@ async def test_a_stream_without_asyncio_says_so_when_it_is_made(run: Runner, db_
 @every_runner
 @pytest.mark.parametrize("step", ["anext", "aclose"])
 async def test_a_recording_that_is_used_without_asyncio_says_so_and_goes_on_with_it(
-    run: Runner, step: str, db_path: Path
+    run: Runner, step: str, target: Path | str
 ) -> None:
     deltas = [{"content": "a"}, {"content": "b"}]
     chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
@@ -118,7 +120,7 @@ async def test_a_recording_that_is_used_without_asyncio_says_so_and_goes_on_with
         with pytest.raises(StorageError, match=SAYS):
             await (anext(recording) if step == "anext" else recording.aclose())
 
-    async with AsyncTract.open(db_path, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         recording = tract.record_openai(reply(*chunks, end))
         await anext(recording)
         with ThreadPoolExecutor(1) as elsewhere:

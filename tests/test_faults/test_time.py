@@ -23,7 +23,7 @@ DAY = 24 * 3600 * 10**6
 
 
 @asynccontextmanager
-async def opened(path: Path, clock: Callable[[], int]) -> AsyncIterator[AsyncTract]:
+async def opened(path: Path | str, clock: Callable[[], int]) -> AsyncIterator[AsyncTract]:
     async with await with_clock(path, clock) as store:
         yield store.tract("t")
 
@@ -51,10 +51,10 @@ class Clock:
         return self.stands_at or now_microseconds() + self.offset
 
 
-async def test_a_watch_tells_of_a_reset_by_the_stores_own_clock(db_path: Path) -> None:
+async def test_a_watch_tells_of_a_reset_by_the_stores_own_clock(target: Path | str) -> None:
     clock = Clock()
     clock.stands_at = now_microseconds() - DAY
-    async with opened(db_path, clock) as tract:
+    async with opened(target, clock) as tract:
         first = await tract.user("a")
         async with tract.watch(resets=True) as items:
             await anext(items)
@@ -66,9 +66,9 @@ async def test_a_watch_tells_of_a_reset_by_the_stores_own_clock(db_path: Path) -
     assert item.created_at == first.created_at + timedelta(microseconds=1)
 
 
-async def test_a_clock_that_jumps_back_a_day_and_then_stands_still(db_path: Path) -> None:
+async def test_a_clock_that_jumps_back_a_day_and_then_stands_still(target: Path | str) -> None:
     clock = Clock()
-    async with opened(db_path, clock) as tract:
+    async with opened(target, clock) as tract:
         first = await tract.user("now")
         clock.offset = -DAY
         await asyncio.gather(*(tract.user(f"a day back {n}") for n in range(10)))
@@ -89,12 +89,12 @@ async def test_a_clock_that_jumps_back_a_day_and_then_stands_still(db_path: Path
 
 
 async def test_a_clock_that_was_a_day_ahead_moves_time_for_all(
-    db_path: Path,
+    target: Path | str,
 ) -> None:
     """Who opened the store with a wrong clock has moved time for all; it stays an order."""
-    async with opened(db_path, lambda: now_microseconds() + DAY) as tract:
+    async with opened(target, lambda: now_microseconds() + DAY) as tract:
         ahead = await tract.user("tomorrow")
-    async with opened(db_path, now_microseconds) as tract:
+    async with opened(target, now_microseconds) as tract:
         today = await tract.user("today")
         moment = datetime.now(tz=ahead.created_at.tzinfo)
 

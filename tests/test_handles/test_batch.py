@@ -45,8 +45,8 @@ async def stage(batch: Batch, body: Callable[[], object]) -> None:
 
 
 @pytest_asyncio.fixture
-async def tract(db_path: Path) -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(db_path, tract_id="t") as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tract_id="t") as opened:
         yield opened
 
 
@@ -252,8 +252,8 @@ async def test_a_batch_is_used_once(tract: AsyncTract) -> None:
     assert len(await tract.log()) == 1
 
 
-async def test_a_closed_store_is_told_before_the_body_runs(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path)
+async def test_a_closed_store_is_told_before_the_body_runs(target: Path | str) -> None:
+    tract = await AsyncTract.open(target)
     await tract.aclose()
     ran = False
     with pytest.raises(StoreClosedError):
@@ -263,8 +263,8 @@ async def test_a_closed_store_is_told_before_the_body_runs(db_path: Path) -> Non
     assert not ran
 
 
-async def test_a_store_closed_during_the_body_is_told_on_leaving(db_path: Path) -> None:
-    tract = await AsyncTract.open(db_path, tract_id="t")
+async def test_a_store_closed_during_the_body_is_told_on_leaving(target: Path | str) -> None:
+    tract = await AsyncTract.open(target, tract_id="t")
 
     async def body() -> None:
         async with tract.batch() as batch:
@@ -273,14 +273,14 @@ async def test_a_store_closed_during_the_body_is_told_on_leaving(db_path: Path) 
 
     with pytest.raises(StoreClosedError):
         await body()
-    async with AsyncTract.open(db_path, tract_id="t") as again:
+    async with AsyncTract.open(target, tract_id="t") as again:
         assert await again.head() is None
 
 
-async def test_a_budget_is_checked_for_the_batch_as_a_whole() -> None:
+async def test_a_budget_is_checked_for_the_batch_as_a_whole(target: Path | str) -> None:
     """An entry over it may be followed by the edit that brings it back."""
     config = TractConfig(token_budget=TokenBudgetConfig(max_tokens=50, action=BudgetAction.REJECT))
-    async with TractStore.open(config=config) as store:
+    async with TractStore.open(target, config=config) as store:
         tract = store.tract("t")
         refused = tract.batch()
         with pytest.raises(BudgetExceededError):

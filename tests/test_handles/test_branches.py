@@ -355,12 +355,12 @@ async def test_branches_of_other_tracts_are_others(store: TractStore, main: Asyn
     assert await texts(main.on("experiment")) == ["a"]
 
 
-async def test_all_of_it_is_there_after_reopening(db_path: Path) -> None:
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as main:
+async def test_all_of_it_is_there_after_reopening(target: Path | str) -> None:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as main:
         await say(main, "a")
         await say(await main.fork("experiment"), "b")
         before = await main.branches()
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as again:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=COUNTER) as again:
         assert await again.branches() == before
         assert await texts(again.on("experiment")) == ["a", "b"]
 

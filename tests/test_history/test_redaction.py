@@ -69,8 +69,8 @@ class Header(StrEnum):
 
 
 @pytest_asyncio.fixture
-async def tract(db_path: Path) -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(db_path, tokenizer=COUNTER, tract_id="agent") as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=COUNTER, tract_id="agent") as opened:
         yield opened
 
 
@@ -236,9 +236,11 @@ async def test_a_recording_spools_no_secret_of_a_usage_report(
     assert shown == [not redact]
 
 
-async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted() -> None:
+async def test_the_counts_of_a_usage_are_what_was_reported_whatever_is_redacted(
+    target: Path | str,
+) -> None:
     config = TractConfig(redact_keys=frozenset({"prompt tokens"}))
-    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=COUNTER) as tract:
         await tract.user("hi")
 
         assert (await tract.record_usage(TokenUsage(3, 4))).token_source == "api:3+4"
@@ -515,7 +517,7 @@ async def streamed(tract: AsyncTract, **options: Any) -> CommitInfo:
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("way", ["commit", "edit", "batch", "user", "stream", "record"])
 async def test_an_exempt_commit_keeps_what_was_given(
-    tract: AsyncTract, db_path: Path, way: str, large: bool
+    tract: AsyncTract, target: Path | str, way: str, large: bool
 ) -> None:
     given = with_secrets(large=large)
     await tract.user("before")
@@ -533,7 +535,7 @@ async def test_an_exempt_commit_keeps_what_was_given(
         metadata = {**wanted, "finish_reason": "stop"} if way == "record" else wanted
 
         assert (info.generation_config, info.metadata) == (wanted, metadata)
-    async with AsyncTract.open(db_path, tokenizer=COUNTER, tract_id="agent") as again:
+    async with AsyncTract.open(target, tokenizer=COUNTER, tract_id="agent") as again:
         assert (await again.compile()).generation_configs[-1] == given
 
 
@@ -560,13 +562,13 @@ async def test_an_exempt_report_of_usage_is_kept_as_it_came(
     assert [json.loads(row[0])["request"] for row in rows] == [{"api_key": shown}]
 
 
-async def test_an_exempt_stream_that_is_recovered_is_still_exempt(db_path: Path) -> None:
+async def test_an_exempt_stream_that_is_recovered_is_still_exempt(target: Path | str) -> None:
     given = with_secrets()
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         stream = store.tract("agent").stream(generation_config=given, redact=False)
         await stream.__aenter__()
         await stream.write("half")
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         [left] = await store.recover_streams()
         [info] = await left.commit()
 
@@ -640,27 +642,27 @@ def test_every_default_name_is_told_in_every_spelling() -> None:
             assert redactor.hides(spelt), spelt
 
 
-async def test_a_set_of_ones_own_replaces_the_default_one() -> None:
+async def test_a_set_of_ones_own_replaces_the_default_one(target: Path | str) -> None:
     config = TractConfig(redact_keys=frozenset({"Tenant-Id"}))
-    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=COUNTER) as tract:
         info = await tract.commit(SAID, metadata={"tenant_id": "t", "api_key": "k"})
 
     assert info.metadata == {"tenant_id": REDACTED, "api_key": "k"}
 
 
-async def test_the_default_set_can_be_added_to() -> None:
+async def test_the_default_set_can_be_added_to(target: Path | str) -> None:
     config = TractConfig(redact_keys=TractConfig().redact_keys | {"tenant"})
-    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=COUNTER) as tract:
         info = await tract.commit(SAID, metadata={"tenant": "t", "api_key": "k"})
 
     assert info.metadata == {"tenant": REDACTED, "api_key": REDACTED}
 
 
 @pytest.mark.parametrize("nothing", [(), frozenset()], ids=repr)
-async def test_an_empty_set_switches_it_off(nothing: Any) -> None:
+async def test_an_empty_set_switches_it_off(nothing: Any, target: Path | str) -> None:
     given = with_secrets()
     config = TractConfig(redact_keys=nothing)
-    async with AsyncTract.open(config=config, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=COUNTER) as tract:
         info = await tract.commit(SAID, metadata=given, generation_config=given)
         last = await streamed(tract, metadata=given, generation_config=given)
 
@@ -806,9 +808,9 @@ async def test_a_credential_is_known_by_its_end_and_in_any_dress(
     assert info.metadata == info.generation_config
 
 
-async def test_a_short_name_counts_whole_only() -> None:
+async def test_a_short_name_counts_whole_only(target: Path | str) -> None:
     config = TractConfig(redact_keys=frozenset({"key"}))
-    async with AsyncTract.open(config=config) as tract:
+    async with AsyncTract.open(target, config=config) as tract:
         info = await tract.commit(SAID, generation_config={"key": "a", "monkey": "b"})
 
     assert info.generation_config == {"key": "[redacted]", "monkey": "b"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from support.counters import WordCounter
@@ -40,8 +42,10 @@ async def test_what_is_no_entry_is_nobodys_target(operation: CommitOperation) ->
 
 
 @pytest.mark.parametrize("operation", EVERY)
-async def test_only_what_is_shown_has_tokens(operation: CommitOperation) -> None:
-    async with AsyncTract.open(tokenizer=WordCounter()) as tract:
+async def test_only_what_is_shown_has_tokens(
+    operation: CommitOperation, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=WordCounter()) as tract:
         info = (await made(tract))[operation]
 
     assert (info.token_count > 0) == OPERATIONS[operation].is_shown
@@ -64,8 +68,10 @@ async def test_commit_makes_what_the_table_says_and_names_the_verb_of_the_rest(
 
 
 @pytest.mark.parametrize("operation", EVERY)
-async def test_every_entry_is_in_the_context_once(operation: CommitOperation) -> None:
-    async with AsyncTract.open(tokenizer=WordCounter()) as tract:
+async def test_every_entry_is_in_the_context_once(
+    operation: CommitOperation, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tokenizer=WordCounter()) as tract:
         commit_hash = (await made(tract))[operation].commit_hash
         context = await tract.compile()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -27,8 +28,8 @@ CALLS = [(call_id, name, "".join(parts)) for call_id, name, parts in sse.CALLS]
 
 
 @pytest.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as opened:
         await opened.user("Find me a flight.")
         yield opened
 
@@ -195,16 +196,16 @@ async def test_a_call_that_ran_out_of_tokens_is_no_call(tract: AsyncTract) -> No
 
 
 async def test_a_consumer_that_breaks_off_is_recorded_before_the_store_closes(
-    db_path: Any,
+    target: Any,
 ) -> None:
-    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as first:
+    async with AsyncTract.open(target, tract_id="a", tokenizer=NullTokenCounter()) as first:
         script = [*sse.texts("Let me ", "look."), sse.HOLD]
         async with sse.openai_stream(script) as response:
             async for chunk in first.record_openai(response):
                 if chunk.choices[0].delta.content == "look.":
                     break
 
-    async with AsyncTract.open(db_path, tract_id="a", tokenizer=NullTokenCounter()) as again:
+    async with AsyncTract.open(target, tract_id="a", tokenizer=NullTokenCounter()) as again:
         [kept] = await again.log()
         content = await again.get_content(kept.commit_hash)
     assert content.model_dump()["text"] == "Let me look."
@@ -212,10 +213,10 @@ async def test_a_consumer_that_breaks_off_is_recorded_before_the_store_closes(
     assert kept.metadata["reason"] == "closed"
 
 
-async def test_leaving_early_closes_the_response() -> None:
+async def test_leaving_early_closes_the_response(target: Path | str) -> None:
     provider = sse.Provider([*sse.texts("Let me "), sse.HOLD], named=False)
     async with (
-        AsyncTract.open(tokenizer=NullTokenCounter()) as tract,
+        AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract,
         sse.serving(provider) as url,
         openai.AsyncOpenAI(api_key="none", base_url=f"{url}/v1", max_retries=0) as client,
     ):
@@ -393,8 +394,10 @@ async def test_a_call_without_arguments_gets_an_empty_object(tract: AsyncTract) 
     assert await calls_of(tract) == [("call_a", "find_flights", "{}")]
 
 
-async def test_a_head_of_another_tract_is_refused_before_the_first_chunk() -> None:
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
+async def test_a_head_of_another_tract_is_refused_before_the_first_chunk(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
         theirs = await store.tract("theirs").user("hi")
         async with sse.openai_stream(WHOLE) as response:
             recording = store.tract("ours").record_openai(response, head_hash=theirs.commit_hash)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +29,15 @@ def _recorded() -> list[exchanges.Exchange]:
     return [each for each in exchanges.read(path) if each.api in FORMATS and not each.failed]
 
 
-async def test_every_recorded_answer_goes_in(recwarn: pytest.WarningsRecorder) -> None:
+async def test_every_recorded_answer_goes_in(
+    recwarn: pytest.WarningsRecorder, target: Path | str
+) -> None:
     answers = _recorded()
     if not answers:
         pytest.skip(
             f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
         )
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
         for number, exchange in enumerate(answers):
             tract = store.tract(f"{number} {exchange.api}")
             await tract.user("q")
@@ -64,13 +67,13 @@ def _items(exchange: exchanges.Exchange) -> list[Any]:
     return native.events().reply(root, complete=True).items
 
 
-async def test_a_whole_answer_and_its_stream_leave_equal_contents() -> None:
+async def test_a_whole_answer_and_its_stream_leave_equal_contents(target: Path | str) -> None:
     answers = [each for each in _recorded() if each.reply is not None and each.api in AS_EVENTS]
     if not answers:
         pytest.skip(
             f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
         )
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
         for number, exchange in enumerate(answers):
             answer = _with_none_for_empty(exchange.reply or {})
             whole, streamed = (store.tract(f"{number} {how}") for how in ("whole", "streamed"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from tract import (
 
 
 @pytest.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as opened:
         await opened.user("When does it leave?")
         yield opened
 

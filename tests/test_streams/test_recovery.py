@@ -248,9 +248,9 @@ async def test_streams_go_back_to_their_own_tracts(db_path: Path) -> None:
             assert (await store.tract(name).compile()).messages[0].content == f"of {name}"
 
 
-async def test_what_was_left_on_a_deleted_branch_makes_no_new_one(db_path: Path) -> None:
+async def test_what_was_left_on_a_deleted_branch_makes_no_new_one(target: Path | str) -> None:
     """It is kept, for whoever makes the branch again, or reads its text."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         main = store.tract("agent")
         first = await main.user("hi")
         fork = await main.fork("experiment")
@@ -274,12 +274,12 @@ async def test_what_was_left_on_a_deleted_branch_makes_no_new_one(db_path: Path)
         assert await store.recover_streams() == []
 
 
-async def test_the_first_words_on_a_branch_can_be_recovered(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_the_first_words_on_a_branch_can_be_recovered(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         stream = store.tract("agent", branch="new").stream()
         await stream.__aenter__()
         await stream.write("half a rep")
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         [left] = await store.recover_streams()
         [info] = await left.commit()
 
@@ -508,8 +508,8 @@ async def test_a_stream_that_two_owners_have_written_is_listed_once(db_path: Pat
         assert left.text == "left behind by two"
 
 
-async def test_a_store_without_streams_has_none_left(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_a_store_without_streams_has_none_left(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         assert await store.recover_streams() == []
 
 
@@ -652,7 +652,7 @@ async def test_plain_text_that_an_earlier_release_saved_keeps_its_role_and_name(
     assert said.generation_config == {"t": 1}
 
 
-async def test_a_recording_is_recovered_with_all_that_its_api_sent(db_path: Path) -> None:
+async def test_a_recording_is_recovered_with_all_that_its_api_sent(target: Path | str) -> None:
     events = [sse.message_start(), *sse.thinking_block(0, "x" * 20_000), *sse.text_block(1, "Hi")]
 
     async def response() -> AsyncIterator[dict[str, Any]]:
@@ -660,12 +660,12 @@ async def test_a_recording_is_recovered_with_all_that_its_api_sent(db_path: Path
             yield event
         await asyncio.sleep(3600)
 
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         sent = await store.tract("agent").user("q")
         recording = store.tract("agent").record_stream(response(), metadata={"try": 1})
         for _ in events:
             await anext(recording)
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         [left] = await store.recover_streams()
         assert left.text == "Hi"
         [said] = await left.commit()

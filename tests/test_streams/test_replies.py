@@ -62,8 +62,8 @@ MESSAGE: dict[str, Any] = {
 
 
 @pytest.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as opened:
         await opened.user("When does it leave?")
         yield opened
 
@@ -205,8 +205,8 @@ async def test_a_head_that_moved_leaves_neither_commit_nor_usage(tract: AsyncTra
     assert len(await tract.record(CHAT, expected_head=moved.commit_hash)) == 1
 
 
-async def test_a_head_of_another_tract_is_not_found() -> None:
-    async with TractStore.open(tokenizer=NullTokenCounter()) as store:
+async def test_a_head_of_another_tract_is_not_found(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
         theirs = await store.tract("theirs").user("hi")
         with pytest.raises(CommitNotFoundError):
             await store.tract("ours").record(CHAT, head_hash=theirs.commit_hash)
@@ -214,15 +214,15 @@ async def test_a_head_of_another_tract_is_not_found() -> None:
         assert await store.tract("ours").log() == []
 
 
-async def test_a_reply_may_be_the_first_commit() -> None:
-    async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
+async def test_a_reply_may_be_the_first_commit(target: Path | str) -> None:
+    async with AsyncTract.open(target, tokenizer=NullTokenCounter()) as tract:
         [said] = await tract.record(CHAT)
 
         assert said.parent_hash is None
 
 
-async def test_a_reply_is_whole_or_not_there_if_its_call_is_cancelled(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=NullTokenCounter()) as store:
+async def test_a_reply_is_whole_or_not_there_if_its_call_is_cancelled(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
         message = {"content": "a", "tool_calls": [called("f")]}
         for turns in range(12):
             tract = store.tract(f"{turns}")

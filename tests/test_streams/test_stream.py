@@ -33,8 +33,8 @@ CONFIG = {"model": "m", "temperature": 0.7}
 
 
 @pytest.fixture
-async def store(db_path: Path) -> AsyncIterator[TractStore]:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as opened:
+async def store(target: Path | str) -> AsyncIterator[TractStore]:
+    async with TractStore.open(target, tokenizer=COUNTER) as opened:
         yield opened
 
 
@@ -374,8 +374,10 @@ async def test_an_unknown_way_to_be_interrupted_is_told(tract: AsyncTract) -> No
         tract.stream(on_interrupt="ignore")  # type: ignore[arg-type]
 
 
-async def test_an_open_stream_does_not_block_closing_and_leaves_what_came(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_an_open_stream_does_not_block_closing_and_leaves_what_came(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         stream = store.tract("agent").stream()
         await stream.__aenter__()
         await stream.write("what came")
@@ -384,13 +386,13 @@ async def test_an_open_stream_does_not_block_closing_and_leaves_what_came(db_pat
     with pytest.raises(StoreClosedError):
         await stream.__aexit__(None, None, None)
 
-    async with TractStore.open(db_path, tokenizer=COUNTER) as again:
+    async with TractStore.open(target, tokenizer=COUNTER) as again:
         [left] = await again.recover_streams()
         assert left.text == "what came"
 
 
-async def test_an_error_goes_on_though_the_store_was_closed(db_path: Path) -> None:
-    store = await TractStore.open(db_path, tokenizer=COUNTER)
+async def test_an_error_goes_on_though_the_store_was_closed(target: Path | str) -> None:
+    store = await TractStore.open(target, tokenizer=COUNTER)
     stream = store.tract("agent").stream()
     await stream.__aenter__()
     await stream.write("x")
@@ -401,10 +403,10 @@ async def test_an_error_goes_on_though_the_store_was_closed(db_path: Path) -> No
     assert "not committed" in error.__notes__[0]
 
 
-async def test_what_a_budget_refuses_can_be_recovered(db_path: Path) -> None:
+async def test_what_a_budget_refuses_can_be_recovered(target: Path | str) -> None:
     budget = TokenBudgetConfig(max_tokens=5, action=BudgetAction.REJECT)
     config = TractConfig(token_budget=budget)
-    async with TractStore.open(db_path, config=config) as store:
+    async with TractStore.open(target, config=config) as store:
         with pytest.raises(BudgetExceededError):
             async with store.tract("agent").stream() as stream:
                 await stream.write("a long story " * 10)

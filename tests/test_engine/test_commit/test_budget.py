@@ -117,12 +117,12 @@ async def test_a_batch_is_checked_as_a_whole() -> None:
 
 @pytest.mark.parametrize("stores", [1, 2])
 async def test_concurrent_commits_never_pass_the_budget_together(
-    db_path: Path, stores: int
+    target: Path | str, stores: int
 ) -> None:
     config = reject(EMPTY + 10)
     async with (
-        TractStore.open(db_path, config=config, tokenizer=WordCounter()) as one,
-        TractStore.open(db_path, config=config, tokenizer=WordCounter()) as two,
+        TractStore.open(target, config=config, tokenizer=WordCounter()) as one,
+        TractStore.open(target, config=config, tokenizer=WordCounter()) as two,
     ):
         handles = [(one, two)[number % stores].tract("t") for number in range(30)]
         results = await asyncio.gather(

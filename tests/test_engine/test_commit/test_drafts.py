@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -66,8 +67,8 @@ class Outer(BaseModel):
 
 
 @pytest_asyncio.fixture
-async def tract() -> AsyncIterator[AsyncTract]:
-    async with AsyncTract.open(tokenizer=WordCounter()) as opened:
+async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
+    async with AsyncTract.open(target, tokenizer=WordCounter()) as opened:
         yield opened
 
 
@@ -186,31 +187,31 @@ async def test_an_operation_is_append_or_edit(tract: AsyncTract, operation: Any)
 
 
 @pytest.mark.parametrize(
-    ("operation", "target"),
+    ("operation", "aim"),
     [("edit", None), ("append", "a" * 64), ("edit", 3.5), ("edit", "a" * 64), ("edit", "nonsense")],
 )
 async def test_operation_and_target_go_together(
-    tract: AsyncTract, operation: Any, target: Any
+    tract: AsyncTract, operation: Any, aim: Any
 ) -> None:
     info = await tract.user("x")
     with pytest.raises(EditTargetError):
-        await tract.commit(FREEFORM, operation=operation, edit_target=target)
+        await tract.commit(FREEFORM, operation=operation, edit_target=aim)
 
     await assert_nothing_written(tract, info.commit_hash)
 
 
-@pytest.mark.parametrize("target", ["a" * 64, "nonsense", ""])
-async def test_an_annotation_needs_a_commit(tract: AsyncTract, target: str) -> None:
+@pytest.mark.parametrize("aim", ["a" * 64, "nonsense", ""])
+async def test_an_annotation_needs_a_commit(tract: AsyncTract, aim: str) -> None:
     with pytest.raises(CommitNotFoundError):
-        await tract.annotate(target, Priority.SKIP)
+        await tract.annotate(aim, Priority.SKIP)
 
     await assert_nothing_written(tract)
 
 
-async def test_content_may_have_as_many_bytes_as_configured() -> None:
+async def test_content_may_have_as_many_bytes_as_configured(target: Path | str) -> None:
     size = len(json.dumps({"content_type": "freeform", "payload": "é"}, separators=(",", ":")))
     config = TractConfig(max_content_bytes=size - 6 + 2)  # é takes two bytes, not six
-    async with AsyncTract.open(config=config, tokenizer=WordCounter()) as tract:
+    async with AsyncTract.open(target, config=config, tokenizer=WordCounter()) as tract:
         info = await tract.commit({**FREEFORM, "payload": "é"})
         with pytest.raises(ContentValidationError, match="max_content_bytes") as raised:
             await tract.commit({**FREEFORM, "payload": "éa"})
@@ -365,10 +366,12 @@ async def test_what_is_done_to_an_info_stays_with_whoever_did_it(tract: AsyncTra
     ],
     ids=["dict", "model", "nodes", "nested model"],
 )
-async def test_large_contents_are_counted_off_the_event_loop(content: Any) -> None:
+async def test_large_contents_are_counted_off_the_event_loop(
+    content: Any, target: Path | str
+) -> None:
     """Promise 10."""
     counter = WordCounter()
-    async with AsyncTract.open(tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         tract.register_content_type("outer", Outer)
         await tract.commit(content)
 

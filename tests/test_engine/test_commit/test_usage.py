@@ -157,8 +157,10 @@ async def test_a_report_of_no_prompt_at_all_leaves_the_count_as_it_was(usage: An
         assert (await tract.record_usage(usage)).token_source == "api:30+4"
 
 
-async def test_usage_is_kept_for_the_head_that_was_compiled_though_others_committed() -> None:
-    async with AsyncTract.open() as tract:
+async def test_usage_is_kept_for_the_head_that_was_compiled_though_others_committed(
+    target: Path | str,
+) -> None:
+    async with AsyncTract.open(target) as tract:
         await tract.user("q")
         sent = await tract.compile()
         await tract.user("a notification")
@@ -214,12 +216,12 @@ class Note(BaseModel):
     text: str
 
 
-async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(db_path: Path) -> None:
+async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(target: Path | str) -> None:
     """The call that raises leaves nothing."""
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         tract.register_content_type("note", Note)
         await tract.commit(Note(text="a"))
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         with pytest.raises(ContentValidationError, match="not registered"):
             await tract.record_usage(TokenUsage(1, 1))
 
@@ -227,9 +229,9 @@ async def test_usage_of_a_context_that_cannot_be_compiled_is_not_kept(db_path: P
         assert (await tract.compile()).token_source.startswith("tiktoken:")
 
 
-async def test_usage_is_recorded_however_much_others_commit_meanwhile(db_path: Path) -> None:
+async def test_usage_is_recorded_however_much_others_commit_meanwhile(target: Path | str) -> None:
     """It is for the head that the call found."""
-    async with AsyncTract.open(db_path, tract_id="t") as tract:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         await tract.user("a")
         done = asyncio.Event()
 

@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,8 +221,8 @@ class CountingTract:
         return info.hits, info.folds, info.misses
 
 
-async def test_hits_folds_and_misses_are_told_apart() -> None:
-    async with TractStore.open() as store:
+async def test_hits_folds_and_misses_are_told_apart(target: Path | str) -> None:
+    async with TractStore.open(target) as store:
         counting = CountingTract(store)
         tract = counting.tract
         await tract.compile()
@@ -276,11 +277,13 @@ async def test_a_small_cache_stays_within_its_bound_and_gives_the_same_contexts(
         assert tight.cache_info().evictions > 0
 
 
-async def test_contexts_that_were_looked_at_stay_within_the_caches_bound() -> None:
+async def test_contexts_that_were_looked_at_stay_within_the_caches_bound(
+    target: Path | str,
+) -> None:
     """What texts of one role are joined to is kept as well as they are, and not counted."""
     largest = 10_000_000
     config = TractConfig(cache_max_bytes=largest)
-    async with TractStore.open(config=config, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, config=config, tokenizer=COUNTER) as store:
         tracemalloc.start()
         try:
             before = tracemalloc.get_traced_memory()[0]

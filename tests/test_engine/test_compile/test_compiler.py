@@ -71,21 +71,21 @@ async def assert_counted(tract: AsyncTract, counter: TokenCounter = COUNTER) -> 
 
 @pytest.mark.parametrize("role", ["user", "system", "assistant"])
 async def test_roles_that_change_between_openings_are_counted_as_shown(
-    db_path: Path, role: Any
+    target: Path | str, role: Any
 ) -> None:
     """A tool call shown as text has other tokens than the call itself."""
     config = TractConfig(type_to_role={"tool_io": role, "instruction": "user"})
     for options in (None, config, None, config):
-        async with AsyncTract.open(db_path, tract_id="t", config=options) as tract:
+        async with AsyncTract.open(target, tract_id="t", config=options) as tract:
             await assert_counted(tract)
             await tract.commit(CALL)
             await tract.system("be kind")
             await assert_counted(tract)
 
 
-async def test_models_that_change_between_openings_are_counted_as_shown(db_path: Path) -> None:
+async def test_models_that_change_between_openings_are_counted_as_shown(target: Path | str) -> None:
     for model in (Shout, Whisper, Mute, Shout):
-        async with AsyncTract.open(db_path, tract_id="t") as tract:
+        async with AsyncTract.open(target, tract_id="t") as tract:
             tract.register_content_type("noise", model)
             await assert_counted(tract)
             await tract.commit(model(text="hello world"))
@@ -100,9 +100,11 @@ def test_a_type_that_is_registered_later_is_counted_as_it_is_shown_from_then_on(
     assert (before, compiler.source_of("noise")) == (COUNTER.source, "")
 
 
-async def test_compilers_that_change_between_openings_are_counted_as_shown(db_path: Path) -> None:
+async def test_compilers_that_change_between_openings_are_counted_as_shown(
+    target: Path | str,
+) -> None:
     for compiler in (None, Telegram(COUNTER), None, Telegram(COUNTER)):
-        async with AsyncTract.open(db_path, tract_id="t", compiler=compiler) as tract:
+        async with AsyncTract.open(target, tract_id="t", compiler=compiler) as tract:
             await assert_counted(tract)
             await tract.user("hello")
             await tract.assistant("yes?")
@@ -112,7 +114,9 @@ async def test_compilers_that_change_between_openings_are_counted_as_shown(db_pa
             await assert_counted(tract)
 
 
-async def test_counters_that_change_between_openings_count_for_themselves(db_path: Path) -> None:
+async def test_counters_that_change_between_openings_count_for_themselves(
+    target: Path | str,
+) -> None:
     counters: list[TokenCounter] = [
         COUNTER,
         WordCounter(),
@@ -122,28 +126,28 @@ async def test_counters_that_change_between_openings_count_for_themselves(db_pat
         COUNTER,
     ]
     for counter in counters:
-        async with AsyncTract.open(db_path, tract_id="t", tokenizer=counter) as tract:
+        async with AsyncTract.open(target, tract_id="t", tokenizer=counter) as tract:
             await assert_counted(tract, counter)
             await tract.user("ça va? \n 中文")
             await tract.commit(CALL)
             await assert_counted(tract, counter)
 
 
-async def test_reopening_counts_nothing_again(db_path: Path) -> None:
+async def test_reopening_counts_nothing_again(target: Path | str) -> None:
     """Tokens are counted once per blob, as rendered."""
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=WordCounter()) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=WordCounter()) as tract:
         for number in range(10):
             await tract.user(f"message {number}")
             await tract.assistant(f"answer {number}")
     counter = WordCounter()
-    async with AsyncTract.open(db_path, tract_id="t", tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tract_id="t", tokenizer=counter) as tract:
         await tract.compile()
 
     assert counter.texts == []
 
 
-async def test_every_edited_text_is_marked_once() -> None:
-    async with AsyncTract.open() as tract:
+async def test_every_edited_text_is_marked_once(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         infos = [await tract.user(text) for text in ("a", "b", "c")]
         call = await tract.commit(CALL)
         for info in (infos[0], infos[2], infos[2]):
@@ -161,8 +165,8 @@ async def test_every_edited_text_is_marked_once() -> None:
         assert marked.token_count == COUNTER.count_messages(marked.to_dicts())
 
 
-async def test_skipped_entries_are_in_no_list() -> None:
-    async with AsyncTract.open() as tract:
+async def test_skipped_entries_are_in_no_list(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         infos = [await tract.user(text, generation_config={"t": text}) for text in "abc"]
         await tract.annotate(infos[1].commit_hash, Priority.SKIP)
         context = await tract.compile()
@@ -173,8 +177,8 @@ async def test_skipped_entries_are_in_no_list() -> None:
         assert context.to_dicts() == [{"role": "user", "content": "a\n\nc"}]
 
 
-async def test_a_context_of_skipped_entries_makes_no_call() -> None:
-    async with AsyncTract.open() as tract:
+async def test_a_context_of_skipped_entries_makes_no_call(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         info = await tract.user("a")
         await tract.annotate(info.commit_hash, Priority.SKIP)
         context = await tract.compile()
@@ -183,8 +187,8 @@ async def test_a_context_of_skipped_entries_makes_no_call() -> None:
         assert context.head_hash != info.commit_hash
 
 
-async def test_a_repr_tells_head_size_and_source() -> None:
-    async with AsyncTract.open() as tract:
+async def test_a_repr_tells_head_size_and_source(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         info = await tract.user("hello")
         context = await tract.compile()
 
@@ -195,9 +199,11 @@ async def test_a_repr_tells_head_size_and_source() -> None:
 
 
 @pytest.mark.parametrize("before", range(CHUNK_SIZE - 3, CHUNK_SIZE + 2))
-async def test_texts_and_a_call_that_follows_join_wherever_they_stand(before: int) -> None:
+async def test_texts_and_a_call_that_follows_join_wherever_they_stand(
+    before: int, target: Path | str
+) -> None:
     """Entries are kept in chunks, each with its messages joined; what meets at an edge joins too."""
-    async with AsyncTract.open(tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(target, tokenizer=COUNTER) as tract:
         async with tract.batch() as batch:
             for number in range(before):
                 batch.commit({"content_type": "freeform", "payload": number})

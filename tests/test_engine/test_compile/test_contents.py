@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,9 +95,9 @@ STRICT = {"content_type": "strict", "at": datetime(2025, 1, 1, 9, tzinfo=UTC), "
     ids=repr,
 )
 async def test_wrong_content_is_refused_by_field_and_nothing_is_written(
-    content: Any, path: str
+    content: Any, path: str, target: Path | str
 ) -> None:
-    async with AsyncTract.open(tract_id="t", config=TractConfig()) as tract:
+    async with AsyncTract.open(target, tract_id="t", config=TractConfig()) as tract:
         with pytest.raises(ContentValidationError) as raised:
             await tract.commit(content)
 
@@ -104,8 +105,8 @@ async def test_wrong_content_is_refused_by_field_and_nothing_is_written(
         assert await tract.head() is None
 
 
-async def test_every_wrong_field_is_in_the_text() -> None:
-    async with AsyncTract.open() as tract:
+async def test_every_wrong_field_is_in_the_text(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         with pytest.raises(ContentValidationError, match=r"^role: .*; text: .*"):
             await tract.commit({"content_type": "dialogue"})
 
@@ -153,9 +154,9 @@ def test_a_name_belongs_to_the_first_model() -> None:
     ],
 )
 async def test_custom_contents_are_committed_compiled_and_loaded(
-    name: str, model: type[BaseModel], content: Any, text: str
+    name: str, model: type[BaseModel], content: Any, text: str, target: Path | str
 ) -> None:
-    async with AsyncTract.open() as tract:
+    async with AsyncTract.open(target) as tract:
         tract.register_content_type(name, model)
         info = await tract.commit(content)
 
@@ -177,8 +178,10 @@ async def test_custom_contents_are_committed_compiled_and_loaded(
         ({"content_type": "loose", "value": "\ud800"}, None),
     ],
 )
-async def test_wrong_custom_content_is_refused(content: Any, path: str | None) -> None:
-    async with AsyncTract.open() as tract:
+async def test_wrong_custom_content_is_refused(
+    content: Any, path: str | None, target: Path | str
+) -> None:
+    async with AsyncTract.open(target) as tract:
         tract.register_content_type("loose", Loose)
         with pytest.raises(ContentValidationError) as raised:
             await tract.commit(content)

@@ -66,9 +66,9 @@ class WatchedCompiler:
         )
 
 
-async def test_many_callers_of_one_head_make_one_fold() -> None:
+async def test_many_callers_of_one_head_make_one_fold(target: Path | str) -> None:
     compiler = WatchedCompiler()
-    async with TractStore.open(compiler=compiler) as store:
+    async with TractStore.open(target, compiler=compiler) as store:
         for number in range(20):
             await store.tract("t").user(str(number))
         contexts = await asyncio.gather(*(store.tract("t").compile() for _ in range(40)))
@@ -79,9 +79,11 @@ async def test_many_callers_of_one_head_make_one_fold() -> None:
         assert (info.hits, info.folds, info.misses) == (39, 0, 1)
 
 
-async def test_a_cancelled_first_caller_leaves_the_compile_to_the_others() -> None:
+async def test_a_cancelled_first_caller_leaves_the_compile_to_the_others(
+    target: Path | str,
+) -> None:
     compiler = WatchedCompiler()
-    async with TractStore.open(compiler=compiler) as store:
+    async with TractStore.open(target, compiler=compiler) as store:
         await store.tract("t").user("x")
         tasks = [asyncio.create_task(store.tract("t").compile()) for _ in range(5)]
         while not store.cache_info().misses:  # noqa: ASYNC110  (counters tell nobody)
@@ -94,9 +96,11 @@ async def test_a_cancelled_first_caller_leaves_the_compile_to_the_others() -> No
 
 
 @pytest.mark.parametrize("between", [1, 63, 64, 65, 130, 1100])
-async def test_a_context_is_extended_from_the_nearest_cached_ancestor(between: int) -> None:
+async def test_a_context_is_extended_from_the_nearest_cached_ancestor(
+    between: int, target: Path | str
+) -> None:
     compiler = WatchedCompiler()
-    async with TractStore.open(compiler=compiler) as store:
+    async with TractStore.open(target, compiler=compiler) as store:
         tract = store.tract("t")
         await tract.user("first")
         await tract.compile()
@@ -113,11 +117,11 @@ async def test_a_context_is_extended_from_the_nearest_cached_ancestor(between: i
 
 @pytest.mark.parametrize("size", [10, 100, 1100])
 async def test_an_ancestor_that_is_evicted_on_the_way_is_made_anew(
-    db_path: Path, size: int
+    target: Path | str, size: int
 ) -> None:
     """Two heads take turns in a cache that holds one, both being compiled at a time."""
     config = TractConfig(cache_max_bytes=2_500 + 1_300 * size)
-    async with TractStore.open(db_path, config=config) as store:
+    async with TractStore.open(target, config=config) as store:
         tracts = [store.tract("a"), store.tract("b")]
         for tract in tracts:
             async with tract.batch() as batch:
@@ -168,8 +172,10 @@ class LateHistories(SqlHistoryRepository):
 
 
 @pytest.mark.parametrize("between", [0, 3, 100])
-async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: int) -> None:
-    async with AsyncTract.open(tract_id="t") as tract:
+async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(
+    between: int, target: Path | str
+) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
         database, threads = probe(tract).parts.database, Threads()
         cache = SnapshotCache(100_000)
         compiler = DefaultContextCompiler(TiktokenCounter())
@@ -193,11 +199,13 @@ async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(between: in
 
 
 @pytest.mark.parametrize("after", ["append", "annotate", "edit"])
-async def test_a_long_neighbour_is_counted_off_the_event_loop(after: str) -> None:
+async def test_a_long_neighbour_is_counted_off_the_event_loop(
+    after: str, target: Path | str
+) -> None:
     """Promise 10: a short commit may make a long text be counted again, as part of a joined one."""
     counter = WordCounter()
     text = "long " * (LONG // 5)
-    async with AsyncTract.open(tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         await tract.user("before")
         info = await tract.user(text)
         await tract.compile()
@@ -216,7 +224,9 @@ async def test_a_long_neighbour_is_counted_off_the_event_loop(after: str) -> Non
         assert context.token_count == wanted
 
 
-async def test_a_list_is_counted_off_the_event_loop_where_it_is_counted_whole() -> None:
+async def test_a_list_is_counted_off_the_event_loop_where_it_is_counted_whole(
+    target: Path | str,
+) -> None:
     """Promise 10, for counters that only implement the protocol."""
 
     class Threads(WholeCounter):
@@ -228,7 +238,7 @@ async def test_a_list_is_counted_off_the_event_loop_where_it_is_counted_whole() 
             return super().count_messages(messages)
 
     counter = Threads()
-    async with AsyncTract.open(tokenizer=counter) as tract:
+    async with AsyncTract.open(target, tokenizer=counter) as tract:
         await tract.user("x")
         await tract.compile()
         await tract.compile(include_edit_annotations=True)
@@ -237,16 +247,16 @@ async def test_a_list_is_counted_off_the_event_loop_where_it_is_counted_whole() 
         assert threading.current_thread() not in counter.seen
 
 
-async def test_an_empty_history_compiles_to_nothing() -> None:
-    async with AsyncTract.open() as tract:
+async def test_an_empty_history_compiles_to_nothing(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         context = await tract.compile()
 
     assert (context.messages, context.token_count, context.head_hash) == ([], 0, None)
     assert (context.commit_count, context.generation_configs, context.commit_hashes) == (0, [], [])
 
 
-async def test_usage_holds_for_its_head_alone() -> None:
-    async with AsyncTract.open() as tract:
+async def test_usage_holds_for_its_head_alone(target: Path | str) -> None:
+    async with AsyncTract.open(target) as tract:
         await tract.user("x")
         counted = await tract.compile()
         reported = await tract.record_usage({"prompt_tokens": 30, "completion_tokens": 4})

@@ -17,14 +17,16 @@ from hypothesis import strategies as st
 from support.drafts import MAIN, draft, ticking
 from support.probes import workers_of
 from tract import StorageError, TractConfig
+from tract.storage.opening import open_database
+from tract.storage.sql.database import Database
 from tract.storage.sql.grouping import Deliver, Groups, Outcome
+from tract.storage.sql.port import Connection
 from tract.storage.sql.repositories import repositories_over
 from tract.storage.sqlite.connection import SqliteConnection
-from tract.storage.sqlite.database import Database, open_database
 
 
-async def opened(path: Path) -> Database:
-    return await open_database(str(path), TractConfig(readers=2), ticking())
+async def opened(target: Path | str) -> Database:
+    return await open_database(target, TractConfig(readers=2), ticking())
 
 
 async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None:
@@ -39,9 +41,9 @@ async def test_quick_reads_that_come_together_share_trips(db_path: Path) -> None
     await database.aclose()
 
 
-async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: Path) -> None:
+async def test_a_read_sees_all_that_was_committed_before_it_was_called(target: Path | str) -> None:
     """Whatever group it went with."""
-    database = await opened(db_path)
+    database = await opened(target)
     refs, commits = repositories_over(database).refs, repositories_over(database).commits
 
     async def check(number: int) -> None:
@@ -63,10 +65,12 @@ async def test_a_read_sees_all_that_was_committed_before_it_was_called(db_path: 
 async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: Path) -> None:
     database = await opened(db_path)
 
-    def broken(connection: SqliteConnection) -> None:
+    def broken(connection: Connection) -> None:
+        assert isinstance(connection, SqliteConnection)
         connection.raw.execute("SELECT * FROM no_such_table")
 
-    def count(connection: SqliteConnection) -> int:
+    def count(connection: Connection) -> int:
+        assert isinstance(connection, SqliteConnection)
         return int(connection.raw.execute("SELECT count(*) FROM commits").fetchone()[0])
 
     reads = [database.glance(broken if number % 5 == 0 else count) for number in range(20)]
@@ -81,8 +85,8 @@ async def test_a_read_that_fails_fails_alone_and_leaves_no_transaction(db_path: 
     await database.aclose()
 
 
-async def test_a_cancelled_read_takes_no_other_along(db_path: Path) -> None:
-    database = await opened(db_path)
+async def test_a_cancelled_read_takes_no_other_along(target: Path | str) -> None:
+    database = await opened(target)
     commits = repositories_over(database).commits
     [commit] = await commits.write(MAIN, [draft()])
     tasks = [asyncio.create_task(commits.get(MAIN.tract_id, commit.commit_hash)) for _ in range(40)]

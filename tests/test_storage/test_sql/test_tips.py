@@ -32,8 +32,8 @@ async def test_verify_tells_of_a_branch_whose_segment_is_anothers(db_path: Path)
         assert (await store.tract("t").verify()).faults
 
 
-async def test_a_fork_without_commits_of_its_own_fits(db_path: Path) -> None:
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+async def test_a_fork_without_commits_of_its_own_fits(target: Path | str) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         tract = store.tract("t")
         first = await tract.user("first")
         side = await tract.fork("side")
@@ -46,9 +46,11 @@ async def test_a_fork_without_commits_of_its_own_fits(db_path: Path) -> None:
         assert (await tract.verify()).faults == ()
 
 
-async def test_a_branch_that_was_looked_for_in_vain_fits_once_it_is_made(db_path: Path) -> None:
+async def test_a_branch_that_was_looked_for_in_vain_fits_once_it_is_made(
+    target: Path | str,
+) -> None:
     """However many branches were made and moved meanwhile."""
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         main = store.tract("t")
         first = await main.user("first")
         with pytest.raises(BranchNotFoundError):
@@ -62,7 +64,7 @@ async def test_a_branch_that_was_looked_for_in_vain_fits_once_it_is_made(db_path
         await other.fork("new")
         assert (await main.verify()).faults == ()
 
-    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
         for branch in ("side", "new"):
             await store.tract("t", branch=branch).user("third")
         assert (await store.tract("t").verify()).faults == ()
