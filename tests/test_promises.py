@@ -45,8 +45,15 @@ from tract import (
     TractStore,
 )
 
+BOTH = ["sqlite", "postgres"] if os.environ.get("TRACT_TEST_ENGINE", "sqlite") == "sqlite" else None
+"""Any run holds the promises on both engines; one that names an engine, on that."""
 EDIT = CommitOperation.EDIT
 FIELDS = ("head_hash", "token_count", "token_source", "commit_count", "commit_hashes")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" in metafunc.fixturenames and BOTH is not None:
+        metafunc.parametrize("target", BOTH, indirect=True)
 
 
 def say(text: str = "x") -> DialogueContent:

@@ -19,6 +19,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from support.opening import engine_of
 from support.pictures import API, in_base64, item_of, png, with_plain
 from tract import (
     AsyncTract,
