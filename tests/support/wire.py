@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 from anthropic.types import MessageParam
@@ -19,37 +19,19 @@ ANTHROPIC = TypeAdapter(list[MessageParam])
 
 
 def openai_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return what `to_openai()` must return."""
+    """Return what `to_openai()` must return if it keeps everything as it was committed."""
     sent: list[dict[str, Any]] = []
-    for plain, message in zip(_with_ids(messages), messages, strict=True):
+    for message in messages:
+        plain = message.to_dict()
+        for call in plain.get("tool_calls", []):
+            if call["id"] is None:
+                del call["id"]
         joins = message.content is None and bool(sent) and sent[-1]["role"] == "assistant"
         if joins:
             sent[-1].setdefault("tool_calls", []).extend(plain["tool_calls"])
         else:
             sent.append(plain)
     return sent
-
-
-def _with_ids(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return messages as dicts in which all tool calls and results have ids, made up if needed."""
-    dicts = [message.to_dict() for message in messages]
-    calls = [call for plain in dicts for call in plain.get("tool_calls", [])]
-    taken = {call["id"] for call in calls} | {plain.get("tool_call_id") for plain in dicts}
-    fresh = (f"call_{number}" for number in count(1) if f"call_{number}" not in taken)
-    open_calls: list[tuple[str, str]] = []
-    for plain, message in zip(dicts, messages, strict=True):
-        for call in plain.get("tool_calls", []):
-            if call["id"] is None:
-                made_up = next(fresh)
-                call["id"] = made_up
-                open_calls.append((made_up, call["function"]["name"]))
-        if plain["role"] == "tool" and "tool_call_id" not in plain:
-            of_tool = [item for item in open_calls if item[1] == message.tool_name]
-            answered = [*of_tool, *open_calls, ("", "")][0]
-            if open_calls:
-                open_calls.remove(answered)
-            plain["tool_call_id"] = answered[0] or next(fresh)
-    return dicts
 
 
 def check_openai(sent: list[dict[str, Any]]) -> None:
