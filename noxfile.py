@@ -101,10 +101,10 @@ def docs(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Replay transcripts as concurrent agents; an argument names a file of them.
 
-    With `orchestrator` as the first argument, have the agents try tasks on branches; the other
-    arguments go to that.
+    With `--url postgresql://…` before it, the store is on that server. With `orchestrator` as the
+    first argument, have the agents try tasks on branches; the other arguments go to that.
     """
-    session.install(".", *_group("demo"))
+    session.install(".[postgres]", *_group("demo"))
     name, arguments = "demo", session.posargs
     if arguments[:1] == ["orchestrator"]:
         name, *arguments = arguments
@@ -113,7 +113,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against plain SQLite and the peers; `--quick` in CI, `--help` for the rest."""
+    """Measure against plain SQLite and the peers; `--quick` in CI, `--help` for the rest.
+
+    `--url postgresql://…` measures against plain asyncpg and the peers on that server.
+    """
     session.install(".", *_group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
 
@@ -135,6 +138,9 @@ def crossings(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest."""
+    """Do to stores what must not harm them; `--quick`, `--only kills`, `--help` for the rest.
+
+    `--url postgresql://…` does it to stores on that server.
+    """
     session.install(".", *_group("torture"))
     session.run("python", "-m", "torture", *session.posargs, env={"PYTHONPATH": "tests"})

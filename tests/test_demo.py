@@ -87,6 +87,17 @@ def test_the_query_finds_the_assistants_commits_alone(
     assert sum(int(text.split()[0]) for text in found) == said + called
 
 
+def test_the_shipped_transcript_comes_back_identical_from_a_server(postgres_url: str) -> None:
+    ran = demo("--url", postgres_url)
+    rows = table(ran.stdout)
+    blobs, contents = rows["blobs stored / contents committed"].split(" / ")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert rows["conversations identical"] == f"{SHIPPED} of {SHIPPED}"
+    assert rows["faults found by verify()"] == "0"
+    assert int(blobs) < int(contents)
+
+
 @pytest.mark.long
 def test_a_hundred_real_conversations_come_back_identical() -> None:
     if not AIRLINE.is_file():

@@ -1,21 +1,22 @@
 """Replay transcripts as concurrent agents, and check that every context compiles back exactly.
 
-    python docs/examples/demo.py [PATH.jsonl]
+    python docs/examples/demo.py [--url postgresql://…] [PATH.jsonl]
 
 Each line of the file is `{"id": "...", "messages": [...]}` with Chat Completions messages. Every
 conversation becomes an agent, a tract of its own in one store, and all of them run at once.
 Before an assistant's turn the agent compiles its context, which must equal the messages so far.
+The store is a file, or with `--url` a schema that is made in the database and dropped at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import secrets
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tract import AsyncTract, TiktokenCounter, TractStore, from_openai
 from transcripts import SHIPPED, BadTranscript, Message, first_difference, load
@@ -96,7 +99,7 @@ async def check(agent: AsyncTract, conversation: Conversation) -> Outcome:
 
 
 async def on_all_agents(
-    path: Path,
+    target: Path | str,
     conversations: Sequence[Conversation],
     work: Callable[[AsyncTract, Conversation], Any],
     advance: Advance,
@@ -108,16 +111,16 @@ async def on_all_agents(
         advance()
         return result
 
-    async with TractStore.open(path) as store, asyncio.TaskGroup() as group:
+    async with TractStore.open(target) as store, asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(conversation)) for conversation in conversations]
     return [task.result() for task in tasks]
 
 
-async def query(path: Path, conversations: Sequence[Conversation]) -> list[tuple[str, str]]:
+async def query(target: Path | str, conversations: Sequence[Conversation]) -> list[tuple[str, str]]:
     """Ask every agent which of its commits were made with some configs; return table rows."""
     questions: list[tuple[str, str, Any]] = [("model", "=", model) for model in MODELS]
     questions.append(("temperature", ">", 0.5))
-    async with TractStore.open(path) as store:
+    async with TractStore.open(target) as store:
         agents = [store.tract(conversation.id) for conversation in conversations]
         rows = []
         for question in questions:
@@ -168,18 +171,40 @@ def progress(console: Console, title: str, total: int) -> Iterator[Advance]:
     yield advance
 
 
-def deduplication(path: Path) -> list[tuple[str, str]]:
+def deduplication(target: Path | str) -> list[tuple[str, str]]:
     """Return table rows on how often contents were stored; the store must be closed."""
-    with closing(sqlite3.connect(path)) as database:
-        blobs, stored = database.execute("SELECT count(*), sum(length(data)) FROM blobs").fetchone()
-        contents, given = database.execute(
-            "SELECT count(*), sum(length(data)) FROM commits JOIN blobs USING (content_hash)"
-        ).fetchone()
-    return [
+    (blobs, stored), (contents, given) = [
+        asyncio.run(run_sql(target, f"SELECT count(*), sum(length(data)) FROM {rows}"))[0]
+        for rows in ("blobs", "commits JOIN blobs USING (content_hash)")
+    ]
+    rows = [
         ("blobs stored / contents committed", f"{blobs:,} / {contents:,}"),
         ("bytes stored / bytes committed", f"{stored:,} / {given:,}"),
-        ("database size", f"{path.stat().st_size:,} bytes"),
     ]
+    if isinstance(target, Path):
+        rows.append(("database size", f"{target.stat().st_size:,} bytes"))
+    return rows
+
+
+async def run_sql(target: Path | str, statement: str) -> Sequence[Any]:
+    """Return the rows that a statement gives in the database of a closed store, if any."""
+    engine = engine_of(target)
+    async with engine.begin() as connection:
+        result = await connection.execute(text(statement))
+        rows = result.all() if result.returns_rows else []
+    await engine.dispose()
+    return rows
+
+
+def engine_of(target: Path | str) -> AsyncEngine:
+    """Return an engine of SQLAlchemy over a store's database."""
+    if isinstance(target, Path):
+        return create_async_engine(f"sqlite+aiosqlite:///{target}")
+    url, _, schema = target.partition("?schema=")
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        connect_args={"server_settings": {"search_path": schema}},
+    )
 
 
 def summary(
@@ -216,37 +241,58 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def run(conversations: Sequence[Conversation], path: Path, console: Console) -> str | None:
+def run(conversations: Sequence[Conversation], target: Path | str, console: Console) -> str | None:
     """Record, reopen, compare, print; return the first difference."""
     total = len(conversations)
     TiktokenCounter().load()  # once per process, and so not to be timed
     with progress(console, "recording", total) as advance:
         began = time.perf_counter()
-        recorded = asyncio.run(on_all_agents(path, conversations, replay, advance))
+        recorded = asyncio.run(on_all_agents(target, conversations, replay, advance))
         seconds = time.perf_counter() - began
     with progress(console, "comparing after reopening", total) as advance:
-        reopened = asyncio.run(on_all_agents(path, conversations, check, advance))
+        reopened = asyncio.run(on_all_agents(target, conversations, check, advance))
     queried = [
         (f"commits where {question}", found)
-        for question, found in asyncio.run(query(path, conversations))
+        for question, found in asyncio.run(query(target, conversations))
     ]
-    show(console, [*summary(recorded, reopened, seconds), *deduplication(path), *queried])
+    show(
+        console,
+        [*summary(recorded, reopened, seconds), *deduplication(target), *queried],
+    )
     differences = [outcome.difference for outcome in (*recorded, *reopened)]
     return next((difference for difference in differences if difference is not None), None)
 
 
+@contextmanager
+def new_target(url: str | None) -> Iterator[Path | str]:
+    """Yield where a new store can be: a file, or a schema that nobody else uses."""
+    if url is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, "agents.db")
+        return
+    schema = f"demo_{secrets.token_hex(4)}"
+    target = f"{url}?schema={schema}"
+    try:
+        yield target
+    finally:
+        asyncio.run(run_sql(target, f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Return 0 if all conversations are identical, 1 if one differs, 2 for a bad file."""
-    if len(arguments) > 1:
-        print("Give one file at most: demo.py [PATH.jsonl]", file=sys.stderr)
+    url: str | None = None
+    if arguments[:1] == ["--url"]:
+        url, arguments = "".join(arguments[1:2]), arguments[2:]
+    if len(arguments) > 1 or url == "":
+        print("Give one file at most: demo.py [--url URL] [PATH.jsonl]", file=sys.stderr)
         return 2
     try:
         conversations = conversations_of(Path(arguments[0]) if arguments else SHIPPED)
     except BadTranscript as error:
         print(error, file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        difference = run(conversations, Path(folder, "agents.db"), Console())
+    with new_target(url) as target:
+        difference = run(conversations, target, Console())
     if difference is not None:
         print(f"The first difference is in {difference}", file=sys.stderr)
         return 1

@@ -14,11 +14,13 @@ __all__ = ["describe"]
 _PACKAGES = (
     "asynctract",
     "aiosqlite",
+    "asyncpg",
     "pydantic",
     "sqlalchemy",
     "tiktoken",
     "openai-agents",
     "langgraph-checkpoint-sqlite",
+    "langgraph-checkpoint-postgres",
     "langchain-core",
 )
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -13,6 +13,7 @@ from benchmarks.workload import Sizes
 __all__ = [
     "LIMIT",
     "OURS",
+    "POSTGRES_SAVER",
     "SLOW",
     "SQLALCHEMY_SESSION",
     "SQLITE_SAVER",
@@ -32,9 +33,10 @@ OURS = "AsyncTract"
 SQLITE_SESSION = "SQLiteSession"
 SQLALCHEMY_SESSION = "SQLAlchemySession"
 SQLITE_SAVER = "AsyncSqliteSaver"
-SUBJECTS = (LIMIT, OURS, SQLITE_SESSION, SQLALCHEMY_SESSION, SQLITE_SAVER)
+POSTGRES_SAVER = "AsyncPostgresSaver"
+SUBJECTS = (LIMIT, OURS, SQLITE_SESSION, SQLALCHEMY_SESSION, SQLITE_SAVER, POSTGRES_SAVER)
 """In the order in which each repetition measures them, and in which they are shown."""
-SLOW = frozenset({SQLALCHEMY_SESSION, SQLITE_SAVER})
+SLOW = frozenset({SQLALCHEMY_SESSION, SQLITE_SAVER, POSTGRES_SAVER})
 """Those that write less where a note says so: each commit waits long, or holds the whole history."""
 
 

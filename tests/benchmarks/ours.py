@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.workload import CONFIG, ChatMessage
 from tract import AsyncTract, CompiledContext, TractConfig, TractStore, from_openai
 
-__all__ = ["Ours", "OursOpened", "Tract"]
+__all__ = ["Ours", "OursBackend", "OursOpened", "Tract"]
 
 _BATCH = 1_000
 
@@ -67,6 +67,13 @@ class OursOpened:
 
     def conversation(self, name: str) -> Tract:
         return Tract(self.store.tract(name))
+
+
+class OursBackend(Protocol):
+    """AsyncTract, whatever it keeps its stores in."""
+
+    def open(self, path: Path) -> AbstractAsyncContextManager[OursOpened]:
+        """Open the store that a file is, or stands for."""
 
 
 class Ours:

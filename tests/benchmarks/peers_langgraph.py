@@ -1,4 +1,4 @@
-"""LangGraph's `AsyncSqliteSaver`, holding what a graph over `MessagesState` gives it to store.
+"""LangGraph's savers, holding what a graph over `MessagesState` gives it to store.
 
 A graph saves two or three checkpoints and the writes of its nodes in every invocation, each
 checkpoint with the whole list of messages. Here one checkpoint is saved for each message and
@@ -15,18 +15,18 @@ from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, convert_to_messages, convert_to_openai_messages
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointMetadata, empty_checkpoint
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata, empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from benchmarks.workload import ChatMessage
 
-__all__ = ["SaverBackend"]
+__all__ = ["SaverBackend", "SaverOpened"]
 
 
 class _Thread:
     """A conversation; its list of messages stays in memory between turns, as in a running graph."""
 
-    def __init__(self, saver: AsyncSqliteSaver, name: str) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[str], name: str) -> None:
         self._saver = saver
         self._config = RunnableConfig(configurable={"thread_id": name, "checkpoint_ns": ""})
         self._latest = self._config
@@ -64,8 +64,10 @@ class _Thread:
         return messages if isinstance(messages, list) else [messages]
 
 
-class _SaverOpened:
-    def __init__(self, saver: AsyncSqliteSaver) -> None:
+class SaverOpened:
+    """A saver that is open."""
+
+    def __init__(self, saver: BaseCheckpointSaver[str]) -> None:
         self._saver = saver
         self._threads: dict[str, _Thread] = {}
 
@@ -82,7 +84,7 @@ class SaverBackend:
     module = "langgraph.checkpoint.sqlite.aio"
 
     @asynccontextmanager
-    async def open(self, path: Path) -> AsyncIterator[_SaverOpened]:
+    async def open(self, path: Path) -> AsyncIterator[SaverOpened]:
         async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
             await saver.setup()
-            yield _SaverOpened(saver)
+            yield SaverOpened(saver)

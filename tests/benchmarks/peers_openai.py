@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.workload import ChatMessage
 
-__all__ = ["AlchemyBackend", "SqliteBackend"]
+__all__ = ["AlchemyBackend", "AlchemyOpened", "SqliteBackend"]
 
 
 class _Session:
@@ -69,7 +69,9 @@ class SqliteBackend:
             opened.close()
 
 
-class _AlchemyOpened:
+class AlchemyOpened:
+    """An engine that is open."""
+
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
@@ -84,10 +86,10 @@ class AlchemyBackend:
     module = "agents.extensions.memory.sqlalchemy_session"
 
     @asynccontextmanager
-    async def open(self, path: Path) -> AsyncIterator[_AlchemyOpened]:
+    async def open(self, path: Path) -> AsyncIterator[AlchemyOpened]:
         engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
         await SQLAlchemySession("tables", engine=engine, create_tables=True).get_items()
         try:
-            yield _AlchemyOpened(engine)
+            yield AlchemyOpened(engine)
         finally:
             await engine.dispose()

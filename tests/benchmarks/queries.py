@@ -10,12 +10,12 @@ from statistics import median
 
 from benchmarks.limit import scan
 from benchmarks.model import Measure, Sample, Workspace
-from benchmarks.ours import Ours
+from benchmarks.ours import Ours, OursBackend
 from benchmarks.stock import MAIN
 from benchmarks.timing import timed, timed_call
 from benchmarks.workload import RARE_CONFIG, Sizes
 
-__all__ = ["indexed_query", "plain_scan", "query"]
+__all__ = ["indexed_query", "plain_scan", "query", "query_of"]
 
 _MODEL = RARE_CONFIG["model"]
 _MILLISECONDS = 1e3
@@ -24,17 +24,18 @@ _MILLISECONDS = 1e3
 def query(workspace: Workspace) -> Sample:
     """Ask for the few commits of another model, without an index."""
     path = workspace.stock.queried()
-    return {"query.scan": asyncio.run(_query(path, workspace.sizes))}
+    return {"query.scan": asyncio.run(query_of(Ours(), path, workspace.sizes))}
 
 
 def indexed_query(workspace: Workspace) -> Sample:
     """The same with an index on the model, in a copy of the store."""
     path = Path(shutil.copy(workspace.stock.queried(), workspace.folder))
-    return {"query.indexed": asyncio.run(_query(path, workspace.sizes, index=True))}
+    return {"query.indexed": asyncio.run(query_of(Ours(), path, workspace.sizes, index=True))}
 
 
-async def _query(path: Path, sizes: Sizes, *, index: bool = False) -> float:
-    async with Ours().open(path) as opened:
+async def query_of(ours: OursBackend, path: Path, sizes: Sizes, *, index: bool = False) -> float:
+    """Return how many milliseconds the query takes in the store at *path*."""
+    async with ours.open(path) as opened:
         if index:
             await opened.store.create_config_index("model")
         tract = opened.store.tract(MAIN)

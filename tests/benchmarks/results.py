@@ -114,6 +114,13 @@ class Report:
     mode: str
     repetitions: int
     rows: list[RowResult]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def subjects(self) -> list[str]:
+        """Those that the lines are about, ours first."""
+        named = {name for row in self.rows for name in row.line.measures}
+        return [OURS, *(name for name in SUBJECTS if name in named and name != OURS)]
 
     @property
     def judged(self) -> bool:

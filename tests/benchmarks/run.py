@@ -6,23 +6,30 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.lines import LINES
+from benchmarks.lines import LINES, NOTES
 from benchmarks.machine import describe
 from benchmarks.model import SUBJECTS, Line, NotThereError, Workspace
+from benchmarks.postgres.lines import NOTES as POSTGRES_NOTES
+from benchmarks.postgres.lines import lines_of
+from benchmarks.postgres.servers import benchmark_database
 from benchmarks.results import Report, RowResult
 from benchmarks.runs import judged
 from benchmarks.stock import Stock
 from benchmarks.table import markdown, show
 from benchmarks.timing import settle
 from benchmarks.workload import FULL, QUICK, Sizes
-from support.markdown import write_measured
+from support.markdown import POSTGRES, SQLITE, write_measured
+from support.postgres.proxy import running
 
 __all__ = ["main"]
+
+_DELAY = 0.0005  # seconds a round trip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,16 +46,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes = QUICK if options.quick else FULL
     if options.repetitions is not None:
         sizes = replace(sizes, repetitions=options.repetitions)
-    report = Report(describe(), "quick" if options.quick else "full", sizes.repetitions, [])
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+    notes = NOTES if options.url is None else POSTGRES_NOTES
+    report = Report(describe(), "quick" if options.quick else "full", sizes.repetitions, [], notes)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, _lines(options.url) as lines:
         stock = Stock(Path(folder), sizes)
-        for line in LINES:
+        for line in lines:
             if not options.only or line.name in options.only:
                 report.rows.extend(_measured(line, stock, sizes))
                 _keep(report, options.json)  # a run that is stopped loses little
     if options.markdown is not None:
-        write_measured(options.markdown, markdown(report))
+        of = SQLITE if options.url is None else POSTGRES
+        write_measured(options.markdown, markdown(report), of)
     show(report)
+
+
+@contextmanager
+def _lines(url: str | None) -> Iterator[Sequence[Line]]:
+    """Yield the lines about files, or those about the server at a URL, with a database for them."""
+    if url is None:
+        yield LINES
+        return
+    with benchmark_database(url) as near, running(near, delay=_DELAY) as far:
+        yield lines_of(near, far)
 
 
 def _refuse_what_would_be_lost(
@@ -69,6 +88,12 @@ def _refuse_what_would_be_lost(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, once, no judgement")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="measure the lines about PostgreSQL, in a new database of the server at postgresql://…, "
+        "and again with 0.5 ms a round trip; those have names that begin with `far.`",
+    )
     parser.add_argument("--repetitions", type=int, metavar="N", help="measure N times, not 5")
     parser.add_argument("--json", type=Path, metavar="PATH", help="keep every sample here")
     parser.add_argument(
@@ -77,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[line.name for line in LINES],
+        choices=[*dict.fromkeys(line.name for line in (*LINES, *lines_of("", "")))],
         metavar="LINE",
         help="measure this line; may be given several times. Lines: %(choices)s",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.backends import Backend
-from benchmarks.ours import Ours
+from benchmarks.ours import Ours, OursBackend
 from benchmarks.workload import Sizes, config_of, messages
 
 __all__ = ["MAIN", "Stock"]
@@ -36,11 +36,11 @@ class Stock:
         """Return a copy of `filled` in *folder*."""
         return Path(shutil.copy(self.filled(backend, counts), folder))
 
-    def queried(self) -> Path:
+    def queried(self, ours: OursBackend | None = None, name: str = "queried") -> Path:
         """Return a store with a tract in which a few commits have another model."""
-        path = self._folder / "queried.db"
+        path = self._folder / f"{name}.db"
         if not path.exists():
-            asyncio.run(_fill_queried(path, self._sizes))
+            asyncio.run(_fill_queried(ours or Ours(), path, self._sizes))
         return path
 
     def crowded(self) -> Path:
@@ -57,13 +57,13 @@ async def _fill(backend: Backend, path: Path, counts: Mapping[str, int]) -> None
             await opened.conversation(name).extend(messages(count, name))
 
 
-async def _fill_queried(path: Path, sizes: Sizes) -> None:
+async def _fill_queried(ours: OursBackend, path: Path, sizes: Sizes) -> None:
     count = sizes.queried
     given = [
         (message, config_of(number, sizes.matches, count))
         for number, message in enumerate(messages(count))
     ]
-    async with Ours().open(path) as opened:
+    async with ours.open(path) as opened:
         await opened.conversation(MAIN).extend_with(given)
 
 

@@ -8,14 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lines import NOTES
-from benchmarks.model import LIMIT, OURS, SUBJECTS
 from benchmarks.results import Figure, Report, RowResult, Verdict
 
 __all__ = ["markdown", "plain_text", "show"]
-
-_ORDER = (OURS, LIMIT, *SUBJECTS[2:])
-_HEADER = ("line", *_ORDER, "must be", "holds")
 
 
 def show(report: Report) -> None:
@@ -36,7 +31,7 @@ def plain_text(report: Report) -> str:
     for result in report.rows:
         lines.append(f"{result.row.title} ({result.row.unit})")
         lines.extend(
-            f"  {name:<18} {_cell(result, name)}" for name in _ORDER if _cell(result, name)
+            f"  {name:<18} {_cell(result, name)}" for name in report.subjects if _cell(result, name)
         )
         lines.extend(
             f"  {'must be':<18} {verdict.text}{_value(verdict)}: {_word(verdict)}"
@@ -48,9 +43,10 @@ def plain_text(report: Report) -> str:
 def markdown(report: Report) -> str:
     """Return the report as a Markdown table with the machine above and the notes below."""
     lines = [f"- {item}" for item in _about(report)]
-    lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
+    header = _header(report)
+    lines += ["", _row(header), _row(["---"] * len(header))]
     for result in report.rows:
-        cells = [_cell(result, name) for name in _ORDER]
+        cells = [_cell(result, name) for name in report.subjects]
         bars, words = _judgement(report, result, "<br>")
         lines.append(_row([_title(result), *cells, bars, words]))
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(report)), ""])
@@ -58,16 +54,20 @@ def markdown(report: Report) -> str:
 
 def _table(report: Report) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in _HEADER:
+    for name in _header(report):
         table.add_column(name, overflow="fold")
     for result in report.rows:
-        cells = [_cell(result, name, "\n") for name in _ORDER]
+        cells = [_cell(result, name, "\n") for name in report.subjects]
         bars, words = _judgement(report, result, "\n")
         table.add_row(_title(result), *cells, bars, words)
     return table
 
 
-def _row(cells: tuple[str, ...] | list[str]) -> str:
+def _header(report: Report) -> list[str]:
+    return ["line", *report.subjects, "must be", "holds"]
+
+
+def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -83,7 +83,7 @@ def _about(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    yield from NOTES
+    yield from report.notes
     for result in report.rows:
         if result.line.note and result.row is result.line.rows[0]:
             yield f"{result.row.title}: {result.line.note}"

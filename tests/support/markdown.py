@@ -17,7 +17,8 @@ _LINK = re.compile(r"\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _HEADING = re.compile(r"^#{1,6}\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^::: (?P<name>\S+)$", re.MULTILINE)
 
-_MARKS = ("<!-- measured -->", "<!-- end of measured -->")
+SQLITE = "measured"
+POSTGRES = "measured on PostgreSQL"
 
 
 class Block(NamedTuple):
@@ -52,13 +53,14 @@ def directives(page: str) -> list[str]:
     return [match["name"] for match in _DIRECTIVE.finditer(page)]
 
 
-def write_measured(path: Path, text: str) -> None:
+def write_measured(path: Path, text: str, what: str = SQLITE) -> None:
     """Put *text* between the marks of a page that has them; else replace the whole page."""
     page = path.read_text(encoding="utf-8") if path.exists() else ""
-    if _MARKS[0] in page and _MARKS[1] in page:
-        before, rest = page.split(_MARKS[0], 1)
-        after = rest.split(_MARKS[1], 1)[1]
-        text = f"{before}{_MARKS[0]}\n\n{text}\n{_MARKS[1]}{after}"
+    begin, end = f"<!-- {what} -->", f"<!-- end of {what} -->"
+    if begin in page and end in page:
+        before, rest = page.split(begin, 1)
+        after = rest.split(end, 1)[1]
+        text = f"{before}{begin}\n\n{text}\n{end}{after}"
     path.write_text(text, encoding="utf-8")
 
 

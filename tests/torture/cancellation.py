@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from support.opening import threads_left
 from torture.cancellers import CANCELLERS, PATIENCE, Moment, Outcome
 from torture.checks import COUNTER, check_commits, check_tract, check_usable
-from torture.model import Fault, Report
+from torture.engines import blobs_of_nobody, connected_engine
+from torture.model import Fault, Place, Report
 from torture.moves import CALLS
-from torture.victims import ENGINE, FILE, MEMORY, WORK, Prepare, Scene, Victim
+from torture.victims import ENGINE, MEMORY, NAMED, WORK, Prepare, Scene, Victim
 from tract import (
     AsyncTract,
     BudgetAction,
@@ -39,7 +36,7 @@ from tract import (
     TractStore,
 )
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "Sizes", "run"]
 
 T = TypeVar("T")
 
@@ -62,10 +59,8 @@ async def run(report: Report, sizes: Sizes, rng: Random) -> None:
     for number in itertools.count():
         if interrupted.total() >= sizes.cancellations and not set(CALLS) - set(+interrupted):
             break
-        folder = report.folder / str(number)
-        folder.mkdir()
         before = set(threading.enumerate())
-        await _period(report, folder, sizes.each, rng, interrupted)
+        await _period(report, number, sizes.each, rng, interrupted)
         await _check_threads(report, before)
         report.faults = interrupted.total()
         report.tell(f"{report.faults} of {sizes.cancellations} calls were interrupted")
@@ -78,22 +73,22 @@ async def _check_threads(report: Report, before: set[threading.Thread]) -> None:
 
 
 async def _period(
-    report: Report, folder: Path, count: int, rng: Random, interrupted: Counter[str]
+    report: Report, number: int, count: int, rng: Random, interrupted: Counter[str]
 ) -> None:
     """Cancel *count* calls on stores that are then closed and examined."""
     contexts: dict[str, CompiledContext] = {}
-    async with _scenes(folder, rng) as scenes:
-        for number, (name, prepare) in enumerate(_shuffled(_CHOICES, count, rng)):
+    async with _scenes(report, number, rng) as scenes:
+        for index, (name, prepare) in enumerate(_shuffled(_CHOICES, count, rng)):
             scene = rng.choice(scenes)
-            injection = _Injection(report, scene, f"{name} #{number}", str(number))
+            injection = _Injection(report, scene, f"{name} #{index}", str(index))
             interrupted[name] += await injection.run(prepare)
         for scene in scenes:
             contexts[scene.kind] = await scene.work.compile()
             if scene.kind == MEMORY:
                 await _check_memory(report, scene)
     report.check(scenes[0].checked_out == 0, "after closing, connections are checked out")
-    for kind, path in scenes[0].places.items():
-        await _check_file(report, path, contexts[kind], scenes[0].acknowledged[kind])
+    for kind, place in scenes[0].places.items():
+        await _check_place(report, place, contexts[kind], scenes[0].acknowledged[kind])
 
 
 def _shuffled(choices: Sequence[T], count: int, rng: Random) -> Iterator[T]:
@@ -104,20 +99,24 @@ def _shuffled(choices: Sequence[T], count: int, rng: Random) -> Iterator[T]:
 
 
 @asynccontextmanager
-async def _scenes(folder: Path, rng: Random) -> AsyncIterator[list[Scene]]:
-    """Open a store of every kind: of a file, with a budget, of an engine, in memory."""
-    places = {kind: folder / f"{kind}.db" for kind in (FILE, "budgeted", ENGINE)}
+async def _scenes(report: Report, number: int, rng: Random) -> AsyncIterator[list[Scene]]:
+    """Open a store of every kind: by its place, with a budget, of an engine, in memory."""
+    places = {kind: report.place(f"{kind}_{number}") for kind in (NAMED, "budgeted", ENGINE)}
     acknowledged: dict[str, dict[str, list[str]]] = {}
     async with AsyncExitStack() as stack:
-        engine = await _engine(places[ENGINE])
+        if report.url is not None:
+            async with TractStore.open(places[ENGINE]):
+                pass  # an engine finds its schema there
+        engine = await connected_engine(places[ENGINE])
         stack.push_async_callback(engine.dispose)
         budgeted = TractConfig(token_budget=_BUDGET)
         openings = {
-            FILE: TractStore.open(places[FILE], tokenizer=COUNTER),
+            NAMED: TractStore.open(places[NAMED], tokenizer=COUNTER),
             "budgeted": TractStore.open(places["budgeted"], tokenizer=COUNTER, config=budgeted),
             ENGINE: TractStore.from_engine(engine, tokenizer=COUNTER),
-            MEMORY: TractStore.open(tokenizer=COUNTER),
         }
+        if report.url is None:
+            openings[MEMORY] = TractStore.open(tokenizer=COUNTER)
         scenes = [
             Scene(kind, await stack.enter_async_context(opening), places, engine, acknowledged, rng)
             for kind, opening in openings.items()
@@ -127,15 +126,6 @@ async def _scenes(folder: Path, rng: Random) -> AsyncIterator[list[Scene]]:
             scene.entries += [info.commit_hash for info in infos]
             scene.told(WORK, scene.entries)
         yield scenes
-
-
-async def _engine(path: Path) -> AsyncEngine:
-    """Return an engine that has made all its connections, so that their threads are there."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=8)
-    async with AsyncExitStack() as stack:
-        for _ in range(8):
-            await stack.enter_async_context(engine.connect())
-    return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +151,7 @@ class _Injection:
         wrong += await self._ended(others)
         wrong += await self._settled(victim, outcome)
         wrong += await self._left_running(tasks)
-        if scene.checked_out != lent:
+        if not lent <= scene.checked_out <= max(lent, scene.borrows):
             wrong.append(f"{scene.checked_out} connections are checked out, not {lent}")
         told = f"{self.name} of {scene.kind} by {way} at {moment}, {turns}: {wrong}"
         self.report.check(not wrong, told)
@@ -234,23 +224,18 @@ async def _check_memory(report: Report, scene: Scene) -> None:
             await check_tract(report, scene.store.tract(tract_id))
 
 
-async def _check_file(
-    report: Report, path: Path, context: CompiledContext, acknowledged: dict[str, list[str]]
+async def _check_place(
+    report: Report, place: Place, context: CompiledContext, acknowledged: dict[str, list[str]]
 ) -> None:
-    """Open a file anew: its commits are there, its cache told the truth, no blob is nobody's."""
-    async with AsyncTract.open(path, tract_id=WORK, tokenizer=COUNTER) as tract:
+    """Open a store anew: its commits are there, its cache told the truth, no blob is nobody's."""
+    async with AsyncTract.open(place, tract_id=WORK, tokenizer=COUNTER) as tract:
         again = await tract.compile(at_commit=context.head_hash)
-    report.check(again == context, f"{path.name} compiles to something else than before")
+    report.check(again == context, f"{place} compiles to something else than before")
     unique = {tract_id: sorted(set(hashes)) for tract_id, hashes in acknowledged.items()}
-    await check_usable(report, path, unique)
-    with closing(sqlite3.connect(path)) as connection:
-        [orphans] = connection.execute(_ORPHANS).fetchone()
-    report.check(orphans == 0, f"{path.name} has {orphans} blobs of nobody's")
+    await check_usable(report, place, unique)
+    orphans = await blobs_of_nobody(place)
+    report.check(orphans == 0, f"{place} has {orphans} blobs of nobody's")
 
-
-_ORPHANS = """SELECT count(*) FROM blobs
-    WHERE content_hash NOT IN (SELECT content_hash FROM commits)
-    AND content_hash NOT IN (SELECT attachment_hash FROM attachments)"""
 
 FAULTS = (
     Fault(

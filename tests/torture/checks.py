@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 
-from torture.model import Report
+from torture.model import Place, Report
 from tract import AsyncTract, CommitInfo, NullTokenCounter, TractError, TractStore
 
 __all__ = ["COUNTER", "check_chain", "check_commits", "check_tract", "check_usable", "is_kept"]
@@ -60,14 +59,14 @@ async def check_tract(report: Report, tract: AsyncTract) -> None:
         report.check_usable(False, f"{tract!r}: {error!r}")
 
 
-async def check_usable(report: Report, path: Path, acknowledged: dict[str, list[str]]) -> None:
-    """Open the store at *path* anew, look for its acknowledged commits by tract, and use it."""
+async def check_usable(report: Report, place: Place, acknowledged: dict[str, list[str]]) -> None:
+    """Open the store at *place* anew, look for its acknowledged commits by tract, and use it."""
     try:
-        async with TractStore.open(path, tokenizer=COUNTER) as store:
+        async with TractStore.open(place, tokenizer=COUNTER) as store:
             for tract_id in sorted({*acknowledged, *await store.tract_ids()}):
                 tract = store.tract(tract_id)
                 await check_commits(report, tract, acknowledged.get(tract_id, []))
                 check_chain(report, await tract.log(None))
                 await check_tract(report, tract)
     except TractError as error:
-        report.check_usable(False, f"{path.name}: {error!r}")
+        report.check_usable(False, f"{place}: {error!r}")

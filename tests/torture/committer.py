@@ -1,6 +1,6 @@
 """Commits until it is killed, and writes a line for everything that was acknowledged.
 
-`python -m torture.committer PATH DURABILITY RUN SEED`: 16 tasks on 4 tracts append, edit,
+`python -m torture.committer PLACE DURABILITY RUN SEED`: 16 tasks on 4 tracts append, edit,
 annotate, batch and record usage. What each commit says can be told from who made it.
 """
 
@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -130,10 +129,10 @@ class _Committer:
         return [context.head_hash or ""]
 
 
-async def _main(path: Path, durability: Any, run: int, seed: str) -> None:
+async def _main(place: str, durability: Any, run: int, seed: str) -> None:
     config = TractConfig(durability=durability)
     async with (
-        TractStore.open(path, config=config, tokenizer=COUNTER) as store,
+        TractStore.open(place, config=config, tokenizer=COUNTER) as store,
         asyncio.TaskGroup() as group,
     ):
         for task in range(TASKS):
@@ -143,4 +142,4 @@ async def _main(path: Path, durability: Any, run: int, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))

@@ -13,17 +13,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from torture.checks import COUNTER, check_chain, check_commits, check_tract
 from torture.children import child
 from torture.committer import TASKS, TRACTS, Acknowledgement, said
-from torture.model import Fault, Report
+from torture.model import Fault, Place, Report
 from tract import AsyncTract, CommitInfo, DialogueContent, TractError, TractStore
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "Sizes", "run"]
 
 _BYSTANDER = "bystander"
 
@@ -40,7 +39,7 @@ class Sizes:
 class _Life:
     """One process from its start to its end."""
 
-    path: Path
+    place: Place
     durability: str
     run: int
     acknowledged: list[Acknowledgement] = field(default_factory=list)
@@ -61,8 +60,8 @@ async def run(report: Report, sizes: Sizes, rng: Random, *, durability: str) -> 
     """Kill committing processes, and look after each for what it acknowledged."""
     lives: list[_Life] = []
     for number in range(sizes.kills):
-        path = report.folder / f"{number // sizes.each}.db"
-        life = _Life(path, durability, number)
+        place = report.place(f"store_{number // sizes.each}")
+        life = _Life(place, durability, number)
         lives = [*lives, life] if number % sizes.each else [life]
         await _live(report, life, rng)
         report.faults += 1
@@ -75,7 +74,7 @@ async def _live(report: Report, life: _Life, rng: Random) -> None:
     """Start a process, and kill it somewhere between its first step and its last word."""
     while_opening = rng.random() < 0.2
     delay = rng.uniform(0.1, 0.8) if while_opening else rng.uniform(0, 0.25)
-    arguments = (life.path, life.durability, life.run, rng.random())
+    arguments = (life.place, life.durability, life.run, rng.random())
     async with (
         child("committer", *arguments) as process,
         _bystander(life, there=life.run % 2 == 1),
@@ -97,7 +96,7 @@ async def _bystander(life: _Life, *, there: bool) -> AsyncIterator[None]:
     if not there:
         yield
         return
-    async with TractStore.open(life.path, tokenizer=COUNTER) as store:
+    async with TractStore.open(life.place, tokenizer=COUNTER) as store:
 
         async def commit() -> None:
             for number in range(100_000):
@@ -119,7 +118,7 @@ async def _bystander(life: _Life, *, there: bool) -> AsyncIterator[None]:
 async def _examine(report: Report, life: _Life, earlier: Sequence[_Life]) -> None:
     """Open the store that *life* has left, and look at everything in it."""
     try:
-        async with TractStore.open(life.path, tokenizer=COUNTER) as store:
+        async with TractStore.open(life.place, tokenizer=COUNTER) as store:
             bystander = store.tract(_BYSTANDER)
             await check_commits(report, bystander, life.beside)
             for tract_id in TRACTS:
@@ -129,7 +128,7 @@ async def _examine(report: Report, life: _Life, earlier: Sequence[_Life]) -> Non
             for tract_id in (*TRACTS, _BYSTANDER):
                 await check_tract(report, store.tract(tract_id))
     except TractError as error:
-        report.check_usable(False, f"{life.path.name} after kill {life.run}: {error!r}")
+        report.check_usable(False, f"{life.place} after kill {life.run}: {error!r}")
 
 
 async def _examine_tract(report: Report, tract: AsyncTract, life: _Life) -> None:

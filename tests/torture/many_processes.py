@@ -1,4 +1,4 @@
-"""Many processes on one branch of one file: one line of commits, seen alike by all."""
+"""Many processes on one branch of one store: one line of commits, seen alike by all."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from asyncio.subprocess import Process
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from torture.checks import COUNTER, check_chain, check_commits, check_tract
 from torture.children import child
-from torture.model import Fault, Report
+from torture.model import Fault, Place, Report
 from torture.sharing import RACERS, TRACT, digests
 from tract import AsyncTract
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "RaceSizes", "Sizes", "commit_at_once", "race"]
 
 _PATIENCE = 120.0  # seconds for one answer of a process
 
@@ -41,9 +40,9 @@ class RaceSizes:
     rounds: int
 
 
-async def _started(stack: AsyncExitStack, role: str, path: Path, *rest: object) -> Process:
+async def _started(stack: AsyncExitStack, role: str, place: Place, *rest: object) -> Process:
     """Start a process of a role and wait until it is ready."""
-    process = await stack.enter_async_context(child("sharing", role, path, *rest))
+    process = await stack.enter_async_context(child("sharing", role, place, *rest))
     if await _told(process) != "ready":
         raise RuntimeError("the process is not ready")
     return process
@@ -67,27 +66,27 @@ async def _all_told(processes: Iterable[Process]) -> list[Any]:
 
 
 async def commit_at_once(report: Report, sizes: Sizes, rng: Random) -> None:
-    """Have processes open a new file and commit to one branch of it, all at the same time."""
+    """Have processes open a new store and commit to one branch of it, all at the same time."""
     for number in range(sizes.rounds):
-        path = report.folder / f"shared-{number}.db"
+        place = report.place(f"shared_{number}")
         tasks = rng.choice([size for size in (1, 2, 5) if sizes.commits % size == 0])
         async with AsyncExitStack() as stack:
             writing = (
-                _started(stack, "write", path, name, sizes.commits, tasks)
+                _started(stack, "write", place, name, sizes.commits, tasks)
                 for name in range(sizes.writers)
             )
-            reading = (_started(stack, "read", path) for _ in range(sizes.readers))
+            reading = (_started(stack, "read", place) for _ in range(sizes.readers))
             writers, readers = await asyncio.gather(
                 asyncio.gather(*writing), asyncio.gather(*reading)
             )
-            await _commit_at_once(report, path, writers, readers, sizes)
+            await _commit_at_once(report, place, writers, readers, sizes)
         report.faults += sizes.writers
         report.tell(f"{number + 1} of {sizes.rounds}")
 
 
 async def _commit_at_once(
     report: Report,
-    path: Path,
+    place: Place,
     writers: Sequence[Process],
     readers: Sequence[Process],
     sizes: Sizes,
@@ -102,14 +101,14 @@ async def _commit_at_once(
         len(set(acknowledged)) == sizes.writers * sizes.commits,
         f"{len(set(acknowledged))} commits acknowledged",
     )
-    await _examine(report, path, acknowledged, compiled, seen)
+    await _examine(report, place, acknowledged, compiled, seen)
 
 
 async def _examine(
-    report: Report, path: Path, acknowledged: list[str], compiled: list[Any], seen: list[Any]
+    report: Report, place: Place, acknowledged: list[str], compiled: list[Any], seen: list[Any]
 ) -> None:
-    """Check the file, what each writer compiled at the end, and what readers saw before."""
-    async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
+    """Check the store, what each writer compiled at the end, and what readers saw before."""
+    async with AsyncTract.open(place, tract_id=TRACT, tokenizer=COUNTER) as tract:
         log = await tract.log(None)
         context = await tract.compile(aggregate_same_role=False)
         await check_commits(report, tract, acknowledged)
@@ -131,10 +130,10 @@ async def _examine(
 
 async def race(report: Report, sizes: RaceSizes, rng: Random) -> None:
     """Have writers in several processes all commit on one expected head; one may win."""
-    path = report.folder / "race.db"
+    place = report.place("race")
     made: list[str] = []
     async with AsyncExitStack() as stack:
-        starting = (_started(stack, "race", path, name) for name in range(sizes.racers))
+        starting = (_started(stack, "race", place, name) for name in range(sizes.racers))
         racers = await asyncio.gather(*starting)
         for number in range(sizes.rounds):
             head = made[-1] if made else None
@@ -143,7 +142,7 @@ async def race(report: Report, sizes: RaceSizes, rng: Random) -> None:
             made += _winner(report, told, head)
             report.faults += 1
             report.tell(f"{number + 1} of {sizes.rounds}")
-    async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(place, tract_id=TRACT, tokenizer=COUNTER) as tract:
         log = await tract.log(None)
         await check_commits(report, tract, made)
         await check_tract(report, tract)

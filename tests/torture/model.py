@@ -16,9 +16,13 @@ from random import Random
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Fault", "Report", "Run", "inject"]
+from support.postgres.shared import Run as Servers
+
+__all__ = ["Fault", "Place", "Report", "Run", "inject"]
 
 S = TypeVar("S")
+Place = Path | str
+"""Where a store can be opened: a file, or the URL of a database."""
 _OUTCOME = ("faults", "acknowledged", "lost", "unusable", "failed", "findings", "seconds")
 _KEPT = 20  # findings whose text is kept; the rest are counted
 
@@ -49,6 +53,16 @@ class Report:
     findings: list[str] = field(default_factory=list)
     """What did not hold, in words; the first ones."""
     seconds: float = 0.0
+    servers: Servers | None = None
+    """Where to find a PostgreSQL server; a fault that needs one brings its own without."""
+    url: str | None = None
+    """Of the database in which the fault makes its stores; None where they are files."""
+
+    def place(self, name: str) -> Place:
+        """Return where a store by this name is: in a file of the folder, or a schema at `url`."""
+        if self.url is None:
+            return self.folder / f"{name}.db"
+        return f"{self.url}{'&' if '?' in self.url else '?'}schema={name}"
 
     @property
     def sound(self) -> bool:

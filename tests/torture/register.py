@@ -16,6 +16,7 @@ from torture import (
     turns,
 )
 from torture.model import Fault
+from torture.postgres import faults as postgres
 
 __all__ = ["FAULTS"]
 
@@ -29,4 +30,5 @@ FAULTS: tuple[Fault[Any], ...] = (
     *long_life.FAULTS,
     *comparison.FAULTS,
     *fuzz.FAULTS,
+    *postgres.FAULTS,
 )

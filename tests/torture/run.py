@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from support.markdown import write_measured
+from support.markdown import POSTGRES, SQLITE, write_measured
+from support.postgres.shared import URL
 from torture.alone import inject_alone, until_told
 from torture.model import Fault, Report
 from torture.register import FAULTS
@@ -26,6 +27,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as the command line says; return the exit status, 0 only where everything held."""
     options = _parser().parse_args(arguments)
+    if options.url is not None:
+        os.environ[URL] = options.url
+        options.only = options.only or ["postgres"]
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     outcome = Outcome(describe(), "quick" if options.quick else "full", seed, [])
     sys.stderr.write(f"seed {seed}\n")
@@ -62,6 +66,12 @@ async def _inject_all(outcome: Outcome, options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, those of the tests")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="have the faults of `postgres` take place in new databases of the server at "
+        "postgresql://…, not of one that is started for them; without --only, inject no others",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="make the choices of an earlier run")
     parser.add_argument(
         "--jobs",
@@ -100,4 +110,5 @@ def _keep(outcome: Outcome, json_path: Path | None, markdown_path: Path | None) 
         text = json.dumps(outcome.plain(), indent=2)
         json_path.write_text(text + "\n", encoding="utf-8")
     if markdown_path is not None:
-        write_measured(markdown_path, markdown(outcome))
+        of_server = all(fault.name.startswith("postgres") for fault, _ in outcome.reports)
+        write_measured(markdown_path, markdown(outcome), POSTGRES if of_server else SQLITE)

@@ -1,4 +1,4 @@
-"""What the processes do that share one branch of one file: `python -m torture.sharing ROLE PATH`.
+"""What the processes do that share one branch of one store: `python -m torture.sharing ROLE PLACE`.
 
 All say when they are ready. A writer commits when told to go, writes the hashes, and compiles
 when told to. A reader compiles from then on until told to stop, and writes what it saw. A racer commits on the
@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -52,11 +51,11 @@ async def _compile(tract: AsyncTract) -> tuple[int, str]:
     return context.commit_count, digests(context)[-1] if context.commit_count else ""
 
 
-async def _write(path: Path, name: str, commits: str, tasks: str) -> None:
+async def _write(place: str, name: str, commits: str, tasks: str) -> None:
     _tell("ready")
     if not await _told():
         return
-    async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(place, tract_id=TRACT, tokenizer=COUNTER) as tract:
 
         async def commit(task: int) -> list[str]:
             texts = (f"{name} {task} {n}" for n in range(int(commits) // int(tasks)))
@@ -68,11 +67,11 @@ async def _write(path: Path, name: str, commits: str, tasks: str) -> None:
         _tell(await _compile(tract))
 
 
-async def _read(path: Path) -> None:
+async def _read(place: str) -> None:
     _tell("ready")
     if not await _told():
         return
-    async with AsyncTract.open(path, tract_id=TRACT, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(place, tract_id=TRACT, tokenizer=COUNTER) as tract:
         stop = asyncio.create_task(_told())
         seen: list[tuple[int, str]] = []
         stopped = False
@@ -85,10 +84,10 @@ async def _read(path: Path) -> None:
         _tell(seen)
 
 
-async def _race(path: Path, name: str) -> None:
+async def _race(place: str, name: str) -> None:
     async with (
-        TractStore.open(path, tokenizer=COUNTER) as first,
-        TractStore.open(path, tokenizer=COUNTER) as second,
+        TractStore.open(place, tokenizer=COUNTER) as first,
+        TractStore.open(place, tokenizer=COUNTER) as second,
     ):
         tracts = [store.tract(TRACT) for store in (first, second)] * (RACERS // 2)
         dice = Random(name)
@@ -119,9 +118,9 @@ async def _attempt(tract: AsyncTract, head: str | None, text: str, *, staged: bo
 _ROLES: dict[str, Callable[..., Awaitable[None]]] = {"write": _write, "read": _read, "race": _race}
 
 
-async def _main(role: str, path: str, rest: Iterable[str]) -> None:
-    await _ROLES[role](Path(path), *rest)
+async def _main(role: str, rest: Iterable[str]) -> None:
+    await _ROLES[role](*rest)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    asyncio.run(_main(sys.argv[1], sys.argv[2:]))

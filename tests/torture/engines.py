@@ -1,0 +1,49 @@
+"""Engines of SQLAlchemy over the places where stores are."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from torture.model import Place
+
+__all__ = ["blobs_of_nobody", "connected_engine"]
+
+_CONNECTIONS = 16
+_ORPHANS = """SELECT count(*) FROM blobs
+    WHERE content_hash NOT IN (SELECT content_hash FROM commits)
+    AND content_hash NOT IN (SELECT attachment_hash FROM attachments)"""
+
+
+def _engine(place: Place) -> AsyncEngine:
+    if isinstance(place, Path):
+        return create_async_engine(f"sqlite+aiosqlite:///{place}", pool_size=_CONNECTIONS)
+    url, _, schema = place.rpartition("schema=")
+    return create_async_engine(
+        url.rstrip("?&").replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=_CONNECTIONS,
+        connect_args={"server_settings": {"search_path": schema}},
+    )
+
+
+async def connected_engine(place: Place) -> AsyncEngine:
+    """Return an engine that has made all its connections, so that their threads are there."""
+    engine = _engine(place)
+    async with AsyncExitStack() as stack:
+        for _ in range(_CONNECTIONS):
+            await stack.enter_async_context(engine.connect())
+    return engine
+
+
+async def blobs_of_nobody(place: Place) -> int:
+    """Return how many blobs of a store no commit names."""
+    engine = _engine(place)
+    try:
+        async with engine.connect() as connection:
+            found: int = (await connection.execute(text(_ORPHANS))).scalar_one()
+    finally:
+        await engine.dispose()
+    return found
