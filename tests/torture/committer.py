@@ -125,7 +125,7 @@ class _Committer:
         return [info.commit_hash for info in batch.commits]
 
     async def usage(self) -> list[str]:
-        context = await self.tract.record_usage(TokenUsage(self.task, self.number))
+        context = await self.tract.record_usage(TokenUsage(1 + self.task, self.number))
         return [context.head_hash or ""]
 
 

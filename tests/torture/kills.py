@@ -205,8 +205,8 @@ async def _check_usage(report: Report, tract: AsyncTract, told: Sequence[Acknowl
     heads: dict[str, set[str]] = defaultdict(set)
     for item in told:
         if item.kind == "usage":
-            heads[item.hashes[0]].add(f"api:{item.task}+{item.number}")
-    possible = {f"api:{task}+{number + 1}" for task, number in last.items()}
+            heads[item.hashes[0]].add(f"api:{1 + item.task}+{item.number}")
+    possible = {f"api:{1 + task}+{number + 1}" for task, number in last.items()}
     for head, reported in heads.items():
         source = (await tract.compile(at_commit=head)).token_source
         report.check(source in reported | possible, f"usage of {head}: {source}, not {reported}")

@@ -214,7 +214,7 @@ async def _record_usage(scene: Scene, mark: str) -> Victim:
     tract = scene.store.tract(f"usage {scene.rng.randrange(5)}")  # nobody else moves its head
     head = (await tract.user(mark)).commit_hash
     before = (await tract.compile()).token_source
-    counts = TokenUsage(scene.rng.randrange(10**6), 7)
+    counts = TokenUsage(scene.rng.randrange(1, 10**6), 7)
 
     async def settle(outcome: Outcome) -> list[str]:
         context = await tract.compile()
