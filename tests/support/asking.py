@@ -13,10 +13,10 @@ from tract.models.query import ConfigCondition
 from tract.storage.postgres import connection
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.postgres.links import Raw
-from tract.storage.postgres.preparing import prepare
+from tract.storage.postgres.migrations import prepare
+from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.port import Connection
-from tract.storage.sql.querying import ConfigQueries
-from tract.storage.sql.statements import ADD_BLOB, ADD_COMMIT
+from tract.storage.sql.statements.commits import ADD_BLOB, ADD_COMMIT
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.json import SqliteConfigLanguage
 

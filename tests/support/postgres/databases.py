@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from tract.storage.postgres.preparing import prepare
+from tract.storage.postgres.migrations import prepare
 
 __all__ = ["Databases"]
 

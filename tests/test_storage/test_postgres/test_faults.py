@@ -23,7 +23,7 @@ from tract import (
     TractStore,
 )
 from tract.storage.opening import open_database
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql.statements.compiled import Statement
 
 _WARM = ["one", "two", "three"]
 """Enough for the driver to have prepared the statements of a commit."""

@@ -17,8 +17,9 @@ from sqlalchemy import (
 )
 
 from tract.storage.postgres.connection import POSTGRES
-from tract.storage.sql import ref_statements, statements
-from tract.storage.sql.compiled import Insertion, Statement
+from tract.storage.sql.statements import commits as statements
+from tract.storage.sql.statements import refs as ref_statements
+from tract.storage.sql.statements.compiled import Insertion, Statement
 from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 
 BY_NAME = pytest.mark.parametrize("by_name", [False, True])

@@ -50,15 +50,15 @@ ALLOWED = {
     Place(
         "storage/sqlite/migrations.py", "step", "execute"
     ): "constants that stand in a row beside it",
-    Place("storage/sql/config_language.py", "create_index", "DDL"): (
+    Place("storage/sql/configs/language.py", "create_index", "DDL"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path a literal of the "
         "engine's"
     ),
     Place(
-        "storage/postgres/preparing.py", "_migrate", "execute"
+        "storage/postgres/migrations.py", "_migrate", "execute"
     ): "constants that stand in a row beside it",
     Place(
-        "storage/postgres/preparing.py", "_make_lock", "execute"
+        "storage/postgres/migrations.py", "_make_lock", "execute"
     ): "DDL takes no parameters; the schema's name is quoted there",
     Place(
         "storage/postgres/connection.py", "flush", "execute"

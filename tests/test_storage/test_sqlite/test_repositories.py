@@ -16,8 +16,8 @@ from support.engines import over
 from support.repositories import UNKNOWN, Repositories, say
 from tract import EditTargetError, HeadMovedError, TractConfig
 from tract.storage.repositories import SpoolPart, StreamName
-from tract.storage.sql import statements as sql
-from tract.storage.sql.compiled import Statement
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from tract.storage.sql import statements as sql
-from tract.storage.sql.compiled import Insertion, Statement
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.compiled import Insertion, Statement
 
 __all__ = ["Batch", "Write"]
 

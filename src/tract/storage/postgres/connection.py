@@ -12,8 +12,8 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from tract.storage.postgres.batches import Batch, Write
 from tract.storage.postgres.links import Raw
-from tract.storage.sql.compiled import Lookup, Statement, Styles
 from tract.storage.sql.port import Connection, Row
+from tract.storage.sql.statements.compiled import Lookup, Statement, Styles
 
 __all__ = ["POSTGRES", "NeedsTransaction", "PostgresConnection", "Trips", "running"]
 

@@ -15,15 +15,15 @@ from tract.storage.postgres.connection import PostgresConnection, Trips, running
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_passing
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.postgres.links import Links, Server, until
+from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
-from tract.storage.postgres.preparing import prepare
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
 from tract.storage.repositories import BranchName
+from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
-from tract.storage.sql.querying import ConfigQueries
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["PostgresDatabase", "open_database", "open_engine"]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tract.exceptions import ContentValidationError
 from tract.storage.repositories import Attached, CommitDraft
-from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["add", "add_used", "check", "load", "uses"]
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from tract.history.graph import beyond
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
-from tract.storage.sql import ref_statements as refs
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
 from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import hash_of, head_of, hex_or_none, is_in_place, sound
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 
 __all__ = ["head", "heads", "is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tract.exceptions import CommitNotFoundError
 from tract.storage.repositories import StoredContent
-from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import stored_content
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["contents"]
 

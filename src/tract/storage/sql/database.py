@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tract.storage.repositories import BranchName
+from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
-from tract.storage.sql.querying import ConfigQueries
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["Database"]

@@ -8,8 +8,8 @@ from typing import NoReturn
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
 from tract.models.refs import check_ref_name
 from tract.storage.repositories import BranchName, ExistingBranch
-from tract.storage.sql import statements as sql
 from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import commits as sql
 
 __all__ = [
     "BRANCHES",

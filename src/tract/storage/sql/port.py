@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from tract.storage.sql.compiled import Lookup, Statement
+from tract.storage.sql.statements.compiled import Lookup, Statement
 
 __all__ = ["Connection", "Row"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy.dialects import sqlite
 
-from tract.storage.sql.compiled import Lookup, Statement, Styles
 from tract.storage.sql.port import Row
 from tract.storage.sql.rows import lenient_text
+from tract.storage.sql.statements.compiled import Lookup, Statement, Styles
 
 __all__ = ["SQLITE", "SqliteConnection"]
 

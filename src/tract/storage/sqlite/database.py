@@ -25,9 +25,9 @@ from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyErro
 from tract.forking import PROCESS, keep_for_ever
 from tract.models.config import TractConfig
 from tract.storage.repositories import BranchName
+from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
-from tract.storage.sql.querying import ConfigQueries
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate

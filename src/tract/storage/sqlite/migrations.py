@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreCorruptError
 from tract.storage.schema import METADATA
-from tract.storage.sql import statements as sql
+from tract.storage.sql.statements import commits as sql
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.options import options_of, set_options
 

@@ -25,8 +25,8 @@ from tract.history.canonical import MAX_DEPTH, canonical_json
 from tract.models.query import OPERATORS, ConfigCondition, config_condition
 from tract.storage.postgres.connection import POSTGRES
 from tract.storage.postgres.json import PostgresConfigLanguage
-from tract.storage.sql.compiled import Form, Statement
-from tract.storage.sql.config_language import is_escaped
+from tract.storage.sql.configs.language import is_escaped
+from tract.storage.sql.statements.compiled import Form, Statement
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 """The examples of a test share its database; each has a tract of its own."""

@@ -15,9 +15,9 @@ from support.graphs import chain, reachable
 from support.working import Work
 from tract import StoreCorruptError
 from tract.storage.repositories import BranchName
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, lineage, walk_all
 from tract.storage.sql.naming import digest
+from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.writing import ref_writes
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.connection import SqliteConnection

@@ -27,8 +27,8 @@ from tract import (
 from tract.history.canonical import MAX_DEPTH
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.schema import METADATA, commits
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.config_language import is_escaped
+from tract.storage.sql.configs.language import is_escaped
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.connection import SQLITE, SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
 from tract.storage.sqlite.json import SqliteConfigLanguage

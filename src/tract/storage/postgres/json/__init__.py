@@ -8,8 +8,8 @@ from tract.models.query import ConfigCondition, ConfigPath
 from tract.storage.postgres.json.conditions import holds
 from tract.storage.postgres.json.config_index import INDEXES, index_sql, narrowed
 from tract.storage.postgres.json.functions import FUNCTIONS
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.config_language import ConfigLanguage
+from tract.storage.sql.configs.language import ConfigLanguage
+from tract.storage.sql.statements.compiled import Statement
 
 __all__ = ["FUNCTIONS", "PostgresConfigLanguage"]
 

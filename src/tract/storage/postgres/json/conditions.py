@@ -28,7 +28,7 @@ from sqlalchemy import (
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
 from tract.storage.schema import commits
-from tract.storage.sql.config_language import meets, nul_free
+from tract.storage.sql.configs.language import meets, nul_free
 
 __all__ = ["holds"]
 

@@ -30,8 +30,8 @@ from sqlalchemy import (
 
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.config_language import NOT_STRICT, is_escaped
+from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
+from tract.storage.sql.statements.compiled import Statement
 
 __all__ = ["INDEXES", "index_sql", "narrowed"]
 

@@ -12,11 +12,11 @@ from itertools import takewhile
 from tract.exceptions import CommitNotFoundError
 from tract.history.graph import Parents, beyond, first_parents, in_order, part, parted_at
 from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import Place, lost, place_or_beginning, scan
 from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import head_of, hex_or_none, key_or_none, record_of
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["arrivals", "heads_of", "planned"]
 

@@ -15,7 +15,6 @@ from tract.storage.repositories import (
     Located,
     Position,
 )
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import (
     Place,
     count_of,
@@ -34,6 +33,7 @@ from tract.storage.sql.rows import (
     record_of,
     step_of,
 )
+from tract.storage.sql.statements import commits as sql
 from tract.storage.values import KnownHead
 
 __all__ = [

@@ -15,7 +15,6 @@ from tract.storage.repositories import (
     StoredCommit,
     StoredContent,
 )
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, record_at
 from tract.storage.sql.ancestry.walk import (
     Place,
@@ -35,6 +34,7 @@ from tract.storage.sql.rows import (
     head_of,
     record_of,
 )
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["annotations_of", "log", "log_contents"]
 

@@ -16,13 +16,13 @@ from tract.storage.repositories import (
     Sizes,
     Survey,
 )
-from tract.storage.sql import ref_statements as refs
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import find_head_place, steps_at
 from tract.storage.sql.ancestry.walk import Place, find_place, place_or_beginning, walk_all
 from tract.storage.sql.naming import MAIN
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
 

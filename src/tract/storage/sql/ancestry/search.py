@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tract.storage.sql.port import Connection, Row
-from tract.storage.sql.statements import Walk
+from tract.storage.sql.statements.commits import Walk
 
 __all__ = ["Filing", "Search"]
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.history.graph import Commit
-from tract.storage.sql import statements as sql
 from tract.storage.sql.naming import is_beginning, key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, name_of
-from tract.storage.sql.statements import Walk
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.commits import Walk
 
 __all__ = [
     "Place",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tract.storage.repositories import CopyOvertakenError, Outline, Rows
 from tract.storage.schema import refs, runs
-from tract.storage.sql import ref_statements
-from tract.storage.sql import statements as sql
 from tract.storage.sql.copying import statements as copying
 from tract.storage.sql.naming import BRANCHES
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs as ref_statements
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["add", "settle"]

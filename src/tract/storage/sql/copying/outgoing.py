@@ -10,10 +10,10 @@ from sqlalchemy import Table
 from tract.exceptions import StoreCorruptError
 from tract.storage.repositories import Outline, Portion, Rows
 from tract.storage.schema import attachments, origins, refs, runs, spool, usage
-from tract.storage.sql import statements as sql
 from tract.storage.sql.copying import statements as copying
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import as_bytes, name_of, stored_of
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["commits", "line", "outline", "page", "parts", "tract_ids", "usages"]
 

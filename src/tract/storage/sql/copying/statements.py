@@ -19,9 +19,9 @@ from tract.storage.schema import (
     spool,
     usage,
 )
-from tract.storage.sql import statements as sql
-from tract.storage.sql.compiled import Insertion, Lookup, Statement
-from tract.storage.sql.ref_statements import ADD_ORIGIN
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
+from tract.storage.sql.statements.refs import ADD_ORIGIN
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 _between = (

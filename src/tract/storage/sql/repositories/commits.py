@@ -20,14 +20,14 @@ from tract.storage.repositories import (
     StreamEnd,
     UsageRepository,
 )
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import place_or_beginning
-from tract.storage.sql.compiled import Statement
 from tract.storage.sql.contents import contents
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes, record_of
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["SqlBlobRepository", "SqlCommitRepository", "SqlUsageRepository"]

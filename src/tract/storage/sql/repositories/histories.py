@@ -24,13 +24,13 @@ from tract.storage.repositories import (
     VerifyRepository,
 )
 from tract.storage.sql import branching
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.search import Filing, Search
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import stored_of
+from tract.storage.sql.statements import commits as sql
 from tract.storage.values import KnownHead
 
 __all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyRepository"]

@@ -14,12 +14,12 @@ from tract.storage.repositories import (
     BranchName,
     RefRecord,
 )
-from tract.storage.sql import ref_statements as refs
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import find_place
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.naming import no_branch, tag_name
 from tract.storage.sql.rows import head_of
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.tips import Tip
 from tract.storage.sql.writing.transaction import WriteTransaction
 

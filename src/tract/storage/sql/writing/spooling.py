@@ -10,8 +10,8 @@ from typing import Any
 from tract.exceptions import StreamRecoveredError
 from tract.history.canonical import stored_json
 from tract.storage.repositories import BranchName, SpooledStream, SpoolPart, StreamName
-from tract.storage.sql import statements as sql
 from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["SpoolWrites", "fragments", "spooled"]
 

@@ -15,12 +15,12 @@ from typing import Any
 from tract.exceptions import BranchExistsError, StoreCorruptError
 from tract.models.refs import check_ref_name
 from tract.storage.repositories import BranchName, RefRecord
-from tract.storage.sql import ref_statements as refs
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.naming import missing_branch, no_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, head_of, is_in_place, key_or_none, sound
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 
 __all__ = ["Tip", "Tips"]
 

@@ -27,13 +27,13 @@ from tract.storage.repositories import (
     StreamEnd,
 )
 from tract.storage.sql import attachments
-from tract.storage.sql import ref_statements as refs
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.relations import Allowance, still_holds
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, place_or_beginning
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.spooling import SpoolWrites
 from tract.storage.sql.writing.tips import Tip, Tips
 

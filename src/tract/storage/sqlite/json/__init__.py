@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement
 
 from tract.models.query import ConfigCondition, ConfigPath
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.config_language import ConfigLanguage
+from tract.storage.sql.configs.language import ConfigLanguage
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.json.conditions import holds
 from tract.storage.sqlite.json.config_index import INDEXES, index_sql, narrowed
 

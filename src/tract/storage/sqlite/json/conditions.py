@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
-from tract.storage.sql.config_language import is_escaped, meets, nul_free
+from tract.storage.sql.configs.language import is_escaped, meets, nul_free
 from tract.storage.sqlite.json.json_paths import CONFIG, json_path
 
 __all__ = ["holds"]

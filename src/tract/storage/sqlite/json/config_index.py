@@ -24,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
-from tract.storage.sql.compiled import Statement
-from tract.storage.sql.config_language import NOT_STRICT, is_escaped
+from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.json.json_paths import CONFIG, json_path
 
 __all__ = ["INDEXES", "index_sql", "narrowed"]

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from tract.models.query import ConfigCondition, ConfigPath
 from tract.storage.repositories import BranchName, CommitRow
-from tract.storage.sql import statements as sql
 from tract.storage.sql.ancestry.history import record_at
 from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all
-from tract.storage.sql.config_language import ConfigLanguage
+from tract.storage.sql.configs.language import ConfigLanguage
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import record_of
+from tract.storage.sql.statements import commits as sql
 
 __all__ = ["ConfigQueries"]
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from tract.storage.schema import commits, origins, refs, runs, usage
-from tract.storage.sql.compiled import Insertion, Statement
+from tract.storage.sql.statements.compiled import Insertion, Statement
 
 _MOVED = (
     "commit_hash",

@@ -29,7 +29,7 @@ from tract.storage.schema import (
     spool,
     usage,
 )
-from tract.storage.sql.compiled import Insertion, Lookup, Statement
+from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
 __all__ = ["RECORD", "Walk", "distinct", "walk_of"]
 

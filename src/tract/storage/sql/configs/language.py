@@ -29,9 +29,9 @@ from sqlalchemy import (
 from tract.exceptions import QueryError
 from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
 from tract.storage.schema import commits
-from tract.storage.sql.compiled import Statement
 from tract.storage.sql.port import Connection
-from tract.storage.sql.statements import LINKS, RECORDS, Walk, walk_of
+from tract.storage.sql.statements.commits import LINKS, RECORDS, Walk, walk_of
+from tract.storage.sql.statements.compiled import Statement
 
 __all__ = ["NOT_STRICT", "ConfigLanguage", "is_escaped", "meets", "nul_free"]
 

@@ -1,0 +1,1 @@
+"""The SQL of every trip, and what dialects make of it."""
