@@ -70,9 +70,9 @@ async def test_an_empty_store_has_nothing_to_copy(store: Repositories) -> None:
     assert await store.copies.line("t", -1, FOR_EVER) == []
     assert await store.copies.commits("t", -1, FOR_EVER) is None
     assert await store.copies.attachments("t", b"") == []
-    assert await store.copies.attached("t", []) == {}
+    assert await store.copy_targets.attached("t", []) == {}
     assert await store.copies.usages("t", b"", FOR_EVER) == []
-    assert await store.copies.reported("t", []) == {}
+    assert await store.copy_targets.reported("t", []) == {}
     assert await store.copies.parts("t", "s") == []
 
 
@@ -91,8 +91,8 @@ async def test_what_is_read_of_a_tract_can_be_added_as_another(store: Repositori
     await fill(store)
     outline = await store.copies.outline(MAIN.tract_id)
     rows = await everything_of(store, MAIN.tract_id)
-    await store.copies.add(NEW, {table: of_new(some) for table, some in rows.items()}, 0)
-    await store.copies.settle(NEW, as_new(outline))
+    await store.copy_targets.add(NEW, {table: of_new(some) for table, some in rows.items()}, 0)
+    await store.copy_targets.settle(NEW, as_new(outline))
 
     assert await store.copies.outline(NEW) == as_new(outline)
     assert await everything_of(store, NEW) == {table: of_new(some) for table, some in rows.items()}
@@ -101,9 +101,9 @@ async def test_what_is_read_of_a_tract_can_be_added_as_another(store: Repositori
         MAIN.tract_id, -1, FOR_EVER
     )
     key = bytes.fromhex(PICTURE.sha256)
-    assert await store.copies.attached(NEW, [key, bytes(32)]) == {key: "image/png"}
+    assert await store.copy_targets.attached(NEW, [key, bytes(32)]) == {key: "image/png"}
     reported = [row["commit_hash"] for row in rows["usage"]]
-    assert [*await store.copies.reported(NEW, [*reported, bytes(32)])] == reported
+    assert [*await store.copy_targets.reported(NEW, [*reported, bytes(32)])] == reported
     assert await store.checks.misplaced(NEW) == []
     [after] = await store.commits.write(BranchName(NEW, "main"), [draft("goes on")])
     assert after.parent_hash == (await store.copies.line(MAIN.tract_id, -1, FOR_EVER))[-1][1]
@@ -129,9 +129,9 @@ async def test_nothing_is_added_if_others_have_written(store: Repositories) -> N
     before = await store.copies.outline(NEW)
 
     with pytest.raises(CopyOvertakenError):
-        await store.copies.add(NEW, {table: of_new(some) for table, some in rows.items()}, 0)
+        await store.copy_targets.add(NEW, {table: of_new(some) for table, some in rows.items()}, 0)
     with pytest.raises(CopyOvertakenError):
-        await store.copies.settle(NEW, as_new(outline))
+        await store.copy_targets.settle(NEW, as_new(outline))
     assert await store.copies.outline(NEW) == before
 
 
@@ -141,7 +141,7 @@ async def test_settling_removes_what_the_outline_does_not_have(store: Repositori
     assert earlier.commits == 3
     await store.refs.fork(MAIN, "later", None)
     await store.spools.save("me", [SpoolPart(StreamName(OTHER_BRANCH, "t"), 0, ["x"])])
-    await store.copies.settle(MAIN.tract_id, earlier)
+    await store.copy_targets.settle(MAIN.tract_id, earlier)
 
     assert await store.copies.outline(MAIN.tract_id) == earlier
     assert await store.copies.parts(MAIN.tract_id, "t") == []

@@ -24,6 +24,8 @@ KINDS = {
     "arrivals": repositories.ArrivalRepository,
     "spools": repositories.SpoolRepository,
     "attachments": repositories.AttachmentRepository,
+    "copies": repositories.CopyRepository,
+    "copy_targets": repositories.CopyTargetRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

@@ -22,6 +22,7 @@ from tract.storage.repositories import (
     CommitRow,
     ComparisonRepository,
     CopyRepository,
+    CopyTargetRepository,
     HistoryRepository,
     MergeBasis,
     RefRepository,
@@ -84,6 +85,7 @@ class Repositories(NamedTuple):
     spools: SpoolRepository
     attachments: AttachmentRepository
     copies: CopyRepository
+    copy_targets: CopyTargetRepository
     damage: Damage
 
 

@@ -113,7 +113,7 @@ class _Tract:
         await self._copy_usage(theirs.last_time)
         await self._copy_streams(theirs)
         if not self.faults and _settled(theirs) != _settled(ours):
-            await self._target.copies.settle(tract_id, theirs)
+            await self._target.copy_targets.settle(tract_id, theirs)
 
     async def _goes_on(self, theirs: Outline, ours: Outline) -> bool:
         """Return True if the target has the beginning of the tract, and nothing else."""
@@ -151,7 +151,7 @@ class _Tract:
         while rows := await self._source.copies.attachments(self._tract_id, after):
             after = rows[-1]["attachment_hash"]
             keys = [row["attachment_hash"] for row in rows]
-            known = await self._target.copies.attached(self._tract_id, keys)
+            known = await self._target.copy_targets.attached(self._tract_id, keys)
             changed = [
                 row
                 for key, row in zip(keys, rows, strict=True)
@@ -178,7 +178,7 @@ class _Tract:
             return
         blobs = [{"content_hash": key, "data": loaded[key.hex()]} for key in new]
         added = {"blobs": blobs, "attachments": rows}
-        await self._target.copies.add(self._tract_id, added, last_time)
+        await self._target.copy_targets.add(self._tract_id, added, last_time)
         self.attachments += len(new)
 
     async def _copy_commits(self, after: int, through: int) -> AsyncIterator[int]:
@@ -189,7 +189,7 @@ class _Tract:
             for name, problem in (*found, *portion.faults):
                 self.fault(name, problem)
             if not self.faults:
-                await self._target.copies.add(self._tract_id, portion.rows, after)
+                await self._target.copy_targets.add(self._tract_id, portion.rows, after)
                 self.commits += len(portion.commits)
                 yield self.commits
             after = portion.through
@@ -206,13 +206,13 @@ class _Tract:
         while rows := await self._source.copies.usages(self._tract_id, after, through):
             after = rows[-1]["commit_hash"]
             keys = [row["commit_hash"] for row in rows]
-            known = await self._target.copies.reported(self._tract_id, keys)
+            known = await self._target.copy_targets.reported(self._tract_id, keys)
             new = [row for row in rows if known.get(row["commit_hash"]) != row["created_at"]]
             for row in new:
                 if not _is_json(row["raw_json"]):
                     self.fault(row["commit_hash"].hex(), "its usage cannot be read")
             if new and not self.faults:
-                await self._target.copies.add(self._tract_id, {"usage": new}, through)
+                await self._target.copy_targets.add(self._tract_id, {"usage": new}, through)
 
     async def _copy_streams(self, theirs: Outline) -> None:
         for stream_id in theirs.streams:
@@ -220,7 +220,9 @@ class _Tract:
             if not all(_is_json(row["data"]) for row in rows):
                 self.fault(None, f"what was left of the stream {shown(stream_id)} cannot be read")
             if rows and not self.faults:
-                await self._target.copies.add(self._tract_id, {"spool": rows}, theirs.last_time)
+                await self._target.copy_targets.add(
+                    self._tract_id, {"spool": rows}, theirs.last_time
+                )
 
 
 _REMEDY = "Copy into an empty store, and write there only once the last copy is done."

@@ -335,7 +335,6 @@ class TestKinds:
             {"object": "chat.completion", "choices": []},
             {"object": "response", "output": []},
             {"candidates": []},
-            {"type": "message", "role": "assistant", "content": "x"},
             {"type": "error", "error": {}},
             {},
         ],

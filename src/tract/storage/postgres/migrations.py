@@ -132,6 +132,15 @@ async def _migrate(raw: Raw, schema: str) -> int:
         return max(found, len(STEPS))
 
 
+_MADE_MEANWHILE = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.DuplicateSchemaError,
+    asyncpg.DuplicateTableError,
+)
+"""What making something raises that another process makes at the same moment."""
+
+
 async def _make_lock(raw: Raw, schema: str) -> None:
     """Make the row that is the lock. Two that create one table at once may fail, and try again."""
     name = quoted(schema)
@@ -142,7 +151,7 @@ async def _make_lock(raw: Raw, schema: str) -> None:
                 await raw.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
             await raw.execute(_META)
             break
-        except (asyncpg.UniqueViolationError, asyncpg.DuplicateObjectError):
+        except _MADE_MEANWHILE:
             if not again:
                 raise
     await raw.execute(_BEGIN)

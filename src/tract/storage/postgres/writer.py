@@ -155,7 +155,9 @@ class Writer:
         self._raw, self._used = raw, time.monotonic()
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection, after the groups of callers who did not wait for them."""
+        while self._tasks:
+            await asyncio.wait([*self._tasks])
         if self._raw is not None:
             await self._links.close(self._raw)
 

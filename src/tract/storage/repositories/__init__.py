@@ -24,6 +24,7 @@ from tract.storage.repositories.commits import (
 from tract.storage.repositories.copies import (
     CopyOvertakenError,
     CopyRepository,
+    CopyTargetRepository,
     Outline,
     Portion,
     Rows,
@@ -76,6 +77,7 @@ __all__ = [
     "ComparisonRepository",
     "CopyOvertakenError",
     "CopyRepository",
+    "CopyTargetRepository",
     "Cursor",
     "ExistingBranch",
     "HistoryRepository",
@@ -125,3 +127,4 @@ class Repositories(NamedTuple):
     spools: SpoolRepository
     attachments: AttachmentRepository
     copies: CopyRepository
+    copy_targets: CopyTargetRepository

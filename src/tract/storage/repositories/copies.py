@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 from tract.exceptions import TractError
 from tract.storage.values import StoredCommit
 
-__all__ = ["CopyOvertakenError", "CopyRepository", "Outline", "Portion", "Rows"]
+__all__ = [
+    "CopyOvertakenError",
+    "CopyRepository",
+    "CopyTargetRepository",
+    "Outline",
+    "Portion",
+    "Rows",
+]
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows of each table, as they are stored."""
@@ -47,7 +54,7 @@ class Portion(NamedTuple):
 
 
 class CopyRepository(ABC):
-    """Reads tracts for another store, and writes those that it reads from another.
+    """Reads tracts for another store.
 
     Commits go by time. A tract's are written by no one else up to a time once there is a later one,
     so all up to the last time of an `Outline` can be read at leisure.
@@ -78,20 +85,24 @@ class CopyRepository(ABC):
         """Return the next attachments by hash, without their bytes; empty after the last."""
 
     @abstractmethod
-    async def attached(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, str | None]:
-        """Return the media types of those attachments that the tract has."""
-
-    @abstractmethod
     async def usages(self, tract_id: str, after: bytes, through: int) -> list[Mapping[str, Any]]:
         """Return the next reports by commit, of commits up to a time; empty after the last."""
 
     @abstractmethod
-    async def reported(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """Return when usage was reported for commits; those without a report are left out."""
-
-    @abstractmethod
     async def parts(self, tract_id: str, stream_id: str) -> list[Mapping[str, Any]]:
         """Return the stored parts of a stream; empty if it has ended."""
+
+
+class CopyTargetRepository(ABC):
+    """Writes tracts that were read from another store."""
+
+    @abstractmethod
+    async def attached(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, str | None]:
+        """Return the media types of those attachments that the tract has."""
+
+    @abstractmethod
+    async def reported(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """Return when usage was reported for commits; those without a report are left out."""
 
     @abstractmethod
     async def add(self, tract_id: str, rows: Rows, last_time: int) -> None:

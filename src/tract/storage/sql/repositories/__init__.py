@@ -10,7 +10,7 @@ from tract.storage.sql.repositories.commits import (
     SqlCommitRepository,
     SqlUsageRepository,
 )
-from tract.storage.sql.repositories.copies import SqlCopyRepository
+from tract.storage.sql.repositories.copies import SqlCopyRepository, SqlCopyTargetRepository
 from tract.storage.sql.repositories.histories import (
     SqlComparisonRepository,
     SqlHistoryRepository,
@@ -41,4 +41,5 @@ def repositories_over(database: Database) -> Repositories:
         spools=SqlSpoolRepository(database),
         attachments=SqlAttachmentRepository(database),
         copies=SqlCopyRepository(database),
+        copy_targets=SqlCopyTargetRepository(database),
     )

@@ -6,16 +6,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tract.storage.repositories import CopyRepository, Outline, Portion, Rows
+from tract.storage.repositories import (
+    CopyRepository,
+    CopyTargetRepository,
+    Outline,
+    Portion,
+    Rows,
+)
 from tract.storage.sql.copying import incoming, outgoing
 from tract.storage.sql.copying.statements import ATTACHED, REPORTED
 from tract.storage.sql.database import Database
 
-__all__ = ["SqlCopyRepository"]
+__all__ = ["SqlCopyRepository", "SqlCopyTargetRepository"]
 
 
 class SqlCopyRepository(CopyRepository):
-    """Tracts as rows, out of an SQL database and into one."""
+    """Tracts as rows, out of an SQL database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,23 +43,30 @@ class SqlCopyRepository(CopyRepository):
     async def attachments(self, tract_id: str, after: bytes) -> list[Mapping[str, Any]]:
         return await self._database.read(partial(outgoing.page, tract_id=tract_id, after=after))
 
+    async def usages(self, tract_id: str, after: bytes, through: int) -> list[Mapping[str, Any]]:
+        read = partial(outgoing.usages, tract_id=tract_id, after=after, through=through)
+        return await self._database.read(read)
+
+    async def parts(self, tract_id: str, stream_id: str) -> list[Mapping[str, Any]]:
+        read = partial(outgoing.parts, tract_id=tract_id, stream_id=stream_id)
+        return await self._database.read(read)
+
+
+class SqlCopyTargetRepository(CopyTargetRepository):
+    """Tracts as rows, into an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     async def attached(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, str | None]:
         return dict(
             await self._database.read(lambda on: on.find(ATTACHED, hashes, tract_id=tract_id))
         )
 
-    async def usages(self, tract_id: str, after: bytes, through: int) -> list[Mapping[str, Any]]:
-        read = partial(outgoing.usages, tract_id=tract_id, after=after, through=through)
-        return await self._database.read(read)
-
     async def reported(self, tract_id: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
         return dict(
             await self._database.read(lambda on: on.find(REPORTED, hashes, tract_id=tract_id))
         )
-
-    async def parts(self, tract_id: str, stream_id: str) -> list[Mapping[str, Any]]:
-        read = partial(outgoing.parts, tract_id=tract_id, stream_id=stream_id)
-        return await self._database.read(read)
 
     async def add(self, tract_id: str, rows: Rows, last_time: int) -> None:
         write = partial(incoming.add, tract_id=tract_id, rows=rows, last_time=last_time)
