@@ -45,7 +45,7 @@ COUNTERS: list[TokenCounter] = [
     NullTokenCounter(),
 ]
 SOURCES = ["tiktoken:o200k_base", "tiktoken:cl100k_base", "counter:WholeCounter", "null"]
-USAGES = st.none() | st.tuples(st.integers(0, 10**6), st.integers(0, 99))
+USAGES = st.none() | st.tuples(st.integers(1, 10**6), st.integers(0, 99))
 Fields = dict[str, Any]
 Usage = tuple[int, int] | None
 

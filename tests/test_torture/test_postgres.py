@@ -34,7 +34,7 @@ async def test_whatever_clients_do_takes_nothing_from_a_server(
 ) -> None:
     report = await short_form(fault, tmp_path, postgres_run)
 
-    assert report.acknowledged > 20
+    assert report.acknowledged >= report.faults > 0
 
 
 @pytest.mark.long
