@@ -4,14 +4,14 @@
 DO $$
 DECLARE
     partitions CONSTANT integer := 8;
-    key text;
+    field text;
     named text;
     used boolean;
 BEGIN
-    FOR named, key IN VALUES
+    FOR named, field IN VALUES
         ('tracts', 'tract_id'), ('commits', 'tract_id'), ('refs', 'tract_id'), ('runs', 'tract_id'),
         ('origins', 'tract_id'), ('usage', 'tract_id'), ('spool', 'tract_id'),
-        ('attachments', 'tract_id'),
+        ('attachments', 'tract_id'), ('keys', 'tract_id'),
         ('blobs', 'content_hash'), ('attachment_uses', 'content_hash')
     LOOP
         EXECUTE format('LOCK TABLE %I', named);
@@ -20,7 +20,7 @@ BEGIN
             RAISE EXCEPTION 'table % has rows: partition an empty store, and copy into it', named;
         END IF;
         EXECUTE format(
-            'CREATE TABLE partitioned (LIKE %I INCLUDING ALL) PARTITION BY HASH (%I)', named, key
+            'CREATE TABLE partitioned (LIKE %I INCLUDING ALL) PARTITION BY HASH (%I)', named, field
         );
         EXECUTE format('DROP TABLE %I', named);
         EXECUTE format('ALTER TABLE partitioned RENAME TO %I', named);

@@ -15,12 +15,14 @@ from support.first_schema import Line, write
 from support.scripts import printed
 from support.tables import create_tables
 from tract import (
+    MediaPart,
     MergeKind,
     MessageContent,
     NullTokenCounter,
     Priority,
     RefNameError,
     SchemaVersionError,
+    TextPart,
     TractStore,
 )
 from tract.storage.schema import METADATA
@@ -51,7 +53,17 @@ def write_third(path: Path) -> None:
         connection.executescript((SUPPORT / "third_schema.sql").read_text(encoding="utf-8"))
 
 
-FORMER: tuple[Callable[[Path], None], ...] = (write_first, write_second, write_third)
+def write_fourth(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((SUPPORT / "fourth_schema.sql").read_text(encoding="utf-8"))
+
+
+FORMER: tuple[Callable[[Path], None], ...] = (
+    write_first,
+    write_second,
+    write_third,
+    write_fourth,
+)
 """What writes a database of each version before the present one, oldest first."""
 
 
@@ -125,7 +137,7 @@ def _without_defaults(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("write_it", [*FORMER, lambda path: None], ids=["1", "2", "3", "new"])
+@pytest.mark.parametrize("write_it", [*FORMER, lambda path: None], ids=["1", "2", "3", "4", "new"])
 def test_it_comes_to_have_the_tables_and_indexes_that_are_declared(
     tmp_path: Path, write_it: Callable[[Path], None]
 ) -> None:
@@ -161,13 +173,13 @@ for path in sys.argv[1:]:
 
 
 def test_a_column_more_in_every_table_does_not_change_the_steps_before(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("1.db", "2.db", "3.db", "new.db")]
+    paths = [tmp_path / name for name in ("1.db", "2.db", "3.db", "4.db", "new.db")]
     for write_it, path in zip(FORMER, paths, strict=False):
         write_it(path)
     printed(ADDING, *paths)
 
     one, *others = map(schema, paths)
-    assert others == [one] * 3
+    assert others == [one] * 4
     for name in METADATA.tables:
         assert [row[1] for row in one[name][1] if row[1] == "added"] == ["added"]
 
@@ -230,6 +242,28 @@ async def test_a_view_of_somebodys_on_our_tables_is_no_hindrance(db_path: Path) 
     with closing(sqlite3.connect(db_path)) as connection:
         assert connection.execute("SELECT * FROM heads").fetchall() == before
         assert before
+
+
+# the fourth schema
+
+
+async def test_a_database_of_the_fourth_schema_keeps_its_attachments_and_its_tracts(
+    db_path: Path,
+) -> None:
+    write_fourth(db_path)
+    async with TractStore.open(db_path, **OPTIONS) as store:
+        planner = store.tract("planner")
+        last = (await planner.compile(aggregate_same_role=False)).messages[-1].parts
+        shown = [part.attachment for part in last if isinstance(part, MediaPart)]
+        pictures = [await planner.attachment(each) for each in shown if each is not None]
+        reports = [await store.tract(each).verify() for each in await store.tract_ids()]
+
+    assert [part.text for part in last if isinstance(part, TextPart)] == ["What is this?"]
+    assert pictures == [b"bytes of a picture"]
+    assert [report.faults for report in reports] == [(), ()]
+    assert [row["commits"] for row in rows(db_path)["tracts"]] == [
+        report.checked for report in reports
+    ]
 
 
 # the third schema

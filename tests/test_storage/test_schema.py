@@ -24,6 +24,7 @@ REFERENCES: dict[str, set[tuple[str, str, str]]] = {
     "attachment_uses": {OF_BYTES, ("content_hash", "blobs", "content_hash")},
     "commits": {("content_hash", "blobs", "content_hash")},
     "refs": OF_A_COMMIT,
+    "keys": OF_A_COMMIT,
     "origins": OF_A_COMMIT,
     "usage": OF_A_COMMIT,
 }
@@ -92,7 +93,8 @@ def test_tables_of_short_rows_are_one_tree_each(connection: sqlite3.Connection) 
     }
 
     assert without_rowid == {
-        *("_tract_meta", "attachments", "attachment_uses", "refs", "runs", "origins", "usage")
+        *("_tract_meta", "attachments", "attachment_uses", "keys", "refs", "runs", "origins"),
+        *("tracts", "usage"),
     }
 
 
@@ -121,5 +123,7 @@ def test_the_tables_can_be_declared_in_postgresql(table: str) -> None:
     text = str(CreateTable(TABLES[table]).compile(dialect=dialect))
     indexes = [str(CreateIndex(item).compile(dialect=dialect)) for item in TABLES[table].indexes]
 
-    assert ("BYTEA" in text) is (table not in {"_tract_meta", "spool"})  # who has no hashes
+    assert ("BYTEA" in text) is (
+        table not in {"_tract_meta", "spool", "tracts"}
+    )  # who has no hashes
     assert not any(" WHERE " in index for index in indexes)  # that was said for SQLite alone

@@ -30,11 +30,13 @@ __all__ = [
     "attachments",
     "blobs",
     "commits",
+    "keys",
     "meta",
     "origins",
     "refs",
     "runs",
     "spool",
+    "tracts",
     "usage",
 ]
 
@@ -55,6 +57,10 @@ def _needed(
     name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]], *constraints: ForeignKey
 ) -> Column[Any]:
     return Column(name, kind, *constraints, nullable=False)
+
+
+def _counted(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
 
 
 def _of_a_commit() -> ForeignKeyConstraint:
@@ -123,6 +129,8 @@ commits: Table = Table(
     _needed("segment", BigInteger),
     _needed("created_at", BigInteger),
     Column("merge_parent", _HASH),
+    Column("key", Text),
+    Column("erased_as", _HASH),
     Index("ix_commits_created_at", "tract_id", "created_at", unique=True),
     Index(
         "ix_commits_edit_target",
@@ -137,11 +145,45 @@ commits: Table = Table(
         "merge_parent",
         sqlite_where=text("merge_parent IS NOT NULL"),
     ),
+    Index("ix_commits_content_hash", "content_hash"),
 )
 """Immutable commits.
 
 `segment` is the number of a run. An earlier commit of a segment is always an ancestor of a later
-one.
+one. `key` is the name that the caller committed it under. An erased commit keeps its
+`content_hash`, which its own hash covers, and `erased_as` is the hash of the content that stands in
+its place.
+"""
+
+keys: Table = Table(
+    "keys",
+    METADATA,
+    _key("tract_id", String(255)),
+    _key("key", Text),
+    _needed("commit_hash", _HASH),
+    _needed("created_at", BigInteger),
+    Index("ix_keys_created_at", "tract_id", "created_at"),
+    _of_a_commit(),
+    **_SMALL,
+)
+"""Callers' own names for commits, with the times of these; a name can go over to another commit."""
+
+tracts: Table = Table(
+    "tracts",
+    METADATA,
+    _key("tract_id", String(255)),
+    Column("title", Text),
+    Column("metadata_json", JSON(none_as_null=True)),
+    _counted("created_at"),
+    _counted("updated_at"),
+    _counted("commits"),
+    _counted("erasures"),
+    Index("ix_tracts_updated_at", "updated_at"),
+    **_SMALL,
+)
+"""What is known of tracts as a whole, so that they can be listed.
+
+`commits` is the number of commits up to `updated_at`, and `erasures` that of the erasures so far.
 """
 
 refs: Table = Table(

@@ -69,7 +69,24 @@ _TABLES = (
     'number bigint, branch text COLLATE "C" NOT NULL, owner text NOT NULL, data json NOT NULL, '
     "updated_at bigint NOT NULL, PRIMARY KEY (tract_id, stream_id, number))",
 )
-STEPS: Sequence[Sequence[str]] = ((*_TABLES, *FUNCTIONS),)
+_NAMES_AND_ERASURE = (
+    "ALTER TABLE commits ADD COLUMN key text, ADD COLUMN erased_as bytea",
+    "CREATE INDEX ix_commits_content_hash ON commits (content_hash)",
+    'CREATE TABLE keys (tract_id text COLLATE "C", key text COLLATE "C", '
+    "commit_hash bytea NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (tract_id, key))",
+    "CREATE INDEX ix_keys_created_at ON keys (tract_id, created_at)",
+    "ALTER TABLE tracts ADD COLUMN title text, ADD COLUMN metadata_json json, "
+    "ADD COLUMN created_at bigint NOT NULL DEFAULT 0, "
+    "ADD COLUMN updated_at bigint NOT NULL DEFAULT 0, "
+    "ADD COLUMN commits bigint NOT NULL DEFAULT 0, "
+    "ADD COLUMN erasures bigint NOT NULL DEFAULT 0",
+    "CREATE INDEX ix_tracts_updated_at ON tracts (updated_at)",
+    "UPDATE tracts SET created_at = found.first_time, updated_at = found.last_time, "
+    "commits = found.number FROM (SELECT tract_id, min(created_at) AS first_time, "
+    "max(created_at) AS last_time, count(*) AS number FROM commits GROUP BY tract_id) AS found "
+    "WHERE tracts.tract_id = found.tract_id",
+)
+STEPS: Sequence[Sequence[str]] = ((*_TABLES, *FUNCTIONS), _NAMES_AND_ERASURE)
 """The statements of each step, from an empty schema on."""
 
 

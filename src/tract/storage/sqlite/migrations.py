@@ -114,6 +114,24 @@ _ATTACHMENTS = (
     "CREATE INDEX ix_attachment_uses_attachment_hash ON attachment_uses (attachment_hash)",
 )
 
+_NAMES_AND_ERASURE = (
+    'ALTER TABLE commits ADD COLUMN "key" TEXT',
+    "ALTER TABLE commits ADD COLUMN erased_as BLOB",
+    "CREATE INDEX ix_commits_content_hash ON commits (content_hash)",
+    'CREATE TABLE keys (tract_id VARCHAR(255) NOT NULL, "key" TEXT NOT NULL, '
+    "commit_hash BLOB NOT NULL, created_at BIGINT NOT NULL, "
+    'PRIMARY KEY (tract_id, "key"), '
+    "FOREIGN KEY(tract_id, commit_hash) REFERENCES commits (tract_id, commit_hash)) WITHOUT ROWID",
+    "CREATE INDEX ix_keys_created_at ON keys (tract_id, created_at)",
+    "CREATE TABLE tracts (tract_id VARCHAR(255) NOT NULL, title TEXT, metadata_json JSON, "
+    "created_at BIGINT DEFAULT '0' NOT NULL, updated_at BIGINT DEFAULT '0' NOT NULL, "
+    "commits BIGINT DEFAULT '0' NOT NULL, erasures BIGINT DEFAULT '0' NOT NULL, "
+    "PRIMARY KEY (tract_id)) WITHOUT ROWID",
+    "CREATE INDEX ix_tracts_updated_at ON tracts (updated_at)",
+    "INSERT INTO tracts (tract_id, created_at, updated_at, commits) "
+    "SELECT tract_id, min(created_at), max(created_at), count(*) FROM commits GROUP BY tract_id",
+)
+
 
 def _running(statements: Sequence[str]) -> Migration:
     def step(connection: sqlite3.Connection) -> None:
@@ -128,6 +146,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _running(_BRANCHES),
     _running(_EMPTY_BRANCHES),
     _running(_ATTACHMENTS),
+    _running(_NAMES_AND_ERASURE),
 )
 """Step n leads from version n to n + 1; an empty database has version 0 and takes them all."""
 

@@ -336,7 +336,9 @@ ADD_BLOB = Insertion(blobs, instead=[])
 ADD_ATTACHMENT = Insertion(attachments, instead=[])
 SET_ATTACHMENT = Insertion(attachments, instead=["media_type"])
 ADD_USE = Insertion(attachment_uses, instead=[])
-ADD_COMMIT = Insertion(commits)
+ADD_COMMIT = Insertion(
+    commits, [name for name in commits.c.keys() if name not in ("key", "erased_as")]
+)
 SET_BRANCH = Insertion(refs, instead=["commit_hash", "updated_at"])
 ADVANCE_BRANCH = Statement(
     lambda: (
