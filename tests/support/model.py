@@ -346,7 +346,8 @@ class Tract:
             return Fault(TractError)
         if head not in self.commits:
             return Fault(CommitNotFoundError, {"commit_hash": head})
-        self.usages[head] = usage
+        if usage[0]:  # a report of no prompt leaves the count as it was
+            self.usages[head] = usage
         return None
 
 
