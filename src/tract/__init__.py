@@ -23,6 +23,7 @@ from tract.exceptions import (
     EditTargetError,
     ForkedProcessError,
     HeadMovedError,
+    KeyExistsError,
     MergeConflictError,
     QueryError,
     RefNameError,
@@ -63,7 +64,13 @@ from tract.models.commit import (
     VerifyReport,
 )
 from tract.models.conditions import ConfigTerm, config
-from tract.models.config import BudgetAction, BudgetCallback, TokenBudgetConfig, TractConfig
+from tract.models.config import (
+    BudgetAction,
+    BudgetCallback,
+    ContentType,
+    TokenBudgetConfig,
+    TractConfig,
+)
 from tract.models.content import (
     ArtifactContent,
     Content,
@@ -75,6 +82,7 @@ from tract.models.content import (
     NativeContent,
     OutputContent,
     ReasoningContent,
+    StateContent,
     ToolIOContent,
     ToolsContent,
 )
@@ -90,7 +98,7 @@ from tract.models.merging import (
     OriginKind,
     Resolution,
 )
-from tract.models.operations import CommitOperation
+from tract.models.operations import CommitOperation, OnKey
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
 from tract.models.refs import (
     BranchComparison,
@@ -174,6 +182,7 @@ __all__ = [
     "ConflictKind",
     "Content",
     "ContentModel",
+    "ContentType",
     "ContentValidationError",
     "ContextCompiler",
     "ContextDiff",
@@ -192,6 +201,7 @@ __all__ = [
     "GoogleArguments",
     "HeadMovedError",
     "InstructionContent",
+    "KeyExistsError",
     "LeftStream",
     "Loss",
     "MediaPart",
@@ -208,6 +218,7 @@ __all__ = [
     "NullTokenCounter",
     "OnConflict",
     "OnInterrupt",
+    "OnKey",
     "OpenCall",
     "OpenCalls",
     "Opening",
@@ -230,6 +241,7 @@ __all__ = [
     "ResponsesArguments",
     "SchemaVersionError",
     "StagedCommit",
+    "StateContent",
     "StorageError",
     "StoreBusyError",
     "StoreClosedError",

@@ -15,6 +15,7 @@ TractError
 ├── BranchNotFoundError        no such branch in this tract
 ├── TagExistsError             the tag already exists
 ├── TagNotFoundError           no such tag in this tract
+├── KeyExistsError             the tract already has a commit under that key
 ├── BranchNotMergedError       the branch has commits that no other branch or tag reaches
 ├── MergeConflictError         both sides of a merge changed the same entries
 ├── StreamRecoveredError       another process recovered a stream whose writer went silent
@@ -57,6 +58,7 @@ __all__ = [
     "EditTargetError",
     "ForkedProcessError",
     "HeadMovedError",
+    "KeyExistsError",
     "MergeConflictError",
     "QueryError",
     "RefNameError",
@@ -342,6 +344,26 @@ class TagNotFoundError(_NamedError):
 
     def __str__(self) -> str:
         return f"No tag {self.name!r} in this tract. `tags()` lists the existing ones."
+
+
+class KeyExistsError(TractError):
+    """This tract already has a commit under that key; nothing was written.
+
+    `commit_hash` is that commit; None if it is an earlier one of the same batch.
+    """
+
+    def __init__(self, key: str, commit_hash: str | None) -> None:
+        super().__init__(key, commit_hash)
+        self.key = key
+        self.commit_hash = commit_hash
+
+    def __str__(self) -> str:
+        where = "the same batch" if self.commit_hash is None else f"the commit {self.commit_hash}"
+        return (
+            f"The key {shown(self.key)} is taken by {where}. Choose another, or pass "
+            "`on_key='keep'` to get that commit, or `on_key='replace'` to give the key to the new "
+            "one."
+        )
 
 
 class BranchNotMergedError(TractError):

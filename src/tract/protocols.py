@@ -251,8 +251,9 @@ class Uncounted(NamedTuple):
 class CommitStep(NamedTuple):
     """One commit as the fold reads it; `data` is the blob, canonical JSON in UTF-8.
 
-    `operation` is `append`, `edit` or `annotate`. `token_count` was counted by the
-    counter named `token_source` when the commit was made.
+    `operation` is `append`, `edit` or `annotate`; or `merge` or `state`, which change nothing.
+    The `data` of a state is empty. `token_count` was counted by the counter named `token_source`
+    when the commit was made.
     """
 
     commit_hash: str

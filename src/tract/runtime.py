@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
+from types import MappingProxyType
 from typing import NamedTuple
 
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.branches.comparing import Comparer
@@ -17,6 +19,7 @@ from tract.engine.commit.attachments import AttachmentEngine
 from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
 from tract.engine.commit.engine import CommitEngine
+from tract.engine.commit.keys import KeyReader
 from tract.engine.commit.listing import EntryLister
 from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
@@ -24,7 +27,7 @@ from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import ContentRegistry
+from tract.engine.compile.contents import ContentRegistry, register_all
 from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
 from tract.engine.streams.recording import StreamEngine
@@ -36,7 +39,7 @@ from tract.forking import PROCESS
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.commit import CopyProgress
-from tract.models.config import TractConfig
+from tract.models.config import ContentType, TractConfig
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories
@@ -46,6 +49,10 @@ from tract.storage.sql.repositories import repositories_over
 __all__ = ["Options", "Runtime", "checked_options"]
 
 
+ContentTypes = Mapping[str, type[BaseModel] | ContentType]
+"""Content types of an application's own, by name."""
+
+
 class Options(NamedTuple):
     """The arguments of `open`, apart from the database."""
 
@@ -53,27 +60,34 @@ class Options(NamedTuple):
     tokenizer: TokenCounter | None = None
     compiler: ContextCompiler | None = None
     clock: Callable[[], int] | None = None
+    content_types: ContentTypes = MappingProxyType({})
     remembers: bool = True
     """False has every answer come from the database; see `Freshness`."""
 
 
 def checked_options(
-    config: TractConfig | None, tokenizer: TokenCounter | None, compiler: ContextCompiler | None
+    config: TractConfig | None,
+    tokenizer: TokenCounter | None,
+    compiler: ContextCompiler | None,
+    content_types: ContentTypes | None,
 ) -> Options:
     """Return the options of a store, with the defaults filled in.
 
     Raises:
-        ValueError: the compiler would not use the given counter or roles.
+        ValueError: the compiler would not use the given counter or roles, or a content type cannot
+            be registered.
     """
+    content_types = dict(content_types or {})
     with PROCESS.building:
         config = config or TractConfig()
-    own = isinstance(compiler, DefaultContextCompiler)
+    own = compiler if isinstance(compiler, DefaultContextCompiler) else None
+    register_all(own.registry if own else ContentRegistry(), content_types)
     if own and (tokenizer is not None or config.type_to_role):
         raise ValueError(
             "The compiler has a counter and roles of its own. Pass `tokenizer` and `type_to_role` "
             "to the compiler: DefaultContextCompiler(counter, type_to_role=...)."
         )
-    return Options(config, tokenizer, compiler)
+    return Options(config, tokenizer, compiler, content_types=content_types)
 
 
 class Runtime:
@@ -92,6 +106,7 @@ class Runtime:
         redactor = Redactor(options.config.redact_keys) if options.config.redact_keys else None
         self._storage = storage = repositories_over(database)
         self.registry: ContentRegistry = compiler.registry
+        register_all(self.registry, options.content_types)
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
         self.streams: StreamEngine = StreamEngine(
@@ -119,10 +134,11 @@ class Runtime:
         limits = config.token_budget
         budget = None if limits is None else Budget(commits, self.contexts, limits)
         self.commits: CommitEngine = CommitEngine(
-            commits, storage.comparisons, self.contexts, drafts, threads, budget
+            commits, storage.keys, storage.comparisons, self.contexts, drafts, threads, budget
         )
         self.settler: CallSettler = CallSettler(self.contexts, self.commits)
         self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.contents, threads)
+        self.keys: KeyReader = KeyReader(storage.keys, threads)
         self.queries: CommitQueries = CommitQueries(storage, self.contents, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,11 +13,12 @@ from tract.engine.compile.cache import CacheInfo
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
+from tract.models.annotations import Priority
 from tract.models.commit import CopyProgress, CopyReport
-from tract.models.config import TractConfig
+from tract.models.config import ContentType, TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.runtime import Runtime, checked_options
+from tract.runtime import ContentTypes, Runtime, checked_options
 from tract.tract import AsyncTract
 
 __all__ = ["TractStore", "copy_store"]
@@ -41,12 +42,13 @@ class TractStore:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
+        content_types: ContentTypes | None = None,
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or use it in `async with`, which closes the store.
 
         See `AsyncTract.open` for the arguments and errors.
         """
-        options = checked_options(config, tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler, content_types)
 
         async def open_it() -> TractStore:
             return cls(await Runtime.open(target, options))
@@ -61,6 +63,7 @@ class TractStore:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
+        content_types: ContentTypes | None = None,
     ) -> Opening[TractStore]:
         """Use the connections of an engine; the result is as that of `open`.
 
@@ -72,7 +75,7 @@ class TractStore:
         Raises:
             StorageError: the engine is of another kind, or does not have enough connections.
         """
-        options = checked_options(config, tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler, content_types)
 
         async def open_it() -> TractStore:
             return cls(await Runtime.from_engine(engine, options))
@@ -134,10 +137,19 @@ class TractStore:
         """Return the counters and the size of the snapshot cache."""
         return self._runtime.contexts.cache_info()
 
-    def register_content_type(self, name: str, model: type[BaseModel]) -> None:
+    def register_content_type(
+        self,
+        name: str,
+        model: type[BaseModel],
+        *,
+        state: bool = False,
+        priority: Priority | Literal["skip", "normal", "pinned"] | None = None,
+        redact: bool | None = None,
+    ) -> None:
         """Let this store hold contents of *model*; see `AsyncTract.register_content_type`."""
         self._runtime.gate.check_open()
-        self._runtime.registry.register(name, model)
+        kind = ContentType(model, state=state, priority=priority, redact=redact)
+        self._runtime.registry.register(name, kind)
 
     async def aclose(self) -> None:
         """Refuse new calls, wait for those under way, and close. Closing twice is fine."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from tract.engine.branches.merging import Asked
 from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
+from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
@@ -43,9 +44,9 @@ from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
 from tract.models.conditions import checked_conditions
-from tract.models.config import TractConfig
+from tract.models.config import ContentType, TractConfig
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
-from tract.models.operations import CommitOperation
+from tract.models.operations import CommitOperation, OnKey
 from tract.models.query import ConfigCondition, ConfigField
 from tract.models.refs import (
     BranchComparison,
@@ -64,7 +65,7 @@ from tract.protocols import (
     TokenUsage,
     UnsetType,
 )
-from tract.runtime import Runtime, checked_options
+from tract.runtime import ContentTypes, Runtime, checked_options
 from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
@@ -81,7 +82,9 @@ class CommitOptions(TypedDict, total=False):
     edit_target: str | None
     metadata: Mapping[str, Any] | None
     generation_config: Mapping[str, Any] | None
-    redact: bool
+    redact: bool | None
+    key: str | None
+    on_key: OnKey
     expected_head: str | UnsetType | None
 
 
@@ -122,6 +125,7 @@ class AsyncTract:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
+        content_types: ContentTypes | None = None,
     ) -> Opening[AsyncTract]:
         """Open a database for one tract.
 
@@ -138,14 +142,16 @@ class AsyncTract:
             config: options of the store.
             tokenizer: counts tokens; by default `TiktokenCounter()`.
             compiler: turns histories into contexts; by default a `DefaultContextCompiler`.
+            content_types: types of your own by name, each a pydantic model or a `ContentType`; see
+                `register_content_type`.
 
         Raises:
             StorageError: the database cannot be opened, or *target* has an unknown parameter.
             StoreReadOnlyError: *target* is read-only and has no store yet.
             ValueError: *tokenizer*, or roles in *config*, were given with a compiler that has its
-                own.
+                own, or a content type cannot be registered.
         """
-        options = checked_options(config, tokenizer, compiler)
+        options = checked_options(config, tokenizer, compiler, content_types)
         chosen = uuid4().hex if tract_id is None else tract_id
         checked_name("tract_id", chosen)
 
@@ -174,7 +180,9 @@ class AsyncTract:
         edit_target: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         generation_config: Mapping[str, Any] | None = None,
-        redact: bool = True,
+        redact: bool | None = None,
+        key: str | None = None,
+        on_key: OnKey = "error",
         expected_head: str | UnsetType | None = UNSET,
     ) -> CommitInfo:
         """Commit *content* on top of the branch's head. When this returns, the commit is stored.
@@ -184,19 +192,28 @@ class AsyncTract:
             role: which role shows it, whatever the content says. What a model sees must be covered
                 by hashes, so this is stored in the content, as its own `role`: artifacts, dialogue,
                 free-form contents and messages of parts have one.
-            operation: APPEND adds an entry, EDIT replaces the content of *edit_target*.
+            operation: APPEND adds an entry, EDIT replaces the content of *edit_target*. A content
+                that is state gets the operation STATE.
             message: a note on the commit.
             edit_target: the hash of the entry that an EDIT changes.
             metadata: any JSON object; it is not part of any hash.
             generation_config: the exact parameters of the model's call, any JSON object. An EDIT
                 without one inherits its target's.
             redact: False stores config and metadata unchanged, including the strings that
-                `TractConfig.redact_keys` would replace.
+                `TractConfig.redact_keys` would replace. By default the content's type decides:
+                those of state are stored unchanged.
+            key: your own name for the commit, unique in the tract: any text of up to 1,024
+                characters; see `get_by_keys`.
+            on_key: what to do if a commit has that key: raise an `error`, `keep` that commit,
+                whatever it holds, and return it, or `replace` it, so that the key names the new
+                one. `keep` writes nothing, and does not look at *expected_head* then, so a call
+                can be repeated until it succeeds.
             expected_head: the head that the branch must have (None: no commit).
 
         Raises:
-            ContentValidationError: content, message, metadata or config cannot be stored; the
+            ContentValidationError: content, message, metadata, config or key cannot be stored; the
                 content names an attachment that this tract was not given, or has no *role*.
+            KeyExistsError: a commit has that *key*; nothing was written.
             EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
@@ -214,9 +231,42 @@ class AsyncTract:
             generation_config,
             redact,
             role=role,
+            key=key,
+            on_key=on_key,
         )
         with self._call():
             return await self._runtime.commits.commit(self._branch, given, expected_head)
+
+    async def state(
+        self,
+        payload: Any,
+        *,
+        key: str | None = None,
+        on_key: OnKey = "error",
+        message: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> CommitInfo:
+        """Commit a program's state: a `StateContent`, kept in the history and never shown.
+
+        It is logged, watched, hashed and merged like any commit, but is not an entry: it counts no
+        tokens, and nothing can edit or annotate it. See `commit` for the keywords and errors.
+
+            await tract.state({"step": 3, "pickled": data}, key="checkpoint/3")
+
+        *payload* is any JSON value, and may hold `bytes`, which are stored as attachments.
+        """
+        content = {"content_type": "state", "payload": payload}
+        return await self.commit(
+            content,
+            message=message,
+            metadata=metadata,
+            generation_config=generation_config,
+            key=key,
+            on_key=on_key,
+            expected_head=expected_head,
+        )
 
     async def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo:
         """Commit an instruction; see `commit` for the keywords and errors."""
@@ -370,6 +420,48 @@ class AsyncTract:
         """
         with self._call():
             return await self._runtime.queries.get(self.tract_id, commit_hash)
+
+    async def get_by_keys(self, keys: Iterable[str]) -> dict[str, CommitInfo]:
+        """Return the commits that *keys* name, by key; keys that name none are left out.
+
+        Raises:
+            ContentValidationError: a key cannot be one, or *keys* is a single string.
+        """
+        if isinstance(keys, str):
+            raise ContentValidationError("give a list of keys", "keys")
+        checked = [checked_key(each, "keys") for each in keys]
+        with self._call():
+            return await self._runtime.keys.get(self.tract_id, checked)
+
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        newest: bool = False,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> list[CommitInfo]:
+        """Return the commits that have keys, of every branch, sorted by the code points of these.
+
+        Of commits that were made under one key, only the last is listed.
+
+        Args:
+            prefix: only keys that begin with this.
+            newest: sorted by time instead, newest first.
+            before: continue where a page ended, with the key of its last commit.
+            limit: how many at most; None for all.
+
+        Raises:
+            CommitNotFoundError: with *newest*, no commit has the key *before*.
+            ContentValidationError: *prefix* or *before* cannot be stored in a key.
+            ValueError: *limit* is negative.
+        """
+        prefix, limit = checked_key(prefix, "prefix", least=0), checked_limit(limit)
+        before = None if before is None else checked_key(before, "before")
+        with self._call():
+            return await self._runtime.keys.listed(
+                self.tract_id, prefix, before, limit, newest=newest
+            )
 
     @overload
     async def get_content(self, commit_hash: str) -> BaseModel: ...
@@ -914,6 +1006,8 @@ class AsyncTract:
         message: str | None = None,
         on_interrupt: OnInterrupt = "keep",
         redact: bool = True,
+        key: str | None = None,
+        on_key: OnKey = "error",
         expected_head: str | UnsetType | None = UNSET,
     ) -> Stream:
         """Return a stream: `async with tract.stream() as stream:` commits its writes as a message.
@@ -927,14 +1021,26 @@ class AsyncTract:
             message: a note on the commit.
             on_interrupt: in that case, `keep` commits the text received so far, `discard` nothing.
             redact: as for `commit`.
+            key: as for `commit`.
+            on_key: as for `commit`. An `error` is raised on entering the block, too. With `keep`,
+                what was written is dropped if there is a commit by the end.
             expected_head: the head that the branch must have when the block is left (None: no
                 commit). If it has another, leaving raises a `HeadMovedError`. The text is not lost:
-                `TractStore.recover_streams()` returns it.
+                `TractStore.recover_streams()` returns it, as after a `KeyExistsError`.
         """
         self._check_open()
         expected = checked_head(expected_head)
         options = StreamOptions(
-            role, name, generation_config, metadata, message, on_interrupt, expected, redact=redact
+            role,
+            name,
+            generation_config,
+            metadata,
+            message,
+            on_interrupt,
+            expected,
+            redact=redact,
+            key=None if key is None else checked_key(key),
+            on_key=checked_on_key(on_key),
         )
         return Stream(self._runtime.streams.intake(self._branch, options))
 
@@ -1078,25 +1184,37 @@ class AsyncTract:
             return Watch(hub, self._branch, after, self._is_open, clock, Everything())
         return Watch(hub, self._branch, after, self._is_open, clock, CommitsOnce())
 
-    def register_content_type(self, name: str, model: type[BaseModel]) -> None:
+    def register_content_type(
+        self,
+        name: str,
+        model: type[BaseModel],
+        *,
+        state: bool = False,
+        priority: Priority | Literal["skip", "normal", "pinned"] | None = None,
+        redact: bool | None = None,
+    ) -> None:
         """Let this store hold contents of *model* under the content type *name*.
 
         The context shows what the model's method `to_messages()` returns, a `Message` or several,
         with whatever parts; or else the text that `to_text()` returns; or else the field `text` or
         `content`; or else the JSON of all fields. The methods must be pure functions of the
-        fields. Registrations are not stored: register again each time the store is opened.
+        fields. Registrations are not stored: register again each time the store is opened, or pass
+        `content_types=` there.
 
         A model with such a method may have a `render_version: ClassVar[int | str]`. Tokens that
         were counted for a content are then kept with the version, and counted again only when
         that has changed. So change it with the method. Without a version, they are counted again
         whenever a context is made anew.
 
+        *state*, *priority* and *redact* are those of `ContentType`.
+
         Raises:
-            ValueError: the name is taken, *model* is not a pydantic model class, or its
+            ValueError: the name is taken, a state was given a priority, *model* is not a pydantic model class, or its
                 `render_version` is neither a number nor a text of 1 to 64 characters.
         """
         self._check_open()
-        self._runtime.registry.register(name, model)
+        kind = ContentType(model, state=state, priority=priority, redact=redact)
+        self._runtime.registry.register(name, kind)
 
     async def verify(self) -> VerifyReport:
         """Hash again everything that this tract's refs reach or once reached; report all faults.

@@ -24,7 +24,7 @@ from tract.storage.repositories import (
 __all__ = ["Verifier", "own_faults"]
 
 
-_WITH_ATTACHMENTS = frozenset({"message", "native", "tool_io"})
+_WITH_ATTACHMENTS = frozenset({"message", "native", "state", "tool_io"})
 
 
 class Verifier:
@@ -113,9 +113,11 @@ class _Findings:
 
     def misplaced(self, found: Iterable[Misplaced]) -> None:
         """Add commits that are not filed where the history says."""
-        for name, branch in found:
+        for name, branch, key in found:
             problem = "it is filed in another place than the commits around it"
-            if branch is not None:
+            if key is not None:
+                problem = f"what the key {shown(key)} names is not the last commit made under it"
+            elif branch is not None:
                 problem = f"the row of the branch {branch!r}, which names it, does not fit it"
             self._fault(name, problem)
 

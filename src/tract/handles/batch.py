@@ -15,7 +15,7 @@ from tract.handles.arguments import checked_target
 from tract.lifecycle import CallGate
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
-from tract.models.operations import CommitOperation
+from tract.models.operations import CommitOperation, OnKey
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import BranchName
 
@@ -89,12 +89,15 @@ class Batch:
         edit_target: str | StagedCommit | None = None,
         metadata: Mapping[str, Any] | None = None,
         generation_config: Mapping[str, Any] | None = None,
-        redact: bool = True,
+        redact: bool | None = None,
+        key: str | None = None,
+        on_key: OnKey = "error",
     ) -> StagedCommit:
         """Stage one commit; the arguments are those of `AsyncTract.commit`.
 
         The arguments are copied at once, so that the caller may change them. Small contents are
-        checked at once, large ones when the block is left.
+        checked at once, large ones when the block is left. Keys are looked up when it is left: a
+        commit that is kept under its key becomes that of this item, and later items may target it.
 
         Raises:
             ContentValidationError: content, message, metadata or config cannot be stored.
@@ -104,9 +107,38 @@ class Batch:
         self._check_open()
         target = None if edit_target is None else self._target(edit_target)
         given = Given(
-            content, operation, target, message, metadata, generation_config, redact, role=role
+            content,
+            operation,
+            target,
+            message,
+            metadata,
+            generation_config,
+            redact,
+            role=role,
+            key=key,
+            on_key=on_key,
         )
         return self._stage(self._engine.stage(given))
+
+    def state(
+        self,
+        payload: Any,
+        *,
+        key: str | None = None,
+        on_key: OnKey = "error",
+        message: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        generation_config: Mapping[str, Any] | None = None,
+    ) -> StagedCommit:
+        """Stage a program's state; the arguments are those of `AsyncTract.state`."""
+        return self.commit(
+            {"content_type": "state", "payload": payload},
+            message=message,
+            metadata=metadata,
+            generation_config=generation_config,
+            key=key,
+            on_key=on_key,
+        )
 
     def annotate(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
+from tract.engine.commit.keys import checked_on_key
 from tract.engine.streams.arrived import Arrived
 from tract.engine.streams.leases import current_owner, has_lapsed
 from tract.engine.streams.open_streams import is_open_here
@@ -15,6 +16,7 @@ from tract.engine.streams.recording import StreamEngine, warn_of_unknown
 from tract.handles.arguments import checked_head
 from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo, moment
+from tract.models.operations import OnKey
 from tract.protocols import UNSET, ToolCall, UnsetType
 from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream, StreamName
 
@@ -57,13 +59,20 @@ class LeftStream:
         """The complete tool calls."""
         return self._arrived.tool_calls
 
-    async def commit(self, *, expected_head: str | UnsetType | None = UNSET) -> list[CommitInfo]:
+    async def commit(
+        self,
+        *,
+        expected_head: str | UnsetType | None = UNSET,
+        on_key: OnKey | None = None,
+    ) -> list[CommitInfo]:
         """Commit the stream to its branch, and remove it from the list of left streams.
 
         Its metadata marks it as interrupted, unless it was complete and only its commit had failed.
 
         Args:
             expected_head: the head that the branch must have (None: no commit).
+            on_key: what to do if a commit has the stream's key, as for `AsyncTract.commit`; by
+                default what the stream was begun with.
 
         Returns:
             The commits; none if any process committed or dropped the stream before, or if its own
@@ -73,16 +82,20 @@ class LeftStream:
             BudgetExceededError: the context would exceed a budget; the stream is kept.
             BranchNotFoundError: the branch was deleted; the stream is kept.
             HeadMovedError: the head is not *expected_head*; the stream is kept.
+            KeyExistsError: a commit has the stream's key; the stream is kept.
         """
         expected = checked_head(expected_head)
+        on_key = None if on_key is None else checked_on_key(on_key)
         with self._streams.gate.call():
             made: list[CommitInfo] = []
-            await to_the_end(self._commit(made, expected))
+            await to_the_end(self._commit(made, expected, on_key))
         if made:
             warn_of_unknown(self._arrived)
         return made
 
-    async def _commit(self, made: list[CommitInfo], expected: str | UnsetType | None) -> None:
+    async def _commit(
+        self, made: list[CommitInfo], expected: str | UnsetType | None, on_key: OnKey | None
+    ) -> None:
         arrived = self._arrived
         reason = arrived.interruption if arrived.has_ended else RECOVERED
         made += await self._streams.land(
@@ -91,6 +104,7 @@ class LeftStream:
             reason,
             claim=self._spooled,
             expected_head=expected,
+            on_key=on_key,
         )
 
     async def drop(self) -> None:

@@ -10,6 +10,9 @@ string, or data URL, is replaced by a reference:
 for the URL-safe one. Only what decodes and encodes to the very same string is taken out, and only where
 APIs have media: a text that happens to be base64 stays a text. An object that has a key
 `$attachment` of its own is wrapped: `{"$attachment": null, "value": {...}}`.
+
+A program's state may hold bytes themselves. Their `alphabet` is `none`; and since attachments are not
+empty, no bytes at all are `{"$attachment": null, "bytes": 0}`.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ __all__ = [
     "reference",
     "references",
     "take_out",
+    "take_out_bytes",
 ]
 
 MARK = "$attachment"
@@ -42,6 +46,8 @@ LEAST = 1024
 """Characters of base64 below which a string stays where it is."""
 
 _QUOTED = f'"{MARK}"'
+_AS_BYTES = "none"
+_EMPTY = {MARK: None, "bytes": 0}
 _PIECE = 1 << 18
 """Characters of base64 that are made at once: a call for a whole image holds the GIL too long."""
 _PIECE_OF_BYTES = _PIECE // 4 * 3
@@ -142,6 +148,29 @@ def take_out(
     return TakenOut(taken(item, ""), media)
 
 
+def take_out_bytes(value: Any) -> TakenOut:
+    """Return *value* with references in place of the bytes in it; *value* is left as it is."""
+    media: dict[str, bytes] = {}
+
+    def taken(value: Any) -> Any:
+        kind = type(value)
+        if issubclass(kind, dict):
+            inner = {key: taken(each) for key, each in value.items()}
+            return {MARK: None, "value": inner} if MARK in inner else inner
+        if issubclass(kind, list | tuple):
+            return [taken(each) for each in value]
+        if not issubclass(kind, bytes):
+            return value
+        data = bytes(value)
+        if not data:
+            return dict(_EMPTY)
+        sha256 = hashlib.sha256(data).hexdigest()
+        media[sha256] = data
+        return Reference(sha256, len(data), alphabet=_AS_BYTES).to_json()
+
+    return TakenOut(taken(value), media)
+
+
 def put_back(item: Any, load: Callable[[str], bytes]) -> Any:
     """Return *item* with its media in place of the references; *load* returns bytes by SHA-256."""
     if type(item) is list:
@@ -150,10 +179,14 @@ def put_back(item: Any, load: Callable[[str], bytes]) -> Any:
         return item
     found = reference(item)
     if found is not None:
+        if found.alphabet == _AS_BYTES:
+            return bytes(load(found.sha256))
         text = in_base64(load(found.sha256))
         if found.alphabet == "url":
             text = text.replace("+", "-").replace("/", "_")
         return f"{found.prefix}{text}" if found.prefix else text
+    if item == _EMPTY:
+        return b""
     return {key: put_back(each, load) for key, each in _unwrapped(item).items()}
 
 
@@ -209,6 +242,8 @@ def attachments_in(content_type: str, fields: Mapping[str, Any]) -> tuple[str, .
         return tuple(dict.fromkeys(each.sha256 for each in references(fields["item"])))
     if content_type == "message":
         return tuple(dict.fromkeys(_named_by(fields["parts"])))
+    if content_type == "state":
+        return tuple(dict.fromkeys(each.sha256 for each in references(fields["payload"])))
     if content_type == "tool_io" and type(fields["payload"]) is list:
         return tuple(dict.fromkeys(each.sha256 for each in references(fields["payload"])))
     return ()

@@ -35,7 +35,8 @@ class CommitInfo(Value):
 
     `token_count` counts the rendered content alone, without the overhead of a message.
     `created_at` is in UTC with microseconds and strictly increases within a tract.
-    `merge_parent` is the head that a MERGE brought in.
+    `merge_parent` is the head that a MERGE brought in. `key` is the name that the commit was made
+    under, even if that is another commit's by now.
     """
 
     commit_hash: str
@@ -51,6 +52,7 @@ class CommitInfo(Value):
     generation_config: dict[str, Any] | None
     created_at: datetime
     merge_parent: str | None = None
+    key: str | None = None
 
 
 class EntryInfo:

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
+from tract.models.annotations import Priority
 
-__all__ = ["BudgetAction", "TokenBudgetConfig", "TractConfig"]
+__all__ = ["BudgetAction", "ContentType", "TokenBudgetConfig", "TractConfig"]
 
 BudgetCallback = Callable[[int, int], Awaitable[None] | None]
 """Called with the tokens that the context would have and with the budget."""
+
+
+@dataclass(frozen=True)
+class ContentType:
+    """A content type of an application's own, and how a store treats its contents.
+
+    Attributes:
+        model: the pydantic model of its contents.
+        state: whether its commits are STATE commits, which no context shows.
+        priority: what its entries begin with. It is stored in each content, so that what a head
+            shows depends on nothing else.
+        redact: whether the metadata and configs of its commits are redacted unless a commit says
+            otherwise; by default those of state are not.
+
+    Raises:
+        ValueError: *priority* is not a priority, or was given for a state.
+    """
+
+    model: type[BaseModel]
+    _: KW_ONLY
+    state: bool = False
+    priority: Priority | Literal["skip", "normal", "pinned"] | None = None
+    redact: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.priority is not None:
+            if self.state:
+                raise ValueError("a state is not an entry, and has no priority")
+            object.__setattr__(self, "priority", Priority(self.priority))
+        if self.redact is None:
+            object.__setattr__(self, "redact", not self.state)
 
 
 class BudgetAction(StrEnum):

@@ -25,6 +25,7 @@ __all__ = [
     "NativeContent",
     "OutputContent",
     "ReasoningContent",
+    "StateContent",
     "ToolIOContent",
     "ToolsContent",
 ]
@@ -144,6 +145,17 @@ class ToolsContent(ContentModel):
     tools: list[dict[str, Any]]
 
 
+class StateContent(ContentModel):
+    """A program's state, such as a checkpoint: kept in the history, and never shown to a model.
+
+    `payload` is any JSON value, and may hold `bytes` wherever it could hold a string. They are
+    stored as attachments, and come back as bytes.
+    """
+
+    content_type: Literal["state"] = "state"
+    payload: Any
+
+
 Content = Annotated[
     InstructionContent
     | DialogueContent
@@ -154,7 +166,8 @@ Content = Annotated[
     | FreeformContent
     | MessageContent
     | NativeContent
-    | ToolsContent,
+    | ToolsContent
+    | StateContent,
     Field(discriminator="content_type"),
 ]
 """Any built-in content, told apart by `content_type`."""

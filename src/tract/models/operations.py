@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Literal, TypeAlias
 
-__all__ = ["OPERATIONS", "CommitOperation", "Effect", "OperationRule", "rule_of"]
+__all__ = ["OPERATIONS", "CommitOperation", "Effect", "OnKey", "OperationRule", "rule_of"]
+
+OnKey: TypeAlias = Literal["error", "keep", "replace"]
+"""What becomes of a commit whose key another commit has: a `KeyExistsError`, nothing but the commit
+that is there, or a new commit that the key goes over to."""
 
 
 class CommitOperation(StrEnum):
@@ -19,6 +24,8 @@ class CommitOperation(StrEnum):
     """Sets the priority of an earlier entry."""
     MERGE = "merge"
     """Brings in the commits of another branch; made by `merge()`."""
+    STATE = "state"
+    """Holds a program's state, which no context shows; made by committing it."""
 
 
 class Effect(Enum):
@@ -70,6 +77,9 @@ OPERATIONS: dict[str, OperationRule] = {
         made_by="merge",
         content_type="merge",
         points_to="one of the APPEND commits that it brought",
+    ),
+    CommitOperation.STATE: OperationRule(
+        Effect.NOTHING, made_by="commit", points_to="an APPEND commit: no context shows a state"
     ),
 }
 """Every operation that a commit can have, by its name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from tract.models.operations import CommitOperation, OnKey
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 
 __all__ = [
@@ -136,7 +137,9 @@ class CommitDraft(NamedTuple):
     """A commit without its place yet; `target` may be the index of an earlier draft of the call.
 
     `merge_parent` is the head that a merge brings in. `attachments` are all that the content
-    refers to, each once.
+    refers to, each once. `key` is the name that a caller gives the commit. If there is a commit
+    under it already, `on_key` says what happens: an `error`, nothing but that one (`keep`), or
+    `replace`, which gives the key to the new commit.
     """
 
     content_type: str
@@ -152,6 +155,13 @@ class CommitDraft(NamedTuple):
     merge_parent: str | None = None
     origins: tuple[Origin, ...] = ()
     attachments: tuple[Attached, ...] = ()
+    key: str | None = None
+    on_key: OnKey = "error"
+
+    @property
+    def step_data(self) -> bytes:
+        """What the fold gets of the content: nothing of a state, which may be large."""
+        return b"" if self.operation == CommitOperation.STATE else self.data
 
 
 class CommitRow(NamedTuple):
@@ -170,6 +180,7 @@ class CommitRow(NamedTuple):
     generation_config_json: str | None
     created_at: int
     merge_parent: str | None = None
+    key: str | None = None
 
 
 class StoredContent(NamedTuple):
@@ -197,10 +208,14 @@ class StoredCommit(NamedTuple):
 
 
 class Misplaced(NamedTuple):
-    """A commit whose place contradicts its history, or the head of a *branch* whose place does."""
+    """A commit whose place contradicts its history, or the head of a *branch* whose place does.
+
+    With a *key*, the commit that the key should name and does not, or does and should not.
+    """
 
     commit_hash: str
     branch: str | None = None
+    key: str | None = None
 
 
 class RefRecord(NamedTuple):

@@ -13,7 +13,7 @@ from tract.engine.compile.provided import media_result
 from tract.engine.threads import Threads
 from tract.exceptions import AttachmentNotFoundError, ContentValidationError, shown
 from tract.history.image_sizes import image_size
-from tract.history.media import attachments_in, reference, take_out
+from tract.history.media import attachments_in, reference, take_out, take_out_bytes
 from tract.models.attachments import Attachment
 from tract.storage.repositories import Attached, AttachmentRepository
 
@@ -76,6 +76,8 @@ def split(content_type: str, fields: Fields, longest: int) -> Split:
     """
     if content_type == "native":
         return _with_references(fields, "item", longest)
+    if content_type == "state":
+        return _without_bytes(fields, longest)
     if content_type == "tool_io":
         has_media = media_result(fields) is not None
         return _with_references(fields, "payload", longest) if has_media else Split(fields, ())
@@ -141,6 +143,21 @@ def _with_references(fields: Fields, name: str, longest: int) -> Split:
         for sha256, data in media.items()
     )
     return Split({**fields, name: item}, attached)
+
+
+def _without_bytes(fields: Fields, longest: int) -> Split:
+    try:
+        payload, media = take_out_bytes(fields["payload"])
+    except RecursionError:  # told with its path later, as above
+        return Split(fields, ())
+    except Exception as error:  # a dict of the caller's own class may raise anything
+        raise ContentValidationError(
+            f"could not be read ({type(error).__name__}); give a dict", "payload"
+        ) from error
+    attached = tuple(
+        Attached(sha256, _checked_bytes(data, longest, "payload")) for sha256, data in media.items()
+    )
+    return Split({**fields, "payload": payload}, attached)
 
 
 def _media_types(item: Any) -> Iterator[tuple[str, str]]:

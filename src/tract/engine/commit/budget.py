@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -48,17 +48,25 @@ class Budget:
         """Return the lock of a branch, which admits one check and write at a time."""
         return self._turns.setdefault(branch[:2], Lock())
 
-    async def steps(self, branch: BranchName, drafts: Sequence[CommitDraft]) -> list[CommitStep]:
-        """Return the steps that drafts will become, with targets as the fold names them."""
+    async def steps(
+        self, branch: BranchName, drafts: Sequence[CommitDraft], kept: Mapping[int, str]
+    ) -> list[CommitStep]:
+        """Return the steps that drafts will become, with targets as the fold names them.
+
+        *kept* are the drafts whose keys name commits already, which are not made.
+        """
         return [
-            _step(index, draft, await self._target(branch, draft))
+            _step(index, draft, await self._target(branch, draft, kept))
             for index, draft in enumerate(drafts)
+            if index not in kept
         ]
 
-    async def _target(self, branch: BranchName, draft: CommitDraft) -> str | None:
+    async def _target(
+        self, branch: BranchName, draft: CommitDraft, kept: Mapping[int, str]
+    ) -> str | None:
         target = draft.target
         if isinstance(target, int):
-            return f"#{target}"
+            return kept.get(target, f"#{target}")
         if target is None or _is_stored_form(target):
             return target
         row = await self._commits.get(branch.tract_id, target)
@@ -134,7 +142,7 @@ def _step(index: int, draft: CommitDraft, target: str | None) -> CommitStep:
         operation=draft.operation,
         edit_target=target,
         content_type=draft.content_type,
-        data=draft.data,
+        data=draft.step_data,
         token_count=draft.token_count,
         token_source=draft.token_source,
         generation_config_json=draft.generation_config_json,

@@ -16,15 +16,17 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from tract.engine.commit.attachments import split
+from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import PROVIDED, Fields
+from tract.engine.compile.contents import PRIORITY, PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import as_object, canonical_bytes, canonical_json, plain_text
 from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
+from tract.models.config import ContentType
 from tract.models.merging import MergeContent
-from tract.models.operations import OPERATIONS, CommitOperation
+from tract.models.operations import OPERATIONS, CommitOperation, OnKey
 from tract.storage.repositories import Attached, CommitDraft, Origin
 
 __all__ = ["DraftMaker", "Given", "checked_priority"]
@@ -33,6 +35,7 @@ _REMEMBERED = 4096
 _CONFIGS = 64
 _LONGEST_CONFIG = 16_000  # bytes
 _BY_VALUE = 2  # the last marshal version whose bytes do not depend on shared objects
+_SPLIT = PROVIDED | {"state"}
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 E = TypeVar("E", bound=StrEnum)
@@ -47,11 +50,13 @@ class Given(NamedTuple):
     message: str | None = None
     metadata: Mapping[str, Any] | None = None
     generation_config: Mapping[str, Any] | None = None
-    redact: bool = True
-    """False stores metadata and config unchanged."""
+    redact: bool | None = None
+    """Whether to redact metadata and config; None if the content type is to say."""
     origins: tuple[Origin, ...] = ()
     role: str | None = None
     """Which role shows the content, if the content is not to say it."""
+    key: str | None = None
+    on_key: OnKey = "error"
 
 
 class DraftMaker:
@@ -87,11 +92,15 @@ class DraftMaker:
         operation = _operation(given)
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content, given.role)
+        kind = self._registry.kind(name)
+        operation = _operation_for(name, kind, operation)
         attachments: tuple[Attached, ...] = ()
-        if name in PROVIDED or (name == "tool_io" and type(fields["payload"]) is list):
+        if name in _SPLIT or (name == "tool_io" and type(fields["payload"]) is list):
             fields, attachments = split(name, fields, self._max_content_bytes)
+        if kind is not None and kind.priority is not None and operation == CommitOperation.APPEND:
+            fields = {**fields, PRIORITY: Priority(kind.priority).value}
         data = canonical_bytes(fields, surrogates=name in PROVIDED)
-        redactor = None if given.redact is False else self._redactor
+        redactor = self._redactor if _redacts(given, kind) else None
         if len(data) > self._max_content_bytes:
             self._bounded(data, _longest(fields))
         draft = _draft(
@@ -107,6 +116,10 @@ class DraftMaker:
         )
         if attachments:
             draft = draft._replace(attachments=attachments)
+        if given.key is not None:
+            draft = draft._replace(key=checked_key(given.key), on_key=checked_on_key(given.on_key))
+        if operation == CommitOperation.STATE:
+            return lambda: draft
         return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
 
     def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
@@ -214,6 +227,36 @@ def _longest(fields: Mapping[str, Any]) -> str:
     """Return the field to blame for a content's size."""
     named = [name for name in fields if name != "content_type"]
     return max(named, key=lambda name: len(canonical_json(fields[name])), default="content_type")
+
+
+def _operation_for(
+    content_type: str, kind: ContentType | None, asked: CommitOperation
+) -> CommitOperation:
+    """Return the operation of a commit with such a content: those of state have one of their own.
+
+    Raises:
+        ContentValidationError: *asked* is not possible with it.
+    """
+    is_state = kind is not None and kind.state
+    if is_state and asked is CommitOperation.EDIT:
+        raise ContentValidationError(
+            f"a content of type {content_type!r} is state, which replaces no entry. Commit it "
+            "without `operation` and `edit_target`",
+            "operation",
+        )
+    if not is_state and asked is CommitOperation.STATE:
+        raise ContentValidationError(
+            f"a content of type {content_type!r} is not state. Leave `operation` out, or use "
+            "`state()`",
+            "operation",
+        )
+    return CommitOperation.STATE if is_state else asked
+
+
+def _redacts(given: Given, kind: ContentType | None) -> bool:
+    if given.redact is None and kind is not None:
+        return kind.redact is not False
+    return given.redact is not False
 
 
 def _operation(given: Given) -> CommitOperation:

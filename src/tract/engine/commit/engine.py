@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tract.engine.commit.budget import Budget, OverBudgetError
@@ -22,6 +23,7 @@ from tract.storage.repositories import (
     CommitRepository,
     CommitRow,
     ComparisonRepository,
+    KeyRepository,
     MergeBasis,
     OutdatedMergeError,
     StreamEnd,
@@ -58,6 +60,7 @@ class CommitEngine:
     def __init__(
         self,
         commits: CommitRepository,
+        keys: KeyRepository,
         comparisons: ComparisonRepository,
         contexts: ContextReader,
         drafts: DraftMaker,
@@ -65,6 +68,7 @@ class CommitEngine:
         budget: Budget | None = None,
     ) -> None:
         self._commits = commits
+        self._keys = keys
         self._comparisons = comparisons
         self._contexts = contexts
         self._drafts = drafts
@@ -171,7 +175,10 @@ class CommitEngine:
         attempt = partial(self._commits.write, branch, drafts, ending=ending)
         if self._budget is None:
             return await attempt(expected_head=expected_head)
-        return await self._within(self._budget, attempt, branch, drafts, expected_head)
+        kept = await self._kept(branch.tract_id, drafts)
+        if kept and len(kept) == len(drafts):  # nothing is made that could exceed the budget
+            return await attempt(expected_head=expected_head)
+        return await self._within(self._budget, attempt, branch, drafts, expected_head, kept=kept)
 
     async def merge(
         self,
@@ -230,17 +237,25 @@ class CommitEngine:
         expected: Expected,
         basis: MergeBasis | None = None,
         brought: Sequence[CommitStep] = (),
+        kept: Mapping[int, str] = MappingProxyType({}),
     ) -> list[CommitRow]:
         """Write commits if the budget admits them, or if its action does."""
         self._commits.check_writable()
         try:
             async with budget.turn(branch):
-                steps = [*brought, *await budget.steps(branch, drafts)]
+                steps = [*brought, *await budget.steps(branch, drafts, kept)]
                 return await self._checked(budget, attempt, branch, steps, expected, basis)
         except OverBudgetError as over:
             tokens = over.tokens
         await budget.act(tokens)
         return await attempt(expected_head=expected)
+
+    async def _kept(self, tract_id: str, drafts: Sequence[CommitDraft]) -> dict[int, str]:
+        """Return the drafts whose keys name commits already, which are to be kept, with these."""
+        asked = {at: each.key for at, each in enumerate(drafts) if each.on_key == "keep"}
+        keys = [key for key in asked.values() if key is not None]
+        found = await self._keys.find(tract_id, keys) if keys else {}
+        return {at: found[key].commit_hash for at, key in asked.items() if key in found}
 
     async def _checked(
         self,

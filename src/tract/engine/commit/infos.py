@@ -45,6 +45,7 @@ def commit_info(record: CommitRow) -> CommitInfo:
             generation_config=generation_config,
             created_at=moment(record.created_at),
             merge_parent=record.merge_parent,
+            key=record.key,
         )
     except (LookupError, ValueError, OverflowError):
         raise unreadable(f"the row of the commit {record.commit_hash}") from None

@@ -40,6 +40,7 @@ from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import stored_json, unreadable
 from tract.history.media import attachments_in
+from tract.models.annotations import Priority
 from tract.protocols import (
     CommitStep,
     CompiledContext,
@@ -112,7 +113,7 @@ class DefaultContextCompiler:
         if model is None:
             raise ContentValidationError(
                 f"the content type {content_type!r} is not registered with this store. "
-                "Call `register_content_type(name, model)` after opening.",
+                "Pass `content_types={name: model}` to `open`.",
                 "content_type",
             )
         return model
@@ -250,7 +251,11 @@ class DefaultContextCompiler:
             if self.registry.custom(step.content_type) is not None:
                 raise  # an error in the custom model
             raise unreadable(what) from None
-        entry = self._made(messages, step)
+        try:
+            priority = default_priority(step.content_type, fields)
+        except ValueError:
+            raise unreadable(what) from None
+        entry = self._made(messages, step, priority)
         if entry.message.given is None:
             return entry
         try:
@@ -261,7 +266,7 @@ class DefaultContextCompiler:
             entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
         return entry._replace(attachments=named)
 
-    def _made(self, messages: tuple[Message, ...], step: CommitStep) -> Entry:
+    def _made(self, messages: tuple[Message, ...], step: CommitStep, priority: Priority) -> Entry:
         message, more = messages[0], messages[1:]
         body = overhead = 0
         is_tools = message.role is TOOLS
@@ -281,7 +286,7 @@ class DefaultContextCompiler:
             body_tokens=body,
             message_tokens=body + overhead,
             config_json=config,
-            priority=default_priority(step.content_type),
+            priority=priority,
             nbytes=bytes_of(message, config) + (sum(map(bytes_of, more)) if more else 0),
             more=more,
         )

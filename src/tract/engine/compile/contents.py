@@ -22,6 +22,7 @@ from tract.exceptions import AttachmentNotFoundError, ContentValidationError, Tr
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
 from tract.history.media import may_refer, put_back
 from tract.models.annotations import AnnotationContent, Priority
+from tract.models.config import ContentType
 from tract.models.content import (
     ArtifactContent,
     ContentModel,
@@ -32,6 +33,7 @@ from tract.models.content import (
     NativeContent,
     OutputContent,
     ReasoningContent,
+    StateContent,
     ToolIOContent,
     ToolsContent,
 )
@@ -42,16 +44,21 @@ from tract.protocols import Message, ToolCall
 
 __all__ = [
     "EDITED_MARK",
+    "PRIORITY",
     "PROVIDED",
     "ContentRegistry",
     "Fields",
     "default_priority",
     "marked",
+    "register_all",
     "render",
 ]
 
 EDITED_MARK = " [edited]"
 """What `include_edit_annotations` appends to an edited text."""
+
+PRIORITY = "$priority"
+"""The field of a content that says with which priority its entry begins."""
 
 Fields = dict[str, Any]
 """A content as plain JSON values by field name, `content_type` among them."""
@@ -65,6 +72,7 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
     "native": NativeContent,
     "output": OutputContent,
     "reasoning": ReasoningContent,
+    "state": StateContent,
     "tool_io": ToolIOContent,
     "tools": ToolsContent,
 }
@@ -73,6 +81,7 @@ _OF_VERBS: dict[str, type[ContentModel]] = {
     "merge": MergeContent,
 }
 """Contents that methods of their own make, not `commit()`."""
+_STATE = ContentType(StateContent, state=True)
 _VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type}
 
 PROVIDED = frozenset({"message", "native", "tools"})
@@ -80,6 +89,9 @@ PROVIDED = frozenset({"message", "native", "tools"})
 
 _SHOWN_AS = frozenset({"artifact", "freeform"})
 """Types that may say which role shows them."""
+
+_WITH_PAYLOAD = frozenset({"state", "tool_io"})
+"""Types whose payload may refer to attachments."""
 
 _WITH_ROLE = _SHOWN_AS | {"dialogue", "message"}
 
@@ -94,15 +106,16 @@ class ContentRegistry:
     """Built-in content types, and the custom ones of one store."""
 
     def __init__(self) -> None:
-        self._custom: dict[str, type[BaseModel]] = {}
+        self._custom: dict[str, ContentType] = {}
 
-    def register(self, name: str, model: type[BaseModel]) -> None:
+    def register(self, name: str, kind: ContentType) -> None:
         """Add a content type; registering the same pair again changes nothing.
 
         Raises:
-            ValueError: the name is empty, too long, built-in or taken, or *model* is not a model, or
-                its `render_version` cannot be one.
+            ValueError: the name is empty, too long, built-in or taken, or its model is not one, or
+                has a `render_version` that cannot be one.
         """
+        model = kind.model
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or "\0" in name:
             raise ValueError(
                 f"A content type's name has 1 to {_MAX_NAME} characters and no NUL, not {name!r}"
@@ -114,14 +127,22 @@ class ContentRegistry:
                 f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
             )
         checked_version(model)
-        taken = _BUILT_IN.get(name) or self._custom.get(name, model)
-        if name in _OF_VERBS or taken is not model:
+        if self.is_built_in(name):
+            taken = ContentType(_BUILT_IN[name])
+        else:
+            taken = self._custom.get(name, kind)
+        if name in _OF_VERBS or taken != kind:
             raise ValueError(f"The content type {name!r} exists already; choose another name.")
-        self._custom[name] = model
+        self._custom[name] = kind
 
     def custom(self, content_type: str) -> type[BaseModel] | None:
         """Return the model of a custom content type, or None if this store has no such type."""
-        return self._custom.get(content_type)
+        kind = self._custom.get(content_type)
+        return None if kind is None else kind.model
+
+    def kind(self, content_type: str) -> ContentType | None:
+        """Return how a content type is treated; None if it is built-in and like any other."""
+        return _STATE if content_type == "state" else self._custom.get(content_type)
 
     @staticmethod
     def is_built_in(content_type: str) -> bool:
@@ -175,7 +196,8 @@ class ContentRegistry:
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
         if isinstance(content, (AnnotationContent, MergeContent)):
             raise _not_by_hand(content.content_type)
-        for name, model in (*_BUILT_IN.items(), *self._custom.items()):
+        custom = {name: kind.model for name, kind in self._custom.items()}
+        for name, model in (*_BUILT_IN.items(), *custom.items()):
             if type(content) is model:
                 return model, name, content
         raise ContentValidationError(
@@ -186,7 +208,7 @@ class ContentRegistry:
     def _model(self, name: str) -> type[BaseModel]:
         if name in _OF_VERBS:
             raise _not_by_hand(name)
-        model = _BUILT_IN.get(name) or self._custom.get(name)
+        model = _BUILT_IN.get(name) or self.custom(name)
         if model is None:
             raise ContentValidationError(
                 f"{shown(name)} is not known to this store. Use one of: {self._names()}; "
@@ -220,6 +242,8 @@ class ContentRegistry:
                 model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
             )
         fields = {**_dumped(values, name), "content_type": name}
+        if PRIORITY in fields:
+            raise ContentValidationError("is a name that this library uses itself", PRIORITY)
         loaded = self.load(name, canonical_bytes(fields, name))
         for field in model.model_fields:
             if getattr(loaded, field) != getattr(values, field):
@@ -250,14 +274,23 @@ class ContentRegistry:
             if content_type == "native" and may_refer(data):
                 fields["item"] = put_back(fields["item"], media)
             return _validated(model, fields)
-        if content_type == "tool_io" and may_refer(data):
-            fields = stored_json(data, "a content of type 'tool_io'")
+        if content_type in _WITH_PAYLOAD and may_refer(data):
+            fields = stored_json(data, f"a content of type {content_type!r}")
             return _validated(model, {**fields, "payload": put_back(fields["payload"], media)})
-        if content_type in _BUILT_IN or "content_type" in model.model_fields:
+        takes_type = "content_type" in model.model_fields
+        if content_type in _BUILT_IN or (takes_type and PRIORITY.encode() not in data):
             return _validated(model, data)
         fields = stored_json(data, f"a content of type {content_type!r}")
-        fields.pop("content_type", None)
-        return _validated(model, json.dumps(fields))
+        left_out = (PRIORITY,) if takes_type else (PRIORITY, "content_type")
+        return _validated(model, json.dumps({k: v for k, v in fields.items() if k not in left_out}))
+
+
+def register_all(
+    registry: ContentRegistry, content_types: Mapping[str, type[BaseModel] | ContentType]
+) -> None:
+    """Register content types, given as models or with how they are treated."""
+    for name, given in content_types.items():
+        registry.register(name, given if isinstance(given, ContentType) else ContentType(given))
 
 
 def _not_by_hand(name: str) -> ContentValidationError:
@@ -320,9 +353,15 @@ def _validated(model: type[BaseModel], values: Mapping[str, Any] | str | bytes) 
         raise ContentValidationError(f"cannot be validated: {error}") from error
 
 
-def default_priority(content_type: str) -> Priority:
-    """Return the priority of an entry without annotations."""
-    return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
+def default_priority(content_type: str, fields: Mapping[str, Any]) -> Priority:
+    """Return the priority of an entry without annotations.
+
+    Raises:
+        ValueError: the content names what is not a priority.
+    """
+    if content_type in _BUILT_IN:
+        return Priority.PINNED if content_type == "instruction" else Priority.NORMAL
+    return Priority(fields.get(PRIORITY, Priority.NORMAL))
 
 
 # Messages ---------------------------------------------------------------------------------------

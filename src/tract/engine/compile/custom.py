@@ -83,12 +83,13 @@ def custom_text(fields: Mapping[str, Any]) -> str:
     """Return the text of a custom content without `to_text()`.
 
     It is the field `text` or `content`, whichever is a string first; otherwise the canonical JSON
-    of all fields but `content_type`.
+    of all fields of the model.
     """
     for name in ("text", "content"):
         if isinstance(fields.get(name), str):
             return str(fields[name])
-    return canonical_json({name: fields[name] for name in fields if name != "content_type"})
+    own = {name: fields[name] for name in fields if name not in ("content_type", "$priority")}
+    return canonical_json(own)
 
 
 def attachments_of(messages: Iterable[Message]) -> tuple[str, ...]:

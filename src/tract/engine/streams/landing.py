@@ -14,6 +14,7 @@ from tract.formats.format import Format, Reply
 from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
 from tract.models.content import ContentModel, DialogueContent, NativeContent
+from tract.models.operations import OnKey
 from tract.parts import TextPart
 from tract.protocols import TokenUsage
 
@@ -43,6 +44,8 @@ def preamble(
     started_at: int,
     redactor: Redactor | None,
     redact: bool = True,
+    key: str | None = None,
+    on_key: OnKey = "error",
 ) -> Preamble:
     """Return a stream's description, which shares no mutable object with the arguments.
 
@@ -65,6 +68,8 @@ def preamble(
         opened[path] = json.loads(canonical_json(given, path, redactor if redact else None))
     if not redact:
         opened["redact"] = False  # read when it is committed, perhaps by another process
+    if key is not None:
+        opened |= {"key": key, "on_key": on_key}
     opened["api"] = None
     return opened
 
@@ -138,6 +143,8 @@ def givens(made: Sequence[Piece], opened: Mapping[str, Any]) -> list[Given]:
             metadata=piece.metadata or None,
             generation_config=opened.get("generation_config"),
             redact=_redacts(opened),
+            key=opened.get("key"),
+            on_key=opened.get("on_key", "error"),
         )
         for piece in made
     ]

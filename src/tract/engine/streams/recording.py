@@ -19,7 +19,7 @@ from tract.engine.streams.naming import restore_names
 from tract.engine.streams.open_streams import OpenStream, Spooler
 from tract.engine.streams.reasons import reason_of
 from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import StreamRecoveredError, TractError, UnknownKindWarning
+from tract.exceptions import KeyExistsError, StreamRecoveredError, TractError, UnknownKindWarning
 from tract.formats.format import as_json
 from tract.formats.items import is_model
 from tract.formats.telling import told
@@ -27,6 +27,7 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
+from tract.models.operations import OnKey
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -57,6 +58,8 @@ class StreamOptions(NamedTuple):
     expected_head: str | UnsetType | None = UNSET
     head_hash: str | UnsetType | None = UNSET
     redact: bool = True
+    key: str | None = None
+    on_key: OnKey = "error"
 
 
 class StreamEngine:
@@ -126,7 +129,17 @@ class StreamEngine:
             started_at=self.clock(),
             redactor=self.redactor,
             redact=options.redact is not False,
+            key=options.key,
+            on_key=options.on_key,
         )
+
+    async def check_key(self, branch: BranchName, options: StreamOptions) -> None:
+        """Raise a KeyExistsError early, before a stream that could not be committed begins."""
+        if options.key is None or options.on_key != "error":
+            return
+        found = await self._storage.keys.find(branch.tract_id, [options.key])
+        for record in found.values():
+            raise KeyExistsError(options.key, record.commit_hash)
 
     async def land(
         self,
@@ -138,6 +151,7 @@ class StreamEngine:
         claim: SpooledStream | None = None,
         fate: StreamFate | None = None,
         expected_head: str | UnsetType | None = UNSET,
+        on_key: OnKey | None = None,
     ) -> list[CommitInfo]:
         """Commit a stream, store its usage and drop its spooled parts, in one transaction.
 
@@ -146,25 +160,27 @@ class StreamEngine:
         Raises:
             StreamRecoveredError: *owner* no longer owns the stream.
             HeadMovedError: the head is not *expected_head*; the parts are kept.
+            KeyExistsError: a commit has its key; the parts are kept.
             ContentValidationError: the stream is too large.
             BudgetExceededError: the context would exceed a budget whose action is `reject`.
         """
         run = partial(self.threads.run_if, arrived.is_heavy)
         called = await run(attrgetter("called"), arrived)
         await restore_names(arrived, called, name.branch, self.contexts)
-        usage, staged = await run(self._staged, arrived, reason)
+        usage, staged = await run(self._staged, arrived, reason, on_key)
         head = arrived.preamble.get("head")
         ending = StreamEnd(name, owner, claim, head, usage if head else None, fate)
         return await self.commits.land(name.branch, staged, expected_head, ending)
 
     def _staged(
-        self, arrived: Arrived, reason: str | None
+        self, arrived: Arrived, reason: str | None, on_key: OnKey | None
     ) -> tuple[landing.Usage | None, list[Staged]]:
         """Return the usage and the commits of a stream."""
         usage = landing.usage_of(arrived, self.redactor)
         made = landing.pieces(arrived, arrived.contents(), reason, usage)
         staged: list[Staged] = []
-        for piece, given in zip(made, landing.givens(made, arrived.preamble), strict=True):
+        opened = arrived.preamble if on_key is None else {**arrived.preamble, "on_key": on_key}
+        for piece, given in zip(made, landing.givens(made, opened), strict=True):
             staged.append(self.commits.stage(given))
             if piece.skip:
                 target = len(staged) - 1
@@ -225,6 +241,7 @@ class Intake:
         options, streams = self._options, self._streams
         with self._gate.call():
             streams.commits.check_writable()
+            await streams.check_key(self._branch, options)
             heavy = is_heavy(options.message, options.metadata, options.generation_config)
             self._preamble = await streams.threads.run(self._open) if heavy else self._open()
             if at_head:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, any_, bindparam
+from sqlalchemy import ARRAY, ColumnElement, any_, bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.util import await_only, greenlet_spawn
 
@@ -23,7 +23,7 @@ _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-un
 
 
 def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return column == any_(bindparam("hashes", type_=ARRAY(LargeBinary)))
+    return column == any_(bindparam("hashes", type_=ARRAY(type(column.type))))
 
 
 POSTGRES: Styles = Styles(_DIALECT, _DIALECT, postgresql.insert, _any_of)
@@ -77,7 +77,7 @@ class PostgresConnection:
         self.has_read = True
         return [tuple(record) for record in found]
 
-    def find(self, lookup: Lookup, keys: Iterable[bytes], **parameters: Any) -> list[Row]:
+    def find(self, lookup: Lookup, keys: Iterable[bytes | str], **parameters: Any) -> list[Row]:
         distinct = [*dict.fromkeys(keys)]
         return self.all(lookup, **parameters, hashes=distinct) if distinct else []
 

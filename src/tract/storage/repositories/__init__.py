@@ -34,6 +34,7 @@ from tract.storage.repositories.histories import (
     HistoryRepository,
     VerifyRepository,
 )
+from tract.storage.repositories.keys import KeyRepository
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
 from tract.storage.repositories.spools import SpoolRepository
 from tract.storage.values import (
@@ -81,6 +82,7 @@ __all__ = [
     "Cursor",
     "ExistingBranch",
     "HistoryRepository",
+    "KeyRepository",
     "Located",
     "MergeBasis",
     "Misplaced",
@@ -116,6 +118,7 @@ class Repositories(NamedTuple):
     """All repositories of one open database."""
 
     commits: CommitRepository
+    keys: KeyRepository
     blobs: BlobRepository
     usages: UsageRepository
     histories: HistoryRepository

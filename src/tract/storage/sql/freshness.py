@@ -286,7 +286,7 @@ def _step_of(record: CommitRow, draft: CommitDraft) -> CommitStep:
         record.operation,
         record.edit_target,
         record.content_type,
-        draft.data,
+        draft.step_data,
         record.token_count,
         draft.token_source,
         record.generation_config_json,

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, NoReturn
 
 from tract.exceptions import StoreCorruptError
+from tract.models.operations import CommitOperation
 from tract.protocols import CommitStep
 from tract.storage.repositories import CommitRow, StoredCommit, StoredContent
 
@@ -48,6 +49,7 @@ _RECORD: dict[str, tuple[type, ...]] = {
     "generation_config_json": (str, _NONE),
     "created_at": (int,),
     "merge_parent": (bytes, _NONE),
+    "key": (str, _NONE),
 }
 _STORED = {**_RECORD, "token_source": (str,), "segment": (int,), "data": (bytes, str, _NONE)}
 _STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config, merged
@@ -83,7 +85,7 @@ def record_of(row: Sequence[Any]) -> CommitRow:
     Raises:
         StoreCorruptError: a value has a type that is never stored there.
     """
-    row = row[:13]
+    row = row[:14]
     if tuple(map(type, row)) not in _RECORD_ROWS:
         _refuse(row[0])
     return _record(*row)
@@ -103,6 +105,7 @@ def _record(
     generation_config_json: str | None,
     created_at: int,
     merge_parent: bytes | None,
+    key: str | None,
 ) -> CommitRow:
     return CommitRow(
         commit_hash.hex(),
@@ -118,6 +121,7 @@ def _record(
         generation_config_json,
         created_at,
         None if merge_parent is None else merge_parent.hex(),
+        key,
     )
 
 
@@ -188,6 +192,8 @@ def step_of(row: Sequence[Any]) -> CommitStep:
     if tuple(map(type, row)) not in _STEP_ROWS:
         _refuse(row[0])
     commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _ = row
+    if operation == CommitOperation.STATE:
+        data = b""  # was not read; other statements read it
     return CommitStep(
         commit_hash.hex(),
         operation,

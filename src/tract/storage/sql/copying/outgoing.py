@@ -11,6 +11,7 @@ from tract.exceptions import StoreCorruptError
 from tract.storage.repositories import Outline, Portion, Rows
 from tract.storage.schema import attachments, origins, refs, runs, spool, usage
 from tract.storage.sql.copying import statements as copying
+from tract.storage.sql.keys import stored_key
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import as_bytes, name_of, stored_of
 from tract.storage.sql.statements import commits as sql
@@ -87,6 +88,7 @@ def commits(connection: Connection, *, tract_id: str, after: int, through: int) 
             {"content_hash": content, "attachment_hash": key} for content, key, _ in uses
         ],
         "commits": rows,
+        "keys": [_key(row) for row in rows if isinstance(row["key"], str)],
         "origins": _named(origins, sources),
     }
     faults = [*_astray(rows, dict(named)), *_without(rows, uses)]
@@ -113,6 +115,12 @@ def parts(connection: Connection, *, tract_id: str, stream_id: str) -> list[Mapp
     """See `CopyRepository.parts`."""
     rows = connection.all(copying.PARTS, tract_id=tract_id, stream_id=stream_id)
     return _named(spool, rows)
+
+
+def _key(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a commit's key; that of a later commit with the key replaces it."""
+    named = {name: row[name] for name in ("tract_id", "commit_hash", "created_at")}
+    return {**named, "key": stored_key(row["key"])}
 
 
 def _named(table: Table, rows: Sequence[Row]) -> list[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from tract.storage.schema import (
 )
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
+from tract.storage.sql.statements.keys import SET_KEY
 from tract.storage.sql.statements.refs import ADD_ORIGIN
 
 _tract = commits.c.tract_id == bindparam("tract_id")
@@ -144,6 +145,7 @@ ADD: Mapping[str, Insertion] = {
     "attachments": sql.SET_ATTACHMENT,
     "attachment_uses": sql.ADD_USE,
     "commits": sql.ADD_COMMIT,
+    "keys": SET_KEY,
     "origins": ADD_ORIGIN,
     "refs": Insertion(refs, instead=[column.name for column in refs.c if not column.primary_key]),
     "runs": Insertion(runs, instead=[]),

@@ -16,6 +16,7 @@ from tract.storage.sql.repositories.histories import (
     SqlHistoryRepository,
     SqlVerifyRepository,
 )
+from tract.storage.sql.repositories.keys import SqlKeyRepository
 from tract.storage.sql.repositories.refs import (
     SqlArrivalRepository,
     SqlRefRepository,
@@ -30,6 +31,7 @@ def repositories_over(database: Database) -> Repositories:
     """Return all repositories of one open database."""
     return Repositories(
         commits=SqlCommitRepository(database),
+        keys=SqlKeyRepository(database),
         blobs=SqlBlobRepository(database),
         usages=SqlUsageRepository(database),
         histories=SqlHistoryRepository(database),

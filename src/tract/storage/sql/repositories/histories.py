@@ -23,7 +23,7 @@ from tract.storage.repositories import (
     Survey,
     VerifyRepository,
 )
-from tract.storage.sql import branching
+from tract.storage.sql import branching, keys
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.search import Filing, Search
 from tract.storage.sql.database import Database
@@ -173,7 +173,8 @@ class SqlVerifyRepository(VerifyRepository):
 
         def look(connection: Connection) -> list[Misplaced]:
             commits = [Misplaced(key.hex()) for key in filing.misplaced()]
-            return [*branching.misplaced(connection, tract_id=tract_id), *commits]
+            named = keys.misplaced(connection, tract_id=tract_id)
+            return [*branching.misplaced(connection, tract_id=tract_id), *commits, *named]
 
         return await self._database.read(look)
 

@@ -48,6 +48,7 @@ RECORD = (
     commits.c.generation_config_json,
     commits.c.created_at,
     commits.c.merge_parent,
+    commits.c.key,
 )
 """The columns of a `CommitRow`."""
 _step = (
@@ -64,6 +65,8 @@ _step = (
     commits.c.merge_parent,
 )
 _blob = commits.c.content_hash == blobs.c.content_hash
+_blob_of_step = _blob & (commits.c.operation != CommitOperation.STATE.value)
+"""No context shows a state, so folding does not read it, however large it is."""
 _through = commits.c.created_at <= bindparam("through")
 _at_hash = (_tract, commits.c.commit_hash == bindparam("hash"))
 
@@ -284,10 +287,10 @@ WALK_STORED = walk_of(
     joined=(blobs, _blob),
 )
 WALK_FILED = walk_of(*LINKS, commits.c.segment)
-WALK_STEPS = walk_of(*_step, joined=(blobs, _blob))
+WALK_STEPS = walk_of(*_step, joined=(blobs, _blob_of_step))
 STEPS_OF = Lookup(
     commits.c.commit_hash,
-    lambda named: select(*_step).outerjoin(blobs, _blob).where(_tract, named),
+    lambda named: select(*_step).outerjoin(blobs, _blob_of_step).where(_tract, named),
 )
 MERGED_SINCE = Statement(
     lambda: (
@@ -301,7 +304,7 @@ MERGED_SINCE = Statement(
 STEPS = Statement(
     lambda: (
         select(*_step)
-        .outerjoin(blobs, _blob)
+        .outerjoin(blobs, _blob_of_step)
         .where(_tract, _through, commits.c.created_at > bindparam("after"))
         .order_by(commits.c.created_at)
         .limit(bindparam("limit"))
@@ -336,9 +339,7 @@ ADD_BLOB = Insertion(blobs, instead=[])
 ADD_ATTACHMENT = Insertion(attachments, instead=[])
 SET_ATTACHMENT = Insertion(attachments, instead=["media_type"])
 ADD_USE = Insertion(attachment_uses, instead=[])
-ADD_COMMIT = Insertion(
-    commits, [name for name in commits.c.keys() if name not in ("key", "erased_as")]
-)
+ADD_COMMIT = Insertion(commits, [name for name in commits.c.keys() if name != "erased_as"])
 SET_BRANCH = Insertion(refs, instead=["commit_hash", "updated_at"])
 ADVANCE_BRANCH = Statement(
     lambda: (

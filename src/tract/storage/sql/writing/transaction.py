@@ -6,7 +6,8 @@ the transaction can go on with the next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 from tract.exceptions import (
     CommitNotFoundError,
@@ -34,10 +35,13 @@ from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
+from tract.storage.sql.writing.keys import KeyWrites
 from tract.storage.sql.writing.spooling import SpoolWrites
 from tract.storage.sql.writing.tips import Tip, Tips
 
 __all__ = ["WriteTransaction"]
+
+_key = attrgetter("key")
 
 
 class WriteTransaction:
@@ -52,6 +56,7 @@ class WriteTransaction:
         self.connection = connection
         self.clock = clock
         self.tips: Tips = tips or Tips(connection)
+        self._keys = KeyWrites(connection)
         self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
@@ -66,21 +71,29 @@ class WriteTransaction:
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
         """Commit *drafts* in order; see `CommitRepository.write`."""
+        kept = self._keys.kept(branch.tract_id, drafts) if any(map(_key, drafts)) else {}
+        if kept and len(kept) == len(drafts):
+            return [each for each in kept.values() if not isinstance(each, int)]  # none is
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
         if tip.head is None and drafts:
             check_ref_name(branch.branch)
         targets = [
-            self._checked_target(branch.tract_id, tip, drafts, index, draft)
-            for index, draft in enumerate(drafts)
+            None
+            if index in kept
+            else self._checked_target(branch.tract_id, tip, drafts, index, kept)
+            for index in range(len(drafts))
         ]
         if any(draft.attachments for draft in drafts):
             attachments.check(self.connection, branch.tract_id, drafts)
         records: list[CommitRow] = []
-        for draft, target in zip(drafts, targets, strict=True):
+        for index, (draft, target) in enumerate(zip(drafts, targets, strict=True)):
             if isinstance(target, int):
                 target = records[target].commit_hash
-            records.append(self._add(branch.tract_id, tip, draft, target))
+            there = kept.get(index)
+            if there is None:
+                there = self._add(branch.tract_id, tip, draft, target)
+            records.append(records[there] if isinstance(there, int) else there)
         return records
 
     def merge(
@@ -201,16 +214,20 @@ class WriteTransaction:
         tip: Tip,
         drafts: Sequence[CommitDraft],
         index: int,
-        draft: CommitDraft,
+        kept: Mapping[int, CommitRow | int],
     ) -> str | int | None:
+        draft = drafts[index]
         target = draft.target
         if target is None:
             return None
         if isinstance(target, int):
             if not 0 <= target < index:
                 raise EditTargetError(f"item {target}", "is not an earlier item of this batch.")
-            _check_is_entry(f"item {target} of the batch", drafts[target].operation)
-            return target
+            there = kept.get(target, target)
+            if isinstance(there, int):
+                _check_is_entry(f"item {target} of the batch", drafts[there].operation)
+                return there
+            target = there.commit_hash
         if digest(target) is None:
             self.tips.finish()  # a name may be a branch's
         place = find_place(self.connection, tract_id, target)
@@ -265,6 +282,7 @@ class WriteTransaction:
             generation_config_json=draft.generation_config_json,
             created_at=created_at,
             merge_parent=draft.merge_parent,
+            key=draft.key,
         )
         self._add_rows(record, draft, tip.segment)
         self.tips.advance(tip, named, created_at)
@@ -294,7 +312,9 @@ class WriteTransaction:
             segment=segment,
             created_at=record.created_at,
             merge_parent=key_or_none(record.merge_parent),
+            key=record.key,
         )
+        self._keys.give(record)
         for origin in draft.origins:
             self.connection.run(
                 refs.ADD_ORIGIN,

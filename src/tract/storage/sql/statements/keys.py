@@ -1,0 +1,55 @@
+"""The SQL of callers' keys. They are compared and sorted by code point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
+
+from tract.storage.schema import commits, keys
+from tract.storage.sql.statements.commits import RECORD
+from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
+
+_tract = keys.c.tract_id == bindparam("tract_id")
+
+
+def _records(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Return what reads the commits that keys name."""
+    named = (commits.c.tract_id == keys.c.tract_id) & (commits.c.commit_hash == keys.c.commit_hash)
+    return select(*RECORD, *columns).join_from(keys, commits, named).where(_tract)
+
+
+def _page() -> Select[Any]:
+    """The prefix once more, by the whole key: the beginning of a long one may be stored alone."""
+    begins = func.substr(commits.c.key, 1, bindparam("length")) == bindparam("prefix")
+    return _records().where(begins).limit(bindparam("limit"))
+
+
+_from, _until = keys.c.key >= bindparam("low"), keys.c.key < bindparam("high")
+
+SET_KEY = Insertion(keys, instead=["commit_hash", "created_at"])
+KEYED = Statement(lambda: _records().where(keys.c.key == bindparam("key")))
+KEYED_MANY = Lookup(keys.c.key, lambda named: _records(keys.c.key).where(named))
+"""The key as it is stored comes last."""
+BY_KEY = Statement(
+    lambda: _page().where(_from, _until, keys.c.key > bindparam("after")).order_by(keys.c.key)
+)
+BY_TIME = Statement(
+    lambda: _page().where(keys.c.created_at < bindparam("until")).order_by(keys.c.created_at.desc())
+)
+NEWEST = Statement(
+    lambda: (
+        _page()
+        .where(_from, _until, keys.c.created_at < bindparam("until"))
+        .order_by((keys.c.created_at + 0).desc())  # SQLite would read by time, not by prefix
+    )
+)
+ALL_KEYS = Statement(lambda: select(keys.c.key, keys.c.commit_hash).where(_tract))
+GIVEN = Statement(
+    lambda: (
+        select(commits.c.key, commits.c.commit_hash)
+        .where(commits.c.tract_id == bindparam("tract_id"), commits.c.key.is_not(None))
+        .order_by(commits.c.created_at)
+    )
+)
+"""The keys that commits were made under, oldest first."""
