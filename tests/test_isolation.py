@@ -265,6 +265,18 @@ async def settled(world: World, name: str) -> Any:
     return answers
 
 
+async def by_keys(world: World, name: str) -> Any:
+    """A key of the other tract names nothing here, and may be given here, too."""
+    other = world.store.tract("keyed")
+    await other.user("theirs", key="k", on_key="replace")
+    before = await world.mine.get_by_keys(["k", name]), await world.mine.keys()
+    mine = await world.mine.user("mine", key="k")
+
+    assert before == ({}, [])
+    assert [each.commit_hash for each in await world.mine.keys()] == [mine.commit_hash]
+    return mine
+
+
 async def checked(world: World, name: str) -> Any:
     report = await world.mine.verify()
     connection = sqlite3.connect(world.path)
@@ -458,6 +470,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents(["kept", name])),
     ],
     "AsyncTract.head": [lambda w, name: w.mine.head()],
+    "AsyncTract.get_by_keys": [by_keys],
+    "AsyncTract.keys": [
+        by_keys,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.keys(newest=True, before=name)),
+    ],
     "AsyncTract.log": [
         listed,
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
@@ -559,6 +576,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(HeadMovedError, lambda w, name: w.mine.tools([], expected_head=name)),
     ],
     "AsyncTract.tract_id": [],
+    "AsyncTract.state": [
+        lambda w, name: w.mine.state({"named": name}),
+        Refused(HeadMovedError, lambda w, name: w.mine.state({}, expected_head=name)),
+    ],
     "AsyncTract.user": [
         lambda w, name: w.mine.user(name),
         Refused(
@@ -586,6 +607,7 @@ CALLS: dict[str, list[Call | Refused]] = {
             ),
         ),
     ],
+    "Batch.state": [lambda w, name: in_batch(w, lambda batch: batch.state({"named": name}))],
     "StagedCommit.info": [committed_in_batch],
     "StagedCommit.target_in": [],  # a test of its own: it takes a batch, not a hash
     "TractStore.aclose": [closed_store],
@@ -610,6 +632,8 @@ HARMLESS = {
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",
     *("data", "media_type"),
+    # names of their own for commits, of which each tract has its own; and state
+    *("key", "keys", "on_key", "prefix", "payload", "content_types", "state"),
     # how branches are moved
     *("force", "fast_forward", "on_conflict", "squash"),
     # what comes bit by bit

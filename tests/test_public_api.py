@@ -50,6 +50,7 @@ CONTENTS = {
     "NativeContent",
     "OutputContent",
     "ReasoningContent",
+    "StateContent",
     "ToolIOContent",
     "ToolsContent",
 }
@@ -99,6 +100,7 @@ ENUMS_AND_CONFIG = {
     "BudgetAction",
     "CommitOperation",
     "ConflictKind",
+    "ContentType",
     "EntryChange",
     "MergeKind",
     "OriginKind",
@@ -130,6 +132,7 @@ ERRORS = {
     "EditTargetError",
     "ForkedProcessError",
     "HeadMovedError",
+    "KeyExistsError",
     "MergeConflictError",
     "QueryError",
     "RefNameError",
@@ -158,6 +161,7 @@ TYPES = {
     "GoogleArguments",
     "OnConflict",
     "OnInterrupt",
+    "OnKey",
     "OpenCalls",
     "Opening",
     "Operand",
@@ -190,19 +194,22 @@ EXPORTED = (
 
 POSITIONAL, KEYWORD = "positional", "keyword"
 REQUIRED: Any = inspect.Parameter.empty
+KEYS = [("key", KEYWORD, None), ("on_key", KEYWORD, "error")]
 COMMIT_KEYWORDS = [
     ("operation", KEYWORD, CommitOperation.APPEND),
     ("message", KEYWORD, None),
     ("edit_target", KEYWORD, None),
     ("metadata", KEYWORD, None),
     ("generation_config", KEYWORD, None),
-    ("redact", KEYWORD, True),
+    ("redact", KEYWORD, None),
+    *KEYS,
 ]
 EXPECTED_HEAD = ("expected_head", KEYWORD, UNSET)
 STORE_OPTIONS = [
     ("config", KEYWORD, None),
     ("tokenizer", KEYWORD, None),
     ("compiler", KEYWORD, None),
+    ("content_types", KEYWORD, None),
 ]
 TARGET = ("target", POSITIONAL, ":memory:")
 NAME = ("name", POSITIONAL, REQUIRED)
@@ -217,6 +224,27 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             EXPECTED_HEAD,
         ],
     ),
+    (
+        AsyncTract.state,
+        [
+            ("payload", POSITIONAL, REQUIRED),
+            *KEYS,
+            ("message", KEYWORD, None),
+            ("metadata", KEYWORD, None),
+            ("generation_config", KEYWORD, None),
+            EXPECTED_HEAD,
+        ],
+    ),
+    (AsyncTract.get_by_keys, [("keys", POSITIONAL, REQUIRED)]),
+    (
+        AsyncTract.keys,
+        [
+            ("prefix", POSITIONAL, ""),
+            ("newest", KEYWORD, False),
+            ("before", KEYWORD, None),
+            ("limit", KEYWORD, None),
+        ],
+    ),
     (AsyncTract.batch, [EXPECTED_HEAD]),
     (
         AsyncTract.stream,
@@ -228,6 +256,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("message", KEYWORD, None),
             ("on_interrupt", KEYWORD, "keep"),
             ("redact", KEYWORD, True),
+            *KEYS,
             EXPECTED_HEAD,
         ],
     ),
@@ -304,7 +333,13 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (
         AsyncTract.register_content_type,
-        [("name", POSITIONAL, REQUIRED), ("model", POSITIONAL, REQUIRED)],
+        [
+            NAME,
+            ("model", POSITIONAL, REQUIRED),
+            ("state", KEYWORD, False),
+            ("priority", KEYWORD, None),
+            ("redact", KEYWORD, None),
+        ],
     ),
     (AsyncTract.verify, []),
     (
@@ -352,7 +387,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (TractStore.recover_streams, [("wait", KEYWORD, False)]),
     (TractStore.cache_info, []),
     (TractStore.aclose, []),
-    (tract.LeftStream.commit, [EXPECTED_HEAD]),
+    (tract.LeftStream.commit, [EXPECTED_HEAD, ("on_key", KEYWORD, None)]),
     (
         tract.Batch.commit,
         [("content", POSITIONAL, REQUIRED), ("role", KEYWORD, None), *COMMIT_KEYWORDS],
@@ -474,7 +509,7 @@ def test_commit_info_has_the_documented_fields_and_is_frozen() -> None:
         list(CommitInfo.model_fields)
         == (
             "commit_hash tract_id parent_hash content_hash content_type operation edit_target message "
-            "token_count metadata generation_config created_at merge_parent"
+            "token_count metadata generation_config created_at merge_parent key"
         ).split()
     )
     assert CommitInfo.model_config.get("frozen")
@@ -491,7 +526,7 @@ def test_compiled_context_has_the_documented_attributes() -> None:
 
 def test_enums_have_the_documented_values() -> None:
     assert [*tract.Priority] == ["skip", "normal", "pinned"]
-    assert [*CommitOperation] == ["append", "edit", "annotate", "merge"]
+    assert [*CommitOperation] == ["append", "edit", "annotate", "merge", "state"]
     assert [*tract.MergeKind] == ["up-to-date", "fast-forward", "merge", "squash"]
     assert [*tract.ConflictKind] == ["content", "priority"]
     assert [*tract.OriginKind] == ["squash", "cherry-pick"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Literal, Self
 
@@ -18,7 +18,7 @@ from tract.models.commit import CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
-from tract.runtime import ContentTypes, Runtime, checked_options
+from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 
 __all__ = ["TractStore", "copy_store"]
@@ -42,7 +42,7 @@ class TractStore:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
-        content_types: ContentTypes | None = None,
+        content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or use it in `async with`, which closes the store.
 
@@ -63,7 +63,7 @@ class TractStore:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
-        content_types: ContentTypes | None = None,
+        content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
     ) -> Opening[TractStore]:
         """Use the connections of an engine; the result is as that of `open`.
 

@@ -65,7 +65,7 @@ from tract.protocols import (
     TokenUsage,
     UnsetType,
 )
-from tract.runtime import ContentTypes, Runtime, checked_options
+from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
@@ -125,7 +125,7 @@ class AsyncTract:
         config: TractConfig | None = None,
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
-        content_types: ContentTypes | None = None,
+        content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
     ) -> Opening[AsyncTract]:
         """Open a database for one tract.
 

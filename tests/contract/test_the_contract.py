@@ -14,6 +14,7 @@ from tract.storage import repositories
 
 KINDS = {
     "commits": repositories.CommitRepository,
+    "keys": repositories.KeyRepository,
     "blobs": repositories.BlobRepository,
     "usages": repositories.UsageRepository,
     "histories": repositories.HistoryRepository,

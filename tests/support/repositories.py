@@ -24,6 +24,7 @@ from tract.storage.repositories import (
     CopyRepository,
     CopyTargetRepository,
     HistoryRepository,
+    KeyRepository,
     MergeBasis,
     RefRepository,
     Relation,
@@ -74,6 +75,7 @@ class Damage(Protocol):
 
 class Repositories(NamedTuple):
     commits: CommitRepository
+    keys: KeyRepository
     blobs: BlobRepository
     usages: UsageRepository
     histories: HistoryRepository

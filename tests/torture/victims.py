@@ -180,6 +180,15 @@ async def _assistant(scene: Scene, mark: str) -> list[CommitInfo]:
     return [await scene.work.assistant(mark, metadata={"mark": mark})]
 
 
+async def _state(scene: Scene, mark: str) -> list[CommitInfo]:
+    return [await scene.work.state({"a": b"bytes"}, key=mark, metadata=_marked(mark))]
+
+
+async def _state_of_bytes(scene: Scene, mark: str) -> list[CommitInfo]:
+    payload = [mark.encode() * 2_000, "text " * 10_000]
+    return [await scene.work.state(payload, key=mark, on_key="keep", metadata=_marked(mark))]
+
+
 async def _batch(scene: Scene, mark: str) -> list[CommitInfo]:
     async with scene.work.batch() as batch:
         first = batch.commit(say(mark), **_marked(mark))
@@ -443,6 +452,9 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.settle": (_settle,),
     "AsyncTract.tools": (_commits(1, _tools),),
     "AsyncTract.record": (_commits(1, _record),),
+    "AsyncTract.get_by_keys": (reading(lambda scene, entry: scene.work.get_by_keys(["a", "b"])),),
+    "AsyncTract.keys": (reading(lambda scene, entry: scene.work.keys("a", newest=True)),),
+    "AsyncTract.state": (_commits(1, _state), _commits(1, _state_of_bytes)),
     "AsyncTract.log": (
         reading(lambda scene, entry: scene.work.log(None)),
         reading(lambda scene, entry: scene.work.log(None, contents=True)),

@@ -118,7 +118,7 @@ class ContentRegistry:
         model = kind.model
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or "\0" in name:
             raise ValueError(
-                f"A content type's name has 1 to {_MAX_NAME} characters and no NUL, not {name!r}"
+                f"The name of a content type has 1 to {_MAX_NAME} characters and no NUL, not {name!r}"
             )
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(
             model, RootModel
