@@ -25,6 +25,7 @@ from tract import (
     ForkedProcessError,
     HeadMovedError,
     InstructionContent,
+    KeyExistsError,
     MergeConflict,
     MergeConflictError,
     Priority,
@@ -121,6 +122,11 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
         "'v1' is a tag of this tract, not a branch. Create a branch there with `fork(name, at_co",
     ),
     (TagExistsError("v1"), {"name": "v1"}, "already has a tag 'v1'. Choose another name"),
+    (
+        KeyExistsError("a", "abc"),
+        {"key": "a", "commit_hash": "abc"},
+        "The key 'a' is taken by the commit abc. Choose another, or pass `on_key='keep'`",
+    ),
     (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists the"),
     (
         BranchNotMergedError("side", "abc"),
