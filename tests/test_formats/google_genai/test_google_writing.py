@@ -642,6 +642,14 @@ anything = st.one_of(
 )
 
 
+def test_a_result_goes_to_the_call_of_its_id_before_one_of_its_name() -> None:
+    items = [model(call("f")), model(call("f", id="1"), call("g", id="2", signed=False))]
+    messages = [messages_of(copy.deepcopy(item))[0] for item in items]
+    early = Message("tool", "-3", tool_call_id="1", tool_name="f")
+
+    assert refused([early, *messages], GEMINI_3) == []
+
+
 @given(st.lists(anything, max_size=6), st.sampled_from([GEMINI_3, "gemini-2.5-flash"]))
 def test_nothing_is_sent_that_the_api_refuses(messages: list[Message], model_name: str) -> None:
     assert refused(messages, model_name) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from tract.engine.compile.attachments import loader
 from tract.engine.compile.entries import Entry
@@ -12,6 +12,7 @@ from tract.engine.compile.pages import joined, joined_messages, joins, openai_di
 from tract.engine.compile.provided import TOOLS
 from tract.engine.tokens.media import Beside
 from tract.formats.format import Format, Sent, Writing
+from tract.formats.keeping import kept_arguments
 from tract.formats.pairing import open_calls
 from tract.formats.registry import format_of
 from tract.formats.sending import arguments, tool_arguments
@@ -33,6 +34,14 @@ from tract.protocols import (
 __all__ = ["SnapshotContext"]
 
 
+class _Asked(NamedTuple):
+    """A request that was asked for."""
+
+    api: str
+    model: str | None
+    with_tools: bool = False
+
+
 class SnapshotContext(CompiledContext):
     """A view of a snapshot; `carrying` gives it the bytes of its attachments, by SHA-256."""
 
@@ -42,6 +51,7 @@ class SnapshotContext(CompiledContext):
         "_losses",
         "_media",
         "_messages",
+        "_quick",
         "_snapshot",
         "_source",
         "_tokens",
@@ -61,8 +71,9 @@ class SnapshotContext(CompiledContext):
         self._beside = beside
         self._tokens = 0
         self._source = source
-        self._losses: tuple[Loss, ...] | None = ()
-        """None where the quick way was taken, which does not look for any."""
+        self._losses: tuple[Loss, ...] = ()
+        self._quick: _Asked | None = None
+        """What the quick way was taken for, which does not look for losses."""
         self._messages: tuple[Message, ...] | None = None
 
     def counted(self, tokens: int, source: str) -> SnapshotContext:
@@ -132,9 +143,9 @@ class SnapshotContext(CompiledContext):
 
     @property
     def losses(self) -> list[Loss]:
-        if self._losses is None:
-            self._arguments("openai.chat", "error", None)
-        return list(self._losses or ())
+        if self._quick is not None:
+            self._write(self._quick, "error")
+        return list(self._losses)
 
     @property
     def open_calls(self) -> list[OpenCall]:
@@ -154,11 +165,6 @@ class SnapshotContext(CompiledContext):
         return [] if given is None else list(given.item)
 
     def to_openai(self, *, open_calls: OpenCalls = "error", model: str | None = None) -> list[Any]:
-        if self._joining and open_calls == "error" and model is None:
-            quick = openai_dicts(self._snapshot.entries.pages)
-            if quick is not None:
-                self._losses = None
-                return quick
         return cast("list[Any]", self._arguments("openai.chat", open_calls, model)["messages"])
 
     def to_anthropic(
@@ -180,18 +186,41 @@ class SnapshotContext(CompiledContext):
     def request(
         self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
     ) -> dict[str, Any]:
-        target = format_of(api)
-        writing = Writing(load=loader(self._media), model=model)
-        given = arguments(target, self._sent(), writing, open_calls)
-        with_tools = tool_arguments(target, self._tools(), writing)
-        self._losses = tuple(writing.losses)
-        return target.request(given, with_tools)
+        return self._arguments(api, open_calls, model, with_tools=True)
 
-    def _arguments(self, api: str, open_calls: OpenCalls, model: str | None) -> dict[str, Any]:
+    def _arguments(
+        self, api: str, open_calls: OpenCalls, model: str | None, *, with_tools: bool = False
+    ) -> dict[str, Any]:
+        """Return the arguments of a request, written anew only where that is needed."""
         target: Format = format_of(api)
-        writing = Writing(load=loader(self._media), model=model)
+        asked = _Asked(target.api, model, with_tools)
+        given = self._quickly(target, model) if open_calls == "error" else None
+        if given is None:
+            return self._write(asked, open_calls)
+        self._quick = asked
+        if not with_tools:
+            return given
+        return target.request(given, tool_arguments(target, self._tools(), Writing(model=model)))
+
+    def _quickly(self, target: Format, model: str | None) -> dict[str, Any] | None:
+        """Return the arguments of a request if most of them are there already, else None."""
+        if not self._joining or self._snapshot.has_attachments:
+            return None
+        pages = self._snapshot.entries.pages
+        if target.api == "openai.chat" and model is None:
+            plain = openai_dicts(pages)
+            if plain is not None:
+                return {"messages": plain}
+        return kept_arguments(target, pages, model)
+
+    def _write(self, asked: _Asked, open_calls: OpenCalls) -> dict[str, Any]:
+        """Return the arguments of a request, written as a whole; note the losses."""
+        target: Format = format_of(asked.api)
+        writing = Writing(load=loader(self._media), model=asked.model)
         given = arguments(target, self._sent(), writing, open_calls)
-        self._losses = tuple(writing.losses)
+        if asked.with_tools:
+            given = target.request(given, tool_arguments(target, self._tools(), writing))
+        self._losses, self._quick = tuple(writing.losses), None
         return given
 
     def _sent(self) -> list[Sent]:

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from tract.formats.fitting import fits
-from tract.formats.openai_chat.writing import has_ids, message_to_openai
+from tract.formats.keeping import Kept
+from tract.formats.openai_chat.writing import alone, message_to_openai
 from tract.formats.registry import FORMATS
 from tract.protocols import Message, ToolCall
 
@@ -68,17 +69,17 @@ class Page:
 
     `first` is its first message before joining. It decides whether the page joins the one before: a
     text may join, where the same text joined with tool calls would not. `copied` counts the
-    characters of joined texts, which are copies. `has_calls` is True if a message has tool calls,
-    so that its dict has nested dicts.
+    characters of joined texts, which are copies. `is_nested` is True if a message has tool calls
+    or parts, so that its dict has dicts or lists in it.
     """
 
     def __init__(
-        self, messages: tuple[Message, ...], first: Message | None, copied: int, *, has_calls: bool
+        self, messages: tuple[Message, ...], first: Message | None, copied: int, *, is_nested: bool
     ) -> None:
         self.messages: tuple[Message, ...] = messages
         self.first: Message | None = first
         self.copied: int = copied
-        self.has_calls: bool = has_calls
+        self.is_nested: bool = is_nested
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Page:
@@ -87,22 +88,26 @@ class Page:
         given = set(map(id, messages))
         shown = tuple(joined_groups(messages))
         copied = sum(_length(message) for message in shown if id(message) not in given)
-        has_calls = any(message.tool_calls for message in shown)
-        return cls(shown, messages[0] if messages else None, copied, has_calls=has_calls)
+        is_nested = any(map(_is_nested, shown))
+        return cls(shown, messages[0] if messages else None, copied, is_nested=is_nested)
 
     def follows(self, last: Message) -> bool:
         """Return True if the first message joins *last*, the last one of the page before."""
         return self.first is not None and joins(last, self.first)
 
+    def join(self, last: Message) -> Message | None:
+        """Return *last* and the first message as one; None if they do not join."""
+        return joined((last, self.messages[0])) if self.follows(last) else None
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What its messages became in requests."""
+        return Kept(self.messages)
+
     @cached_property
     def openai(self) -> tuple[dict[str, Any], ...] | None:
-        """The provider dict of each message.
-
-        None if an id of a tool call or result is missing: generated ids depend on other pages.
-        """
-        if not all(map(has_ids, self.messages)):
-            return None
-        return tuple(map(message_to_openai, self.messages))
+        """The provider dict of each message; None if one depends on others, as generated ids do."""
+        return _alone(self.messages)
 
     @cached_property
     def calls(self) -> _Calls | None:
@@ -115,21 +120,40 @@ class Page:
         first = self.first
         kept = len(shown)
         copied = self.copied
-        has_calls = self.has_calls
+        is_nested = self.is_nested
         for message in messages:
             first = first or message
-            has_calls = has_calls or bool(message.tool_calls)
+            is_nested = is_nested or _is_nested(message)
             if shown and joins(shown[-1], message):
                 kept = min(kept, len(shown) - 1)
                 shown[-1] = joined((shown[-1], message))
                 copied += _length(shown[-1])  # an upper bound: a text joined before counts twice
             else:
                 shown.append(message)
-        page = Page(tuple(shown), first, copied, has_calls=has_calls)
+        page = Page(tuple(shown), first, copied, is_nested=is_nested)
         made = self.__dict__.get("openai")
-        if made is not None and all(map(has_ids, shown[kept:])):
-            page.__dict__["openai"] = (*made[:kept], *map(message_to_openai, shown[kept:]))
+        if made is not None:
+            new = _alone(shown[kept:])
+            page.__dict__["openai"] = None if new is None else (*made[:kept], *new)
+        written = self.__dict__.get("kept")
+        if written is not None:
+            page.__dict__["kept"] = written.grown(page.messages, kept)
         return page
+
+
+def _alone(messages: Iterable[Message]) -> tuple[dict[str, Any], ...] | None:
+    """Return the dict of each message; None if one depends on others."""
+    made: list[dict[str, Any]] = []
+    for message in messages:
+        written = alone(message)
+        if written is None:
+            return None
+        made.append(written)
+    return tuple(made)
+
+
+def _is_nested(message: Message) -> bool:
+    return bool(message.tool_calls) or message.given is not None
 
 
 def _length(message: Message) -> int:
@@ -180,7 +204,7 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]] | None:
         if group and made:
             dicts[-1] = message_to_openai(joined(group))
             group = []
-        dicts.extend(map(_copy if page.has_calls else dict.copy, made))
+        dicts.extend(map(_copy if page.is_nested else dict.copy, made))
         last = page.messages[-1]
     if group:
         dicts[-1] = message_to_openai(joined(group))
@@ -190,41 +214,46 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]] | None:
 class _Calls(NamedTuple):
     """How the tool calls of some messages are answered, as far as their own page shows.
 
-    `answers` are the ids of the results with which the page begins, `more` says whether there is
-    anything behind them, and `open` are the ids of its last calls that it does not answer.
+    `answers` are the results with which the page begins, `more` says whether there is anything
+    behind them, and `open` are its last calls that it does not answer; both by id, with the name of
+    the tool, which results need not have.
     """
 
-    answers: frozenset[str]
+    answers: dict[str, str | None]
     more: bool
-    open: frozenset[str]
+    open: dict[str, str]
 
 
 def _calls_of(messages: Iterable[Message]) -> _Calls | None:
-    answers: set[str] = set()
-    pending: set[str] = set()
+    answers: dict[str, str | None] = {}
+    pending: dict[str, str] = {}
     begun = False
     for message in messages:
-        if message.given is not None:
-            return None
         if message.tool_calls:
-            ids = {str(call.id) for call in message.tool_calls}
+            ids = {str(call.id): call.name for call in message.tool_calls}
             fit = all(map(_fits, message.tool_calls))
             if pending or not fit or len(ids) < len(message.tool_calls):
                 return None
             pending = ids
         elif message.role == "tool":
-            answer = message.tool_call_id
+            answer, name = message.tool_call_id, _name_sent(message)
             if answer in pending:
-                pending.discard(answer)
+                if name not in (None, pending.pop(answer)):
+                    return None
             elif begun or answer is None or answer in answers:
                 return None
             else:
-                answers.add(answer)
+                answers[answer] = name
             continue
         elif pending:
             return None
         begun = True
-    return _Calls(frozenset(answers), begun, frozenset(pending))
+    return _Calls(answers, begun, pending)
+
+
+def _name_sent(message: Message) -> str | None:
+    """Return the tool's name if a result is sent with it; one of this API's own may be."""
+    return None if message.given is None else message.tool_name
 
 
 def _fits(call: ToolCall) -> bool:
@@ -233,24 +262,27 @@ def _fits(call: ToolCall) -> bool:
 
 def _are_paired(pages: Iterable[Page]) -> bool:
     """Return True if every call is answered directly behind it, and every result has its call."""
-    pending: frozenset[str] = frozenset()
+    pending: dict[str, str] = {}
     for page in pages:
         if not page.messages:
             continue
         calls = page.calls
-        if calls is None or not calls.answers <= pending:
+        if calls is None or not calls.answers.keys() <= pending.keys():
             return False
-        left = pending - calls.answers
+        if any(name not in (None, pending[each]) for each, name in calls.answers.items()):
+            return False
+        left = {each: name for each, name in pending.items() if each not in calls.answers}
         if left and calls.more:
             return False
         pending = left | calls.open
     return not pending
 
 
-def _copy(sent: dict[str, Any]) -> dict[str, Any]:
-    copy = sent.copy()
-    if "tool_calls" in copy:
-        copy["tool_calls"] = [
-            {**call, "function": call["function"].copy()} for call in copy["tool_calls"]
-        ]
-    return copy
+def _copy(value: Any) -> Any:
+    """Return a JSON value with new objects and lists."""
+    if type(value) is dict:
+        return {key: _copy(each) if type(each) in _NESTED else each for key, each in value.items()}
+    return [_copy(each) if type(each) in _NESTED else each for each in value]
+
+
+_NESTED: frozenset[type] = frozenset({dict, list})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from tract.formats.common.sides import Block, Group, runs
@@ -110,20 +110,23 @@ def _in_order(responses: list[Block], calls: Sequence[Block]) -> list[Block]:
     """Return the responses in the order of their calls, with those calls' names."""
     left = list(responses)
     ordered = []
+    ids = {field(called.json, _CALL).get("id") for called in calls}
     for called in calls:
         call = field(called.json, _CALL)
-        found = next((each for each in left if _answers(each, call)), None)
+        others = ids - {None, call.get("id")}
+        found = next((each for each in left if _answers(each, call, others)), None)
         if found is not None:
             left.remove(found)
             ordered.append(_agreeing(found, call))
     return ordered + left
 
 
-def _answers(block: Block, call: Json) -> bool:
+def _answers(block: Block, call: Json, others: Collection[str]) -> bool:
+    """Return True if a response is to *call*; *others* are the ids of the other calls."""
     response = field(block.json, _RESPONSE)
     if call.get("id") is not None and response.get("id") is not None:
         return bool(call["id"] == response["id"])
-    return bool(call["name"] == response["name"])
+    return bool(call["name"] == response["name"] and response.get("id") not in others)
 
 
 def _agreeing(block: Block, call: Json) -> Block:

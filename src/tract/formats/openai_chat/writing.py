@@ -13,9 +13,10 @@ from tract.formats.openai_chat.mending import mended
 from tract.formats.openai_chat.shapes import API, REASONING, family
 from tract.formats.pairing import is_models
 from tract.history.media import put_back
+from tract.parts import Part, TextPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message
 
-__all__ = ["has_ids", "message_to_openai", "write"]
+__all__ = ["alone", "message_to_openai", "write"]
 
 _FIT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -33,13 +34,30 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     return {"messages": writer.done()}
 
 
-def has_ids(message: Message) -> bool:
+def alone(message: Message) -> Json | None:
+    """Return a message as it is sent whatever stands around it, if its calls and results are paired.
+
+    None if that depends on others: an id is missing, or a part may be shown elsewhere.
+    """
+    if message.given is None:
+        return message_to_openai(message) if _has_ids(message) else None
+    native = message.native
+    if native is None or native.api != API or not all(map(_stays, message.given)):
+        return None
+    return mended(native.item, Sent(message), Writing())
+
+
+def _stays(part: Part) -> bool:
+    if isinstance(part, ToolResultPart):
+        return part.kind != "server" and all(isinstance(each, TextPart) for each in part.parts)
+    return isinstance(part, TextPart | ToolCallPart)
+
+
+def _has_ids(message: Message) -> bool:
     """Return True if a plain message can be sent as it stands.
 
     Then every tool call or result has an id, and the speaker's name is one that the API takes.
     """
-    if message.given is not None:
-        return False
     if message.name is not None and not _FIT_NAME.fullmatch(message.name):
         return False
     if message.tool_calls:
