@@ -218,6 +218,7 @@ async def compiled(world: World, name: str) -> Any:
         await world.mine.compile(),
         await world.mine.compile(at_time=datetime.now(UTC)),
         await world.mine.compile(include_edit_annotations=True, aggregate_same_role=False),
+        await world.mine.compile(include_erased=True),
     ]
     return [
         (
@@ -469,6 +470,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents([name])),
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents(["kept", name])),
     ],
+    "AsyncTract.erase": [
+        Refused(CommitNotFoundError, lambda w, name: w.mine.erase([name], reason="asked")),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.erase(["kept", name], reason="asked")),
+    ],
     "AsyncTract.head": [lambda w, name: w.mine.head()],
     "AsyncTract.get_by_keys": [by_keys],
     "AsyncTract.keys": [
@@ -626,7 +631,15 @@ HARMLESS = {
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
     # what is looked for, and how it is shown; no value of these names a commit
-    *("at_time", "include_edit_annotations", "aggregate_same_role", "limit", "field", "operator"),
+    *(
+        "at_time",
+        "include_edit_annotations",
+        "aggregate_same_role",
+        "include_erased",
+        "limit",
+        "field",
+        "operator",
+    ),
     *("value", "as_", "order", "resets", "include_skipped", "newest", "contents"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),

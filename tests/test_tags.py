@@ -273,6 +273,9 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("origins", "commit_hash"): lambda t, name: t.origins(name),
     ("reset", "to_hash"): lambda t, name: t.reset(name),
     ("tag", "target_hash"): lambda t, name: t.tag("new", name),
+    ("erase", "hashes"): lambda t, name: t.erase(
+        [name, name], reason="asked"
+    ),  # last: it changes what the others see
     ("watch", "after"): lambda t, name: watched(t, name),
     ("record_openai", "head_hash"): lambda t, name: drained(
         t.record_openai(reply(CHUNK), head_hash=name)
@@ -341,6 +344,7 @@ NO_HASH = {
         "redact",
         "reply",
         "include_skipped",
+        "include_erased",
         "newest",
         "tools",
         "api",
@@ -432,6 +436,8 @@ async def check_entry(
         assert [entry.commit_hash for entry in by_name] == [a.commit_hash]
     elif call[0] == "get_contents":
         assert by_name == [await tract.get_content(a.commit_hash)] * 2
+    elif call[0] == "erase":
+        assert by_name.commits == (a.commit_hash,)
     elif call[0] == "get_commit":
         assert by_name == a
     elif call[0] == "origins":

@@ -135,6 +135,12 @@ async def test_a_single_hash_is_no_list_of_them(tract: AsyncTract) -> None:
 
     assert raised.value.path == "hashes"
     assert await tract.get_contents([]) == []
+    with pytest.raises(ContentValidationError, match="list") as raised:
+        await tract.erase(info.commit_hash, reason="asked")
+    assert raised.value.path == "hashes"
+    with pytest.raises(ContentValidationError) as raised:
+        await tract.erase([], reason=None)  # type: ignore[arg-type]
+    assert raised.value.path == "reason"
 
 
 async def test_entries_take_a_side_and_a_limit(tract: AsyncTract) -> None:

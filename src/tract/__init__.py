@@ -86,6 +86,7 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
+from tract.models.erasure import ErasedCommit, ErasedContent, ErasureReceipt
 from tract.models.merging import (
     ConflictKind,
     Decision,
@@ -196,6 +197,9 @@ __all__ = [
     "EntryChange",
     "EntryDiff",
     "EntryInfo",
+    "ErasedCommit",
+    "ErasedContent",
+    "ErasureReceipt",
     "ForkedProcessError",
     "FreeformContent",
     "GoogleArguments",

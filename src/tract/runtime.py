@@ -30,6 +30,7 @@ from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import ContentRegistry, register_all
 from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
+from tract.engine.erasing import Eraser
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
@@ -147,6 +148,14 @@ class Runtime:
         self.merging: Merger = Merger(storage, self.contexts, self.commits, self.contents)
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
+        self.eraser: Eraser = Eraser(
+            storage.erasures,
+            storage.blobs,
+            compiler,
+            self._threads,
+            self.clock,
+            self.contexts.forget,
+        )
         self.verifier: Verifier = Verifier(
             storage.checks, storage.attachments, compiler, self._threads
         )

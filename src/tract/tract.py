@@ -45,6 +45,7 @@ from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
+from tract.models.erasure import ErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
 from tract.models.query import ConfigCondition, ConfigField
@@ -383,6 +384,7 @@ class AsyncTract:
         at_time: datetime | None = None,
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = True,
+        include_erased: bool = False,
     ) -> CompiledContext:
         """Return the context that a model would get.
 
@@ -395,6 +397,7 @@ class AsyncTract:
                 heads.
             include_edit_annotations: append ` [edited]` to every edited text.
             aggregate_same_role: join consecutive messages of a role with a blank line.
+            include_erased: show `[erased]` in the place of each erased entry.
 
         Raises:
             CommitNotFoundError: the tract has no commit *at_commit*.
@@ -403,7 +406,7 @@ class AsyncTract:
         """
         at_head = at_commit is UNSET and at_time is None
         position = Position() if at_head else checked_position(at_commit, at_time)
-        options = ViewOptions(include_edit_annotations, aggregate_same_role)
+        options = ViewOptions(include_edit_annotations, aggregate_same_role, include_erased)
         with self._call():
             return await self._runtime.contexts.compile(self._branch, position, options)
 
@@ -516,7 +519,8 @@ class AsyncTract:
 
         Args:
             at_commit: the entries at this commit instead of the head; None for none.
-            include_skipped: with the entries that the context leaves out.
+            include_skipped: with the entries that the context leaves out: those of priority SKIP
+                and those that were erased.
             limit: how many at most, from the side that comes first.
             newest: newest first.
 
@@ -1215,6 +1219,33 @@ class AsyncTract:
         self._check_open()
         kind = ContentType(model, state=state, priority=priority, redact=redact)
         self._runtime.registry.register(name, kind)
+
+    async def erase(self, hashes: Iterable[str], *, reason: str) -> ErasureReceipt:
+        """Erase what commits hold, for good: their hashes stay, and the history still verifies.
+
+        Gone are contents, messages, metadata, generation configs, keys, raw reports of usage, and
+        the attachments that nothing else of the tract uses. Other commits of the tract that hold
+        the same content lose it along. Edits of an entry are commits of their own; erase them, too,
+        if they have to go. A context leaves out an entry whose content was erased, until an edit
+        gives it another one. Contents that other tracts hold stay there.
+
+        Other processes see it at their next call. Erasing again what was erased is fine.
+
+        Args:
+            hashes: commits, by hash or name; see `get_contents`.
+            reason: is kept with the time, for `verify()` and whoever reads the content.
+
+        Raises:
+            CommitNotFoundError: the tract does not have one of the commits; nothing was erased.
+            ContentValidationError: *hashes* is a single string, or *reason* is not a text.
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        if isinstance(hashes, str):
+            raise ContentValidationError("give a list of hashes", "hashes")
+        named = [checked_hash(each) for each in hashes]
+        why = checked_text("reason", reason)
+        with self._call():
+            return await self._runtime.eraser.erase(self.tract_id, named, why)
 
     async def verify(self) -> VerifyReport:
         """Hash again everything that this tract's refs reach or once reached; report all faults.

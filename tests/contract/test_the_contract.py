@@ -27,6 +27,7 @@ KINDS = {
     "attachments": repositories.AttachmentRepository,
     "copies": repositories.CopyRepository,
     "copy_targets": repositories.CopyTargetRepository,
+    "erasures": repositories.ErasureRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

@@ -23,6 +23,7 @@ from tract.storage.repositories import (
     ComparisonRepository,
     CopyRepository,
     CopyTargetRepository,
+    ErasureRepository,
     HistoryRepository,
     KeyRepository,
     MergeBasis,
@@ -88,6 +89,7 @@ class Repositories(NamedTuple):
     attachments: AttachmentRepository
     copies: CopyRepository
     copy_targets: CopyTargetRepository
+    erasures: ErasureRepository
     damage: Damage
 
 

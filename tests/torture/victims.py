@@ -22,6 +22,7 @@ from tract import (
     CommitInfo,
     CommitOperation,
     DialogueContent,
+    ErasedContent,
     LeftStream,
     Priority,
     StoreClosedError,
@@ -234,6 +235,24 @@ async def _record_usage(scene: Scene, mark: str) -> Victim:
         return [] if right else [f"the usage is {context.token_source}, not of {allowed}"]
 
     return Victim(lambda: tract.record_usage(counts, head_hash=head), settle)
+
+
+async def _erase(scene: Scene, mark: str) -> Victim:
+    tract = scene.store.tract(f"erased {mark}")
+    made = [await tract.user(f"{mark} {number}", message=mark) for number in range(3)]
+    hashes = [info.commit_hash for info in made]
+
+    async def settle(outcome: Outcome) -> list[str]:
+        scene.told(tract.tract_id, hashes)
+        log = await tract.log(None, contents=True)
+        gone = [
+            isinstance(content, ErasedContent) and info.message is None for info, content in log
+        ]
+        if outcome.finished and not all(gone):
+            return [f"it returned {outcome.value}, and {log} is there"]
+        return [] if len(set(gone)) == 1 else [f"half is erased: {log}"]
+
+    return Victim(lambda: tract.erase(hashes, reason="asked"), settle)
 
 
 async def _settle(scene: Scene, mark: str) -> Victim:
@@ -450,6 +469,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.attach": (reading(lambda scene, entry: scene.work.attach(b"a", "image/png")),),
     "AsyncTract.attachment": (reading(_attachment),),
     "AsyncTract.settle": (_settle,),
+    "AsyncTract.erase": (_erase,),
     "AsyncTract.tools": (_commits(1, _tools),),
     "AsyncTract.record": (_commits(1, _record),),
     "AsyncTract.get_by_keys": (reading(lambda scene, entry: scene.work.get_by_keys(["a", "b"])),),

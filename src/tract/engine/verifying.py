@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
+from pydantic import ValidationError
+
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import Threads
 from tract.exceptions import StoreCorruptError, TractError, shown
@@ -12,6 +14,7 @@ from tract.history.canonical import stored_json
 from tract.history.hashing import commit_hash, content_hash
 from tract.history.media import attachments_in
 from tract.models.commit import VerifyFault, VerifyReport
+from tract.models.erasure import ErasedCommit, ErasedContent
 from tract.models.operations import rule_of
 from tract.storage.repositories import (
     AttachmentRepository,
@@ -67,6 +70,7 @@ class _Findings:
         self._compiler = compiler
         self.checked: int = 0
         self.faults: list[VerifyFault] = []
+        self.erased: list[ErasedCommit] = []
         self._heads = set(heads)
         self._parents: dict[str, CommitRow] = {}
         self._targets: dict[str, CommitRow] = {}
@@ -82,6 +86,8 @@ class _Findings:
                 self.users[record.commit_hash] = record.content_hash, named
             self.checked += 1
             self._heads.discard(record.commit_hash)
+            if stored.erased_as is not None:
+                self._note_erased(stored)
             for problem in (*self._own_faults(stored), *self._faults_of_place(record)):
                 self._fault(record.commit_hash, problem)
             for parent in (record.parent_hash, record.merge_parent):
@@ -129,7 +135,23 @@ class _Findings:
             self._fault(user.commit_hash, f"its target {missing} is not an entry of its history")
         for head in sorted(self._heads):
             self._fault(head, "a branch points to it, and it is not in the store")
-        return VerifyReport(checked=self.checked, faults=tuple(self.faults))
+        return VerifyReport(
+            checked=self.checked, faults=tuple(self.faults), erased=tuple(self.erased)
+        )
+
+    def _note_erased(self, stored: StoredCommit) -> None:
+        try:
+            content = ErasedContent.model_validate_json(stored.data or b"")
+        except ValidationError:
+            self._fault(stored.record.commit_hash, "what stands for its content cannot be read")
+            return
+        self.erased.append(
+            ErasedCommit(
+                commit_hash=stored.record.commit_hash,
+                erased_at=content.erased_at,
+                reason=content.reason,
+            )
+        )
 
     def _fault(self, commit_hash: str, problem: str) -> None:
         self.faults.append(VerifyFault(commit_hash=commit_hash, problem=problem))
@@ -144,7 +166,7 @@ class _Findings:
 
     def _own_faults(self, stored: StoredCommit) -> Iterator[str]:
         yield from own_faults(stored, self._tract_id)
-        if stored.unreadable:
+        if stored.unreadable or stored.erased_as is not None:
             return
         if stored.data is None or content_hash(stored.data) != stored.record.content_hash:
             return  # reported already; its tokens cannot be counted
@@ -166,7 +188,9 @@ def own_faults(stored: StoredCommit, tract_id: str) -> Iterator[str]:
 
 def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:
     """Return what a commit refers to; nothing if its content is damaged, which is reported."""
-    if stored.data is None or stored.record.content_type not in _WITH_ATTACHMENTS:
+    if stored.erased_as is not None or stored.record.content_type not in _WITH_ATTACHMENTS:
+        return ()
+    if stored.data is None:
         return ()
     try:
         return attachments_in(stored.record.content_type, stored_json(stored.data, ""))
@@ -194,10 +218,13 @@ def _recount(stored: StoredCommit, compiler: DefaultContextCompiler) -> int | No
 
 def _faults_of_hashes(stored: StoredCommit) -> Iterator[str]:
     record, data = stored.record, stored.data
+    shown_hash = stored.erased_as or record.content_hash
     if data is None:
-        yield f"its content {record.content_hash} is not in the store"
-    elif content_hash(data) != record.content_hash:
-        yield f"its content does not have the hash {record.content_hash}"
+        yield f"its content {shown_hash} is not in the store"
+    elif not data:
+        yield f"its content {shown_hash} was erased, and the commit was not"
+    elif content_hash(data) != shown_hash:
+        yield f"its content does not have the hash {shown_hash}"
     expected = commit_hash(
         parent=record.parent_hash,
         content_hash=record.content_hash,

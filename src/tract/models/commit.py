@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
 from tract.models.base import Value
+from tract.models.erasure import ErasedCommit
 from tract.models.operations import CommitOperation
 from tract.protocols import Message
 
@@ -159,10 +160,14 @@ class VerifyFault(Value):
 
 
 class VerifyReport(Value):
-    """What `verify()` did: commits checked, and every fault found (none means sound)."""
+    """What `verify()` did: commits checked, and every fault found (none means sound).
+
+    `erased` are the commits whose contents were erased, which is not a fault.
+    """
 
     checked: int
     faults: tuple[VerifyFault, ...]
+    erased: tuple[ErasedCommit, ...] = ()
 
 
 class CopyProgress(Value):

@@ -94,6 +94,7 @@ attachments: Table = Table(
     Column("media_type", Text),
     _needed("size", BigInteger),
     _needed("created_at", BigInteger),
+    Index("ix_attachments_attachment_hash", "attachment_hash"),
     **_SMALL,
 )
 """The bytes that each tract was given, and may refer to; `media_type` is null if nobody said.
@@ -146,6 +147,11 @@ commits: Table = Table(
         sqlite_where=text("merge_parent IS NOT NULL"),
     ),
     Index("ix_commits_content_hash", "content_hash"),
+    Index(
+        "ix_commits_erased_as",
+        "erased_as",
+        sqlite_where=text("erased_as IS NOT NULL"),
+    ),
 )
 """Immutable commits.
 

@@ -198,13 +198,15 @@ class StoredContent(NamedTuple):
 class StoredCommit(NamedTuple):
     """A commit and its blob as stored, for checking; a missing blob is None.
 
-    Columns with values that were never stored so are blank, and named in `unreadable`.
+    Columns with values that were never stored so are blank, and named in `unreadable`. Of an erased
+    commit, the data are those of what stands in its place, whose hash is `erased_as`.
     """
 
     record: CommitRow
     data: bytes | None
     token_source: str = ""
     unreadable: tuple[str, ...] = ()
+    erased_as: str | None = None
 
 
 class Misplaced(NamedTuple):
@@ -306,20 +308,26 @@ class Located(NamedTuple):
 
     `head_hash` is None if the history is empty. `steps` lead to the head from `base_hash`, which
     is known to the caller or None for the beginning. They are None if there were too many to read
-    at once, and empty if the head itself is known.
+    at once, and empty if the head itself is known. `erasures` counts those of the tract; the steps
+    are no older than that count.
     """
 
     head_hash: str | None
     usage: TokenUsage | None
     base_hash: str | None
     steps: Sequence[CommitStep] | None
+    erasures: int = 0
 
 
 class KnownHead(NamedTuple):
-    """Where a branch points, and what an API reported for that commit."""
+    """Where a branch points, and what an API reported for that commit.
+
+    `erasures` counts those of the tract.
+    """
 
     commit_hash: str
     usage: TokenUsage | None
+    erasures: int = 0
 
 
 class Cursor(NamedTuple):

@@ -46,7 +46,7 @@ def test_a_new_database_gets_every_table_and_its_version(connection: sqlite3.Con
     assert tables(connection) == set(METADATA.tables)
     assert tables(connection) == {
         *("_tract_meta", "blobs", "commits", "refs", "usage", "runs", "origins", "spool"),
-        *("attachments", "attachment_uses"),
+        *("attachments", "attachment_uses", "keys", "tracts"),
     }
     assert version(connection, PATH) == len(MIGRATIONS)
 

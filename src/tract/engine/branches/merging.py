@@ -40,6 +40,7 @@ from tract.exceptions import (
 )
 from tract.history.graph import beyond, line, merge_bases, parted_at
 from tract.models.commit import CommitInfo
+from tract.models.erasure import ERASED
 from tract.models.merging import ConflictKind, MergeKind, MergeResult, OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.protocols import UNSET, CommitStep, UnsetType
@@ -354,6 +355,8 @@ class Merger:
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
             )
+        if record.content_type == ERASED:
+            raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
         return self._engine.stage(
             Given(
                 await self._contents_of.load(branch.tract_id, record.content_type, data),

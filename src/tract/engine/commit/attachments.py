@@ -49,10 +49,10 @@ class AttachmentEngine:
     async def attachment(self, tract_id: str, sha256: object) -> bytes:
         if not isinstance(sha256, str):
             raise AttachmentNotFoundError(shown(sha256))
-        found = await self._reader.load(tract_id, [sha256.lower()])
-        if not found:
+        found = await self._reader.fresh(tract_id, sha256.lower())
+        if found is None:
             raise AttachmentNotFoundError(sha256)
-        return bytes(found[sha256.lower()])
+        return found
 
     def _checked(self, data: object) -> bytes:
         if isinstance(data, bytearray | memoryview):  # which the caller may change

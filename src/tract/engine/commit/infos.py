@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from tract.engine.threads import Threads
-from tract.exceptions import BlobNotFoundError
+from tract.exceptions import BlobNotFoundError, StoreCorruptError
 from tract.history.canonical import stored_json, unreadable
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.commit import CommitInfo, moment
+from tract.models.erasure import ERASED
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import CommitRow
 
@@ -73,8 +74,11 @@ def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:
     if data is None:
         raise BlobNotFoundError(record.content_hash)
     try:
-        content = AnnotationContent.model_validate_json(data)
-    except ValidationError:
+        fields = stored_json(data, "")
+        if fields["content_type"] == ERASED:
+            fields = {"priority": fields["priority"]}
+        content = AnnotationContent.model_validate(fields)
+    except (ValidationError, StoreCorruptError, LookupError, TypeError):
         raise unreadable(f"the content of the commit {record.commit_hash}") from None
     return PriorityAnnotation(
         target_hash=record.edit_target or "",

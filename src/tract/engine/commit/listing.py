@@ -60,8 +60,11 @@ class EntryLister:
                 "Use a DefaultContextCompiler, or one derived from it."
             )
         every = _ordered(found.snapshot.entries, newest=newest)
-        left_out = None if include_skipped else Priority.SKIP
-        shown = (entry for entry in every if entry.priority is not left_out)
+        shown = (
+            entry
+            for entry in every
+            if include_skipped or (entry.priority is not Priority.SKIP and not entry.erased)
+        )
         entries = list(islice(shown, limit))
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]

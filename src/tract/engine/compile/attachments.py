@@ -32,6 +32,13 @@ class AttachmentReader:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._nbytes = 0
+        self._forgotten = 0
+
+    def forget(self, tract_id: str) -> None:
+        """Keep no attachment of a tract, nor one that is being read."""
+        self._forgotten += 1
+        for key in [key for key in self._kept if key[0] == tract_id]:
+            self._nbytes -= _memory(self._kept.pop(key))
 
     async def load(self, tract_id: str, hashes: Iterable[str]) -> dict[str, bytes]:
         """Return a tract's attachments by hash, in one trip at most; missing ones are left out."""
@@ -45,11 +52,17 @@ class AttachmentReader:
                 self._kept.move_to_end((tract_id, sha256))
                 found[sha256] = kept
         if wanted:
+            forgotten = self._forgotten
             read = await self._attachments.load(tract_id, wanted)
-            for sha256, data in read.items():
-                self._keep((tract_id, sha256), data)
+            if self._forgotten == forgotten:
+                for sha256, data in read.items():
+                    self._keep((tract_id, sha256), data)
             found |= read
         return found
+
+    async def fresh(self, tract_id: str, sha256: str) -> bytes | None:
+        """Return an attachment as it is in the database now; None if the tract does not have it."""
+        return (await self._attachments.load(tract_id, [sha256])).get(sha256)
 
     async def load_encoded(self, tract_id: str, hashes: Iterable[str]) -> dict[str, bytes]:
         """Return what `load` does, with the base64 that requests take, made on a thread."""
@@ -57,9 +70,11 @@ class AttachmentReader:
         bare = {name: data for name, data in found.items() if not isinstance(data, Encoded)}
         if bare:
             size = sum(map(len, bare.values()))
+            forgotten = self._forgotten
             made = await self._threads.run_if_long(size, _encoded, bare)
-            for sha256, data in made.items():
-                self._keep((tract_id, sha256), data)
+            if self._forgotten == forgotten:
+                for sha256, data in made.items():
+                    self._keep((tract_id, sha256), data)
             found |= made
         return found
 

@@ -1,7 +1,7 @@
 """The snapshot cache: one per store, shared by all its handles.
 
-A head hash identifies its context, so a snapshot never goes stale. Snapshots are only evicted,
-least recently used first, to bound the memory. They share most of what they hold; shared parts
+A head hash identifies its context, so a snapshot goes stale only if contents of its tract are
+erased. Snapshots are evicted, least recently used first, to bound the memory. They share most of what they hold; shared parts
 are counted once, by reference.
 """
 
@@ -62,6 +62,7 @@ class SnapshotCache:
         self._snapshots: OrderedDict[CacheKey, CompileSnapshot] = OrderedDict()
         self._flights: dict[CacheKey, asyncio.Task[CompileSnapshot]] = {}
         self._heads: dict[str, set[str]] = {}
+        self._erasures: dict[str, int] = {}
         self._held = _Holdings()
         self._hits = self._folds = self._misses = self._evictions = 0
 
@@ -71,6 +72,21 @@ class SnapshotCache:
         The set changes with the cache; membership tests are safe on any thread.
         """
         return self._heads.get(tract_id, _NO_HEADS)
+
+    def erasures(self, tract_id: str) -> int:
+        """Return how many erasures of a tract the cached snapshots take into account."""
+        return self._erasures.get(tract_id, 0)
+
+    def forget(self, tract_id: str, erasures: int) -> None:
+        """Drop the snapshots of a tract, those being made included: there were *erasures*."""
+        self._erasures[tract_id] = erasures
+        for head_hash in [*self.heads(tract_id)]:
+            key = CacheKey(tract_id, head_hash)
+            self._flights.pop(key, None)
+            snapshot = self._snapshots.pop(key, None)
+            if snapshot is not None:
+                self._held.remove(snapshot)
+            self._strike(key)
 
     def _note(self, key: CacheKey) -> None:
         self._heads.setdefault(key.tract_id, set()).add(key.head_hash)
@@ -159,8 +175,10 @@ class SnapshotCache:
     async def _fly(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
     ) -> CompileSnapshot:
+        erasures = self.erasures(key.tract_id)
         snapshot = await compile_head()
-        self._put(key, snapshot)
+        if self.erasures(key.tract_id) == erasures:
+            self._put(key, snapshot)
         return snapshot
 
     def _landed(self, key: CacheKey, flight: asyncio.Task[CompileSnapshot]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ from tract.exceptions import ContentValidationError
 from tract.history.canonical import stored_json, unreadable
 from tract.history.media import attachments_in
 from tract.models.annotations import Priority
+from tract.models.erasure import ERASED
 from tract.protocols import (
     CommitStep,
     CompiledContext,
@@ -52,6 +53,7 @@ from tract.protocols import (
 
 __all__ = ["DefaultContextCompiler", "SnapshotContext"]
 
+_ERASED_TEXT = "[erased]"
 
 _REMEMBERED = 64  # configs, each of which may hold a long prompt
 
@@ -212,11 +214,14 @@ class DefaultContextCompiler:
         *,
         include_edit_annotations: bool = False,
         aggregate_same_role: bool = True,
+        include_erased: bool = False,
     ) -> CompiledContext:
         """Return the context that a model gets for *snapshot*."""
         assert isinstance(snapshot, Snapshot)
         if include_edit_annotations:
-            snapshot = self._marked(snapshot)
+            snapshot = self._changed(snapshot, _is_marked, self._remade)
+        if include_erased:
+            snapshot = self._changed(snapshot, _is_placeholder, _unveiled)
         context = SnapshotContext(
             snapshot, self.source, joining=aggregate_same_role, beside=self._beside
         )
@@ -245,6 +250,8 @@ class DefaultContextCompiler:
     def _entry(self, step: CommitStep) -> Entry:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
+        if step.content_type == ERASED:
+            return self._erased(step, fields)
         try:
             messages = self.messages(step.content_type, fields)
         except (LookupError, TypeError, AttributeError):
@@ -265,6 +272,22 @@ class DefaultContextCompiler:
         if not self.registry.is_built_in(step.content_type):
             entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
         return entry._replace(attachments=named)
+
+    def _erased(self, step: CommitStep, fields: Mapping[str, Any]) -> Entry:
+        """Return an entry that the context leaves out, with the placeholder that it may show."""
+        message = Message(fields["role"], _ERASED_TEXT)
+        body = self.count((message,)) if self._sums is not None else 0
+        overhead = 0 if self._sums is None else self._sums.count_overhead(message.role, None)
+        return Entry(
+            commit_hash=step.commit_hash,
+            message=message,
+            body_tokens=body,
+            message_tokens=body + overhead,
+            config_json=self._shared(step.generation_config_json),
+            priority=default_priority(fields["of_type"], {}),
+            nbytes=bytes_of(message, step.generation_config_json),
+            erased=True,
+        )
 
     def _made(self, messages: tuple[Message, ...], step: CommitStep, priority: Priority) -> Entry:
         message, more = messages[0], messages[1:]
@@ -299,33 +322,18 @@ class DefaultContextCompiler:
             self._configs.clear()
         return self._configs.setdefault(config_json, config_json)
 
-    def _marked(self, snapshot: Snapshot) -> Snapshot:
-        """Return *snapshot* with every edited text marked, and the tokens counted again there."""
-        entries, joined_tokens, plain_tokens = (
-            snapshot.entries,
-            snapshot.joined_tokens,
-            snapshot.plain_tokens,
-        )
+    def _changed(
+        self,
+        snapshot: Snapshot,
+        is_chosen: Callable[[Entry], bool],
+        change: Callable[[Entry], Entry],
+    ) -> Snapshot:
+        """Return *snapshot* with some entries changed, and the tokens counted again there."""
+        state = _Changes(snapshot, self._sums)
         for position, entry in enumerate(snapshot.entries):
-            if not entry.edited or all(each.content is None for each in entry.messages):
-                continue
-            new = self._remade(entry)
-            changed = entries.replaced(position, new)
-            if entry.visible and self._sums is not None:
-                window = window_around(entries, position, self._sums)
-                count = partial(
-                    tokens_of, before=window.before, after=window.after, counter=self._sums
-                )
-                joined_tokens += count(window.entries(changed)) - count(window.entries(entries))
-                plain_tokens += new.message_tokens - entry.message_tokens
-            entries = changed
-        return replace(
-            snapshot,
-            entries=entries,
-            joined_tokens=joined_tokens,
-            plain_tokens=plain_tokens,
-            counts={},
-        )
+            if is_chosen(entry):
+                state.change(position, change(entry))
+        return state.snapshot()
 
     def _remade(self, entry: Entry) -> Entry:
         message, *more = map(marked, entry.messages)
@@ -334,3 +342,50 @@ class DefaultContextCompiler:
         return entry._replace(
             message=message, more=tuple(more), body_tokens=body, message_tokens=body + overhead
         )
+
+
+class _Changes:
+    """A snapshot whose entries are changed for one view."""
+
+    def __init__(self, snapshot: Snapshot, counter: BaseTokenCounter | None) -> None:
+        self._base = snapshot
+        self._counter = counter
+        self._entries = snapshot.entries
+        self._visible = snapshot.visible
+        self._joined = snapshot.joined_tokens
+        self._plain = snapshot.plain_tokens
+
+    def change(self, position: int, new: Entry) -> None:
+        entries, entry = self._entries, self._entries[position]
+        changed = entries.replaced(position, new)
+        self._visible += new.visible - entry.visible
+        if (entry.visible or new.visible) and self._counter is not None:
+            window = window_around(entries, position, self._counter)
+            count = partial(
+                tokens_of, before=window.before, after=window.after, counter=self._counter
+            )
+            self._joined += count(window.entries(changed)) - count(window.entries(entries))
+            self._plain += new.shown_tokens - entry.shown_tokens
+        self._entries = changed
+
+    def snapshot(self) -> Snapshot:
+        return replace(
+            self._base,
+            entries=self._entries,
+            visible=self._visible,
+            joined_tokens=self._joined,
+            plain_tokens=self._plain,
+            counts={},
+        )
+
+
+def _is_marked(entry: Entry) -> bool:
+    return entry.edited and any(each.content is not None for each in entry.messages)
+
+
+def _is_placeholder(entry: Entry) -> bool:
+    return entry.erased and entry.message.role != TOOLS
+
+
+def _unveiled(entry: Entry) -> Entry:
+    return entry._replace(erased=False)

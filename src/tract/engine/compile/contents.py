@@ -37,6 +37,7 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
+from tract.models.erasure import ERASED, ErasedContent
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
 from tract.parts import TextPart, ToolResultPart, to_json
@@ -78,11 +79,14 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
 }
 _OF_VERBS: dict[str, type[ContentModel]] = {
     "annotation": AnnotationContent,
+    ERASED: ErasedContent,
     "merge": MergeContent,
 }
 """Contents that methods of their own make, not `commit()`."""
 _STATE = ContentType(StateContent, state=True)
-_VERBS = {rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type}
+_VERBS = {ERASED: "erase"} | {
+    rule.content_type: rule.made_by for rule in OPERATIONS.values() if rule.content_type
+}
 
 PROVIDED = frozenset({"message", "native", "tools"})
 """Types that hold what providers sent, whatever it is."""
@@ -194,7 +198,7 @@ class ContentRegistry:
         return self._model(name), name, content
 
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
-        if isinstance(content, (AnnotationContent, MergeContent)):
+        if isinstance(content, (AnnotationContent, ErasedContent, MergeContent)):
             raise _not_by_hand(content.content_type)
         custom = {name: kind.model for name, kind in self._custom.items()}
         for name, model in (*_BUILT_IN.items(), *custom.items()):
@@ -294,7 +298,9 @@ def register_all(
 
 
 def _not_by_hand(name: str) -> ContentValidationError:
-    return ContentValidationError(f"{name}s are made by `{_VERBS[name]}()`", "content_type")
+    return ContentValidationError(
+        f"contents of type {name!r} are made by `{_VERBS[name]}()`", "content_type"
+    )
 
 
 def _with_role(name: str, values: Mapping[str, Any] | BaseModel, role: object) -> Fields:

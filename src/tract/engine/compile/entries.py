@@ -46,6 +46,8 @@ class Entry(NamedTuple):
     """The SHA-256 of what its content refers to."""
     more: tuple[Message, ...] = ()
     """The messages after the first, if there are several; then none of them joins others."""
+    erased: bool = False
+    """Whether its content was erased; the message is a placeholder then, as a rule not shown."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -65,7 +67,11 @@ class Entry(NamedTuple):
     @property
     def visible(self) -> bool:
         """Whether the compiled context shows this entry."""
-        return self.priority is not Priority.SKIP and self.message.role is not TOOLS
+        return (
+            self.priority is not Priority.SKIP
+            and self.message.role is not TOOLS
+            and not self.erased
+        )
 
     @property
     def shown_tokens(self) -> int:

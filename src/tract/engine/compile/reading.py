@@ -40,6 +40,7 @@ class ViewOptions(NamedTuple):
 
     include_edit_annotations: bool = False
     aggregate_same_role: bool = True
+    include_erased: bool = False
 
 
 class ContextReader:
@@ -72,8 +73,7 @@ class ContextReader:
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
         """Return the snapshot at *position*, by one trip if it is cached."""
-        known = self._cache.heads(branch.tract_id)
-        located = await self._histories.locate(branch, position, known)
+        located = await self._located(branch, position)
         if located.head_hash is None:
             return Found(self._compiler.empty(), None)
         key = CacheKey(branch.tract_id, located.head_hash)
@@ -86,6 +86,28 @@ class ContextReader:
         if snapshot is None:
             snapshot = await self._cache.make(key, partial(self._make, key, located))
         return Found(snapshot, located.usage)
+
+    async def _located(self, branch: BranchName, position: Position) -> Located:
+        """Return where *position* is, and forget what was read before the last erasure."""
+        tract_id = branch.tract_id
+        for overtaken in (False, True):
+            known = self._cache.heads(tract_id)
+            located = await self._histories.locate(branch, position, known)
+            erasures = self._cache.erasures(tract_id)
+            if located.erasures == erasures:
+                break
+            if located.erasures > erasures or overtaken:  # a backup may have fewer
+                self.forget(tract_id, located.erasures)
+                break
+        return located
+
+    def forget(self, tract_id: str, erasures: int) -> None:
+        """Forget the contents of a tract that has had so many erasures by now."""
+        if self._cache.erasures(tract_id) == erasures:
+            return
+        self._cache.forget(tract_id, erasures)
+        if self._attachments is not None:
+            self._attachments.forget(tract_id)
 
     def _extended(self, key: CacheKey, located: Located) -> CompileSnapshot | None:
         """Return the next snapshot after a cached one if it is quick to make; otherwise None."""
@@ -129,6 +151,7 @@ class ContextReader:
             found.usage,
             include_edit_annotations=options.include_edit_annotations,
             aggregate_same_role=options.aggregate_same_role,
+            **({"include_erased": True} if options.include_erased else {}),
         )
         if self._view_is_quick(found, options):
             return view()
@@ -194,4 +217,5 @@ class ContextReader:
             isinstance(self._compiler, DefaultContextCompiler)
             and self._compiler.counts_incrementally
             and not options.include_edit_annotations
+            and not options.include_erased
         )

@@ -127,6 +127,10 @@ _ADVANCE = (
     "FROM {rows} AS item(of_tract, of_name, to_hash, moved_at){guard} "
     "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name"
 )
+_FILL = (
+    "UPDATE {table} SET {column} = item.{column} FROM {rows} AS item({columns}){guard} "
+    "WHERE {table}.{key} = item.{key} AND octet_length({table}.{column}) = 0"
+)
 _ADD = "INSERT INTO {table} ({columns}) SELECT item.* FROM {rows} AS item{guard}{clash}"
 
 
@@ -135,18 +139,47 @@ def _text(shapes: tuple[_Shape, ...], guard: str | None) -> str:
     number = 1 if guard is None else 3
     parts = [] if guard is None else [guard]
     for index, shape in enumerate(shapes):
+        filled = _filled(shape, number, ", guard" if guard else "")
+        if filled is not None:
+            parts.append(f"filled_{index} AS ({filled})")
         part, number = _part(shape, number, ", guard" if guard else "")
         parts.append(f"written_{index} AS ({part})")
     return f"WITH {', '.join(parts)} SELECT {'true' if guard is None else 'holds FROM guard'}"
 
 
+def _filled(shape: _Shape, number: int, guard: str) -> str | None:
+    """Return the text that fills rows whose bytes are empty; None if the statement does not.
+
+    `ON CONFLICT DO UPDATE` would lock every row that is there already, and transactions that add
+    the same contents would wait for each other.
+    """
+    statement = shape.statement
+    column = statement.filling if isinstance(statement, Insertion) else None
+    if column is None:
+        return None
+    assert isinstance(statement, Insertion)
+    return _FILL.format(
+        table=f'"{statement.table.name}"',
+        column=f'"{column}"',
+        key=next(f'"{each.name}"' for each in statement.table.primary_key),
+        rows=_rows(shape, number),
+        columns=", ".join(f'"{name}"' for name in statement.columns),
+        guard=guard,
+    )
+
+
+def _rows(shape: _Shape, number: int) -> str:
+    """Return the text for the rows of a statement, whose first parameter has that number."""
+    kinds = _kinds(shape.statement)
+    each = [f"${at}::{kind}" for at, kind in enumerate(kinds, number)]
+    return f"(VALUES ({', '.join(each)}))" if shape.is_one else f"unnest({'[], '.join(each)}[])"
+
+
 def _part(shape: _Shape, number: int, guard: str) -> tuple[str, int]:
     """Return the text for one statement, and the number of the next parameter."""
-    statement, is_one = shape
-    kinds = _kinds(statement)
-    each = [f"${at}::{kind}" for at, kind in enumerate(kinds, number)]
-    rows = f"(VALUES ({', '.join(each)}))" if is_one else f"unnest({'[], '.join(each)}[])"
-    number += len(kinds)
+    statement = shape.statement
+    rows = _rows(shape, number)
+    number += len(_kinds(statement))
     if not isinstance(statement, Insertion):
         return _ADVANCE.format(rows=rows, guard=guard), number
     clash = ""

@@ -20,7 +20,7 @@ from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, Residue
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
@@ -60,14 +60,23 @@ class PostgresDatabase:
         return self._trips.count
 
     async def write(
-        self, job: Callable[[WriteTransaction], T], tracts: Sequence[str], size: int = 1
+        self,
+        job: Callable[[WriteTransaction], T],
+        tracts: Sequence[str],
+        size: int = 1,
+        *,
+        exclusive: bool = False,
     ) -> T:
         """Run *job* in a transaction that it may share; see `Database.write`."""
         self.check_writable()
-        if not tracts:  # it changes what all tracts share, and shares its transaction with nobody
+        if exclusive or not tracts:  # it shares its transaction with nobody
             size = MAX_GROUP
-        result: T = await self.writer.groups.run(Job(job, tracts), size)
+        result: T = await self.writer.groups.run(Job(job, tracts, exclusive), size)
         return result
+
+    async def scrub(self) -> Residue | None:
+        """Do nothing: former versions of rows stay until the server's `VACUUM`."""
+        return "vacuum"
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run *function*, which must not write; if the connection proves lost, on another."""

@@ -72,6 +72,8 @@ _TABLES = (
 _NAMES_AND_ERASURE = (
     "ALTER TABLE commits ADD COLUMN key text, ADD COLUMN erased_as bytea",
     "CREATE INDEX ix_commits_content_hash ON commits (content_hash)",
+    "CREATE INDEX ix_commits_erased_as ON commits (erased_as) WHERE erased_as IS NOT NULL",
+    "CREATE INDEX ix_attachments_attachment_hash ON attachments (attachment_hash)",
     'CREATE TABLE keys (tract_id text COLLATE "C", key text COLLATE "C", '
     "commit_hash bytea NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (tract_id, key))",
     "CREATE INDEX ix_keys_created_at ON keys (tract_id, created_at)",

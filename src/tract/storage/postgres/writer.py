@@ -58,6 +58,11 @@ _LOCK = (
     "WHERE tracts.tract_id = locked.tract_id RETURNING tracts.tract_id, version) "
     "SELECT tract_id, version, pg_current_xact_id()::text FROM turned"
 )
+_BEGIN = "BEGIN; LOCK TABLE blobs IN ROW EXCLUSIVE MODE"
+_BEGIN_ALONE = "BEGIN; LOCK TABLE blobs IN SHARE ROW EXCLUSIVE MODE"
+"""A statement locks its tables before any row, and a transaction must do so, too: else one that
+writes alone could hold a row and wait for the table, while another holds the table and waits for
+that row. Every write adds blobs, so these locks keep all others out."""
 _IDENTITY = "SELECT pg_current_xact_id()::text"
 _STATUS = (
     "SELECT pg_xact_status($1::text::xid8) "
@@ -72,6 +77,7 @@ class Job(NamedTuple):
 
     run: Callable[[WriteTransaction], Any]
     tracts: Sequence[str]
+    exclusive: bool = False
 
 
 class _Made(NamedTuple):
@@ -94,6 +100,7 @@ class _Group:
         self._clock = clock
         self._times: list[int] = []
         self.tracts: list[str] = sorted({tract for job in jobs for tract in job.tracts})
+        self.exclusive: bool = any(job.exclusive for job in jobs)
         self.sent: _Made | None = None
         """An attempt that the server may have committed."""
         self.identity: str | None = None
@@ -276,7 +283,8 @@ class Writer:
             self._forget()  # others may have come since
             return outcomes
         try:
-            made = None if self._crowded else await self._run_ahead(raw, group)
+            waits = self._crowded or group.exclusive
+            made = None if waits else await self._run_ahead(raw, group)
             if made is None:
                 self._crowded = max(0, self._crowded - 1)
                 made = await self._run_locked(raw, group)
@@ -330,7 +338,10 @@ class Writer:
         """Run a group in a transaction that holds the locks of its tracts."""
         connection = PostgresConnection(raw, self._trips, None if group.tracts else _DAY)
         self._trips.count += 2
-        await raw.execute("BEGIN")
+        if group.exclusive:
+            await raw.execute(_BEGIN_ALONE)
+        else:
+            await raw.execute(_BEGIN)
         group.identity, versions = await self._locked(raw, group.tracts)
         if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
             self._forget()

@@ -29,6 +29,7 @@ from tract.storage.repositories.copies import (
     Portion,
     Rows,
 )
+from tract.storage.repositories.erasures import Erased, ErasureRepository, Marker, Residue
 from tract.storage.repositories.histories import (
     ComparisonRepository,
     HistoryRepository,
@@ -80,10 +81,13 @@ __all__ = [
     "CopyRepository",
     "CopyTargetRepository",
     "Cursor",
+    "Erased",
+    "ErasureRepository",
     "ExistingBranch",
     "HistoryRepository",
     "KeyRepository",
     "Located",
+    "Marker",
     "MergeBasis",
     "Misplaced",
     "Move",
@@ -96,6 +100,7 @@ __all__ = [
     "RefRepository",
     "Relation",
     "Repositories",
+    "Residue",
     "Rows",
     "Sizes",
     "SpoolPart",
@@ -131,3 +136,4 @@ class Repositories(NamedTuple):
     attachments: AttachmentRepository
     copies: CopyRepository
     copy_targets: CopyTargetRepository
+    erasures: ErasureRepository

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, Residue
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
@@ -34,18 +34,27 @@ class Database(Protocol):
         """Trips made so far: the measure of what a verb costs."""
 
     def write(
-        self, job: Callable[[WriteTransaction], T], tracts: Sequence[str], size: int = 1
+        self,
+        job: Callable[[WriteTransaction], T],
+        tracts: Sequence[str],
+        size: int = 1,
+        *,
+        exclusive: bool = False,
     ) -> Coroutine[Any, Any, T]:
         """Run *job*, of *size* commits, in a transaction; return its result once it is committed.
 
         *job* must check before it writes: others may share its transaction, so a `TractError` that
         it raises must leave that intact. It may run again, in another transaction. It writes to
-        *tracts* and to no others. A caller that is cancelled before the transaction began has
+        *tracts* and to no others. While one that is *exclusive* runs, nobody adds contents anywhere
+        in the database. A caller that is cancelled before the transaction began has
         written nothing.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
         """
+
+    async def scrub(self) -> Residue | None:
+        """See `ErasureRepository.scrub`."""
 
     def read(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Run *function*, which must not write, on a connection."""

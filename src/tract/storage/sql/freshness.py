@@ -83,6 +83,15 @@ class _Written(NamedTuple):
     after: State | None
     moved: Mapping[BranchName, str | None]
     reported: Set[str]
+    erasures: Mapping[str, int]
+
+
+class _Step(NamedTuple):
+    """A commit that was just written, when its tract had that many `erasures`."""
+
+    step: CommitStep
+    parent: str | None
+    erasures: int
 
 
 class _Watched(NamedTuple):
@@ -98,8 +107,8 @@ class Freshness:
 
     Heads belong to one state of the database, and so do the tips that a transaction leaves for the
     next. In another state neither is used; a transaction of this store carries them over if it is
-    all that happened between two states. Commits never change, so those just written are known in
-    every state.
+    all that happened between two states. Commits just written are known in every state, until
+    contents of their tract are erased.
 
     *remembers* is the switch: without it nothing is known, and every answer comes from the
     database.
@@ -116,7 +125,7 @@ class Freshness:
         """The state that the last transaction left, which its tips describe."""
         self._tips: Tips | None = None
         self._written: deque[_Written] = deque()
-        self._steps: OrderedDict[tuple[str, str], tuple[CommitStep, str | None]] = OrderedDict()
+        self._steps: OrderedDict[tuple[str, str], _Step] = OrderedDict()
         self._room = _MAX_BYTES if remembers else 0
         self._watched = _Watched()
 
@@ -142,14 +151,16 @@ class Freshness:
         Any thread may ask this.
         """
         if head.commit_hash in known:
-            return Located(head.commit_hash, head.usage, head.commit_hash, ())
+            return Located(head.commit_hash, head.usage, head.commit_hash, (), head.erasures)
         steps: list[CommitStep] = []
         found = self._steps.get((tract_id, head.commit_hash))
         while found is not None and len(steps) < _NEAR:
-            step, parent = found
+            step, parent, erasures = found
+            if erasures != head.erasures:
+                return None
             steps.append(step)
             if parent is None or parent in known:
-                return Located(head.commit_hash, head.usage, parent, steps[::-1])
+                return Located(head.commit_hash, head.usage, parent, steps[::-1], erasures)
             found = self._steps.get((tract_id, parent))
         return None
 
@@ -193,11 +204,17 @@ class Freshness:
         others_have_written: Callable[[], bool],
     ) -> None:
         """Note what a transaction of this store has just committed; call this on its thread."""
-        moved = transaction.tips.changed
+        moved, erasures = transaction.tips.changed, {**transaction.tips.erasures}
         after = self._left = self._state_after(beginning.state, bool(moved), others_have_written)
-        self._written.append(_Written(beginning.state, after, moved, transaction.reported))
+        self._written.append(
+            _Written(beginning.state, after, moved, transaction.reported, erasures)
+        )
+        if transaction.erased:
+            self._forget_steps(transaction.erased)
         for record, draft in transaction.made:
-            self._add(record, draft)
+            if record.tract_id in transaction.erased:
+                continue
+            self._add(record, draft, erasures.get(record.tract_id, 0))
         if after is not None and transaction.tips.renew():
             self._tips = transaction.tips
 
@@ -235,7 +252,8 @@ class Freshness:
             return
         for branch, commit_hash in written.moved.items():
             if commit_hash is not None:
-                self._put(branch, KnownHead(commit_hash, None))
+                erasures = written.erasures.get(branch.tract_id, 0)
+                self._put(branch, KnownHead(commit_hash, None, erasures))
             else:
                 self._drop(branch)
         for tract_id in written.reported:
@@ -267,17 +285,21 @@ class Freshness:
         self._count = 0
         self._state = state
 
-    def _add(self, record: CommitRow, draft: CommitDraft) -> None:
+    def _forget_steps(self, tracts: Set[str]) -> None:
+        for key in [key for key in self._steps if key[0] in tracts]:
+            self._room += _bytes_of(self._steps.pop(key).step)
+
+    def _add(self, record: CommitRow, draft: CommitDraft, erasures: int) -> None:
         """Remember a commit that was written, evicting the oldest to make room."""
         step = _step_of(record, draft)
         nbytes = _bytes_of(step)
         if nbytes > _MAX_BYTES_EACH or record.merge_parent is not None:
             return
-        self._steps[record.tract_id, record.commit_hash] = step, record.parent_hash
+        self._steps[record.tract_id, record.commit_hash] = _Step(step, record.parent_hash, erasures)
         self._room -= nbytes
         while self._room < 0:
-            _, (oldest, _) = self._steps.popitem(last=False)
-            self._room += _bytes_of(oldest)
+            _, oldest = self._steps.popitem(last=False)
+            self._room += _bytes_of(oldest.step)
 
 
 def _step_of(record: CommitRow, draft: CommitDraft) -> CommitStep:

@@ -51,7 +51,13 @@ _RECORD: dict[str, tuple[type, ...]] = {
     "merge_parent": (bytes, _NONE),
     "key": (str, _NONE),
 }
-_STORED = {**_RECORD, "token_source": (str,), "segment": (int,), "data": (bytes, str, _NONE)}
+_STORED = {
+    **_RECORD,
+    "token_source": (str,),
+    "segment": (int,),
+    "erased_as": (bytes, _NONE),
+    "data": (bytes, str, _NONE),
+}
 _STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config, merged
     *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
     *((int,), (str,), (str, _NONE), (bytes, _NONE)),
@@ -136,8 +142,14 @@ def stored_of(row: Sequence[Any]) -> StoredCommit:
     for name in unreadable:
         kinds = _STORED[name]
         values[name] = None if _NONE in kinds else _BLANKS[kinds[0]]
-    *columns, token_source, _, data = values.values()
-    return StoredCommit(_record(*columns), as_bytes(data), token_source, tuple(unreadable))
+    *columns, token_source, _, erased_as, data = values.values()
+    return StoredCommit(
+        _record(*columns),
+        as_bytes(data),
+        token_source,
+        tuple(unreadable),
+        hex_or_none(erased_as),
+    )
 
 
 def lenient_text(data: bytes) -> str | bytes:

@@ -24,7 +24,7 @@ from sqlalchemy.pool import StaticPool
 from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
 from tract.forking import PROCESS, keep_for_ever
 from tract.models.config import TractConfig
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, Residue
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
@@ -90,11 +90,16 @@ class Database:
         self._watching: asyncio.TimerHandle | None = None
 
     def write(
-        self, job: Callable[[WriteTransaction], T], tracts: Sequence[str] = (), size: int = 1
+        self,
+        job: Callable[[WriteTransaction], T],
+        tracts: Sequence[str] = (),
+        size: int = 1,
+        *,
+        exclusive: bool = True,
     ) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
 
-        A SQLite database has one lock for all *tracts*.
+        A SQLite database has one lock for all *tracts*, so every write is exclusive.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -104,6 +109,14 @@ class Database:
         if self._watching is None:
             self._watch()
         return self._writer.write(job, size)
+
+    async def scrub(self) -> Residue | None:
+        """Empty the log: erased bytes may be in it, and pages as they were before.
+
+        In the file, `secure_delete` has overwritten them.
+        """
+        is_empty = await self._workers[0].run(lambda _: self._file.log.shorten())
+        return None if is_empty else "log"
 
     def check_writable(self) -> None:
         """See `CommitRepository.check_writable`."""

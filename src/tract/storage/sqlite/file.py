@@ -308,22 +308,24 @@ class WriteAheadLog:
         if self._path and self._transactions % _LOOK_EVERY == 0:
             self.is_long = self._size() > self._limit
 
-    def shorten(self) -> None:
+    def shorten(self) -> bool:
         """Move the log into the database and truncate it, once the reads under way have ended.
 
-        If they do not end in time, this is not tried again until the log is twice as long: a reader
-        that has stopped must not keep writers waiting over and over.
+        Return True if that was done. If they do not end in time, no writer tries again until the
+        log is twice as long: a reader that has stopped must not keep writers waiting over and over.
         """
-        self.is_long = False
+        self.is_long = is_done = False
         usual = options_of(self._connection)
         try:
             set_options(self._connection, {"busy_timeout": self._patience})
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            [[busy, *_]] = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            is_done = not busy
         except sqlite3.Error:
             pass  # the next write reports what is wrong, if anything is
         finally:
             set_options(self._connection, usual)
         self._limit = max(self._least_limit, 2 * self._size())
+        return is_done
 
     def _size(self) -> int:
         try:

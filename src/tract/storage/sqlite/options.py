@@ -12,7 +12,7 @@ def options_of(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the current values of the options that we set."""
     return {
         name: connection.execute(f"PRAGMA {name}").fetchall()[0][0]
-        for name in ("busy_timeout", "foreign_keys", "synchronous")
+        for name in ("busy_timeout", "foreign_keys", "secure_delete", "synchronous")
     }
 
 

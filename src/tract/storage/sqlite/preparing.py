@@ -29,6 +29,7 @@ def prepare(connection: sqlite3.Connection, config: TractConfig, path: str) -> N
         {
             "busy_timeout": round(config.busy_timeout * 1000),
             "foreign_keys": 1,
+            "secure_delete": 1,
             "synchronous": 2 if config.durability == "full" else 1,
         },
     )

@@ -57,6 +57,7 @@ class _Head(NamedTuple):
     commit_hash: bytes
     created_at: int
     usage: TokenUsage | None
+    erasures: int = 0
 
 
 class Span(NamedTuple):
@@ -87,7 +88,7 @@ def locate(
     if head is None:
         return Located(None, None, None, ())
     head_hash = head.commit_hash.hex()
-    near = at_once(KnownHead(head_hash, head.usage))
+    near = at_once(KnownHead(head_hash, head.usage, head.erasures))
     if near is not None:
         return near
     rows: list[Sequence[Any]] = []
@@ -98,10 +99,11 @@ def locate(
         rows.append(row)
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or parent in known:
-            return Located(head_hash, head.usage, parent, _steps(connection, branch, rows))
+            steps = _steps(connection, branch, rows)
+            return Located(head_hash, head.usage, parent, steps, head.erasures)
         if len(rows) == _NEAR:
             break
-    return Located(head_hash, head.usage, None, None)
+    return Located(head_hash, head.usage, None, None, head.erasures)
 
 
 def find(connection: Connection, *, branch: BranchName, position: Position) -> str | None:
@@ -203,7 +205,7 @@ def _find_head(connection: Connection, branch: BranchName, position: Position) -
         raise lost(row[0])
     check_types(row[0], row[:3], bytes, int, int)
     if position.at_time is None or row[1] <= position.at_time:
-        return _Head(row[0], row[1], _usage(row[3:]))
+        return _Head(row[0], row[1], _usage(row[3:6]), row[6] or 0)
     return _head_at(connection, tract_id, row, position.at_time)
 
 
@@ -231,8 +233,8 @@ def _head_at(connection: Connection, tract_id: str, head: Sequence[Any], time: i
 def _with_usage(
     connection: Connection, tract_id: str, commit_hash: bytes, created_at: int
 ) -> _Head:
-    row = connection.one(sql.USAGE, tract_id=tract_id, hash=commit_hash)
-    return _Head(commit_hash, created_at, _usage(row))
+    [row] = connection.all(sql.USAGE_AND_ERASURES, tract_id=tract_id, hash=commit_hash)
+    return _Head(commit_hash, created_at, _usage(row[:3]), row[3] or 0)
 
 
 def _usage(columns: Sequence[Any] | None) -> TokenUsage | None:

@@ -76,14 +76,21 @@ def commits(connection: Connection, *, tract_id: str, after: int, through: int) 
         if not found:
             return None
         rows = [dict(zip(copying.COLUMNS, row, strict=False)) for row in _first_of(found)]
-        contents = _keys(rows, "content_hash")
-        data = {key: as_bytes(value) for key, value in connection.find(copying.BLOBS, contents)}
+        contents = _keys([row for row in rows if row["erased_as"] is None], "content_hash")
+        data = dict.fromkeys(_keys(rows, "content_hash"), b"")  # what only erased commits hold
+        shown = connection.find(copying.BLOBS, contents | _keys(rows, "erased_as"))
+        data |= dict.fromkeys(contents) | {key: as_bytes(value) for key, value in shown}
         uses = connection.find(copying.USES, contents, tract_id=tract_id)
         sources = connection.find(copying.ORIGINS, _keys(rows, "commit_hash"), tract_id=tract_id)
         named = connection.find(copying.TIMES, _keys(rows, *_NAMES), tract_id=tract_id)
-    stored = [stored_of((*row.values(), data.get(row["content_hash"]))) for row in rows]
+    stored = [
+        stored_of((*row.values(), data.get(row["erased_as"] or row["content_hash"])))
+        for row in rows
+    ]
     belonging: Rows = {
-        "blobs": [{"content_hash": key, "data": value} for key, value in data.items()],
+        "blobs": [
+            {"content_hash": key, "data": value} for key, value in data.items() if value is not None
+        ],
         "attachment_uses": [
             {"content_hash": content, "attachment_hash": key} for content, key, _ in uses
         ],
@@ -167,5 +174,5 @@ def _without(rows: Sequence[Mapping[str, Any]], uses: Sequence[Row]) -> Iterator
     lacking = {content: key for content, key, size in uses if size is None}
     for row in rows:
         key = lacking.get(row["content_hash"])
-        if key is not None:
+        if key is not None and row["erased_as"] is None:
             yield name_of(row["commit_hash"]), f"its attachment {name_of(key)} is not in the store"

@@ -29,11 +29,11 @@ _between = (
     commits.c.created_at > bindparam("after"),
     commits.c.created_at <= bindparam("through"),
 )
-_blob = commits.c.content_hash == blobs.c.content_hash
 _STORED = (
     *sql.RECORD,
     commits.c.token_source,
     commits.c.segment,
+    commits.c.erased_as,
 )
 COLUMNS = [column.name for column in _STORED]
 """What `COMMITS` reads of a commit, in the order of `rows.stored_of`; the size comes behind."""
@@ -53,7 +53,7 @@ LINE = Statement(
 COMMITS = Statement(
     lambda: (
         select(*_STORED, func.length(blobs.c.data))
-        .outerjoin(blobs, _blob)
+        .outerjoin(blobs, sql.BLOB)
         .where(_tract, *_between)
         .order_by(commits.c.created_at)
         .limit(bindparam("limit"))
@@ -144,7 +144,7 @@ ADD: Mapping[str, Insertion] = {
     "blobs": sql.ADD_BLOB,
     "attachments": sql.SET_ATTACHMENT,
     "attachment_uses": sql.ADD_USE,
-    "commits": sql.ADD_COMMIT,
+    "commits": Insertion(commits, COLUMNS),
     "keys": SET_KEY,
     "origins": ADD_ORIGIN,
     "refs": Insertion(refs, instead=[column.name for column in refs.c if not column.primary_key]),

@@ -11,6 +11,7 @@ from tract.storage.sql.repositories.commits import (
     SqlUsageRepository,
 )
 from tract.storage.sql.repositories.copies import SqlCopyRepository, SqlCopyTargetRepository
+from tract.storage.sql.repositories.erasures import SqlErasureRepository
 from tract.storage.sql.repositories.histories import (
     SqlComparisonRepository,
     SqlHistoryRepository,
@@ -44,4 +45,5 @@ def repositories_over(database: Database) -> Repositories:
         attachments=SqlAttachmentRepository(database),
         copies=SqlCopyRepository(database),
         copy_targets=SqlCopyTargetRepository(database),
+        erasures=SqlErasureRepository(database),
     )

@@ -135,7 +135,7 @@ class SqlBlobRepository(BlobRepository):
         )
         if row is None:
             raise CommitNotFoundError(commit_hash)
-        record = record_of(row)
+        record = record_of(row)._replace(content_type=row[-2])
         data: bytes | None = as_bytes(row[-1])
         if data is None:
             raise BlobNotFoundError(record.content_hash)

@@ -57,7 +57,8 @@ class SqlHistoryRepository(HistoryRepository):
         )
         located, state = await self._database.observe(look)
         if position == _HEAD and located.head_hash is not None:
-            freshness.seen(branch, KnownHead(located.head_hash, located.usage), state)
+            head = KnownHead(located.head_hash, located.usage, located.erasures)
+            freshness.seen(branch, head, state)
         return located
 
     async def history(

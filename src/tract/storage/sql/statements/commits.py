@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    ScalarSelect,
     Select,
     Table,
     bindparam,
+    case,
     delete,
     func,
+    literal,
+    literal_column,
     select,
     update,
 )
@@ -27,11 +31,12 @@ from tract.storage.schema import (
     meta,
     refs,
     spool,
+    tracts,
     usage,
 )
 from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
-__all__ = ["RECORD", "Walk", "distinct", "walk_of"]
+__all__ = ["BLOB", "RECORD", "Walk", "distinct", "walk_of"]
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 RECORD = (
@@ -51,21 +56,26 @@ RECORD = (
     commits.c.key,
 )
 """The columns of a `CommitRow`."""
+_shown_type = case(
+    (commits.c.erased_as.is_(None), commits.c.content_type), else_=literal_column("'erased'")
+).label("content_type")
+"""The type of what stands in a commit's place now."""
 _step = (
     commits.c.commit_hash,
     commits.c.parent_hash,
     commits.c.created_at,
     commits.c.operation,
     commits.c.edit_target,
-    commits.c.content_type,
+    _shown_type,
     blobs.c.data,
     commits.c.token_count,
     commits.c.token_source,
     commits.c.generation_config_json,
     commits.c.merge_parent,
 )
-_blob = commits.c.content_hash == blobs.c.content_hash
-_blob_of_step = _blob & (commits.c.operation != CommitOperation.STATE.value)
+BLOB = func.coalesce(commits.c.erased_as, commits.c.content_hash) == blobs.c.content_hash
+"""Joins the content that stands in a commit's place now."""
+_blob_of_step = BLOB & (commits.c.operation != CommitOperation.STATE.value)
 """No context shows a state, so folding does not read it, however large it is."""
 _through = commits.c.created_at <= bindparam("through")
 _at_hash = (_tract, commits.c.commit_hash == bindparam("hash"))
@@ -142,7 +152,16 @@ _ref = (refs.c.tract_id == bindparam("tract_id"), refs.c.name == bindparam("name
 BRANCH = Statement(lambda: select(refs.c.commit_hash).where(*_ref))
 
 
-def _tip() -> Select[bytes, int, int, int, int, int, bytes]:
+def _erasures() -> ScalarSelect[int]:
+    """Return how often contents of the tract were erased; null if its row was never written."""
+    return (
+        select(tracts.c.erasures)
+        .where(tracts.c.tract_id == bindparam("tract_id"))
+        .scalar_subquery()
+    )
+
+
+def _tip() -> Select[bytes, int, int, int, int, int, bytes, int]:
     head = commits.alias()
     last_time = _last_time().scalar_subquery()
     return (
@@ -154,6 +173,7 @@ def _tip() -> Select[bytes, int, int, int, int, int, bytes]:
             refs.c.updated_at,
             head.c.segment,
             refs.c.start_hash,
+            _erasures(),
         )
         .outerjoin(
             head, (head.c.tract_id == refs.c.tract_id) & (head.c.commit_hash == refs.c.commit_hash)
@@ -172,6 +192,7 @@ HEAD = Statement(
             usage.c.prompt_tokens,
             usage.c.completion_tokens,
             usage.c.total_tokens,
+            _erasures(),
         )
         .outerjoin(
             commits,
@@ -189,6 +210,19 @@ USAGE = Statement(
         usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
     )
 )
+_nothing = select(literal(1).label("one")).subquery()
+USAGE_AND_ERASURES = Statement(
+    lambda: select(
+        usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.total_tokens, _erasures()
+    ).select_from(
+        _nothing.outerjoin(
+            usage,
+            (usage.c.tract_id == bindparam("tract_id"))
+            & (usage.c.commit_hash == bindparam("hash")),
+        )
+    )
+)
+"""Do what `USAGE` does in a single row, whether there is a report or not."""
 TRACT_IDS = Statement(lambda: distinct(commits.c.tract_id))
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
@@ -205,19 +239,21 @@ HASHES = Statement(
         .limit(bindparam("limit"))
     )
 )
-CONTENT = Statement(lambda: select(*RECORD, blobs.c.data).outerjoin(blobs, _blob).where(*_at_hash))
+CONTENT = Statement(
+    lambda: select(*RECORD, _shown_type, blobs.c.data).outerjoin(blobs, BLOB).where(*_at_hash)
+)
 CONTENTS = Lookup(
     commits.c.commit_hash,
     lambda named: (
         select(
             commits.c.commit_hash,
             commits.c.content_hash,
-            commits.c.content_type,
+            _shown_type,
             commits.c.metadata_json,
             commits.c.created_at,
             blobs.c.data,
         )
-        .outerjoin(blobs, _blob)
+        .outerjoin(blobs, BLOB)
         .where(_tract, named)
     ),
 )
@@ -275,7 +311,7 @@ NEWEST_IN_SEGMENT = Statement(_newest_in_segment)
 WALK = walk_of(*LINKS)
 WALK_CHANGES = walk_of(*LINKS, commits.c.operation, commits.c.edit_target)
 WALK_SIZES = walk_of(
-    *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, _blob)
+    *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, BLOB)
 )
 WALK_CONFIGS = walk_of(*LINKS, commits.c.generation_config_json)
 WALK_RECORDS = walk_of(*RECORD)
@@ -283,8 +319,9 @@ WALK_STORED = walk_of(
     *RECORD,
     commits.c.token_source,
     commits.c.segment,
+    commits.c.erased_as,
     blobs.c.data,
-    joined=(blobs, _blob),
+    joined=(blobs, BLOB),
 )
 WALK_FILED = walk_of(*LINKS, commits.c.segment)
 WALK_STEPS = walk_of(*_step, joined=(blobs, _blob_of_step))
@@ -322,7 +359,7 @@ COUNT = Statement(
 ANNOTATIONS = Statement(
     lambda: (
         select(*RECORD, blobs.c.data, commits.c.segment)
-        .outerjoin(blobs, _blob)
+        .outerjoin(blobs, BLOB)
         .where(
             _tract,
             commits.c.edit_target == bindparam("hash"),
@@ -335,7 +372,8 @@ ANNOTATIONS = Statement(
 REFS: Table = refs
 """The table whose rows `ADVANCE_BRANCH` changes."""
 
-ADD_BLOB = Insertion(blobs, instead=[])
+ADD_BLOB = Insertion(blobs, instead=[], filling="data")
+"""Bytes that are there stay; what was erased comes back if it is committed again."""
 ADD_ATTACHMENT = Insertion(attachments, instead=[])
 SET_ATTACHMENT = Insertion(attachments, instead=["media_type"])
 ADD_USE = Insertion(attachment_uses, instead=[])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam
+from sqlalchemy import ColumnElement, Table, bindparam, func
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
@@ -107,7 +107,8 @@ class Insertion(Statement):
     """Adds a row; each of *columns* is a parameter, by default all that the table has.
 
     If there is a row with this key already, *instead* names the columns of it that are set. They
-    may be none; if *instead* is None, that is an error.
+    may be none; if *instead* is None, that is an error. *filling* names a column of bytes that is
+    set if it is empty.
     """
 
     def __init__(
@@ -116,16 +117,24 @@ class Insertion(Statement):
         columns: Sequence[str] | None = None,
         *,
         instead: Sequence[str] | None = None,
+        filling: str | None = None,
     ) -> None:
         super().__init__(table.insert)
         self.table: Table = table
         self.columns: Sequence[str] = columns or table.c.keys()
         self.instead: Sequence[str] | None = instead
+        self.filling: str | None = filling
 
     def _built(self, styles: Styles) -> ClauseElement:
         values: dict[str, Any] = {name: bindparam(name) for name in self.columns}
         insert = styles.insert(self.table).values(values)
-        if self.instead:
+        if self.filling is not None:
+            insert = insert.on_conflict_do_update(
+                index_elements=self.table.primary_key,
+                set_={self.filling: insert.excluded[self.filling]},
+                where=func.length(self.table.c[self.filling]) == 0,
+            )
+        elif self.instead:
             changed = {name: values[name] for name in self.instead}
             insert = insert.on_conflict_do_update(
                 index_elements=self.table.primary_key, set_=changed

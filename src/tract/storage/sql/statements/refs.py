@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CompoundSelect,
     Select,
     Table,
     bindparam,
+    cast,
     delete,
     func,
     literal,
+    null,
     select,
     union,
     union_all,
     update,
 )
 
-from tract.storage.schema import commits, origins, refs, runs, usage
+from tract.storage.schema import commits, origins, refs, runs, tracts, usage
 from tract.storage.sql.statements.compiled import Insertion, Statement
 
 _MOVED = (
@@ -54,11 +57,15 @@ def _named(table: Table) -> tuple[Any, ...]:
 
 LAST_SEGMENTS = Statement(
     lambda: union_all(
-        select(func.max(refs.c.segment)).where(refs.c.tract_id == bindparam("tract_id")),
-        select(func.max(runs.c.segment)).where(runs.c.tract_id == bindparam("tract_id")),
+        select(cast(null(), BigInteger), tracts.c.erasures).where(
+            tracts.c.tract_id == bindparam("tract_id")
+        ),
+        select(func.max(refs.c.segment), null()).where(refs.c.tract_id == bindparam("tract_id")),
+        select(func.max(runs.c.segment), null()).where(runs.c.tract_id == bindparam("tract_id")),
     )
 )
-"""A segment that a tract has used belongs to a ref or to a run that has ended."""
+"""A segment that a tract has used belongs to a ref or to a run that has ended. Erasures, if there
+is a row that counts them, are in the second column."""
 
 REF = Statement(
     lambda: select(*_open_run, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at).where(

@@ -58,6 +58,8 @@ class Tips:
         """The newest time of each known tract."""
         self.changed: dict[BranchName, str | None] = {}
         """Branches that were written, with their new commit; None if there is no new one."""
+        self.erasures: dict[str, int] = {}
+        """How often contents of each known tract were erased; 0 for those that are not listed."""
 
     def renew(self) -> bool:
         """Prepare for another transaction; only valid if no other process writes before it.
@@ -152,6 +154,7 @@ class Tips:
         """Forget a tract whose rows were written by others than this, and note branches as moved."""
         self._known -= len(self._tips.pop(tract_id, {}))
         self.last_times.pop(tract_id, None)
+        self.erasures.pop(tract_id, None)
         for branch in [each for each in self._looked_at if each[0] == tract_id]:
             del self._looked_at[branch]
         self.changed.update({BranchName(tract_id, branch): None for branch in moved})
@@ -261,7 +264,8 @@ class Tips:
         row = self.connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
         if row is None:
             return Tip(name, None, self._next_segment(branch.tract_id), exists=False)
-        head, segment, last_time, head_time, updated_at, of_head, start = row
+        head, segment, last_time, head_time, updated_at, of_head, start, erasures = row
+        self._note_erasures(branch.tract_id, erasures)
         if head is None:
             list(sound([(segment, updated_at)], int, int))
         elif head_time is None:
@@ -280,8 +284,13 @@ class Tips:
     def _next_segment(self, tract_id: str) -> int:
         rows = self.connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
         stored: list[int] = [row[0] for row in rows if row[0] is not None]
+        self._note_erasures(tract_id, next((row[1] for row in rows if row[1] is not None), None))
         taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
         return 1 + max(*stored, *taken, -1, -1)
+
+    def _note_erasures(self, tract_id: str, erasures: int | None) -> None:
+        if erasures:
+            self.erasures[tract_id] = erasures
 
 
 def _plain(branch: BranchName) -> BranchName:

@@ -62,6 +62,8 @@ class WriteTransaction:
         """Tracts for which usage was recorded."""
         self.made: list[tuple[CommitRow, CommitDraft]] = []
         """Commits that were made, in order."""
+        self.erased: set[str] = set()
+        """Tracts of which contents were erased."""
         self._once_committed: list[Callable[[], None]] = []
 
     def commit(

@@ -1,0 +1,108 @@
+"""`Eraser`: what it takes to make contents unreadable for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.threads import Threads
+from tract.exceptions import BlobNotFoundError, TractError
+from tract.history.canonical import canonical_bytes, stored_json
+from tract.history.hashing import content_hash
+from tract.models.commit import moment
+from tract.models.erasure import ERASED, ErasureReceipt
+from tract.storage.repositories import (
+    BlobRepository,
+    ErasureRepository,
+    Marker,
+    StoredContent,
+)
+
+__all__ = ["Eraser"]
+
+_ANNOTATION = "annotation"
+
+
+class Eraser:
+    """Erases contents of one store; *forget* drops what the store remembers of a tract."""
+
+    def __init__(
+        self,
+        erasures: ErasureRepository,
+        blobs: BlobRepository,
+        compiler: DefaultContextCompiler,
+        threads: Threads,
+        clock: Callable[[], int],
+        forget: Callable[[str, int], None],
+    ) -> None:
+        self._erasures = erasures
+        self._blobs = blobs
+        self._compiler = compiler
+        self._threads = threads
+        self._clock = clock
+        self._forget = forget
+
+    async def erase(self, tract_id: str, named: Sequence[str], reason: str) -> ErasureReceipt:
+        """Erase commits; see `AsyncTract.erase`."""
+        stored = await self._blobs.get_many(tract_id, named)
+        now = self._clock()
+        size = sum(len(each.data or b"") for each in stored)
+        made = await self._threads.run_if_long(size, self._markers, stored, reason, now)
+        hashes = [*dict.fromkeys(each.commit_hash for each in stored)]
+        erased = await self._erasures.erase(tract_id, hashes, dict(made))
+        self._forget(tract_id, erased.erasures)
+        return ErasureReceipt(
+            tract_id=tract_id,
+            erased_at=moment(now),
+            reason=reason,
+            commits=tuple(erased.commits),
+            along=tuple(erased.along),
+            contents=erased.contents,
+            kept=erased.kept,
+            attachments=erased.attachments,
+            pending=await self._erasures.scrub(),
+        )
+
+    def _markers(
+        self, stored: Iterable[StoredContent], reason: str, now: int
+    ) -> list[tuple[str, Marker]]:
+        return [*self._made(stored, reason, now)]
+
+    def _made(
+        self, stored: Iterable[StoredContent], reason: str, now: int
+    ) -> Iterator[tuple[str, Marker]]:
+        """Yield what stands for each content from now on."""
+        for item in stored:
+            if item.content_type == ERASED:
+                continue
+            fields = self._fields(item)
+            says = item.content_type != _ANNOTATION or fields.get("reason") is not None
+            data = canonical_bytes(
+                {
+                    "content_type": ERASED,
+                    "of_type": item.content_type,
+                    "role": self._role(item.content_type, fields),
+                    "priority": fields.get("priority")
+                    if item.content_type == _ANNOTATION
+                    else None,
+                    "reason": reason,
+                    "erased_at": moment(now).isoformat(),
+                }
+            )
+            yield item.content_hash, Marker(content_hash(data), data, along=says)
+
+    def _fields(self, item: StoredContent) -> dict[str, object]:
+        """Return the fields of a content; a damaged one can be erased, too."""
+        if item.data is None:
+            raise BlobNotFoundError(item.content_hash)
+        try:
+            fields = stored_json(item.data, "")
+        except TractError:
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def _role(self, content_type: str, fields: dict[str, object]) -> str:
+        try:
+            return self._compiler.messages(content_type, fields)[0].role
+        except Exception:  # of a type that is not registered, or of an earlier form
+            return "assistant"

@@ -1,0 +1,58 @@
+"""Erasing contents, for good."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+__all__ = ["Erased", "ErasureRepository", "Marker", "Residue"]
+
+Residue = Literal["log", "vacuum"]
+"""Where erased bytes may still be: in the write-ahead log, or in rows that `VACUUM` frees."""
+
+
+class Marker(NamedTuple):
+    """What stands in the place of an erased content.
+
+    With *along*, it does for all commits of the tract that hold the content; otherwise only for
+    those that are named.
+    """
+
+    content_hash: str
+    data: bytes
+    along: bool = True
+
+
+class Erased(NamedTuple):
+    """What an erasure did.
+
+    `commits` are those that were named, `along` others with the same contents. `contents` is the
+    number of contents that are gone, `kept` of those that are needed elsewhere. `erasures` is the
+    tract's new count.
+    """
+
+    commits: Sequence[str]
+    along: Sequence[str]
+    contents: int
+    kept: int
+    attachments: int
+    erasures: int
+
+
+class ErasureRepository(ABC):
+    """Erases contents."""
+
+    @abstractmethod
+    async def erase(
+        self, tract_id: str, named: Sequence[str], markers: Mapping[str, Marker]
+    ) -> Erased:
+        """Erase commits, given by their hashes; *markers* are by the hashes of their contents.
+
+        Gone are also their messages, metadata, configs, keys and raw reports of usage. Commits that
+        are erased already stay as they are.
+        """
+
+    @abstractmethod
+    async def scrub(self) -> Residue | None:
+        """Take what was erased out of the write-ahead log; return where it may still be."""

@@ -1,0 +1,124 @@
+"""The SQL that erases contents and frees what nothing refers to.
+
+Updates and deletions of many rows are `Lookup`s, so that a portion takes one trip to a server.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, null, or_, select, update
+
+from tract.storage.schema import (
+    attachment_uses,
+    attachments,
+    blobs,
+    commits,
+    keys,
+    tracts,
+    usage,
+)
+from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
+
+_NOTHING = b""
+_NO_REPORT = "{}"
+_tract = commits.c.tract_id == bindparam("tract_id")
+_by_content = commits.c.tract_id + "" == bindparam("tract_id")
+"""Keeps SQLite from reading the whole tract where the index by content leads to a few rows."""
+
+
+def _of(table: Table) -> ColumnElement[bool]:
+    return table.c.tract_id == bindparam("of_tract")
+
+
+OF_CONTENTS = Lookup(
+    commits.c.content_hash,
+    lambda named: (
+        select(commits.c.commit_hash, commits.c.content_hash, commits.c.key)
+        .where(named, _by_content, commits.c.erased_as.is_(None))
+        .order_by(commits.c.created_at + 0)
+    ),
+)
+"""The commits of a tract that hold contents, but for those that are erased."""
+ERASE = Lookup(
+    commits.c.commit_hash,
+    lambda named: update(commits).where(_of(commits), named).values(erased_as=bindparam("marker")),
+)
+STRIP = Lookup(
+    commits.c.commit_hash,
+    lambda named: (
+        update(commits)
+        .where(_of(commits), named)
+        .values(message=null(), metadata_json=null(), generation_config_json=null(), key=null())
+    ),
+)
+DROP_REPORTS = Lookup(
+    usage.c.commit_hash,
+    lambda named: update(usage).where(_of(usage), named).values(raw_json=_NO_REPORT),
+)
+"""What an API reported, but for its numbers."""
+DROP_KEY = Statement(
+    lambda: delete(keys).where(
+        _of(keys), keys.c.key == bindparam("name"), keys.c.commit_hash == bindparam("named")
+    )
+)
+
+
+def _is_needed() -> ColumnElement[bool]:
+    """Return the condition that some tract still shows a blob, or may."""
+    user = commits.alias("user")
+    holds = select(commits.c.commit_hash).where(
+        commits.c.content_hash == blobs.c.content_hash, commits.c.erased_as.is_(None)
+    )
+    stands = select(commits.c.commit_hash).where(commits.c.erased_as == blobs.c.content_hash)
+    given = select(attachments.c.size).where(attachments.c.attachment_hash == blobs.c.content_hash)
+    shows = (
+        select(attachment_uses.c.content_hash)
+        .join(user, user.c.content_hash == attachment_uses.c.content_hash)
+        .where(
+            attachment_uses.c.attachment_hash == blobs.c.content_hash, user.c.erased_as.is_(None)
+        )
+    )
+    return or_(holds.exists(), stands.exists(), given.exists(), shows.exists())
+
+
+NEEDED = Lookup(
+    blobs.c.content_hash, lambda named: select(blobs.c.content_hash).where(named, _is_needed())
+)
+EMPTY = Lookup(blobs.c.content_hash, lambda named: update(blobs).where(named).values(data=_NOTHING))
+STILL_USED = Lookup(
+    attachment_uses.c.attachment_hash,
+    lambda named: (
+        select(attachment_uses.c.attachment_hash)
+        .where(
+            named,
+            select(commits.c.commit_hash)
+            .where(
+                commits.c.content_hash == attachment_uses.c.content_hash,
+                _by_content,
+                commits.c.erased_as.is_(None),
+            )
+            .exists(),
+        )
+        .distinct()
+    ),
+)
+"""The attachments that contents of a tract use, but for those that are erased."""
+DROP_GRANTS = Lookup(
+    attachments.c.attachment_hash, lambda named: delete(attachments).where(_of(attachments), named)
+)
+GRANTED = Lookup(
+    attachments.c.attachment_hash,
+    lambda named: select(attachments.c.attachment_hash).where(
+        attachments.c.tract_id == bindparam("tract_id"), named
+    ),
+)
+DROP_USES = Lookup(
+    attachment_uses.c.content_hash, lambda named: delete(attachment_uses).where(named)
+)
+
+ERASURES = Statement(
+    lambda: select(tracts.c.erasures).where(tracts.c.tract_id == bindparam("tract_id"))
+)
+ADD_TRACT = Insertion(tracts, ["tract_id"], instead=[])
+SET_ERASURES = Statement(
+    lambda: update(tracts).where(_of(tracts)).values(erasures=bindparam("number"))
+)

@@ -1,0 +1,110 @@
+"""Erasing, in a transaction that nobody else writes in; runs on the connection's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from tract.storage.repositories import Erased, Marker
+from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import erasures
+from tract.storage.sql.writing.transaction import WriteTransaction
+
+__all__ = ["erase"]
+
+
+def erase(
+    transaction: WriteTransaction,
+    *,
+    tract_id: str,
+    named: Sequence[str],
+    markers: Mapping[str, Marker],
+) -> Erased:
+    """See `ErasureRepository.erase`."""
+    connection = transaction.connection
+    keys = {bytes.fromhex(name) for name in named}
+    at = {bytes.fromhex(content): marker for content, marker in markers.items()}
+    chosen: dict[bytes, list[bytes]] = {}
+    names: dict[bytes, str] = {}
+    order: list[bytes] = []
+    for key, content, name in connection.find(erasures.OF_CONTENTS, at, tract_id=tract_id):
+        if key in keys or at[content].along:
+            chosen.setdefault(content, []).append(key)
+            order.append(key)
+            if name is not None:
+                names[key] = name
+    if not chosen:
+        return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
+    for content, holders in chosen.items():
+        _mark(connection, tract_id, at[content], holders)
+    own = [key for key in order if key in keys]
+    _strip(connection, tract_id, own, names)
+    attachments = _drop_attachments(connection, tract_id, chosen)
+    emptied = _empty(connection, chosen)
+    connection.find(erasures.DROP_USES, emptied)
+    return Erased(
+        [key.hex() for key in own],
+        [key.hex() for key in order if key not in keys],
+        len(emptied),
+        len(chosen) - len(emptied),
+        attachments,
+        _count(transaction, tract_id),
+    )
+
+
+def _mark(
+    connection: Connection, tract_id: str, marker: Marker, holders: Collection[bytes]
+) -> None:
+    key = bytes.fromhex(marker.content_hash)
+    connection.run(sql.ADD_BLOB, content_hash=key, data=marker.data)
+    connection.find(erasures.ERASE, holders, of_tract=tract_id, marker=key)
+
+
+def _strip(
+    connection: Connection, tract_id: str, own: Collection[bytes], names: Mapping[bytes, str]
+) -> None:
+    """Take everything from commits that no hash covers."""
+    connection.find(erasures.STRIP, own, of_tract=tract_id)
+    connection.find(erasures.DROP_REPORTS, own, of_tract=tract_id)
+    for key in own:
+        if key in names:
+            connection.run(erasures.DROP_KEY, of_tract=tract_id, name=names[key], named=key)
+
+
+def _drop_attachments(connection: Connection, tract_id: str, contents: Iterable[bytes]) -> int:
+    """Take from a tract the attachments that only erased contents use; return their number."""
+    used = {row[1] for row in connection.find(sql.USES, contents)}
+    still = {row[0] for row in connection.find(erasures.STILL_USED, used, tract_id=tract_id)}
+    granted = connection.find(erasures.GRANTED, used - still, tract_id=tract_id)
+    gone = [row[0] for row in granted]
+    connection.find(erasures.DROP_GRANTS, gone, of_tract=tract_id)
+    _empty(connection, gone)
+    return len(gone)
+
+
+def _empty(connection: Connection, blobs: Iterable[bytes]) -> list[bytes]:
+    """Empty the blobs that nothing shows any more, and return them."""
+    blobs = [*blobs]
+    needed = {row[0] for row in connection.find(erasures.NEEDED, blobs)}
+    free = [key for key in blobs if key not in needed]
+    connection.find(erasures.EMPTY, free)
+    return free
+
+
+def _erasures(connection: Connection, tract_id: str) -> int:
+    row = connection.one(erasures.ERASURES, tract_id=tract_id)
+    return row[0] if row else 0
+
+
+def _count(transaction: WriteTransaction, tract_id: str) -> int:
+    """Count an erasure, so that nobody goes on with what was read before; return the new count."""
+    connection = transaction.connection
+    row = connection.one(erasures.ERASURES, tract_id=tract_id)
+    if row is None:
+        connection.run(erasures.ADD_TRACT, tract_id=tract_id)
+    number: int = 1 + (row[0] if row else 0)
+    connection.run(erasures.SET_ERASURES, of_tract=tract_id, number=number)
+    transaction.tips.erasures[tract_id] = number
+    transaction.reported.add(tract_id)
+    transaction.erased.add(tract_id)
+    return number

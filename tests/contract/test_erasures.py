@@ -1,0 +1,80 @@
+"""Erasing: gone for those who are meant, and for nobody else."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from support.drafts import MAIN, OTHER_TRACT, draft
+from support.repositories import Repositories, say
+from tract.storage.repositories import BranchName, Marker
+
+MARKER = b'{"content_type":"erased"}'
+TRACT = MAIN.tract_id
+
+
+async def markers(store: Repositories, *named: str, along: bool = True) -> dict[str, Marker]:
+    """Return the markers for the contents of commits."""
+    marker = Marker(sha256(MARKER).hexdigest(), MARKER, along)
+    return {each.content_hash: marker for each in await store.blobs.get_many(TRACT, named)}
+
+
+async def data_of(store: Repositories, commit: str, tract_id: str = TRACT) -> bytes:
+    return (await store.blobs.get(tract_id, commit))[1]
+
+
+async def test_a_marker_stands_in_the_place_of_what_was_erased(store: Repositories) -> None:
+    first, second = await say(store, MAIN, "a", "b")
+    erased = await store.erasures.erase(TRACT, [first], await markers(store, first))
+    [step, other] = await store.histories.steps(TRACT, [first, second])
+
+    assert (erased.commits, erased.along, erased.contents, erased.erasures) == ([first], [], 1, 1)
+    assert (step.content_type, step.data) == ("erased", MARKER)
+    assert other.data == draft("b").data
+    assert (await store.blobs.get(TRACT, first))[0].content_type == "erased"
+    assert [each.data for each in await store.blobs.get_many(TRACT, [first])] == [MARKER]
+
+
+async def test_what_no_hash_covers_is_taken_from_those_that_are_named(store: Repositories) -> None:
+    told = draft("a")._replace(message="m", metadata_json="{}", generation_config_json="{}")
+    rows = await store.commits.write(MAIN, [told, told])
+    first, second = [row.commit_hash for row in rows]
+    erased = await store.erasures.erase(TRACT, [first], await markers(store, first))
+    stripped = await store.commits.get(TRACT, first)
+    along = await store.commits.get(TRACT, second)
+
+    assert erased.along == [second]
+    assert stripped == rows[0]._replace(
+        message=None, metadata_json=None, generation_config_json=None
+    )
+    assert along == rows[1]
+    assert await data_of(store, second) == MARKER
+
+
+async def test_others_keep_what_they_hold(store: Repositories) -> None:
+    [mine] = await say(store, MAIN, "a")
+    [theirs] = await say(store, BranchName(OTHER_TRACT.tract_id, "main"), "a")
+    erased = await store.erasures.erase(TRACT, [mine], await markers(store, mine))
+
+    assert (erased.contents, erased.kept) == (0, 1)
+    assert await data_of(store, theirs, OTHER_TRACT.tract_id) == draft("a").data
+    await store.erasures.scrub()
+    assert await data_of(store, theirs, OTHER_TRACT.tract_id) == draft("a").data
+
+
+async def test_a_content_can_come_back_after_it_was_erased(store: Repositories) -> None:
+    [gone] = await say(store, MAIN, "a")
+    await store.erasures.erase(TRACT, [gone], await markers(store, gone))
+    await store.erasures.scrub()
+    [back] = await say(store, MAIN, "a")
+
+    assert await data_of(store, back) == draft("a").data
+    assert await data_of(store, gone) == MARKER
+
+
+async def test_nothing_to_erase_changes_nothing(store: Repositories) -> None:
+    [kept] = await say(store, MAIN, "a")
+
+    assert (await store.erasures.erase(TRACT, [], {})).erasures == 0
+    alone = await markers(store, kept, along=False)
+    assert (await store.erasures.erase(TRACT, [], alone)).erasures == 0
+    assert await data_of(store, kept) == draft("a").data
