@@ -507,3 +507,103 @@ async def test_contents_that_say_they_are_erased_cannot_be_committed(main: Async
 
     with pytest.raises(ContentValidationError, match="erase"):
         await main.commit(content)
+
+
+async def test_a_tract_is_erased_with_all_that_belongs_to_it_and_nothing_else(
+    store: TractStore,
+) -> None:
+    tract, other = store.tract("t"), store.tract("other")
+    shared = await tract.user("shared")
+    await other.user("shared")
+    for number in range(600):
+        await tract.user(f"{MARK} {number}")
+    await _attachment(tract)
+    await _usage(tract)
+    await tract.tag("v1")
+    await tract.fork("b")
+    await tract.erase([shared.commit_hash], reason="asked")
+
+    receipt = await store.erase_tract("t", reason="asked")
+
+    assert (receipt.commits, receipt.contents) == (603, 604)  # a marker and an attachment, too
+    assert await store.tract_ids() == ["other"]
+    assert (await tract.log(), await tract.tags(), await tract.reflog()) == ([], [], [])
+    assert texts(await tract.compile()) == []
+    assert texts(await other.compile()) == ["shared"]
+    assert (await store.collect()).contents == 0
+    await tract.user("anew")
+    assert texts(await tract.compile()) == ["anew"]
+    assert (await tract.verify()).faults == ()
+
+
+async def test_no_byte_of_an_erased_tract_is_left(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        for place in PLACES:
+            await place(store.tract("t"))
+
+        receipt = await store.erase_tract("t", reason="asked")
+
+        assert receipt.pending is None
+        assert WORD not in files(db_path)
+
+
+async def test_another_opening_goes_on_with_a_tract_that_was_erased(target: Path | str) -> None:
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as one,
+        TractStore.open(target, tokenizer=COUNTER) as two,
+    ):
+        theirs = two.tract("t")
+        for number in range(3):
+            await theirs.user(f"{MARK} {number}")
+        await theirs.compile()
+
+        await one.erase_tract("t", reason="asked")
+
+        assert texts(await theirs.compile()) == []
+        await theirs.user("anew")
+        await one.tract("t").assistant("yes")
+        await theirs.user("good")
+        assert texts(await theirs.compile()) == ["anew", "yes", "good"]
+        assert (await theirs.verify()).faults == ()
+
+
+async def test_erasing_a_tract_that_is_not_there_does_nothing(store: TractStore) -> None:
+    await store.tract("other").user("stays")
+
+    receipt = await store.erase_tract("t", reason="asked")
+
+    assert (receipt.commits, receipt.contents) == (0, 0)
+    assert await store.tract_ids() == ["other"]
+
+
+async def test_an_erasure_of_a_tract_that_was_cut_short_can_be_finished(store: TractStore) -> None:
+    tract = store.tract("t")
+    for number in range(700):
+        await tract.user(f"{MARK} {number}")
+    task = asyncio.create_task(store.erase_tract("t", reason="asked"))
+    while await tract.head() is not None:  # noqa: ASYNC110  # until its first transaction
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    await store.erase_tract("t", reason="asked")
+
+    assert await store.tract_ids() == []
+    assert (await store.collect()).contents == 0
+
+
+async def test_what_nothing_refers_to_is_collected_and_all_else_stays(store: TractStore) -> None:
+    tract, other = store.tract("t"), store.tract("other")
+    image = await other.attach(PNG, "image/png")
+    part = MediaPart(kind="image", attachment=image.sha256)
+    gone = await other.commit(MessageContent(role="user", parts=(part,)))
+    await tract.user("stays")
+    told: list[int] = []
+
+    assert (await store.collect(progress=told.append)).contents == 0
+    await other.erase([gone.commit_hash], reason="asked")
+    report = await store.collect()
+
+    assert (report.contents, told) == (1, [0])  # the emptied attachment
+    assert texts(await tract.compile()) == ["stays"]
+    assert (await other.verify()).faults == (await tract.verify()).faults == ()

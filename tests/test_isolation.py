@@ -617,7 +617,9 @@ CALLS: dict[str, list[Call | Refused]] = {
     "StagedCommit.target_in": [],  # a test of its own: it takes a batch, not a hash
     "TractStore.aclose": [closed_store],
     "TractStore.cache_info": [],  # what all tracts together use of the cache, in numbers
+    "TractStore.collect": [lambda w, name: w.store.collect()],
     "TractStore.create_config_index": [indexed],
+    "TractStore.erase_tract": [lambda w, name: w.store.erase_tract("a third", reason=name)],
     "TractStore.from_engine": [],  # gives a store, whose calls are here
     "TractStore.open": [opened],
     "TractStore.recover_streams": [streamed],
@@ -640,7 +642,7 @@ HARMLESS = {
         "field",
         "operator",
     ),
-    *("value", "as_", "order", "resets", "include_skipped", "newest", "contents"),
+    *("value", "as_", "order", "resets", "include_skipped", "newest", "contents", "progress"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",

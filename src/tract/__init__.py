@@ -86,7 +86,13 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
-from tract.models.erasure import ErasedCommit, ErasedContent, ErasureReceipt
+from tract.models.erasure import (
+    CollectReport,
+    ErasedCommit,
+    ErasedContent,
+    ErasureReceipt,
+    TractErasureReceipt,
+)
 from tract.models.merging import (
     ConflictKind,
     Decision,
@@ -170,6 +176,7 @@ __all__ = [
     "BudgetCallback",
     "BudgetExceededError",
     "CacheInfo",
+    "CollectReport",
     "CommitInfo",
     "CommitNotFoundError",
     "CommitOperation",
@@ -272,6 +279,7 @@ __all__ = [
     "ToolResultPart",
     "ToolsContent",
     "TractConfig",
+    "TractErasureReceipt",
     "TractError",
     "TractStore",
     "Uncounted",

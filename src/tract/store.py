@@ -10,12 +10,14 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.compile.cache import CacheInfo
+from tract.handles.arguments import checked_name, checked_text
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority
 from tract.models.commit import CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
+from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
 from tract.protocols import ContextCompiler, TokenCounter
 from tract.runtime import Runtime, checked_options
@@ -132,6 +134,43 @@ class TractStore:
         """
         with self._runtime.gate.call():
             await self._runtime.queries.create_index(field)
+
+    async def erase_tract(self, tract_id: str, *, reason: str) -> TractErasureReceipt:
+        """Delete a whole tract, for good: commits, branches, tags, keys, usage, streams, attachments.
+
+        Contents that other tracts hold stay for these. This takes a transaction for every few
+        hundred commits. The first one deletes the branches, so that all handles find an empty
+        tract; a commit that comes later begins the tract anew. `tract_ids()` lists it until the
+        last commit is gone. Call this again if it was cut short.
+
+        Args:
+            tract_id: one that does not exist is fine.
+            reason: is in the receipt, and is not stored.
+
+        Raises:
+            ValueError: *tract_id* cannot be one.
+            ContentValidationError: *reason* is not a text.
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        name, why = checked_name("tract_id", tract_id), checked_text("reason", reason)
+        with self._runtime.gate.call():
+            return await self._runtime.eraser.erase_tract(name, why)
+
+    async def collect(self, *, progress: Callable[[int], object] | None = None) -> CollectReport:
+        """Delete contents and attachments that nothing refers to any more.
+
+        It looks at a few thousand at a time, and can be cut short and called again.
+
+        Args:
+            progress: is called with the number that was deleted so far, after each portion. What
+                it raises ends the call.
+
+        Raises:
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            return await self._runtime.eraser.collect(progress)
 
     def cache_info(self) -> CacheInfo:
         """Return the counters and the size of the snapshot cache."""

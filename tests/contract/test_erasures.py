@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from support.drafts import MAIN, OTHER_TRACT, draft
 from support.repositories import Repositories, say
-from tract.storage.repositories import BranchName, Marker
+from tract.storage.repositories import Attached, BranchName, Marker, Position
 
 MARKER = b'{"content_type":"erased"}'
 TRACT = MAIN.tract_id
@@ -78,3 +78,55 @@ async def test_nothing_to_erase_changes_nothing(store: Repositories) -> None:
     alone = await markers(store, kept, along=False)
     assert (await store.erasures.erase(TRACT, [], alone)).erasures == 0
     assert await data_of(store, kept) == draft("a").data
+
+
+async def test_a_tract_goes_in_portions_its_names_first(store: Repositories) -> None:
+    other = BranchName(OTHER_TRACT.tract_id, "main")
+    await say(store, MAIN, *(f"text {number}" for number in range(300)), "both")
+    [theirs] = await say(store, other, "both")
+    through = await store.erasures.drop_names(TRACT)
+    assert await store.histories.find(MAIN, Position()) is None
+    assert TRACT in await store.refs.tract_ids()
+    portions = []
+    while (freed := await store.erasures.drop_commits(TRACT, through)).more:
+        portions.append(freed)
+
+    assert sum(each.commits for each in portions) == 301
+    assert sum(each.blobs for each in portions) == 300
+    assert len(portions) > 1
+    assert TRACT not in await store.refs.tract_ids()
+    assert await data_of(store, theirs, other.tract_id) == draft("both").data
+
+
+async def test_what_comes_while_a_tract_goes_stays(store: Repositories) -> None:
+    await say(store, MAIN, "a", "b")
+    through = await store.erasures.drop_names(TRACT)
+    [new] = await say(store, MAIN, "b")
+    while (await store.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    assert await data_of(store, new) == draft("b").data
+    assert await store.histories.find(MAIN, Position()) == new
+    assert [row.commit_hash for row in await store.histories.log(MAIN, limit=None)] == [new]
+
+
+async def test_what_is_needed_is_not_collected(store: Repositories) -> None:
+    first, second = await say(store, MAIN, "a", "b")
+    await store.erasures.erase(TRACT, [first], await markers(store, first))
+    freed = await store.erasures.collect(b"")
+
+    assert (freed.blobs, freed.nbytes, freed.more) == (0, 0, False)
+    assert await data_of(store, first) == MARKER
+    assert await data_of(store, second) == draft("b").data
+
+
+async def test_bytes_that_no_tract_has_are_collected(store: Repositories) -> None:
+    """An attachment that only an erased content used is empty, and then gone."""
+    data = b"bytes"
+    attached = Attached(sha256(data).hexdigest(), data)
+    [row] = await store.commits.write(MAIN, [draft("a")._replace(attachments=(attached,))])
+    await store.erasures.erase(TRACT, [row.commit_hash], await markers(store, row.commit_hash))
+
+    assert (await store.erasures.collect(b"")).blobs == 1
+    assert (await store.erasures.collect(b"")).blobs == 0
+    assert await data_of(store, row.commit_hash) == MARKER

@@ -15,6 +15,7 @@ __all__ = ["blobs_of_nobody", "connected_engine"]
 _CONNECTIONS = 16
 _ORPHANS = """SELECT count(*) FROM blobs
     WHERE content_hash NOT IN (SELECT content_hash FROM commits)
+    AND content_hash NOT IN (SELECT erased_as FROM commits WHERE erased_as IS NOT NULL)
     AND content_hash NOT IN (SELECT attachment_hash FROM attachments)"""
 
 

@@ -255,6 +255,24 @@ async def _erase(scene: Scene, mark: str) -> Victim:
     return Victim(lambda: tract.erase(hashes, reason="asked"), settle)
 
 
+async def _erase_tract(scene: Scene, mark: str) -> Victim:
+    name = f"gone {mark}"
+    for number in range(3):
+        await scene.store.tract(name).user(f"{mark} {number}")
+
+    async def settle(outcome: Outcome) -> list[str]:
+        left = name in await scene.store.tract_ids()
+        await scene.store.erase_tract(name, reason="asked")
+        again = name in await scene.store.tract_ids()
+        return ["the tract is there"] if again or (outcome.finished and left) else []
+
+    return Victim(lambda: scene.store.erase_tract(name, reason="asked"), settle)
+
+
+async def _collect(scene: Scene, _: str) -> bool:
+    return (await scene.store.collect()).nbytes >= 0
+
+
 async def _settle(scene: Scene, mark: str) -> Victim:
     tract = scene.store.tract(f"calls {mark}")
     call = ToolIOContent(tool_name="f", direction="call", payload="{}", call_id=mark)
@@ -494,6 +512,8 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.open": (_opens(_open_store, NAMED, 0), _opens(_open_memory, MEMORY, 0)),
     "TractStore.from_engine": (_opens(_from_engine, ENGINE, 0),),
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
+    "TractStore.erase_tract": (_erase_tract,),
+    "TractStore.collect": (reading(_collect),),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (

@@ -10,7 +10,7 @@ from tract.exceptions import BlobNotFoundError, TractError
 from tract.history.canonical import canonical_bytes, stored_json
 from tract.history.hashing import content_hash
 from tract.models.commit import moment
-from tract.models.erasure import ERASED, ErasureReceipt
+from tract.models.erasure import ERASED, CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.storage.repositories import (
     BlobRepository,
     ErasureRepository,
@@ -62,6 +62,38 @@ class Eraser:
             attachments=erased.attachments,
             pending=await self._erasures.scrub(),
         )
+
+    async def erase_tract(self, tract_id: str, reason: str) -> TractErasureReceipt:
+        """Erase a tract in portions; see `TractStore.erase_tract`."""
+        now = self._clock()
+        through = await self._erasures.drop_names(tract_id)
+        commits = contents = 0
+        more = True
+        while more:
+            freed = await self._erasures.drop_commits(tract_id, through)
+            commits, contents, more = commits + freed.commits, contents + freed.blobs, freed.more
+        self._forget(tract_id, 0)
+        return TractErasureReceipt(
+            tract_id=tract_id,
+            erased_at=moment(now),
+            reason=reason,
+            commits=commits,
+            contents=contents,
+            pending=await self._erasures.scrub(),
+        )
+
+    async def collect(self, progress: Callable[[int], object] | None) -> CollectReport:
+        """Free what nothing refers to, in portions; see `TractStore.collect`."""
+        contents = nbytes = 0
+        after, more = b"", True
+        while more:
+            freed = await self._erasures.collect(after)
+            contents, nbytes = contents + freed.blobs, nbytes + freed.nbytes
+            after, more = freed.after, freed.more
+            if progress is not None:
+                progress(contents)
+        pending = await self._erasures.scrub() if contents else None
+        return CollectReport(contents=contents, nbytes=nbytes, pending=pending)
 
     def _markers(
         self, stored: Iterable[StoredContent], reason: str, now: int

@@ -8,7 +8,14 @@ from typing import Literal
 from tract.models.base import Value
 from tract.models.content import ContentModel
 
-__all__ = ["ERASED", "ErasedCommit", "ErasedContent", "ErasureReceipt"]
+__all__ = [
+    "ERASED",
+    "CollectReport",
+    "ErasedCommit",
+    "ErasedContent",
+    "ErasureReceipt",
+    "TractErasureReceipt",
+]
 
 ERASED = "erased"
 """The content type of what stands in the place of an erased content."""
@@ -56,3 +63,26 @@ class ErasedCommit(Value):
     commit_hash: str
     erased_at: datetime
     reason: str
+
+
+class TractErasureReceipt(Value):
+    """What `erase_tract()` did: how many commits and contents it deleted, when, and why.
+
+    Attachments count as contents. Contents that other tracts hold stay, and are not counted. For
+    `pending` see `ErasureReceipt`.
+    """
+
+    tract_id: str
+    erased_at: datetime
+    reason: str
+    commits: int
+    contents: int
+    pending: Literal["log", "vacuum"] | None
+
+
+class CollectReport(Value):
+    """What `collect()` freed: contents and attachments that nothing referred to, and their bytes."""
+
+    contents: int
+    nbytes: int
+    pending: Literal["log", "vacuum"] | None

@@ -48,9 +48,11 @@ _CROWDED = 8
 
 _VERSIONS = "SELECT tract_id, version FROM tracts WHERE tract_id = ANY($1::text[])"
 _ADD_TRACTS = (
-    "INSERT INTO tracts (tract_id, version) SELECT tract_id, 0 FROM unnest($1::text[]) "
-    "AS new(tract_id) ORDER BY tract_id ON CONFLICT DO NOTHING"
+    "INSERT INTO tracts (tract_id, version) "
+    "SELECT tract_id, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint "
+    "FROM unnest($1::text[]) AS new(tract_id) ORDER BY tract_id ON CONFLICT DO NOTHING"
 )
+"""A tract that was erased and begins anew has a version that it never had."""
 _LOCK = (
     "WITH locked AS (SELECT tract_id FROM tracts WHERE tract_id = ANY($1::text[]) "
     "ORDER BY tract_id FOR UPDATE), "

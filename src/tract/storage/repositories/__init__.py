@@ -29,7 +29,7 @@ from tract.storage.repositories.copies import (
     Portion,
     Rows,
 )
-from tract.storage.repositories.erasures import Erased, ErasureRepository, Marker, Residue
+from tract.storage.repositories.erasures import Erased, ErasureRepository, Freed, Marker, Residue
 from tract.storage.repositories.histories import (
     ComparisonRepository,
     HistoryRepository,
@@ -84,6 +84,7 @@ __all__ = [
     "Erased",
     "ErasureRepository",
     "ExistingBranch",
+    "Freed",
     "HistoryRepository",
     "KeyRepository",
     "Located",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Erased", "ErasureRepository", "Marker", "Residue"]
+__all__ = ["Erased", "ErasureRepository", "Freed", "Marker", "Residue"]
 
 Residue = Literal["log", "vacuum"]
 """Where erased bytes may still be: in the write-ahead log, or in rows that `VACUUM` frees."""
@@ -40,6 +40,19 @@ class Erased(NamedTuple):
     erasures: int
 
 
+class Freed(NamedTuple):
+    """What was deleted: commits, and blobs that nothing else refers to, with their bytes.
+
+    `more` says whether there may be something left, and `after` is the last blob looked at.
+    """
+
+    commits: int = 0
+    blobs: int = 0
+    nbytes: int = 0
+    more: bool = False
+    after: bytes = b""
+
+
 class ErasureRepository(ABC):
     """Erases contents."""
 
@@ -56,3 +69,18 @@ class ErasureRepository(ABC):
     @abstractmethod
     async def scrub(self) -> Residue | None:
         """Take what was erased out of the write-ahead log; return where it may still be."""
+
+    @abstractmethod
+    async def drop_names(self, tract_id: str) -> int:
+        """Delete all that leads to a tract's commits; return the time of the last of these."""
+
+    @abstractmethod
+    async def drop_commits(self, tract_id: str, through: int) -> Freed:
+        """Delete the next of a tract's commits up to a time; when none are left, its attachments.
+
+        When none are left of these either, and there are no later commits, the tract is gone.
+        """
+
+    @abstractmethod
+    async def collect(self, after: bytes) -> Freed:
+        """Delete those of the next blobs that nothing refers to."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tract.storage.repositories import Erased, ErasureRepository, Marker, Residue
+from tract.storage.repositories import Erased, ErasureRepository, Freed, Marker, Residue
 from tract.storage.sql.database import Database
-from tract.storage.sql.writing import erasing
+from tract.storage.sql.writing import dropping, erasing
 
 __all__ = ["SqlErasureRepository"]
 
@@ -26,3 +26,19 @@ class SqlErasureRepository(ErasureRepository):
 
     async def scrub(self) -> Residue | None:
         return await self._database.scrub()
+
+    async def drop_names(self, tract_id: str) -> int:
+        return await self._database.write(
+            partial(dropping.drop_names, tract_id=tract_id), [tract_id], exclusive=True
+        )
+
+    async def drop_commits(self, tract_id: str, through: int) -> Freed:
+        drop = partial(dropping.drop_commits, tract_id=tract_id, through=through)
+        return await self._database.write(drop, [tract_id], dropping.AT_ONCE, exclusive=True)
+
+    async def collect(self, after: bytes) -> Freed:
+        found = await self._database.read(partial(dropping.unused, after=after))
+        if not found.blobs:
+            return found
+        free = partial(dropping.collect, after=after)
+        return await self._database.write(free, [], exclusive=True)

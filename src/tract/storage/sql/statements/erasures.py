@@ -5,7 +5,18 @@ Updates and deletions of many rows are `Lookup`s, so that a portion takes one tr
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    bindparam,
+    delete,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from tract.storage.schema import (
     attachment_uses,
@@ -13,6 +24,10 @@ from tract.storage.schema import (
     blobs,
     commits,
     keys,
+    origins,
+    refs,
+    runs,
+    spool,
     tracts,
     usage,
 )
@@ -122,3 +137,74 @@ ADD_TRACT = Insertion(tracts, ["tract_id"], instead=[])
 SET_ERASURES = Statement(
     lambda: update(tracts).where(_of(tracts)).values(erasures=bindparam("number"))
 )
+
+BRANCHES = Statement(lambda: select(refs.c.name).where(refs.c.tract_id == bindparam("tract_id")))
+
+
+def _all_of(table: Table) -> Statement:
+    return Statement(lambda: delete(table).where(_of(table)))
+
+
+def _of_commits(table: Table) -> Lookup:
+    return Lookup(table.c.commit_hash, lambda named: delete(table).where(_of(table), named))
+
+
+DROP_ALL = [_all_of(table) for table in (refs, runs, keys, spool)]
+"""What can be deleted at once, and is all that leads to a tract's commits."""
+DROP_OF = [_of_commits(table) for table in (refs, keys, usage, origins, commits)]
+"""What belongs to commits, and then these themselves."""
+OLDEST = Statement(
+    lambda: (
+        select(commits.c.commit_hash, commits.c.content_hash, commits.c.erased_as)
+        .where(_tract, commits.c.created_at <= bindparam("through"))
+        .order_by(commits.c.created_at)
+        .limit(bindparam("limit"))
+    )
+)
+GRANTS = Statement(
+    lambda: (
+        select(attachments.c.attachment_hash)
+        .where(
+            attachments.c.tract_id == bindparam("tract_id"),
+            attachments.c.created_at <= bindparam("through"),
+        )
+        .limit(bindparam("limit"))
+    )
+)
+DROP_TRACT = Statement(
+    lambda: delete(tracts).where(
+        _of(tracts),
+        not_(select(commits.c.commit_hash).where(commits.c.tract_id == tracts.c.tract_id).exists()),
+    )
+)
+BLOBS = Statement(
+    lambda: (
+        select(blobs.c.content_hash)
+        .where(blobs.c.content_hash > bindparam("after"))
+        .order_by(blobs.c.content_hash)
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def _is_referred_to() -> ColumnElement[bool]:
+    """Return the condition that a row names a blob."""
+    columns = (
+        commits.c.content_hash,
+        commits.c.erased_as,
+        attachments.c.attachment_hash,
+        attachment_uses.c.attachment_hash,
+    )
+    return or_(
+        *(select(column).where(column == blobs.c.content_hash).exists() for column in columns)
+    )
+
+
+FREE = Lookup(
+    blobs.c.content_hash,
+    lambda named: select(blobs.c.content_hash, func.length(blobs.c.data)).where(
+        named, not_(_is_referred_to())
+    ),
+)
+"""The blobs that nothing refers to, with their bytes."""
+DROP_BLOBS = Lookup(blobs.c.content_hash, lambda named: delete(blobs).where(named))

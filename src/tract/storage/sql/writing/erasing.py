@@ -10,7 +10,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["erase"]
+__all__ = ["count", "erase"]
 
 
 def erase(
@@ -48,7 +48,7 @@ def erase(
         len(emptied),
         len(chosen) - len(emptied),
         attachments,
-        _count(transaction, tract_id),
+        count(transaction, tract_id),
     )
 
 
@@ -96,7 +96,7 @@ def _erasures(connection: Connection, tract_id: str) -> int:
     return row[0] if row else 0
 
 
-def _count(transaction: WriteTransaction, tract_id: str) -> int:
+def count(transaction: WriteTransaction, tract_id: str) -> int:
     """Count an erasure, so that nobody goes on with what was read before; return the new count."""
     connection = transaction.connection
     row = connection.one(erasures.ERASURES, tract_id=tract_id)

@@ -1,0 +1,89 @@
+"""Deleting tracts and what nothing refers to, in portions that are one transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tract.storage.repositories import Freed
+from tract.storage.sql.naming import BRANCHES
+from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import erasures
+from tract.storage.sql.writing.erasing import count
+from tract.storage.sql.writing.transaction import WriteTransaction
+
+__all__ = ["AT_ONCE", "collect", "drop_commits", "drop_names", "unused"]
+
+AT_ONCE: int = 256
+_LOOKED_AT = 2_048
+
+
+def drop_names(transaction: WriteTransaction, *, tract_id: str) -> int:
+    """See `ErasureRepository.drop_names`."""
+    connection = transaction.connection
+    transaction.tips.finish()
+    rows = connection.all(erasures.BRANCHES, tract_id=tract_id)
+    last = connection.one(sql.LAST_TIME, tract_id=tract_id)
+    for statement in erasures.DROP_ALL:
+        connection.run(statement, of_tract=tract_id)
+    count(transaction, tract_id)
+    names = (row[0] for row in rows)
+    moved = [name.removeprefix(BRANCHES) for name in names if name.startswith(BRANCHES)]
+    transaction.tips.forget(tract_id, moved)
+    return max(transaction.clock(), last[0] if last else 0)
+
+
+def drop_commits(transaction: WriteTransaction, *, tract_id: str, through: int) -> Freed:
+    """See `ErasureRepository.drop_commits`."""
+    connection = transaction.connection
+    transaction.tips.finish()
+    transaction.tips.forget(tract_id)
+    transaction.reported.add(tract_id)
+    found = connection.all(erasures.OLDEST, tract_id=tract_id, through=through, limit=AT_ONCE)
+    if found:
+        for lookup in erasures.DROP_OF:
+            connection.find(lookup, [row[0] for row in found], of_tract=tract_id)
+        held = {key for row in found for key in row[1:] if key is not None}
+        return _freed(connection, held)._replace(commits=len(found), more=True)
+    granted = connection.all(erasures.GRANTS, tract_id=tract_id, through=through, limit=AT_ONCE)
+    keys = [row[0] for row in granted]
+    connection.find(erasures.DROP_GRANTS, keys, of_tract=tract_id)
+    if not keys:
+        connection.run(erasures.DROP_TRACT, of_tract=tract_id)
+    return _freed(connection, keys)._replace(more=bool(keys))
+
+
+def unused(connection: Connection, *, after: bytes) -> Freed:
+    """Return what `collect` would do, without doing it."""
+    keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
+    free = connection.find(erasures.FREE, keys)
+    return Freed(
+        blobs=len(free),
+        nbytes=sum(row[1] for row in free),
+        more=len(keys) == _LOOKED_AT,
+        after=keys[-1] if keys else after,
+    )
+
+
+def collect(transaction: WriteTransaction, *, after: bytes) -> Freed:
+    """See `ErasureRepository.collect`."""
+    connection = transaction.connection
+    keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
+    return _freed(connection, keys)._replace(
+        more=len(keys) == _LOOKED_AT, after=keys[-1] if keys else after
+    )
+
+
+def _freed(connection: Connection, blobs: Iterable[bytes]) -> Freed:
+    """Delete those of *blobs* that nothing refers to, and the attachments that only they used."""
+    number = nbytes = 0
+    found = [*blobs]
+    while found:
+        free = connection.find(erasures.FREE, found)
+        keys = [row[0] for row in free]
+        number += len(keys)
+        nbytes += sum(row[1] for row in free)
+        found = [row[1] for row in connection.find(sql.USES, keys)]
+        connection.find(erasures.DROP_USES, keys)
+        connection.find(erasures.DROP_BLOBS, keys)
+    return Freed(blobs=number, nbytes=nbytes)
