@@ -25,6 +25,8 @@ from tract import (
     TractConfig,
     TractStore,
     copy_store,
+    quote_id,
+    unquote_id,
 )
 
 FACADES = {
@@ -185,7 +187,7 @@ FORMATS = {
     *("from_anthropic", "from_google", "from_openai", "from_responses"),
     *("to_anthropic", "to_google", "to_openai", "to_responses"),
 }
-FUNCTIONS = FORMATS | {"config", "copy_store"}
+FUNCTIONS = FORMATS | {"config", "copy_store", "quote_id", "unquote_id"}
 EXPORTED = (
     FACADES
     | CONTENTS
@@ -356,6 +358,8 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("progress", KEYWORD, None),
         ],
     ),
+    (quote_id, [("text", POSITIONAL, REQUIRED)]),
+    (unquote_id, [("name", POSITIONAL, REQUIRED)]),
     (AsyncTract.watch, [("after", POSITIONAL, None), ("resets", KEYWORD, False)]),
     (AsyncTract.fork, [NAME, ("at_commit", KEYWORD, UNSET), EXPECTED_HEAD]),
     (AsyncTract.on, [NAME]),

@@ -107,6 +107,7 @@ from tract.models.merging import (
 )
 from tract.models.operations import CommitOperation, OnKey
 from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
+from tract.models.quoting import quote_id, unquote_id
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -295,8 +296,10 @@ __all__ = [
     "from_google",
     "from_openai",
     "from_responses",
+    "quote_id",
     "to_anthropic",
     "to_google",
     "to_openai",
     "to_responses",
+    "unquote_id",
 ]
