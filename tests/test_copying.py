@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from support.copied import contexts, fill, leave_stream, rows
+from support.naming import STAND_IN, erased, keyed, titled
 from support.opening import COUNTER, later
 from tract import (
     CopyProgress,
@@ -25,9 +26,12 @@ from tract import (
     StoreCopyError,
     StoreReadOnlyError,
     TokenUsage,
+    TractConfig,
     TractStore,
     copy_store,
 )
+from tract.storage.opening import open_database
+from tract.storage.sql.repositories import repositories_over
 
 Place = Path | str
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -439,3 +443,110 @@ async def test_a_closed_store_is_refused(tmp_path: Path) -> None:
         for source, target in ((one, two), (two, one)):
             with pytest.raises(StoreClosedError):
                 await copy_store(source, target)
+
+
+async def facts(place: Place, tract_id: str) -> dict[str, object]:
+    database = await open_database(place, TractConfig())
+    outline = await repositories_over(database).copies.outline(tract_id)
+    await database.aclose()
+    return dict(outline.facts)
+
+
+async def test_keys_arrive_even_if_they_go_over_to_another_commit_later(pair: Pair) -> None:
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        first = await store.tract("t").user("first")
+        second = await store.tract("t").user("second")
+    await keyed(pair.source, first, "a")
+    await keyed(pair.source, second, "b")
+    await copied(pair)
+    assert await rows(pair.target) == await rows(pair.source)
+
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        third = await store.tract("t").user("third")
+        fourth = await store.tract("t").user("fourth")
+    await keyed(pair.source, third, "a")
+    await keyed(pair.source, fourth, "a")
+    await copied(pair)
+    there = await rows(pair.target)
+
+    assert there == await rows(pair.source)
+    assert len(there["keys"]) == 2
+
+
+async def test_titles_and_metadata_arrive_and_so_do_their_changes(pair: Pair) -> None:
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        await store.tract("t").user("said")
+    for title in ("Norway", "Sweden 🏔"):
+        await titled(pair.source, "t", title, '{"b":1,"a":[2.50]}')
+        await titled(pair.source, "only a title", title, "{}")
+        await copied(pair)
+
+        for tract_id in ("t", "only a title"):
+            assert await facts(pair.target, tract_id) == await facts(pair.source, tract_id)
+        assert (await facts(pair.target, "t"))["title"] == title
+
+
+@pytest.mark.parametrize(("erasing", "keeping"), ["ab", "ba"])
+async def test_an_erased_content_does_not_arrive_unless_another_tract_has_it(
+    pair: Pair, erasing: str, keeping: str
+) -> None:
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        lost = await store.tract(erasing).user("a secret")
+        shared = await store.tract(erasing).user("kept elsewhere")
+        await store.tract(keeping).user("kept elsewhere")
+    await erased(pair.source, lost)
+    await erased(pair.source, shared, shared=True)
+    await copied(pair)
+
+    assert await rows(pair.target) == await rows(pair.source)
+    assert "a secret" not in repr(await rows(pair.target))
+    assert (await facts(pair.target, erasing))["erasures"] == 2
+
+
+async def test_a_content_that_was_erased_does_not_come_along_with_the_erasure(onto: Pair) -> None:
+    """The other tract, which still has it, is not copied."""
+    async with TractStore.open(onto.source, tokenizer=COUNTER) as store:
+        info = await store.tract("t").user("a secret")
+        await store.tract("u").user("a secret")
+    await erased(onto.source, info, shared=True)
+    damage(Path(onto.source), "UPDATE commits SET operation = 'x' WHERE tract_id = 'u'")
+    with pytest.raises(StoreCopyError, match="'u'"):
+        await copied(onto)
+
+    assert "a secret" not in repr(await rows(onto.target))
+
+
+async def test_an_erasure_after_the_first_copy_is_not_passed_over_in_silence(onto: Pair) -> None:
+    async with TractStore.open(onto.source, tokenizer=COUNTER) as store:
+        info = await store.tract("t").user("a secret")
+    await copied(onto)
+    await erased(onto.source, info)
+
+    with pytest.raises(StoreCopyError, match="contents were erased in it since"):
+        await copied(onto)
+
+
+async def test_a_damaged_stand_in_is_reported(onto: Pair) -> None:
+    async with TractStore.open(onto.source, tokenizer=COUNTER) as store:
+        info = await store.tract("t").user("a secret")
+    await erased(onto.source, info)
+    damage(Path(onto.source), "UPDATE blobs SET data = 'x' WHERE data = ?", STAND_IN)
+
+    with pytest.raises(StoreCopyError, match=f"{info.commit_hash}: its content does not have"):
+        await copied(onto)
+
+
+async def test_what_only_sqlite_stores_in_keys_and_titles_is_reported(onto: Pair) -> None:
+    async with TractStore.open(onto.source, tokenizer=COUNTER) as store:
+        info = await store.tract("t").user("said")
+        await store.tract("u").user("said")
+        await store.tract("v").user("said")
+    await keyed(onto.source, info, "nul\0")
+    await titled(onto.source, "u", "nul\0", "{}")
+    await titled(onto.source, "v", "title", "[")
+
+    with pytest.raises(StoreCopyError) as caught:
+        await copied(onto)
+
+    problems = [(fault.tract_id, fault.problem[:12]) for fault in caught.value.faults]
+    assert problems == [("t", "its key has "), ("u", "its title ha"), ("v", "its metadata")]

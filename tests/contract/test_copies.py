@@ -25,6 +25,7 @@ DATA = b"picture"
 PICTURE = Attached(sha256(DATA).hexdigest(), DATA, "image/png")
 FOR_EVER = 2**62
 NEW = "a new tract"
+NOTHING = {"title": None, "metadata_json": None, "created_at": 0, "erasures": 0}
 
 
 def of_new(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ async def fill(store: Repositories) -> None:
 
 async def test_an_empty_store_has_nothing_to_copy(store: Repositories) -> None:
     assert await store.copies.tract_ids() == []
-    assert await store.copies.outline("t") == Outline(0, 0, {}, {}, [], [])
+    assert await store.copies.outline("t") == Outline(0, 0, {}, {}, [], [], NOTHING)
     assert await store.copies.line("t", -1, FOR_EVER) == []
     assert await store.copies.commits("t", -1, FOR_EVER) is None
     assert await store.copies.attachments("t", b"") == []

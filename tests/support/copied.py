@@ -27,8 +27,10 @@ from tract import (
 from tract.storage.opening import open_database
 from tract.storage.repositories import BranchName, SpoolPart, StreamName
 from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.statements.compiled import Statement
+from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["TABLES", "contexts", "fill", "leave_stream", "rows"]
+__all__ = ["TABLES", "contexts", "fill", "leave_stream", "rows", "stored"]
 
 TABLES = (
     "blobs",
@@ -38,6 +40,7 @@ TABLES = (
     "refs",
     "runs",
     "origins",
+    "keys",
     "usage",
     "spool",
 )
@@ -87,6 +90,20 @@ async def leave_stream(place: Path | str, tract_id: str, stream_id: str, texts: 
     parts = [SpoolPart(stream, 0, [["opening", opening]])]
     parts += [SpoolPart(stream, at, [["text", text]]) for at, text in enumerate(texts, 1)]
     await repositories_over(database).spools.save('{"pid": 1}', parts)
+    await database.aclose()
+
+
+async def stored(
+    place: Path | str, tract_id: str, *writes: tuple[Statement, dict[str, Any]]
+) -> None:
+    """Write rows to a tract that no verb writes yet."""
+    database = await open_database(place, TractConfig(), ticking())
+
+    def job(transaction: WriteTransaction) -> None:
+        for statement, parameters in writes:
+            transaction.connection.run(statement, **parameters)
+
+    await database.write(job, [tract_id])
     await database.aclose()
 
 

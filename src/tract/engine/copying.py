@@ -127,6 +127,8 @@ class _Tract:
             if not here:
                 break
             after = here[-1][0]
+        if ours.commits and theirs.facts["erasures"] != ours.facts["erasures"]:
+            self.fault(None, f"contents were erased in it since it was copied first. {_REMEDY}")
         for name in _moved(theirs, ours):
             self.fault(None, f"the branch {shown(name)} was moved in the target. {_REMEDY}")
         return not self.faults
@@ -188,6 +190,9 @@ class _Tract:
             found = await self._threads.run(_faults, portion.commits, self._tract_id)
             for name, problem in (*found, *portion.faults):
                 self.fault(name, problem)
+            for row in portion.rows["keys"]:
+                if _has_nul(row):
+                    self.fault(row["commit_hash"].hex(), f"its key {_NUL}")
             if not self.faults:
                 await self._target.copy_targets.add(self._tract_id, portion.rows, after)
                 self.commits += len(portion.commits)
@@ -200,6 +205,10 @@ class _Tract:
         for row in (*theirs.refs.values(), *theirs.runs.values()):
             if _has_nul(row):
                 self.fault(None, f"the name or the note of {shown(row['name'])} {_NUL}")
+        if _has_nul(theirs.facts):
+            self.fault(None, f"its title {_NUL}")
+        if not _is_json(theirs.facts["metadata_json"] or "{}"):
+            self.fault(None, "its metadata cannot be read")
 
     async def _copy_usage(self, through: int) -> None:
         after = b""
@@ -230,7 +239,7 @@ _NEW = object()
 
 
 def _settled(outline: Outline) -> tuple[object, ...]:
-    return outline.refs, outline.runs, sorted(outline.streams)
+    return outline.refs, outline.runs, sorted(outline.streams), outline.facts
 
 
 def _moved(theirs: Outline, ours: Outline) -> Iterator[str]:

@@ -30,7 +30,8 @@ class Outline(NamedTuple):
     """A tract at one moment, but for its commits, of which it has the number and the last time.
 
     `refs` are by name, `runs` by segment, `streams` are the ids of those with stored parts.
-    `missing` are the heads that are not in the store.
+    `missing` are the heads that are not in the store. `facts` are what is kept of a tract as a
+    whole.
     """
 
     last_time: int
@@ -39,6 +40,7 @@ class Outline(NamedTuple):
     runs: Mapping[int, Mapping[str, Any]]
     streams: Sequence[str]
     missing: Sequence[str]
+    facts: Mapping[str, Any]
 
 
 class Portion(NamedTuple):
@@ -116,7 +118,9 @@ class CopyTargetRepository(ABC):
 
     @abstractmethod
     async def settle(self, tract_id: str, outline: Outline) -> None:
-        """Give a tract that has the commits of *outline* its refs, runs and streams, and no others.
+        """Give a tract that has the commits of *outline* its refs, runs, streams and facts.
+
+        It has no others then.
 
         The parts of streams are added before.
 

@@ -35,6 +35,10 @@ def settle(transaction: WriteTransaction, *, tract_id: str, outline: Outline) ->
     new = [row for name, row in outline.refs.items() if named.get(name) != tuple(row.values())]
     ended = [row for segment, row in outline.runs.items() if segment not in present]
     _insert(transaction, {refs.name: new, runs.name: ended})
+    connection.run(copying.ADD_TRACT, tract_id=tract_id)
+    facts = {**outline.facts, "updated_at": outline.last_time, "commits": outline.commits}
+    values = {f"new_{name}": value for name, value in facts.items()}
+    connection.run(copying.SET_TRACT, of_tract=tract_id, **values)
     changed = {row["name"] for row in new} | (named.keys() - outline.refs.keys())
     transaction.tips.forget(
         tract_id, [name.removeprefix(BRANCHES) for name in changed if name.startswith(BRANCHES)]

@@ -41,6 +41,7 @@ def outline(connection: Connection, *, tract_id: str) -> Outline:
         named = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
         ended = _named(runs, connection.all(copying.RUNS, tract_id=tract_id))
         streams = connection.all(copying.STREAMS, tract_id=tract_id)
+        facts = connection.one(copying.OF_TRACT, tract_id=tract_id)
         heads = {row["commit_hash"] for row in named} | {row["end_hash"] for row in ended}
         found = {
             row[0] for row in connection.find(copying.TIMES, heads - {None}, tract_id=tract_id)
@@ -54,6 +55,7 @@ def outline(connection: Connection, *, tract_id: str) -> Outline:
         {row["segment"]: row for row in ended},
         [row[0] for row in streams],
         sorted(map(name_of, heads - {None} - found)),
+        dict(zip(copying.FACTS, facts or (None, None, 0, 0), strict=True)),
     )
 
 

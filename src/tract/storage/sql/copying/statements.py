@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, select, update
 
 from tract.storage.schema import (
     attachment_uses,
@@ -17,6 +17,7 @@ from tract.storage.schema import (
     refs,
     runs,
     spool,
+    tracts,
     usage,
 )
 from tract.storage.sql.statements import commits as sql
@@ -39,9 +40,17 @@ COLUMNS = [column.name for column in _STORED]
 """What `COMMITS` reads of a commit, in the order of `rows.stored_of`; the size comes behind."""
 
 TRACT_IDS = [
-    Statement(partial(sql.distinct, table.c.tract_id))
-    for table in (commits, refs, runs, attachments, spool)
+    *(
+        Statement(partial(sql.distinct, table.c.tract_id))
+        for table in (commits, refs, runs, attachments, spool)
+    ),
+    Statement(
+        lambda: select(tracts.c.tract_id).where(
+            tracts.c.title.is_not(None) | tracts.c.metadata_json.is_not(None)
+        )
+    ),
 ]
+"""Tracts that have anything. A row of `tracts` may be nothing but a lock."""
 LINE = Statement(
     lambda: (
         select(commits.c.created_at, commits.c.commit_hash)
@@ -127,6 +136,29 @@ REPORTED = Lookup(
 )
 REFS = Statement(lambda: select(refs).where(refs.c.tract_id == bindparam("tract_id")))
 RUNS = Statement(lambda: select(runs).where(runs.c.tract_id == bindparam("tract_id")))
+FACTS = ("title", "metadata_json", "created_at", "erasures")
+OF_TRACT = Statement(
+    lambda: select(*(tracts.c[name] for name in FACTS)).where(
+        tracts.c.tract_id == bindparam("tract_id")
+    )
+)
+
+
+def _add_tract() -> Any:
+    """Add the row of a tract that has none: on PostgreSQL, where each has one, it adds nothing."""
+    there = select(tracts.c.tract_id).where(tracts.c.tract_id == bindparam("tract_id"))
+    new = select(bindparam("tract_id", type_=tracts.c.tract_id.type)).where(~there.exists())
+    return tracts.insert().from_select(["tract_id"], new)
+
+
+ADD_TRACT = Statement(_add_tract)
+SET_TRACT = Statement(
+    lambda: (
+        update(tracts)
+        .where(tracts.c.tract_id == bindparam("of_tract"))
+        .values({name: bindparam(f"new_{name}") for name in (*FACTS, "updated_at", "commits")})
+    )
+)
 STREAMS = Statement(
     lambda: select(spool.c.stream_id).where(spool.c.tract_id == bindparam("tract_id")).distinct()
 )
