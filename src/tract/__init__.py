@@ -41,6 +41,8 @@ from tract.exceptions import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+    TractExistsError,
+    TractNotFoundError,
     UnknownKindWarning,
 )
 from tract.formats.anthropic_messages.contents import from_anthropic
@@ -282,6 +284,8 @@ __all__ = [
     "TractConfig",
     "TractErasureReceipt",
     "TractError",
+    "TractExistsError",
+    "TractNotFoundError",
     "TractStore",
     "Uncounted",
     "UnknownKindWarning",

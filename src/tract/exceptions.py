@@ -16,6 +16,8 @@ TractError
 ├── TagExistsError             the tag already exists
 ├── TagNotFoundError           no such tag in this tract
 ├── KeyExistsError             the tract already has a commit under that key
+├── TractExistsError           the store already has a tract of that id
+├── TractNotFoundError         no such tract in this store
 ├── BranchNotMergedError       the branch has commits that no other branch or tag reaches
 ├── MergeConflictError         both sides of a merge changed the same entries
 ├── StreamRecoveredError       another process recovered a stream whose writer went silent
@@ -76,6 +78,8 @@ __all__ = [
     "TokenBudgetWarning",
     "TokenizerUnavailableError",
     "TractError",
+    "TractExistsError",
+    "TractNotFoundError",
     "UnknownKindWarning",
 ]
 
@@ -363,6 +367,33 @@ class KeyExistsError(TractError):
             f"The key {shown(self.key)} is taken by {where}. Choose another, or pass "
             "`on_key='keep'` to get that commit, or `on_key='replace'` to give the key to the new "
             "one."
+        )
+
+
+class TractExistsError(TractError):
+    """This store already has something of a tract of that id; nothing was written."""
+
+    def __init__(self, tract_id: str) -> None:
+        super().__init__(tract_id)
+        self.tract_id = tract_id
+
+    def __str__(self) -> str:
+        return (
+            f"This store already has a tract {shown(self.tract_id)}. Nothing was written. Choose "
+            "another id."
+        )
+
+
+class TractNotFoundError(TractError):
+    """This store has nothing of a tract of that id."""
+
+    def __init__(self, tract_id: str) -> None:
+        super().__init__(tract_id)
+        self.tract_id = tract_id
+
+    def __str__(self) -> str:
+        return (
+            f"No tract {shown(self.tract_id)} in this store. `tract_ids()` lists the existing ones."
         )
 
 

@@ -41,7 +41,7 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended
 from tract.models.commit import CopyProgress
 from tract.models.config import ContentType, TractConfig
-from tract.protocols import ContextCompiler, TokenCounter
+from tract.protocols import ContextCompiler, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories
 from tract.storage.sql.database import Database
@@ -177,6 +177,10 @@ class Runtime:
     ) -> Copier:
         """Return what copies this store into another."""
         return Copier(self._storage, target._storage, self._threads, target.database.path, progress)
+
+    async def copy_tract(self, source: str, target: str, at: str | UnsetType | None) -> None:
+        """Copy a tract within this store."""
+        await self._storage.copy_targets.copy_within(source, target, at)
 
     async def aclose(self) -> None:
         """Refuse new calls, wait for those under way, and close.

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.compile.cache import CacheInfo
-from tract.handles.arguments import checked_name, checked_text
+from tract.handles.arguments import checked_commit, checked_name, checked_text
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
@@ -19,7 +19,7 @@ from tract.models.commit import CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
-from tract.protocols import ContextCompiler, TokenCounter
+from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
 from tract.runtime import Runtime, checked_options
 from tract.tract import AsyncTract
 
@@ -102,6 +102,35 @@ class TractStore:
         """
         with self._runtime.gate.call():
             return await self._runtime.branches.tract_ids()
+
+    async def copy_tract(
+        self, source: str, target: str, *, at: str | UnsetType | None = UNSET
+    ) -> AsyncTract:
+        """Make a new tract of everything that another has, and return a handle on its `main`.
+
+        It is one transaction, and takes no content twice. Others may write to *source* meanwhile:
+        the copy is as it was at one moment. Commits keep their hashes and times. Copied are
+        branches and tags, the reflog, keys, title and metadata, usage, and which attachments the
+        tract may refer to; not streams that are open or were left.
+
+        Args:
+            source: the tract to copy.
+            target: the id of the new tract.
+            at: a commit, by its hash or by a tag or branch. Then the new tract has only the history
+                of that commit, as its branch `main`, with the keys, usage and attachments that
+                belong to it.
+
+        Raises:
+            TractExistsError: the store has something of a tract *target*, be it one attachment.
+            TractNotFoundError: the store has nothing of a tract *source*.
+            CommitNotFoundError: *source* has no commit *at*.
+            ValueError: *target* is empty or too long.
+        """
+        copied = AsyncTract(self._runtime, checked_name("target", target))
+        given = checked_name("source", source), checked_commit(at)
+        with self._runtime.gate.call():
+            await self._runtime.copy_tract(given[0], target, given[1])
+        return copied
 
     async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
         """Return the left streams of all tracts, those without a sign of life for longest first.

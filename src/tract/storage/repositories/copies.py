@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tract.exceptions import TractError
+from tract.protocols import UnsetType
 from tract.storage.values import StoredCommit
 
 __all__ = [
@@ -114,6 +115,19 @@ class CopyTargetRepository(ABC):
 
         Raises:
             CopyOvertakenError: others have written to the tract.
+        """
+
+    @abstractmethod
+    async def copy_within(self, source: str, target: str, at: str | UnsetType | None) -> None:
+        """Make a tract of everything that another has at one moment, but for streams.
+
+        Of a commit *at*, it gets the history alone, as the branch `main`, and what belongs to it.
+
+        Raises:
+            TractExistsError: there is anything of *target*.
+            TractNotFoundError: there is nothing of *source*.
+            CommitNotFoundError: *at* is not a commit of *source*.
+            TractError: *at* is before the first commit.
         """
 
     @abstractmethod

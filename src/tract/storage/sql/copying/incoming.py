@@ -10,13 +10,13 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs as ref_statements
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["add", "settle"]
+__all__ = ["add", "insert", "set_facts", "settle"]
 
 
 def add(transaction: WriteTransaction, *, tract_id: str, rows: Rows, last_time: int) -> None:
     """See `CopyRepository.add`."""
     _check(transaction, tract_id, last_time)
-    _insert(transaction, rows)
+    insert(transaction, rows)
     transaction.tips.forget(tract_id)
 
 
@@ -34,15 +34,20 @@ def settle(transaction: WriteTransaction, *, tract_id: str, outline: Outline) ->
     present = {row[1] for row in connection.all(copying.RUNS, tract_id=tract_id)}
     new = [row for name, row in outline.refs.items() if named.get(name) != tuple(row.values())]
     ended = [row for segment, row in outline.runs.items() if segment not in present]
-    _insert(transaction, {refs.name: new, runs.name: ended})
-    connection.run(copying.ADD_TRACT, tract_id=tract_id)
-    facts = {**outline.facts, "updated_at": outline.last_time, "commits": outline.commits}
-    values = {f"new_{name}": value for name, value in facts.items()}
-    connection.run(copying.SET_TRACT, of_tract=tract_id, **values)
+    insert(transaction, {refs.name: new, runs.name: ended})
+    set_facts(transaction, tract_id, outline)
     changed = {row["name"] for row in new} | (named.keys() - outline.refs.keys())
     transaction.tips.forget(
         tract_id, [name.removeprefix(BRANCHES) for name in changed if name.startswith(BRANCHES)]
     )
+
+
+def set_facts(transaction: WriteTransaction, tract_id: str, outline: Outline) -> None:
+    """Note of a tract as a whole what *outline* says of it."""
+    facts = {**outline.facts, "updated_at": outline.last_time, "commits": outline.commits}
+    values = {f"new_{name}": value for name, value in facts.items()}
+    transaction.connection.run(copying.ADD_TRACT, tract_id=tract_id)
+    transaction.connection.run(copying.SET_TRACT, of_tract=tract_id, **values)
 
 
 def _check(transaction: WriteTransaction, tract_id: str, last_time: int) -> None:
@@ -53,7 +58,8 @@ def _check(transaction: WriteTransaction, tract_id: str, last_time: int) -> None
         raise CopyOvertakenError
 
 
-def _insert(transaction: WriteTransaction, rows: Rows) -> None:
+def insert(transaction: WriteTransaction, rows: Rows) -> None:
+    """Add rows of each table, those first that others refer to."""
     for table, statement in copying.ADD.items():
         for row in rows.get(table, ()):
             transaction.connection.run(statement, **row)

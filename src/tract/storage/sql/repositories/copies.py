@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tract.protocols import UnsetType
 from tract.storage.repositories import (
     CopyRepository,
     CopyTargetRepository,
@@ -13,11 +14,13 @@ from tract.storage.repositories import (
     Portion,
     Rows,
 )
-from tract.storage.sql.copying import incoming, outgoing
+from tract.storage.sql.copying import incoming, outgoing, within
 from tract.storage.sql.copying.statements import ATTACHED, REPORTED
 from tract.storage.sql.database import Database
 
 __all__ = ["SqlCopyRepository", "SqlCopyTargetRepository"]
+
+_ALONE = 512  # commits, more than a transaction has that others share
 
 
 class SqlCopyRepository(CopyRepository):
@@ -71,6 +74,10 @@ class SqlCopyTargetRepository(CopyTargetRepository):
     async def add(self, tract_id: str, rows: Rows, last_time: int) -> None:
         write = partial(incoming.add, tract_id=tract_id, rows=rows, last_time=last_time)
         await self._database.write(write, [tract_id], max(1, len(rows.get("commits", ()))))
+
+    async def copy_within(self, source: str, target: str, at: str | UnsetType | None) -> None:
+        write = partial(within.copy, source=source, target=target, at=at)
+        await self._database.write(write, [source, target], _ALONE)
 
     async def settle(self, tract_id: str, outline: Outline) -> None:
         write = partial(incoming.settle, tract_id=tract_id, outline=outline)
