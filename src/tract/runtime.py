@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
 from tract.engine.branches.refs import BranchEngine
+from tract.engine.bundling import chosen
 from tract.engine.commit.attachments import AttachmentEngine
 from tract.engine.commit.budget import Budget
 from tract.engine.commit.drafts import DraftMaker
@@ -36,10 +37,11 @@ from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
 from tract.engine.verifying import Verifier
 from tract.engine.watching.hub import WatchHub
+from tract.files import new_file, opened_file
 from tract.forking import PROCESS
 from tract.history.redaction import Redactor
-from tract.lifecycle import CallGate, ended
-from tract.models.commit import CopyProgress
+from tract.lifecycle import CallGate, ended, to_the_end
+from tract.models.commit import CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.protocols import ContextCompiler, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
@@ -177,6 +179,32 @@ class Runtime:
     ) -> Copier:
         """Return what copies this store into another."""
         return Copier(self._storage, target._storage, self._threads, target.database.path, progress)
+
+    async def export(
+        self,
+        path: str | PathLike[str],
+        tracts: Mapping[str, str | UnsetType | None] | None,
+        progress: Callable[[CopyProgress], object] | None,
+    ) -> CopyReport:
+        """Write tracts to a new file; see `TractStore.export`."""
+        storage, threads = self._storage, self._threads
+        some = None if tracts is None else await chosen(storage.copies, tracts)
+        async with new_file(path, threads) as temporary:
+            database = await open_database(temporary, TractConfig())
+            try:
+                target = repositories_over(database)
+                return await Copier(storage, target, threads, str(path), progress, some).copy()
+            finally:
+                await to_the_end(database.aclose())
+
+    async def import_(
+        self, path: str | PathLike[str], progress: Callable[[CopyProgress], object] | None
+    ) -> CopyReport:
+        """Read the tracts of a file; see `TractStore.import_`."""
+        async with opened_file(path, self._threads, TractConfig()) as database:
+            source = repositories_over(database)
+            to = self.database.path
+            return await Copier(source, self._storage, self._threads, to, progress).copy()
 
     async def copy_tract(self, source: str, target: str, at: str | UnsetType | None) -> None:
         """Copy a tract within this store."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Literal, Self
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.engine.compile.cache import CacheInfo
-from tract.handles.arguments import checked_commit, checked_name, checked_text
+from tract.handles.arguments import checked_commit, checked_name, checked_text, checked_tracts
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
@@ -131,6 +131,63 @@ class TractStore:
         with self._runtime.gate.call():
             await self._runtime.copy_tract(given[0], target, given[1])
         return copied
+
+    async def export(
+        self,
+        path: str | PathLike[str],
+        *,
+        tracts: Iterable[str] | Mapping[str, str | UnsetType] | None = None,
+        progress: Callable[[CopyProgress], object] | None = None,
+    ) -> CopyReport:
+        """Write tracts to a new file, which `import_` reads and `open` opens, on any machine.
+
+        The file is a SQLite store, whatever engine this one is on. Every hash is computed again on
+        the way. Each tract is as it was at one moment; others may write meanwhile. The file appears
+        at *path* once it is whole: a call that fails or is cancelled leaves none.
+
+        Args:
+            path: where no file is yet.
+            tracts: ids of tracts; by default all. A mapping names a commit for each, by its hash or
+                by a tag or branch: of that tract, only the history of that commit is written, as
+                the branch `main`, with the keys, usage and attachments that belong to it. `UNSET`
+                takes a tract whole.
+            progress: is called before each tract and after each portion. What it raises ends the
+                export.
+
+        Raises:
+            TractNotFoundError: the store has nothing of a tract.
+            CommitNotFoundError: a tract has no such commit.
+            StoreCopyError: tracts are damaged; there is no file.
+            StorageError: there is a file at *path*, or none can be written.
+        """
+        chosen = checked_tracts(tracts)
+        with self._runtime.gate.call():
+            return await self._runtime.export(path, chosen, progress)
+
+    async def import_(
+        self,
+        path: str | PathLike[str],
+        *,
+        progress: Callable[[CopyProgress], object] | None = None,
+    ) -> CopyReport:
+        """Copy all tracts of a file into this store: of one that `export` or `backup` wrote.
+
+        Every hash is computed again. Tracts keep their ids, commits their hashes and times. Each
+        tract gets its branches once all of its commits are here. Call it again after it was cut
+        short: it goes on where it was. Importing a file again changes nothing, and importing a
+        later one adds what is new. A tract that has gone another way here is left alone. The file
+        stays as it is.
+
+        Raises:
+            StoreCopyError: tracts of the file are damaged, or others have written to them here. All
+                others were imported.
+            SchemaVersionError: a newer release wrote the file.
+            StorageError: there is no such file, or no whole store in it.
+            StoreReadOnlyError: this store is read-only.
+        """
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            return await self._runtime.import_(path, progress)
 
     async def recover_streams(self, *, wait: bool = False) -> list[LeftStream]:
         """Return the left streams of all tracts, those without a sign of life for longest first.

@@ -11,7 +11,13 @@ from tract.engine.verifying import own_faults
 from tract.exceptions import StoreCopyError, StoreCorruptError, shown
 from tract.history.canonical import stored_json
 from tract.models.commit import CopyFault, CopyProgress, CopyReport
-from tract.storage.repositories import CopyOvertakenError, Outline, Repositories, StoredCommit
+from tract.storage.repositories import (
+    CopyOvertakenError,
+    CopyRepository,
+    Outline,
+    Repositories,
+    StoredCommit,
+)
 
 __all__ = ["Copier"]
 
@@ -29,8 +35,10 @@ class Copier:
         threads: Threads,
         path: str,
         progress: Callable[[CopyProgress], object] | None,
+        chosen: Mapping[str, CopyRepository] | None = None,
     ) -> None:
         self._source = source
+        self._chosen = chosen
         self._target = target
         self._threads = threads
         self._path = path
@@ -40,11 +48,14 @@ class Copier:
         self._faults: list[CopyFault] = []
 
     async def copy(self) -> CopyReport:
-        """Copy every tract; see `copy_store`."""
-        tract_ids = await self._source.copies.tract_ids()
-        self._tracts = len(tract_ids)
-        for self._number, tract_id in enumerate(tract_ids, 1):
-            tract = _Tract(tract_id, self._source, self._target, self._threads)
+        """Copy every tract, or those chosen; see `copy_store`."""
+        found = self._chosen
+        if found is None:
+            found = dict.fromkeys(await self._source.copies.tract_ids(), self._source.copies)
+        self._tracts = len(found)
+        for self._number, (tract_id, copies) in enumerate(found.items(), 1):
+            source = self._source._replace(copies=copies)
+            tract = _Tract(tract_id, source, self._target, self._threads)
             try:
                 async for done, of in tract.copy():
                     self._tell(tract_id, done, of)

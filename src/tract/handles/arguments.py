@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal, cast
 
@@ -31,6 +32,7 @@ __all__ = [
     "checked_ref",
     "checked_target",
     "checked_text",
+    "checked_tracts",
 ]
 
 _MAX_NAME = 255
@@ -117,6 +119,23 @@ def checked_commit(value: object) -> str | UnsetType | None:
         CommitNotFoundError: it is not a string.
     """
     return value if value is None or value is UNSET else checked_hash(value)
+
+
+def checked_tracts(value: object) -> dict[str, str | UnsetType | None] | None:
+    """Return which tracts to export, each with a commit, or UNSET if it is meant whole.
+
+    Raises:
+        ValueError: it is neither ids of tracts nor a mapping from them.
+        CommitNotFoundError: a commit is not a string.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"tracts must be ids of tracts, or a mapping from them, not {shown(value)}"
+        )
+    given = value if isinstance(value, Mapping) else dict.fromkeys(value, UNSET)
+    return {checked_name("tracts", name): checked_commit(at) for name, at in given.items()}
 
 
 def checked_position(at_commit: object, at_time: object) -> Position:

@@ -22,6 +22,7 @@ from tract.storage.repositories.commits import (
     UsageRepository,
 )
 from tract.storage.repositories.copies import (
+    Bundle,
     CopyOvertakenError,
     CopyRepository,
     CopyTargetRepository,
@@ -73,6 +74,7 @@ __all__ = [
     "AttachmentRepository",
     "BlobRepository",
     "BranchName",
+    "Bundle",
     "CommitDraft",
     "CommitRepository",
     "CommitRow",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from tract.exceptions import TractError
@@ -11,6 +11,7 @@ from tract.protocols import UnsetType
 from tract.storage.values import StoredCommit
 
 __all__ = [
+    "Bundle",
     "CopyOvertakenError",
     "CopyRepository",
     "CopyTargetRepository",
@@ -56,6 +57,17 @@ class Portion(NamedTuple):
     through: int
 
 
+class Bundle(NamedTuple):
+    """The history of a commit as a tract of one branch, `main`.
+
+    It has the commits and attachments of these hashes.
+    """
+
+    outline: Outline
+    commits: Set[bytes]
+    attachments: Set[bytes]
+
+
 class CopyRepository(ABC):
     """Reads tracts for another store.
 
@@ -73,6 +85,15 @@ class CopyRepository(ABC):
 
         Raises:
             StoreCorruptError: its last time cannot be read.
+        """
+
+    @abstractmethod
+    async def bundle(self, tract_id: str, at: str | None) -> Bundle:
+        """Return what there is to copy of the history of a commit alone.
+
+        Raises:
+            CommitNotFoundError: *at* is not a commit of the tract.
+            TractError: *at* is before the first commit.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from tract.exceptions import StoreCorruptError, TractError
-from tract.storage.repositories import Outline, Portion, Rows
+from tract.storage.repositories import Bundle, Outline, Portion, Rows
 from tract.storage.schema import attachments, origins, refs, runs, spool, usage
 from tract.storage.sql.ancestry.walk import place_or_beginning, walk_all
 from tract.storage.sql.copying import statements as copying
@@ -18,7 +18,17 @@ from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import as_bytes, name_of, stored_of
 from tract.storage.sql.statements import commits as sql
 
-__all__ = ["commits", "history", "line", "outline", "page", "parts", "tract_ids", "usages"]
+__all__ = [
+    "bundle",
+    "commits",
+    "history",
+    "line",
+    "outline",
+    "page",
+    "parts",
+    "tract_ids",
+    "usages",
+]
 
 _COMMITS = 256
 _NBYTES = 4_000_000  # of contents in one portion, unless a single one is larger
@@ -43,7 +53,7 @@ def outline(connection: Connection, *, tract_id: str) -> Outline:
         named = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
         ended = _named(runs, connection.all(copying.RUNS, tract_id=tract_id))
         streams = connection.all(copying.STREAMS, tract_id=tract_id)
-        facts = connection.one(copying.OF_TRACT, tract_id=tract_id)
+        facts = _facts(connection, tract_id)
         heads = {row["commit_hash"] for row in named} | {row["end_hash"] for row in ended}
         found = {
             row[0] for row in connection.find(copying.TIMES, heads - {None}, tract_id=tract_id)
@@ -57,27 +67,43 @@ def outline(connection: Connection, *, tract_id: str) -> Outline:
         {row["segment"]: row for row in ended},
         [row[0] for row in streams],
         sorted(map(name_of, heads - {None} - found)),
-        dict(zip(copying.FACTS, facts or (None, None, 0, 0), strict=True)),
+        facts,
     )
+
+
+def bundle(connection: Connection, *, tract_id: str, at: str | None) -> Bundle:
+    """See `CopyRepository.bundle`."""
+    with connection.at_one_moment():
+        outline, walked = history(connection, tract_id=tract_id, at=at, target=tract_id)
+        uses = connection.find(copying.USES, {row[5] for row in walked}, tract_id=tract_id)
+    used = frozenset(key for _, key, _ in uses)
+    return Bundle(outline, frozenset(row[0] for row in walked), used)
 
 
 def history(
     connection: Connection, *, tract_id: str, at: str | None, target: str
-) -> tuple[Outline, frozenset[bytes]]:
-    """See `CopyRepository.history`."""
-    with connection.at_one_moment():
-        head = place_or_beginning(connection, tract_id, at)
-        if head is None:
-            raise TractError("There is no commit yet to copy: commit first, or name another one.")
-        walked = [*walk_all(connection, sql.WALK_FILED, tract_id, [head])]
-        open_runs = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
-        known = [*_named(runs, connection.all(copying.RUNS, tract_id=tract_id)), *open_runs]
-        facts = connection.one(copying.OF_TRACT, tract_id=tract_id)
+) -> tuple[Outline, list[Row]]:
+    """Return the history of a commit as a tract *target*, and its rows of `WALK_SHOWN`.
+
+    What went on from segments that it has in part is left out, so their runs have ended there.
+
+    Raises:
+        CommitNotFoundError: there is no such commit.
+        TractError: it is before the first.
+    """
+    head = place_or_beginning(connection, tract_id, at)
+    if head is None:
+        raise TractError("There is no commit yet to copy: commit first, or name another one.")
+    walked = [*walk_all(connection, copying.WALK_SHOWN, tract_id, [head])]
+    known = [
+        *_named(runs, connection.all(copying.RUNS, tract_id=tract_id)),
+        *_named(refs, connection.all(copying.REFS, tract_id=tract_id)),
+    ]
     begun = {row["segment"]: row for row in known}
-    ends = {row[4]: row for row in reversed(walked)}  # the newest of each segment stays
-    first, last = walked[-1], ends.pop(head.segment)
+    ends = {row[4]: row for row in reversed(walked)}  # the newest of each segment
+    last = ends.pop(head.segment)
     ended = [_ended(target, begun.get(segment), row) for segment, row in ends.items()]
-    main = _main(target, begun.get(head.segment), last, first)
+    main = _main(target, begun.get(head.segment), last, walked[-1])
     outline = Outline(
         head.created_at,
         len(walked),
@@ -85,27 +111,32 @@ def history(
         {row["segment"]: row for row in ended},
         [],
         [],
-        dict(zip(copying.FACTS, facts or (None, None, 0, 0), strict=True)),
+        _facts(connection, tract_id),
     )
-    return outline, frozenset(row[0] for row in walked)
+    return outline, walked
+
+
+def _facts(connection: Connection, tract_id: str) -> dict[str, Any]:
+    found = connection.one(copying.OF_TRACT, tract_id=tract_id)
+    return dict(zip(copying.FACTS, found or (None, None, 0, 0), strict=True))
 
 
 def _run(tract_id: str, run: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:
-    """Return how a run began that went on up to a row of `WALK_FILED`."""
+    """Return how a run began that went on up to a row of `WALK_SHOWN`."""
     found = run or {"start_hash": None, "started_at": row[2], "action": "create", "note": None}
     began = {name: found[name] for name in ("start_hash", "started_at", "action", "note")}
     return {"tract_id": tract_id, "segment": row[4], **began}
 
 
 def _main(tract_id: str, run: Mapping[str, Any] | None, row: Row, first: Row) -> dict[str, Any]:
-    """Return the branch that ends at a row of `WALK_FILED`, and goes on with its run."""
+    """Return the branch that ends at a row of `WALK_SHOWN`, and goes on with its run."""
     began = _run(tract_id, run, row)
     times = {"created_at": first[2], "updated_at": row[2]}
     return {**began, **times, "name": ref_name(MAIN), "commit_hash": row[0]}
 
 
 def _ended(tract_id: str, run: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:
-    """Return the run of a branch that a history has up to a row of `WALK_FILED`, and no further."""
+    """Return the run of a branch that a history has up to a row of `WALK_SHOWN`, and no further."""
     ended = {"end_hash": row[0], "ended_at": row[2], "ended_by": "delete"}
     name = run["name"] if run else ref_name(MAIN)
     return {**_run(tract_id, run, row), **ended, "name": name}

@@ -68,6 +68,7 @@ COMMITS = Statement(
         .limit(bindparam("limit"))
     )
 )
+WALK_SHOWN = sql.walk_of(*sql.LINKS, commits.c.segment, _content)
 TIMES = Lookup(
     commits.c.commit_hash,
     lambda named: select(commits.c.commit_hash, commits.c.created_at).where(_tract, named),

@@ -8,6 +8,7 @@ from typing import Any
 
 from tract.protocols import UnsetType
 from tract.storage.repositories import (
+    Bundle,
     CopyRepository,
     CopyTargetRepository,
     Outline,
@@ -34,6 +35,9 @@ class SqlCopyRepository(CopyRepository):
 
     async def outline(self, tract_id: str) -> Outline:
         return await self._database.read(partial(outgoing.outline, tract_id=tract_id))
+
+    async def bundle(self, tract_id: str, at: str | None) -> Bundle:
+        return await self._database.read(partial(outgoing.bundle, tract_id=tract_id, at=at))
 
     async def line(self, tract_id: str, after: int, through: int) -> list[tuple[int, str]]:
         read = partial(outgoing.line, tract_id=tract_id, after=after, through=through)
