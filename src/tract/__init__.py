@@ -57,6 +57,7 @@ from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
 from tract.models.commit import (
+    BackupProgress,
     CommitInfo,
     CopyFault,
     CopyProgress,
@@ -164,6 +165,7 @@ __all__ = [
     "AsyncTract",
     "Attachment",
     "AttachmentNotFoundError",
+    "BackupProgress",
     "BaseTokenCounter",
     "Batch",
     "BlobNotFoundError",

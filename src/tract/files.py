@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -13,12 +14,13 @@ from uuid import uuid4
 
 from tract.engine.threads import Threads
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
-from tract.lifecycle import to_the_end
+from tract.lifecycle import ended, to_the_end
+from tract.models.commit import BackupProgress
 from tract.models.config import TractConfig
 from tract.storage.opening import open_database
 from tract.storage.sql.database import Database
 
-__all__ = ["new_file", "opened_file"]
+__all__ = ["back_up", "new_file", "opened_file"]
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
 
@@ -77,6 +79,40 @@ def _remove(temporary: Path) -> None:
     for beside in _BESIDE:
         with suppress(OSError):
             os.unlink(f"{temporary}{beside}")
+
+
+async def back_up(
+    database: Database,
+    to: Path,
+    progress: Callable[[BackupProgress], object] | None,
+) -> None:
+    """Write a database to a new file; end that soon if the caller is cancelled or *progress* raises."""
+    loop = asyncio.get_running_loop()
+    failed: list[BaseException] = []
+
+    def tell(nbytes: int, of_nbytes: int) -> None:
+        try:
+            if progress is not None and not failed:
+                progress(BackupProgress(nbytes=nbytes, of_nbytes=of_nbytes))
+        except BaseException as error:
+            failed.append(error)
+
+    def step(nbytes: int, of_nbytes: int) -> None:
+        if failed:
+            raise StorageError("the backup was ended.")
+        loop.call_soon_threadsafe(tell, nbytes, of_nbytes)
+
+    work = asyncio.create_task(database.back_up(to, step))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError as error:
+        failed.append(error)
+    except StorageError:
+        if not failed:
+            raise
+    await ended(work)
+    if failed:
+        raise failed[0]
 
 
 @asynccontextmanager

@@ -37,11 +37,11 @@ from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
 from tract.engine.verifying import Verifier
 from tract.engine.watching.hub import WatchHub
-from tract.files import new_file, opened_file
+from tract.files import back_up, new_file, opened_file
 from tract.forking import PROCESS
 from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended, to_the_end
-from tract.models.commit import CopyProgress, CopyReport
+from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.protocols import ContextCompiler, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
@@ -205,6 +205,15 @@ class Runtime:
             source = repositories_over(database)
             to = self.database.path
             return await Copier(source, self._storage, self._threads, to, progress).copy()
+
+    async def backup(
+        self,
+        path: str | PathLike[str],
+        progress: Callable[[BackupProgress], object] | None,
+    ) -> None:
+        """Write the whole database to a new file; see `TractStore.backup`."""
+        async with new_file(path, self._threads) as temporary:
+            await back_up(self.database, temporary, progress)
 
     async def copy_tract(self, source: str, target: str, at: str | UnsetType | None) -> None:
         """Copy a tract within this store."""

@@ -15,7 +15,7 @@ from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority
-from tract.models.commit import CopyProgress, CopyReport
+from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
@@ -102,6 +102,29 @@ class TractStore:
         """
         with self._runtime.gate.call():
             return await self._runtime.branches.tract_ids()
+
+    async def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        progress: Callable[[BackupProgress], object] | None = None,
+    ) -> None:
+        """Write the whole store to a new file, byte for byte as it is at one moment.
+
+        Others may write meanwhile, in any process. The file appears at *path* once it is whole: a
+        call that fails or is cancelled leaves none. It opens as a store. With a store in memory,
+        writers wait until it is copied.
+
+        Args:
+            path: where no file is yet.
+            progress: is called after each megabyte. What it raises ends the backup.
+
+        Raises:
+            StorageError: there is a file at *path*, none can be written, or the store is on a
+                PostgreSQL server, which has `pg_dump` and `pg_basebackup` for that.
+        """
+        with self._runtime.gate.call():
+            await self._runtime.backup(path, progress)
 
     async def copy_tract(
         self, source: str, target: str, *, at: str | UnsetType | None = UNSET

@@ -16,6 +16,7 @@ from tract.models.operations import CommitOperation
 from tract.protocols import Message
 
 __all__ = [
+    "BackupProgress",
     "CommitInfo",
     "CopyFault",
     "CopyProgress",
@@ -181,6 +182,13 @@ class CopyProgress(Value):
     tracts: int
     commits: int
     of_commits: int
+
+
+class BackupProgress(Value):
+    """How far `backup()` has come: *nbytes* are written, *of_nbytes* in all."""
+
+    nbytes: int
+    of_nbytes: int
 
 
 class CopyFault(Value):

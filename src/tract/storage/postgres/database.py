@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from os import PathLike
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tract.exceptions import StoreReadOnlyError
+from tract.exceptions import StorageError, StoreReadOnlyError
 from tract.models.config import TractConfig
 from tract.storage.postgres.clock import ServerClock
 from tract.storage.postgres.connection import PostgresConnection, Trips, running
@@ -133,6 +134,14 @@ class PostgresDatabase:
             news.tell(branches)
 
         self.writer.on_move(moved)
+
+    async def back_up(self, to: PathLike[str], step: Callable[[int, int], None]) -> None:
+        """Say how a server is backed up."""
+        raise StorageError(
+            "a store on a server is backed up by the server's own programs: use `pg_dump` or "
+            "`pg_basebackup`. `export()` writes its tracts to a file.",
+            self.path,
+        )
 
     async def aclose(self) -> None:
         """Close every connection; no call may be under way."""

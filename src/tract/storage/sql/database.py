@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 from tract.storage.repositories import BranchName, Residue
@@ -81,6 +82,16 @@ class Database(Protocol):
 
     def on_move(self, callback: Callable[[Iterable[BranchName]], None]) -> None:
         """See `ArrivalRepository.on_move`."""
+
+    async def back_up(self, to: PathLike[str], step: Callable[[int, int], None]) -> None:
+        """Write the whole database, as it is at one moment, to a new file.
+
+        *step* is called on a thread, with the bytes done and of all. What it raises ends the
+        backup.
+
+        Raises:
+            StorageError: the engine has no such file, or the file cannot be written.
+        """
 
     async def aclose(self) -> None:
         """Close every connection; no call may be under way."""

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
 from tract.storage.sql.writing.transaction import WriteTransaction
+from tract.storage.sqlite.backing_up import back_up, back_up_file
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.errors import translate
 from tract.storage.sqlite.file import DatabaseFile
@@ -40,6 +42,7 @@ from tract.storage.sqlite.targets import Target, parse_target
 from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
+from tract.waiting import from_thread
 
 __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
@@ -201,6 +204,24 @@ class Database:
         if len(passed) == len(self._workers):
             for groups, flight in zip(self._groups, flights, strict=True):
                 groups.recover(flight)
+
+    async def back_up(self, to: os.PathLike[str], step: Callable[[int, int], None]) -> None:
+        """See `Database.back_up`. In memory, where there is one connection, writers wait for it."""
+        path = self._file.path
+        if not path:
+            await self._workers[0].run(lambda raw: back_up(raw, to, step))
+            return
+        executor = ThreadPoolExecutor(1, "tract-backup")
+        try:
+            may_be_fixed = self._read_only is not None
+            work = executor.submit(
+                back_up_file, path, to, step, self.check_path, may_be_fixed=may_be_fixed
+            )
+            await from_thread(work)
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        finally:
+            executor.shutdown(wait=False)
 
     async def aclose(self) -> None:
         """Close every connection; no call may be under way.

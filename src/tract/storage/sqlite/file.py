@@ -57,7 +57,9 @@ class DatabaseFile:
         self._connection = connection
         self.index: WalIndex = index or WalIndex()
         """Says how long the log must be, once it is attached."""
-        self._path: str = main_file(connection)
+        self.path: str = main_file(connection)
+        """Empty for a database in memory."""
+        self._path = self.path
         self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
         self._opened: os.stat_result | None = None

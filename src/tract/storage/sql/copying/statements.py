@@ -30,6 +30,7 @@ _between = (
     commits.c.created_at > bindparam("after"),
     commits.c.created_at <= bindparam("through"),
 )
+_content = func.coalesce(commits.c.erased_as, commits.c.content_hash)
 _STORED = (
     *sql.RECORD,
     commits.c.token_source,
