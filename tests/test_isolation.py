@@ -616,6 +616,17 @@ CALLS: dict[str, list[Call | Refused]] = {
     "StagedCommit.info": [committed_in_batch],
     "StagedCommit.target_in": [],  # a test of its own: it takes a batch, not a hash
     "TractStore.aclose": [closed_store],
+    "TractStore.backup": [],  # writes all tracts, which the caller has
+    "TractStore.copy_tract": [
+        Refused(CommitNotFoundError, lambda w, name: w.store.copy_tract("mine", "copied", at=name)),
+    ],
+    "TractStore.export": [
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: w.store.export(f"{w.path}.out", tracts={"mine": name}),
+        ),
+    ],
+    "TractStore.import_": [],  # takes a file, no name of a commit
     "TractStore.cache_info": [],  # what all tracts together use of the cache, in numbers
     "TractStore.collect": [lambda w, name: w.store.collect()],
     "TractStore.create_config_index": [indexed],
@@ -646,6 +657,7 @@ HARMLESS = {
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "batch",
+    *("path", "progress", "source"),
     *("data", "media_type"),
     # names of their own for commits, of which each tract has its own; and state
     *("key", "keys", "on_key", "prefix", "payload", "content_types", "state"),
@@ -663,6 +675,8 @@ HASHES = {
     "edit_target",
     "expected_head",
     "head_hash",
+    "at",
+    "tracts",
 } | {*("target_hash", "to_hash", "hashes", "a", "b", "after")}
 
 

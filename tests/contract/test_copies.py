@@ -10,7 +10,14 @@ import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit
 from support.repositories import Repositories, say
-from tract import TokenUsage
+from tract import (
+    UNSET,
+    CommitNotFoundError,
+    TokenUsage,
+    TractError,
+    TractExistsError,
+    TractNotFoundError,
+)
 from tract.storage.repositories import (
     Attached,
     BranchName,
@@ -160,3 +167,38 @@ async def test_commits_that_contradict_others_are_told(store: Repositories) -> N
     ]
     await store.damage.lose_commit(second.commit_hash)
     assert (await store.copies.outline(MAIN.tract_id)).missing == [second.commit_hash]
+
+
+async def test_a_tract_is_copied_within_its_store(store: Repositories) -> None:
+    await fill(store)
+    before = await store.copies.outline(MAIN.tract_id)
+    await store.copy_targets.copy_within(MAIN.tract_id, NEW, UNSET)
+
+    assert await store.copies.outline(NEW) == as_new(before)._replace(
+        streams=[], facts=(await store.copies.outline(NEW)).facts
+    )
+    assert await store.copies.outline(MAIN.tract_id) == before
+    with pytest.raises(TractExistsError):
+        await store.copy_targets.copy_within(MAIN.tract_id, NEW, UNSET)
+    with pytest.raises(TractNotFoundError):
+        await store.copy_targets.copy_within("nobody", "another", UNSET)
+
+
+async def test_a_history_is_copied_within_its_store_as_its_bundle_says(store: Repositories) -> None:
+    await fill(store)
+    first = (await store.copies.line(MAIN.tract_id, -1, FOR_EVER))[0][1]
+    await store.copy_targets.copy_within(MAIN.tract_id, NEW, first)
+    bundle = await store.copies.bundle(MAIN.tract_id, first)
+
+    assert bundle.commits == {bytes.fromhex(first)}
+    assert bundle.attachments == {bytes.fromhex(PICTURE.sha256)}
+    assert (await store.copies.outline(NEW)).refs == as_new(bundle.outline).refs
+    assert [name for _, name in await store.copies.line(NEW, -1, FOR_EVER)] == [first]
+
+
+async def test_a_bundle_is_of_a_commit(store: Repositories) -> None:
+    await fill(store)
+    with pytest.raises(CommitNotFoundError):
+        await store.copies.bundle(MAIN.tract_id, "f" * 64)
+    with pytest.raises(TractError, match="no commit yet"):
+        await store.copies.bundle(MAIN.tract_id, None)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -323,6 +327,58 @@ async def _create_config_index(scene: Scene, mark: str) -> Victim:
     return Victim(lambda: scene.store.create_config_index(name), settle)
 
 
+async def _copy_tract(scene: Scene, mark: str) -> Victim:
+    copied = f"{mark}-copied"
+
+    async def settle(outcome: Outcome) -> list[str]:
+        found = [copied] if copied in await scene.store.tract_ids() else []
+        if outcome.finished and not found:
+            return [f"{copied} is not there"]
+        faults = (await scene.store.tract(copied).verify()).faults if found else ()
+        return [f"{copied} has {fault}" for fault in faults]
+
+    return Victim(lambda: scene.store.copy_tract(WORK, copied), settle)
+
+
+def _to_file(verb: str) -> Prepare:
+    """Return the victim of a verb that writes a file, which must be whole or not there."""
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        folder = tempfile.mkdtemp()
+        path = Path(folder, "out.db")
+        on_server = "://" in str(scene.places[NAMED])
+
+        async def call() -> object:
+            if verb == "backup" and not on_server:
+                return await scene.store.backup(path)
+            return await scene.store.export(path)
+
+        async def settle(outcome: Outcome) -> list[str]:
+            left = set(os.listdir(folder))
+            shutil.rmtree(folder)
+            return [f"{verb} left {sorted(left)}"] if left - {"out.db"} else []
+
+        return Victim(call, settle)
+
+    return prepare
+
+
+async def _import(scene: Scene, mark: str) -> Victim:
+    folder = tempfile.mkdtemp()
+    path = Path(folder, "in.db")
+    async with TractStore.open(tokenizer=COUNTER) as other:
+        head = await other.tract(f"{mark}-imported").user("from a file")
+        await other.export(path)
+
+    async def settle(outcome: Outcome) -> list[str]:
+        await scene.store.import_(path)
+        shutil.rmtree(folder)
+        found = await scene.store.tract(f"{mark}-imported").head()
+        return [] if found == head.commit_hash else [f"{mark}-imported has the head {found}"]
+
+    return Victim(lambda: scene.store.import_(path), settle)
+
+
 # Reads
 
 
@@ -514,6 +570,10 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.erase_tract": (_erase_tract,),
     "TractStore.collect": (reading(_collect),),
+    "TractStore.copy_tract": (_copy_tract,),
+    "TractStore.export": (_to_file("export"),),
+    "TractStore.import_": (_import,),
+    "TractStore.backup": (_to_file("backup"),),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (
