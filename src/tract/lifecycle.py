@@ -237,8 +237,8 @@ class CallGate:
             found = running_loop(self.path)  # raises the error that says so
         if found is not self._loop:
             raise StorageError(
-                "the store belongs to another event loop. Open one in each loop; the stores may "
-                "share the file.",
+                "the store belongs to another event loop. Open one in each loop, which may share "
+                "the file, or open it with `TractStore.open(..., own_loop=True)`.",
                 self.path,
             )
 

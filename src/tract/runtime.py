@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tract.crossing import Home
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
 from tract.engine.branches.refs import BranchEngine
@@ -99,8 +100,10 @@ class Runtime:
     Each method of a facade enters `gate` and calls one method of one engine.
     """
 
-    def __init__(self, database: Database, options: Options) -> None:
+    def __init__(self, database: Database, options: Options, home: Home | None = None) -> None:
         self.database: Database = database
+        self.home: Home | None = home
+        """Where everything of the store happens, if it has a loop of its own."""
         self.clock: Callable[[], int] = database.clock
         self.gate: CallGate = CallGate(database.path)
         self._threads = Threads()
@@ -163,10 +166,13 @@ class Runtime:
         )
 
     @classmethod
-    async def open(cls, target: str | PathLike[str], options: Options) -> Runtime:
+    async def open(
+        cls, target: str | PathLike[str], options: Options, home: Home | None = None
+    ) -> Runtime:
         """Open a path, `:memory:`, a URI or a URL."""
         clock, remembers = options.clock, options.remembers
-        return cls(await open_database(target, options.config, clock, remembers=remembers), options)
+        database = await open_database(target, options.config, clock, remembers=remembers)
+        return cls(database, options, home)
 
     @classmethod
     async def from_engine(cls, engine: AsyncEngine, options: Options) -> Runtime:
@@ -227,6 +233,8 @@ class Runtime:
         Raises:
             StorageError: called from within a call, or on another event loop.
         """
+        if self.home is not None and self.home.ended:
+            return
         self.gate.check_loop()
         self.gate.check_outside()
         cancelled: asyncio.CancelledError | None = None
@@ -237,6 +245,8 @@ class Runtime:
             cancelled = await ended(closing) or cancelled
             if not _is_interrupted(closing):  # if it was, as by cancelling every task: try again
                 closing.result()
+        if self.home is not None:
+            self.home.end()
         if cancelled is not None:
             raise cancelled
 
@@ -255,6 +265,8 @@ class Runtime:
             return  # the parent has it open, and closes it
         if not database.closed:
             database.abandon()  # first: the warning may be raised as an error
+            if self.home is not None:
+                self.home.end()
             warnings.warn(
                 f"the store {database.path} was dropped without being closed. "
                 "Use `async with`, or `await aclose()`.",

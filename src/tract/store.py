@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from os import PathLike
 from typing import Literal, Self
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tract.crossing import Home
 from tract.engine.compile.cache import CacheInfo
+from tract.handles.abroad import abroad
 from tract.handles.arguments import checked_commit, checked_name, checked_text, checked_tracts
 from tract.handles.recovery import LeftStream, left_streams
 from tract.lifecycle import Opening
@@ -30,7 +33,7 @@ class TractStore:
     """One database with many tracts, which share one writer and one snapshot cache.
 
     Get one from `TractStore.open` or `TractStore.from_engine`. It belongs to the event loop it
-    was opened in.
+    was opened in, unless it was opened with a loop of its own.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -45,15 +48,29 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
+        own_loop: bool = False,
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or use it in `async with`, which closes the store.
 
-        See `AsyncTract.open` for the arguments and errors.
+        With *own_loop*, the store runs an event loop in a thread of its own. It and the handles
+        that it returns may then be used from any event loop and, by `sync`, from none. Callbacks
+        and the streams of providers stay in the loop or thread of their caller.
+
+        See `AsyncTract.open` for the other arguments and the errors.
         """
         options = checked_options(config, tokenizer, compiler, content_types)
 
         async def open_it() -> TractStore:
-            return cls(await Runtime.open(target, options))
+            if not own_loop:
+                return cls(await Runtime.open(target, options))
+            home = Home()
+            try:
+                runtime = await home.call(partial(Runtime.open, target, options, home))
+            except BaseException:
+                home.end()
+                raise
+            home.path = runtime.database.path
+            return abroad(cls(runtime), home)
 
         return Opening(open_it, load)
 
@@ -339,6 +356,7 @@ async def copy_store(
         StoreCopyError: tracts are damaged, or others have written to them in *target*. All others
             were copied.
         StoreReadOnlyError: *target* is read-only.
+        StorageError: a store belongs to another event loop, or has one of its own.
     """
     here, there = source._runtime, target._runtime
     with here.gate.call(), there.gate.call():

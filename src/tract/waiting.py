@@ -17,7 +17,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["Lock", "Waiter", "from_thread", "one_of"]
+__all__ = ["Lock", "Waiter", "done_or_look", "from_thread", "one_of"]
 
 T = TypeVar("T")
 
@@ -106,16 +106,24 @@ async def one_of(*awaited: asyncio.Future[Any]) -> None:
 
 async def from_thread(work: Future[T]) -> T:
     """Return the result of *work*, done on a thread; once begun, cancelling does not stop it."""
-    loop = asyncio.get_running_loop()
     try:
         while not work.done():
-            waiter: Waiter[None] = Waiter(loop=loop)
-            work.add_done_callback(partial(_tell, loop, waiter))
-            await waiter.done_or_look()
+            await done_or_look(work)
     except asyncio.CancelledError:
         work.cancel()
         raise
     return work.result()
+
+
+async def done_or_look(work: Future[Any]) -> None:
+    """Wait until *work* of another thread is done, or for a second, so that the caller can check.
+
+    Cancelling the caller does not cancel it.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: Waiter[None] = Waiter(loop=loop)
+    work.add_done_callback(partial(_tell, loop, waiter))
+    await waiter.done_or_look()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, waiter: Waiter[None], _: object) -> None:

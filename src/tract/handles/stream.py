@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, TypeVar
@@ -16,6 +16,7 @@ from tract.engine.streams.recording import Intake
 from tract.exceptions import ContentValidationError, TractError
 from tract.formats.deltas import Delta
 from tract.formats.telling import Reader
+from tract.handles.abroad import at_home, home_of, with_caller
 from tract.models.commit import CommitInfo
 from tract.protocols import ToolCall, UnsetType
 
@@ -155,20 +156,21 @@ class Recording(AsyncIterator[T], Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
+    @with_caller  # whose response is iterated over in its own task
     async def __anext__(self) -> T:
         if self._unknown is not None:
             return self._unknown.pop() if self._unknown else await anext(self._source())
         if self._over:
             raise StopAsyncIteration
-        self._intake.check_loop()  # before taking a chunk that could not be committed
+        if home_of(self) is None:
+            self._intake.check_loop()  # before taking a chunk that could not be committed
         if self._incoming is None:
-            self._incoming = await self._intake.begin(at_head=True)
+            await self._begin()
         try:
             chunk = await anext(self._source())
-            self._take(chunk, self._incoming)
+            self._take(chunk)
         except StopAsyncIteration:
-            self._over = True
-            await self._intake.finish(self._reason(INCOMPLETE))
+            await self._end(INCOMPLETE)
             raise
         except BaseException as error:
             if self._unknown is None:
@@ -181,9 +183,15 @@ class Recording(AsyncIterator[T], Generic[T]):
             self._chunks = aiter(self._response)
         return self._chunks
 
-    def _take(self, chunk: T, incoming: OpenStream) -> None:
+    @at_home
+    async def _begin(self) -> None:
+        self._incoming = await self._intake.begin(at_head=True)
+
+    @at_home
+    def _take(self, chunk: T) -> None:
         """Add what a chunk says."""
-        reader = self._reader
+        reader, incoming = self._reader, self._incoming
+        assert incoming is not None
         deltas = self._begun(chunk, incoming) if reader.api is None else reader.feed(chunk)
         for delta in deltas:
             value = delta[2]
@@ -204,8 +212,7 @@ class Recording(AsyncIterator[T], Generic[T]):
         """Stop: commit or discard the received part, as `on_interrupt` says; close the response."""
         if not self._over:
             self._intake.check_loop()
-            self._over = True
-            await self._intake.finish(self._reason(CLOSED), self._close_response)
+            await self._end(CLOSED, self._close_response)
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,14 +230,17 @@ class Recording(AsyncIterator[T], Generic[T]):
 
     def __del__(self) -> None:
         if getattr(self, "_incoming", None) is not None and not self._over:
-            self._intake.abandon(
-                self._reason(CLOSED), partial(_close, self._chunks, self._response)
-            )
+            self._intake.abandon(CLOSED, partial(_close, self._chunks, self._response))
 
-    def _reason(self, otherwise: str) -> str | None:
-        """Return None if the response is complete, even if it was not read to its very end."""
-        return None if self._arrived.reply.finish_reason is not None else otherwise
+    @at_home
+    async def _end(
+        self, reason: str, close: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """Finish; the *reason* applies unless the response is complete."""
+        self._over = True
+        await self._intake.finish(self._intake.reason(reason), close)
 
+    @at_home
     async def _interrupt(self, error: BaseException) -> None:
         self._over = True
         await self._intake.interrupt(error, self._close_response)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
+from tract.crossing import called_back
 from tract.engine.branches.conflicts import EntryConflict, Side, Verdict
 from tract.engine.branches.turns import Turn
 from tract.engine.commit.drafts import Given
@@ -128,9 +128,7 @@ class Resolver:
             if self._asked[about] == _QUESTIONS:
                 raise AskedTooOftenError
             self._asked[about] += 1
-            answer: Any = self._way(item.conflict)
-            if inspect.isawaitable(answer):
-                answer = await answer
+            answer = await called_back(self._way, item.conflict)
             self._decided[question] = await self._made(item, answer)
         return self._decided[question]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
 from weakref import WeakValueDictionary
 
 from tract import callers
+from tract.crossing import called_back
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import BudgetExceededError, TokenBudgetWarning, TractError
 from tract.models.config import BudgetAction, TokenBudgetConfig
@@ -107,9 +106,7 @@ class Budget:
         if budget.action is BudgetAction.REJECT:
             raise BudgetExceededError(tokens, budget.max_tokens)
         if budget.callback is not None:
-            result: Any = budget.callback(tokens, budget.max_tokens)
-            if inspect.isawaitable(result):
-                await result
+            await called_back(budget.callback, tokens, budget.max_tokens)
             return
         callers.warn(
             f"the compiled context will have {tokens} tokens, over the budget of "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from tract.callers import calling_line, noted, warn
+from tract.crossing import called_back, caller, serving
 from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.compile.reading import ContextReader
 from tract.engine.streams import landing
@@ -19,7 +21,13 @@ from tract.engine.streams.naming import restore_names
 from tract.engine.streams.open_streams import OpenStream, Spooler
 from tract.engine.streams.reasons import reason_of
 from tract.engine.threads import Threads, freeze, is_heavy
-from tract.exceptions import KeyExistsError, StreamRecoveredError, TractError, UnknownKindWarning
+from tract.exceptions import (
+    KeyExistsError,
+    StorageError,
+    StreamRecoveredError,
+    TractError,
+    UnknownKindWarning,
+)
 from tract.formats.format import as_json
 from tract.formats.items import is_model
 from tract.formats.telling import told
@@ -227,6 +235,7 @@ class Intake:
         self._options = options
         self._loop = running_loop(streams.gate.path)
         self._line = calling_line()
+        self._caller = caller()
         self._frozen = freeze((options.metadata, options.generation_config))
         self._preamble: landing.Preamble = {}
         self.incoming: OpenStream | None = None
@@ -288,14 +297,23 @@ class Intake:
                 await to_the_end(self._finish(reason))
         finally:
             if close is not None:
-                await to_the_end(close())
+                with suppress(StorageError):  # the caller's loop has ended
+                    await to_the_end(called_back(close))
 
     def _warn(self) -> None:
         if self.incoming is not None and self.commits:
             warn_of_unknown(self.incoming.arrived)
 
-    def abandon(self, reason: str | None, close: _Close) -> None:
-        """Finish in the background, because no caller can wait; may be called from any thread."""
+    def reason(self, otherwise: str) -> str | None:
+        """Return None if a response is complete, even if it was not read to its very end."""
+        arrived = Arrived() if self.incoming is None else self.incoming.fold()
+        return None if arrived.reply.finish_reason is not None else otherwise
+
+    def abandon(self, reason: str, close: _Close) -> None:
+        """Finish in the background, because no caller can wait; may be called from any thread.
+
+        The *reason* applies unless the response is complete.
+        """
         if self._gate.is_inherited:
             return  # the parent's stream goes on
         try:
@@ -307,11 +325,14 @@ class Intake:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._leave, reason, close)
 
-    def _leave(self, reason: str | None, close: _Close) -> None:
+    def _leave(self, reason: str, close: _Close) -> None:
         if self._gate.closed:
             return  # closing the store sees to the stream
-        with noted(self._line):  # no caller is left; warnings name the line of the recording
-            self._streams.leave(partial(self.finish, reason, close))
+        with (
+            noted(self._line),
+            serving(self._caller),
+        ):  # no caller is left but that of the recording
+            self._streams.leave(partial(self.finish, self.reason(reason), close))
 
     async def _finish(self, reason: str | None) -> None:
         incoming = self.incoming
