@@ -51,6 +51,15 @@ from tract.formats.openai_chat.contents import from_openai
 from tract.formats.openai_responses.contents import from_responses
 from tract.formats.sending import to_anthropic, to_google, to_openai, to_responses
 from tract.handles.batch import Batch, StagedCommit
+from tract.handles.blocking import (
+    SyncBatch,
+    SyncLeftStream,
+    SyncRecording,
+    SyncStore,
+    SyncStream,
+    SyncTract,
+    SyncWatch,
+)
 from tract.handles.recovery import LeftStream
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
@@ -267,6 +276,13 @@ __all__ = [
     "StoreReadOnlyError",
     "Stream",
     "StreamRecoveredError",
+    "SyncBatch",
+    "SyncLeftStream",
+    "SyncRecording",
+    "SyncStore",
+    "SyncStream",
+    "SyncTract",
+    "SyncWatch",
     "TagExistsError",
     "TagInfo",
     "TagNotFoundError",

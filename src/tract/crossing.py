@@ -28,7 +28,7 @@ from tract.forking import PROCESS
 from tract.lifecycle import running_loop
 from tract.waiting import done_or_look
 
-__all__ = ["Caller", "Home", "called_back", "caller", "driven", "serving"]
+__all__ = ["Caller", "Home", "called_back", "caller", "driven", "is_in_loop", "serving"]
 
 T = TypeVar("T")
 _Job = Callable[[], object]
@@ -220,6 +220,11 @@ def driven(work: Coroutine[Any, Any, T]) -> T:
         _is_driven.reset(token)
         work.close()
     raise RuntimeError(f"{work!r} awaited something that needs an event loop")
+
+
+def is_in_loop() -> bool:
+    """Return True if this thread has a running event loop."""
+    return _running() is not None
 
 
 class Home:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.crossing import Home
 from tract.engine.compile.cache import CacheInfo
-from tract.handles.abroad import abroad
+from tract.handles.abroad import abroad, with_caller
 from tract.handles.arguments import checked_commit, checked_name, checked_text, checked_tracts
+from tract.handles.blocking import SyncStore
 from tract.handles.recovery import LeftStream, left_streams
+from tract.handles.twins import pair, twin
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority
@@ -100,6 +102,16 @@ class TractStore:
             return cls(await Runtime.from_engine(engine, options))
 
         return Opening(open_it, load)
+
+    @property
+    @with_caller
+    def sync(self) -> SyncStore:
+        """This store with blocking calls, for threads that have no running event loop.
+
+        Raises:
+            TractError: the store was opened without `own_loop=True`.
+        """
+        return cast(SyncStore, twin(self))
 
     def tract(self, tract_id: str, *, branch: str = "main") -> AsyncTract:
         """Return a handle on a branch of a tract; this is cheap and does no I/O.
@@ -328,6 +340,9 @@ class TractStore:
 
     def __repr__(self) -> str:
         return f"<TractStore {self._runtime.database.path!r}>"
+
+
+pair(TractStore, SyncStore)
 
 
 async def copy_store(

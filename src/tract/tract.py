@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from tract.exceptions import ContentValidationError, StoreClosedError, TractErro
 from tract.formats.items import plain_items
 from tract.formats.registry import FORMATS, format_of
 from tract.formats.telling import Reader, api_of
+from tract.handles.abroad import with_caller
 from tract.handles.arguments import (
     checked_commit,
     checked_end,
@@ -37,7 +38,9 @@ from tract.handles.arguments import (
     checked_text,
 )
 from tract.handles.batch import Batch
+from tract.handles.blocking import SyncTract
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
+from tract.handles.twins import pair, twin
 from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -170,6 +173,16 @@ class AsyncTract:
     def branch(self) -> str:
         """The name of the branch that this handle commits to."""
         return self._branch.branch
+
+    @property
+    @with_caller
+    def sync(self) -> SyncTract:
+        """This handle with blocking calls, for threads that have no running event loop.
+
+        Raises:
+            TractError: its store was opened without `own_loop=True`.
+        """
+        return cast(SyncTract, twin(self))
 
     async def commit(
         self,
@@ -1307,6 +1320,9 @@ class AsyncTract:
 
     def _is_open(self) -> bool:
         return not self._closed
+
+
+pair(AsyncTract, SyncTract)
 
 
 def _said(role: Literal["user", "assistant"], text: str, name: str | None) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def add_configs(
             segment=0,
             created_at=number,
             merge_parent=None,
+            key=None,
         )
 
 

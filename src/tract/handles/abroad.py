@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from tract.crossing import Home
 from tract.engine.threads import freeze
 
-__all__ = ["abroad", "at_home", "home_of", "is_handle", "with_caller"]
+__all__ = ["abroad", "at_home", "home_of", "is_handle", "kind_of", "with_caller"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +51,12 @@ def abroad(handle: T, home: Home) -> T:
 def home_of(handle: object) -> Home | None:
     """Return where the calls of a handle go; None if they stay on the caller's loop."""
     return getattr(handle, "_home", None)
+
+
+def kind_of(handle: object) -> Any:
+    """Return the class of a handle, not its form."""
+    kind: Any = type(handle)
+    return cast(Any, kind.__base__ if hasattr(kind, "_is_abroad") else kind)
 
 
 @cache

@@ -1,0 +1,341 @@
+# Written by `python -m support.stubs` (tests/support/stubs.py); do not edit.
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from os import PathLike
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
+
+from pydantic import BaseModel
+
+from tract.engine.compile.cache import CacheInfo
+from tract.handles.batch import StagedCommit
+from tract.handles.stream import OnInterrupt, RecordOptions
+from tract.models.annotations import Priority, PriorityAnnotation
+from tract.models.attachments import Attachment
+from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
+from tract.models.config import TractConfig
+from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
+from tract.models.operations import CommitOperation
+from tract.models.query import ConfigCondition, ConfigField
+from tract.models.refs import (
+    BranchComparison,
+    BranchInfo,
+    BranchReset,
+    BranchStats,
+    ContextDiff,
+    ReflogEntry,
+    TagInfo,
+)
+from tract.protocols import (
+    CompiledContext,
+    ContextCompiler,
+    TokenCounter,
+    TokenUsage,
+    ToolCall,
+    UnsetType,
+)
+from tract.tract import CommitOptions
+
+C = TypeVar("C", bound=BaseModel)
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+class SyncTract:
+    @property
+    def tract_id(self) -> str: ...
+    @property
+    def branch(self) -> str: ...
+    def commit(
+        self,
+        content: BaseModel | Mapping[str, Any],
+        *,
+        role: str | None = ...,
+        operation: CommitOperation | Literal["append", "edit"] = ...,
+        message: str | None = ...,
+        edit_target: str | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        generation_config: Mapping[str, Any] | None = ...,
+        redact: bool = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> CommitInfo: ...
+    def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo: ...
+    def user(
+        self, text: str, *, name: str | None = ..., **options: Unpack[CommitOptions]
+    ) -> CommitInfo: ...
+    def assistant(
+        self, text: str, *, name: str | None = ..., **options: Unpack[CommitOptions]
+    ) -> CommitInfo: ...
+    def tools(
+        self,
+        tools: Iterable[Mapping[str, Any] | BaseModel],
+        *,
+        api: str | None = ...,
+        **options: Unpack[CommitOptions],
+    ) -> CommitInfo: ...
+    def attach(self, data: bytes, media_type: str) -> Attachment: ...
+    def attachment(self, sha256: str) -> bytes: ...
+    def settle(
+        self, *, reason: str = ..., expected_head: str | UnsetType | None = ...
+    ) -> list[CommitInfo]: ...
+    def batch(self, *, expected_head: str | UnsetType | None = ...) -> SyncBatch: ...
+    def compile(
+        self,
+        *,
+        at_commit: str | UnsetType | None = ...,
+        at_time: datetime | None = ...,
+        include_edit_annotations: bool = ...,
+        aggregate_same_role: bool = ...,
+    ) -> CompiledContext: ...
+    def head(self) -> str | None: ...
+    def get_commit(self, commit_hash: str) -> CommitInfo | None: ...
+    @overload
+    def get_content(self, commit_hash: str) -> BaseModel: ...
+    @overload
+    def get_content(self, commit_hash: str, *, as_: type[C]) -> C: ...
+    def get_contents(self, hashes: Iterable[str]) -> list[BaseModel]: ...
+    def entries(
+        self,
+        *,
+        at_commit: str | UnsetType | None = ...,
+        include_skipped: bool = ...,
+        limit: int | None = ...,
+        newest: bool = ...,
+    ) -> list[EntryInfo]: ...
+    @overload
+    def log(
+        self,
+        limit: int | None = ...,
+        *,
+        before: str | UnsetType | None = ...,
+        order: Literal["time", "context"] = ...,
+        contents: Literal[False] = ...,
+    ) -> list[CommitInfo]: ...
+    @overload
+    def log(
+        self,
+        limit: int | None = ...,
+        *,
+        before: str | UnsetType | None = ...,
+        order: Literal["time", "context"] = ...,
+        contents: Literal[True],
+    ) -> list[tuple[CommitInfo, BaseModel]]: ...
+    def annotate(
+        self,
+        target_hash: str,
+        priority: Priority | Literal["skip", "normal", "pinned"],
+        *,
+        reason: str | None = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> PriorityAnnotation: ...
+    def get_annotations(self, target_hash: str) -> list[PriorityAnnotation]: ...
+    def query_by_config(
+        self, field: ConfigField, operator: str, value: Any, *, limit: int | None = ...
+    ) -> list[CommitInfo]: ...
+    def query(
+        self, *conditions: ConfigCondition, branch_only: bool = ..., limit: int | None = ...
+    ) -> list[CommitInfo]: ...
+    def record_usage(
+        self,
+        usage: TokenUsage | Mapping[str, Any] | BaseModel | None,
+        *,
+        head_hash: str | UnsetType | None = ...,
+        redact: bool = ...,
+    ) -> CompiledContext: ...
+    def fork(
+        self,
+        name: str,
+        *,
+        at_commit: str | UnsetType | None = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> Self: ...
+    def on(self, name: str) -> Self: ...
+    def branches(self) -> list[BranchInfo]: ...
+    def delete_branch(
+        self, name: str, *, force: bool = ..., expected_head: str | UnsetType | None = ...
+    ) -> None: ...
+    def reset(
+        self,
+        to_hash: str | None,
+        *,
+        reason: str | None = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> BranchInfo: ...
+    def reflog(self, branch: str | None = ...) -> list[ReflogEntry]: ...
+    def tag(
+        self,
+        name: str,
+        target_hash: str | UnsetType | None = ...,
+        *,
+        expected_head: str | UnsetType | None = ...,
+    ) -> TagInfo: ...
+    def tags(self) -> list[TagInfo]: ...
+    def delete_tag(self, name: str, *, expected_head: str | UnsetType | None = ...) -> None: ...
+    def diff(self, a: str | None, b: str | None) -> ContextDiff: ...
+    def compare(self, names: Iterable[str]) -> list[BranchComparison]: ...
+    def stats(self) -> BranchStats: ...
+    def merge(
+        self,
+        branch: str,
+        *,
+        on_conflict: OnConflict = ...,
+        fast_forward: bool = ...,
+        squash: BaseModel | Mapping[str, Any] | Resolution | None = ...,
+        message: str | None = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> MergeResult: ...
+    def cherry_pick(
+        self, *hashes: str, expected_head: str | UnsetType | None = ...
+    ) -> list[CommitInfo]: ...
+    def origins(self, commit_hash: str | UnsetType | None = ...) -> list[Origin]: ...
+    def stream(
+        self,
+        *,
+        role: Literal["system", "user", "assistant"] = ...,
+        name: str | None = ...,
+        generation_config: Mapping[str, Any] | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        message: str | None = ...,
+        on_interrupt: OnInterrupt = ...,
+        redact: bool = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> SyncStream: ...
+    def record(
+        self,
+        reply: object,
+        *,
+        generation_config: Mapping[str, Any] | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        message: str | None = ...,
+        head_hash: str | UnsetType | None = ...,
+        expected_head: str | UnsetType | None = ...,
+        redact: bool = ...,
+    ) -> list[CommitInfo]: ...
+    def record_stream(
+        self, response: Iterable[T], **options: Unpack[RecordOptions]
+    ) -> SyncRecording[T]: ...
+    def record_openai(
+        self, response: Iterable[T], **options: Unpack[RecordOptions]
+    ) -> SyncRecording[T]: ...
+    def record_anthropic(
+        self, response: Iterable[T], **options: Unpack[RecordOptions]
+    ) -> SyncRecording[T]: ...
+    @overload
+    def watch(
+        self, after: str | None = ..., *, resets: Literal[False] = ...
+    ) -> SyncWatch[CommitInfo]: ...
+    @overload
+    def watch(
+        self, after: str | None = ..., *, resets: bool
+    ) -> SyncWatch[CommitInfo | BranchReset]: ...
+    def register_content_type(self, name: str, model: type[BaseModel]) -> None: ...
+    def verify(self) -> VerifyReport: ...
+    def aclose(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+class SyncStore:
+    @classmethod
+    def open(
+        cls,
+        target: str | PathLike[str] = ...,
+        *,
+        config: TractConfig | None = ...,
+        tokenizer: TokenCounter | None = ...,
+        compiler: ContextCompiler | None = ...,
+    ) -> Self: ...
+    def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
+    def tract_ids(self) -> list[str]: ...
+    def recover_streams(self, *, wait: bool = ...) -> list[SyncLeftStream]: ...
+    def create_config_index(self, field: ConfigField) -> None: ...
+    def cache_info(self) -> CacheInfo: ...
+    def register_content_type(self, name: str, model: type[BaseModel]) -> None: ...
+    def aclose(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+class SyncBatch:
+    commits: list[CommitInfo]
+
+    def commit(
+        self,
+        content: BaseModel | Mapping[str, Any],
+        *,
+        role: str | None = ...,
+        operation: CommitOperation | Literal["append", "edit"] = ...,
+        message: str | None = ...,
+        edit_target: str | StagedCommit | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        generation_config: Mapping[str, Any] | None = ...,
+        redact: bool = ...,
+    ) -> StagedCommit: ...
+    def annotate(
+        self,
+        target: str | StagedCommit,
+        priority: Priority | Literal["skip", "normal", "pinned"],
+        *,
+        reason: str | None = ...,
+    ) -> StagedCommit: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+class SyncStream:
+    def write(self, delta: str) -> None: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def commit_info(self) -> CommitInfo | None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+class SyncRecording(Generic[T]):
+    @property
+    def text(self) -> str: ...
+    @property
+    def reasoning(self) -> str: ...
+    @property
+    def tool_calls(self) -> list[ToolCall]: ...
+    @property
+    def usage(self) -> dict[str, Any] | None: ...
+    @property
+    def commits(self) -> list[CommitInfo]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> T: ...
+    def aclose(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+class SyncLeftStream:
+    tract_id: str
+    branch: str
+    touched_at: datetime
+    started_at: datetime
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def tool_calls(self) -> list[ToolCall]: ...
+    def commit(self, *, expected_head: str | UnsetType | None = ...) -> list[CommitInfo]: ...
+    def drop(self) -> None: ...
+
+class SyncWatch(Generic[Item]):
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Item: ...
+    def aclose(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
