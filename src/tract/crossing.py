@@ -49,13 +49,19 @@ class _Trip(Generic[T]):
         """Start the work, unless it was cancelled; called on the event loop that does it."""
         if not self.outcome.done():
             self._task = asyncio.get_running_loop().create_task(self.run())
+            self._task.add_done_callback(self._never_began)
         return self._task
 
     def cancel(self) -> None:
         """Cancel the work; called where `begin` is, after it or in its place."""
         if self._task is not None:
             self._task.cancel()
-        elif not self.outcome.done():
+        else:
+            self._never_began()
+
+    def _never_began(self, _: object = None) -> None:
+        """Note so: a task that is cancelled before its first step does nothing at all."""
+        if not self.outcome.done():
             self.outcome.set_exception(asyncio.CancelledError())
 
     async def run(self) -> None:
