@@ -33,6 +33,8 @@ from tract import (
     Recording,
     RecordOptions,
     StagedCommit,
+    SyncBatch,
+    SyncTract,
     TokenBudgetConfig,
     TractConfig,
     TractStore,
@@ -186,3 +188,17 @@ def configuring() -> None:
     assert_type(budget.action, BudgetAction)
     TokenBudgetConfig(max_tokens=5, action=BudgetAction.CALLBACK, callback=_make_room)
     TractConfig(durability="full", token_budget=budget, type_to_role={"ticket": "user"})
+
+
+def blocking(store: TractStore) -> None:
+    """The twins have the types of what they are twins of."""
+    tract = store.sync.tract("t")
+    with tract.batch() as batch:
+        assert_type(batch.commit(DialogueContent(role="user", text="a")), StagedCommit)
+    assert_type(tract, SyncTract)
+    assert_type(batch, SyncBatch)
+    assert_type(tract.user("a", message="b"), CommitInfo)
+    assert_type(tract.log(), list[CommitInfo])
+    assert_type(tract.get_content("a", as_=DialogueContent), DialogueContent)
+    for commit in tract.watch():
+        assert_type(commit, CommitInfo)
