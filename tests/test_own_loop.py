@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import inspect
 import itertools
 import os
@@ -557,6 +558,22 @@ async def test_a_closed_store_leaves_no_thread(target: Path | str) -> None:
     await until(lambda: "tract-loop" not in {thread.name for thread in threading.enumerate()})
 
 
+async def test_a_store_that_is_dropped_open_says_so_and_ends_its_thread(
+    target: Path | str,
+) -> None:
+    stores = [await TractStore.open(target, own_loop=True, tokenizer=COUNTER)]
+    await stores[0].tract("t").user("hello")
+    with pytest.warns(ResourceWarning, match="dropped without being closed"):
+        drop(stores)
+
+    await until(lambda: "tract-loop" not in {thread.name for thread in threading.enumerate()})
+
+
+def drop(stores: list[TractStore]) -> None:
+    stores.clear()
+    gc.collect()
+
+
 # What is refused
 
 
@@ -586,7 +603,7 @@ async def test_a_call_without_asyncio_says_so(tract: AsyncTract) -> None:
 
 async def test_copying_needs_stores_of_the_running_loop(own: TractStore, tmp_path: Path) -> None:
     async with TractStore.open(tmp_path / "other.db", tokenizer=COUNTER) as other:
-        with pytest.raises(StorageError, match="another event loop"):
+        with pytest.raises(StorageError, match="without `own_loop=True`"):
             await copy_store(own, other)
 
 

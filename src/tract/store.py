@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.crossing import Home
 from tract.engine.compile.cache import CacheInfo
+from tract.exceptions import StorageError
 from tract.handles.abroad import abroad, with_caller
 from tract.handles.arguments import checked_commit, checked_name, checked_text, checked_tracts
 from tract.handles.blocking import SyncStore
@@ -374,5 +375,9 @@ async def copy_store(
         StorageError: a store belongs to another event loop, or has one of its own.
     """
     here, there = source._runtime, target._runtime
+    for runtime in (here, there):
+        if runtime.home is not None:
+            path = runtime.database.path
+            raise StorageError("open the store without `own_loop=True` to copy it.", path)
     with here.gate.call(), there.gate.call():
         return await here.copier_to(there, progress).copy()
