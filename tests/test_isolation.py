@@ -559,6 +559,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         streamed,
         Refused(HeadMovedError, lambda w, name: said(w.mine.stream(expected_head=name))),
     ],
+    "AsyncTract.sync": [],  # the same calls, which block
     "AsyncTract.system": [
         lambda w, name: w.mine.system(name),
         Refused(
@@ -635,6 +636,7 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.open": [opened],
     "TractStore.recover_streams": [streamed],
     "TractStore.register_content_type": [registered],
+    "TractStore.sync": [],  # the same calls, which block
     "TractStore.tract": [fresh_handles],
     "TractStore.tract_ids": [],  # tells the names of tracts, and nothing in them
 }

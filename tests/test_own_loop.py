@@ -558,10 +558,8 @@ async def test_a_closed_store_leaves_no_thread(target: Path | str) -> None:
     await until(lambda: "tract-loop" not in {thread.name for thread in threading.enumerate()})
 
 
-async def test_a_store_that_is_dropped_open_says_so_and_ends_its_thread(
-    target: Path | str,
-) -> None:
-    stores = [await TractStore.open(target, own_loop=True, tokenizer=COUNTER)]
+async def test_a_store_that_is_dropped_open_says_so_and_ends_its_thread(db_path: Path) -> None:
+    stores = [await TractStore.open(db_path, own_loop=True, tokenizer=COUNTER)]
     await stores[0].tract("t").user("hello")
     with pytest.warns(ResourceWarning, match="dropped without being closed"):
         drop(stores)
