@@ -658,6 +658,7 @@ HARMLESS = {
     *("value", "as_", "order", "resets", "include_skipped", "newest", "contents", "progress"),
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
+    "own_loop",
     "batch",
     *("path", "progress", "source"),
     *("data", "media_type"),
