@@ -502,15 +502,15 @@ async def test_a_batch_that_is_cancelled_anywhere_is_written_or_not(own: TractSt
 
 async def test_a_cancelled_wait_ends_under_asyncio_and_anyio(tract: AsyncTract) -> None:
     async def use() -> None:
-        watch = tract.watch(after="head")
-        with anyio.move_on_after(0.02) as scope:
-            await anext(watch)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
+        async with tract.watch(after="head") as watch:
+            with anyio.move_on_after(0.02) as scope:
                 await anext(watch)
-        assert scope.cancelled_caught
-        await tract.user("next")
-        assert (await anext(watch)).commit_hash == await tract.head()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await anext(watch)
+            assert scope.cancelled_caught
+            await tract.user("next")
+            assert (await anext(watch)).commit_hash == await tract.head()
 
     await elsewhere(use)
 
