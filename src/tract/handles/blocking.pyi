@@ -1,6 +1,6 @@
 # Written by `python -m support.stubs` (tests/support/stubs.py); do not edit.
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -13,10 +13,18 @@ from tract.handles.batch import StagedCommit
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
-from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
-from tract.models.config import TractConfig
+from tract.models.commit import (
+    BackupProgress,
+    CommitInfo,
+    CopyProgress,
+    CopyReport,
+    EntryInfo,
+    VerifyReport,
+)
+from tract.models.config import ContentType, TractConfig
+from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
-from tract.models.operations import CommitOperation
+from tract.models.operations import CommitOperation, OnKey
 from tract.models.query import ConfigCondition, ConfigField
 from tract.models.refs import (
     BranchComparison,
@@ -56,7 +64,20 @@ class SyncTract:
         edit_target: str | None = ...,
         metadata: Mapping[str, Any] | None = ...,
         generation_config: Mapping[str, Any] | None = ...,
-        redact: bool = ...,
+        redact: bool | None = ...,
+        key: str | None = ...,
+        on_key: OnKey = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> CommitInfo: ...
+    def state(
+        self,
+        payload: Any,
+        *,
+        key: str | None = ...,
+        on_key: OnKey = ...,
+        message: str | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        generation_config: Mapping[str, Any] | None = ...,
         expected_head: str | UnsetType | None = ...,
     ) -> CommitInfo: ...
     def system(self, text: str, **options: Unpack[CommitOptions]) -> CommitInfo: ...
@@ -86,9 +107,19 @@ class SyncTract:
         at_time: datetime | None = ...,
         include_edit_annotations: bool = ...,
         aggregate_same_role: bool = ...,
+        include_erased: bool = ...,
     ) -> CompiledContext: ...
     def head(self) -> str | None: ...
     def get_commit(self, commit_hash: str) -> CommitInfo | None: ...
+    def get_by_keys(self, keys: Iterable[str]) -> dict[str, CommitInfo]: ...
+    def keys(
+        self,
+        prefix: str = ...,
+        *,
+        newest: bool = ...,
+        before: str | None = ...,
+        limit: int | None = ...,
+    ) -> list[CommitInfo]: ...
     @overload
     def get_content(self, commit_hash: str) -> BaseModel: ...
     @overload
@@ -198,6 +229,8 @@ class SyncTract:
         message: str | None = ...,
         on_interrupt: OnInterrupt = ...,
         redact: bool = ...,
+        key: str | None = ...,
+        on_key: OnKey = ...,
         expected_head: str | UnsetType | None = ...,
     ) -> SyncStream: ...
     def record(
@@ -228,7 +261,16 @@ class SyncTract:
     def watch(
         self, after: str | None = ..., *, resets: bool
     ) -> SyncWatch[CommitInfo | BranchReset]: ...
-    def register_content_type(self, name: str, model: type[BaseModel]) -> None: ...
+    def register_content_type(
+        self,
+        name: str,
+        model: type[BaseModel],
+        *,
+        state: bool = ...,
+        priority: Priority | Literal["skip", "normal", "pinned"] | None = ...,
+        redact: bool | None = ...,
+    ) -> None: ...
+    def erase(self, hashes: Iterable[str], *, reason: str) -> ErasureReceipt: ...
     def verify(self) -> VerifyReport: ...
     def aclose(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -243,13 +285,43 @@ class SyncStore:
         config: TractConfig | None = ...,
         tokenizer: TokenCounter | None = ...,
         compiler: ContextCompiler | None = ...,
+        content_types: Mapping[str, type[BaseModel] | ContentType] | None = ...,
     ) -> Self: ...
     def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
     def tract_ids(self) -> list[str]: ...
+    def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        progress: Callable[[BackupProgress], object] | None = ...,
+    ) -> None: ...
+    def copy_tract(
+        self, source: str, target: str, *, at: str | UnsetType | None = ...
+    ) -> SyncTract: ...
+    def export(
+        self,
+        path: str | PathLike[str],
+        *,
+        tracts: Iterable[str] | Mapping[str, str | UnsetType] | None = ...,
+        progress: Callable[[CopyProgress], object] | None = ...,
+    ) -> CopyReport: ...
+    def import_(
+        self, path: str | PathLike[str], *, progress: Callable[[CopyProgress], object] | None = ...
+    ) -> CopyReport: ...
     def recover_streams(self, *, wait: bool = ...) -> list[SyncLeftStream]: ...
     def create_config_index(self, field: ConfigField) -> None: ...
+    def erase_tract(self, tract_id: str, *, reason: str) -> TractErasureReceipt: ...
+    def collect(self, *, progress: Callable[[int], object] | None = ...) -> CollectReport: ...
     def cache_info(self) -> CacheInfo: ...
-    def register_content_type(self, name: str, model: type[BaseModel]) -> None: ...
+    def register_content_type(
+        self,
+        name: str,
+        model: type[BaseModel],
+        *,
+        state: bool = ...,
+        priority: Priority | Literal["skip", "normal", "pinned"] | None = ...,
+        redact: bool | None = ...,
+    ) -> None: ...
     def aclose(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
@@ -267,7 +339,19 @@ class SyncBatch:
         edit_target: str | StagedCommit | None = ...,
         metadata: Mapping[str, Any] | None = ...,
         generation_config: Mapping[str, Any] | None = ...,
-        redact: bool = ...,
+        redact: bool | None = ...,
+        key: str | None = ...,
+        on_key: OnKey = ...,
+    ) -> StagedCommit: ...
+    def state(
+        self,
+        payload: Any,
+        *,
+        key: str | None = ...,
+        on_key: OnKey = ...,
+        message: str | None = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        generation_config: Mapping[str, Any] | None = ...,
     ) -> StagedCommit: ...
     def annotate(
         self,
@@ -330,7 +414,9 @@ class SyncLeftStream:
     def text(self) -> str: ...
     @property
     def tool_calls(self) -> list[ToolCall]: ...
-    def commit(self, *, expected_head: str | UnsetType | None = ...) -> list[CommitInfo]: ...
+    def commit(
+        self, *, expected_head: str | UnsetType | None = ..., on_key: OnKey | None = ...
+    ) -> list[CommitInfo]: ...
     def drop(self) -> None: ...
 
 class SyncWatch(Generic[Item]):
