@@ -546,14 +546,14 @@ class StoreCopyError(StorageError):
 class ForkedProcessError(StorageError):
     """The process was forked while the database was open; `cause` says what was open at the time.
 
-    SQLite's locks do not survive a fork, so commits made in the child could be lost. Nothing was
-    written.
+    Neither SQLite's locks nor connections to a server survive a fork, so commits made in the child
+    could be lost. Nothing was written.
     """
 
     def __init__(self, cause: str = "the database was open", path: str = "") -> None:
         super().__init__(
-            f"this process was forked while {cause}, and SQLite's locks do not survive a fork: "
-            "commits made here could be lost. Nothing was written. Open stores after forking, in "
+            f"this process was forked while {cause}, and neither SQLite's locks nor connections to a "
+            "server survive a fork: commits made here could be lost. Nothing was written. Open stores after forking, in "
             "the process that uses them: start processes with multiprocessing's `spawn` or "
             "`forkserver`, run gunicorn without `preload_app` or open in its `post_fork`, and in "
             "Celery on `worker_process_init`.",

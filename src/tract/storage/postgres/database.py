@@ -15,7 +15,7 @@ from tract.storage.postgres.clock import ServerClock
 from tract.storage.postgres.connection import PostgresConnection, Trips, running
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_passing
 from tract.storage.postgres.json import PostgresConfigLanguage
-from tract.storage.postgres.links import Links, Server, until
+from tract.storage.postgres.links import Links, Raw, Server, until
 from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
@@ -109,7 +109,7 @@ class PostgresDatabase:
         return 1.0 if self._news is not None else 0.05
 
     def listen(self) -> None:
-        """Begin to learn of others' moves; see `Database.listen`."""
+        """Learn of others' moves for a while; see `Database.listen`."""
         if self._news is not None:
             self._news.listen()
 
@@ -203,6 +203,9 @@ async def open_engine(
         raise
 
 
+_STARTING = "57P03"
+
+
 class _Opening:
     """What is needed to open a database."""
 
@@ -215,7 +218,7 @@ class _Opening:
         self, schema: str | None, *, read_only: bool = False, notifies: bool = True
     ) -> PostgresDatabase:
         links = self._links
-        raw = await links.connect()
+        raw = await self._connected()
         try:
             if schema is None:
                 schema = str(await raw.fetchval("SELECT current_schema()"))
@@ -233,3 +236,14 @@ class _Opening:
         opened = PostgresDatabase(links, clock, news, problem, remembers=self._remembers)
         opened.writer.adopt(raw)
         return opened
+
+    async def _connected(self) -> Raw:
+        """Connect, waiting for a server that is starting. One that is not there is not waited for."""
+        deadline = time.monotonic() + self._links.patience
+        while True:
+            try:
+                return await self._links.connect()
+            except StorageError as error:
+                if getattr(error.__cause__, "sqlstate", None) != _STARTING:
+                    raise
+                await until(deadline, error)

@@ -15,10 +15,12 @@ from tract.storage.repositories import BranchName
 __all__ = ["News"]
 
 _EVERY = 0.01
-"""Seconds between notifications. One in each commit would cost a writer a fifth of its speed or
+"""Seconds between notifications, at least. One in each commit would cost a writer a fifth of its speed or
 more: the server commits transactions that notify one after the other."""
 _MOST = 7_000  # bytes; the server takes 8,000
 _RETRY = 1.0  # seconds until another attempt to listen
+_LINGER = 3.0
+"""Seconds that a store goes on listening when nobody has watched: each commit would wake it."""
 
 
 class News:
@@ -28,7 +30,12 @@ class News:
         self._links = links
         self._channel = f"tract_{sha256(schema.encode()).hexdigest()[:16]}"
         self._raw: Raw | None = None
+        self._until = float("-inf")
         self._listens = False
+        """Whether there are watchers, at least until lately."""
+        self._hears = False
+        """Whether the connection listens."""
+        self._timer: asyncio.TimerHandle | None = None
         self._moved: dict[BranchName, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._callback: Callable[[Iterable[BranchName]], None] | None = None
@@ -44,10 +51,21 @@ class News:
         self._work()
 
     def listen(self) -> None:
-        """Begin to learn of others' moves."""
-        if not self._listens:
+        """Learn of others' moves for a while."""
+        self._until = asyncio.get_running_loop().time() + _LINGER
+        if not self._listens and not self.closed:
             self._listens = True
+            self._look()
             self._work()
+
+    def _look(self) -> None:
+        """Stop listening if this was not asked for lately."""
+        loop = asyncio.get_running_loop()
+        if self._until > loop.time():
+            self._timer = loop.call_at(self._until, self._look)
+            return
+        self._listens, self._timer = False, None
+        self._work()
 
     def _work(self) -> None:
         if self._task is None and not self.closed:
@@ -56,15 +74,29 @@ class News:
     async def _run(self) -> None:
         try:
             raw = await self._connected()
-            await asyncio.sleep(_EVERY)
+            await self._attend(raw)
             await self._notify(raw)
+            await asyncio.sleep(_EVERY)
         except LOSSES:
             await self._drop()
             await asyncio.sleep(_RETRY)
         finally:
             self._task = None
-        if self._moved or (self._listens and (self._raw is None or self._raw.is_closed())):
+        if self._moved or self._listens is not self._is_heard:
             self._work()
+
+    @property
+    def _is_heard(self) -> bool:
+        return self._hears and self._raw is not None and not self._raw.is_closed()
+
+    async def _attend(self, raw: Raw) -> None:
+        """Listen while there are watchers."""
+        if self._listens and not self._hears:
+            self._hears = True  # first: cut short, it may listen already
+            await raw.add_listener(self._channel, self._heard)
+        elif self._hears and not self._listens:
+            await raw.remove_listener(self._channel, self._heard)
+            self._hears = False
 
     async def _notify(self, raw: Raw) -> None:
         moved, self._moved = self._moved, {}
@@ -81,7 +113,6 @@ class News:
         if self._raw is None:
             self._raw = await self._links.connect()
             self._raw.add_termination_listener(self._lost)
-            await self._raw.add_listener(self._channel, self._heard)
         return self._raw
 
     def _lost(self, raw: object) -> None:
@@ -90,7 +121,7 @@ class News:
             self._work()
 
     async def _drop(self) -> None:
-        raw, self._raw = self._raw, None
+        raw, self._raw, self._hears = self._raw, None, False
         if raw is not None:
             raw.terminate()
             await self._links.close(raw)
@@ -110,7 +141,7 @@ class News:
 
     async def aclose(self) -> None:
         """Tell what is left to tell, and close the connection."""
-        self.closed = True
+        self._end()
         task = self._task
         if task is not None:
             task.cancel()
@@ -119,12 +150,18 @@ class News:
         if raw is not None:
             with suppress(*DRIVER_ERRORS):
                 await self._notify(raw)
-                await raw.remove_listener(self._channel, self._heard)
+                if self._hears:
+                    await raw.remove_listener(self._channel, self._heard)
             await self._links.close(raw)
+
+    def _end(self) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def abandon(self) -> None:
         """Close without waiting."""
-        self.closed = True
+        self._end()
         if self._raw is not None:
             drop(self._raw)
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tract.exceptions import StorageError
 from tract.forking import PROCESS
+from tract.lifecycle import to_the_end
 from tract.models.config import TractConfig
 from tract.storage.postgres.errors import DRIVER_ERRORS
 from tract.storage.postgres.links import Raw, session
@@ -51,7 +52,7 @@ class Pool:
             await lent.close()
             raise
         except BaseException:
-            await _give_up(lent)
+            await to_the_end(_give_up(lent))
             raise
         PROCESS.lent(raw)
         self._lent[raw] = lent
@@ -72,9 +73,10 @@ class Pool:
 
     async def unmake(self, raw: Raw) -> None:
         PROCESS.closed(raw)
-        await _give_up(self._lent.pop(raw))
+        await to_the_end(_give_up(self._lent.pop(raw)))
 
 
 async def _give_up(lent: AsyncConnection) -> None:
+    """Have the pool replace a connection; cut short, it would count as lent for ever."""
     await lent.invalidate()
     await lent.close()

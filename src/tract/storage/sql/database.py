@@ -72,7 +72,10 @@ class Database(Protocol):
         """Do what `glance` does, and also return the state that was read, or None if not known."""
 
     def listen(self) -> None:
-        """Begin to report others' moves to the callback of `on_move`, if the engine can."""
+        """Report others' moves to the callback of `on_move`, if the engine can.
+
+        It may stop some seconds after the last call of this.
+        """
 
     def check_path(self) -> None:
         """Raise a `StorageError` if others' commits no longer arrive; for any thread."""

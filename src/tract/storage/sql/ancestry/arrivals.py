@@ -40,7 +40,7 @@ def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> A
 
 def _next_portion(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
     portion, rest = cursor.ahead[:_PORTION], cursor.ahead[_PORTION:]
-    records = [_record(connection, branch.tract_id, commit) for commit in portion]
+    records = _records(connection, branch.tract_id, portion)
     return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
 
 
@@ -106,11 +106,13 @@ def _target(
         raise lost(key_or_none(target)) from None  # the branch names it
 
 
-def _record(connection: Connection, tract_id: str, commit_hash: str) -> CommitRow:
-    row = connection.one(sql.COMMIT, tract_id=tract_id, hash=bytes.fromhex(commit_hash))
-    if row is None:
-        raise CommitNotFoundError(commit_hash)
-    return record_of(row)
+def _records(connection: Connection, tract_id: str, commits: Sequence[str]) -> list[CommitRow]:
+    rows = connection.find(sql.RECORDS_OF, map(bytes.fromhex, commits), tract_id=tract_id)
+    found = {row[0].hex(): row for row in rows}
+    missing = next((commit for commit in commits if commit not in found), None)
+    if missing is not None:
+        raise CommitNotFoundError(missing)
+    return [record_of(found[commit]) for commit in commits]
 
 
 def heads_of(connection: Connection, *, branches: Sequence[BranchName]) -> list[str | None]:

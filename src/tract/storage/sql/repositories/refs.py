@@ -144,6 +144,8 @@ class SqlArrivalRepository(ArrivalRepository):
         return await (database.glance if cursor.is_at_head else database.read)(look)
 
     async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+        self._database.listen()
+
         def look(connection: Connection) -> Sequence[str | None]:
             self._database.check_path()
             return self._database.freshness.watched(connection, branches)

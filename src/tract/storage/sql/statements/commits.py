@@ -231,6 +231,7 @@ PLACE = Statement(
     ).where(*_at_hash)
 )
 COMMIT = Statement(lambda: select(*RECORD).where(*_at_hash))
+RECORDS_OF = Lookup(commits.c.commit_hash, lambda named: select(*RECORD).where(_tract, named))
 HASHES = Statement(
     lambda: (
         select(commits.c.commit_hash)
