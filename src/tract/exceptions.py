@@ -553,10 +553,10 @@ class ForkedProcessError(StorageError):
     def __init__(self, cause: str = "the database was open", path: str = "") -> None:
         super().__init__(
             f"this process was forked while {cause}, and neither SQLite's locks nor connections to a "
-            "server survive a fork: commits made here could be lost. Nothing was written. Open stores after forking, in "
-            "the process that uses them: start processes with multiprocessing's `spawn` or "
-            "`forkserver`, run gunicorn without `preload_app` or open in its `post_fork`, and in "
-            "Celery on `worker_process_init`.",
+            "server survive a fork: commits made here could be lost. Nothing was written. Open stores "
+            "after forking, in the process that uses them: start processes with multiprocessing's "
+            "`spawn` or `forkserver`, run gunicorn without `preload_app` or open in its `post_fork`, "
+            "and in Celery on `worker_process_init`.",
             path,
         )
         self.args: tuple[object, ...] = (cause, path)
