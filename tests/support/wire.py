@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -61,7 +62,13 @@ def check_anthropic(sent: AnthropicArguments, messages: Sequence[Message]) -> No
         Counter(block["text"].rstrip() for block in blocks if block["type"] == "text"),
         Counter(str(text).rstrip() for text in texts),  # a last one must not end with white space
     )
-    _same("calls", [block["name"] for block in calls], [call.name for call in all_calls])
+    names = [block["name"] for block in calls]
+    _same("names that do not fit", [name for name in names if not _NAME.fullmatch(name)], [])
+    fitting = [
+        call.name if _NAME.fullmatch(call.name) else name
+        for call, name in zip(all_calls, names, strict=True)
+    ]
+    _same("names", names, fitting)
     _same("ids of calls", len({block["id"] for block in calls}), len(calls))
     _same("inputs", [block["input"] for block in calls], [_input(c.arguments) for c in all_calls])
     wanted = [(m.content, m.is_error) for m in told if m.role == "tool"]
@@ -78,6 +85,10 @@ def _input(arguments: str) -> dict[str, Any]:
     except ValueError:
         parsed = {} if not arguments.strip() else None
     return parsed if isinstance(parsed, dict) else {"arguments": arguments}
+
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""The names of tools that the API takes; others are made to fit."""
 
 
 def _same(what: str, found: object, wanted: object) -> None:

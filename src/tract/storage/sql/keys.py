@@ -70,7 +70,8 @@ def listed(
         rows = connection.all(sql.BY_KEY, **page, **within, after=after)
     elif prefix:
         until = _time_of(connection, tract_id, before)
-        rows = connection.all(sql.NEWEST, **page, **within, until=until)
+        most = page["limit"] if low == prefix else _FOR_EVER
+        rows = connection.all(sql.NEWEST, **page, **within, until=until, most=most)
     else:
         rows = connection.all(sql.BY_TIME, **page, until=_time_of(connection, tract_id, before))
     return [*map(record_of, rows)]

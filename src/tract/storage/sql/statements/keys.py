@@ -19,13 +19,31 @@ def _records(*columns: ColumnElement[Any]) -> Select[Any]:
     return select(*RECORD, *columns).join_from(keys, commits, named).where(_tract)
 
 
-def _page() -> Select[Any]:
-    """The prefix once more, by the whole key: the beginning of a long one may be stored alone."""
-    begins = func.substr(commits.c.key, 1, bindparam("length")) == bindparam("prefix")
-    return _records().where(begins).limit(bindparam("limit"))
-
-
+_begins = func.substr(commits.c.key, 1, bindparam("length")) == bindparam("prefix")
+"""The prefix once more, by the whole key: the beginning of a long one may be stored alone."""
 _from, _until = keys.c.key >= bindparam("low"), keys.c.key < bindparam("high")
+
+
+def _page() -> Select[Any]:
+    return _records().where(_begins).limit(bindparam("limit"))
+
+
+def _newest() -> Select[Any]:
+    """Sort what a prefix matches before its commits are read, which are wide."""
+    found = (
+        select(keys.c.commit_hash)
+        .where(_tract, _from, _until, keys.c.created_at < bindparam("until"))
+        .order_by((keys.c.created_at + 0).desc())  # SQLite would read by time, not by prefix
+        .limit(bindparam("most"))
+        .subquery()
+    )
+    named = (commits.c.tract_id == bindparam("tract_id")) & (
+        commits.c.commit_hash == found.c.commit_hash
+    )
+    newest_first = commits.c.created_at.desc()
+    read = select(*RECORD).join_from(found, commits, named).where(_begins)
+    return read.order_by(newest_first).limit(bindparam("limit"))
+
 
 SET_KEY = Insertion(keys, instead=["commit_hash", "created_at"])
 KEYED = Statement(lambda: _records().where(keys.c.key == bindparam("key")))
@@ -37,13 +55,8 @@ BY_KEY = Statement(
 BY_TIME = Statement(
     lambda: _page().where(keys.c.created_at < bindparam("until")).order_by(keys.c.created_at.desc())
 )
-NEWEST = Statement(
-    lambda: (
-        _page()
-        .where(_from, _until, keys.c.created_at < bindparam("until"))
-        .order_by((keys.c.created_at + 0).desc())  # SQLite would read by time, not by prefix
-    )
-)
+NEWEST = Statement(_newest)
+"""`most` bounds what is read; the stored beginning of a key may match more than its whole does."""
 ALL_KEYS = Statement(lambda: select(keys.c.key, keys.c.commit_hash).where(_tract))
 GIVEN = Statement(
     lambda: (
