@@ -45,6 +45,8 @@ from tract import (
     TokenBudgetWarning,
     TokenizerUnavailableError,
     TractError,
+    TractExistsError,
+    TractNotFoundError,
     UnknownKindWarning,
     exceptions,
 )
@@ -126,6 +128,16 @@ CASES: list[tuple[TractError, dict[str, Any], str]] = [
         KeyExistsError("a", "abc"),
         {"key": "a", "commit_hash": "abc"},
         "The key 'a' is taken by the commit abc. Choose another, or pass `on_key='keep'`",
+    ),
+    (
+        TractExistsError("a"),
+        {"tract_id": "a"},
+        "This store already has a tract 'a'. Nothing was written. Choose another id.",
+    ),
+    (
+        TractNotFoundError("a"),
+        {"tract_id": "a"},
+        "No tract 'a' in this store. `tract_ids()` lists the existing ones.",
     ),
     (TagNotFoundError("v1"), {"name": "v1"}, "No tag 'v1' in this tract. `tags()` lists the"),
     (

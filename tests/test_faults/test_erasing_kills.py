@@ -62,10 +62,13 @@ async def check(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kills", [4, pytest.param(200, marks=pytest.mark.long)], ids=["few", "many"]
+    ("kills", "seed"),
+    [(4, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 6))],
 )
-async def test_a_killed_process_has_erased_all_or_nothing(db_path: Path, kills: int) -> None:
-    rng = Random(kills)
+async def test_a_killed_process_has_erased_all_or_nothing(
+    db_path: Path, kills: int, seed: int
+) -> None:
+    rng = Random(seed)
     for number in range(kills):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM, str(db_path), str(number)),

@@ -87,7 +87,7 @@ async def test_a_disk_that_fills_up_under_a_group_takes_what_fits(disk: Path) ->
     path = disk / "context.db"
     async with opening(path) as tract:
         before, _ = await commit_all(tract, "abc")
-        filler = fill(disk, leaving=200_000)
+        filler = fill(disk, leaving=300_000)
         made, refused = await commit_all(tract, TEXTS)
 
     assert len(made) > 5

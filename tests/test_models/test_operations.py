@@ -23,6 +23,7 @@ async def made(tract: AsyncTract) -> dict[CommitOperation, CommitInfo]:
     await other.user("there")
     await tract.user("here")
     await tract.merge("other")
+    await tract.state({"step": 1})
     return {info.operation: info for info in await tract.log(None)}
 
 
@@ -60,6 +61,10 @@ async def test_commit_makes_what_the_table_says_and_names_the_verb_of_the_rest(
         target = (await tract.user("x")).commit_hash if rule.needs_target else None
         said = {"content_type": "dialogue", "role": "user", "text": "y"}
         call = tract.commit(said, operation=operation, edit_target=target)
+        if operation is CommitOperation.STATE:
+            with pytest.raises(ContentValidationError, match=r"`state\(\)`"):
+                await call
+            return
         if rule.made_by == "commit":
             assert (await call).operation is operation
             return

@@ -350,7 +350,8 @@ def _to_file(verb: str) -> Prepare:
 
         async def call() -> object:
             if verb == "backup" and not on_server:
-                return await scene.store.backup(path)
+                await scene.store.backup(path)
+                return None
             return await scene.store.export(path)
 
         async def settle(outcome: Outcome) -> list[str]:

@@ -91,8 +91,10 @@ def _portion(portion: Portion, hashes: Set[bytes]) -> Portion:
     erased = {row["content_hash"] for row in rows if row["erased_as"] is not None}
     shown = {row["content_hash" if row["erased_as"] is None else "erased_as"] for row in rows}
     own: Rows = {
-        "blobs": _having(portion.rows["blobs"], "content_hash", shown),
-        "erased": _having(portion.rows["erased"], "content_hash", erased),
+        "blobs": [
+            *_having(portion.rows["blobs"], "content_hash", shown),
+            *({"content_hash": each, "data": b""} for each in erased - shown),
+        ],
         "attachment_uses": _having(portion.rows["attachment_uses"], "content_hash", shown),
         "commits": rows,
         "keys": _having(portion.rows["keys"], "commit_hash", hashes),

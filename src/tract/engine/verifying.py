@@ -119,9 +119,11 @@ class _Findings:
 
     def misplaced(self, found: Iterable[Misplaced]) -> None:
         """Add commits that are not filed where the history says."""
-        for name, branch, key in found:
+        for name, branch, key, is_lost in found:
             problem = "it is filed in another place than the commits around it"
-            if key is not None:
+            if is_lost:
+                problem = "no branch or tag reaches it, nor did one before"
+            elif key is not None:
                 problem = f"what the key {shown(key)} names is not the last commit made under it"
             elif branch is not None:
                 problem = f"the row of the branch {branch!r}, which names it, does not fit it"

@@ -212,12 +212,14 @@ class StoredCommit(NamedTuple):
 class Misplaced(NamedTuple):
     """A commit whose place contradicts its history, or the head of a *branch* whose place does.
 
-    With a *key*, the commit that the key should name and does not, or does and should not.
+    With a *key*, the commit that the key should name and does not, or does and should not. One that
+    *is_lost* was never reached by any ref.
     """
 
     commit_hash: str
     branch: str | None = None
     key: str | None = None
+    is_lost: bool = False
 
 
 class RefRecord(NamedTuple):

@@ -11,6 +11,7 @@ from support.counters import WholeCounter, WordCounter
 from tract import (
     AsyncTract,
     CommitOperation,
+    ContentType,
     DefaultContextCompiler,
     Message,
     NullTokenCounter,
@@ -95,7 +96,7 @@ async def test_models_that_change_between_openings_are_counted_as_shown(target: 
 def test_a_type_that_is_registered_later_is_counted_as_it_is_shown_from_then_on() -> None:
     compiler = DefaultContextCompiler(COUNTER)
     before = compiler.source_of("noise")
-    compiler.registry.register("noise", Shout)
+    compiler.registry.register("noise", ContentType(Shout))
 
     assert (before, compiler.source_of("noise")) == (COUNTER.source, "")
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tract import (
     AsyncTract,
     ContentModel,
+    ContentType,
     ContentValidationError,
     DialogueContent,
     Priority,
@@ -123,22 +124,22 @@ def test_an_instance_that_was_tampered_with_is_checked_like_a_dict() -> None:
 @pytest.mark.parametrize("name", ["dialogue", "annotation", "", "x" * 256, None])
 def test_a_name_that_cannot_be_registered_is_refused(name: Any) -> None:
     with pytest.raises(ValueError, match=r"exists already|1 to 255"):
-        ContentRegistry().register(name, Note)
+        ContentRegistry().register(name, ContentType(Note))
 
 
 @pytest.mark.parametrize("model", [dict, Note(title="x"), None, int])
 def test_what_is_no_model_class_is_refused(model: Any) -> None:
     with pytest.raises(ValueError, match="BaseModel class"):
-        ContentRegistry().register("note", model)
+        ContentRegistry().register("note", ContentType(model))
 
 
 def test_a_name_belongs_to_the_first_model() -> None:
     registry = ContentRegistry()
-    registry.register("note", Note)
-    registry.register("note", Note)
+    registry.register("note", ContentType(Note))
+    registry.register("note", ContentType(Note))
 
     with pytest.raises(ValueError, match="exists already"):
-        registry.register("note", Renamed)
+        registry.register("note", ContentType(Renamed))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ async def test_a_stored_content_that_its_model_no_longer_admits_says_so(db_path:
 
 def test_a_blob_holds_all_fields_and_the_type() -> None:
     registry = ContentRegistry()
-    registry.register("meeting", Meeting)
+    registry.register("meeting", ContentType(Meeting))
 
     fields = registry.fields(*registry.given(MEETING))
     assert json.loads(json.dumps(fields)) == {
@@ -233,5 +234,5 @@ def test_a_blob_holds_all_fields_and_the_type() -> None:
 def test_instructions_are_pinned_and_all_else_is_normal() -> None:
     others = ["artifact", "custom", "dialogue", "freeform", "output", "reasoning", "tool_io"]
 
-    assert default_priority("instruction") is Priority.PINNED
-    assert {default_priority(kind) for kind in others} == {Priority.NORMAL}
+    assert default_priority("instruction", {}) is Priority.PINNED
+    assert {default_priority(kind, {}) for kind in others} == {Priority.NORMAL}

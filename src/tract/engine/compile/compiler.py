@@ -115,7 +115,8 @@ class DefaultContextCompiler:
         if model is None:
             raise ContentValidationError(
                 f"the content type {content_type!r} is not registered with this store. "
-                "Pass `content_types={name: model}` to `open`.",
+                "Register it with `register_content_type(name, model)`, or pass "
+                "`content_types={name: model}` to `open`.",
                 "content_type",
             )
         return model

@@ -31,7 +31,7 @@ __all__ = ["Portion", "WatchHub"]
 
 _AT_ONCE = 8  # watchers notified in one turn of the event loop: see `storage.sql.grouping`
 _REST = 12  # times what notifying took, for writers that are faster than that
-_LONGEST_REST = 0.02  # seconds
+_LONGEST_REST = 0.05  # seconds
 _LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
 
 _Key = tuple[str | None, int, str | None, int]

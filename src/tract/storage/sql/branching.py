@@ -16,7 +16,18 @@ from tract.storage.sql.rows import hash_of, head_of, hex_or_none, is_in_place, s
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
 
-__all__ = ["head", "heads", "is_kept", "list_refs", "misplaced", "moves", "tract_ids"]
+__all__ = [
+    "head",
+    "heads",
+    "is_kept",
+    "list_refs",
+    "misplaced",
+    "moves",
+    "newest",
+    "tract_ids",
+]
+
+_FOR_EVER = 2**62
 
 
 _CREATED = "create"
@@ -54,6 +65,12 @@ def head(connection: Connection, *, branch: BranchName) -> str | None:
 def heads(connection: Connection, *, tract_id: str) -> list[str]:
     """See `VerifyRepository.heads`."""
     return [hash_of(row[0]) for row in connection.all(refs.HEADS, tract_id=tract_id)]
+
+
+def newest(connection: Connection, *, tract_id: str) -> list[Any]:
+    """Return the key of a tract's newest commit, if it has any."""
+    rows = connection.all(sql.WALK.by_time, tract_id=tract_id, through=_FOR_EVER, limit=1)
+    return [row[0] for row in rows]
 
 
 def misplaced(connection: Connection, *, tract_id: str) -> list[Misplaced]:

@@ -80,6 +80,9 @@ class Filing:
                 segment if isinstance(segment, int) else 0,
             )
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._links
+
     def misplaced(self) -> Iterator[bytes]:
         """Yield the commits whose place is wrong."""
         links = self._links

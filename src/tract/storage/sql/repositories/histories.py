@@ -29,7 +29,7 @@ from tract.storage.sql.ancestry.search import Filing, Search
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
-from tract.storage.sql.rows import stored_of
+from tract.storage.sql.rows import name_of, stored_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.values import KnownHead
 
@@ -167,6 +167,7 @@ class SqlVerifyRepository(VerifyRepository):
                 yield [*map(stored_of, rows)]
 
     async def misplaced(self, tract_id: str) -> list[Misplaced]:
+        newest = await self._database.read(partial(branching.newest, tract_id=tract_id))
         filing = Filing()
         search = Search(_keys(await self.heads(tract_id)), sql.WALK_FILED)
         while search.wanted:
@@ -175,7 +176,8 @@ class SqlVerifyRepository(VerifyRepository):
         def look(connection: Connection) -> list[Misplaced]:
             commits = [Misplaced(key.hex()) for key in filing.misplaced()]
             named = keys.misplaced(connection, tract_id=tract_id)
-            return [*branching.misplaced(connection, tract_id=tract_id), *commits, *named]
+            lost = [Misplaced(name_of(key), is_lost=True) for key in newest if key not in filing]
+            return [*branching.misplaced(connection, tract_id=tract_id), *commits, *named, *lost]
 
         return await self._database.read(look)
 
