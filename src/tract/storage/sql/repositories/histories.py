@@ -169,9 +169,12 @@ class SqlVerifyRepository(VerifyRepository):
     async def misplaced(self, tract_id: str) -> list[Misplaced]:
         newest = await self._database.read(partial(branching.newest, tract_id=tract_id))
         filing = Filing()
-        search = Search(_keys(await self.heads(tract_id)), sql.WALK_FILED)
+        heads = _keys(await self.heads(tract_id))
+        search = Search({*heads}, sql.WALK_FILED)
         while search.wanted:
             filing.add(await self._next_rows(search, tract_id))
+        if not all(head in filing for head in heads):
+            newest = []  # a head that is gone is reported, and may have reached it
 
         def look(connection: Connection) -> list[Misplaced]:
             commits = [Misplaced(key.hex()) for key in filing.misplaced()]
