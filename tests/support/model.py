@@ -172,7 +172,7 @@ class Commit:
     def info(self) -> dict[str, Any]:
         """Return the fields that its `CommitInfo` must have."""
         fields = {name: value for name, value in vars(self).items() if name != "content"}
-        return {**fields, "merge_parent": None}
+        return {**fields, "merge_parent": None, "key": None}
 
     def annotation(self) -> dict[str, Any]:
         """Return the fields that its `PriorityAnnotation` must have."""

@@ -186,12 +186,12 @@ async def _assistant(scene: Scene, mark: str) -> list[CommitInfo]:
 
 
 async def _state(scene: Scene, mark: str) -> list[CommitInfo]:
-    return [await scene.work.state({"a": b"bytes"}, key=mark, metadata=_marked(mark))]
+    return [await scene.work.state({"a": b"bytes"}, key=mark, **_marked(mark))]
 
 
 async def _state_of_bytes(scene: Scene, mark: str) -> list[CommitInfo]:
     payload = [mark.encode() * 2_000, "text " * 10_000]
-    return [await scene.work.state(payload, key=mark, on_key="keep", metadata=_marked(mark))]
+    return [await scene.work.state(payload, key=mark, on_key="keep", **_marked(mark))]
 
 
 async def _batch(scene: Scene, mark: str) -> list[CommitInfo]:
@@ -402,6 +402,16 @@ async def _verify(scene: Scene, _: str) -> bool:
     return not (await scene.work.verify()).faults
 
 
+async def _by_keys(scene: Scene, _: str) -> bool:
+    found = await scene.work.get_by_keys(["1", "2"])
+    return all(info.key == key for key, info in found.items())
+
+
+async def _keys(scene: Scene, _: str) -> bool:
+    found = await scene.work.keys("1", newest=True)
+    return all((info.key or "").startswith("1") for info in found)
+
+
 async def _query(scene: Scene, entry: str) -> bool:
     return not await scene.work.query_by_config("nothing", "=", entry)
 
@@ -547,8 +557,8 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.erase": (_erase,),
     "AsyncTract.tools": (_commits(1, _tools),),
     "AsyncTract.record": (_commits(1, _record),),
-    "AsyncTract.get_by_keys": (reading(lambda scene, entry: scene.work.get_by_keys(["a", "b"])),),
-    "AsyncTract.keys": (reading(lambda scene, entry: scene.work.keys("a", newest=True)),),
+    "AsyncTract.get_by_keys": (reading(_by_keys),),
+    "AsyncTract.keys": (reading(_keys),),
     "AsyncTract.state": (_commits(1, _state), _commits(1, _state_of_bytes)),
     "AsyncTract.log": (
         reading(lambda scene, entry: scene.work.log(None)),

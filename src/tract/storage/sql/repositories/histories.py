@@ -179,8 +179,12 @@ class SqlVerifyRepository(VerifyRepository):
         def look(connection: Connection) -> list[Misplaced]:
             commits = [Misplaced(key.hex()) for key in filing.misplaced()]
             named = keys.misplaced(connection, tract_id=tract_id)
-            lost = [Misplaced(name_of(key), is_lost=True) for key in newest if key not in filing]
-            return [*branching.misplaced(connection, tract_id=tract_id), *commits, *named, *lost]
+            branches = branching.misplaced(connection, tract_id=tract_id)
+            lost = [] if branches else [key for key in newest if key not in filing]
+            return [
+                *(*branches, *commits, *named),
+                *(Misplaced(name_of(key), is_lost=True) for key in lost),
+            ]
 
         return await self._database.read(look)
 
