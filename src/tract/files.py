@@ -37,9 +37,20 @@ async def new_file(path: str | os.PathLike[str], threads: Threads) -> AsyncItera
     place = Path(path)
     temporary = place.with_name(f"{place.name}.{uuid4().hex[:12]}.part")
     await threads.run(_check_free, place)
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        _keep(temporary, place)
+        kept = True
+
     try:
         yield temporary
-        await threads.run(_keep, temporary, place)
+        await to_the_end(threads.run(keep))  # a thread goes on when its caller is cancelled
+    except asyncio.CancelledError:
+        if kept:
+            await to_the_end(threads.run(_remove, place))
+        raise
     finally:
         await to_the_end(threads.run(_remove, temporary))
 
@@ -122,7 +133,7 @@ async def opened_file(
     """Give the store in a file that stays as it is; one of an older release is read from a copy.
 
     Raises:
-        StorageError: there is no store in it, it is damaged, or of a newer release.
+        StorageError: the file holds no store, or a damaged one, or one of a newer release.
     """
     place = Path(path)
     uri = await threads.run(_uri, place)

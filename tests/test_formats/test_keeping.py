@@ -220,7 +220,7 @@ def test_a_context_that_grows_is_sent_as_if_it_were_written_as_a_whole(
 
 
 @pytest.mark.parametrize("name", sorted(PIECES))
-def test_each_piece_between_long_stretches_is_sent_as_in_a_whole(name: str) -> None:
+def test_each_piece_between_long_spans_is_sent_as_in_a_whole(name: str) -> None:
     asyncio.run(check(["many", "many", name, "many", name, "many"], APIS, None))
 
 

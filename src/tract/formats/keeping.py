@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from tract.formats.common.values import copied
 from tract.formats.fitting import fits
 from tract.formats.format import Format, Json, Sent, Writing
 from tract.formats.pairing import is_models, matched
@@ -32,12 +33,12 @@ from tract.protocols import Message
 __all__ = ["Kept", "kept_arguments"]
 
 _END = Sent(Message("user", "."))
-"""Stands for what follows a stretch, which always begins with a user's message."""
+"""Stands for what follows a span, which always begins with a user's message."""
 _PLAIN = (TextPart, MediaPart, ThinkingPart, RefusalPart, ToolCallPart, ToolResultPart)
 _OF_THE_WHOLE = ("cache_control", "prompt_cache_breakpoint", "item_reference", "compaction")
 """What an API limits to so many in a request, or refers to other items."""
 _MOST = 2
-"""Requests of different kinds, by API and model, that are kept of a stretch."""
+"""Requests of different kinds, by API and model, that are kept of a span."""
 
 T = TypeVar("T")
 
@@ -54,13 +55,13 @@ class _Kind(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """What a stretch became."""
+    """What a span became."""
 
     items: list[Json]
     beside: Json
     """Other arguments, such as a system prompt."""
     ids: frozenset[str]
-    """What no other stretch may have."""
+    """What no other span may have."""
 
 
 class _Refused(Exception):
@@ -130,17 +131,17 @@ def kept_arguments(target: Format, pages: Sequence[KeptPage], model: str | None)
         return None
     kind = _Kind(target.api, model)
     try:
-        *stretches, end = _stretches(pages, kind)
-        together = _together(stretches)
+        *spans, end = _spans(pages, kind)
+        together = _together(spans)
         last = _last(end, kind, together.ids)
     except _Refused:
         return None
     name = _list_of(target.api)
-    return {**_fresh(together.beside), name: [*_fresh(together.items), *last]}
+    return {**copied(together.beside), name: [*copied(together.items), *last]}
 
 
-def _stretches(pages: Sequence[KeptPage], kind: _Kind) -> Iterator[Any]:
-    """Yield what the stretches became, and last the messages behind the last cut."""
+def _spans(pages: Sequence[KeptPage], kind: _Kind) -> Iterator[Any]:
+    """Yield what the spans became, and last the messages behind the last cut."""
     before: Kept | None = None
     open_end: list[Message] = []
     for page in pages:
@@ -196,7 +197,7 @@ def _accepted(written: _Written | None) -> _Written:
 
 
 def _written(messages: Sequence[Message], kind: _Kind, *, is_first: bool) -> _Written:
-    """Return what a stretch becomes that another follows.
+    """Return what a span becomes that another follows.
 
     Raises:
         _Refused: it depends on what stands elsewhere.
@@ -242,7 +243,7 @@ _SIDES = frozenset({"user", "assistant", "tool"})
 
 
 def _ids_of(messages: Sequence[Message], kind: _Kind, *, is_first: bool) -> frozenset[str]:
-    """Return the ids of the calls in a stretch that does not depend on others."""
+    """Return the ids of the calls in a span that does not depend on others."""
     begins = True
     for message in messages:
         begins = begins and message.role not in _SIDES and is_first
@@ -283,11 +284,11 @@ def _own_ids(items: Sequence[Json], known: frozenset[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _together(stretches: Sequence[_Written]) -> _Written:
+def _together(spans: Sequence[_Written]) -> _Written:
     items: list[Json] = []
     beside: Json = {}
     ids: set[str] = set()
-    for written in stretches:
+    for written in spans:
         if not ids.isdisjoint(written.ids):
             raise _Refused
         items += written.items
@@ -314,14 +315,3 @@ def _keep(kept: dict[_Kind, T], kind: _Kind, value: T) -> None:
     if len(kept) >= _MOST:
         kept.pop(next(iter(kept)), None)
     kept[kind] = value
-
-
-def _fresh(value: Any) -> Any:
-    """Return a JSON value whose objects and lists are new."""
-    kind = type(value)
-    if kind is dict:
-        return {key: _fresh(each) if type(each) in _NESTED else each for key, each in value.items()}
-    return [_fresh(each) if type(each) in _NESTED else each for each in value]
-
-
-_NESTED: frozenset[type] = frozenset({dict, list})

@@ -39,7 +39,7 @@ def told(reply: object) -> Told:
     """Return a whole reply as its API's format reads it; it shares nothing with *reply*.
 
     Raises:
-        ContentValidationError: it is no known API's.
+        ContentValidationError: no known API has such a value.
     """
     if issubclass(type(reply), Mapping) or hasattr(type(reply), "model_dump"):
         plain, left_out = holdable(reply, "reply")

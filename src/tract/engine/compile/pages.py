@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from tract.formats.common.values import copied
 from tract.formats.fitting import fits
 from tract.formats.keeping import Kept
 from tract.formats.openai_chat.writing import alone, message_to_openai
@@ -204,7 +205,7 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]] | None:
         if group and made:
             dicts[-1] = message_to_openai(joined(group))
             group = []
-        dicts.extend(map(_copy if page.is_nested else dict.copy, made))
+        dicts.extend(map(copied if page.is_nested else dict.copy, made))
         last = page.messages[-1]
     if group:
         dicts[-1] = message_to_openai(joined(group))
@@ -276,13 +277,3 @@ def _are_paired(pages: Iterable[Page]) -> bool:
             return False
         pending = left | calls.open
     return not pending
-
-
-def _copy(value: Any) -> Any:
-    """Return a JSON value with new objects and lists."""
-    if type(value) is dict:
-        return {key: _copy(each) if type(each) in _NESTED else each for key, each in value.items()}
-    return [_copy(each) if type(each) in _NESTED else each for each in value]
-
-
-_NESTED: frozenset[type] = frozenset({dict, list})

@@ -11,6 +11,7 @@ from tract.formats.format import Json
 __all__ = [
     "as_object",
     "as_text",
+    "copied",
     "is_blank",
     "is_same",
     "is_storable",
@@ -24,6 +25,14 @@ __all__ = [
 ]
 
 _MAX_DEPTH = 64
+_NESTED: frozenset[type] = frozenset({dict, list})
+
+
+def copied(value: Any) -> Any:
+    """Return an object or a list whose objects and lists are new; strings are shared."""
+    if type(value) is dict:
+        return {key: copied(each) if type(each) in _NESTED else each for key, each in value.items()}
+    return [copied(each) if type(each) in _NESTED else each for each in value]
 
 
 def string(value: Any) -> str | None:
