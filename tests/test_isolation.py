@@ -31,6 +31,7 @@ from tract import (
     ContentValidationError,
     EditTargetError,
     EntryInfo,
+    Field,
     FreeformContent,
     HeadMovedError,
     MediaPart,
@@ -46,6 +47,7 @@ from tract import (
     TractConfig,
     TractStore,
     config,
+    metadata,
 )
 
 EDIT = CommitOperation.EDIT
@@ -201,6 +203,8 @@ async def asked(world: World, name: str) -> Any:
     return [
         await world.mine.query(),
         await world.mine.query(model == MARK),
+        await world.mine.query(metadata("of").exists(), newest=True, contents=True),
+        await world.mine.query(Field.message.contains(MARK)),
         await world.mine.query(model.in_([MARK, "of mine"]), model.exists(), branch_only=True),
     ]
 
@@ -480,6 +484,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         by_keys,
         Refused(CommitNotFoundError, lambda w, name: w.mine.keys(newest=True, before=name)),
     ],
+    "AsyncTract.info": [lambda w, name: w.mine.info()],
     "AsyncTract.log": [
         listed,
         Refused(CommitNotFoundError, lambda w, name: w.mine.log(before=name)),
@@ -492,12 +497,24 @@ CALLS: dict[str, list[Call | Refused]] = {
     ],
     "AsyncTract.on": [Refused(RefNameError, lambda w, name: w.mine.on(name).head())],
     "AsyncTract.open": [opened],
-    "AsyncTract.query": [asked],
+    "AsyncTract.query": [
+        asked,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.query(after=name)),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.query(before=name, contents=True)),
+    ],
+    "AsyncTract.count": [
+        lambda w, name: w.mine.count(Field.message.exists()),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.count(after=name)),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.count(before=name, branch_only=True)),
+    ],
     "AsyncTract.origins": [
         merged,
         Refused(CommitNotFoundError, lambda w, name: w.mine.origins(name)),
     ],
     "AsyncTract.query_by_config": [queried],
+    "AsyncTract.set_info": [
+        lambda w, name: w.mine.set_info(title=name, metadata={"a": name}, expected_metadata=None)
+    ],
     "AsyncTract.record_anthropic": [
         streamed,
         Refused(
@@ -639,6 +656,10 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.sync": [],  # the same calls, which block
     "TractStore.tract": [fresh_handles],
     "TractStore.tract_ids": [],  # tells the names of tracts, and nothing in them
+    "TractStore.tracts": [
+        lambda w, name: w.store.tracts(prefix="mine"),
+        Refused(ValueError, lambda w, name: w.store.tracts(after=name)),
+    ],
 }
 
 HARMLESS = {
@@ -666,6 +687,8 @@ HARMLESS = {
     *("key", "keys", "on_key", "prefix", "payload", "content_types", "state"),
     # how branches are moved
     *("force", "fast_forward", "on_conflict", "squash"),
+    # how tracts are called and listed
+    *("title", "expected_metadata", "prefix", "order_by", "descending"),
     # what comes bit by bit
     *("role", "response", "on_interrupt", "wait"),
 }

@@ -148,6 +148,9 @@ TRACT: Calls = {
     "on": lambda t: t.on("side"),
     "origins": lambda t: t.origins(),
     "query": lambda t: t.query(),
+    "count": lambda t: t.count(),
+    "info": lambda t: t.info(),
+    "set_info": lambda t: t.set_info(title="T"),
     "query_by_config": lambda t: t.query_by_config("temperature", ">", 0),
     "record": lambda t: t.record(REPLY),
     "record_anthropic": lambda t: t.record_anthropic(iter(())),
@@ -185,6 +188,7 @@ STORE: Calls = {
     "register_content_type": lambda s: s.register_content_type("ticket2", Ticket),
     "sync": lambda s: s.sync,
     "tract": lambda s: s.tract("t"),
+    "tracts": lambda s: s.tracts(),
     "tract_ids": lambda s: s.tract_ids(),
     "aclose": lambda s: s.aclose(),
 }

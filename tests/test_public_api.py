@@ -74,8 +74,7 @@ MODELS = {
     "CommitInfo",
     "CompileSnapshot",
     "CompiledContext",
-    "ConfigCondition",
-    "ConfigTerm",
+    "Condition",
     "ContextDiff",
     "CopyFault",
     "CopyProgress",
@@ -83,6 +82,7 @@ MODELS = {
     "CopyReport",
     "EntryDiff",
     "EntryInfo",
+    "Field",
     "Loss",
     "MediaPart",
     "MergeConflict",
@@ -97,12 +97,15 @@ MODELS = {
     "RefusalPart",
     "Resolution",
     "TagInfo",
+    "Term",
+    "TextTerm",
     "TextPart",
     "ThinkingPart",
     "TokenUsage",
     "ToolCall",
     "ToolCallPart",
     "ToolResultPart",
+    "TractInfo",
     "Uncounted",
     "CollectReport",
     "ErasedCommit",
@@ -120,6 +123,7 @@ ENUMS_AND_CONFIG = {
     "MergeKind",
     "OriginKind",
     "Priority",
+    "Source",
     "TokenBudgetConfig",
     "TractConfig",
     "UNSET",
@@ -149,6 +153,7 @@ ERRORS = {
     "HeadMovedError",
     "KeyExistsError",
     "MergeConflictError",
+    "MetadataChangedError",
     "QueryError",
     "RefNameError",
     "SchemaVersionError",
@@ -197,7 +202,7 @@ FORMATS = {
     *("from_anthropic", "from_google", "from_openai", "from_responses"),
     *("to_anthropic", "to_google", "to_openai", "to_responses"),
 }
-FUNCTIONS = FORMATS | {"config", "copy_store", "quote_id", "unquote_id"}
+FUNCTIONS = FORMATS | {"config", "copy_store", "metadata", "quote_id", "unquote_id"}
 EXPORTED = (
     FACADES
     | CONTENTS
@@ -327,6 +332,19 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("conditions", POSITIONAL, REQUIRED),
             ("branch_only", KEYWORD, False),
             ("limit", KEYWORD, None),
+            ("newest", KEYWORD, False),
+            ("after", KEYWORD, None),
+            ("before", KEYWORD, None),
+            ("contents", KEYWORD, False),
+        ],
+    ),
+    (
+        AsyncTract.count,
+        [
+            ("conditions", POSITIONAL, REQUIRED),
+            ("branch_only", KEYWORD, False),
+            ("after", KEYWORD, None),
+            ("before", KEYWORD, None),
         ],
     ),
     (
@@ -418,6 +436,27 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (TractStore.import_, [("path", POSITIONAL, REQUIRED), ("progress", KEYWORD, None)]),
     (TractStore.backup, [("path", POSITIONAL, REQUIRED), ("progress", KEYWORD, None)]),
+    (
+        TractStore.tracts,
+        [
+            ("prefix", KEYWORD, ""),
+            ("metadata", KEYWORD, None),
+            ("order_by", KEYWORD, "updated"),
+            ("descending", KEYWORD, None),
+            ("after", KEYWORD, None),
+            ("limit", KEYWORD, 50),
+        ],
+    ),
+    (AsyncTract.info, []),
+    (
+        AsyncTract.set_info,
+        [
+            ("title", KEYWORD, UNSET),
+            ("metadata", KEYWORD, UNSET),
+            ("expected_metadata", KEYWORD, UNSET),
+            ("redact", KEYWORD, True),
+        ],
+    ),
     (TractStore.recover_streams, [("wait", KEYWORD, False)]),
     (TractStore.cache_info, []),
     (TractStore.aclose, []),

@@ -17,7 +17,7 @@ from support.opening import engine_of
 from support.probes import probe
 from tract import (
     AsyncTract,
-    ConfigCondition,
+    Condition,
     NullTokenCounter,
     QueryError,
     TractError,
@@ -39,10 +39,10 @@ WRITTEN: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def written(query: Query) -> ConfigCondition:
+def written(query: Query) -> Condition:
     """Return a query as callers of `query` write it."""
     condition = WRITTEN[query.operator](config(query.field), query.value)
-    assert isinstance(condition, ConfigCondition)
+    assert isinstance(condition, Condition)
     return condition
 
 

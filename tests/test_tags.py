@@ -270,6 +270,10 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("get_content", "commit_hash"): lambda t, name: t.get_content(name),
     ("get_contents", "hashes"): lambda t, name: t.get_contents([name, name]),
     ("log", "before"): lambda t, name: t.log(before=name),
+    ("query", "after"): lambda t, name: t.query(after=name),
+    ("query", "before"): lambda t, name: t.query(before=name, branch_only=True),
+    ("count", "after"): lambda t, name: t.count(after=name, branch_only=True),
+    ("count", "before"): lambda t, name: t.count(before=name),
     ("origins", "commit_hash"): lambda t, name: t.origins(name),
     ("reset", "to_hash"): lambda t, name: t.reset(name),
     ("tag", "target_hash"): lambda t, name: t.tag("new", name),
@@ -323,6 +327,7 @@ HEAD: dict[tuple[str, str], Call] = {
 }
 """Calls that take the hash of the head."""
 NO_HASH = {
+    *("title", "expected_metadata"),
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("priority", "usage", "at_time", "include_edit_annotations", "aggregate_same_role", "limit"),
     *("field", "operator", "value", "tract_id", "config", "tokenizer", "compiler", "as_"),

@@ -25,6 +25,7 @@ from tract.exceptions import (
     HeadMovedError,
     KeyExistsError,
     MergeConflictError,
+    MetadataChangedError,
     QueryError,
     RefNameError,
     SchemaVersionError,
@@ -75,7 +76,7 @@ from tract.models.commit import (
     VerifyFault,
     VerifyReport,
 )
-from tract.models.conditions import ConfigTerm, config
+from tract.models.conditions import Field, Term, TextTerm, config, metadata
 from tract.models.config import (
     BudgetAction,
     BudgetCallback,
@@ -118,7 +119,7 @@ from tract.models.merging import (
     Resolution,
 )
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.query import ConfigCondition, ConfigField, Operand, OperandKind
+from tract.models.query import Condition, ConfigField, Operand, OperandKind, Source
 from tract.models.quoting import quote_id, unquote_id
 from tract.models.refs import (
     BranchComparison,
@@ -131,6 +132,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.tracts import TractInfo
 from tract.parts import (
     MediaPart,
     Native,
@@ -198,9 +200,8 @@ __all__ = [
     "CommitStep",
     "CompileSnapshot",
     "CompiledContext",
-    "ConfigCondition",
+    "Condition",
     "ConfigField",
-    "ConfigTerm",
     "ConflictKind",
     "Content",
     "ContentModel",
@@ -221,6 +222,7 @@ __all__ = [
     "ErasedCommit",
     "ErasedContent",
     "ErasureReceipt",
+    "Field",
     "ForkedProcessError",
     "FreeformContent",
     "GoogleArguments",
@@ -237,6 +239,7 @@ __all__ = [
     "MergeResult",
     "Message",
     "MessageContent",
+    "MetadataChangedError",
     "Native",
     "NativeContent",
     "NativePart",
@@ -265,6 +268,7 @@ __all__ = [
     "Resolution",
     "ResponsesArguments",
     "SchemaVersionError",
+    "Source",
     "StagedCommit",
     "StateContent",
     "StorageError",
@@ -286,7 +290,9 @@ __all__ = [
     "TagExistsError",
     "TagInfo",
     "TagNotFoundError",
+    "Term",
     "TextPart",
+    "TextTerm",
     "ThinkingPart",
     "TiktokenCounter",
     "TokenBudgetConfig",
@@ -303,6 +309,7 @@ __all__ = [
     "TractErasureReceipt",
     "TractError",
     "TractExistsError",
+    "TractInfo",
     "TractNotFoundError",
     "TractStore",
     "Uncounted",
@@ -318,6 +325,7 @@ __all__ = [
     "from_google",
     "from_openai",
     "from_responses",
+    "metadata",
     "quote_id",
     "to_anthropic",
     "to_google",

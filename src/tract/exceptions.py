@@ -431,6 +431,27 @@ class MergeConflictError(TractError):
         )
 
 
+class MetadataChangedError(TractError):
+    """A tract's metadata are not those that the caller expected; nothing was written.
+
+    `expected` and `actual` are objects, or None for no metadata.
+    """
+
+    def __init__(
+        self, expected: Mapping[str, Any] | None, actual: Mapping[str, Any] | None
+    ) -> None:
+        super().__init__(expected, actual)
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"The tract's metadata are {shown(self.actual)}, not {shown(self.expected)} as "
+            "expected. Nothing was written. Apply the change to `actual`, and retry with that as "
+            "`expected_metadata`."
+        )
+
+
 class QueryError(TractError, ValueError):
     """A query names an operator, field or value that it cannot use."""
 

@@ -16,6 +16,7 @@ from tract.crossing import Home
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
 from tract.engine.branches.refs import BranchEngine
+from tract.engine.branches.tracts import TractEngine
 from tract.engine.bundling import chosen
 from tract.engine.commit.attachments import AttachmentEngine
 from tract.engine.commit.budget import Budget
@@ -115,6 +116,7 @@ class Runtime:
         register_all(self.registry, options.content_types)
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
+        self.tracts: TractEngine = TractEngine(storage.tracts, redactor)
         self.streams: StreamEngine = StreamEngine(
             storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.crossing import Home
+from tract.engine.branches.tracts import conditions_of, cursor_of
 from tract.engine.compile.cache import CacheInfo
 from tract.exceptions import StorageError
 from tract.handles.abroad import abroad, with_caller
-from tract.handles.arguments import checked_commit, checked_name, checked_text, checked_tracts
+from tract.handles.arguments import (
+    checked_commit,
+    checked_limit,
+    checked_name,
+    checked_text,
+    checked_tract_order,
+    checked_tracts,
+)
 from tract.handles.blocking import SyncStore
 from tract.handles.recovery import LeftStream, left_streams
 from tract.handles.twins import pair, twin
@@ -22,11 +30,14 @@ from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority
 from tract.models.commit import BackupProgress, CopyProgress, CopyReport
+from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
+from tract.models.tracts import TractInfo
 from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
 from tract.runtime import Runtime, checked_options
+from tract.storage.repositories import Listing, TractOrder
 from tract.tract import AsyncTract
 
 __all__ = ["TractStore", "copy_store"]
@@ -126,12 +137,56 @@ class TractStore:
         return AsyncTract(self._runtime, tract_id, branch)
 
     async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, sorted.
+        """Return the ids of all tracts, sorted: of those that ever had a commit, branch or title.
 
         A tract whose branches were all deleted is included: its commits are kept.
         """
         with self._runtime.gate.call():
-            return await self._runtime.branches.tract_ids()
+            return await self._runtime.tracts.ids()
+
+    async def tracts(
+        self,
+        *,
+        prefix: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        order_by: Literal["updated", "created", "id"] = "updated",
+        descending: bool | None = None,
+        after: str | None = None,
+        limit: int | None = 50,
+    ) -> list[TractInfo]:
+        """Return tracts with their titles, metadata and numbers, those changed last first.
+
+            page = await store.tracts(metadata={"user": "anna"}, limit=20)
+            following = await store.tracts(metadata={"user": "anna"}, after=page[-1].cursor)
+
+        The order is exact. Paging returns each tract once while none changes; one that changes
+        meanwhile moves to the front. By `updated`, a page takes as long whatever the number of
+        tracts; *prefix* and *metadata* read on until the page is full. `created` reads all rows of
+        tracts.
+
+        Args:
+            prefix: what their ids begin with.
+            metadata: members that their metadata have, with equal values.
+            order_by: `updated`, `created` or `id`; equals are sorted by their ids.
+            descending: newest first; by default for times, and not for ids.
+            after: the `cursor` of the last tract of the page before.
+            limit: how many at most; None for all.
+
+        Raises:
+            ValueError: *limit* is negative, or *order_by* or *after* is not valid.
+            ContentValidationError, QueryError: *prefix* or *metadata* cannot be asked for.
+        """
+        order = checked_tract_order(order_by)
+        listing = Listing(
+            order,
+            descending=order is not TractOrder.ID if descending is None else bool(descending),
+            prefix=checked_text("prefix", prefix),
+            conditions=checked_conditions(conditions_of(metadata)),
+            after=None if after is None else cursor_of(order, after),
+            limit=checked_limit(limit),
+        )
+        with self._runtime.gate.call():
+            return await self._runtime.tracts.listed(listing)
 
     async def backup(
         self,

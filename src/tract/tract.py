@@ -51,7 +51,7 @@ from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import ErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.query import ConfigCondition, ConfigField
+from tract.models.query import Condition, ConfigField
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -61,6 +61,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.tracts import TractInfo
 from tract.protocols import (
     UNSET,
     CompiledContext,
@@ -670,25 +671,129 @@ class AsyncTract:
                 self.tract_id, field, operator, value, limit
             )
 
+    @overload
     async def query(
-        self, *conditions: ConfigCondition, branch_only: bool = False, limit: int | None = None
-    ) -> list[CommitInfo]:
-        """Return the commits whose generation config meets all *conditions*, oldest first.
+        self,
+        *conditions: Condition,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+        contents: Literal[False] = False,
+    ) -> list[CommitInfo]: ...
+    @overload
+    async def query(
+        self,
+        *conditions: Condition,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+        contents: Literal[True],
+    ) -> list[tuple[CommitInfo, BaseModel]]: ...
+    async def query(
+        self,
+        *conditions: Condition,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+        contents: bool = False,
+    ) -> list[CommitInfo] | list[tuple[CommitInfo, BaseModel]]:
+        """Return the commits that meet all *conditions*, oldest first.
+
+            await tract.query(metadata("user") == "anna", Field.operation == "edit", newest=True)
 
         Args:
-            *conditions: such as `config("temperature") > 0.5`; without any, every commit matches.
+            *conditions: of `config`, `metadata` and `Field`; without any, every commit matches.
             branch_only: search this branch's history instead of all branches of the tract.
             limit: how many at most; None for all.
+            newest: newest first.
+            after: only commits made later than this one; None for no bound.
+            before: only commits made earlier than this one.
+            contents: return pairs of each commit and its content model.
 
         Raises:
             QueryError: an argument is not a condition, or there are more than 200.
+            CommitNotFoundError: the tract has no commit *after* or *before*.
+            BlobNotFoundError, AttachmentNotFoundError, ContentValidationError: with *contents*, as
+                for `get_content`.
             ValueError: *limit* is negative.
         """
         checked = checked_conditions(conditions)
         limit = checked_limit(limit)
+        after, before = checked_end(after), checked_end(before)
+        queries = self._runtime.queries
         with self._call():
-            return await self._runtime.queries.query(
-                self._branch, checked, branch_only=branch_only, limit=limit
+            found = await queries.query(
+                self._branch,
+                checked,
+                branch_only=branch_only,
+                limit=limit,
+                newest=newest,
+                after=after,
+                before=before,
+            )
+            return await queries.contents_of(self.tract_id, found) if contents else found
+
+    async def count(
+        self,
+        *conditions: Condition,
+        branch_only: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> int:
+        """Return how many commits `query` would return.
+
+        Raises:
+            QueryError, CommitNotFoundError: as for `query`.
+        """
+        checked = checked_conditions(conditions)
+        after, before = checked_end(after), checked_end(before)
+        with self._call():
+            return await self._runtime.queries.count(
+                self._branch, checked, branch_only=branch_only, after=after, before=before
+            )
+
+    async def info(self) -> TractInfo | None:
+        """Return this tract as a whole, as `TractStore.tracts` lists it; None if it is unknown."""
+        with self._call():
+            return await self._runtime.tracts.info(self.tract_id)
+
+    async def set_info(
+        self,
+        *,
+        title: str | UnsetType | None = UNSET,
+        metadata: Mapping[str, Any] | UnsetType | None = UNSET,
+        expected_metadata: Mapping[str, Any] | UnsetType | None = UNSET,
+        redact: bool = True,
+    ) -> TractInfo:
+        """Set the tract's title, or its metadata as a whole; a tract needs no commits for that.
+
+            info = await tract.info()
+            await tract.set_info(metadata={**info.metadata, "seen": 1}, expected_metadata=info.metadata)
+
+        Args:
+            title: a title; None removes it.
+            metadata: a JSON object, which replaces the present one; None removes it.
+            expected_metadata: the metadata that the tract must have (None: none).
+            redact: False stores the metadata unchanged; see `commit`.
+
+        Raises:
+            MetadataChangedError: the metadata are not *expected_metadata*.
+            ContentValidationError: *title* or an object cannot be stored.
+            ValueError: neither a title nor metadata were given.
+        """
+        if title is UNSET and metadata is UNSET:
+            raise ValueError("give title or metadata, or both")
+        if title is not UNSET and title is not None:
+            title = checked_text("title", title)
+        with self._call():
+            return await self._runtime.tracts.describe(
+                self.tract_id, title, metadata, expected_metadata, redact=redact is not False
             )
 
     async def record_usage(

@@ -5,11 +5,13 @@ The meaning of the operators is tested through the public surface, in `test_cond
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft, edit
-from support.repositories import Repositories, hashes, say
-from tract import QueryError, config
+from support.repositories import UNKNOWN, Repositories, hashes, say
+from tract import CommitNotFoundError, QueryError, config
 from tract.history.canonical import canonical_json
 from tract.storage.repositories import BranchName, CommitRow
 
@@ -29,12 +31,45 @@ async def test_configs_are_queried_within_the_tract_oldest_first(store: Reposito
     found = [hot, hotter, beside]
 
     assert await store.commits.get_by_config("agent", "t", ">", 0.5) == found
-    assert await store.commits.query(MAIN, [config("t") > 0.5]) == found
+    assert await store.queries.query(MAIN, [config("t") > 0.5]) == found
     for limit in (0, 1, 2, 3, 4):
         some = await store.commits.get_by_config("agent", "t", ">", 0.5, limit=limit)
         assert some == found[:limit]
-        assert await store.commits.query(MAIN, [config("t") > 0.5], limit=limit) == some
+        assert await store.queries.query(MAIN, [config("t") > 0.5], limit=limit) == some
     assert await store.commits.get_by_config("nobody", "t", ">", 0.5) == []
+
+
+async def test_commits_after_one_and_before_another_are_found_and_counted(
+    store: Repositories,
+) -> None:
+    records = await recorded(store, MAIN, *({"n": number} for number in range(6)))
+    [beside] = await recorded(store, OTHER_BRANCH, {"n": 6})
+    await recorded(store, OTHER_TRACT, {"n": 3})
+    asked = [config("n") > 1]
+    first, last = records[0].commit_hash, records[-1].commit_hash
+
+    assert await store.queries.count(MAIN, asked) == 5
+    assert await store.queries.count(MAIN, []) == 7
+    assert await store.queries.count(OTHER_BRANCH, asked, branch_only=True) == 1
+    assert await store.queries.count(BranchName("nobody", "main"), []) == 0
+    for branch_only in (True, False):
+        bounds: Any = {"after": first, "before": last, "branch_only": branch_only}
+        assert await store.queries.query(MAIN, asked, **bounds) == records[2:5]
+        assert await store.queries.count(MAIN, asked, **bounds) == 3
+        newest = await store.queries.query(MAIN, asked, **bounds, newest=True, limit=2)
+        assert newest == [records[4], records[3]]
+    assert await store.queries.query(MAIN, [], after=last) == [beside]
+
+
+async def test_what_bounds_a_query_must_be_a_commit_of_the_tract(store: Repositories) -> None:
+    await recorded(store, MAIN, {"n": 1})
+    [theirs] = await recorded(store, OTHER_TRACT, {"n": 1})
+    wrong: list[Any] = [{"after": theirs.commit_hash}, {"before": UNKNOWN}]
+    for bounds in wrong:
+        with pytest.raises(CommitNotFoundError):
+            await store.queries.query(MAIN, [], **bounds)
+        with pytest.raises(CommitNotFoundError):
+            await store.queries.count(MAIN, [], **bounds)
 
 
 async def test_a_path_leads_into_a_config(store: Repositories) -> None:
@@ -72,11 +107,11 @@ async def test_all_conditions_must_be_met_and_none_is_met_by_all(store: Reposito
     records = await recorded(store, MAIN, {"n": 1}, {"n": 2}, {"n": 3}, None)
     beside = await recorded(store, OTHER_BRANCH, {"n": 2})
 
-    met = await store.commits.query(MAIN, [config("n") > 1, config("n") < 3])
+    met = await store.queries.query(MAIN, [config("n") > 1, config("n") < 3])
     assert met == [records[1], *beside]
-    assert await store.commits.query(MAIN, [config("n") > 1, config("n") < 1]) == []
-    assert await store.commits.query(MAIN, []) == [*records, *beside]
-    assert await store.commits.query(MAIN, [], limit=2) == records[:2]
+    assert await store.queries.query(MAIN, [config("n") > 1, config("n") < 1]) == []
+    assert await store.queries.query(MAIN, []) == [*records, *beside]
+    assert await store.queries.query(MAIN, [], limit=2) == records[:2]
 
 
 async def test_of_a_branch_only_its_own_history_is_queried(store: Repositories) -> None:
@@ -88,10 +123,10 @@ async def test_of_a_branch_only_its_own_history_is_queried(store: Repositories) 
 
     for limit in (None, 0, 1, 2, 5):
         for branch, own in ((MAIN, ours), (OTHER_BRANCH, theirs)):
-            found = await store.commits.query(branch, asked, branch_only=True, limit=limit)
+            found = await store.queries.query(branch, asked, branch_only=True, limit=limit)
             assert found == [shared[0], *own][:limit]
-    assert await store.commits.query(MAIN, [], branch_only=True) == [*shared, *ours]
-    assert await store.commits.query(BranchName("agent", "never"), [], branch_only=True) == []
+    assert await store.queries.query(MAIN, [], branch_only=True) == [*shared, *ours]
+    assert await store.queries.query(BranchName("agent", "never"), [], branch_only=True) == []
 
 
 @pytest.mark.parametrize("beside", [0, 100, 300 * 30])
@@ -105,7 +140,7 @@ async def test_a_query_of_a_long_branch_finds_the_same_whatever_its_share_of_the
 
     async def found(*values: int, limit: int | None = None) -> list[CommitRow]:
         conditions = [config("t") == value for value in values]
-        return await store.commits.query(MAIN, conditions, branch_only=True, limit=limit)
+        return await store.queries.query(MAIN, conditions, branch_only=True, limit=limit)
 
     ones = [record for record in written if record.generation_config_json == '{"t":1}']
     assert await found(1) == ones

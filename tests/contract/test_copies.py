@@ -32,7 +32,7 @@ DATA = b"picture"
 PICTURE = Attached(sha256(DATA).hexdigest(), DATA, "image/png")
 FOR_EVER = 2**62
 NEW = "a new tract"
-NOTHING = {"title": None, "metadata_json": None, "created_at": 0, "erasures": 0}
+NOTHING = {"title": None, "metadata_json": None, "created_at": 0, "erasures": 0, "updated_at": 0}
 
 
 def of_new(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ async def test_a_tract_goes_in_portions_its_names_first(store: Repositories) -> 
     [theirs] = await say(store, other, "both")
     through = await store.erasures.drop_names(TRACT)
     assert await store.histories.find(MAIN, Position()) is None
-    assert TRACT in await store.refs.tract_ids()
+    assert TRACT in await store.tracts.ids()
     portions = []
     while (freed := await store.erasures.drop_commits(TRACT, through)).more:
         portions.append(freed)
@@ -94,7 +94,7 @@ async def test_a_tract_goes_in_portions_its_names_first(store: Repositories) -> 
     assert sum(each.commits for each in portions) == 301
     assert sum(each.blobs for each in portions) == 300
     assert len(portions) > 1
-    assert TRACT not in await store.refs.tract_ids()
+    assert TRACT not in await store.tracts.ids()
     assert await data_of(store, theirs, other.tract_id) == draft("both").data
 
 

@@ -411,7 +411,7 @@ async def test_a_branch_that_has_to_be_there_is_missed_by_what_reads_it(
         store.histories.log(side, limit=1),
         store.histories.locate(side, Position(), NONE_KNOWN),
         store.histories.annotations(side, entry),
-        store.commits.query(side, [], branch_only=True),
+        store.queries.query(side, [], branch_only=True),
     ):
         with pytest.raises(BranchNotFoundError):
             await reading

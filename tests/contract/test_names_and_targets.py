@@ -30,7 +30,7 @@ from tract.storage.repositories import CommitDraft, Located, Position
 async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositories) -> None:
     assert await store.refs.head(MAIN) is None
     assert await store.checks.heads(MAIN.tract_id) == []
-    assert await store.refs.tract_ids() == []
+    assert await store.tracts.ids() == []
     assert await store.tags.tags(MAIN.tract_id) == []
     assert await store.refs.branches(MAIN.tract_id) == []
     assert await store.refs.moves(MAIN.tract_id) == []
@@ -39,8 +39,8 @@ async def test_a_tract_without_commits_is_empty_in_every_view(store: Repositorie
     assert await store.histories.log(MAIN, limit=None, in_context=True) == []
     assert await store.commits.get(MAIN.tract_id, UNKNOWN) is None
     assert await store.histories.origins(MAIN.tract_id) == []
-    assert await store.commits.query(MAIN, []) == []
-    assert await store.commits.query(MAIN, [], branch_only=True) == []
+    assert await store.queries.query(MAIN, []) == []
+    assert await store.queries.query(MAIN, [], branch_only=True) == []
     nowhere = Located(None, None, None, ())
     assert await store.histories.locate(MAIN, Position(), NONE_KNOWN) == nowhere
     assert await store.histories.locate(MAIN, Position(at_time=5), NONE_KNOWN) == nowhere

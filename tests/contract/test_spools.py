@@ -290,7 +290,7 @@ async def test_what_its_owner_releases_is_nobodys(store: Repositories) -> None:
 async def test_a_spool_makes_no_branch_and_no_tract(store: Repositories) -> None:
     await store.spools.save(OWNER, [SpoolPart(StreamName(OTHER_TRACT, "s"), 0, ["text"])])
 
-    assert await store.refs.tract_ids() == []
+    assert await store.tracts.ids() == []
     assert await store.refs.branches(OTHER_TRACT.tract_id) == []
 
 

@@ -28,6 +28,8 @@ KINDS = {
     "copies": repositories.CopyRepository,
     "copy_targets": repositories.CopyTargetRepository,
     "erasures": repositories.ErasureRepository,
+    "tracts": repositories.TractRepository,
+    "queries": repositories.QueryRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

@@ -79,7 +79,7 @@ async def test_a_write_of_no_drafts_changes_nothing(store: Repositories) -> None
     assert await store.commits.write(MAIN, []) == []
     assert await store.refs.head(MAIN) is None
     assert await store.refs.branches(MAIN.tract_id) == []
-    assert await store.refs.tract_ids() == []
+    assert await store.tracts.ids() == []
 
 
 async def test_a_write_of_no_drafts_needs_the_expected_head_all_the_same(

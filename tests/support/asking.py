@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from support.tables import create_tables
-from tract.models.query import ConfigCondition
+from tract.models.query import Condition
 from tract.storage.postgres import connection
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.postgres.links import Raw
@@ -103,7 +103,7 @@ def found(
     connection: Connection,
     queries: ConfigQueries,
     tract_id: str,
-    conditions: Sequence[ConfigCondition],
+    conditions: Sequence[Condition],
     limit: int | None = None,
 ) -> list[int]:
     """Return the numbers of the configs that a query finds."""

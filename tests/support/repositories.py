@@ -27,11 +27,13 @@ from tract.storage.repositories import (
     HistoryRepository,
     KeyRepository,
     MergeBasis,
+    QueryRepository,
     RefRepository,
     Relation,
     SpoolRepository,
     StoredCommit,
     TagRepository,
+    TractRepository,
     UsageRepository,
     VerifyRepository,
 )
@@ -90,6 +92,8 @@ class Repositories(NamedTuple):
     copies: CopyRepository
     copy_targets: CopyTargetRepository
     erasures: ErasureRepository
+    tracts: TractRepository
+    queries: QueryRepository
     damage: Damage
 
 
@@ -164,11 +168,11 @@ async def stored(store: Repositories, tract_id: str, *heads: str) -> list[Stored
 
 async def everything(store: Repositories) -> list[object]:
     """Return all that the repositories return of a database."""
-    found: list[object] = [await store.refs.tract_ids(), await store.spools.spooled()]
+    found: list[object] = [await store.tracts.ids(), await store.spools.spooled()]
     for tract_id in (MAIN.tract_id, "rival"):
         heads = await store.checks.heads(tract_id)
         found += [heads, await store.refs.branches(tract_id), await store.tags.tags(tract_id)]
         found += [await store.refs.moves(tract_id), await store.histories.origins(tract_id)]
-        found.append(await store.commits.query(BranchName(tract_id, "main"), []))
+        found.append(await store.queries.query(BranchName(tract_id, "main"), []))
         found.append(await stored(store, tract_id, *heads))
     return found

@@ -412,6 +412,11 @@ async def _keys(scene: Scene, _: str) -> bool:
     return all((info.key or "").startswith("1") for info in found)
 
 
+async def _set_info(scene: Scene, entry: str) -> bool:
+    info = await scene.work.set_info(title=entry, metadata={"entry": entry})
+    return info.title is not None
+
+
 async def _query(scene: Scene, entry: str) -> bool:
     return not await scene.work.query_by_config("nothing", "=", entry)
 
@@ -569,8 +574,12 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.query": (
         reading(_query_conditions),
         reading(lambda scene, entry: scene.work.query(branch_only=True)),
+        reading(lambda scene, entry: scene.work.query(newest=True, limit=9, contents=True)),
     ),
+    "AsyncTract.count": (reading(lambda scene, entry: scene.work.count(before=entry)),),
     "AsyncTract.query_by_config": (reading(_query),),
+    "AsyncTract.info": (reading(lambda scene, entry: scene.work.info()),),
+    "AsyncTract.set_info": (reading(_set_info),),
     "AsyncTract.record_usage": (_record_usage,),
     "AsyncTract.verify": (reading(_verify),),
     "AsyncTract.aclose": (_close_handle, _closes(_open_tract, NAMED)),
@@ -585,6 +594,10 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.export": (_to_file("export"),),
     "TractStore.import_": (_import,),
     "TractStore.backup": (_to_file("backup"),),
+    "TractStore.tracts": (
+        reading(lambda scene, entry: scene.store.tracts(prefix="w", metadata={"no": entry})),
+        reading(lambda scene, entry: scene.store.tracts(limit=5)),
+    ),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (

@@ -22,7 +22,7 @@ from tract import (
     CommitInfo,
     CommitOperation,
     CommitOptions,
-    ConfigCondition,
+    Condition,
     DialogueContent,
     MergeConflict,
     MergeResult,
@@ -103,7 +103,7 @@ async def reading(tract: AsyncTract) -> None:
     assert_type(await tract.get_content("h"), BaseModel)
     assert_type(await tract.get_content("h", as_=DialogueContent), DialogueContent)
     assert_type((await tract.get_content("h", as_=Ticket)).number, int)
-    assert_type(config("model") == "gpt-4o", ConfigCondition)
+    assert_type(config("model") == "gpt-4o", Condition)
     await tract.query(config("model") != "o1", config(("stop", 1)) == "END")
     await tract.query_by_config(("logit_bias", "50256"), "<", 0)
 

@@ -45,7 +45,7 @@ async def reading(tract: AsyncTract) -> None:
     print((await tract.get_content("h")).text)  # type: ignore[attr-defined]
     print((await tract.get_content("h", as_=ToolIOContent)).text)  # type: ignore[attr-defined]
     await tract.get_content("h", as_="dialogue")  # type: ignore[call-overload]
-    await tract.query(config("model"))  # type: ignore[arg-type]
+    await tract.query(config("model"))  # type: ignore[call-overload]
     await tract.query_by_config(["model"], "=", "gpt-4o")  # type: ignore[arg-type]
     await tract.record_usage(120)  # type: ignore[arg-type]
     from_openai("Capital of Norway?")  # type: ignore[arg-type]

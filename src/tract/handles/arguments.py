@@ -17,7 +17,7 @@ from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
 from tract.models.refs import check_ref_name, check_storable
 from tract.protocols import UNSET, UnsetType
-from tract.storage.repositories import Position
+from tract.storage.repositories import Position, TractOrder
 
 __all__ = [
     "checked_commit",
@@ -32,6 +32,7 @@ __all__ = [
     "checked_ref",
     "checked_target",
     "checked_text",
+    "checked_tract_order",
     "checked_tracts",
 ]
 
@@ -203,6 +204,18 @@ def checked_order(order: object) -> Literal["time", "context"]:
     if text == "context":
         return "context"
     raise ValueError(f"order must be 'time' or 'context', not {shown(order)}")
+
+
+def checked_tract_order(order: object) -> TractOrder:
+    """Return what tracts are sorted by.
+
+    Raises:
+        ValueError: it is not one of the orders.
+    """
+    text = _text(order)
+    if text is None or text not in [*TractOrder]:
+        raise ValueError(f"order_by must be 'updated', 'created' or 'id', not {shown(order)}")
+    return TractOrder(text)
 
 
 def checked_target(edit_target: object) -> str:

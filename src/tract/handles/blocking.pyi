@@ -25,7 +25,7 @@ from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.query import ConfigCondition, ConfigField
+from tract.models.query import Condition, ConfigField
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -35,6 +35,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.tracts import TractInfo
 from tract.protocols import (
     CompiledContext,
     ContextCompiler,
@@ -163,9 +164,44 @@ class SyncTract:
     def query_by_config(
         self, field: ConfigField, operator: str, value: Any, *, limit: int | None = ...
     ) -> list[CommitInfo]: ...
+    @overload
     def query(
-        self, *conditions: ConfigCondition, branch_only: bool = ..., limit: int | None = ...
+        self,
+        *conditions: Condition,
+        branch_only: bool = ...,
+        limit: int | None = ...,
+        newest: bool = ...,
+        after: str | None = ...,
+        before: str | None = ...,
+        contents: Literal[False] = ...,
     ) -> list[CommitInfo]: ...
+    @overload
+    def query(
+        self,
+        *conditions: Condition,
+        branch_only: bool = ...,
+        limit: int | None = ...,
+        newest: bool = ...,
+        after: str | None = ...,
+        before: str | None = ...,
+        contents: Literal[True],
+    ) -> list[tuple[CommitInfo, BaseModel]]: ...
+    def count(
+        self,
+        *conditions: Condition,
+        branch_only: bool = ...,
+        after: str | None = ...,
+        before: str | None = ...,
+    ) -> int: ...
+    def info(self) -> TractInfo | None: ...
+    def set_info(
+        self,
+        *,
+        title: str | UnsetType | None = ...,
+        metadata: Mapping[str, Any] | UnsetType | None = ...,
+        expected_metadata: Mapping[str, Any] | UnsetType | None = ...,
+        redact: bool = ...,
+    ) -> TractInfo: ...
     def record_usage(
         self,
         usage: TokenUsage | Mapping[str, Any] | BaseModel | None,
@@ -289,6 +325,16 @@ class SyncStore:
     ) -> Self: ...
     def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
     def tract_ids(self) -> list[str]: ...
+    def tracts(
+        self,
+        *,
+        prefix: str = ...,
+        metadata: Mapping[str, Any] | None = ...,
+        order_by: Literal["updated", "created", "id"] = ...,
+        descending: bool | None = ...,
+        after: str | None = ...,
+        limit: int | None = ...,
+    ) -> list[TractInfo]: ...
     def backup(
         self,
         path: str | PathLike[str],

@@ -1,4 +1,4 @@
-"""Conditions on generation configs: fields, operators and values, checked before any SQL."""
+"""Conditions on commits: fields, operators and values, checked before any SQL."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn, cast
 
 from tract.exceptions import ContentValidationError, QueryError, shown
-from tract.history.canonical import canonical_json
+from tract.history.canonical import canonical_json, plain_text
 
 __all__ = [
-    "ConfigCondition",
+    "Condition",
     "ConfigField",
     "ConfigPath",
     "LargeNumber",
     "Operand",
     "OperandKind",
+    "Source",
+    "column_condition",
     "config_condition",
     "config_path",
     "double_json",
     "field_repr",
+    "term_repr",
 ]
 
 ConfigField = str | tuple[str | int, ...]
@@ -32,10 +36,35 @@ ConfigPath = tuple[str | int, ...]
 """A field as its keys and list indexes."""
 
 OPERATORS = ("=", "!=", ">", "<", ">=", "<=", "in", "not in")
+TEXT_OPERATORS = ("starts with", "contains")
 _LARGE = 2**53
-_METHODS = {"in": "in_", "not in": "not_in"}
+_METHODS = {"in": "in_", "not in": "not_in", "starts with": "startswith", "contains": "contains"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 200  # characters of a value that a repr shows
 _ORDERING = frozenset({">", "<", ">=", "<="})
+
+
+class Source(StrEnum):
+    """What of a commit a condition looks at."""
+
+    CONFIG = "config"
+    METADATA = "metadata"
+    TRACT_METADATA = "tract_metadata"
+    """The metadata of the tract itself, where tracts are listed."""
+    MESSAGE = "message"
+    CONTENT_TYPE = "content_type"
+    OPERATION = "operation"
+    KEY = "key"
+    TOKEN_COUNT = "token_count"
+    CREATED_AT = "created_at"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is an object, in which a path leads to a field."""
+        return self in _OBJECTS
+
+
+_OBJECTS = frozenset({Source.CONFIG, Source.METADATA, Source.TRACT_METADATA})
 
 
 class OperandKind(StrEnum):
@@ -85,17 +114,18 @@ class Operand(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ConfigCondition:
-    """One condition on generation configs, as `config(field)` makes it for `AsyncTract.query`.
+class Condition:
+    """One condition on commits, as comparing a `Term` makes it for `AsyncTract.query`.
 
     It keeps its own copy of the value. It is neither true nor false: using it with `if` or `and`
     raises a `TypeError`. `operands` has one item, but any number for `in` and `not in`, and none
-    for `exists`.
+    for `exists`. `path` is empty unless `source` is an object.
     """
 
     path: tuple[str | int, ...]
     operator: str
     operands: tuple[Operand, ...]
+    source: Source = Source.CONFIG
 
     def __bool__(self) -> NoReturn:
         raise TypeError(
@@ -104,15 +134,33 @@ class ConfigCondition:
         )
 
     def __repr__(self) -> str:
-        term = f"config({field_repr(self.path)})"
+        term = term_repr(self.source, self.path)
         if self.operator == "exists":
             return f"{term}.exists()"
+        shown_as = _time if self.source is Source.CREATED_AT else _shown
         values = [operand.json for operand in self.operands]
-        if self.operator in _METHODS:
-            listed = _shown("[" + ",".join(values) + "]")
+        if self.operator in ("in", "not in"):
+            listed = shown_as("[" + ",".join(values) + "]")
             return f"{term}.{_METHODS[self.operator]}({listed})"
+        if self.operator in _METHODS:
+            return f"{term}.{_METHODS[self.operator]}({shown_as(values[0])})"
         sign = "==" if self.operator == "=" else self.operator
-        return f"{term} {sign} {_shown(values[0])}"
+        return f"{term} {sign} {shown_as(values[0])}"
+
+
+def term_repr(source: Source, path: ConfigPath) -> str:
+    """Return a term as a caller writes it."""
+    if source.is_json:
+        return f"{'config' if source is Source.CONFIG else 'metadata'}({field_repr(path)})"
+    return f"Field.{source}"
+
+
+def _time(text: str) -> str:
+    """Return microseconds, or a list of them, as a Python literal."""
+    value = json.loads(text)
+    if isinstance(value, list):
+        return "[" + ", ".join(_time(str(each)) for each in value) + "]"
+    return repr(_EPOCH + timedelta(microseconds=value))
 
 
 def field_repr(path: ConfigPath) -> str:
@@ -126,7 +174,9 @@ def _shown(text: str) -> str:
     return repr(json.loads(text)) if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCondition:
+def config_condition(
+    field: ConfigField, operator: str, value: Any, source: Source = Source.CONFIG
+) -> Condition:
     """Check a condition and return it.
 
     Raises:
@@ -140,9 +190,48 @@ def config_condition(field: ConfigField, operator: str, value: Any) -> ConfigCon
         )
     path = config_path(field)
     if named not in ("in", "not in"):
-        return ConfigCondition(path, named, (_operand(named, value),))
+        return Condition(path, named, (_operand(named, value),), source)
     items = _items(named, value)
-    return ConfigCondition(path, named, tuple(_operand(named, item) for item in items))
+    return Condition(path, named, tuple(_operand(named, item) for item in items), source)
+
+
+def column_condition(source: Source, operator: str, value: Any) -> Condition:
+    """Check a condition on a column and return it.
+
+    Raises:
+        QueryError: the value is not of the column's type.
+    """
+    items = _items(operator, value) if operator in ("in", "not in") else [value]
+    return Condition((), operator, tuple(_of_column(source, item) for item in items), source)
+
+
+def _of_column(source: Source, value: Any) -> Operand:
+    kind = type(value)
+    if source is Source.CREATED_AT:
+        return Operand(OperandKind.NUMBER, str(_microseconds(value)))
+    if source is Source.TOKEN_COUNT:
+        if not issubclass(kind, int) or kind is bool or abs(int.__index__(value)) >= 2**63:
+            raise QueryError(f"Field.token_count is compared with an integer, not {shown(value)}.")
+        return Operand(OperandKind.NUMBER, str(int.__index__(value)))
+    if not issubclass(kind, str):
+        raise QueryError(f"Field.{source} is compared with a string, not {shown(value)}.")
+    text = str.__str__(value)
+    try:
+        return Operand(OperandKind.TEXT, canonical_json(plain_text(text, "")), text)
+    except ContentValidationError as error:
+        raise QueryError(f"The value cannot be compared: {error}") from error
+
+
+def _microseconds(value: Any) -> int:
+    try:
+        if issubclass(type(value), datetime) and value.utcoffset() is not None:
+            return int((value - _EPOCH) // timedelta(microseconds=1))
+    except Exception:  # raised by a caller's own time zone class
+        pass
+    raise QueryError(
+        "Field.created_at is compared with a datetime that has a time zone; use datetime.now(UTC), "
+        f"or .astimezone(); not {shown(value)}."
+    )
 
 
 def config_path(field: ConfigField) -> ConfigPath:

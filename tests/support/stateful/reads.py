@@ -137,8 +137,14 @@ class Reads(Machine):
         """Compare the list of tracts, and check that all is sound."""
         place = self.place(data)
         if isinstance(place.store.opened, TractStore):
-            wanted = sorted(name for name, tract in self.tracts.items() if tract.commits)
-            same("tract_ids", await place.store.opened.tract_ids(), wanted)
+            store = place.store.opened
+            wanted = {name for name, tract in self.tracts.items() if tract.commits}
+            listed = await store.tracts(limit=None)
+            same("tract_ids", await store.tract_ids(), sorted(each.tract_id for each in listed))
+            same("tracts", wanted <= {each.tract_id for each in listed}, True)
+            for each in listed:
+                made = len(self.tracts[each.tract_id].commits)
+                same("commits", (each.tract_id, each.commits), (each.tract_id, made))
             info = place.store.opened.cache_info()
             same("cache", info.bytes <= info.max_bytes, True)
         report = await place.handle.verify()

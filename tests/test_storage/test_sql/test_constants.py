@@ -77,6 +77,8 @@ ALLOWED = {
         "storage/sqlite/json/conditions.py", "_ordered", "op"
     ): "an operator that `config_condition` knows",
     Place("storage/postgres/json/conditions.py", "_ordered", "op"): "the same",
+    Place("storage/sqlite/json/conditions.py", "ordered", "op"): "the same",
+    Place("storage/postgres/json/conditions.py", "ordered", "op"): "the same",
 }
 
 

@@ -16,7 +16,7 @@ from support.engines import over
 from support.repositories import UNKNOWN, Repositories, say
 from tract import EditTargetError, HeadMovedError, TractConfig
 from tract.storage.repositories import SpoolPart, StreamName
-from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import tracts as sql
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.connection import SqliteConnection
 from tract.storage.sqlite.database import Database, open_database
@@ -90,7 +90,7 @@ async def test_listing_tracts_reads_no_more_where_they_hold_more(
     await say(store, MAIN, *map(str, range(300)))
     many = await steps()
 
-    assert await store.refs.tract_ids() == ["agent", "rival"]
+    assert await store.tracts.ids() == ["agent", "rival"]
     assert many == few
 
 

@@ -19,9 +19,6 @@ class BranchEngine:
         self._refs = refs
         self._tags = tags
 
-    async def tract_ids(self) -> list[str]:
-        return await self._refs.tract_ids()
-
     async def head(self, branch: BranchName) -> str | None:
         return await self._refs.head(branch)
 

@@ -14,7 +14,7 @@ from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation
 from tract.models.commit import CommitInfo
 from tract.models.merging import Origin, OriginKind
-from tract.models.query import ConfigCondition, ConfigField
+from tract.models.query import Condition, ConfigField
 from tract.protocols import UnsetType
 from tract.storage.repositories import BranchName, Repositories
 
@@ -87,15 +87,44 @@ class CommitQueries:
     async def query(
         self,
         branch: BranchName,
-        conditions: Sequence[ConfigCondition],
+        conditions: Sequence[Condition],
         *,
         branch_only: bool,
         limit: int | None,
+        newest: bool,
+        after: str | None,
+        before: str | None,
     ) -> list[CommitInfo]:
-        rows = await self._storage.commits.query(
-            branch, conditions, branch_only=branch_only, limit=limit
+        rows = await self._storage.queries.query(
+            branch,
+            conditions,
+            branch_only=branch_only,
+            limit=limit,
+            newest=newest,
+            after=after,
+            before=before,
         )
         return await commit_infos(self._threads, rows)
+
+    async def count(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool,
+        after: str | None,
+        before: str | None,
+    ) -> int:
+        return await self._storage.queries.count(
+            branch, conditions, branch_only=branch_only, after=after, before=before
+        )
+
+    async def contents_of(
+        self, tract_id: str, infos: Sequence[CommitInfo]
+    ) -> list[tuple[CommitInfo, BaseModel]]:
+        named = [info.commit_hash for info in infos]
+        stored = await self._storage.blobs.get_many(tract_id, named)
+        return list(zip(infos, await self._contents.load_all(tract_id, stored), strict=True))
 
     async def by_config(
         self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
+from tract.storage.schema import tracts
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Insertion, Statement
+from tract.storage.sql.statements.tracts import TOUCH_TRACT
 
 __all__ = ["Batch", "Write"]
 
@@ -30,9 +32,12 @@ _GUARD_OF_MANY = (
     "ON locked.tract_id = known.tract_id AND locked.version = known.version "
     "HAVING count(*) = cardinality($1::text[])), "
     "turned AS (UPDATE tracts SET version = version + 1 FROM guard "
-    "WHERE tract_id = ANY($1::text[]))"
+    "WHERE tract_id = ANY($1::text[]){but})"
 )
-"""All or nothing; the locks are taken in order, so that no two statements wait for each other."""
+"""All or nothing; the locks are taken in order, so that no two statements wait for each other.
+
+A statement changes a row once. So the tracts whose rows it touches get their version there.
+"""
 
 
 class Write(NamedTuple):
@@ -73,13 +78,16 @@ class Batch:
     def of(cls, writes: Sequence[Write]) -> Batch | None:
         """Return *writes* as a batch; None if they cannot be made at once.
 
-        Those that add rows can, whatever their order, and those that advance branches.
+        Those that add rows can, whatever their order, those that advance branches, and those that
+        touch rows of tracts.
         """
         by_statement: dict[Statement, list[Mapping[str, Any]]] = {}
         for statement, parameters in writes:
-            if not isinstance(statement, Insertion) and statement is not sql.ADVANCE_BRANCH:
+            if not isinstance(statement, Insertion) and statement not in _CHANGES:
                 return None
             by_statement.setdefault(statement, []).append(parameters)
+        if TOUCH_TRACT in by_statement:  # first, where the guard looks for it
+            by_statement = {TOUCH_TRACT: by_statement.pop(TOUCH_TRACT), **by_statement}
         tables = [_table_of(statement) for statement in by_statement]
         if len(set(tables)) < len(tables):  # one row could be changed twice
             return None
@@ -95,19 +103,24 @@ class Batch:
 
         It returns a row if it holds.
         """
-        if len(versions) == 1:
+        touches = bool(self._shapes) and self._shapes[0].statement is TOUCH_TRACT
+        if len(versions) == 1 and not touches:
             [(tract_id, version)] = versions.items()
             return _text(self._shapes, _GUARD_OF_ONE), [tract_id, version, *self.values]
         known = [[*versions], [*versions.values()]]
-        return _text(self._shapes, _GUARD_OF_MANY), [*known, *self.values]
+        but = ""
+        if touches:
+            others = "$3::text" if self._shapes[0].is_one else "ALL($3::text[])"
+            but = f" AND tract_id <> {others}"
+        return _text(self._shapes, _GUARD_OF_MANY.format(but=but)), [*known, *self.values]
 
 
 def _table_of(statement: Statement) -> Table:
-    return statement.table if isinstance(statement, Insertion) else sql.REFS
+    return statement.table if isinstance(statement, Insertion) else _CHANGES[statement].table
 
 
 def _names(statement: Statement) -> Sequence[str]:
-    return statement.columns if isinstance(statement, Insertion) else _ADVANCED
+    return statement.columns if isinstance(statement, Insertion) else _CHANGES[statement].names
 
 
 def _without_twins(
@@ -121,12 +134,38 @@ def _without_twins(
     return [of_key[key] for key in sorted(of_key)]
 
 
-_ADVANCED = ("of_tract", "of_name", "to", "now")
-_ADVANCE = (
-    "UPDATE refs SET commit_hash = item.to_hash, updated_at = item.moved_at "
-    "FROM {rows} AS item(of_tract, of_name, to_hash, moved_at){guard} "
-    "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name"
-)
+class _Change(NamedTuple):
+    """A statement that changes rows, as part of a batch."""
+
+    table: Table
+    names: Sequence[str]
+    kinds: Sequence[str]
+    text: str
+
+
+_CHANGES: Mapping[Statement, _Change] = {
+    sql.ADVANCE_BRANCH: _Change(
+        sql.REFS,
+        ("of_tract", "of_name", "to", "now"),
+        ("text", "text", "bytea", "bigint"),
+        "UPDATE refs SET commit_hash = item.to_hash, updated_at = item.moved_at "
+        "FROM {rows} AS item(of_tract, of_name, to_hash, moved_at){guard} "
+        "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name",
+    ),
+    TOUCH_TRACT: _Change(
+        tracts,
+        ("of_tract", "first", "last", "made"),
+        ("text", "bigint", "bigint", "bigint"),
+        "UPDATE tracts SET {turn}updated_at = item.last_time, "
+        "created_at = coalesce(nullif(created_at, 0), item.first_time), "
+        "commits = commits + item.made + (SELECT count(*) FROM commits AS before "
+        "WHERE before.tract_id = item.of_tract AND before.created_at > tracts.updated_at "
+        "AND before.created_at < item.first_time) "
+        "FROM {rows} AS item(of_tract, first_time, last_time, made){guard} "
+        "WHERE tracts.tract_id = item.of_tract",
+    ),
+}
+"""Those that advance branches, and those that say in a tract's row what was done there."""
 _FILL = (
     "UPDATE {table} SET {column} = item.{column} FROM {rows} AS item({columns}){guard} "
     "WHERE {table}.{key} = item.{key} AND octet_length({table}.{column}) = 0"
@@ -181,7 +220,8 @@ def _part(shape: _Shape, number: int, guard: str) -> tuple[str, int]:
     rows = _rows(shape, number)
     number += len(_kinds(statement))
     if not isinstance(statement, Insertion):
-        return _ADVANCE.format(rows=rows, guard=guard), number
+        turn = "version = version + 1, " if guard else ""
+        return _CHANGES[statement].text.format(rows=rows, guard=guard, turn=turn), number
     clash = ""
     if statement.instead is not None:
         keys = ", ".join(f'"{column.name}"' for column in statement.table.primary_key)
@@ -196,8 +236,8 @@ def _part(shape: _Shape, number: int, guard: str) -> tuple[str, int]:
 _KINDS = {"LargeBinary": "bytea", "BigInteger": "bigint", "JSON": "json"}
 
 
-def _kinds(statement: Statement) -> list[str]:
+def _kinds(statement: Statement) -> Sequence[str]:
     if not isinstance(statement, Insertion):
-        return ["text", "text", "bytea", "bigint"]
+        return _CHANGES[statement].kinds
     types = (type(statement.table.c[name].type).__name__ for name in statement.columns)
     return [_KINDS.get(name, "text") for name in types]

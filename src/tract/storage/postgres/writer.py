@@ -46,7 +46,7 @@ _IN_DOUBT = 5.0
 _CROWDED = 8
 """Groups that take the locks at once after one has found a tract changed."""
 
-_VERSIONS = "SELECT tract_id, version FROM tracts WHERE tract_id = ANY($1::text[])"
+_VERSIONS = "SELECT tract_id, version, updated_at FROM tracts WHERE tract_id = ANY($1::text[])"
 _ADD_TRACTS = (
     "INSERT INTO tracts (tract_id, version) "
     "SELECT tract_id, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint "
@@ -57,8 +57,8 @@ _LOCK = (
     "WITH locked AS (SELECT tract_id FROM tracts WHERE tract_id = ANY($1::text[]) "
     "ORDER BY tract_id FOR UPDATE), "
     "turned AS (UPDATE tracts SET version = version + 1 FROM locked "
-    "WHERE tracts.tract_id = locked.tract_id RETURNING tracts.tract_id, version) "
-    "SELECT tract_id, version, pg_current_xact_id()::text FROM turned"
+    "WHERE tracts.tract_id = locked.tract_id RETURNING tracts.tract_id, version, updated_at) "
+    "SELECT tract_id, version, updated_at, pg_current_xact_id()::text FROM turned"
 )
 _BEGIN = "BEGIN; LOCK TABLE blobs IN ROW EXCLUSIVE MODE"
 _BEGIN_ALONE = "BEGIN; LOCK TABLE blobs IN SHARE ROW EXCLUSIVE MODE"
@@ -80,6 +80,19 @@ class Job(NamedTuple):
     run: Callable[[WriteTransaction], Any]
     tracts: Sequence[str]
     exclusive: bool = False
+
+
+class _Rows(NamedTuple):
+    """What rows of tracts say, and the id of the transaction that has locked them, if one has."""
+
+    versions: dict[str, int]
+    times: dict[str, int]
+    identity: str | None = None
+
+    @classmethod
+    def of(cls, rows: Iterable[Any], identity: str | None = None) -> _Rows:
+        listed = [*rows]
+        return cls({row[0]: row[1] for row in listed}, {row[0]: row[2] for row in listed}, identity)
 
 
 class _Made(NamedTuple):
@@ -299,11 +312,11 @@ class Writer:
     async def _run_ahead(self, raw: Raw, group: _Group) -> _Made | None:
         """Run a group without a transaction; None if it needs one."""
         unknown = [tract for tract in group.tracts if tract not in self._versions]
-        if unknown:
-            self._versions.update(await self._versions_of(raw, unknown))
+        found = await self._versions_of(raw, unknown) if unknown else _Rows({}, {})
+        self._versions.update(found.versions)
         connection = PostgresConnection(raw, self._trips)
         connection.ahead = True
-        transaction = self._begun(connection, group)
+        transaction = self._begun(connection, group, found.times)
         try:
             outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
         except NeedsTransaction:
@@ -326,15 +339,15 @@ class Writer:
         group.sent = None
         return made._replace(versions={tract: at + 1 for tract, at in versions.items()})
 
-    async def _versions_of(self, raw: Raw, tracts: Sequence[str]) -> dict[str, int]:
+    async def _versions_of(self, raw: Raw, tracts: Sequence[str]) -> _Rows:
         self._trips.count += 1
-        found = {row[0]: row[1] for row in await raw.fetch(_VERSIONS, tracts)}
-        missing = [tract for tract in tracts if tract not in found]
+        rows = await raw.fetch(_VERSIONS, tracts)
+        missing = {*tracts} - {row[0] for row in rows}
         if missing:
             self._trips.count += 2
-            await raw.execute(_ADD_TRACTS, missing)
-            found.update({row[0]: row[1] for row in await raw.fetch(_VERSIONS, missing)})
-        return found
+            await raw.execute(_ADD_TRACTS, [*missing])
+            rows += await raw.fetch(_VERSIONS, [*missing])
+        return _Rows.of(rows)
 
     async def _run_locked(self, raw: Raw, group: _Group) -> _Made:
         """Run a group in a transaction that holds the locks of its tracts."""
@@ -344,10 +357,10 @@ class Writer:
             await raw.execute(_BEGIN_ALONE)
         else:
             await raw.execute(_BEGIN)
-        group.identity, versions = await self._locked(raw, group.tracts)
+        versions, times, group.identity = await self._locked(raw, group.tracts)
         if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
             self._forget()
-        transaction = self._begun(connection, group)
+        transaction = self._begun(connection, group, times)
         outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
         await running(lambda _: connection.flush(), connection)
         group.sent = made = _Made(outcomes, transaction, versions)
@@ -355,10 +368,10 @@ class Writer:
         group.not_made()
         return made
 
-    async def _locked(self, raw: Raw, tracts: Sequence[str]) -> tuple[str, dict[str, int]]:
-        """Lock tracts; return the id of the transaction, and their next versions."""
+    async def _locked(self, raw: Raw, tracts: Sequence[str]) -> _Rows:
+        """Lock tracts; return their rows, with the next versions."""
         if not tracts:
-            return await raw.fetchval(_IDENTITY), {}
+            return _Rows({}, {}, await raw.fetchval(_IDENTITY))
         self._trips.count += 1
         rows = await raw.fetch(_LOCK, tracts)
         if len(rows) < len(tracts):
@@ -366,7 +379,7 @@ class Writer:
             await raw.execute(_ADD_TRACTS, tracts)
             missing = set(tracts) - {row[0] for row in rows}
             rows += await raw.fetch(_LOCK, sorted(missing))
-        return rows[0][2], {row[0]: row[1] for row in rows}
+        return _Rows.of(rows, rows[0][3])
 
     async def _look_for(self, raw: Raw, group: _Group) -> None:
         """Find out whether an attempt was committed; forget it if it was not.
@@ -376,8 +389,8 @@ class Writer:
         """
         assert group.sent is not None
         async with raw.transaction():
-            _, versions = await self._locked(raw, group.tracts)
-            there = await self._is_there(raw, group, group.sent, versions)
+            locked = await self._locked(raw, group.tracts)
+            there = await self._is_there(raw, group, group.sent, locked.versions)
         self._forget()
         if not there:
             group.not_made()
@@ -400,12 +413,15 @@ class Writer:
             raise StoreBusyError("the transaction of a lost connection is still at work.")
         return bool(status == "committed")
 
-    def _begun(self, connection: PostgresConnection, group: _Group) -> WriteTransaction:
-        """Return a transaction that starts with what is known of branches and times."""
+    def _begun(
+        self, connection: PostgresConnection, group: _Group, times: Mapping[str, int]
+    ) -> WriteTransaction:
+        """Return a transaction that starts with what is known of branches and *times* of tracts."""
         tips, self._tips = self._tips, None  # lost if the transaction fails
         if tips is None:
             tips = Tips(connection)
         tips.connection = connection
+        tips.row_times.update(times)
         return WriteTransaction(connection, group.clock(), tips)
 
     def _committed(self, made: _Made) -> list[Outcome]:

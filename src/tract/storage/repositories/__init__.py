@@ -19,6 +19,7 @@ from tract.storage.repositories.commits import (
     BlobRepository,
     CommitRepository,
     OutdatedMergeError,
+    QueryRepository,
     UsageRepository,
 )
 from tract.storage.repositories.copies import (
@@ -39,6 +40,7 @@ from tract.storage.repositories.histories import (
 from tract.storage.repositories.keys import KeyRepository
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
 from tract.storage.repositories.spools import SpoolRepository
+from tract.storage.repositories.tracts import Listing, TractOrder, TractRepository, TractRow
 from tract.storage.values import (
     Arrivals,
     Attached,
@@ -89,6 +91,7 @@ __all__ = [
     "Freed",
     "HistoryRepository",
     "KeyRepository",
+    "Listing",
     "Located",
     "Marker",
     "MergeBasis",
@@ -99,6 +102,7 @@ __all__ = [
     "Outline",
     "Portion",
     "Position",
+    "QueryRepository",
     "RefRecord",
     "RefRepository",
     "Relation",
@@ -117,6 +121,9 @@ __all__ = [
     "Survey",
     "TagRepository",
     "TakenBack",
+    "TractOrder",
+    "TractRepository",
+    "TractRow",
     "UsageRepository",
     "VerifyRepository",
 ]
@@ -140,3 +147,5 @@ class Repositories(NamedTuple):
     copies: CopyRepository
     copy_targets: CopyTargetRepository
     erasures: ErasureRepository
+    tracts: TractRepository
+    queries: QueryRepository

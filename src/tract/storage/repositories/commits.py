@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract.exceptions import TractError
-from tract.models.query import ConfigCondition, ConfigField
+from tract.models.query import Condition, ConfigField
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.values import (
     BranchName,
@@ -18,7 +18,13 @@ from tract.storage.values import (
     StreamEnd,
 )
 
-__all__ = ["BlobRepository", "CommitRepository", "OutdatedMergeError", "UsageRepository"]
+__all__ = [
+    "BlobRepository",
+    "CommitRepository",
+    "OutdatedMergeError",
+    "QueryRepository",
+    "UsageRepository",
+]
 
 
 class OutdatedMergeError(TractError):
@@ -89,23 +95,6 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
-    async def query(
-        self,
-        branch: BranchName,
-        conditions: Sequence[ConfigCondition],
-        *,
-        branch_only: bool = False,
-        limit: int | None = None,
-    ) -> list[CommitRow]:
-        """Return the commits of the tract that meet all *conditions*, oldest first.
-
-        With *branch_only*, only those in the branch's history. No conditions match every commit.
-
-        Raises:
-            QueryError: a field has too many keys that JSON escapes for the database to search.
-        """
-
-    @abstractmethod
     async def get_by_config(
         self,
         tract_id: str,
@@ -115,7 +104,7 @@ class CommitRepository(ABC):
         *,
         limit: int | None = None,
     ) -> list[CommitRow]:
-        """Do what `query` does for a single condition, which is checked here.
+        """Do what `QueryRepository.query` does for one condition, which is checked here.
 
         Raises:
             QueryError: the field, the operator or the value is not valid.
@@ -127,6 +116,50 @@ class CommitRepository(ABC):
 
         Raises:
             QueryError: the field is not valid, or cannot be indexed.
+        """
+
+
+class QueryRepository(ABC):
+    """Finds commits by conditions."""
+
+    @abstractmethod
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[CommitRow]:
+        """Return the commits of the tract that meet all *conditions*, oldest or *newest* first.
+
+        With *branch_only*, only those in the branch's history; with *after* and *before*, only those
+        made later than one commit of the tract and earlier than another. No conditions match every
+        commit.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *after* or *before*.
+            QueryError: a field has too many keys that JSON escapes for the database to search.
+        """
+
+    @abstractmethod
+    async def count(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> int:
+        """Return the number of commits that `query` would return without a limit.
+
+        Raises:
+            CommitNotFoundError: the tract has no commit *after* or *before*.
+            QueryError: a field has too many keys that JSON escapes for the database to search.
         """
 
 

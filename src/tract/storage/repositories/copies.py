@@ -157,7 +157,7 @@ class CopyTargetRepository(ABC):
 
         It has no others then.
 
-        The parts of streams are added before.
+        It keeps no others. The parts of streams are added before.
 
         Raises:
             CopyOvertakenError: others have written to the tract.

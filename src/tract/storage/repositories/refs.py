@@ -33,10 +33,6 @@ class RefRepository(ABC):
         """Return where the tract's branches have pointed, oldest first."""
 
     @abstractmethod
-    async def tract_ids(self) -> list[str]:
-        """Return the ids of all tracts that have commits, on any branch or on none, sorted."""
-
-    @abstractmethod
     async def fork(
         self,
         branch: BranchName,

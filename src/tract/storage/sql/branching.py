@@ -24,7 +24,6 @@ __all__ = [
     "misplaced",
     "moves",
     "newest",
-    "tract_ids",
 ]
 
 _FOR_EVER = 2**62
@@ -199,8 +198,3 @@ def _start(name: str, row: Sequence[Any], ended: dict[str, bytes | None]) -> lis
             Move(name, hex_or_none(ended.get(name)), hex_or_none(start), action, note, at),
         )
     ]
-
-
-def tract_ids(connection: Connection) -> list[str]:
-    """Return the ids of all tracts that have commits, sorted; see `RefRepository.tract_ids`."""
-    return sorted(row[0] for row in connection.all(sql.TRACT_IDS))

@@ -22,7 +22,7 @@ from support.asking import (
 from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, places, queries, satisfies, values
 from tract import config
 from tract.history.canonical import MAX_DEPTH, canonical_json
-from tract.models.query import OPERATORS, ConfigCondition, config_condition
+from tract.models.query import OPERATORS, Condition, config_condition
 from tract.storage.postgres.connection import POSTGRES
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.sql.configs.language import is_escaped
@@ -58,7 +58,7 @@ async def on_postgres(
 
 
 def on_sqlite(
-    stored: Sequence[object], asking: Sequence[tuple[Sequence[ConfigCondition], int | None]]
+    stored: Sequence[object], asking: Sequence[tuple[Sequence[Condition], int | None]]
 ) -> list[list[int]]:
     """Return what each query finds among the rows of *stored*."""
     connection = sqlite_tables()
@@ -257,7 +257,7 @@ async def test_as_many_conditions_as_are_allowed_make_one_statement(
 async def test_a_walk_says_which_commits_meet_the_conditions(asked: PostgresConnection) -> None:
     tract_id = await recorded(asked, [{"n": 1}, {"n": "1"}, {}, None, {"n": 1.0}])
 
-    def met(connection: PostgresConnection, *conditions: ConfigCondition) -> list[int]:
+    def met(connection: PostgresConnection, *conditions: Condition) -> list[int]:
         walk = LANGUAGE.meeting(*conditions)
         rows = connection.all(walk.by_time, tract_id=tract_id, through=9, limit=9)
         assert rows == [

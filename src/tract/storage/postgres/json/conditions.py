@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Integer,
     Text,
@@ -25,10 +26,16 @@ from sqlalchemy import (
     select,
 )
 
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
+from tract.models.query import Condition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
-from tract.storage.schema import commits
-from tract.storage.sql.configs.language import meets, nul_free
+from tract.storage.sql.configs.language import (
+    COLUMNS,
+    NUMBERS,
+    OBJECTS,
+    meets,
+    meets_column,
+    nul_free,
+)
 
 __all__ = ["holds"]
 
@@ -43,24 +50,49 @@ _NUMBER = func.tract_number(_WRITTEN)
 _IS_REAL = _WRITTEN.op("~")(literal_column("'[.eE]'"))
 
 
-def holds(condition: ConfigCondition) -> ColumnElement[bool]:
-    """Return an expression for whether a commit's config meets *condition*.
+def holds(condition: Condition) -> ColumnElement[bool]:
+    """Return an expression for whether a commit or a tract meets *condition*.
 
-    It is a subquery, so that the config is parsed once, however often the field is looked at;
+    Of a field it is a subquery, so that the config is parsed once, however often the field is looked at;
     PostgreSQL would merge it with the query around it but for the OFFSET.
     """
+    if not condition.source.is_json:
+        return _column_holds(condition)
+    whole = OBJECTS[condition.source]
     field = (
-        select(_field(condition.path).label(_FIELD.key))
+        select(_field(whole, condition.path).label(_FIELD.key))
         .offset(literal_column("0"))
-        .correlate(commits)
+        .correlate(whole.table)
         .subquery("located")
     )
     met = meets(condition, _FIELD.is_not(None), _equals, _ordered)
     return select(met).select_from(field).scalar_subquery()
 
 
-def _field(path: ConfigPath) -> ColumnElement[Any]:
-    config: ColumnElement[Any] = func.tract_config(commits.c.generation_config_json)
+def _column_holds(condition: Condition) -> ColumnElement[bool]:
+    column = COLUMNS[condition.source]
+    if condition.operator == "contains":
+        return func.strpos(column, _text(condition.operands[0].text)) > 0
+    is_text = condition.source not in NUMBERS
+
+    def read(text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return text if is_text else cast(text, BigInteger)
+
+    def given(operand: Operand) -> str:
+        return operand.text if is_text else operand.json
+
+    def equals(_: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
+        return _is_in(column, [given(operand) for operand in operands], read)
+
+    def ordered(operator: str, operand: Operand) -> ColumnElement[bool]:
+        value = collate(column, "C") if is_text else column
+        return value.op(operator, is_comparison=True)(read(_text(given(operand))))
+
+    return meets_column(condition, column, equals, ordered)
+
+
+def _field(whole: ColumnElement[Any], path: ConfigPath) -> ColumnElement[Any]:
+    config: ColumnElement[Any] = func.tract_config(whole)
     parts = [nul_free(part) if isinstance(part, str) else part for part in path]
     if len(parts) > _FEW_PARTS:
         kinds = ["key" if isinstance(part, str) else "index" for part in parts]

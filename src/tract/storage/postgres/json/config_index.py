@@ -28,7 +28,7 @@ from sqlalchemy import (
     table,
 )
 
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
+from tract.models.query import Condition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
 from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
 from tract.storage.sql.statements.compiled import Statement
@@ -68,7 +68,7 @@ def index_sql(name: str, path: ConfigPath) -> str:
     )
 
 
-def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
+def narrowed(condition: Condition) -> ColumnElement[bool] | None:
     """Return the condition that an index can answer; None if it cannot help."""
     if any(map(is_escaped, condition.path)):
         return None

@@ -1,4 +1,4 @@
-"""Conditions on generation configs: what the SQL of every engine has in common.
+"""Conditions on commits: what the SQL of every engine has in common.
 
 An engine's SQL has JSON functions of its own. A `ConfigLanguage` writes a single condition with
 them; the statements around conditions are the same everywhere.
@@ -11,33 +11,58 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Column,
     ColumnElement,
     and_,
     bindparam,
     false,
+    func,
+    literal,
     not_,
     or_,
+    select,
     true,
     type_coerce,
 )
 
 from tract.exceptions import QueryError
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
-from tract.storage.schema import commits
+from tract.models.query import Condition, ConfigPath, Operand, OperandKind, Source
+from tract.storage.schema import commits, tracts
 from tract.storage.sql.port import Connection
 from tract.storage.sql.statements.commits import LINKS, RECORDS, Walk, walk_of
 from tract.storage.sql.statements.compiled import Statement
 
-__all__ = ["NOT_STRICT", "ConfigLanguage", "is_escaped", "meets", "nul_free"]
+__all__ = [
+    "COLUMNS",
+    "NOT_STRICT",
+    "NUMBERS",
+    "OBJECTS",
+    "ConfigLanguage",
+    "Shape",
+    "is_escaped",
+    "meets",
+    "meets_column",
+    "nul_free",
+]
 
 Equals = Callable[[OperandKind, Sequence[Operand]], ColumnElement[bool]]
 Ordered = Callable[[str, Operand], ColumnElement[bool]]
 
+OBJECTS: dict[Source, Column[Any]] = {
+    Source.CONFIG: commits.c.generation_config_json,
+    Source.METADATA: commits.c.metadata_json,
+    Source.TRACT_METADATA: tracts.c.metadata_json,
+}
+COLUMNS: dict[Source, Column[Any]] = {
+    source: commits.c[source.value] for source in Source if not source.is_json
+}
+NUMBERS: frozenset[Source] = frozenset({Source.TOKEN_COUNT, Source.CREATED_AT})
+"""The columns that hold integers; all others hold text, or nothing."""
 NOT_STRICT: dict[str, str] = {">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
 """The operators that an index, which may know no more than about where a value is, answers with."""
 _INDEX = "ix_commits_config_"
@@ -45,6 +70,17 @@ _REMEMBERED = 128
 _REMEMBERED_CONDITIONS = 8
 _REMEMBERED_CHARS = 1_000
 """The longest fields and values, as JSON, for which a query is cached."""
+
+
+class Shape(NamedTuple):
+    """Which commits a query wants of those that match.
+
+    *within* a time that is after `since` and before `until`; *newest* first; or only their number.
+    """
+
+    within: bool = False
+    newest: bool = False
+    counted: bool = False
 
 
 class ConfigLanguage(ABC):
@@ -56,11 +92,11 @@ class ConfigLanguage(ABC):
         """The query for the names of the indexes on commits."""
 
     @abstractmethod
-    def holds(self, condition: ConfigCondition) -> ColumnElement[bool]:
-        """Return an expression for whether a commit meets *condition*; it may be NULL for no."""
+    def holds(self, condition: Condition) -> ColumnElement[bool]:
+        """Return an expression for whether a row meets *condition*; it may be NULL for no."""
 
     @abstractmethod
-    def narrowed(self, condition: ConfigCondition) -> ColumnElement[bool] | None:
+    def narrowed(self, condition: Condition) -> ColumnElement[bool] | None:
         """Return what an index on the field can answer, which is true wherever *condition* is.
 
         None if an index cannot help.
@@ -71,7 +107,10 @@ class ConfigLanguage(ABC):
         """Return the SQL that creates an index that answers `narrowed`, unless it exists."""
 
     def matching(
-        self, *conditions: ConfigCondition, indexed: Collection[ConfigPath] = frozenset()
+        self,
+        *conditions: Condition,
+        indexed: Collection[ConfigPath] = frozenset(),
+        shape: Shape = Shape(),  # noqa: B008  # it is frozen
     ) -> Statement:
         """Return the query for a tract's first *limit* commits that meet all *conditions*.
 
@@ -79,21 +118,22 @@ class ConfigLanguage(ABC):
         it with an index, so repeated queries are cached.
         """
         make = _remembered if _is_short(conditions) else _statement
-        return make(self, conditions, frozenset(indexed))
+        return make(self, conditions, frozenset(indexed), shape)
 
-    def meeting(self, *conditions: ConfigCondition) -> Walk:
+    def meeting(self, *conditions: Condition) -> Walk:
         """Return the walk whose last column says whether a commit meets all *conditions*."""
         make = _remembered_walk if _is_short(conditions) else _walk
         return make(self, conditions)
 
     def indexed(
-        self, connection: Connection, conditions: Sequence[ConfigCondition]
+        self, connection: Connection, conditions: Sequence[Condition]
     ) -> frozenset[ConfigPath]:
         """Return the fields that have an index, whichever process created it."""
-        if not conditions:
+        paths = [each.path for each in conditions if each.source is Source.CONFIG]
+        if not paths:
             return frozenset()
         names = {row[0] for row in connection.all(self.indexes)}
-        return frozenset(each.path for each in conditions if _index_name(each.path) in names)
+        return frozenset(path for path in paths if _index_name(path) in names)
 
     def create_index(self, connection: Connection, path: ConfigPath) -> None:
         """Create the index of a field if it does not exist.
@@ -112,7 +152,7 @@ class ConfigLanguage(ABC):
 
 
 def meets(
-    condition: ConfigCondition, exists: ColumnElement[bool], equals: Equals, ordered: Ordered
+    condition: Condition, exists: ColumnElement[bool], equals: Equals, ordered: Ordered
 ) -> ColumnElement[bool]:
     """Return *condition* in an engine's expressions for a field, of which only *exists* is total.
 
@@ -127,6 +167,16 @@ def meets(
     if operator in ("!=", "not in"):
         return and_(not_(_equals_any(equals, condition.operands)), exists)
     return ordered(operator, condition.operands[0])
+
+
+def meets_column(
+    condition: Condition, column: Column[Any], equals: Equals, ordered: Ordered
+) -> ColumnElement[bool]:
+    """Do what `meets` does for a column."""
+    if condition.operator == "starts with":
+        text = condition.operands[0].text
+        return func.substr(column, 1, len(text)) == literal(text)
+    return meets(condition, column.is_not(None), equals, ordered)
 
 
 def is_escaped(part: str | int) -> bool:
@@ -151,7 +201,7 @@ def _index_name(path: ConfigPath) -> str:
     return f"{_INDEX}{digest[:16]}"
 
 
-def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
+def _is_short(conditions: Sequence[Condition]) -> bool:
     if len(conditions) > _REMEMBERED_CONDITIONS:
         return False
     texts = (
@@ -163,39 +213,43 @@ def _is_short(conditions: Sequence[ConfigCondition]) -> bool:
 
 def _statement(
     language: ConfigLanguage,
-    conditions: Sequence[ConfigCondition],
+    conditions: Sequence[Condition],
     indexed: Collection[ConfigPath],
+    shape: Shape,
 ) -> Statement:
-    on_indexed = (language.narrowed(each) for each in conditions if each.path in indexed)
+    configs = (each for each in conditions if each.source is Source.CONFIG)
+    on_indexed = (language.narrowed(each) for each in configs if each.path in indexed)
     narrow = [expression for expression in on_indexed if expression is not None]
     order: ColumnElement[Any] = type_coerce(commits.c.created_at, BigInteger)
     if narrow:
         order = order + 0  # otherwise the index on times may be used to save the sorting
+    wanted = [
+        commits.c.tract_id == bindparam("tract_id"),
+        *([order > bindparam("since"), order < bindparam("until")] if shape.within else []),
+        *_with_objects(conditions),
+        *narrow,
+        *map(language.holds, conditions),
+    ]
+    if shape.counted:
+        number = select(func.count()).select_from(commits)
+        return Statement(lambda: number.where(*wanted), by_name=True)
+    order = order.desc() if shape.newest else order
     return Statement(
-        lambda: (
-            RECORDS.where(
-                commits.c.tract_id == bindparam("tract_id"),
-                *_with_config(conditions),
-                *narrow,
-                *map(language.holds, conditions),
-            )
-            .order_by(order)
-            .limit(bindparam("limit"))
-        ),
-        by_name=True,
+        lambda: RECORDS.where(*wanted).order_by(order).limit(bindparam("limit")), by_name=True
     )
 
 
 _remembered = lru_cache(_REMEMBERED)(_statement)
 
 
-def _walk(language: ConfigLanguage, conditions: Sequence[ConfigCondition]) -> Walk:
-    holding = and_(true(), *_with_config(conditions), *map(language.holds, conditions))
+def _walk(language: ConfigLanguage, conditions: Sequence[Condition]) -> Walk:
+    holding = and_(true(), *_with_objects(conditions), *map(language.holds, conditions))
     return walk_of(*LINKS, holding.label("meets"), by_name=True)
 
 
 _remembered_walk = lru_cache(_REMEMBERED)(_walk)
 
 
-def _with_config(conditions: Sequence[ConfigCondition]) -> list[ColumnElement[bool]]:
-    return [commits.c.generation_config_json.is_not(None)] if conditions else []
+def _with_objects(conditions: Sequence[Condition]) -> list[ColumnElement[bool]]:
+    sources = {condition.source for condition in conditions}
+    return [column.is_not(None) for source, column in OBJECTS.items() if source in sources]

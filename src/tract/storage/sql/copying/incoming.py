@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tract.storage.repositories import CopyOvertakenError, Outline, Rows
-from tract.storage.schema import refs, runs
+from tract.storage.schema import commits, refs, runs
 from tract.storage.sql.copying import statements as copying
 from tract.storage.sql.naming import BRANCHES
 from tract.storage.sql.statements import commits as sql
@@ -18,6 +18,8 @@ def add(transaction: WriteTransaction, *, tract_id: str, rows: Rows, last_time: 
     _check(transaction, tract_id, last_time)
     insert(transaction, rows)
     transaction.tips.forget(tract_id)
+    for row in rows.get(commits.name, ()):
+        transaction.touch(tract_id, row["created_at"], 1)
 
 
 def settle(transaction: WriteTransaction, *, tract_id: str, outline: Outline) -> None:
@@ -44,7 +46,7 @@ def settle(transaction: WriteTransaction, *, tract_id: str, outline: Outline) ->
 
 def set_facts(transaction: WriteTransaction, tract_id: str, outline: Outline) -> None:
     """Note of a tract as a whole what *outline* says of it."""
-    facts = {**outline.facts, "updated_at": outline.last_time, "commits": outline.commits}
+    facts = {**outline.facts, "commits": outline.commits}
     values = {f"new_{name}": value for name, value in facts.items()}
     transaction.connection.run(copying.ADD_TRACT, tract_id=tract_id)
     transaction.connection.run(copying.SET_TRACT, of_tract=tract_id, **values)

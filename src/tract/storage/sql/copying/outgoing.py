@@ -53,7 +53,7 @@ def outline(connection: Connection, *, tract_id: str) -> Outline:
         named = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
         ended = _named(runs, connection.all(copying.RUNS, tract_id=tract_id))
         streams = connection.all(copying.STREAMS, tract_id=tract_id)
-        facts = _facts(connection, tract_id)
+        facts = _facts(connection, tract_id, last[0] if last else 0)
         heads = {row["commit_hash"] for row in named} | {row["end_hash"] for row in ended}
         found = {
             row[0] for row in connection.find(copying.TIMES, heads - {None}, tract_id=tract_id)
@@ -111,14 +111,18 @@ def history(
         {row["segment"]: row for row in ended},
         [],
         [],
-        _facts(connection, tract_id),
+        {**_facts(connection, tract_id, 0), "updated_at": head.created_at},
     )
     return outline, walked
 
 
-def _facts(connection: Connection, tract_id: str) -> dict[str, Any]:
+def _facts(connection: Connection, tract_id: str, last_time: Any) -> dict[str, Any]:
+    """Return what is known of a tract as a whole; its row may be behind its last commit."""
     found = connection.one(copying.OF_TRACT, tract_id=tract_id)
-    return dict(zip(copying.FACTS, found or (None, None, 0, 0), strict=True))
+    facts = dict(zip(copying.FACTS, found or (None, None, 0, 0, 0), strict=True))
+    if isinstance(last_time, int):
+        facts["updated_at"] = max(facts["updated_at"], last_time)
+    return facts
 
 
 def _run(tract_id: str, run: Mapping[str, Any] | None, row: Row) -> dict[str, Any]:

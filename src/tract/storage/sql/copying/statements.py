@@ -24,6 +24,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 from tract.storage.sql.statements.keys import SET_KEY
 from tract.storage.sql.statements.refs import ADD_ORIGIN
+from tract.storage.sql.statements.tracts import TRACT_IDS as TRACTS
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 _between = (
@@ -45,11 +46,7 @@ TRACT_IDS = [
         Statement(partial(sql.distinct, table.c.tract_id))
         for table in (commits, refs, runs, attachments, spool)
     ),
-    Statement(
-        lambda: select(tracts.c.tract_id).where(
-            tracts.c.title.is_not(None) | tracts.c.metadata_json.is_not(None)
-        )
-    ),
+    TRACTS,
 ]
 """Tracts that have anything. A row of `tracts` may be nothing but a lock."""
 LINE = Statement(
@@ -138,7 +135,7 @@ REPORTED = Lookup(
 )
 REFS = Statement(lambda: select(refs).where(refs.c.tract_id == bindparam("tract_id")))
 RUNS = Statement(lambda: select(runs).where(runs.c.tract_id == bindparam("tract_id")))
-FACTS = ("title", "metadata_json", "created_at", "erasures")
+FACTS = ("title", "metadata_json", "created_at", "erasures", "updated_at")
 OF_TRACT = Statement(
     lambda: select(*(tracts.c[name] for name in FACTS)).where(
         tracts.c.tract_id == bindparam("tract_id")
@@ -158,7 +155,7 @@ SET_TRACT = Statement(
     lambda: (
         update(tracts)
         .where(tracts.c.tract_id == bindparam("of_tract"))
-        .values({name: bindparam(f"new_{name}") for name in (*FACTS, "updated_at", "commits")})
+        .values({name: bindparam(f"new_{name}") for name in (*FACTS, "commits")})
     )
 )
 STREAMS = Statement(

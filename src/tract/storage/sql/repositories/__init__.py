@@ -8,6 +8,7 @@ from tract.storage.sql.repositories.attachments import SqlAttachmentRepository
 from tract.storage.sql.repositories.commits import (
     SqlBlobRepository,
     SqlCommitRepository,
+    SqlQueryRepository,
     SqlUsageRepository,
 )
 from tract.storage.sql.repositories.copies import SqlCopyRepository, SqlCopyTargetRepository
@@ -24,6 +25,7 @@ from tract.storage.sql.repositories.refs import (
     SqlTagRepository,
 )
 from tract.storage.sql.repositories.spools import SqlSpoolRepository
+from tract.storage.sql.repositories.tracts import SqlTractRepository
 
 __all__ = ["repositories_over"]
 
@@ -46,4 +48,6 @@ def repositories_over(database: Database) -> Repositories:
         copies=SqlCopyRepository(database),
         copy_targets=SqlCopyTargetRepository(database),
         erasures=SqlErasureRepository(database),
+        tracts=SqlTractRepository(database),
+        queries=SqlQueryRepository(database),
     )

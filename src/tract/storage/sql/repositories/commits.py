@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.models.query import ConfigCondition, ConfigField, config_condition, config_path
+from tract.models.query import Condition, ConfigField, config_condition, config_path
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
     BlobRepository,
@@ -16,11 +16,13 @@ from tract.storage.repositories import (
     CommitRepository,
     CommitRow,
     MergeBasis,
+    QueryRepository,
     StoredContent,
     StreamEnd,
     UsageRepository,
 )
 from tract.storage.sql.ancestry.walk import place_or_beginning
+from tract.storage.sql.configs.querying import window_of
 from tract.storage.sql.contents import contents
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import key_of
@@ -30,7 +32,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["SqlBlobRepository", "SqlCommitRepository", "SqlUsageRepository"]
+__all__ = ["SqlBlobRepository", "SqlCommitRepository", "SqlQueryRepository", "SqlUsageRepository"]
 
 
 class SqlCommitRepository(CommitRepository):
@@ -100,27 +102,55 @@ class SqlCommitRepository(CommitRepository):
             )
         )
 
-    async def query(
-        self,
-        branch: BranchName,
-        conditions: Sequence[ConfigCondition],
-        *,
-        branch_only: bool = False,
-        limit: int | None = None,
-    ) -> list[CommitRow]:
-        queries = self._database.queries
-        if branch_only:
-            find = partial(queries.matches_on, branch=branch, conditions=conditions, limit=limit)
-        else:
-            find = partial(
-                queries.matches, tract_id=branch.tract_id, conditions=conditions, limit=limit
-            )
-        return await self._database.read(find)
-
     async def create_config_index(self, json_path: ConfigField) -> None:
         path = config_path(json_path)
         create = self._database.queries.create_index
         await self._database.write(lambda transaction: create(transaction.connection, path), [])
+
+
+class SqlQueryRepository(QueryRepository):
+    """Queries of an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def query(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[CommitRow]:
+        queries, tract_id = self._database.queries, branch.tract_id
+
+        def find(connection: Connection) -> list[CommitRow]:
+            window = window_of(connection, tract_id, after, before, newest=newest)
+            if branch_only:
+                return queries.matches_on(connection, branch, conditions, limit, window)
+            return queries.matches(connection, tract_id, conditions, limit, window)
+
+        return await self._database.read(find)
+
+    async def count(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> int:
+        queries = self._database.queries
+
+        def count(connection: Connection) -> int:
+            window = window_of(connection, branch.tract_id, after, before, newest=False)
+            return queries.count(connection, branch, conditions, window, branch_only=branch_only)
+
+        return await self._database.read(count)
 
 
 class SqlBlobRepository(BlobRepository):

@@ -45,9 +45,6 @@ class SqlRefRepository(RefRepository):
     async def moves(self, tract_id: str) -> list[Move]:
         return await self._database.read(partial(branching.moves, tract_id=tract_id))
 
-    async def tract_ids(self) -> list[str]:
-        return await self._database.read(branching.tract_ids)
-
     async def fork(
         self,
         branch: BranchName,

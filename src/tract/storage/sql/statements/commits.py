@@ -223,7 +223,6 @@ USAGE_AND_ERASURES = Statement(
     )
 )
 """Do what `USAGE` does in a single row, whether there is a report or not."""
-TRACT_IDS = Statement(lambda: distinct(commits.c.tract_id))
 LAST_TIME = Statement(_last_time)
 PLACE = Statement(
     lambda: select(

@@ -40,6 +40,7 @@ def fork(
         note = f"from {branch.branch}"
     new, now = BranchName(branch.tract_id, name), transaction.next_time(branch.tract_id)
     transaction.tips.start(new, start, action="fork", note=note, now=now)
+    transaction.touch(branch.tract_id, now)
 
 
 def move(
@@ -62,8 +63,11 @@ def move(
     now = transaction.next_time(branch.tract_id)
     if not tip.exists:
         transaction.tips.start(branch, target, action=action, note=note, now=now)
-        return RefRecord(branch.branch, target, now, now)
-    return transaction.tips.move(branch, target, action=action, note=note, now=now)
+        moved = RefRecord(branch.branch, target, now, now)
+    else:
+        moved = transaction.tips.move(branch, target, action=action, note=note, now=now)
+    transaction.touch(branch.tract_id, now)
+    return moved
 
 
 def delete(
@@ -81,7 +85,9 @@ def delete(
     transaction.tips.finish()
     if not force and tip.head and not is_kept(transaction.connection, branch, tip.head):
         raise BranchNotMergedError(branch.branch, tip.head)
-    transaction.tips.delete(branch, now=transaction.next_time(branch.tract_id))
+    now = transaction.next_time(branch.tract_id)
+    transaction.tips.delete(branch, now=now)
+    transaction.touch(branch.tract_id, now)
 
 
 def tag(
@@ -115,6 +121,7 @@ def tag(
         action="tag",
         note=None,
     )
+    transaction.touch(tract_id, now)
     return RefRecord(name, head, now, now)
 
 
@@ -134,6 +141,7 @@ def untag(
     except HeadMovedError as error:
         raise HeadMovedError(error.expected, error.actual, tag=name) from None
     transaction.connection.run(refs.DELETE_REF, tract_id=tract_id, name=ref)
+    transaction.touch(tract_id, transaction.next_time(tract_id))
 
 
 def _target(

@@ -56,6 +56,8 @@ class Tips:
         self._looked_at: dict[tuple[str, str], Tip] = {}
         self.last_times: dict[str, int] = {}
         """The newest time of each known tract."""
+        self.row_times: dict[str, int | None] = {}
+        """The times that rows of tracts have, 0 if nothing was done there; None without a row."""
         self.changed: dict[BranchName, str | None] = {}
         """Branches that were written, with their new commit; None if there is no new one."""
         self.erasures: dict[str, int] = {}
@@ -72,7 +74,7 @@ class Tips:
             if not tip.exists:  # its segment must be the highest when it is born
                 self._drop(tract_id, branch)
         self._looked_at.clear()
-        return max(self._known, len(self.last_times)) <= _MOST
+        return max(self._known, len(self.last_times), len(self.row_times)) <= _MOST
 
     def of(self, branch: BranchName) -> Tip:
         """Return where a branch points.
@@ -155,6 +157,7 @@ class Tips:
         self._known -= len(self._tips.pop(tract_id, {}))
         self.last_times.pop(tract_id, None)
         self.erasures.pop(tract_id, None)
+        self.row_times.pop(tract_id, None)
         for branch in [each for each in self._looked_at if each[0] == tract_id]:
             del self._looked_at[branch]
         self.changed.update({BranchName(tract_id, branch): None for branch in moved})

@@ -38,6 +38,7 @@ from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.keys import KeyWrites
 from tract.storage.sql.writing.spooling import SpoolWrites
 from tract.storage.sql.writing.tips import Tip, Tips
+from tract.storage.sql.writing.tract_rows import TractChange, add_change, last_change
 
 __all__ = ["WriteTransaction"]
 
@@ -64,6 +65,8 @@ class WriteTransaction:
         """Commits that were made, in order."""
         self.erased: set[str] = set()
         """Tracts of which contents were erased."""
+        self.changes: dict[str, TractChange] = {}
+        """What was done in each tract."""
         self._once_committed: list[Callable[[], None]] = []
 
     def commit(
@@ -189,8 +192,10 @@ class WriteTransaction:
         return SpoolWrites(self.connection, self.clock, self._once_committed)
 
     def finish(self) -> None:
-        """Write the heads that moved; call this before COMMIT."""
+        """Write the heads that moved, and rows of tracts; call this before COMMIT."""
         self.tips.finish()
+        for tract_id, change in self.changes.items():
+            add_change(self.connection, self.tips.row_times, tract_id, change)
 
     def committed(self) -> None:
         """Set the fates of the streams that were saved or ended; call this after COMMIT."""
@@ -203,12 +208,22 @@ class WriteTransaction:
         self.tips.last_times[tract_id] = now
         return now
 
+    def touch(self, tract_id: str, now: int, commits: int = 0) -> None:
+        """Note what was just done in a tract at the time *now*: some commits, or something else."""
+        change = self.changes.get(tract_id)
+        if change is None:
+            change = self.changes[tract_id] = TractChange(now)
+        change.last = now
+        change.commits += commits
+        change.is_more |= not commits
+
     def _last_time(self, tract_id: str) -> int:
         last = self.tips.last_times.get(tract_id)
         if last is None:
             row = self.connection.one(sql.LAST_TIME, tract_id=tract_id)
             last = self.tips.last_times[tract_id] = row[0] if row else 0
-        return last
+        changed = last_change(self.connection, self.tips.row_times, tract_id)
+        return last if changed is None else max(last, changed)
 
     def _checked_target(
         self,
@@ -288,6 +303,7 @@ class WriteTransaction:
         )
         self._add_rows(record, draft, tip.segment)
         self.tips.advance(tip, named, created_at)
+        self.touch(tract_id, created_at, 1)
         self.made.append((record, draft))
         return record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement
 
-from tract.models.query import ConfigCondition, ConfigPath
+from tract.models.query import Condition, ConfigPath
 from tract.storage.sql.configs.language import ConfigLanguage
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.json.conditions import holds
@@ -20,10 +20,10 @@ class SqliteConfigLanguage(ConfigLanguage):
     def indexes(self) -> Statement:
         return INDEXES
 
-    def holds(self, condition: ConfigCondition) -> ColumnElement[bool]:
+    def holds(self, condition: Condition) -> ColumnElement[bool]:
         return holds(condition)
 
-    def narrowed(self, condition: ConfigCondition) -> ColumnElement[bool] | None:
+    def narrowed(self, condition: Condition) -> ColumnElement[bool] | None:
         return narrowed(condition)
 
     def index_sql(self, name: str, path: ConfigPath) -> str:

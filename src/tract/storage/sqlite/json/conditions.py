@@ -33,9 +33,9 @@ from sqlalchemy import (
     tuple_,
 )
 
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind
-from tract.storage.sql.configs.language import is_escaped, meets, nul_free
-from tract.storage.sqlite.json.json_paths import CONFIG, json_path
+from tract.models.query import Condition, ConfigPath, Operand, OperandKind
+from tract.storage.sql.configs.language import COLUMNS, is_escaped, meets, meets_column, nul_free
+from tract.storage.sqlite.json.json_paths import json_path, json_text
 
 __all__ = ["holds"]
 
@@ -68,12 +68,28 @@ class _Field(NamedTuple):
     text: ColumnElement[Any]
 
 
-def holds(condition: ConfigCondition) -> ColumnElement[bool]:
-    """Return an expression for whether a commit's config meets *condition*."""
-    field = _field(condition.path)
+def holds(condition: Condition) -> ColumnElement[bool]:
+    """Return an expression for whether a commit or a tract meets *condition*."""
+    if not condition.source.is_json:
+        return _column_holds(condition)
+    field = _field(json_text(condition.source), condition.path)
     # Only json_type tells a missing field from null; a missing one meets no condition.
     exists = field.type.is_not(None)
     return meets(condition, exists, partial(_equals, field), partial(_ordered, field))
+
+
+def _column_holds(condition: Condition) -> ColumnElement[bool]:
+    column = COLUMNS[condition.source]
+    if condition.operator == "contains":
+        return func.instr(column, literal(condition.operands[0].text)) > 0
+
+    def equals(_: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
+        return _is_in(column, [operand.json for operand in operands])
+
+    def ordered(operator: str, operand: Operand) -> ColumnElement[bool]:
+        return column.op(operator)(_parsed(operand.json))
+
+    return meets_column(condition, column, equals, ordered)
 
 
 def _equals(field: _Field, kind: OperandKind, operands: Sequence[Operand]) -> ColumnElement[bool]:
@@ -178,12 +194,12 @@ def _rewritten_in_sql(text: ColumnElement[Any], rewrites: _Rewrites) -> ColumnEl
     return text
 
 
-def _field(path: ConfigPath) -> _Field:
+def _field(whole: ColumnElement[Any], path: ConfigPath) -> _Field:
     escaped = [json.dumps(part, ensure_ascii=False) for part in path if is_escaped(part)]
     if not escaped:
-        return _field_in(CONFIG, literal(json_path(path)))
-    may_be_there = func.instr(CONFIG, literal(escaped[-1])) > 0  # few configs have such a key
-    unescaped = case((may_be_there, _rewritten_in_sql(CONFIG, _UNESCAPED)), else_=literal("[]"))
+        return _field_in(whole, literal(json_path(path)))
+    may_be_there = func.instr(whole, literal(escaped[-1])) > 0  # few configs have such a key
+    unescaped = case((may_be_there, _rewritten_in_sql(whole, _UNESCAPED)), else_=literal("[]"))
     given = literal(json_path(map(_unescaped, path)))
     # the field's own JSON, with all its escapes: twice in an array, null if the field is missing
     found = _rewritten_in_sql(func.json_extract(unescaped, given, given), _ESCAPED)

@@ -23,10 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from tract.models.query import ConfigCondition, ConfigPath, Operand, OperandKind, double_json
+from tract.models.query import Condition, ConfigPath, Operand, OperandKind, Source, double_json
 from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
 from tract.storage.sql.statements.compiled import Statement
-from tract.storage.sqlite.json.json_paths import CONFIG, json_path
+from tract.storage.sqlite.json.json_paths import json_path, json_text
 
 __all__ = ["INDEXES", "index_sql", "narrowed"]
 
@@ -49,7 +49,7 @@ def index_sql(name: str, path: ConfigPath) -> str:
     )
 
 
-def narrowed(condition: ConfigCondition) -> ColumnElement[bool] | None:
+def narrowed(condition: Condition) -> ColumnElement[bool] | None:
     """Return the condition that an index can answer; None if it cannot help."""
     if not condition.operands or any(map(is_escaped, condition.path)):
         return None
@@ -98,7 +98,7 @@ def _is_indexed(operand: Operand) -> bool:
 
 
 def _extracted(path: ConfigPath) -> ColumnElement[Any]:
-    return func.json_extract(CONFIG, literal_column(_quoted(path)))
+    return func.json_extract(json_text(Source.CONFIG), literal_column(_quoted(path)))
 
 
 def _quoted(path: ConfigPath) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import type_coerce
+from sqlalchemy import ColumnElement, type_coerce
 from sqlalchemy.types import Text
 
-from tract.storage.schema import commits
+from tract.models.query import Source
+from tract.storage.sql.configs.language import OBJECTS
 
-__all__ = ["CONFIG", "json_path"]
+__all__ = ["json_path", "json_text"]
 
-CONFIG = type_coerce(commits.c.generation_config_json, Text)
-"""A generation config as JSON text."""
+
+def json_text(source: Source) -> ColumnElement[Any]:
+    """Return an object of a commit, or the metadata of a tract, as JSON text."""
+    return type_coerce(OBJECTS[source], Text)
 
 
 def json_path(parts: Iterable[str | int]) -> str:

@@ -1,0 +1,42 @@
+"""Rows of tracts over SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tract.protocols import UNSET, UnsetType
+from tract.storage.repositories import Listing, TractRepository, TractRow
+from tract.storage.sql import tracts
+from tract.storage.sql.database import Database
+
+__all__ = ["SqlTractRepository"]
+
+
+class SqlTractRepository(TractRepository):
+    """Rows of tracts in an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ids(self) -> list[str]:
+        return await self._database.read(tracts.ids)
+
+    async def get(self, tract_id: str) -> TractRow | None:
+        return await self._database.glance(partial(tracts.get, tract_id=tract_id))
+
+    async def listed(self, listing: Listing) -> list[TractRow]:
+        language = self._database.queries.language
+        return await self._database.read(partial(tracts.listed, language=language, listing=listing))
+
+    async def describe(
+        self,
+        tract_id: str,
+        title: str | UnsetType | None = UNSET,
+        metadata_json: str | UnsetType | None = UNSET,
+        check: Callable[[str | None], None] | None = None,
+    ) -> None:
+        await self._database.write(
+            lambda transaction: tracts.describe(transaction, tract_id, title, metadata_json, check),
+            [tract_id],
+        )
