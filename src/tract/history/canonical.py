@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -34,6 +34,7 @@ _encode = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
 ).encode
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_KEYS = frozenset({str})
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
@@ -162,7 +163,7 @@ def canonical_bytes(value: Any, root: str = "", *, surrogates: bool = False) -> 
     return canonical_json(value, root, surrogates=surrogates).encode("utf-8")
 
 
-def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
+def _is_plain(value: Any, depth: int, harmless: set[str] | None) -> bool:
     """Return True if *value* can be written as it is, without running anyone's code but Python's.
 
     Then it consists of JSON's own types, not of subclasses, and all its keys are in *harmless*,
@@ -172,14 +173,17 @@ def _is_plain(value: Any, depth: int, harmless: Container[str] | None) -> bool:
     if kind is float:
         return math.isfinite(value)
     if kind is dict:
-        for key in value:
-            if type(key) is not str or (harmless is not None and key not in harmless):
-                return False
+        if not _KEYS.issuperset(map(type, value)):
+            return False
+        if harmless is not None and not harmless.issuperset(value):
+            return False
         value = value.values()
     elif kind is not list and kind is not tuple:
         return kind in _PLAIN
     if depth >= MAX_DEPTH:
         return False
+    if _PLAIN.issuperset(map(type, value)):  # quicker than the loop
+        return True
     for item in value:
         if type(item) not in _PLAIN and not _is_plain(item, depth + 1, harmless):
             return False

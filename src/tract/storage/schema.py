@@ -146,7 +146,6 @@ commits: Table = Table(
         "merge_parent",
         sqlite_where=text("merge_parent IS NOT NULL"),
     ),
-    Index("ix_commits_content_hash", "content_hash"),
     Index(
         "ix_commits_erased_as",
         "erased_as",

@@ -93,7 +93,8 @@ class DraftMaker:
         message = _text(given.message, "message")
         name, fields = self._registry.read(given.content, given.role)
         kind = self._registry.kind(name)
-        operation = _operation_for(name, kind, operation)
+        if kind is not None or operation is CommitOperation.STATE:
+            operation = _operation_for(name, kind, operation)
         attachments: tuple[Attached, ...] = ()
         if name in _SPLIT or (name == "tool_io" and type(fields["payload"]) is list):
             fields, attachments = split(name, fields, self._max_content_bytes)

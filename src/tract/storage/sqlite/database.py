@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from weakref import ref
 
 import aiosqlite
+from sqlalchemy import text
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +30,7 @@ from tract.storage.repositories import BranchName, Residue
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
+from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.backing_up import back_up, back_up_file
 from tract.storage.sqlite.connection import SqliteConnection
@@ -46,7 +48,6 @@ from tract.waiting import from_thread
 
 __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
 
-
 T = TypeVar("T")
 
 _LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
@@ -57,6 +58,11 @@ _STUCK = 10.0
 def now_microseconds() -> int:
     """Return the time in microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1000
+
+
+_INDEX_BY_CONTENT = Statement(
+    lambda: text("CREATE INDEX IF NOT EXISTS ix_commits_content_hash ON commits (content_hash)")
+)
 
 
 class Database:
@@ -98,11 +104,13 @@ class Database:
         tracts: Sequence[str] = (),
         size: int = 1,
         *,
-        exclusive: bool = True,
+        exclusive: bool = False,
     ) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
 
-        A SQLite database has one lock for all *tracts*, so every write is exclusive.
+        A SQLite database has one lock for all *tracts*, so every write is exclusive. One that has to
+        be asks which commits refer to contents, and first adds the index that answers. Kept from a
+        store's beginning, that index would cost each commit another page of the log.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -111,7 +119,7 @@ class Database:
             self.check_writable()
         if self._watching is None:
             self._watch()
-        return self._writer.write(job, size)
+        return self._writer.write(partial(_by_content, job) if exclusive else job, size)
 
     async def scrub(self) -> Residue | None:
         """Empty the log: erased bytes may be in it, and pages as they were before.
@@ -488,3 +496,9 @@ def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -
     found = connection.row_factory, connection.text_factory
     connection.row_factory, connection.text_factory = factories
     return found
+
+
+def _by_content(job: Callable[[WriteTransaction], T], transaction: WriteTransaction) -> T:
+    """Run *job* where commits can be found by their contents."""
+    transaction.connection.run(_INDEX_BY_CONTENT)
+    return job(transaction)

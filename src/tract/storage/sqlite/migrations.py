@@ -117,7 +117,6 @@ _ATTACHMENTS = (
 _NAMES_AND_ERASURE = (
     'ALTER TABLE commits ADD COLUMN "key" TEXT',
     "ALTER TABLE commits ADD COLUMN erased_as BLOB",
-    "CREATE INDEX ix_commits_content_hash ON commits (content_hash)",
     "CREATE INDEX ix_commits_erased_as ON commits (erased_as) WHERE erased_as IS NOT NULL",
     "CREATE INDEX ix_attachments_attachment_hash ON attachments (attachment_hash)",
     'CREATE TABLE keys (tract_id VARCHAR(255) NOT NULL, "key" TEXT NOT NULL, '

@@ -21,6 +21,7 @@ from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, head_of, is_in_place, key_or_none, sound
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
+from tract.storage.sql.writing.tract_rows import last_change
 
 __all__ = ["Tip", "Tips"]
 
@@ -162,6 +163,14 @@ class Tips:
             del self._looked_at[branch]
         self.changed.update({BranchName(tract_id, branch): None for branch in moved})
 
+    def note_time(self, tract_id: str, found: int) -> int:
+        """Note a time that a tract is known to have reached, and return its newest."""
+        last = self.last_times.get(tract_id)
+        if last is None:
+            last = last_change(self.connection, self.row_times, tract_id) or 0
+        last = self.last_times[tract_id] = max(last, found)
+        return last
+
     def finish(self) -> None:
         """Write the branches that got commits; called before COMMIT."""
         for (tract_id, branch), tip in self._looked_at.items():
@@ -280,8 +289,8 @@ class Tips:
                 f"the row of the branch {branch.branch!r} does not fit its head: the store was "
                 "damaged. Run `verify()` to list all damage, and restore the file from a backup."
             )
-        last = self.last_times.get(branch.tract_id, 0)  # not a commit, but it takes a time too
-        self.last_times[branch.tract_id] = max(last, last_time or 0, updated_at)
+        # moving a branch is not a commit, but it takes a time too
+        self.note_time(branch.tract_id, max(last_time or 0, updated_at))
         return Tip(name, head_of(head), segment)
 
     def _next_segment(self, tract_id: str) -> int:

@@ -15,10 +15,9 @@ from tract.storage.sql.port import Connection
 from tract.storage.sql.statements import tracts as sql
 from tract.storage.sql.statements.tract_lists import LAG
 
-__all__ = ["TractChange", "add_change", "last_change", "open_row"]
+__all__ = ["MANY", "TractChange", "add_change", "last_change", "open_row"]
 
-
-_MANY = 64
+MANY: int = 64
 """Commits of one transaction that are counted at once."""
 
 
@@ -61,7 +60,7 @@ def add_change(
 ) -> None:
     """Write what was done in a tract into its row, unless that can wait."""
     known = last_change(connection, times, tract_id)
-    is_due = change.is_more or change.commits >= _MANY
+    is_due = change.is_more or change.commits >= MANY
     if known and not is_due and change.last - known <= LAG:
         return
     open_row(connection, times, tract_id)

@@ -35,14 +35,16 @@ from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
+from tract.storage.sql.statements.tract_lists import LAG
 from tract.storage.sql.writing.keys import KeyWrites
 from tract.storage.sql.writing.spooling import SpoolWrites
 from tract.storage.sql.writing.tips import Tip, Tips
-from tract.storage.sql.writing.tract_rows import TractChange, add_change, last_change
+from tract.storage.sql.writing.tract_rows import MANY, TractChange, add_change
 
 __all__ = ["WriteTransaction"]
 
 _key = attrgetter("key")
+_attachments = attrgetter("attachments")
 
 
 class WriteTransaction:
@@ -83,14 +85,16 @@ class WriteTransaction:
         self.check_head(branch.tract_id, tip.head, expected_head)
         if tip.head is None and drafts:
             check_ref_name(branch.branch)
+        if any(map(_attachments, drafts)):
+            attachments.check(self.connection, branch.tract_id, drafts)
+        if not kept and all(draft.target is None for draft in drafts):
+            return [self._add(branch.tract_id, tip, draft, None) for draft in drafts]
         targets = [
             None
             if index in kept
             else self._checked_target(branch.tract_id, tip, drafts, index, kept)
             for index in range(len(drafts))
         ]
-        if any(draft.attachments for draft in drafts):
-            attachments.check(self.connection, branch.tract_id, drafts)
         records: list[CommitRow] = []
         for index, (draft, target) in enumerate(zip(drafts, targets, strict=True)):
             if isinstance(target, int):
@@ -194,6 +198,18 @@ class WriteTransaction:
     def finish(self) -> None:
         """Write the heads that moved, and rows of tracts; call this before COMMIT."""
         self.tips.finish()
+        row_times = self.tips.row_times
+        late = [
+            record
+            for record, _ in self.made
+            if record.created_at - (row_times.get(record.tract_id) or -LAG) > LAG
+        ]
+        if late or self.changes or len(self.made) >= MANY:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        for record, _ in self.made:
+            self.touch(record.tract_id, record.created_at, 1)
         for tract_id, change in self.changes.items():
             add_change(self.connection, self.tips.row_times, tract_id, change)
 
@@ -213,7 +229,8 @@ class WriteTransaction:
         change = self.changes.get(tract_id)
         if change is None:
             change = self.changes[tract_id] = TractChange(now)
-        change.last = now
+        change.first = min(change.first, now)
+        change.last = max(change.last, now)
         change.commits += commits
         change.is_more |= not commits
 
@@ -221,9 +238,8 @@ class WriteTransaction:
         last = self.tips.last_times.get(tract_id)
         if last is None:
             row = self.connection.one(sql.LAST_TIME, tract_id=tract_id)
-            last = self.tips.last_times[tract_id] = row[0] if row else 0
-        changed = last_change(self.connection, self.tips.row_times, tract_id)
-        return last if changed is None else max(last, changed)
+            last = self.tips.note_time(tract_id, row[0] if row else 0)
+        return last
 
     def _checked_target(
         self,
@@ -303,7 +319,6 @@ class WriteTransaction:
         )
         self._add_rows(record, draft, tip.segment)
         self.tips.advance(tip, named, created_at)
-        self.touch(tract_id, created_at, 1)
         self.made.append((record, draft))
         return record
 
