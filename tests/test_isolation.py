@@ -512,6 +512,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.origins(name)),
     ],
     "AsyncTract.query_by_config": [queried],
+    "AsyncTract.reached_by": [
+        lambda w, name: w.mine.reached_by(["kept"]),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.reached_by(["kept", name])),
+    ],
     "AsyncTract.set_info": [
         lambda w, name: w.mine.set_info(title=name, metadata={"a": name}, expected_metadata=None)
     ],
@@ -865,6 +869,7 @@ async def seen(tract: AsyncTract, name: str) -> Any:
         await tract.get_commit(name),
         await tract.get_content(name),
         await tract.get_contents([name]),
+        await tract.reached_by([name]),
         shown(await tract.entries(include_skipped=True)),
         shown(await tract.entries(at_commit=name)),
         await tract.get_annotations(name),

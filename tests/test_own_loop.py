@@ -152,6 +152,7 @@ TRACT: Calls = {
     "info": lambda t: t.info(),
     "set_info": lambda t: t.set_info(title="T"),
     "query_by_config": lambda t: t.query_by_config("temperature", ">", 0),
+    "reached_by": lambda t: t.reached_by(each for each in ("side", "main")),
     "record": lambda t: t.record(REPLY),
     "record_anthropic": lambda t: t.record_anthropic(iter(())),
     "record_openai": lambda t: t.record_openai(iter(())),

@@ -448,6 +448,7 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         ],
     ),
     (AsyncTract.info, []),
+    (AsyncTract.reached_by, [("hashes", POSITIONAL, REQUIRED)]),
     (
         AsyncTract.set_info,
         [

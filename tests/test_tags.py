@@ -270,6 +270,7 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("get_content", "commit_hash"): lambda t, name: t.get_content(name),
     ("get_contents", "hashes"): lambda t, name: t.get_contents([name, name]),
     ("log", "before"): lambda t, name: t.log(before=name),
+    ("reached_by", "hashes"): lambda t, name: t.reached_by([name, name]),
     ("query", "after"): lambda t, name: t.query(after=name),
     ("query", "before"): lambda t, name: t.query(before=name, branch_only=True),
     ("count", "after"): lambda t, name: t.count(after=name, branch_only=True),
@@ -441,6 +442,8 @@ async def check_entry(
         assert [entry.commit_hash for entry in by_name] == [a.commit_hash]
     elif call[0] == "get_contents":
         assert by_name == [await tract.get_content(a.commit_hash)] * 2
+    elif call[0] == "reached_by":
+        assert all("main" in branches for branches in by_name.values())
     elif call[0] == "erase":
         assert by_name.commits == (a.commit_hash,)
     elif call[0] == "get_commit":

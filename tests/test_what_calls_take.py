@@ -136,6 +136,9 @@ async def test_a_single_hash_is_no_list_of_them(tract: AsyncTract) -> None:
     assert raised.value.path == "hashes"
     assert await tract.get_contents([]) == []
     with pytest.raises(ContentValidationError, match="list") as raised:
+        await tract.reached_by(info.commit_hash)
+    assert raised.value.path == "hashes"
+    with pytest.raises(ContentValidationError, match="list") as raised:
         await tract.erase(info.commit_hash, reason="asked")
     assert raised.value.path == "hashes"
     with pytest.raises(ContentValidationError) as raised:

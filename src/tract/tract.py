@@ -873,6 +873,28 @@ class AsyncTract:
         with self._call():
             return await self._runtime.branches.branches(self.tract_id)
 
+    async def reached_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
+        """Return the branches whose histories have each of some commits, sorted by name.
+
+            hits = await tract.query(config("model") == "small")
+            branches = await tract.reached_by(hit.commit_hash for hit in hits)
+
+        A commit that no branch reaches any more has none. All is read at one moment, and takes no
+        longer for a long history.
+
+        Args:
+            hashes: commits, by hash or name, which are the result's keys; see `get_contents`.
+
+        Raises:
+            CommitNotFoundError: the tract does not have one of the commits.
+            ContentValidationError: *hashes* is a single string.
+        """
+        if isinstance(hashes, str):
+            raise ContentValidationError("give a list of hashes", "hashes")
+        named = [checked_hash(each) for each in hashes]
+        with self._call():
+            return await self._runtime.branches.reached_by(self.tract_id, named)
+
     async def delete_branch(
         self,
         name: str,

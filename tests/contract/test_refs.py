@@ -329,6 +329,34 @@ async def test_heads_and_tracts_are_listed_sorted(store: Repositories) -> None:
     assert await store.checks.heads("rival") == [theirs]
 
 
+async def test_branches_reach_what_they_went_on_from_and_what_was_merged(
+    store: Repositories,
+) -> None:
+    [a, b] = await say(store, MAIN, "a", "b")
+    await store.refs.fork(MAIN, SIDE.branch, a)
+    await store.refs.fork(MAIN, "empty", None)
+    [c] = await say(store, SIDE, "c")
+    asked = [a, b, c, SIDE.branch]
+
+    found = await store.refs.reached_by(MAIN.tract_id, asked)
+    assert found == {a: ["main", "side"], b: ["main"], c: ["side"], "side": ["side"]}
+    [merge] = await store.commits.write(MAIN, [merge_of(c)])
+    await store.refs.move(SIDE, a, action="reset")
+    found = await store.refs.reached_by(MAIN.tract_id, [c, merge.commit_hash])
+    assert found == {c: ["main"], merge.commit_hash: ["main"]}
+
+
+async def test_no_branch_reaches_a_commit_of_another_tract_or_of_none(store: Repositories) -> None:
+    [theirs] = await say(store, OTHER_TRACT, "theirs")
+    [mine] = await say(store, MAIN, "mine")
+
+    assert await store.refs.reached_by(MAIN.tract_id, []) == {}
+    assert await store.refs.reached_by("nobody", []) == {}
+    for name in (theirs, UNKNOWN, "nobody"):
+        with pytest.raises(CommitNotFoundError):
+            await store.refs.reached_by(MAIN.tract_id, [mine, name])
+
+
 async def test_a_tract_is_listed_even_if_its_commits_are_on_no_branch(
     store: Repositories,
 ) -> None:

@@ -578,6 +578,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     ),
     "AsyncTract.count": (reading(lambda scene, entry: scene.work.count(before=entry)),),
     "AsyncTract.query_by_config": (reading(_query),),
+    "AsyncTract.reached_by": (reading(lambda scene, entry: scene.work.reached_by([entry])),),
     "AsyncTract.info": (reading(lambda scene, entry: scene.work.info()),),
     "AsyncTract.set_info": (reading(_set_info),),
     "AsyncTract.record_usage": (_record_usage,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tract.models.commit import moment
 from tract.models.refs import BranchInfo, ReflogEntry, TagInfo
 from tract.protocols import UnsetType
@@ -40,6 +42,9 @@ class BranchEngine:
 
     async def branches(self, tract_id: str) -> list[BranchInfo]:
         return [_branch_info(ref) for ref in await self._refs.branches(tract_id)]
+
+    async def reached_by(self, tract_id: str, named: Sequence[str]) -> dict[str, list[str]]:
+        return await self._refs.reached_by(tract_id, named)
 
     async def reflog(self, tract_id: str, branch: str | None) -> list[ReflogEntry]:
         moves = await self._refs.moves(tract_id)

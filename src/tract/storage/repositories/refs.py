@@ -33,6 +33,14 @@ class RefRepository(ABC):
         """Return where the tract's branches have pointed, oldest first."""
 
     @abstractmethod
+    async def reached_by(self, tract_id: str, named: Sequence[str]) -> dict[str, list[str]]:
+        """Return for each of some commits, as it is named, the branches that have it, by name.
+
+        Raises:
+            CommitNotFoundError: one is not in the tract.
+        """
+
+    @abstractmethod
     async def fork(
         self,
         branch: BranchName,

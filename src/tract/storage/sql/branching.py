@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+from tract.exceptions import CommitNotFoundError
 from tract.history.graph import beyond
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
-from tract.storage.sql.naming import BRANCHES, TAGS, missing_branch, ref_name
+from tract.storage.sql.naming import BRANCHES, TAGS, key_of, missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import hash_of, head_of, hex_or_none, is_in_place, sound
 from tract.storage.sql.statements import commits as sql
@@ -24,6 +25,7 @@ __all__ = [
     "misplaced",
     "moves",
     "newest",
+    "reached_by",
 ]
 
 _FOR_EVER = 2**62
@@ -104,7 +106,7 @@ def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     place = find_place(connection, tract_id, head)
     if place is None:
         return False
-    reached = _Reached(connection, tract_id, others, since=place.created_at)
+    reached = _Reached(others, _joints(connection, tract_id, since=place.created_at))
     if place in reached or any(squash in reached for squash in places if squash is not None):
         return True
     return place.operation == CommitOperation.MERGE and _only_merges_beyond(
@@ -112,11 +114,42 @@ def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     )
 
 
+def reached_by(
+    connection: Connection, *, tract_id: str, named: Sequence[str]
+) -> dict[str, list[str]]:
+    """See `RefRepository.reached_by`."""
+    with connection.at_one_moment():
+        places = _places(connection, tract_id, named)
+        since = min((place.created_at for place in places.values()), default=0)
+        joints = _joints(connection, tract_id, since=since)
+        rows = connection.all(refs.TIPS, tract_id=tract_id)
+    reached = {
+        name.removeprefix(BRANCHES): _Reached([Place(key, time, segment, "")], joints)
+        for name, key, time, segment in sound(rows, str, bytes, int, int)
+    }
+    return {
+        name: [branch for branch, commits in reached.items() if place in commits]
+        for name, place in places.items()
+    }
+
+
+def _places(connection: Connection, tract_id: str, named: Sequence[str]) -> dict[str, Place]:
+    keys = {name: key_of(connection, tract_id, name) for name in named}
+    rows = connection.find(refs.PLACES_OF, filter(None, keys.values()), tract_id=tract_id)
+    found = {
+        key: Place(key, time, segment, "") for key, time, segment in sound(rows, bytes, int, int)
+    }
+    missing = next((name for name, key in keys.items() if key not in found), None)
+    if missing is not None:
+        raise CommitNotFoundError(missing)
+    return {name: found[key] for name, key in keys.items() if key is not None}
+
+
 def _only_merges_beyond(
     connection: Connection, tract_id: str, head: Place, others: Sequence[Place]
 ) -> bool:
     """Return True if everything that *head* reaches and *others* do not is a merge."""
-    reached = _Reached(connection, tract_id, others, since=0)
+    reached = _Reached(others, _joints(connection, tract_id, since=0))
 
     def is_reached(key: bytes) -> bool:
         place = find_place(connection, tract_id, key.hex())
@@ -129,22 +162,34 @@ def _only_merges_beyond(
     return all(merge_parent is not None for _, (_, merge_parent) in own)
 
 
+class _Joint(NamedTuple):
+    """Where a segment goes on from a commit of another; see `refs.JOINTS`."""
+
+    segment: int
+    time: int
+    source_segment: int
+    source_time: int
+
+
+def _joints(connection: Connection, tract_id: str, *, since: int) -> list[_Joint]:
+    """Return what leads to commits since some time, those that lead to the newest first."""
+    rows = connection.all(refs.JOINTS, tract_id=tract_id, since=since)
+    joints = [_Joint(*row) for row in sound(rows, int, int, int, int) if row[3] >= since]
+    return sorted(joints, key=attrgetter("source_time"), reverse=True)
+
+
 class _Reached:
-    """The commits since some time that some heads reach.
+    """The commits that some heads reach, as far back as *joints* lead.
 
     Every commit of a segment reaches the earlier ones. So only the places where segments go on
     from others are read, however many commits lie between.
     """
 
-    def __init__(
-        self, connection: Connection, tract_id: str, heads: Sequence[Place], *, since: int
-    ) -> None:
+    def __init__(self, heads: Iterable[Place], joints: Iterable[_Joint]) -> None:
         self._until: dict[int, int] = {}
         for head in heads:
             self._add(head.segment, head.created_at)
-        rows = connection.all(refs.JOINTS, tract_id=tract_id, since=since)
-        newest_first = sorted(sound(rows, int, int, int, int), key=itemgetter(3), reverse=True)
-        for segment, time, source_segment, source_time in newest_first:
+        for segment, time, source_segment, source_time in joints:
             if self._has(segment, time):
                 self._add(source_segment, source_time)
 

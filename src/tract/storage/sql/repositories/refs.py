@@ -45,6 +45,12 @@ class SqlRefRepository(RefRepository):
     async def moves(self, tract_id: str) -> list[Move]:
         return await self._database.read(partial(branching.moves, tract_id=tract_id))
 
+    async def reached_by(self, tract_id: str, named: Sequence[str]) -> dict[str, list[str]]:
+        if not named:
+            return {}
+        find = partial(branching.reached_by, tract_id=tract_id, named=named)
+        return await self._database.read(find)
+
     async def fork(
         self,
         branch: BranchName,

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from tract.storage.schema import commits, origins, refs, runs, tracts, usage
-from tract.storage.sql.statements.compiled import Insertion, Statement
+from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
 _MOVED = (
     "commit_hash",
@@ -234,6 +234,28 @@ def _joints() -> CompoundSelect[*tuple[Any, ...]]:
     return union_all(*begun, merged)
 
 
+PLACES_OF = Lookup(
+    commits.c.commit_hash,
+    lambda named: select(commits.c.commit_hash, commits.c.created_at, commits.c.segment).where(
+        commits.c.tract_id == bindparam("tract_id"), named
+    ),
+)
+TIPS = Statement(
+    lambda: (
+        select(refs.c.name, refs.c.commit_hash, commits.c.created_at, commits.c.segment)
+        .join(
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
+        )
+        .where(
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name >= "refs/heads/",
+            refs.c.name < "refs/heads0",
+        )
+        .order_by(refs.c.name)
+    )
+)
+"""The heads of branches, but for those that are empty, with their places."""
 JOINTS = Statement(_joints)
 """Where a segment goes on from a commit of another, by a merge or from its start (at time 0).
 
