@@ -122,7 +122,7 @@ async def test_no_byte_of_the_files_has_what_was_erased(
         receipt = await tract.erase([each.commit_hash for each in made], reason="asked")
 
         assert receipt.commits == tuple(each.commit_hash for each in made)
-        assert receipt.pending is None
+        assert receipt.pending == "vacuum"
         assert WORD not in files(db_path)
         assert not (await tract.verify()).faults
     assert WORD not in files(db_path)
@@ -203,6 +203,37 @@ async def test_commits_of_the_tract_with_the_same_content_are_erased_along(
     assert texts(await other.compile()) == [MARK]
     assert (await tract.get_commit(again.commit_hash)).message == "again"  # type: ignore[union-attr]
     assert (await other.erase([theirs.commit_hash], reason="asked")).contents == 1
+
+
+async def test_what_else_a_commit_has_goes_although_its_content_went_along_before(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        first = await tract.user("both")
+        second = await tract.user(
+            "both", message=MARK, metadata={"of": MARK}, generation_config={"of": MARK}, key=MARK
+        )
+        third = await tract.user("both")
+        await tract.record_usage({"prompt_tokens": 7, "completion_tokens": 1, "note": MARK})
+        await tract.erase([first.commit_hash], reason="asked")
+
+        receipt = await tract.erase([second.commit_hash, third.commit_hash], reason="asked")
+        info = await tract.get_commit(second.commit_hash)
+
+        assert (receipt.commits, receipt.along, receipt.contents) == (
+            (second.commit_hash, third.commit_hash),
+            (),
+            0,
+        )
+        assert info is not None
+        assert (info.message, info.metadata, info.generation_config, info.key) == (None,) * 4
+        assert await tract.get_by_keys([MARK]) == {}
+        hashes = [second.commit_hash, third.commit_hash]
+        assert (await tract.erase(hashes, reason="asked")).commits == ()
+        assert (await tract.verify()).faults == ()
+        if isinstance(target, Path):
+            assert WORD not in files(target)
 
 
 async def test_an_annotation_keeps_its_priority_and_others_theirs(main: AsyncTract) -> None:
@@ -443,7 +474,7 @@ async def test_a_reader_elsewhere_keeps_it_in_the_log_and_the_receipt_says_so(
             held_up = await tract.erase([gone.commit_hash], reason="asked")
         again = await tract.erase([gone.commit_hash], reason="asked")
 
-        assert (held_up.pending, again.pending) == ("log", None)
+        assert (held_up.pending, again.pending) == ("log", "vacuum")
         assert WORD not in files(db_path)
 
 
@@ -543,7 +574,7 @@ async def test_no_byte_of_an_erased_tract_is_left(db_path: Path) -> None:
 
         receipt = await store.erase_tract("t", reason="asked")
 
-        assert receipt.pending is None
+        assert receipt.pending == "vacuum"
         assert WORD not in files(db_path)
 
 

@@ -651,6 +651,8 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.import_": [],  # takes a file, no name of a commit
     "TractStore.cache_info": [],  # what all tracts together use of the cache, in numbers
     "TractStore.collect": [lambda w, name: w.store.collect()],
+    "TractStore.info": [],  # numbers of all tracts together
+    "TractStore.vacuum": [lambda w, name: w.store.vacuum()],
     "TractStore.create_config_index": [indexed],
     "TractStore.erase_tract": [lambda w, name: w.store.erase_tract("a third", reason=name)],
     "TractStore.from_engine": [],  # gives a store, whose calls are here
@@ -667,6 +669,8 @@ CALLS: dict[str, list[Call | Refused]] = {
 }
 
 HARMLESS = {
+    "exact",
+    "vacuum",
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),

@@ -183,6 +183,8 @@ STORE: Calls = {
     "erase_tract": lambda s: s.erase_tract("nobody", reason="none"),
     "export": lambda s: s.export(_new()),
     "import_": lambda s: s.import_(_exported()),
+    "info": lambda s: s.info(exact=True),
+    "vacuum": lambda s: s.vacuum(),
     "cache_info": lambda s: s.cache_info(),
     "create_config_index": lambda s: s.create_config_index("model"),
     "recover_streams": lambda s: s.recover_streams(),

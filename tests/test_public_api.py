@@ -105,7 +105,9 @@ MODELS = {
     "ToolCall",
     "ToolCallPart",
     "ToolResultPart",
+    "StoreInfo",
     "TractInfo",
+    "VacuumReport",
     "Uncounted",
     "CollectReport",
     "ErasedCommit",
@@ -460,6 +462,24 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (TractStore.recover_streams, [("wait", KEYWORD, False)]),
     (TractStore.cache_info, []),
+    (TractStore.info, [("exact", KEYWORD, False)]),
+    (TractStore.vacuum, []),
+    (
+        AsyncTract.erase,
+        [
+            ("hashes", POSITIONAL, REQUIRED),
+            ("reason", KEYWORD, REQUIRED),
+            ("vacuum", KEYWORD, False),
+        ],
+    ),
+    (
+        TractStore.erase_tract,
+        [
+            ("tract_id", POSITIONAL, REQUIRED),
+            ("reason", KEYWORD, REQUIRED),
+            ("vacuum", KEYWORD, False),
+        ],
+    ),
     (TractStore.aclose, []),
     (tract.LeftStream.commit, [EXPECTED_HEAD, ("on_key", KEYWORD, None)]),
     (

@@ -5,7 +5,6 @@ Every public name is exported here; start with `AsyncTract` or `TractStore`.
 
 from __future__ import annotations
 
-from tract.engine.compile.cache import CacheInfo
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.tokens.counters import BaseTokenCounter, NullTokenCounter, TiktokenCounter
 from tract.engine.watching.watch import Watch
@@ -132,6 +131,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
 from tract.parts import (
     MediaPart,
@@ -277,6 +277,7 @@ __all__ = [
     "StoreCopyError",
     "StoreCorruptError",
     "StoreFullError",
+    "StoreInfo",
     "StoreReadOnlyError",
     "Stream",
     "StreamRecoveredError",
@@ -316,6 +317,7 @@ __all__ = [
     "UnknownKindWarning",
     "Unset",
     "UnsetType",
+    "VacuumReport",
     "VerifyFault",
     "VerifyReport",
     "Watch",

@@ -34,6 +34,7 @@ from tract.engine.compile.contents import ContentRegistry, register_all
 from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
+from tract.engine.housekeeping import Housekeeper
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
@@ -117,6 +118,9 @@ class Runtime:
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
         self.tracts: TractEngine = TractEngine(storage.tracts, redactor)
+        self.keeper: Housekeeper = Housekeeper(
+            storage.stores, storage.erasures, database.path, self.contexts.cache_info
+        )
         self.streams: StreamEngine = StreamEngine(
             storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.crossing import Home
 from tract.engine.branches.tracts import conditions_of, cursor_of
-from tract.engine.compile.cache import CacheInfo
 from tract.exceptions import StorageError
 from tract.handles.abroad import abroad, with_caller
 from tract.handles.arguments import (
@@ -34,6 +33,7 @@ from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
+from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
 from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
 from tract.runtime import Runtime, checked_options
@@ -329,7 +329,9 @@ class TractStore:
         with self._runtime.gate.call():
             await self._runtime.queries.create_index(field)
 
-    async def erase_tract(self, tract_id: str, *, reason: str) -> TractErasureReceipt:
+    async def erase_tract(
+        self, tract_id: str, *, reason: str, vacuum: bool = False
+    ) -> TractErasureReceipt:
         """Delete a whole tract, for good: commits, branches, tags, keys, usage, streams, attachments.
 
         Contents that other tracts hold stay for these. This takes a transaction for every few
@@ -340,6 +342,7 @@ class TractStore:
         Args:
             tract_id: one that does not exist is fine.
             reason: is in the receipt, and is not stored.
+            vacuum: then do what `vacuum()` does, so that no byte is left anywhere.
 
         Raises:
             ValueError: *tract_id* cannot be one.
@@ -348,7 +351,7 @@ class TractStore:
         """
         name, why = checked_name("tract_id", tract_id), checked_text("reason", reason)
         with self._runtime.gate.call():
-            return await self._runtime.eraser.erase_tract(name, why)
+            return await self._runtime.eraser.erase_tract(name, why, vacuum=bool(vacuum))
 
     async def collect(self, *, progress: Callable[[int], object] | None = None) -> CollectReport:
         """Delete contents and attachments that nothing refers to any more.
@@ -365,6 +368,36 @@ class TractStore:
         with self._runtime.gate.call():
             self._runtime.database.check_writable()
             return await self._runtime.eraser.collect(progress)
+
+    async def vacuum(self) -> VacuumReport:
+        """Give the space of what was deleted back, and leave no byte of what was erased.
+
+        On SQLite the file is written anew, which takes as much room again and a second or two for
+        every 100 MB. Readers go on meanwhile; writers, of other processes too, wait. Call it after
+        erasures that leave `pending="vacuum"` in their receipts, once for many, or when
+        `info().free_nbytes` is large. On PostgreSQL it is the server's `VACUUM` of the store's
+        tables, which nobody waits for. A call that is cancelled or killed changes nothing.
+
+        Raises:
+            StoreBusyError: another process wrote for longer than `TractConfig.busy_timeout`.
+            StoreFullError: there is no room for the copy.
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            return await self._runtime.keeper.vacuum()
+
+    async def info(self, *, exact: bool = False) -> StoreInfo:
+        """Return what this store is, how much it holds, and how large it is.
+
+        It reads the rows of tracts, branches and tags, and no commits.
+
+        Args:
+            exact: count contents, attachments and keys, too, which reads an index of each from
+                end to end. Without it they are None.
+        """
+        with self._runtime.gate.call():
+            return await self._runtime.keeper.info(exact=bool(exact))
 
     def cache_info(self) -> CacheInfo:
         """Return the counters and the size of the snapshot cache."""

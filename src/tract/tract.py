@@ -1360,7 +1360,9 @@ class AsyncTract:
         kind = ContentType(model, state=state, priority=priority, redact=redact)
         self._runtime.registry.register(name, kind)
 
-    async def erase(self, hashes: Iterable[str], *, reason: str) -> ErasureReceipt:
+    async def erase(
+        self, hashes: Iterable[str], *, reason: str, vacuum: bool = False
+    ) -> ErasureReceipt:
         """Erase what commits hold, for good: their hashes stay, and the history still verifies.
 
         Gone are contents, messages, metadata, generation configs, keys, raw reports of usage, and
@@ -1374,6 +1376,7 @@ class AsyncTract:
         Args:
             hashes: commits, by hash or name; see `get_contents`.
             reason: is kept with the time, for `verify()` and whoever reads the content.
+            vacuum: then do what `TractStore.vacuum` does, so that no byte is left anywhere.
 
         Raises:
             CommitNotFoundError: the tract does not have one of the commits; nothing was erased.
@@ -1385,7 +1388,7 @@ class AsyncTract:
         named = [checked_hash(each) for each in hashes]
         why = checked_text("reason", reason)
         with self._call():
-            return await self._runtime.eraser.erase(self.tract_id, named, why)
+            return await self._runtime.eraser.erase(self.tract_id, named, why, vacuum=bool(vacuum))
 
     async def verify(self) -> VerifyReport:
         """Hash again everything that this tract's refs reach or once reached; report all faults.

@@ -30,6 +30,7 @@ KINDS = {
     "erasures": repositories.ErasureRepository,
     "tracts": repositories.TractRepository,
     "queries": repositories.QueryRepository,
+    "stores": repositories.StoreRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

@@ -32,6 +32,7 @@ from tract.storage.repositories import (
     Relation,
     SpoolRepository,
     StoredCommit,
+    StoreRepository,
     TagRepository,
     TractRepository,
     UsageRepository,
@@ -94,6 +95,7 @@ class Repositories(NamedTuple):
     erasures: ErasureRepository
     tracts: TractRepository
     queries: QueryRepository
+    stores: StoreRepository
     damage: Damage
 
 

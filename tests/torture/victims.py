@@ -591,6 +591,8 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.tract_ids": (reading(lambda scene, entry: scene.store.tract_ids()),),
     "TractStore.erase_tract": (_erase_tract,),
     "TractStore.collect": (reading(_collect),),
+    "TractStore.info": (reading(lambda scene, entry: scene.store.info(exact=True)),),
+    "TractStore.vacuum": (reading(lambda scene, entry: scene.store.vacuum()),),
     "TractStore.copy_tract": (_copy_tract,),
     "TractStore.export": (_to_file("export"),),
     "TractStore.import_": (_import,),

@@ -15,6 +15,7 @@ from tract.storage.repositories import (
     BlobRepository,
     ErasureRepository,
     Marker,
+    Residue,
     StoredContent,
 )
 
@@ -42,7 +43,9 @@ class Eraser:
         self._clock = clock
         self._forget = forget
 
-    async def erase(self, tract_id: str, named: Sequence[str], reason: str) -> ErasureReceipt:
+    async def erase(
+        self, tract_id: str, named: Sequence[str], reason: str, *, vacuum: bool
+    ) -> ErasureReceipt:
         """Erase commits; see `AsyncTract.erase`."""
         stored = await self._blobs.get_many(tract_id, named)
         now = self._clock()
@@ -60,10 +63,10 @@ class Eraser:
             contents=erased.contents,
             kept=erased.kept,
             attachments=erased.attachments,
-            pending=await self._erasures.scrub(),
+            pending=await self._scrubbed(vacuum=vacuum),
         )
 
-    async def erase_tract(self, tract_id: str, reason: str) -> TractErasureReceipt:
+    async def erase_tract(self, tract_id: str, reason: str, *, vacuum: bool) -> TractErasureReceipt:
         """Erase a tract in portions; see `TractStore.erase_tract`."""
         now = self._clock()
         through = await self._erasures.drop_names(tract_id)
@@ -79,7 +82,7 @@ class Eraser:
             reason=reason,
             commits=commits,
             contents=contents,
-            pending=await self._erasures.scrub(),
+            pending=await self._scrubbed(vacuum=vacuum),
         )
 
     async def collect(self, progress: Callable[[int], object] | None) -> CollectReport:
@@ -94,6 +97,9 @@ class Eraser:
                 progress(contents)
         pending = await self._erasures.scrub() if contents else None
         return CollectReport(contents=contents, nbytes=nbytes, pending=pending)
+
+    async def _scrubbed(self, *, vacuum: bool) -> Residue | None:
+        return await (self._erasures.vacuum() if vacuum else self._erasures.scrub())
 
     def _markers(
         self, stored: Iterable[StoredContent], reason: str, now: int

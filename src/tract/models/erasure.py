@@ -42,8 +42,8 @@ class ErasureReceipt(Value):
     `commits` are those that were named; others of the tract that held the same contents are
     `along`. `contents` and `attachments` are the numbers of those that are gone. `kept` contents
     stay in the database because other tracts hold them. `pending` says where erased bytes may still
-    be: in the write-ahead `log`, which other processes were reading, or in rows that `vacuum` frees.
-    It is None if they are nowhere.
+    be: in the write-ahead `log`, which other processes were reading, or where only `vacuum` takes
+    them out. It is None if they are nowhere, as after `vacuum=True` or `TractStore.vacuum`.
     """
 
     tract_id: str

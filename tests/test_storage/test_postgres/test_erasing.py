@@ -86,3 +86,40 @@ async def test_crowds_that_commit_and_erase_one_content_lose_nothing(postgres_ur
             tract = store.tract(f"t{number}")
             assert (await tract.verify()).faults == ()
             assert await texts(tract) in ([_TEXT], [f"{_TEXT}\n\n{_TEXT}"], [])
+
+
+async def test_a_server_keeps_rows_for_transactions_that_began_before(postgres_url: str) -> None:
+    """The receipt and the report say so; when these have ended, another call frees the rows."""
+    async with TractStore.open(postgres_url, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        made = await tract.user(_TEXT)
+        reader = await asyncpg.connect(postgres_url)
+        async with reader.transaction(isolation="repeatable_read", readonly=True):
+            await reader.fetchval("SELECT count(*) FROM commits")
+            receipt = await tract.erase([made.commit_hash], reason="asked", vacuum=True)
+            report = await store.vacuum()
+        await reader.close()
+
+        assert (receipt.pending, report.pending) == ("vacuum", "vacuum")
+        assert (await store.vacuum()).pending is None
+        assert await texts(tract) == []
+
+
+async def test_a_vacuum_waits_for_another_and_ends_when_its_caller_is_cancelled(
+    postgres_url: str,
+) -> None:
+    async with TractStore.open(postgres_url, tokenizer=COUNTER) as store:
+        await store.tract("t").user(_TEXT)
+        holder = await asyncpg.connect(postgres_url)
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE commits IN SHARE UPDATE EXCLUSIVE MODE")
+            waiting = asyncio.create_task(store.vacuum())
+            await until_waiting(postgres_url, 1)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            assert waiting.cancelled()
+            await store.tract("t").user("goes on")
+        await holder.close()
+
+        assert (await store.vacuum()).pending is None
+        assert len(await store.tract("t").log(None)) == 2

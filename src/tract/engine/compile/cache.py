@@ -11,14 +11,14 @@ import asyncio
 import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Set
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tract.engine.compile.fold import Snapshot
+from tract.models.store import CacheInfo
 from tract.protocols import CompileSnapshot
 from tract.waiting import one_of
 
-__all__ = ["CacheInfo", "CacheKey", "SnapshotCache"]
+__all__ = ["CacheKey", "SnapshotCache"]
 
 _NO_HEADS: frozenset[str] = frozenset()
 _OVERHEAD = 1600  # bytes of a cached snapshot without its entries: half a chunk, mostly
@@ -29,29 +29,6 @@ class CacheKey(NamedTuple):
 
     tract_id: str
     head_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class CacheInfo:
-    """The counters and the size of the snapshot cache.
-
-    Attributes:
-        hits: compiles answered by a cached snapshot.
-        folds: compiles that extended the snapshot of a cached ancestor.
-        misses: compiles from the beginning of a history.
-        evictions: snapshots evicted to stay within `max_bytes`.
-        snapshots: snapshots in the cache now.
-        bytes: their approximate memory use in total.
-        max_bytes: the limit, `TractConfig.cache_max_bytes`.
-    """
-
-    hits: int
-    folds: int
-    misses: int
-    evictions: int
-    snapshots: int
-    bytes: int
-    max_bytes: int
 
 
 class SnapshotCache:

@@ -7,11 +7,12 @@ from functools import partial
 from typing import NamedTuple
 
 from tract.engine.compile.attachments import AttachmentReader
-from tract.engine.compile.cache import CacheInfo, CacheKey, SnapshotCache
+from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
 from tract.engine.threads import Threads
+from tract.models.store import CacheInfo
 from tract.protocols import (
     CommitStep,
     CompiledContext,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -20,8 +21,9 @@ from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
 from tract.storage.postgres.targets import parse_target
+from tract.storage.postgres.upkeep import facts, vacuum
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
-from tract.storage.repositories import BranchName, Residue
+from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
@@ -78,6 +80,22 @@ class PostgresDatabase:
     async def scrub(self) -> Residue | None:
         """Do nothing: former versions of rows stay until the server's `VACUUM`."""
         return "vacuum"
+
+    async def vacuum(self) -> Residue | None:
+        """See `upkeep.vacuum`."""
+        return await self._asked(vacuum)
+
+    async def facts(self) -> StoreFacts:
+        """See `StoreRepository.facts`."""
+        return await self._asked(partial(facts, read_only=self._read_only is not None))
+
+    async def _asked(self, ask: Callable[[Raw], Awaitable[T]]) -> T:
+        """Ask the server something outside of a transaction."""
+        try:
+            async with self._links.lent() as raw:
+                return await ask(raw)
+        except DRIVER_ERRORS as error:
+            raise explained(error, self.path) from error
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run *function*, which must not write; if the connection proves lost, on another."""

@@ -40,6 +40,7 @@ from tract.storage.repositories.histories import (
 from tract.storage.repositories.keys import KeyRepository
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
 from tract.storage.repositories.spools import SpoolRepository
+from tract.storage.repositories.stores import StoreCounts, StoreFacts, StoreRepository
 from tract.storage.repositories.tracts import Listing, TractOrder, TractRepository, TractRow
 from tract.storage.values import (
     Arrivals,
@@ -113,6 +114,9 @@ __all__ = [
     "SpoolPart",
     "SpoolRepository",
     "SpooledStream",
+    "StoreCounts",
+    "StoreFacts",
+    "StoreRepository",
     "StoredCommit",
     "StoredContent",
     "StreamEnd",
@@ -149,3 +153,4 @@ class Repositories(NamedTuple):
     erasures: ErasureRepository
     tracts: TractRepository
     queries: QueryRepository
+    stores: StoreRepository

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 __all__ = ["Erased", "ErasureRepository", "Freed", "Marker", "Residue"]
 
 Residue = Literal["log", "vacuum"]
-"""Where erased bytes may still be: in the write-ahead log, or in rows that `VACUUM` frees."""
+"""Where erased bytes may still be: in the write-ahead log, or where only `VACUUM` takes them out."""
 
 
 class Marker(NamedTuple):
@@ -27,7 +27,7 @@ class Marker(NamedTuple):
 class Erased(NamedTuple):
     """What an erasure did.
 
-    `commits` are those that were named, `along` others with the same contents. `contents` is the
+    `commits` are those that were named and had anything, `along` others with the same contents. `contents` is the
     number of contents that are gone, `kept` of those that are needed elsewhere. `erasures` is the
     tract's new count.
     """
@@ -62,13 +62,21 @@ class ErasureRepository(ABC):
     ) -> Erased:
         """Erase commits, given by their hashes; *markers* are by the hashes of their contents.
 
-        Gone are also their messages, metadata, configs, keys and raw reports of usage. Commits that
-        are erased already stay as they are.
+        Gone are also their messages, metadata, configs, keys and raw reports of usage, even of
+        commits that have lost their contents already, along with others.
         """
 
     @abstractmethod
     async def scrub(self) -> Residue | None:
         """Take what was erased out of the write-ahead log; return where it may still be."""
+
+    @abstractmethod
+    async def vacuum(self) -> Residue | None:
+        """Take what was erased or deleted out of everything, and give its space back.
+
+        It may wait for other writers, and they for it. If the caller is cancelled, it has happened
+        or not. Return where erased bytes may still be.
+        """
 
     @abstractmethod
     async def drop_names(self, tract_id: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
-from tract.storage.repositories import BranchName, Residue
+from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
@@ -56,6 +56,12 @@ class Database(Protocol):
 
     async def scrub(self) -> Residue | None:
         """See `ErasureRepository.scrub`."""
+
+    async def vacuum(self) -> Residue | None:
+        """See `ErasureRepository.vacuum`."""
+
+    async def facts(self) -> StoreFacts:
+        """See `StoreRepository.facts`."""
 
     def read(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Run *function*, which must not write, on a connection."""

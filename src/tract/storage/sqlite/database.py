@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import ref
@@ -25,8 +26,9 @@ from sqlalchemy.pool import StaticPool
 
 from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
 from tract.forking import PROCESS, keep_for_ever
+from tract.lifecycle import ended
 from tract.models.config import TractConfig
-from tract.storage.repositories import BranchName, Residue
+from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
@@ -44,6 +46,7 @@ from tract.storage.sqlite.targets import Target, parse_target
 from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
+from tract.storage.sqlite.upkeep import facts, vacuum
 from tract.waiting import from_thread
 
 __all__ = ["Database", "now_microseconds", "open_database", "open_engine"]
@@ -124,10 +127,30 @@ class Database:
     async def scrub(self) -> Residue | None:
         """Empty the log: erased bytes may be in it, and pages as they were before.
 
-        In the file, `secure_delete` has overwritten them.
+        In the file, `secure_delete` has overwritten them, but not the copies that SQLite leaves in
+        unused parts of pages when it moves rows.
         """
         is_empty = await self._workers[0].run(lambda _: self._file.log.shorten())
-        return None if is_empty else "log"
+        if not self._file.path:
+            return None
+        return "vacuum" if is_empty else "log"
+
+    async def vacuum(self) -> Residue | None:
+        """Write the file anew; see `upkeep.vacuum`. If the caller is cancelled, it ends soon."""
+        stop = Event()
+        run = partial(vacuum, file=self._file, stopped=stop.is_set)
+        work = asyncio.create_task(self._workers[0].run(run))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await ended(work)
+            raise
+
+    async def facts(self) -> StoreFacts:
+        """See `StoreRepository.facts`."""
+        look = partial(facts, file=self._file, read_only=self._read_only is not None)
+        return await self.read(look)
 
     def check_writable(self) -> None:
         """See `CommitRepository.check_writable`."""

@@ -91,6 +91,11 @@ class DatabaseFile:
             return _truncated("log")
         return None
 
+    def resized(self) -> None:
+        """Take the size that the file has now for sound; call this after changing it."""
+        found = self._look()
+        self._size = 0 if found is None else found.st_size
+
     def rescue(self) -> None:
         """Move what was committed into the database if the log has lost its name."""
         try:
@@ -308,7 +313,7 @@ class WriteAheadLog:
         """Check the size of the log now and then; call this once per transaction."""
         self._transactions += 1
         if self._path and self._transactions % _LOOK_EVERY == 0:
-            self.is_long = self._size() > self._limit
+            self.is_long = self.size() > self._limit
 
     def shorten(self) -> bool:
         """Move the log into the database and truncate it, once the reads under way have ended.
@@ -326,10 +331,11 @@ class WriteAheadLog:
             pass  # the next write reports what is wrong, if anything is
         finally:
             set_options(self._connection, usual)
-        self._limit = max(self._least_limit, 2 * self._size())
+        self._limit = max(self._least_limit, 2 * self.size())
         return is_done
 
-    def _size(self) -> int:
+    def size(self) -> int:
+        """Return how many bytes the log has; callable from any thread."""
         try:
             return os.stat(self._path).st_size
         except OSError:

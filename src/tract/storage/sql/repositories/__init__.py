@@ -25,6 +25,7 @@ from tract.storage.sql.repositories.refs import (
     SqlTagRepository,
 )
 from tract.storage.sql.repositories.spools import SqlSpoolRepository
+from tract.storage.sql.repositories.stores import SqlStoreRepository
 from tract.storage.sql.repositories.tracts import SqlTractRepository
 
 __all__ = ["repositories_over"]
@@ -50,4 +51,5 @@ def repositories_over(database: Database) -> Repositories:
         erasures=SqlErasureRepository(database),
         tracts=SqlTractRepository(database),
         queries=SqlQueryRepository(database),
+        stores=SqlStoreRepository(database),
     )

@@ -27,6 +27,9 @@ class SqlErasureRepository(ErasureRepository):
     async def scrub(self) -> Residue | None:
         return await self._database.scrub()
 
+    async def vacuum(self) -> Residue | None:
+        return await self._database.vacuum()
+
     async def drop_names(self, tract_id: str) -> int:
         return await self._database.write(
             partial(dropping.drop_names, tract_id=tract_id), [tract_id], exclusive=True

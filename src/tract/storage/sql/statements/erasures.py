@@ -8,7 +8,9 @@ from __future__ import annotations
 from sqlalchemy import (
     ColumnElement,
     Table,
+    Text,
     bindparam,
+    cast,
     delete,
     func,
     not_,
@@ -44,15 +46,41 @@ def _of(table: Table) -> ColumnElement[bool]:
     return table.c.tract_id == bindparam("of_tract")
 
 
+def _tells() -> ColumnElement[bool]:
+    """Return the condition that a commit has anything that no hash covers."""
+    own = (
+        commits.c.message,
+        commits.c.metadata_json,
+        commits.c.generation_config_json,
+        commits.c.key,
+    )
+    reported = select(usage.c.commit_hash).where(
+        usage.c.tract_id == commits.c.tract_id,
+        usage.c.commit_hash == commits.c.commit_hash,
+        cast(usage.c.raw_json, Text) != _NO_REPORT,
+    )
+    return or_(*(column.is_not(None) for column in own), reported.exists())
+
+
 OF_CONTENTS = Lookup(
     commits.c.content_hash,
     lambda named: (
-        select(commits.c.commit_hash, commits.c.content_hash, commits.c.key)
+        select(commits.c.commit_hash, commits.c.content_hash)
         .where(named, _by_content, commits.c.erased_as.is_(None))
         .order_by(commits.c.created_at + 0)
     ),
 )
 """The commits of a tract that hold contents, but for those that are erased."""
+TELLING = Lookup(
+    commits.c.commit_hash,
+    lambda named: (
+        select(commits.c.commit_hash, commits.c.key)
+        .where(commits.c.tract_id == bindparam("tract_id"), named, _tells())
+        .order_by(commits.c.created_at + 0)
+    ),
+)
+"""Those of some commits that have what no hash covers, with their keys; they may be erased already, with
+others of the same content."""
 ERASE = Lookup(
     commits.c.commit_hash,
     lambda named: update(commits).where(_of(commits), named).values(erased_as=bindparam("marker")),

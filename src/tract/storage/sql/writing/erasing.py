@@ -24,21 +24,20 @@ def erase(
     connection = transaction.connection
     keys = {bytes.fromhex(name) for name in named}
     at = {bytes.fromhex(content): marker for content, marker in markers.items()}
+    found = connection.find(erasures.TELLING, keys, tract_id=tract_id)
+    told: dict[bytes, str | None] = dict(found)
     chosen: dict[bytes, list[bytes]] = {}
-    names: dict[bytes, str] = {}
     order: list[bytes] = []
-    for key, content, name in connection.find(erasures.OF_CONTENTS, at, tract_id=tract_id):
+    for key, content in connection.find(erasures.OF_CONTENTS, at, tract_id=tract_id):
         if key in keys or at[content].along:
             chosen.setdefault(content, []).append(key)
             order.append(key)
-            if name is not None:
-                names[key] = name
-    if not chosen:
+    if not chosen and not told:
         return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
     for content, holders in chosen.items():
         _mark(connection, tract_id, at[content], holders)
-    own = [key for key in order if key in keys]
-    _strip(connection, tract_id, own, names)
+    own = [*dict.fromkeys([*(key for key in order if key in keys), *told])]
+    _strip(connection, tract_id, told)
     attachments = _drop_attachments(connection, tract_id, chosen)
     emptied = _empty(connection, chosen)
     connection.find(erasures.DROP_USES, emptied)
@@ -60,15 +59,13 @@ def _mark(
     connection.find(erasures.ERASE, holders, of_tract=tract_id, marker=key)
 
 
-def _strip(
-    connection: Connection, tract_id: str, own: Collection[bytes], names: Mapping[bytes, str]
-) -> None:
-    """Take everything from commits that no hash covers."""
-    connection.find(erasures.STRIP, own, of_tract=tract_id)
-    connection.find(erasures.DROP_REPORTS, own, of_tract=tract_id)
-    for key in own:
-        if key in names:
-            connection.run(erasures.DROP_KEY, of_tract=tract_id, name=names[key], named=key)
+def _strip(connection: Connection, tract_id: str, told: Mapping[bytes, str | None]) -> None:
+    """Take everything from commits, given with their keys, that no hash covers."""
+    connection.find(erasures.STRIP, told, of_tract=tract_id)
+    connection.find(erasures.DROP_REPORTS, told, of_tract=tract_id)
+    for key, name in told.items():
+        if name is not None:
+            connection.run(erasures.DROP_KEY, of_tract=tract_id, name=name, named=key)
 
 
 def _drop_attachments(connection: Connection, tract_id: str, contents: Iterable[bytes]) -> int:
