@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import branches, commits, depth, fresh, queries, small, stalls, turns
+from benchmarks import branches, commits, depth, fresh, queries, small, stalls, stores, turns
 from benchmarks.backends import Backend
 from benchmarks.model import (
     LIMIT,
@@ -328,4 +328,62 @@ _BRANCHES = (
         "cannot be watched.",
     ),
 )
-LINES: tuple[Line, ...] = (*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_RESOURCES)
+_STORES = (
+    Line(
+        "keys",
+        (
+            Row(
+                "keys.lookup",
+                "a commit by its key among 100,000, by that by hash",
+                "x",
+                (Bar(1.5),),
+            ),
+            Row("keys.cost", "a commit by its key", "µs"),
+            Row("keys.newest", "the newest 10 keys of a prefix that 100,000 have", "ms", (Bar(5),)),
+        ),
+        {OURS: stores.keys},
+        "The peers have no keys.",
+    ),
+    Line(
+        "listing",
+        (
+            Row("listing", "the newest 50 of 10,000 tracts", "ms", (Bar(50),)),
+            Row("listing.info", "info() of that store", "ms", (Bar(50),)),
+        ),
+        {OURS: stores.listing},
+    ),
+    Line(
+        "reached_by",
+        (Row("reached_by", "the branches, 50, of 50 commits of 100,000", "ms", (Bar(50),)),),
+        {OURS: stores.reached_by},
+    ),
+    Line(
+        "copy",
+        (Row("copy", "copy_tract of 200 turns", "ms", (Bar(50),)),),
+        {OURS: stores.copy},
+    ),
+    Line(
+        "erase",
+        (
+            Row("erase", "erase of 100 of 100,000 commits", "ms"),
+            Row("erase.stall", "event loop meanwhile, longest stall", "ms", (Bar(20),)),
+        ),
+        {OURS: stores.erase},
+        "The erased contents have been compiled. The log is emptied, too; there is no vacuum.",
+    ),
+    Line(
+        "own_loop",
+        (
+            Row(
+                "own_loop",
+                "commits with own_loop, one task, by those without",
+                "x",
+                (Bar(0.5, at_least=True),),
+            ),
+        ),
+        {OURS: stores.own_loop},
+    ),
+)
+LINES: tuple[Line, ...] = (
+    *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES),
+)

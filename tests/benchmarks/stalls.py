@@ -17,7 +17,7 @@ from benchmarks.backends import Backend, Conversation
 from benchmarks.model import SLOW, Measure, Sample, Workspace
 from benchmarks.workload import ChatMessage, document, messages
 
-__all__ = ["idle", "stall", "stall_of_a_large_heap"]
+__all__ = ["idle", "lateness", "stall", "stall_of_a_large_heap"]
 
 _TICK = 0.001
 _MILLISECONDS = 1e3
@@ -61,7 +61,7 @@ async def _stall(backend: Backend, workspace: Workspace) -> list[float]:
         for conversation in (writer, *conversations.values()):
             await conversation.load()
         agents = [_agent(conversations[name], said) for name, said in shares.items()]
-        return await _lateness(asyncio.gather(*agents, _write(writer, large)))
+        return await lateness(asyncio.gather(*agents, _write(writer, large)))
 
 
 async def _agent(conversation: Conversation, said: Sequence[ChatMessage]) -> None:
@@ -77,10 +77,11 @@ async def _write(conversation: Conversation, large: ChatMessage) -> None:
 
 
 async def _idle() -> list[float]:
-    return await _lateness(asyncio.ensure_future(asyncio.sleep(_IDLE_SECONDS)))
+    return await lateness(asyncio.ensure_future(asyncio.sleep(_IDLE_SECONDS)))
 
 
-async def _lateness(work: asyncio.Future[Any]) -> list[float]:
+async def lateness(work: asyncio.Future[Any]) -> list[float]:
+    """Return how many seconds late each turn of a ticking task was while *work* went on."""
     late: list[float] = []
     while not work.done():
         start = perf_counter()

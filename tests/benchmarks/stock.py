@@ -11,10 +11,16 @@ from benchmarks.backends import Backend
 from benchmarks.ours import Ours, OursBackend
 from benchmarks.workload import Sizes, config_of, messages
 
-__all__ = ["MAIN", "Stock"]
+__all__ = ["MAIN", "Stock", "key_of"]
 
 MAIN = "main"
 """The conversation that a stock database holds, where it holds one."""
+_AT_ONCE = 1_000
+
+
+def key_of(number: int) -> str:
+    """Return the key of a commit; keys are sorted otherwise than commits."""
+    return f"thread/{number * 7_919 % 100_003:06}-{number}"
 
 
 class Stock:
@@ -43,6 +49,20 @@ class Stock:
             asyncio.run(_fill_queried(ours or Ours(), path, self._sizes))
         return path
 
+    def keyed(self) -> Path:
+        """Return a store with a tract in which each commit has a key."""
+        path = self._folder / "keyed.db"
+        if not path.exists():
+            asyncio.run(_fill_keyed(path, self._sizes))
+        return path
+
+    def listed(self) -> Path:
+        """Return a store with very many tracts of one commit."""
+        path = self._folder / "listed.db"
+        if not path.exists():
+            asyncio.run(_fill_listed(path, self._sizes))
+        return path
+
     def crowded(self) -> Path:
         """Return a store with many tracts, named by their numbers."""
         path = self._folder / "crowded.db"
@@ -65,6 +85,25 @@ async def _fill_queried(ours: OursBackend, path: Path, sizes: Sizes) -> None:
     ]
     async with ours.open(path) as opened:
         await opened.conversation(MAIN).extend_with(given)
+
+
+async def _fill_keyed(path: Path, sizes: Sizes) -> None:
+    said = messages(sizes.opened)
+    async with Ours().open(path) as opened:
+        tract = opened.store.tract(MAIN)
+        for start in range(0, len(said), _AT_ONCE):
+            async with tract.batch() as batch:
+                for number, each in enumerate(said[start : start + _AT_ONCE], start):
+                    content = {"content_type": "dialogue", "role": "user", "text": each["content"]}
+                    batch.commit(content, key=key_of(number))
+
+
+async def _fill_listed(path: Path, sizes: Sizes) -> None:
+    async with Ours().open(path) as opened:
+        for start in range(0, sizes.listed, _AT_ONCE):
+            numbers = range(start, min(start + _AT_ONCE, sizes.listed))
+            said = [opened.store.tract(f"tract-{number}").user("Hello.") for number in numbers]
+            await asyncio.gather(*said)
 
 
 async def _fill_crowded(path: Path, sizes: Sizes) -> None:

@@ -68,6 +68,8 @@ class Sizes:
     tracts: int = 1_000
     tract_length: int = 200
     stored: int = 10_000
+    listed: int = 10_000
+    erased: int = 100
 
 
 FULL = Sizes()
@@ -97,6 +99,8 @@ QUICK = Sizes(
     tracts=20,
     tract_length=20,
     stored=300,
+    listed=200,
+    erased=10,
 )
 
 

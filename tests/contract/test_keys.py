@@ -124,6 +124,25 @@ async def test_keys_are_listed_by_time(store: Repositories) -> None:
         await listed(store, newest=True, before="unknown")
 
 
+@pytest.mark.parametrize("others", [0, 1100])
+async def test_the_newest_of_a_prefix_come_however_many_others_are_newer(
+    store: Repositories, others: int
+) -> None:
+    old = [f"old/{number}" for number in (3, 1, 2)]
+    await store.commits.write(MAIN, [keyed(each, each) for each in [*old, LONG, LONG[:-1]]])
+    new = [f"new/{number:04}" for number in range(others)]
+    await store.commits.write(MAIN, [keyed(each, each) for each in reversed(new)])
+
+    assert await listed(store, "old/", newest=True, limit=2) == ["old/2", "old/1"]
+    assert await listed(store, "old/", newest=True, before="old/1", limit=1) == ["old/3"]
+    assert await listed(store, "old/", newest=True, limit=9) == old[::-1]
+    assert await listed(store, "new/", newest=True, limit=2) == new[:2]
+    assert await listed(store, LONG[:300], newest=True, limit=1) == [LONG[:-1]]
+    assert await listed(store, LONG, newest=True, limit=1) == [LONG]
+    assert await listed(store, "none/", newest=True, limit=1) == []
+    assert await listed(store, "new/", newest=True, limit=0) == []
+
+
 async def test_a_key_may_have_any_1024_characters(store: Repositories) -> None:
     other = LONG[:-1]
     long, short = await store.commits.write(MAIN, [keyed(LONG), keyed(other, "b")])

@@ -45,6 +45,26 @@ def _newest() -> Select[Any]:
     return read.order_by(newest_first).limit(bindparam("limit"))
 
 
+def _recent() -> Select[Any]:
+    """Look for a prefix among the newest keys alone, which an index has in order."""
+    newest = (
+        select(keys.c.key, keys.c.created_at)
+        .where(_tract, keys.c.created_at < bindparam("until"))
+        .order_by(keys.c.created_at.desc())
+        .limit(bindparam("recent"))
+        .subquery()
+    )
+    found = (
+        select(newest.c.key)
+        .where(newest.c.key >= bindparam("low"), newest.c.key < bindparam("high"))
+        .order_by(newest.c.created_at.desc())
+        .limit(bindparam("most"))
+        .subquery()
+    )
+    read = _page().join(found, found.c.key == keys.c.key)
+    return read.order_by(keys.c.created_at.desc())
+
+
 SET_KEY = Insertion(keys, instead=["commit_hash", "created_at"])
 KEYED = Statement(lambda: _records().where(keys.c.key == bindparam("key")))
 KEYED_MANY = Lookup(keys.c.key, lambda named: _records(keys.c.key).where(named))
@@ -55,6 +75,8 @@ BY_KEY = Statement(
 BY_TIME = Statement(
     lambda: _page().where(keys.c.created_at < bindparam("until")).order_by(keys.c.created_at.desc())
 )
+RECENT = Statement(_recent)
+"""Does what `NEWEST` does, among the tract's `recent` newest keys."""
 NEWEST = Statement(_newest)
 """`most` bounds what is read; the stored beginning of a key may match more than its whole does."""
 ALL_KEYS = Statement(lambda: select(keys.c.key, keys.c.commit_hash).where(_tract))
