@@ -157,6 +157,25 @@ async def test_a_tract_can_be_erased_without_a_trace_in_one_call(db_path: Path) 
         assert await store.tract_ids() == ["stays"]
 
 
+async def test_what_was_deleted_without_being_overwritten_goes(db_path: Path) -> None:
+    """As by releases, or other programs, that did not ask SQLite for `secure_delete`."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.tract("t").user("stays")
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF").fetchall()
+        connection.execute("CREATE TABLE others (text TEXT)")
+        for number in range(300):
+            connection.execute("INSERT INTO others VALUES (?)", (f"zq{number:04}x",))
+        connection.execute("DELETE FROM others WHERE rowid % 30 > 0")
+        connection.execute("UPDATE others SET text = ''")
+        connection.commit()
+    assert markers(db_path)
+
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        assert (await store.vacuum()).pending is None
+        assert markers(db_path) == []
+
+
 async def test_free_space_is_given_back_and_everything_stays(target: Path | str) -> None:
     async with TractStore.open(target, tokenizer=COUNTER) as store:
         for number in range(40):

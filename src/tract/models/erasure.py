@@ -43,7 +43,8 @@ class ErasureReceipt(Value):
     `along`. `contents` and `attachments` are the numbers of those that are gone. `kept` contents
     stay in the database because other tracts hold them. `pending` says where erased bytes may still
     be: in the write-ahead `log`, which other processes were reading, or where only `vacuum` takes
-    them out. It is None if they are nowhere, as after `vacuum=True` or `TractStore.vacuum`.
+    them out. It is None if they are nowhere, as after `vacuum=True`; on PostgreSQL, if no version of a row
+    has them.
     """
 
     tract_id: str
