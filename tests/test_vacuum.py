@@ -320,7 +320,7 @@ asyncio.run(main())
 _PATHS = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
 async def test_a_killed_process_leaves_a_whole_store(db_path: Path, kills: int) -> None:
     rng = Random(kills)
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
