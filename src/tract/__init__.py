@@ -131,6 +131,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.searching import SearchHit, SearchStatus
 from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
 from tract.parts import (
@@ -268,6 +269,8 @@ __all__ = [
     "Resolution",
     "ResponsesArguments",
     "SchemaVersionError",
+    "SearchHit",
+    "SearchStatus",
     "Source",
     "StagedCommit",
     "StateContent",

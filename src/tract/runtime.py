@@ -35,6 +35,7 @@ from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
 from tract.engine.housekeeping import Housekeeper
+from tract.engine.searching.searcher import Searcher
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
@@ -121,6 +122,7 @@ class Runtime:
         self.keeper: Housekeeper = Housekeeper(
             storage.stores, storage.erasures, database.path, self.contexts.cache_info
         )
+        self.searcher: Searcher = Searcher(storage.searches, self._threads)
         self.streams: StreamEngine = StreamEngine(
             storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )

@@ -33,6 +33,7 @@ from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
 from tract.models.query import ConfigField
+from tract.models.searching import SearchHit, checked_cursor, search_terms
 from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
 from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
@@ -328,6 +329,53 @@ class TractStore:
         """
         with self._runtime.gate.call():
             await self._runtime.queries.create_index(field)
+
+    async def enable_search(
+        self, *, rebuild: bool = False, progress: Callable[[int], object] | None = None
+    ) -> int:
+        """Switch text search on for this database, and index what it holds.
+
+        Once it is on, this indexes what came since, which a search does, too; so an application can
+        call it in the background to keep searches quick. It works in slices, and goes on where it
+        was if it was cut short. The index stays in the database, for every process.
+
+        Args:
+            rebuild: drop the index first, as if it is damaged.
+            progress: is called after each slice with the number of commits so far. What it raises
+                ends the call.
+
+        Returns:
+            How many commits were indexed.
+
+        Raises:
+            StorageError: the SQLite of this Python has no FTS5.
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            return await self._runtime.searcher.enable(progress, rebuild=bool(rebuild))
+
+    async def disable_search(self) -> None:
+        """Switch text search off, and drop the index; nothing happens if it is off.
+
+        Raises:
+            StoreReadOnlyError: the store was opened read-only.
+        """
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            await self._runtime.searcher.disable()
+
+    async def search(
+        self, text: str, *, limit: int | None = 20, after: str | None = None
+    ) -> list[SearchHit]:
+        """Return the commits of all tracts whose contents have all words of *text*.
+
+        See `AsyncTract.search`. The status of a hit is that in the branch `main` of its tract.
+        """
+        terms = search_terms(text)
+        most, cursor = checked_limit(limit), checked_cursor(after)
+        with self._runtime.gate.call():
+            return await self._runtime.searcher.search(terms, None, most, cursor)
 
     async def erase_tract(
         self, tract_id: str, *, reason: str, vacuum: bool = False

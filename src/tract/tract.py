@@ -61,6 +61,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
+from tract.models.searching import SearchHit, checked_cursor, search_terms
 from tract.models.tracts import TractInfo
 from tract.protocols import (
     UNSET,
@@ -756,6 +757,42 @@ class AsyncTract:
         with self._call():
             return await self._runtime.queries.count(
                 self._branch, checked, branch_only=branch_only, after=after, before=before
+            )
+
+    async def search(
+        self,
+        text: str,
+        *,
+        branch_only: bool = False,
+        limit: int | None = 20,
+        after: str | None = None,
+    ) -> list[SearchHit]:
+        """Return the commits of the tract whose contents have all words of *text*.
+
+            for hit in await tract.search('passport "opening hours" librar*'):
+                print(hit.status, hit.snippet)
+
+        Quotes make a phrase, and a star after a word finds all that begin with it. Case and
+        diacritics do not count, and no character is an error. The newest 200 commits that have the
+        words come first, the best of them first; then the 200 before. A search first indexes what
+        was committed since the last one.
+
+        Args:
+            text: what to look for.
+            branch_only: search this branch's history instead of all branches of the tract.
+            limit: how many at most; None for all.
+            after: the `cursor` of the last hit of the page before.
+
+        Raises:
+            QueryError: *text* has no word, or search is off: see `TractStore.enable_search`.
+            ValueError: *limit* is negative, or *after* is not the `cursor` of a hit.
+        """
+        terms = search_terms(text)
+        most, cursor = checked_limit(limit), checked_cursor(after)
+        searcher = self._runtime.searcher
+        with self._call():
+            return await searcher.search(
+                terms, self._branch, most, cursor, branch_only=bool(branch_only)
             )
 
     async def info(self) -> TractInfo | None:

@@ -79,7 +79,9 @@ class PostgresConnection:
         self.has_read = True
         return [tuple(record) for record in found]
 
-    def find(self, lookup: Lookup, keys: Iterable[bytes | str], **parameters: Any) -> list[Row]:
+    def find(
+        self, lookup: Lookup, keys: Iterable[bytes | str | int], **parameters: Any
+    ) -> list[Row]:
         distinct = [*dict.fromkeys(keys)]
         return self.all(lookup, **parameters, hashes=distinct) if distinct else []
 

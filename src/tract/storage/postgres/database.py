@@ -20,6 +20,7 @@ from tract.storage.postgres.links import Links, Raw, Server, until
 from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
+from tract.storage.postgres.search import PostgresSearch
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.upkeep import facts, vacuum
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
@@ -27,6 +28,7 @@ from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["PostgresDatabase", "open_database", "open_engine"]
@@ -51,6 +53,7 @@ class PostgresDatabase:
         self.clock: Callable[[], int] = clock
         self.freshness: Freshness = Freshness(remembers=remembers)
         self.queries: ConfigQueries = ConfigQueries(PostgresConfigLanguage())
+        self.search: SearchIndex = PostgresSearch()
         self._links = links
         self._news = news
         self._read_only = read_only

@@ -114,6 +114,12 @@ def explained(error: BaseException, path: str) -> BaseException:
 
 def _made(error: BaseException, path: str) -> StorageError | None:
     if isinstance(error, asyncpg.PostgresError):
+        if "search_docs" in str(error.message) and error.sqlstate == "42P01":
+            return StoreCorruptError(
+                "the search index is missing. Build it anew with "
+                "`await store.enable_search(rebuild=True)`.",
+                path,
+            )
         kind = _KINDS.get(str(error.sqlstate))
         if kind is not None:
             return kind[0](kind[1], path)

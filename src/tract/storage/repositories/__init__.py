@@ -39,6 +39,14 @@ from tract.storage.repositories.histories import (
 )
 from tract.storage.repositories.keys import KeyRepository
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
+from tract.storage.repositories.searches import (
+    Candidates,
+    Found,
+    SearchRepository,
+    Standing,
+    Unindexed,
+    Unread,
+)
 from tract.storage.repositories.spools import SpoolRepository
 from tract.storage.repositories.stores import StoreCounts, StoreFacts, StoreRepository
 from tract.storage.repositories.tracts import Listing, TractOrder, TractRepository, TractRow
@@ -78,6 +86,7 @@ __all__ = [
     "BlobRepository",
     "BranchName",
     "Bundle",
+    "Candidates",
     "CommitDraft",
     "CommitRepository",
     "CommitRow",
@@ -89,6 +98,7 @@ __all__ = [
     "Erased",
     "ErasureRepository",
     "ExistingBranch",
+    "Found",
     "Freed",
     "HistoryRepository",
     "KeyRepository",
@@ -110,10 +120,12 @@ __all__ = [
     "Repositories",
     "Residue",
     "Rows",
+    "SearchRepository",
     "Sizes",
     "SpoolPart",
     "SpoolRepository",
     "SpooledStream",
+    "Standing",
     "StoreCounts",
     "StoreFacts",
     "StoreRepository",
@@ -128,6 +140,8 @@ __all__ = [
     "TractOrder",
     "TractRepository",
     "TractRow",
+    "Unindexed",
+    "Unread",
     "UsageRepository",
     "VerifyRepository",
 ]
@@ -154,3 +168,4 @@ class Repositories(NamedTuple):
     tracts: TractRepository
     queries: QueryRepository
     stores: StoreRepository
+    searches: SearchRepository

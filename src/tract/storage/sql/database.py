@@ -10,6 +10,7 @@ from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["Database"]
@@ -23,6 +24,7 @@ class Database(Protocol):
     path: str
     freshness: Freshness
     queries: ConfigQueries
+    search: SearchIndex
     clock: Callable[[], int]
     closed: bool
 

@@ -26,7 +26,9 @@ class Connection(Protocol):
     def all(self, statement: Statement, **parameters: Any) -> list[Row]:
         """Return all rows."""
 
-    def find(self, lookup: Lookup, keys: Iterable[bytes | str], **parameters: Any) -> list[Row]:
+    def find(
+        self, lookup: Lookup, keys: Iterable[bytes | str | int], **parameters: Any
+    ) -> list[Row]:
         """Return the rows that have any of *keys*, in any order; each once, however often named."""
 
     def run(self, statement: Statement, **parameters: Any) -> None:

@@ -48,7 +48,9 @@ class SqliteConnection:
         # read to the end, so that no statement stays open
         return self.raw.execute(form.sql, form.values(parameters)).fetchall()
 
-    def find(self, lookup: Lookup, keys: Iterable[bytes | str], **parameters: Any) -> list[Row]:
+    def find(
+        self, lookup: Lookup, keys: Iterable[bytes | str | int], **parameters: Any
+    ) -> list[Row]:
         distinct = [*dict.fromkeys(keys)]
         rows: list[Row] = []
         for start in range(0, len(distinct), _AT_ONCE):

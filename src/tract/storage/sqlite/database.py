@@ -32,6 +32,7 @@ from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
+from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.backing_up import back_up, back_up_file
@@ -42,6 +43,7 @@ from tract.storage.sqlite.freshness.wal_index import WalIndex
 from tract.storage.sqlite.json import SqliteConfigLanguage
 from tract.storage.sqlite.options import options_of, set_options
 from tract.storage.sqlite.preparing import prepare, prepare_first
+from tract.storage.sqlite.search import SqliteSearch
 from tract.storage.sqlite.targets import Target, parse_target
 from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
@@ -93,6 +95,7 @@ class Database:
         self.closed: bool = False
         self.clock: Callable[[], int] = clock
         self.queries: ConfigQueries = ConfigQueries(SqliteConfigLanguage())
+        self.search: SearchIndex = SqliteSearch()
         self.freshness: Freshness = freshness
         transactions = Transactions(file, freshness, path, clock)
         self._writer = GroupWriter(workers[0], transactions, freshness)

@@ -62,6 +62,18 @@ def translate(error: BaseException, path: str) -> TractError:
             f"there is no space left ({told}). Nothing was written; free some space and try again.",
             path,
         )
+    if "fts5" in told and "module" in told:
+        return StorageError(
+            "this Python's SQLite has no FTS5, which text search needs. Nothing was changed. Use a "
+            "build of SQLite that has it, as those of python.org do.",
+            path,
+        )
+    if code == sqlite3.SQLITE_CORRUPT_VTAB or "no such table: search_" in told:
+        return StoreCorruptError(
+            f"the search index is damaged ({told}). Build it anew with "
+            "`await store.enable_search(rebuild=True)`.",
+            path,
+        )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _is_no_text(error):
         return StoreCorruptError(
             f"the file is damaged or is not a SQLite database ({told}). Restore it from a backup, "

@@ -24,6 +24,7 @@ from tract.storage.sql.repositories.refs import (
     SqlRefRepository,
     SqlTagRepository,
 )
+from tract.storage.sql.repositories.searches import SqlSearchRepository
 from tract.storage.sql.repositories.spools import SqlSpoolRepository
 from tract.storage.sql.repositories.stores import SqlStoreRepository
 from tract.storage.sql.repositories.tracts import SqlTractRepository
@@ -52,4 +53,5 @@ def repositories_over(database: Database) -> Repositories:
         tracts=SqlTractRepository(database),
         queries=SqlQueryRepository(database),
         stores=SqlStoreRepository(database),
+        searches=SqlSearchRepository(database),
     )

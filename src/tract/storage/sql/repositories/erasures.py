@@ -21,7 +21,8 @@ class SqlErasureRepository(ErasureRepository):
     async def erase(
         self, tract_id: str, named: Sequence[str], markers: Mapping[str, Marker]
     ) -> Erased:
-        job = partial(erasing.erase, tract_id=tract_id, named=named, markers=markers)
+        search = self._database.search
+        job = partial(erasing.erase, search=search, tract_id=tract_id, named=named, markers=markers)
         return await self._database.write(job, [tract_id], max(1, len(named)), exclusive=True)
 
     async def scrub(self) -> Residue | None:
@@ -32,7 +33,9 @@ class SqlErasureRepository(ErasureRepository):
 
     async def drop_names(self, tract_id: str) -> int:
         return await self._database.write(
-            partial(dropping.drop_names, tract_id=tract_id), [tract_id], exclusive=True
+            partial(dropping.drop_names, search=self._database.search, tract_id=tract_id),
+            [tract_id],
+            exclusive=True,
         )
 
     async def drop_commits(self, tract_id: str, through: int) -> Freed:

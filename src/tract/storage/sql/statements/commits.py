@@ -36,7 +36,7 @@ from tract.storage.schema import (
 )
 from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
-__all__ = ["BLOB", "RECORD", "Walk", "distinct", "walk_of"]
+__all__ = ["BLOB", "RECORD", "SHOWN_TYPE", "Walk", "distinct", "walk_of"]
 
 _tract = commits.c.tract_id == bindparam("tract_id")
 RECORD = (
@@ -56,7 +56,7 @@ RECORD = (
     commits.c.key,
 )
 """The columns of a `CommitRow`."""
-_shown_type = case(
+SHOWN_TYPE = case(
     (commits.c.erased_as.is_(None), commits.c.content_type), else_=literal_column("'erased'")
 ).label("content_type")
 """The type of what stands in a commit's place now."""
@@ -66,7 +66,7 @@ _step = (
     commits.c.created_at,
     commits.c.operation,
     commits.c.edit_target,
-    _shown_type,
+    SHOWN_TYPE,
     blobs.c.data,
     commits.c.token_count,
     commits.c.token_source,
@@ -240,7 +240,7 @@ HASHES = Statement(
     )
 )
 CONTENT = Statement(
-    lambda: select(*RECORD, _shown_type, blobs.c.data).outerjoin(blobs, BLOB).where(*_at_hash)
+    lambda: select(*RECORD, SHOWN_TYPE, blobs.c.data).outerjoin(blobs, BLOB).where(*_at_hash)
 )
 CONTENTS = Lookup(
     commits.c.commit_hash,
@@ -248,7 +248,7 @@ CONTENTS = Lookup(
         select(
             commits.c.commit_hash,
             commits.c.content_hash,
-            _shown_type,
+            SHOWN_TYPE,
             commits.c.metadata_json,
             commits.c.created_at,
             blobs.c.data,

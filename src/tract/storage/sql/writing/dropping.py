@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tract.storage.repositories import Freed
 from tract.storage.sql.naming import BRANCHES
 from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import SearchIndex, forget
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.erasing import count
@@ -18,7 +19,7 @@ AT_ONCE: int = 256
 _LOOKED_AT = 2_048
 
 
-def drop_names(transaction: WriteTransaction, *, tract_id: str) -> int:
+def drop_names(transaction: WriteTransaction, *, search: SearchIndex, tract_id: str) -> int:
     """See `ErasureRepository.drop_names`."""
     connection = transaction.connection
     transaction.tips.finish()
@@ -26,6 +27,7 @@ def drop_names(transaction: WriteTransaction, *, tract_id: str) -> int:
     last = connection.one(sql.LAST_TIME, tract_id=tract_id)
     for statement in erasures.DROP_ALL:
         connection.run(statement, of_tract=tract_id)
+    forget(connection, search, tract_id)
     count(transaction, tract_id)
     names = (row[0] for row in rows)
     moved = [name.removeprefix(BRANCHES) for name in names if name.startswith(BRANCHES)]

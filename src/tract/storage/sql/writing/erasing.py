@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tract.storage.repositories import Erased, Marker
 from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import SearchIndex, forget
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.transaction import WriteTransaction
@@ -16,6 +17,7 @@ __all__ = ["count", "erase"]
 def erase(
     transaction: WriteTransaction,
     *,
+    search: SearchIndex,
     tract_id: str,
     named: Sequence[str],
     markers: Mapping[str, Marker],
@@ -36,6 +38,7 @@ def erase(
         return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
     for content, holders in chosen.items():
         _mark(connection, tract_id, at[content], holders)
+    forget(connection, search, tract_id, order)
     own = [*dict.fromkeys([*(key for key in order if key in keys), *told])]
     _strip(connection, tract_id, told)
     attachments = _drop_attachments(connection, tract_id, chosen)

@@ -1,0 +1,171 @@
+"""PostgreSQL's search index: a `tsvector` for each commit, under a GIN index.
+
+Vectors are written out here, word by word, so that a server's parsers and dictionaries have no say
+in what a word is. Each vector also has the word of its tract, and that of some thousand neighbours:
+a search asks for the newest of these first, and needs not gather all commits that have a frequent
+word. A vector that is null is yet to be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import text
+
+from tract.models.searching import SearchTerm
+from tract.storage.repositories import Unindexed
+from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import AT_ONCE, of_tract, read_batch, unchanged
+from tract.storage.sql.statements import searches
+from tract.storage.sql.statements.compiled import Statement
+
+__all__ = ["PostgresSearch"]
+
+_EACH = 16_384
+"""Neighbours that have a word in common."""
+_MOST_PLACES = 255
+"""Places of one word that a vector can have."""
+_LAST_PLACE = 16_383
+"""The last place in a text that a vector can tell from those behind it."""
+
+
+def _statement(sql: str) -> Statement:
+    made = text(sql)
+    return Statement(lambda: made)
+
+
+_CREATE = (
+    _statement(
+        "CREATE TABLE search_docs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+        'tract_id text COLLATE "C" NOT NULL, created_at bigint NOT NULL, vector tsvector)'
+    ),
+    _statement(
+        "CREATE INDEX ix_search_docs_vector ON search_docs USING gin (vector) "
+        "WITH (fastupdate = off)"
+    ),
+    _statement("CREATE INDEX ix_search_docs_new ON search_docs (id) WHERE vector IS NULL"),
+    _statement(
+        "CREATE OR REPLACE FUNCTION search_note() RETURNS trigger LANGUAGE plpgsql AS $note$ BEGIN "
+        "INSERT INTO search_docs (tract_id, created_at) SELECT tract_id, created_at FROM added "
+        f"WHERE operation IN ({', '.join(repr(str(name)) for name in searches.SHOWN)}) "
+        "ORDER BY created_at; RETURN NULL; END $note$"
+    ),
+    _statement(
+        "CREATE TRIGGER search_note AFTER INSERT ON commits REFERENCING NEW TABLE AS added "
+        "FOR EACH STATEMENT EXECUTE FUNCTION search_note()"
+    ),
+)
+_DROP = (
+    _statement("DROP TRIGGER IF EXISTS search_note ON commits"),
+    _statement("DROP FUNCTION IF EXISTS search_note"),
+    _statement("DROP TABLE IF EXISTS search_docs"),
+)
+_NEXT = _statement(
+    "SELECT id FROM search_docs WHERE vector IS NULL ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
+)
+_LOCK = _statement(
+    "SELECT id FROM search_docs WHERE id = ANY(CAST(:numbers AS bigint[])) AND vector IS NULL "
+    "ORDER BY id FOR UPDATE"
+)
+_SET = _statement(
+    "UPDATE search_docs SET vector = CAST(item.made AS tsvector) FROM "
+    "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) "
+    "WHERE search_docs.id = item.id"
+)
+_MATCH = _statement(
+    "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) "
+    "AND id < CAST(:below AS bigint) ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
+)
+_FORGET = _statement(
+    "UPDATE search_docs SET vector = NULL "
+    "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
+    "AND created_at = ANY(CAST(:times AS bigint[]))"
+)
+_FORGET_NEW = _statement(
+    "DELETE FROM search_docs WHERE vector IS NULL AND tract_id = CAST(:of_tract AS text)"
+)
+_FORGET_ALL = _statement(
+    "DELETE FROM search_docs "
+    "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text)"
+)
+
+
+class PostgresSearch:
+    """See `SearchIndex`."""
+
+    def create(self, connection: Connection) -> None:
+        for statement in _CREATE:
+            connection.run(statement)
+
+    def drop(self, connection: Connection) -> None:
+        for statement in _DROP:
+            connection.run(statement)
+
+    def unindexed(self, connection: Connection) -> Unindexed | None:
+        numbers = [row[0] for row in connection.all(_NEXT, limit=AT_ONCE)]
+        if not numbers:
+            return None
+        commits, is_whole = read_batch(connection, numbers)
+        through = numbers[0] if is_whole else commits[-1].number
+        return Unindexed(numbers[-1] - 1, through, commits)
+
+    def index(
+        self, connection: Connection, batch: Unindexed, words: Mapping[int, Sequence[str]]
+    ) -> None:
+        listed = sorted(words)
+        free = {row[0] for row in connection.all(_LOCK, numbers=listed)}
+        made = sorted(free & unchanged(connection, batch))
+        vectors = [_vector(number, words[number]) for number in made]
+        if made:
+            connection.run(_SET, numbers=made, vectors=vectors)
+
+    def match(
+        self,
+        connection: Connection,
+        terms: Sequence[SearchTerm],
+        word: str | None,
+        below: int,
+        limit: int,
+    ) -> list[int]:
+        wanted = " & ".join(filter(None, [word and f"'{word}'", *map(_written, terms)]))
+        top = (connection.one(searches.TOP) or (None,))[0] or 0
+        newest = min(top, below) // _EACH
+        found: list[int] = []
+        number = 1
+        while newest >= 0 and len(found) < limit:
+            near = range(newest, max(newest - number, -1), -1)
+            words = " | ".join(f"'{_neighbours(each)}'" for each in near)
+            query = f"({words}) & {wanted}"
+            rows = connection.all(_MATCH, query=query, below=below, limit=limit - len(found))
+            found += [row[0] for row in rows]
+            newest -= number
+            number *= 2
+        return found
+
+    def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
+        word = f"'{of_tract(tract_id)}'"
+        if times is None:
+            connection.run(_FORGET_ALL, of_tract=tract_id, word=word)
+            connection.run(_FORGET_NEW, of_tract=tract_id)
+        elif times:
+            connection.run(_FORGET, of_tract=tract_id, word=word, times=sorted(times))
+
+
+def _neighbours(shard: int) -> str:
+    return f"¶{shard}"
+
+
+def _vector(number: int, words: Iterable[str]) -> str:
+    """Return the text of a vector; words have letters and digits only, so none ends its quotes."""
+    places: dict[str, list[str]] = {}
+    for at, word in enumerate(words, 1):
+        if at <= _LAST_PLACE:
+            places.setdefault(word, []).append(str(at))
+    listed = (f"'{word}':{','.join(at[:_MOST_PLACES])}" for word, at in places.items())
+    return " ".join([f"'{_neighbours(number // _EACH)}'", *listed])
+
+
+def _written(term: SearchTerm) -> str:
+    *words, last = [f"'{word}'" for word in term.words]
+    whole = " <-> ".join([*words, f"{last}:*" if term.prefix else last])
+    return f"({whole})"

@@ -1,0 +1,74 @@
+"""Text search over SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from tract.exceptions import StoreReadOnlyError
+from tract.models.searching import SearchTerm
+from tract.storage.repositories import (
+    BranchName,
+    Candidates,
+    CommitRow,
+    SearchRepository,
+    Standing,
+    Unindexed,
+)
+from tract.storage.sql import searching
+from tract.storage.sql.database import Database
+
+__all__ = ["SqlSearchRepository"]
+
+
+class SqlSearchRepository(SearchRepository):
+    """The search index of an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._search = database.search
+
+    async def enable(self, *, rebuild: bool = False) -> None:
+        search = self._search
+        await self._database.write(
+            lambda transaction: searching.enable(transaction.connection, search, rebuild=rebuild),
+            [],
+        )
+
+    async def disable(self) -> None:
+        search = self._search
+        await self._database.write(
+            lambda transaction: searching.disable(transaction.connection, search), []
+        )
+
+    async def unindexed(self) -> Unindexed | None:
+        try:
+            self._database.check_writable()
+        except StoreReadOnlyError:
+            return None
+        return await self._database.read(partial(searching.unindexed, search=self._search))
+
+    async def index(self, batch: Unindexed, words: Mapping[int, Sequence[str]]) -> None:
+        search = self._search
+        await self._database.write(
+            lambda transaction: searching.index(transaction.connection, search, batch, words), []
+        )
+
+    async def find(
+        self, terms: Sequence[SearchTerm], tract_id: str | None, below: int, limit: int
+    ) -> Candidates:
+        find = partial(
+            searching.find,
+            search=self._search,
+            terms=terms,
+            tract_id=tract_id,
+            below=below,
+            limit=limit,
+        )
+        return await self._database.read(find)
+
+    async def standings(
+        self, branch: BranchName, commits: Sequence[CommitRow]
+    ) -> dict[str, Standing]:
+        find = partial(searching.standings, branch=branch, commits=commits)
+        return await self._database.read(find)

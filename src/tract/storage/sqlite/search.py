@@ -1,0 +1,170 @@
+"""SQLite's search index: FTS5 tables, each of some thousand commits.
+
+One table for all could not forget: FTS5 leaves deleted words in its pages until it has merged them
+all. A table of a few megabytes is emptied at once, and filled again from the contents by whoever
+searches next. The tables hold no text, only words and their places. The newest is asked first, so a
+search that needs a few hits reads no others. See https://www.sqlite.org/fts5.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+from sqlalchemy import text
+
+from tract.models.searching import SearchTerm
+from tract.storage.repositories import Unindexed
+from tract.storage.sql.port import Connection
+from tract.storage.sql.searching import AT_ONCE, read_batch, unchanged
+from tract.storage.sql.statements import searches
+from tract.storage.sql.statements.compiled import Statement
+
+__all__ = ["SqliteSearch"]
+
+_EACH = 16_384
+"""Commits of one table."""
+
+
+def _statement(sql: str) -> Statement:
+    made = text(sql)
+    return Statement(lambda: made)
+
+
+_CREATE = (
+    # a number is never used again: what was indexed goes by numbers
+    _statement(
+        "CREATE TABLE search_docs (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+        "tract_id TEXT NOT NULL, created_at BIGINT NOT NULL)"
+    ),
+    _statement("CREATE TABLE search_shards (shard INTEGER PRIMARY KEY, last BIGINT NOT NULL)"),
+    _statement(
+        "CREATE TRIGGER search_note AFTER INSERT ON commits WHEN NEW.operation IN "
+        f"({', '.join(repr(str(name)) for name in searches.SHOWN)}) BEGIN "
+        "INSERT INTO search_docs (tract_id, created_at) VALUES (NEW.tract_id, NEW.created_at); END"
+    ),
+)
+_TABLES = _statement(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
+    "(name GLOB 'search_[0-9]*' AND sql LIKE 'CREATE VIRTUAL TABLE%')"
+)
+_DROP = (
+    _statement("DROP TRIGGER IF EXISTS search_note"),
+    _statement("DROP TABLE IF EXISTS search_shards"),
+    _statement("DROP TABLE IF EXISTS search_docs"),
+)
+_SHARDS = _statement("SELECT shard, last FROM search_shards ORDER BY shard DESC")
+_NEXT = _statement(
+    "SELECT id FROM search_docs WHERE id > :after AND id <= :through ORDER BY id LIMIT :limit"
+)
+_LAST = _statement("SELECT last FROM search_shards WHERE shard = :shard")
+_NOTE = _statement(
+    "INSERT INTO search_shards (shard, last) VALUES (:shard, :last) "
+    "ON CONFLICT (shard) DO UPDATE SET last = excluded.last"
+)
+_FORGET = _statement("DELETE FROM search_shards WHERE shard = :shard")
+_OF_TRACT = _statement(
+    "SELECT id, created_at FROM search_docs WHERE tract_id = :tract_id "
+    "AND created_at BETWEEN :first AND :last"
+)
+_DROP_TRACT = _statement("DELETE FROM search_docs WHERE tract_id = :of_tract")
+
+
+@lru_cache(maxsize=4096)
+def _of_shard(sql: str, shard: int) -> Statement:
+    return _statement(sql.format(f"search_{shard}"))
+
+
+_MAKE = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS {0} "
+    "USING fts5(words, content='', columnsize=0, tokenize='ascii')"
+)
+_ADD = "INSERT INTO {0} (rowid, words) VALUES (:number, :words)"
+_EMPTY = "INSERT INTO {0} ({0}) VALUES ('delete-all')"
+_MATCH = (
+    "SELECT rowid FROM {0} WHERE {0} MATCH :query AND rowid < :below "
+    "ORDER BY rowid DESC LIMIT :limit"
+)
+
+
+class SqliteSearch:
+    """See `SearchIndex`. A shard is done up to its `last` number."""
+
+    def create(self, connection: Connection) -> None:
+        for statement in _CREATE:
+            connection.run(statement)
+        connection.run(_of_shard(_MAKE, 0))  # fails here if there is no FTS5
+
+    def drop(self, connection: Connection) -> None:
+        for (name,) in connection.all(_TABLES):
+            connection.run(_statement(f"DROP TABLE {name}"))
+        for statement in _DROP:
+            connection.run(statement)
+
+    def unindexed(self, connection: Connection) -> Unindexed | None:
+        top = (connection.one(searches.TOP) or (None,))[0] or 0
+        done: dict[int, int] = dict(connection.all(_SHARDS))
+        for shard in range(top // _EACH, -1, -1):
+            first = shard * _EACH - 1
+            after, through = done.get(shard, first), min(first + _EACH, top)
+            if after < through:
+                return self._batch(connection, after, through)
+        return None
+
+    def _batch(self, connection: Connection, after: int, through: int) -> Unindexed:
+        rows = connection.all(_NEXT, after=after, through=through, limit=AT_ONCE)
+        commits, is_whole = read_batch(connection, [row[0] for row in rows])
+        if not is_whole:
+            through = commits[-1].number
+        elif len(rows) == AT_ONCE:
+            through = rows[-1][0]
+        return Unindexed(after, through, commits)
+
+    def index(
+        self, connection: Connection, batch: Unindexed, words: Mapping[int, Sequence[str]]
+    ) -> None:
+        shard = (batch.after + 1) // _EACH
+        row = connection.one(_LAST, shard=shard)
+        if (row[0] if row else shard * _EACH - 1) != batch.after:
+            return  # another process was first
+        connection.run(_of_shard(_MAKE, shard))
+        add = _of_shard(_ADD, shard)
+        for number in sorted(unchanged(connection, batch) & words.keys()):
+            if words[number]:
+                connection.run(add, number=number, words=" ".join(words[number]))
+        connection.run(_NOTE, shard=shard, last=batch.through)
+
+    def match(
+        self,
+        connection: Connection,
+        terms: Sequence[SearchTerm],
+        word: str | None,
+        below: int,
+        limit: int,
+    ) -> list[int]:
+        query = " ".join(filter(None, [word and f'"{word}"', *map(_written, terms)]))
+        found: list[int] = []
+        for shard, _ in connection.all(_SHARDS):
+            if shard * _EACH < below and len(found) < limit:
+                match = _of_shard(_MATCH, shard)
+                rows = connection.all(match, query=query, below=below, limit=limit - len(found))
+                found += [row[0] for row in rows]
+        return found
+
+    def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
+        first, last = (
+            (0, 2**62) if times is None else (min(times, default=0), max(times, default=0))
+        )
+        rows = connection.all(_OF_TRACT, tract_id=tract_id, first=first, last=last)
+        shards = {row[0] // _EACH for row in rows if times is None or row[1] in times}
+        for shard, _ in connection.all(_SHARDS):
+            if shard in shards:
+                connection.run(_of_shard(_EMPTY, shard))
+                connection.run(_FORGET, shard=shard)
+        if times is None:
+            connection.run(_DROP_TRACT, of_tract=tract_id)
+
+
+def _written(term: SearchTerm) -> str:
+    """Return a term for FTS5: words have letters and digits only, so none can end its string."""
+    return f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
