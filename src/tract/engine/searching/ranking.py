@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tract.engine.searching.texts import text_of
@@ -49,27 +49,39 @@ def snippet(terms: Sequence[SearchTerm], text: str) -> tuple[str, tuple[tuple[in
         for number, term in enumerate(terms)
         for at in term.occurrences(plain)
     )
-    best = (
-        max(range(len(marks)), key=lambda at: (_variety(marks, at), -at), default=None)
-        if marks
-        else None
-    )
-    around = marks[best][0] if best is not None else 0
-    start = max(0, around - _BEFORE)
+    best = max((_closeness(marks, at) for at in range(len(marks))), default=None)
+    around = 0 if best is None else marks[-best[2]][0]
+    start, end = max(0, around - _BEFORE), min(len(text), around + _AFTER)
     if start:
-        start = min((word.start for word in words if word.start >= start), default=start)
-    end = min(len(text), around + _AFTER)
+        start = min(word.start for word in words if word.start >= start)
     if end < len(text):
         end = max((word.end for word in words if word.end <= end), default=end)
-    inside = {(a - start, b - start) for a, b, _ in marks if start <= a and b <= end}
-    return text[start:end], tuple(sorted(inside))
+    inside = [(a - start, b - start) for a, b, _ in marks if start <= a and b <= end]
+    return text[start:end], tuple(_apart(inside))
 
 
-def _variety(marks: Sequence[tuple[int, int, int]], at: int) -> int:
-    """Return how many different terms a piece that begins at a mark has."""
+def _closeness(marks: Sequence[tuple[int, int, int]], at: int) -> tuple[int, int, int]:
+    """Return how many terms a piece that begins at a mark has, and how close; the more the better."""
     seen: set[int] = set()
+    first = last = marks[at][0]
     for start, _, number in marks[at:]:
-        if start > marks[at][0] + _AFTER:
+        if start > first + _AFTER:
             break
-        seen.add(number)
-    return len(seen)
+        if number not in seen:
+            seen.add(number)
+            last = start
+    return len(seen), first - last, -at
+
+
+def _apart(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield sorted places, those that overlap as one."""
+    start = end = -1
+    for first, last in places:
+        if first <= end:
+            end = max(end, last)
+            continue
+        if end > 0:
+            yield start, end
+        start, end = first, last
+    if end > 0:
+        yield start, end
