@@ -209,6 +209,20 @@ async def asked(world: World, name: str) -> Any:
     ]
 
 
+async def searched(world: World, name: str) -> Any:
+    await world.store.enable_search()
+    return [
+        await world.mine.search(MARK),
+        await world.mine.search("mine", limit=None),
+        await world.mine.search(f"{MARK} mine", branch_only=True),
+    ]
+
+
+async def unsearched(world: World, name: str) -> Any:
+    await world.store.enable_search()
+    await world.store.disable_search()
+
+
 async def watched(world: World, name: str) -> Any:
     found = []
     async with world.mine.watch() as watch:
@@ -502,6 +516,10 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.query(after=name)),
         Refused(CommitNotFoundError, lambda w, name: w.mine.query(before=name, contents=True)),
     ],
+    "AsyncTract.search": [
+        searched,
+        Refused(ValueError, lambda w, name: w.mine.search("mine", after=name)),
+    ],
     "AsyncTract.count": [
         lambda w, name: w.mine.count(Field.message.exists()),
         Refused(CommitNotFoundError, lambda w, name: w.mine.count(after=name)),
@@ -662,6 +680,11 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.sync": [],  # the same calls, which block
     "TractStore.tract": [fresh_handles],
     "TractStore.tract_ids": [],  # tells the names of tracts, and nothing in them
+    "TractStore.enable_search": [searched],
+    "TractStore.disable_search": [unsearched],
+    "TractStore.search": [
+        Refused(ValueError, lambda w, name: w.store.search("mine", after=name))
+    ],  # finds what all tracts say
     "TractStore.tracts": [
         lambda w, name: w.store.tracts(prefix="mine"),
         Refused(ValueError, lambda w, name: w.store.tracts(after=name)),
@@ -685,6 +708,7 @@ HARMLESS = {
         "operator",
     ),
     *("value", "as_", "order", "resets", "include_skipped", "newest", "contents", "progress"),
+    "rebuild",
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
     "own_loop",

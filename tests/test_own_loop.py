@@ -151,6 +151,7 @@ TRACT: Calls = {
     "count": lambda t: t.count(),
     "info": lambda t: t.info(),
     "set_info": lambda t: t.set_info(title="T"),
+    "search": lambda t: t.search("hi"),
     "query_by_config": lambda t: t.query_by_config("temperature", ">", 0),
     "reached_by": lambda t: t.reached_by(each for each in ("side", "main")),
     "record": lambda t: t.record(REPLY),
@@ -191,11 +192,14 @@ STORE: Calls = {
     "register_content_type": lambda s: s.register_content_type("ticket2", Ticket),
     "sync": lambda s: s.sync,
     "tract": lambda s: s.tract("t"),
+    "disable_search": lambda s: s.disable_search(),
+    "enable_search": lambda s: s.enable_search(),
+    "search": lambda s: s.search("hi"),
     "tracts": lambda s: s.tracts(),
     "tract_ids": lambda s: s.tract_ids(),
     "aclose": lambda s: s.aclose(),
 }
-LATE = ["delete_branch", "delete_tag", "aclose"]
+LATE = ["delete_branch", "delete_tag", "disable_search", "aclose"]
 """Those that follow all others."""
 
 
@@ -224,6 +228,7 @@ async def test_every_call_is_made_from_another_loop(
     on_a_server = str(target).startswith("postgresql")
 
     async def use() -> None:
+        await own.enable_search()
         for handle, calls in ((tract, TRACT), (own, STORE)):
             for name in in_order(calls):
                 if name == "backup" and on_a_server:
@@ -244,6 +249,7 @@ def test_every_call_is_made_without_a_loop(db_path: Path) -> None:
         tract = store.tract("t")
         tract.user("hello")
         tract.fork("side")
+        store.enable_search()
         for handle, calls in ((tract, TRACT), (store, STORE)):
             for name in in_order(calls):
                 if name == "sync":

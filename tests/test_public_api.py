@@ -96,6 +96,7 @@ MODELS = {
     "ReflogEntry",
     "RefusalPart",
     "Resolution",
+    "SearchHit",
     "TagInfo",
     "Term",
     "TextTerm",
@@ -125,6 +126,7 @@ ENUMS_AND_CONFIG = {
     "MergeKind",
     "OriginKind",
     "Priority",
+    "SearchStatus",
     "Source",
     "TokenBudgetConfig",
     "TractConfig",
@@ -341,6 +343,15 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         ],
     ),
     (
+        AsyncTract.search,
+        [
+            ("text", POSITIONAL, REQUIRED),
+            ("branch_only", KEYWORD, False),
+            ("limit", KEYWORD, 20),
+            ("after", KEYWORD, None),
+        ],
+    ),
+    (
         AsyncTract.count,
         [
             ("conditions", POSITIONAL, REQUIRED),
@@ -438,6 +449,12 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     ),
     (TractStore.import_, [("path", POSITIONAL, REQUIRED), ("progress", KEYWORD, None)]),
     (TractStore.backup, [("path", POSITIONAL, REQUIRED), ("progress", KEYWORD, None)]),
+    (
+        TractStore.search,
+        [("text", POSITIONAL, REQUIRED), ("limit", KEYWORD, 20), ("after", KEYWORD, None)],
+    ),
+    (TractStore.enable_search, [("rebuild", KEYWORD, False), ("progress", KEYWORD, None)]),
+    (TractStore.disable_search, []),
     (
         TractStore.tracts,
         [
@@ -627,6 +644,7 @@ def test_enums_have_the_documented_values() -> None:
     assert [*tract.EntryChange] == [
         *("added", "removed", "edited", "reprioritised", "config_changed")
     ]
+    assert [*tract.SearchStatus] == ["shown", "hidden", "edited", "unreachable"]
     assert [*tract.BudgetAction] == ["warn", "reject", "callback"]
 
 

@@ -375,7 +375,7 @@ def parameters() -> set[tuple[str, str]]:
             elif "options" in there:
                 there = there - {"options"} | {"edit_target", "expected_head"}
             found |= {(prefix + name, parameter) for parameter in there - NO_HASH}
-    return found - {("open", "target"), ("keys", "before")}  # the latter is a key
+    return found - {("open", "target"), ("keys", "before"), ("search", "after")}  # a key, a cursor
 
 
 def test_every_parameter_that_takes_a_hash_is_given_a_tag() -> None:

@@ -31,6 +31,7 @@ KINDS = {
     "tracts": repositories.TractRepository,
     "queries": repositories.QueryRepository,
     "stores": repositories.StoreRepository,
+    "searches": repositories.SearchRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

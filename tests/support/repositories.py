@@ -30,6 +30,7 @@ from tract.storage.repositories import (
     QueryRepository,
     RefRepository,
     Relation,
+    SearchRepository,
     SpoolRepository,
     StoredCommit,
     StoreRepository,
@@ -96,6 +97,7 @@ class Repositories(NamedTuple):
     tracts: TractRepository
     queries: QueryRepository
     stores: StoreRepository
+    searches: SearchRepository
     damage: Damage
 
 

@@ -29,6 +29,7 @@ from tract import (
     ErasedContent,
     LeftStream,
     Priority,
+    QueryError,
     StoreClosedError,
     TokenUsage,
     ToolIOContent,
@@ -426,6 +427,21 @@ async def _query_conditions(scene: Scene, entry: str) -> bool:
     return not await scene.work.query(nothing == entry, nothing.exists())
 
 
+async def _search(scene: Scene, entry: str) -> bool:
+    await scene.store.enable_search()
+    try:
+        hits = await scene.work.search("entry", limit=5, branch_only=True)
+        hits += await scene.store.search("entry", limit=5)
+    except QueryError:
+        return True  # another has switched it off
+    return all(hit.rank > 0 for hit in hits)
+
+
+async def _disable_search(scene: Scene, entry: str) -> bool:
+    await scene.store.disable_search()
+    return True
+
+
 async def _annotations(scene: Scene, entry: str) -> bool:
     return isinstance(await scene.work.get_annotations(entry), list)
 
@@ -576,6 +592,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
         reading(lambda scene, entry: scene.work.query(branch_only=True)),
         reading(lambda scene, entry: scene.work.query(newest=True, limit=9, contents=True)),
     ),
+    "AsyncTract.search": (reading(_search),),
     "AsyncTract.count": (reading(lambda scene, entry: scene.work.count(before=entry)),),
     "AsyncTract.query_by_config": (reading(_query),),
     "AsyncTract.reached_by": (reading(lambda scene, entry: scene.work.reached_by([entry])),),
@@ -597,6 +614,9 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.export": (_to_file("export"),),
     "TractStore.import_": (_import,),
     "TractStore.backup": (_to_file("backup"),),
+    "TractStore.enable_search": (reading(_search),),
+    "TractStore.disable_search": (reading(_disable_search),),
+    "TractStore.search": (reading(_search),),
     "TractStore.tracts": (
         reading(lambda scene, entry: scene.store.tracts(prefix="w", metadata={"no": entry})),
         reading(lambda scene, entry: scene.store.tracts(limit=5)),
