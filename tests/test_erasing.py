@@ -112,11 +112,13 @@ async def test_no_byte_of_the_files_has_what_was_erased(
 ) -> None:
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         await store.create_config_index("user")
+        await store.enable_search()
         tract = store.tract("t")
         await tract.user("before")
         made = await place(tract)
         await tract.user("after")
         await tract.compile()
+        await tract.search("before")
         assert WORD in files(db_path)
 
         receipt = await tract.erase([each.commit_hash for each in made], reason="asked")
@@ -126,6 +128,31 @@ async def test_no_byte_of_the_files_has_what_was_erased(
         assert WORD not in files(db_path)
         assert not (await tract.verify()).faults
     assert WORD not in files(db_path)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["commits", "a tract"])
+async def test_no_byte_of_a_search_index_has_what_was_erased(db_path: Path, whole: bool) -> None:
+    """Words are stored beside their neighbours' first letters, so this one has no neighbours."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.enable_search()
+        tract, other = store.tract("t"), store.tract("other")
+        for number in range(300):
+            await other.user(f"harmless {number}")
+        made = [await tract.user(f"{MARK} {number}") for number in range(300)]
+        assert len(await tract.search("xyzzy", limit=None)) == 300
+        with closing(sqlite3.connect(db_path)) as raw:
+            index = raw.execute("SELECT block FROM search_0_data").fetchall()
+        assert any(WORD in block for (block,) in index)
+
+        if whole:
+            await store.erase_tract("t", reason="asked")
+        else:
+            await tract.erase([each.commit_hash for each in made], reason="asked")
+
+        assert WORD not in files(db_path)
+        assert len(await other.search("harmless", limit=None)) == 300
+        assert await store.search("xyzzy") == []
+        assert WORD not in files(db_path)
 
 
 async def test_an_erased_entry_is_left_out_unless_a_placeholder_is_asked_for(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from tract import (
     SearchHit,
     SearchStatus,
     StoreClosedError,
+    StoreCorruptError,
+    StoreReadOnlyError,
     TextPart,
     ToolIOContent,
     TractStore,
@@ -590,6 +594,58 @@ async def test_a_rebuilt_index_finds_the_same(store: TractStore, tract: AsyncTra
     after = await tract.search("word", limit=None)
 
     assert hashes(after) == hashes(before)
+
+
+async def test_a_damaged_or_missing_index_says_how_to_rebuild_it(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.enable_search()
+        tract = store.tract("t")
+        await tract.user("word")
+        await tract.search("word")
+        for damage in (
+            "DELETE FROM search_0_data",
+            "DROP TABLE search_docs; DROP TRIGGER search_note",
+            "UPDATE _tract_meta SET value = '0' WHERE key = 'search'",
+        ):
+            with closing(sqlite3.connect(db_path)) as raw:
+                raw.executescript(damage)
+            with pytest.raises((StoreCorruptError, QueryError), match="rebuild=True"):
+                await tract.search("word")
+            assert await store.enable_search(rebuild=True) == 1
+            assert len(await tract.search("word")) == 1
+        assert not (await tract.verify()).faults
+
+
+async def test_a_store_that_is_read_only_is_searched_as_far_as_it_is_indexed(
+    db_path: Path,
+) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.enable_search()
+        await store.tract("t").user("first word")
+        await store.search("word")
+        await store.tract("t").user("second word")
+    async with TractStore.open(f"file:{db_path}?mode=ro", tokenizer=COUNTER) as store:
+        assert await found(store.tract("t"), "word") == ["first word"]
+        for call in (store.enable_search(), store.disable_search()):
+            with pytest.raises(StoreReadOnlyError):
+                await call
+
+
+async def test_a_backup_has_the_index_and_the_file_may_be_vacuumed(
+    db_path: Path, tmp_path: Path
+) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.enable_search()
+        for number in range(20):
+            await store.tract("gone").user(f"word {number}")
+            await store.tract("t").user(f"word {number}")
+        await store.search("word")
+        await store.erase_tract("gone", reason="asked")
+        await store.backup(tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as raw:
+        raw.execute("VACUUM")
+    async with TractStore.open(tmp_path / "copy.db", tokenizer=COUNTER) as copy:
+        assert len(await copy.search("word", limit=None)) == 20
 
 
 async def test_statuses_after_merges_are_those_of_the_compiled_context(

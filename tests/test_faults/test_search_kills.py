@@ -1,0 +1,95 @@
+"""Processes that are killed while they index, and processes that write and search at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from support.opening import COUNTER
+from tract import TractStore
+
+_PROGRAM = """
+import asyncio, sys
+from tract import DialogueContent, NullTokenCounter, TractStore
+
+async def main():
+    path, name, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    async with TractStore.open(path, tokenizer=NullTokenCounter()) as store:
+        tract = store.tract(name)
+        print("ready", flush=True)
+        await store.enable_search()
+        for at in range(number):
+            made = await tract.user(f"word {name} {at}")
+            hits = await tract.search(f"{at} {name}")
+            assert [hit.commit for hit in hits] == [made], (at, hits)
+            if at % 5 == 4:
+                await tract.erase([made.commit_hash], reason="asked")
+                assert await tract.search(f"{at} {name}") == []
+
+asyncio.run(main())
+"""
+_PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+
+
+async def started(*arguments: object) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PROGRAM, *map(str, arguments)),
+        env={**os.environ, "PYTHONPATH": _PATHS},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    return process
+
+
+async def check(path: Path) -> None:
+    """Compare what the index has with what is there."""
+    async with TractStore.open(path, tokenizer=COUNTER) as store:
+        for name in await store.tract_ids():
+            tract = store.tract(name)
+            said = {info.commit_hash for info in await tract.log(None)}
+            said -= {each.commit_hash for each in (await tract.verify()).erased}
+            hits = await tract.search("word", limit=None)
+            found = [hit.commit.commit_hash for hit in hits]
+            assert sorted(found) == sorted(said)
+
+
+async def filled(path: Path, number: int) -> None:
+    async with TractStore.open(path, tokenizer=COUNTER) as store:
+        async with store.tract("old").batch() as batch:
+            for at in range(number):
+                batch.commit({"content_type": "freeform", "payload": f"word {at}"})
+
+
+@pytest.mark.parametrize(
+    ("kills", "seed"),
+    [(2, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 4))],
+)
+async def test_a_killed_process_leaves_an_index_that_others_complete(
+    db_path: Path, kills: int, seed: int
+) -> None:
+    rng = Random(seed)
+    await filled(db_path, 800)
+    for number in range(kills):
+        process = await started(db_path, f"t{number}", 10_000)
+        await asyncio.sleep(rng.random() * 0.5)
+        process.kill()
+        await process.wait()
+        if number % 3 == 2:
+            await check(db_path)
+    await check(db_path)
+
+
+async def test_two_processes_that_write_search_and_erase_find_what_they_should(
+    db_path: Path,
+) -> None:
+    await filled(db_path, 300)
+    processes = [await started(db_path, name, 10) for name in ("one", "two")]
+
+    assert [await process.wait() for process in processes] == [0, 0]
+    await check(db_path)
