@@ -32,10 +32,8 @@ def _statement(sql: str) -> Statement:
 
 
 _CREATE = (
-    # a number is never used again: what was indexed goes by numbers
     _statement(
-        "CREATE TABLE search_docs (id INTEGER PRIMARY KEY AUTOINCREMENT, "
-        "tract_id TEXT NOT NULL, created_at BIGINT NOT NULL)"
+        "CREATE TABLE search_docs (id INTEGER PRIMARY KEY, tract_id TEXT, created_at BIGINT)"
     ),
     _statement("CREATE TABLE search_shards (shard INTEGER PRIMARY KEY, last BIGINT NOT NULL)"),
     _statement(
@@ -67,7 +65,8 @@ _OF_TRACT = _statement(
     "SELECT id, created_at FROM search_docs WHERE tract_id = :tract_id "
     "AND created_at BETWEEN :first AND :last"
 )
-_DROP_TRACT = _statement("DELETE FROM search_docs WHERE tract_id = :of_tract")
+_DROP_TRACT = _statement("UPDATE search_docs SET tract_id = NULL WHERE tract_id = :of_tract")
+"""A row that was deleted would leave its number to another, and that be taken as indexed already."""
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql import branching, keys
 from tract.storage.sql.ancestry import history, listing, relations
-from tract.storage.sql.ancestry.search import Filing, Search
+from tract.storage.sql.ancestry.sweep import Filing, Sweep
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
@@ -160,9 +160,9 @@ class SqlVerifyRepository(VerifyRepository):
     async def stored(
         self, tract_id: str, heads: Iterable[str]
     ) -> AsyncIterator[Sequence[StoredCommit]]:
-        search = Search(_keys(heads), sql.WALK_STORED)
-        while search.wanted:
-            rows = await self._next_rows(search, tract_id)
+        sweep = Sweep(_keys(heads), sql.WALK_STORED)
+        while sweep.wanted:
+            rows = await self._next_rows(sweep, tract_id)
             if rows:
                 yield [*map(stored_of, rows)]
 
@@ -170,9 +170,9 @@ class SqlVerifyRepository(VerifyRepository):
         newest = await self._database.read(partial(branching.newest, tract_id=tract_id))
         filing = Filing()
         heads = _keys(await self.heads(tract_id))
-        search = Search({*heads}, sql.WALK_FILED)
-        while search.wanted:
-            filing.add(await self._next_rows(search, tract_id))
+        sweep = Sweep({*heads}, sql.WALK_FILED)
+        while sweep.wanted:
+            filing.add(await self._next_rows(sweep, tract_id))
         if not all(head in filing for head in heads):
             newest = []  # a head that is gone is reported, and may have reached it
 
@@ -188,15 +188,15 @@ class SqlVerifyRepository(VerifyRepository):
 
         return await self._database.read(look)
 
-    async def _next_rows(self, search: Search, tract_id: str) -> list[Row]:
-        return await self._database.read(partial(_next_batch, search=search, tract_id=tract_id))
+    async def _next_rows(self, sweep: Sweep, tract_id: str) -> list[Row]:
+        return await self._database.read(partial(_next_batch, sweep=sweep, tract_id=tract_id))
 
 
 def _keys(heads: Iterable[str]) -> set[bytes]:
     return {key for head in heads if (key := digest(head)) is not None}
 
 
-def _next_batch(connection: Connection, *, search: Search, tract_id: str) -> list[Row]:
-    """Do what `Search.next_batch` does; a damaged text hides no others."""
+def _next_batch(connection: Connection, *, sweep: Sweep, tract_id: str) -> list[Row]:
+    """Do what `Sweep.next_batch` does; a damaged text hides no others."""
     with connection.lenient_text():
-        return search.next_batch(connection, tract_id=tract_id)
+        return sweep.next_batch(connection, tract_id=tract_id)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.statements.commits import Walk
 
-__all__ = ["Filing", "Search"]
+__all__ = ["Filing", "Sweep"]
 
 _BATCH = 1000
 _LATEST = 2**62
 
 
-class Search:
+class Sweep:
     """A walk in batches that finds every commit even if times are wrong.
 
     One scan by time meets a sound history in order. A commit that the scan does not meet, because
