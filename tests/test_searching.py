@@ -232,7 +232,7 @@ class Ticket(BaseModel):
     number: int
 
 
-CONTENTS = {
+CONTENTS: dict[str, BaseModel | dict[str, Any]] = {
     "dialogue": DialogueContent(role="user", text="xyzzy"),
     "instruction": InstructionContent(text="xyzzy"),
     "artifact": ArtifactContent(artifact_type="code", content="def xyzzy(): pass"),
@@ -726,7 +726,7 @@ async def step(
         made = await tract.commit(edit, operation="edit", edit_target=target)
         texts[made.commit_hash] = text
     elif what < 0.72:
-        priority = rng.choice(["skip", "normal", "pinned"])
+        priority = rng.choice([*Priority])
         await tract.annotate(rng.choice(here).commit_hash, priority)
     elif what < 0.78:
         await tract.erase([rng.choice(here).commit_hash], reason="asked")

@@ -141,11 +141,19 @@ class SqliteSearch:
         below: int,
         limit: int,
     ) -> list[int]:
-        query = " ".join(filter(None, [word and f'"{word}"', *map(_written, terms)]))
+        tract = f'"{word}"' if word else ""
+        query = " ".join([tract, *map(_written, terms)])
+        is_long = any(term.prefix for term in terms)  # FTS5 gathers all words of a beginning first
         found: list[int] = []
         for shard, _ in connection.all(_SHARDS):
             if shard * _EACH < below and len(found) < limit:
                 match = _of_shard(_MATCH, shard)
+                if (
+                    tract
+                    and is_long
+                    and not connection.all(match, query=tract, below=below, limit=1)
+                ):
+                    continue
                 rows = connection.all(match, query=query, below=below, limit=limit - len(found))
                 found += [row[0] for row in rows]
         return found
