@@ -37,6 +37,7 @@ from tract import (
     TractStore,
     copy_store,
 )
+from tract.storage.sqlite.errors import translate
 
 
 def hashes(hits: list[SearchHit]) -> list[str]:
@@ -770,3 +771,10 @@ async def test_random_histories_are_searched_as_a_naive_search_would(
             queries.append(f'"{rng.choice(WORDS)} {rng.choice(WORDS)}"')
             await check(tract, queries, there)
     await check(tract, WORDS, await left(tract, texts))
+
+
+@pytest.mark.sqlite
+def test_a_sqlite_without_fts5_is_named_as_such() -> None:
+    error = translate(sqlite3.OperationalError("no such module: fts5"), "a.db")
+
+    assert "has no FTS5" in str(error)
