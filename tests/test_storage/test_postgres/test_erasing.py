@@ -123,3 +123,22 @@ async def test_a_vacuum_waits_for_another_and_ends_when_its_caller_is_cancelled(
 
         assert (await store.vacuum()).pending is None
         assert len(await store.tract("t").log(None)) == 2
+
+
+async def test_a_vacuum_writes_the_index_of_words_anew(postgres_url: str) -> None:
+    """A GIN index keeps words that no row has any more."""
+    raw = await asyncpg.connect(postgres_url)
+    async with TractStore.open(postgres_url, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        made = await tract.user(_TEXT)
+        await tract.user("something else")
+        await store.enable_search()
+        await tract.erase([made.commit_hash], reason="asked")
+        before = await raw.fetchval("SELECT pg_relation_filenode('ix_search_docs_vector')")
+
+        report = await store.vacuum()
+
+        after = await raw.fetchval("SELECT pg_relation_filenode('ix_search_docs_vector')")
+        assert (report.pending, after != before) == (None, True)
+        assert len(await tract.search("something")) == 1
+    await raw.close()

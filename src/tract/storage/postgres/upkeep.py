@@ -11,7 +11,9 @@ __all__ = ["facts", "vacuum"]
 
 _TABLES = [*METADATA.tables]
 _SIZE = "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) AS name"
-_VACUUM = f"VACUUM {', '.join(map(quoted, _TABLES))}"
+_IS_SEARCHED = "SELECT to_regclass('search_docs') IS NOT NULL"
+_REINDEX = "REINDEX INDEX CONCURRENTLY ix_search_docs_vector"
+"""The index keeps words that no row has any more, whatever was vacuumed."""
 _DEAD = (
     "SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_class AS own "
     "JOIN unnest($1::text[]) AS name ON own.oid = name::regclass "
@@ -33,5 +35,9 @@ async def vacuum(raw: Raw) -> Residue | None:
     Returns:
         `vacuum` if it kept some, for transactions that were begun before.
     """
-    await raw.execute(_VACUUM, timeout=_FOR_EVER)
-    return "vacuum" if await raw.fetchval(_DEAD, _TABLES) else None
+    is_searched = await raw.fetchval(_IS_SEARCHED)
+    tables = [*_TABLES, "search_docs"] if is_searched else _TABLES
+    await raw.execute(f"VACUUM {', '.join(map(quoted, tables))}", timeout=_FOR_EVER)
+    if is_searched:
+        await raw.execute(_REINDEX, timeout=_FOR_EVER)
+    return "vacuum" if await raw.fetchval(_DEAD, tables) else None
