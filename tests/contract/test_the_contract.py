@@ -32,6 +32,7 @@ KINDS = {
     "queries": repositories.QueryRepository,
     "stores": repositories.StoreRepository,
     "searches": repositories.SearchRepository,
+    "transactions": repositories.TransactionRepository,
 }
 METHODS = [
     (kind, method) for kind, abc in KINDS.items() for method in sorted(abc.__abstractmethods__)

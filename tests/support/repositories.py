@@ -36,6 +36,7 @@ from tract.storage.repositories import (
     StoreRepository,
     TagRepository,
     TractRepository,
+    TransactionRepository,
     UsageRepository,
     VerifyRepository,
 )
@@ -98,6 +99,7 @@ class Repositories(NamedTuple):
     queries: QueryRepository
     stores: StoreRepository
     searches: SearchRepository
+    transactions: TransactionRepository
     damage: Damage
 
 

@@ -14,6 +14,7 @@ from tract.exceptions import (
     StoreReadOnlyError,
     TractError,
 )
+from tract.storage.sql.writing.transaction import HalfWrittenError
 
 __all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost", "is_passing"]
 
@@ -101,6 +102,8 @@ def is_passing(error: BaseException) -> bool:
 
 def explained(error: BaseException, path: str) -> BaseException:
     """Return *error* as one of the tree's own; other programs' errors stay as they are."""
+    if isinstance(error, HalfWrittenError):
+        error = error.problem
     if isinstance(error, TractError):
         if isinstance(error, StorageError):
             error.locate(path)

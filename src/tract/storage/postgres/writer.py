@@ -35,7 +35,7 @@ from tract.storage.sql.freshness import Beginning, Freshness
 from tract.storage.sql.grouping import Deliver, Groups, Outcome
 from tract.storage.sql.port import Connection
 from tract.storage.sql.writing.tips import Tips
-from tract.storage.sql.writing.transaction import WriteTransaction
+from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransaction
 
 __all__ = ["MAX_GROUP", "Job", "Writer"]
 
@@ -319,7 +319,7 @@ class Writer:
         transaction = self._begun(connection, group, found.times)
         try:
             outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
-        except NeedsTransaction:
+        except (NeedsTransaction, HalfWrittenError):  # the latter, perhaps, for what has changed
             self._forget()
             return None
         versions = {tract: self._versions[tract] for tract in group.tracts}

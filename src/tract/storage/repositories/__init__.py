@@ -50,6 +50,20 @@ from tract.storage.repositories.searches import (
 from tract.storage.repositories.spools import SpoolRepository
 from tract.storage.repositories.stores import StoreCounts, StoreFacts, StoreRepository
 from tract.storage.repositories.tracts import Listing, TractOrder, TractRepository, TractRow
+from tract.storage.repositories.transactions import (
+    AddCommits,
+    AddTag,
+    Change,
+    DeleteBranch,
+    DeleteTag,
+    EraseContents,
+    ForkBranch,
+    Landed,
+    Named,
+    RecordUsage,
+    ResetBranch,
+    TransactionRepository,
+)
 from tract.storage.values import (
     Arrivals,
     Attached,
@@ -79,6 +93,8 @@ from tract.storage.values import (
 )
 
 __all__ = [
+    "AddCommits",
+    "AddTag",
     "ArrivalRepository",
     "Arrivals",
     "Attached",
@@ -87,6 +103,7 @@ __all__ = [
     "BranchName",
     "Bundle",
     "Candidates",
+    "Change",
     "CommitDraft",
     "CommitRepository",
     "CommitRow",
@@ -95,29 +112,37 @@ __all__ = [
     "CopyRepository",
     "CopyTargetRepository",
     "Cursor",
+    "DeleteBranch",
+    "DeleteTag",
+    "EraseContents",
     "Erased",
     "ErasureRepository",
     "ExistingBranch",
     "Found",
+    "ForkBranch",
     "Freed",
     "HistoryRepository",
     "KeyRepository",
+    "Landed",
     "Listing",
     "Located",
     "Marker",
     "MergeBasis",
     "Misplaced",
     "Move",
+    "Named",
     "Origin",
     "OutdatedMergeError",
     "Outline",
     "Portion",
     "Position",
     "QueryRepository",
+    "RecordUsage",
     "RefRecord",
     "RefRepository",
     "Relation",
     "Repositories",
+    "ResetBranch",
     "Residue",
     "Rows",
     "SearchRepository",
@@ -142,6 +167,7 @@ __all__ = [
     "TractRow",
     "Unindexed",
     "Unread",
+    "TransactionRepository",
     "UsageRepository",
     "VerifyRepository",
 ]
@@ -169,3 +195,4 @@ class Repositories(NamedTuple):
     queries: QueryRepository
     stores: StoreRepository
     searches: SearchRepository
+    transactions: TransactionRepository

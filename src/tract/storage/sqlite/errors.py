@@ -13,6 +13,7 @@ from tract.exceptions import (
     StoreReadOnlyError,
     TractError,
 )
+from tract.storage.sql.writing.transaction import HalfWrittenError
 from tract.storage.sqlite.targets import immutable_uri, lacks_permission
 
 __all__ = ["explained", "translate"]
@@ -23,6 +24,8 @@ _PRIMARY_CODE = 0xFF  # extended result codes keep the primary one in the lowest
 
 def explained(error: BaseException, path: str) -> BaseException:
     """Return an error of a function on a connection's thread as callers get it."""
+    if isinstance(error, HalfWrittenError):
+        error = error.problem
     if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
         ours: BaseException = translate(error, path)
     elif isinstance(error, StopIteration):  # no future takes one: its caller would wait for ever

@@ -28,6 +28,7 @@ from tract.storage.sql.repositories.searches import SqlSearchRepository
 from tract.storage.sql.repositories.spools import SqlSpoolRepository
 from tract.storage.sql.repositories.stores import SqlStoreRepository
 from tract.storage.sql.repositories.tracts import SqlTractRepository
+from tract.storage.sql.repositories.transactions import SqlTransactionRepository
 
 __all__ = ["repositories_over"]
 
@@ -54,4 +55,5 @@ def repositories_over(database: Database) -> Repositories:
         queries=SqlQueryRepository(database),
         stores=SqlStoreRepository(database),
         searches=SqlSearchRepository(database),
+        transactions=SqlTransactionRepository(database),
     )

@@ -105,6 +105,7 @@ def count(transaction: WriteTransaction, tract_id: str) -> int:
     number: int = 1 + (row[0] if row else 0)
     connection.run(erasures.SET_ERASURES, of_tract=tract_id, number=number)
     transaction.tips.erasures[tract_id] = number
+    transaction.keys.forget(tract_id)
     transaction.reported.add(tract_id)
     transaction.erased.add(tract_id)
     return number

@@ -16,12 +16,13 @@ __all__ = ["KeyWrites"]
 class KeyWrites:
     """The keys of one transaction.
 
-    Those that it has given are remembered: on PostgreSQL its writes are not there to read yet.
+    Those that it has given or looked up are remembered: on PostgreSQL its writes are not there to
+    read yet.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._given: dict[tuple[str, str], CommitRow] = {}
+        self._known: dict[tuple[str, str], CommitRow | None] = {}
 
     def kept(self, tract_id: str, drafts: Sequence[CommitDraft]) -> dict[int, CommitRow | int]:
         """Return the drafts that must not be made: by index, the commit that is there instead.
@@ -47,11 +48,21 @@ class KeyWrites:
                 raise KeyExistsError(draft.key, named)
         return kept
 
+    def look_up(self, tract_id: str, wanted: Iterable[str]) -> None:
+        """Read keys that `kept` will ask for."""
+        wanted = {*wanted}
+        found = self._find(tract_id, wanted)
+        self._known.update({(tract_id, key): found.get(key) for key in wanted})
+
+    def forget(self, tract_id: str) -> None:
+        """Forget the keys of a tract that may have been taken from their commits."""
+        self._known = {named: row for named, row in self._known.items() if named[0] != tract_id}
+
     def give(self, record: CommitRow) -> None:
         """Let the key of a commit that was made name it."""
         if record.key is None:
             return
-        self._given[record.tract_id, record.key] = record
+        self._known[record.tract_id, record.key] = record
         self._connection.run(
             sql.SET_KEY,
             tract_id=record.tract_id,
@@ -64,11 +75,11 @@ class KeyWrites:
         found: dict[str, CommitRow] = {}
         unknown: list[str] = []
         for key in wanted:
-            record = self._given.get((tract_id, key))
-            if record is None:
-                unknown.append(key)
-            else:
+            record = self._known.get((tract_id, key))
+            if record is not None:
                 found[key] = record
+            elif (tract_id, key) not in self._known:
+                unknown.append(key)
         if unknown:
             found |= keys.find(self._connection, tract_id=tract_id, keys=unknown)
         return found

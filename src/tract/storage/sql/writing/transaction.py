@@ -13,6 +13,7 @@ from tract.exceptions import (
     CommitNotFoundError,
     EditTargetError,
     HeadMovedError,
+    TractError,
 )
 from tract.history.hashing import commit_hash
 from tract.models.operations import CommitOperation, rule_of
@@ -41,10 +42,18 @@ from tract.storage.sql.writing.spooling import SpoolWrites
 from tract.storage.sql.writing.tips import Tip, Tips
 from tract.storage.sql.writing.tract_rows import MANY, TractChange, add_change
 
-__all__ = ["WriteTransaction"]
+__all__ = ["HalfWrittenError", "WriteTransaction"]
 
 _key = attrgetter("key")
 _attachments = attrgetter("attachments")
+
+
+class HalfWrittenError(Exception):
+    """A job failed after it had written: its group must be rolled back, and run job by job."""
+
+    def __init__(self, problem: TractError) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 class WriteTransaction:
@@ -59,7 +68,7 @@ class WriteTransaction:
         self.connection = connection
         self.clock = clock
         self.tips: Tips = tips or Tips(connection)
-        self._keys = KeyWrites(connection)
+        self.keys: KeyWrites = KeyWrites(connection)
         self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
@@ -78,7 +87,7 @@ class WriteTransaction:
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
         """Commit *drafts* in order; see `CommitRepository.write`."""
-        kept = self._keys.kept(branch.tract_id, drafts) if any(map(_key, drafts)) else {}
+        kept = self.keys.kept(branch.tract_id, drafts) if any(map(_key, drafts)) else {}
         if kept and len(kept) == len(drafts):
             return [each for each in kept.values() if not isinstance(each, int)]  # none is
         tip = self.tips.of(branch)
@@ -347,7 +356,7 @@ class WriteTransaction:
             merge_parent=key_or_none(record.merge_parent),
             key=record.key,
         )
-        self._keys.give(record)
+        self.keys.give(record)
         for origin in draft.origins:
             self.connection.run(
                 refs.ADD_ORIGIN,
