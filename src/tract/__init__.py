@@ -50,7 +50,7 @@ from tract.formats.google_genai.contents import from_google
 from tract.formats.openai_chat.contents import from_openai
 from tract.formats.openai_responses.contents import from_responses
 from tract.formats.sending import to_anthropic, to_google, to_openai, to_responses
-from tract.handles.batch import Batch, StagedCommit
+from tract.handles.batch import Batch
 from tract.handles.blocking import (
     SyncBatch,
     SyncLeftStream,
@@ -58,9 +58,11 @@ from tract.handles.blocking import (
     SyncStore,
     SyncStream,
     SyncTract,
+    SyncTransaction,
     SyncWatch,
 )
 from tract.handles.recovery import LeftStream
+from tract.handles.staging import StagedBranch, StagedCommit
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
@@ -167,6 +169,7 @@ from tract.protocols import (
 )
 from tract.store import TractStore, copy_store
 from tract.tract import AsyncTract, CommitOptions
+from tract.transaction import Transaction
 
 __all__ = [
     "UNSET",
@@ -272,6 +275,7 @@ __all__ = [
     "SearchHit",
     "SearchStatus",
     "Source",
+    "StagedBranch",
     "StagedCommit",
     "StateContent",
     "StorageError",
@@ -290,6 +294,7 @@ __all__ = [
     "SyncStore",
     "SyncStream",
     "SyncTract",
+    "SyncTransaction",
     "SyncWatch",
     "TagExistsError",
     "TagInfo",
@@ -316,6 +321,7 @@ __all__ = [
     "TractInfo",
     "TractNotFoundError",
     "TractStore",
+    "Transaction",
     "Uncounted",
     "UnknownKindWarning",
     "Unset",

@@ -39,6 +39,7 @@ from tract.engine.searching.searcher import Searcher
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
 from tract.engine.tokens.counters import TiktokenCounter
+from tract.engine.transactions import TransactionEngine
 from tract.engine.verifying import Verifier
 from tract.engine.watching.hub import WatchHub
 from tract.files import back_up, new_file, opened_file
@@ -146,7 +147,7 @@ class Runtime:
         )
         drafts = DraftMaker(compiler, config.max_content_bytes, redactor)
         limits = config.token_budget
-        budget = None if limits is None else Budget(commits, self.contexts, limits)
+        self._budget = budget = None if limits is None else Budget(commits, self.contexts, limits)
         self.commits: CommitEngine = CommitEngine(
             commits, storage.keys, storage.comparisons, self.contexts, drafts, threads, budget
         )
@@ -168,6 +169,15 @@ class Runtime:
             self._threads,
             self.clock,
             self.contexts.forget,
+        )
+        self.transactions: TransactionEngine = TransactionEngine(
+            storage.transactions,
+            storage.refs,
+            self.commits,
+            self.contexts,
+            self.eraser,
+            self._threads,
+            self._budget,
         )
         self.verifier: Verifier = Verifier(
             storage.checks, storage.attachments, compiler, self._threads

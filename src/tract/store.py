@@ -40,6 +40,7 @@ from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
 from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import Listing, TractOrder
 from tract.tract import AsyncTract
+from tract.transaction import Transaction
 
 __all__ = ["TractStore", "copy_store"]
 
@@ -136,6 +137,23 @@ class TractStore:
             ValueError: a name is empty or too long; for a branch, this is a `RefNameError`.
         """
         return AsyncTract(self._runtime, tract_id, branch)
+
+    def transaction(self) -> Transaction:
+        """Return a transaction: changes to branches and tracts of this store, all or none.
+
+            async with store.transaction() as tx:
+                asked = tx.on(planner).user("Book me a flight to Oslo.")
+                tx.on(log).state({"asked": asked}, key="turn/1")
+
+        What is staged in the block is written when it ends. Nothing is, if the block raises or is
+        cancelled, or if one of the changes fails: leaving it then raises what the call on
+        `AsyncTract` would.
+
+        Raises:
+            StoreClosedError: this store was closed.
+        """
+        self._runtime.gate.check_open()
+        return Transaction(self._runtime)
 
     async def tract_ids(self) -> list[str]:
         """Return the ids of all tracts, sorted: of those that ever had a commit, branch or title.

@@ -36,9 +36,11 @@ from tract.handles.arguments import (
     checked_ref,
     checked_target,
     checked_text,
+    said,
 )
 from tract.handles.batch import Batch
 from tract.handles.blocking import SyncTract
+from tract.handles.staging import Staging
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.handles.twins import pair, twin
 from tract.lifecycle import Opening
@@ -293,13 +295,13 @@ class AsyncTract:
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
         """Commit a user's message; see `commit` for the keywords and errors."""
-        return await self.commit(_said("user", text, name), **options)
+        return await self.commit(said("user", text, name), **options)
 
     async def assistant(
         self, text: str, *, name: str | None = None, **options: Unpack[CommitOptions]
     ) -> CommitInfo:
         """Commit an assistant's message; see `commit` for the keywords and errors."""
-        return await self.commit(_said("assistant", text, name), **options)
+        return await self.commit(said("assistant", text, name), **options)
 
     async def tools(
         self,
@@ -385,12 +387,55 @@ class AsyncTract:
     def batch(self, *, expected_head: str | UnsetType | None = UNSET) -> Batch:
         """Return a batch: `async with tract.batch() as batch:` writes its commits together.
 
-        Leaving the block may raise what `commit` raises. In that case, or if the block itself
+        It is a transaction on this branch alone, see `TractStore.transaction`. Leaving the block may raise what `commit` raises. In that case, or if the block itself
         raises, nothing is written.
         """
         self._check_open()
         runtime, expected = self._runtime, checked_head(expected_head)
-        return Batch(runtime.commits, runtime.gate, self._branch, expected)
+        staging = Staging(runtime.transactions, runtime.usage, runtime.gate, "batch")
+        return Batch(staging, self._branch, expected)
+
+    async def edit_entries(
+        self,
+        *,
+        skip: Iterable[str] = (),
+        append: Iterable[BaseModel | Mapping[str, Any]] = (),
+        reason: str | None = None,
+        expected_head: str | UnsetType | None = UNSET,
+    ) -> list[CommitInfo]:
+        """Leave entries out of the context and append contents, in one transaction.
+
+        This pops, clears and rewinds a conversation. Every entry that is skipped gets an annotation
+        of its own, so a single one can be brought back.
+
+            last = (await tract.entries(newest=True, limit=1))[0]
+            await tract.edit_entries(skip=[last.commit_hash], expected_head=await tract.head())
+
+        Args:
+            skip: entries, which get the priority `SKIP`; one that is named twice is skipped once.
+            append: contents, as for `commit`, which follow.
+            reason: a note on why, which `get_annotations` returns.
+            expected_head: the head that the branch must have (None: no commit). With it, none was
+                appended since the entries were listed.
+
+        Returns:
+            The commits, annotations first. Without anything to do, nothing is written.
+
+        Raises:
+            ContentValidationError: a content or *reason* cannot be stored, or *skip* is a string.
+            CommitNotFoundError, EditTargetError, HeadMovedError, BudgetExceededError: as for
+                `commit` and `annotate`.
+        """
+        if isinstance(skip, str):
+            raise ContentValidationError("give a list of hashes", "skip")
+        if isinstance(append, (str, Mapping, BaseModel)):
+            raise ContentValidationError("give a list of contents", "append")
+        named = dict.fromkeys(checked_hash(each) for each in skip)
+        expected, commits = checked_head(expected_head), self._runtime.commits
+        staged = [commits.stage_annotation(each, Priority.SKIP, reason) for each in named]
+        staged += [commits.stage(Given(each)) for each in append]
+        with self._call():
+            return await commits.land(self._branch, staged, expected)
 
     async def compile(
         self,
@@ -1490,7 +1535,3 @@ class AsyncTract:
 
 
 pair(AsyncTract, SyncTract)
-
-
-def _said(role: Literal["user", "assistant"], text: str, name: str | None) -> dict[str, Any]:
-    return {"content_type": "dialogue", "role": role, "text": text, "name": name}

@@ -16,6 +16,7 @@ TWINS = {
     "AsyncTract": "SyncTract",
     "TractStore": "SyncStore",
     "Batch": "SyncBatch",
+    "Transaction": "SyncTransaction",
     "Stream": "SyncStream",
     "Recording": "SyncRecording",
     "Watch": "SyncWatch",
@@ -25,6 +26,8 @@ MODULES = [
     "tract",
     "store",
     "handles.batch",
+    "handles.staging",
+    "transaction",
     "handles.stream",
     "handles.recovery",
     "engine.watching.watch",
@@ -37,6 +40,7 @@ NAMES = TWINS | {
     "__anext__": "__next__",
 }
 KEPT = {"__aenter__", "__aexit__", "__aiter__", "__anext__"}
+KEPT_BASES = ("Generic", "StagedBranch")
 ELLIPSIS: ast.stmt = ast.Expr(ast.Constant(...))
 
 
@@ -78,7 +82,7 @@ def stub() -> str:
 
 
 def _class(node: ast.ClassDef) -> ast.ClassDef:
-    bases = [base for base in node.bases if "Generic" in ast.unparse(base)]
+    bases = [base for base in node.bases if ast.unparse(base).startswith(KEPT_BASES)]
     members = [*_attributes(node), *_methods(node)]
     return ast.ClassDef(TWINS[node.name], bases, [], members, [])
 

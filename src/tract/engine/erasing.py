@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.threads import Threads
@@ -13,15 +14,26 @@ from tract.models.commit import moment
 from tract.models.erasure import ERASED, CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.storage.repositories import (
     BlobRepository,
+    Erased,
     ErasureRepository,
     Marker,
     Residue,
     StoredContent,
 )
 
-__all__ = ["Eraser"]
+__all__ = ["Eraser", "PlannedErasure"]
 
 _ANNOTATION = "annotation"
+
+
+class PlannedErasure(NamedTuple):
+    """Commits to erase, by their hashes, and what will stand in the place of their contents."""
+
+    tract_id: str
+    commits: Sequence[str]
+    markers: Mapping[str, Marker]
+    reason: str
+    erased_at: int
 
 
 class Eraser:
@@ -47,17 +59,30 @@ class Eraser:
         self, tract_id: str, named: Sequence[str], reason: str, *, vacuum: bool
     ) -> ErasureReceipt:
         """Erase commits; see `AsyncTract.erase`."""
+        plan = await self.plan(tract_id, named, reason)
+        erased = await self._erasures.erase(tract_id, plan.commits, plan.markers)
+        return await self.finish(plan, erased)
+
+    async def plan(self, tract_id: str, named: Sequence[str], reason: str) -> PlannedErasure:
+        """Return what the transaction of an erasure needs to know.
+
+        Raises:
+            CommitNotFoundError: the tract does not have one of the commits.
+        """
         stored = await self._blobs.get_many(tract_id, named)
         now = self._clock()
         size = sum(len(each.data or b"") for each in stored)
         made = await self._threads.run_if_long(size, self._markers, stored, reason, now)
         hashes = [*dict.fromkeys(each.commit_hash for each in stored)]
-        erased = await self._erasures.erase(tract_id, hashes, dict(made))
-        self._forget(tract_id, erased.erasures)
+        return PlannedErasure(tract_id, hashes, dict(made), reason, now)
+
+    async def finish(self, plan: PlannedErasure, erased: Erased) -> ErasureReceipt:
+        """Forget what was erased, here and in the write-ahead log; return a receipt."""
+        self._forget(plan.tract_id, erased.erasures)
         return ErasureReceipt(
-            tract_id=tract_id,
-            erased_at=moment(now),
-            reason=reason,
+            tract_id=plan.tract_id,
+            erased_at=moment(plan.erased_at),
+            reason=plan.reason,
             commits=tuple(erased.commits),
             along=tuple(erased.along),
             contents=erased.contents,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from tract.exceptions import (
     CommitNotFoundError,
@@ -34,6 +34,7 @@ __all__ = [
     "checked_text",
     "checked_tract_order",
     "checked_tracts",
+    "said",
 ]
 
 _MAX_NAME = 255
@@ -230,6 +231,11 @@ def checked_target(edit_target: object) -> str:
             shown(edit_target), "is not a commit hash. Give a string, such as `info.commit_hash`."
         )
     return text
+
+
+def said(role: Literal["user", "assistant"], text: str, name: str | None) -> dict[str, Any]:
+    """Return the content of a message."""
+    return {"content_type": "dialogue", "role": role, "text": text, "name": name}
 
 
 def _text(value: object) -> str | None:

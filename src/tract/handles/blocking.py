@@ -20,6 +20,7 @@ __all__ = [
     "SyncStore",
     "SyncStream",
     "SyncTract",
+    "SyncTransaction",
     "SyncWatch",
 ]
 
@@ -42,6 +43,10 @@ class SyncStore(Twin):
 
 class SyncBatch(Twin):
     """A `Batch` for `with tract.sync.batch() as batch:`."""
+
+
+class SyncTransaction(Twin):
+    """A `Transaction` for `with store.sync.transaction() as tx:`."""
 
 
 class SyncStream(Twin):

@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 from pydantic import BaseModel
 
 from tract.handles.batch import StagedCommit
+from tract.engine.compile.cache import CacheInfo
+from tract.handles.staging import StagedBranch
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
@@ -102,6 +104,14 @@ class SyncTract:
         self, *, reason: str = ..., expected_head: str | UnsetType | None = ...
     ) -> list[CommitInfo]: ...
     def batch(self, *, expected_head: str | UnsetType | None = ...) -> SyncBatch: ...
+    def edit_entries(
+        self,
+        *,
+        skip: Iterable[str] = ...,
+        append: Iterable[BaseModel | Mapping[str, Any]] = ...,
+        reason: str | None = ...,
+        expected_head: str | UnsetType | None = ...,
+    ) -> list[CommitInfo]: ...
     def compile(
         self,
         *,
@@ -336,6 +346,7 @@ class SyncStore:
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = ...,
     ) -> Self: ...
     def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
+    def transaction(self) -> SyncTransaction: ...
     def tract_ids(self) -> list[str]: ...
     def tracts(
         self,
@@ -395,40 +406,24 @@ class SyncStore:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
-class SyncBatch:
+class SyncBatch(StagedBranch):
     commits: list[CommitInfo]
 
-    def commit(
+    def __enter__(self) -> Self: ...
+    def __exit__(
         self,
-        content: BaseModel | Mapping[str, Any],
-        *,
-        role: str | None = ...,
-        operation: CommitOperation | Literal["append", "edit"] = ...,
-        message: str | None = ...,
-        edit_target: str | StagedCommit | None = ...,
-        metadata: Mapping[str, Any] | None = ...,
-        generation_config: Mapping[str, Any] | None = ...,
-        redact: bool | None = ...,
-        key: str | None = ...,
-        on_key: OnKey = ...,
-    ) -> StagedCommit: ...
-    def state(
-        self,
-        payload: Any,
-        *,
-        key: str | None = ...,
-        on_key: OnKey = ...,
-        message: str | None = ...,
-        metadata: Mapping[str, Any] | None = ...,
-        generation_config: Mapping[str, Any] | None = ...,
-    ) -> StagedCommit: ...
-    def annotate(
-        self,
-        target: str | StagedCommit,
-        priority: Priority | Literal["skip", "normal", "pinned"],
-        *,
-        reason: str | None = ...,
-    ) -> StagedCommit: ...
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+class SyncTransaction:
+    commits: list[CommitInfo]
+    receipts: list[ErasureReceipt]
+
+    def on(
+        self, tract: SyncTract, *, expected_head: str | UnsetType | None = ...
+    ) -> StagedBranch: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,

@@ -48,16 +48,21 @@ class Budget:
         return self._turns.setdefault(branch[:2], Lock())
 
     async def steps(
-        self, branch: BranchName, drafts: Sequence[CommitDraft], kept: Mapping[int, str]
+        self,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        kept: Mapping[int, str],
+        first: int = 0,
     ) -> list[CommitStep]:
         """Return the steps that drafts will become, with targets as the fold names them.
 
-        *kept* are the drafts whose keys name commits already, which are not made.
+        They are numbered from *first*. *kept* are those whose keys name commits already, which are
+        not made.
         """
         return [
-            _step(index, draft, await self._target(branch, draft, kept))
-            for index, draft in enumerate(drafts)
-            if index not in kept
+            _step(number, draft, await self._target(branch, draft, kept))
+            for number, draft in enumerate(drafts, first)
+            if number not in kept
         ]
 
     async def _target(
@@ -133,9 +138,9 @@ def _is_stored_form(target: str) -> bool:
     return len(target) == _HASH_LENGTH and target == target.lower()
 
 
-def _step(index: int, draft: CommitDraft, target: str | None) -> CommitStep:
+def _step(number: int, draft: CommitDraft, target: str | None) -> CommitStep:
     return CommitStep(
-        commit_hash=f"#{index}",
+        commit_hash=f"#{number}",
         operation=draft.operation,
         edit_target=target,
         content_type=draft.content_type,

@@ -175,7 +175,7 @@ class CommitEngine:
         attempt = partial(self._commits.write, branch, drafts, ending=ending)
         if self._budget is None:
             return await attempt(expected_head=expected_head)
-        kept = await self._kept(branch.tract_id, drafts)
+        kept = await self.kept(branch.tract_id, drafts)
         if kept and len(kept) == len(drafts):  # nothing is made that could exceed the budget
             return await attempt(expected_head=expected_head)
         return await self._within(self._budget, attempt, branch, drafts, expected_head, kept=kept)
@@ -210,6 +210,13 @@ class CommitEngine:
         """
         if self._budget is not None:
             await self._budget.admit(branch, to)
+
+    async def kept(self, tract_id: str, drafts: Sequence[CommitDraft]) -> dict[int, str]:
+        """Return the drafts whose keys name commits already, which are to be kept, with these."""
+        asked = {at: each.key for at, each in enumerate(drafts) if each.on_key == "keep"}
+        keys = [key for key in asked.values() if key is not None]
+        found = await self._keys.find(tract_id, keys) if keys else {}
+        return {at: found[key].commit_hash for at, key in asked.items() if key in found}
 
     async def check_head(self, branch: BranchName, head: str | None, expected: Expected) -> None:
         """Check that *head* is the commit that the hash or name *expected* stands for.
@@ -249,13 +256,6 @@ class CommitEngine:
             tokens = over.tokens
         await budget.act(tokens)
         return await attempt(expected_head=expected)
-
-    async def _kept(self, tract_id: str, drafts: Sequence[CommitDraft]) -> dict[int, str]:
-        """Return the drafts whose keys name commits already, which are to be kept, with these."""
-        asked = {at: each.key for at, each in enumerate(drafts) if each.on_key == "keep"}
-        keys = [key for key in asked.values() if key is not None]
-        found = await self._keys.find(tract_id, keys) if keys else {}
-        return {at: found[key].commit_hash for at, key in asked.items() if key in found}
 
     async def _checked(
         self,

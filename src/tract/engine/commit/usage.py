@@ -113,6 +113,10 @@ class UsageKeeper:
         self._contexts = contexts
         self._redactor = redactor
 
+    def read(self, usage: object, *, redact: bool) -> tuple[TokenUsage, str]:
+        """Return the counts of a report and the report as stored; see `parse_usage`."""
+        return parse_usage(usage, self._redactor if redact else None)
+
     async def keep(
         self, branch: BranchName, usage: object, head: str | UnsetType | None, redact: bool
     ) -> CompiledContext:
@@ -127,7 +131,7 @@ class UsageKeeper:
             CommitNotFoundError: the tract has no commit *head*.
             TractError: there is no commit yet, or *head* is None.
         """
-        counts, raw_json = parse_usage(usage, self._redactor if redact else None)
+        counts, raw_json = self.read(usage, redact=redact)
         found = await self._contexts.snapshot(branch, Position(head))
         sent = found.snapshot.head_hash
         if sent is None:
