@@ -360,10 +360,10 @@ async def test_an_edit_and_an_erasure_land_together(target: Path | str) -> None:
             assert isinstance(await each.tract("a").get_content(secret.commit_hash), ErasedContent)
             assert await texts(each.tract("b")) == ["kept", "noted"]
         assert await a.get_by_keys(["k"]) == {}
-        with pytest.raises(TractError, match="do not stage it"):
-            await run(
-                store.transaction(), lambda tx: tx.on(a).erase([tx.on(a).user("x")], reason="r")
-            )  # type: ignore[list-item]  # refused
+        async with store.transaction() as unwritten:
+            staged: Any = unwritten.on(a).user("x")
+            with pytest.raises(TractError, match="do not stage it"):
+                unwritten.on(a).erase([staged], reason="r")
         with pytest.raises(ContentValidationError, match="list of hashes"):
             await run(store.transaction(), lambda tx: tx.on(b).erase(kept.commit_hash, reason="r"))
 
