@@ -25,6 +25,7 @@ from tract import (
     AsyncTract,
     AttachmentNotFoundError,
     Batch,
+    BranchNotFoundError,
     BudgetAction,
     CommitNotFoundError,
     CommitOperation,
@@ -41,11 +42,13 @@ from tract import (
     RefNameError,
     StagedCommit,
     Stream,
+    TagNotFoundError,
     TokenBudgetConfig,
     TokenUsage,
     ToolIOContent,
     TractConfig,
     TractStore,
+    Transaction,
     config,
     metadata,
 )
@@ -155,6 +158,18 @@ async def committed_in_batch(world: World, name: str) -> Any:
     async with world.mine.batch() as batch:
         staged = batch.commit(SAID, metadata={"given": name})
     return [staged.info, batch.commits]
+
+
+async def referred_to_in_batch(world: World, name: str) -> Any:
+    async with world.mine.batch() as batch:
+        batch.state({"given": name, "seen": batch.commit(SAID).reference})
+    return [await world.mine.get_content("main"), batch.commits]
+
+
+async def in_transaction(world: World, name: str) -> Any:
+    async with world.store.transaction() as tx:
+        tx.on(world.mine, expected_head=name).user("x")
+    return tx.commits
 
 
 async def listed(world: World, name: str) -> Any:
@@ -466,6 +481,11 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.diff(name, "main")),
         Refused(CommitNotFoundError, lambda w, name: w.mine.diff("main", name)),
     ],
+    "AsyncTract.edit_entries": [
+        lambda w, name: w.mine.edit_entries(append=[SAID]),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.edit_entries(skip=[name])),
+        Refused(HeadMovedError, lambda w, name: w.mine.edit_entries(expected_head=name)),
+    ],
     "AsyncTract.entries": [
         entered,
         Refused(CommitNotFoundError, lambda w, name: w.mine.entries(at_commit=name)),
@@ -643,6 +663,19 @@ CALLS: dict[str, list[Call | Refused]] = {
             lambda w, name: in_batch(w, lambda batch: batch.annotate(name, Priority.SKIP)),
         )
     ],
+    "Batch.assistant": [
+        lambda w, name: in_batch(w, lambda batch: batch.assistant(name)),
+        Refused(
+            EditTargetError,
+            lambda w, name: in_batch(
+                w, lambda batch: batch.assistant("x", operation=EDIT, edit_target=name)
+            ),
+        ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.assistant("x", expected_head=name)),
+        ),
+    ],
     "Batch.commit": [
         committed_in_batch,
         Refused(
@@ -651,10 +684,85 @@ CALLS: dict[str, list[Call | Refused]] = {
                 w, lambda batch: batch.commit(SAID, operation=EDIT, edit_target=name)
             ),
         ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.commit(SAID, expected_head=name)),
+        ),
     ],
-    "Batch.state": [lambda w, name: in_batch(w, lambda batch: batch.state({"named": name}))],
+    "Batch.delete_branch": [
+        Refused(
+            BranchNotFoundError,
+            lambda w, name: in_batch(w, lambda batch: batch.delete_branch("theirs")),
+        ),
+    ],
+    "Batch.delete_tag": [
+        Refused(
+            TagNotFoundError, lambda w, name: in_batch(w, lambda batch: batch.delete_tag("theirs"))
+        ),
+    ],
+    "Batch.erase": [
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: in_batch(w, lambda batch: batch.erase([name], reason="x")),
+        ),
+    ],
+    "Batch.fork": [
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: in_batch(w, lambda batch: batch.fork("x", at_commit=name)),
+        ),
+    ],
+    "Batch.record_usage": [
+        Refused(
+            CommitNotFoundError,
+            lambda w, name: in_batch(
+                w, lambda batch: batch.record_usage(TokenUsage(1), head_hash=name)
+            ),
+        ),
+    ],
+    "Batch.reset": [
+        Refused(CommitNotFoundError, lambda w, name: in_batch(w, lambda batch: batch.reset(name))),
+    ],
+    "Batch.state": [
+        lambda w, name: in_batch(w, lambda batch: batch.state({"named": name})),
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.state({}, expected_head=name)),
+        ),
+    ],
+    "Batch.system": [
+        lambda w, name: in_batch(w, lambda batch: batch.system(name)),
+        Refused(
+            EditTargetError,
+            lambda w, name: in_batch(
+                w, lambda batch: batch.system("x", operation=EDIT, edit_target=name)
+            ),
+        ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.system("x", expected_head=name)),
+        ),
+    ],
+    "Batch.tag": [
+        Refused(
+            CommitNotFoundError, lambda w, name: in_batch(w, lambda batch: batch.tag("x", name))
+        ),
+    ],
+    "Batch.user": [
+        lambda w, name: in_batch(w, lambda batch: batch.user(name)),
+        Refused(
+            EditTargetError,
+            lambda w, name: in_batch(
+                w, lambda batch: batch.user("x", operation=EDIT, edit_target=name)
+            ),
+        ),
+        Refused(
+            HeadMovedError,
+            lambda w, name: in_batch(w, lambda batch: batch.user("x", expected_head=name)),
+        ),
+    ],
     "StagedCommit.info": [committed_in_batch],
-    "StagedCommit.target_in": [],  # a test of its own: it takes a batch, not a hash
+    "StagedCommit.reference": [referred_to_in_batch],
     "TractStore.aclose": [closed_store],
     "TractStore.backup": [],  # writes all tracts, which the caller has
     "TractStore.copy_tract": [
@@ -685,9 +793,14 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.search": [
         Refused(ValueError, lambda w, name: w.store.search("mine", after=name))
     ],  # finds what all tracts say
+    "TractStore.transaction": [],  # its calls are those of a batch, and `on`
     "TractStore.tracts": [
         lambda w, name: w.store.tracts(prefix="mine"),
         Refused(ValueError, lambda w, name: w.store.tracts(after=name)),
+    ],
+    "Transaction.on": [
+        lambda w, name: in_transaction(w, "main"),
+        Refused(HeadMovedError, in_transaction),
     ],
 }
 
@@ -711,8 +824,7 @@ HARMLESS = {
     "rebuild",
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
-    "own_loop",
-    "batch",
+    *("own_loop", "append", "tract"),
     *("path", "progress", "source"),
     *("data", "media_type"),
     # names of their own for commits, of which each tract has its own; and state
@@ -735,14 +847,14 @@ HASHES = {
     "head_hash",
     "at",
     "tracts",
-} | {*("target_hash", "to_hash", "hashes", "a", "b", "after")}
+} | {*("target_hash", "to_hash", "hashes", "a", "b", "after", "skip")}
 
 
 def public_calls() -> dict[str, Any]:
     """Return every public method and property of the facades."""
     return {
         f"{kind.__name__}.{name}": inspect.getattr_static(kind, name)
-        for kind in (AsyncTract, Batch, StagedCommit, TractStore)
+        for kind in (AsyncTract, Batch, StagedCommit, TractStore, Transaction)
         for name in dir(kind)
         if not name.startswith("_")
     }

@@ -30,6 +30,7 @@ from support.stubs import STUB, stub
 from tract import (
     AsyncTract,
     CommitInfo,
+    HeadMovedError,
     MergeConflict,
     StorageError,
     StoreClosedError,
@@ -38,6 +39,7 @@ from tract import (
     SyncStore,
     SyncStream,
     SyncTract,
+    SyncTransaction,
     SyncWatch,
     TokenBudgetConfig,
     TokenBudgetWarning,
@@ -133,6 +135,7 @@ TRACT: Calls = {
     "delete_branch": lambda t: t.delete_branch("new", force=True),
     "delete_tag": lambda t: t.delete_tag("v1"),
     "diff": lambda t: t.diff(None, "main"),
+    "edit_entries": lambda t: t.edit_entries(append=iter([SAID])),
     "entries": lambda t: t.entries(),
     "erase": lambda t: t.erase([], reason="none"),
     "fork": lambda t: t.fork("new"),
@@ -197,6 +200,7 @@ STORE: Calls = {
     "search": lambda s: s.search("hi"),
     "tracts": lambda s: s.tracts(),
     "tract_ids": lambda s: s.tract_ids(),
+    "transaction": lambda s: s.transaction(),
     "aclose": lambda s: s.aclose(),
 }
 LATE = ["delete_branch", "delete_tag", "disable_search", "aclose"]
@@ -396,6 +400,39 @@ def test_a_block_that_raises_writes_nothing(db_path: Path) -> None:
             batch.commit({"text": SAID["nothing"]})
 
         assert tract.head() is None
+
+
+async def test_a_transaction_is_used_from_another_loop(own: TractStore, tract: AsyncTract) -> None:
+    log = own.tract("log")
+
+    async def use() -> None:
+        async with own.transaction() as tx:
+            said = tx.on(tract).user("a")
+            draft = tx.on(tract).fork("draft")
+            tx.on(log).state([said, draft.user("b")], key="1")
+        assert [info.tract_id for info in tx.commits] == ["t", "t", "log"]
+
+    await elsewhere(use)
+
+    assert len(await log.keys()) == 1
+
+
+def test_a_transaction_is_used_without_a_loop(db_path: Path) -> None:
+    with SyncStore.open(db_path, tokenizer=COUNTER) as store:
+        tract, log = store.tract("t"), store.tract("log")
+        with store.transaction() as tx:
+            said = tx.on(tract, expected_head=None).user("a")
+            tx.on(log).state([said])
+        late = store.transaction()
+        late.__enter__()
+        late.on(log).user("never")
+        late.on(tract, expected_head=None)
+        with pytest.raises(HeadMovedError):
+            late.__exit__(None, None, None)
+
+        assert type(tx) is SyncTransaction
+        assert tx.commits == [*tract.log(None), *log.log(None)]
+        assert log.get_content("main").model_dump()["payload"] == [said.info.commit_hash]
 
 
 # Callbacks

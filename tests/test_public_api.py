@@ -35,6 +35,7 @@ FACADES = {
     "CacheInfo",
     "LeftStream",
     "Recording",
+    "StagedBranch",
     "StagedCommit",
     "Stream",
     "SyncBatch",
@@ -43,8 +44,10 @@ FACADES = {
     "SyncStore",
     "SyncStream",
     "SyncTract",
+    "SyncTransaction",
     "SyncWatch",
     "TractStore",
+    "Transaction",
     "Watch",
 }
 CONTENTS = {
@@ -182,6 +185,7 @@ TYPES = {
     "AnthropicArguments",
     "BudgetCallback",
     "CommitOptions",
+    "StagedOptions",
     "ConfigField",
     "Decision",
     "GoogleArguments",
@@ -199,6 +203,7 @@ TYPES = {
     "UnsetType",
 }
 OPAQUE = {
+    "Staging",  # what a batch or transaction shares with what it stages; callers never see it
     "Snapshot",  # what the default compiler's CompileSnapshot is; callers only hand it on
     *("_Flag", "_Number", "_Text"),  # bool, int and str, checked strictly
 }
@@ -501,7 +506,29 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
     (tract.LeftStream.commit, [EXPECTED_HEAD, ("on_key", KEYWORD, None)]),
     (
         tract.Batch.commit,
-        [("content", POSITIONAL, REQUIRED), ("role", KEYWORD, None), *COMMIT_KEYWORDS],
+        [
+            ("content", POSITIONAL, REQUIRED),
+            ("role", KEYWORD, None),
+            *COMMIT_KEYWORDS,
+            EXPECTED_HEAD,
+        ],
+    ),
+    (
+        AsyncTract.edit_entries,
+        [
+            ("skip", KEYWORD, ()),
+            ("append", KEYWORD, ()),
+            ("reason", KEYWORD, None),
+            EXPECTED_HEAD,
+        ],
+    ),
+    (TractStore.transaction, []),
+    (tract.Transaction.on, [("tract", POSITIONAL, REQUIRED), EXPECTED_HEAD]),
+    (tract.StagedBranch.fork, [NAME, ("at_commit", KEYWORD, UNSET)]),
+    (tract.StagedBranch.tag, [NAME, ("target_hash", POSITIONAL, UNSET)]),
+    (
+        tract.StagedBranch.reset,
+        [("to_hash", POSITIONAL, REQUIRED), ("reason", KEYWORD, None)],
     ),
 ]
 

@@ -186,6 +186,10 @@ async def test_tags_are_there_after_reopening(target: Path | str) -> None:
 # a name wherever a hash is taken
 
 
+def staged_expecting(call: str, given: Any) -> Call:
+    return lambda t, name: batched(t, lambda batch: getattr(batch, call)(given, expected_head=name))
+
+
 async def batched(tract: AsyncTract, stage: Callable[[Batch], Any]) -> Any:
     async with tract.batch() as batch:
         stage(batch)
@@ -259,6 +263,24 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("Batch.annotate", "target"): lambda t, name: batched(
         t, lambda batch: batch.annotate(name, Priority.SKIP)
     ),
+    ("Batch.user", "edit_target"): lambda t, name: batched(
+        t, lambda batch: batch.user("x", operation=EDIT, edit_target=name)
+    ),
+    ("Batch.assistant", "edit_target"): lambda t, name: batched(
+        t, lambda batch: batch.assistant("x", operation=EDIT, edit_target=name)
+    ),
+    ("Batch.system", "edit_target"): lambda t, name: batched(
+        t, lambda batch: batch.system("x", operation=EDIT, edit_target=name)
+    ),
+    ("Batch.fork", "at_commit"): lambda t, name: batched(
+        t, lambda batch: batch.fork("new", at_commit=name)
+    ),
+    ("Batch.tag", "target_hash"): lambda t, name: batched(t, lambda batch: batch.tag("new", name)),
+    ("Batch.reset", "to_hash"): lambda t, name: batched(t, lambda batch: batch.reset(name)),
+    ("Batch.record_usage", "head_hash"): lambda t, name: batched(
+        t, lambda batch: batch.record_usage(TokenUsage(1), head_hash=name)
+    ),
+    ("edit_entries", "skip"): lambda t, name: t.edit_entries(skip=[name]),
     ("compile", "at_commit"): lambda t, name: t.compile(at_commit=name),
     ("entries", "at_commit"): lambda t, name: t.entries(at_commit=name),
     ("cherry_pick", "hashes"): lambda t, name: t.cherry_pick(name, name),
@@ -281,6 +303,9 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("erase", "hashes"): lambda t, name: t.erase(
         [name, name], reason="asked"
     ),  # last: it changes what the others see
+    ("Batch.erase", "hashes"): lambda t, name: batched(
+        t, lambda batch: batch.erase([name], reason="asked")
+    ),
     ("watch", "after"): lambda t, name: watched(t, name),
     ("record_openai", "head_hash"): lambda t, name: drained(
         t.record_openai(reply(CHUNK), head_hash=name)
@@ -302,6 +327,19 @@ HEAD: dict[tuple[str, str], Call] = {
     ("system", "expected_head"): lambda t, name: t.system("x", expected_head=name),
     ("commit", "expected_head"): lambda t, name: t.commit(SAID, expected_head=name),
     ("batch", "expected_head"): expecting,
+    ("edit_entries", "expected_head"): lambda t, name: t.edit_entries(
+        append=[SAID], expected_head=name
+    ),
+    **{
+        (f"Batch.{call}", "expected_head"): staged_expecting(call, given)
+        for call, given in {
+            "commit": SAID,
+            "state": {},
+            "user": "x",
+            "system": "x",
+            "assistant": "x",
+        }.items()
+    },
     ("annotate", "expected_head"): lambda t, name: t.annotate(
         "v1", Priority.PINNED, expected_head=name
     ),
@@ -341,7 +379,7 @@ NO_HASH = {
         "fast_forward",
         "squash",
         "self",
-        "batch",
+        "append",
     ),
     *("conditions", "branch_only", "role", "on_interrupt", "response"),
     *(

@@ -62,7 +62,7 @@ from tract.handles.blocking import (
     SyncWatch,
 )
 from tract.handles.recovery import LeftStream
-from tract.handles.staging import StagedBranch, StagedCommit
+from tract.handles.staging import StagedBranch, StagedCommit, StagedOptions
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
@@ -277,6 +277,7 @@ __all__ = [
     "Source",
     "StagedBranch",
     "StagedCommit",
+    "StagedOptions",
     "StateContent",
     "StorageError",
     "StoreBusyError",

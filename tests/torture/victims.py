@@ -35,6 +35,7 @@ from tract import (
     ToolIOContent,
     TractConfig,
     TractStore,
+    Transaction,
     config,
 )
 
@@ -115,7 +116,7 @@ def public_calls() -> set[str]:
     """Return the names of all public asynchronous calls, as `Class.method`."""
     return {
         f"{cls.__name__}.{name}"
-        for cls in (AsyncTract, TractStore, Batch)
+        for cls in (AsyncTract, TractStore, Batch, Transaction)
         for base in cls.__mro__
         for name, member in vars(base).items()
         if _is_call(name, member)
@@ -210,6 +211,41 @@ async def _batch_large(scene: Scene, mark: str) -> list[CommitInfo]:
         batch.commit(say(mark), metadata={"mark": mark})
         batch.commit(say(mark, large=True), metadata={"mark": mark})
     return batch.commits
+
+
+async def _transaction(scene: Scene, mark: str) -> list[CommitInfo]:
+    async with scene.store.transaction() as tx:
+        work = tx.on(scene.work)
+        first = work.user(mark, **_marked(mark))
+        await asyncio.sleep(0)
+        work.state({"seen": [first]}, key=mark, metadata={"mark": mark})
+        work.record_usage({"prompt_tokens": 1, "completion_tokens": 1}, head_hash=first)
+        work.tag(f"of-{mark}", first)
+        work.delete_tag(f"of-{mark}")
+    return tx.commits
+
+
+async def _edit_entries(scene: Scene, mark: str) -> Victim:
+    """Skip an entry and say something in its place."""
+    target = (await scene.work.user(mark)).commit_hash
+    scene.told(WORK, [target])
+
+    async def settle(outcome: Outcome) -> list[str]:
+        skips = [item for item in await scene.work.get_annotations(target) if item.reason == mark]
+        log = await scene.work.log(200, contents=True)
+        said = [info.commit_hash for info, content in log if content == say(f"for {mark}")]
+        there = [*(item.commit_hash for item in skips), *said]
+        scene.told(WORK, there)
+        if outcome.finished:
+            fine = there == [info.commit_hash for info in outcome.value]
+        else:
+            fine = (len(skips), len(said)) in ((0, 0), (1, 1))
+        return [] if fine else [f"it returned {outcome.value}, and {there} is there"]
+
+    return Victim(
+        lambda: scene.work.edit_entries(skip=[target], append=[say(f"for {mark}")], reason=mark),
+        settle,
+    )
 
 
 async def _annotate(scene: Scene, mark: str) -> Victim:
@@ -581,6 +617,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.get_by_keys": (reading(_by_keys),),
     "AsyncTract.keys": (reading(_keys),),
     "AsyncTract.state": (_commits(1, _state), _commits(1, _state_of_bytes)),
+    "AsyncTract.edit_entries": (_edit_entries,),
     "AsyncTract.log": (
         reading(lambda scene, entry: scene.work.log(None)),
         reading(lambda scene, entry: scene.work.log(None, contents=True)),
@@ -630,6 +667,8 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     ),
     "TractStore.__aenter__": (_opens(_enter_store, NAMED, 1),),
     "TractStore.__aexit__": (_opens(_enter_engine, ENGINE, 1),),
+    "Transaction.__aenter__": (_commits(2, _transaction),),
+    "Transaction.__aexit__": (_commits(2, _transaction),),
     "Batch.__aenter__": (_commits(3, _batch),),
     "Batch.__aexit__": (_commits(3, _batch), _commits(2, _batch_large)),
 }
