@@ -256,3 +256,36 @@ async def test_crossing_transactions_do_not_wait_for_each_other_for_ever(
 
     for branch in (MAIN, OTHER_TRACT):
         assert len(await pair[0].histories.log(branch, limit=None)) == 40
+
+
+async def test_what_others_have_deleted_is_in_nobodys_way(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    """Even if the branch was known to be there, and the first of the changes was made."""
+    one, two = pair
+    await say(one, MAIN, "a")
+    await say(one, OTHER_BRANCH, "b")
+    await two.refs.delete(OTHER_BRANCH, force=True)
+    landed = await one.transactions.write(
+        [AddCommits(OTHER_TRACT, [draft("c")]), ForkBranch(MAIN, OTHER_BRANCH.branch)]
+    )
+
+    assert len(landed.commits) == 1
+    assert await two.refs.head(OTHER_BRANCH) == await two.refs.head(MAIN)
+
+
+async def test_an_erased_key_is_free_for_those_that_share_the_transaction(
+    store: Repositories,
+) -> None:
+    old, gone = keyed("old", "k", "keep"), draft("gone")
+    [named] = hashes(await store.commits.write(MAIN, [old]))
+    markers = {old.content_hash: Marker(gone.content_hash, gone.data)}
+    _, kept, _, [new] = await asyncio.gather(
+        say(store, OTHER_TRACT, "first"),
+        store.transactions.write([AddCommits(MAIN, [old]), AddCommits(OTHER_TRACT, [draft("x")])]),
+        store.erasures.erase(MAIN.tract_id, [named], markers),
+        store.commits.write(MAIN, [keyed("new", "k")]),
+    )
+
+    assert kept.commits[0].commit_hash == named
+    assert await store.keys.find(MAIN.tract_id, ["k"]) == {"k": new}

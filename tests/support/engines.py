@@ -221,7 +221,7 @@ class ReadElsewhere:
         {
             *("write", "merge", "check_writable", "create_config_index", "fork", "move", "delete"),
             *("tag", "untag", "record", "record_at", "save", "drop", "on_move", "add", "settle"),
-            "copy_within",
+            *("copy_within", "erase"),
         }
     )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.counters import WordCounter
+from support.probes import probe
 from tract import (
     BudgetAction,
     BudgetExceededError,
+    DefaultContextCompiler,
     HeadMovedError,
     TokenBudgetConfig,
     TokenBudgetWarning,
@@ -20,6 +24,19 @@ from tract import (
     TractStore,
     Transaction,
 )
+from tract.engine.commit.budget import Budget
+from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.commit.engine import CommitEngine
+from tract.engine.threads import Threads
+from tract.engine.transactions import Placed, TransactionEngine
+from tract.storage.repositories import (
+    BranchName,
+    Change,
+    ForkBranch,
+    Landed,
+    TransactionRepository,
+)
+from tract.storage.sql.repositories import repositories_over
 
 EMPTY = 3 + 3 + 1
 """Words of a context with one message without text: list, message and role."""
@@ -175,3 +192,86 @@ async def test_no_warning_comes_within_the_budget(target: Path | str) -> None:
             async with store.transaction() as tx:
                 tx.on(store.tract("a")).user(words(10))
                 tx.on(store.tract("b")).state(["x"] * 100)
+
+
+async def test_transactions_of_many_stores_do_not_exceed_together(target: Path | str) -> None:
+    async with (
+        opened(target, BudgetAction.REJECT) as store,
+        opened(target, BudgetAction.REJECT) as other,
+    ):
+
+        def more(tx: Transaction, each: TractStore) -> None:
+            tx.on(each.tract("b")).state("x")
+            entry = tx.on(each.tract("a")).user(words(1))
+            tx.on(each.tract("a")).user(words(2), operation="edit", edit_target=entry)
+
+        outcomes = await asyncio.gather(
+            *(run(each, partial(more, each=each)) for _ in range(8) for each in (store, other)),
+            return_exceptions=True,
+        )
+        context = await store.tract("a").compile()
+
+        assert EMPTY < context.token_count <= EMPTY + 10
+        refused = sum(isinstance(outcome, BudgetExceededError) for outcome in outcomes)
+        assert len(await store.tract("a").log(None)) == 2 * (16 - refused)
+        assert len(await store.tract("b").log(None)) == 16 - refused
+
+
+class Late(TransactionRepository):
+    """Lets something happen just before the first transaction is written."""
+
+    def __init__(
+        self, inner: TransactionRepository, meanwhile: Callable[[], Awaitable[Any]]
+    ) -> None:
+        self.inner = inner
+        self.meanwhile: Callable[[], Awaitable[Any]] | None = meanwhile
+        self.attempts = 0
+
+    async def write(
+        self, changes: Sequence[Change], expected: Sequence[tuple[BranchName, str | None]] = ()
+    ) -> Landed:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        self.attempts += 1
+        return await self.inner.write(changes, expected)
+
+
+@pytest.mark.parametrize(("number", "fits"), [(9, False), (4, True)])
+async def test_a_transaction_is_checked_again_if_a_head_has_moved_meanwhile(
+    target: Path | str, number: int, fits: bool
+) -> None:
+    """Be it that of a branch which it forks."""
+    async with TractStore.open(target, tokenizer=WordCounter()) as store:
+        await check_again(store, number, fits=fits)
+
+
+async def check_again(store: TractStore, number: int, *, fits: bool) -> None:
+    parts = probe(store).parts
+    storage = repositories_over(parts.database)
+    limits = TokenBudgetConfig(max_tokens=EMPTY + 10, action=BudgetAction.REJECT)
+    budget = Budget(storage.commits, parts.contexts, limits)
+    main, counter = store.tract("t"), WordCounter()
+    late = Late(storage.transactions, lambda: main.user(words(number), metadata={"by": "another"}))
+    commits = CommitEngine(
+        storage.commits,
+        storage.keys,
+        storage.comparisons,
+        parts.contexts,
+        DraftMaker(DefaultContextCompiler(counter), 10_000, None),
+        Threads(),
+    )
+    engine = TransactionEngine(
+        late, storage.refs, commits, parts.contexts, parts.eraser, Threads(), budget
+    )
+    given = commits.stage(Given({"content_type": "dialogue", "role": "user", "text": words(5)}))
+    on_main, new = BranchName("t", "main"), BranchName("t", "new")
+    landing = engine.land([ForkBranch(on_main, "new"), Placed(new, given)], [], b"")
+    if fits:
+        [info], _ = await landing
+        assert info.parent_hash == await main.head()
+    else:
+        with pytest.raises(BudgetExceededError):
+            await landing
+
+    assert late.attempts == 1 + fits
