@@ -22,6 +22,7 @@ import pytest_asyncio
 from support.opening import with_clock
 from support.replies import drained, reply
 from tract import (
+    UNSET,
     AsyncTract,
     AttachmentNotFoundError,
     Batch,
@@ -49,6 +50,7 @@ from tract import (
     TractConfig,
     TractStore,
     Transaction,
+    UnsetType,
     config,
     metadata,
 )
@@ -166,7 +168,7 @@ async def referred_to_in_batch(world: World, name: str) -> Any:
     return [await world.mine.get_content("main"), batch.commits]
 
 
-async def in_transaction(world: World, name: str) -> Any:
+async def in_transaction(world: World, name: str | UnsetType) -> Any:
     async with world.store.transaction() as tx:
         tx.on(world.mine, expected_head=name).user("x")
     return tx.commits
@@ -799,7 +801,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(ValueError, lambda w, name: w.store.tracts(after=name)),
     ],
     "Transaction.on": [
-        lambda w, name: in_transaction(w, "main"),
+        lambda w, name: in_transaction(w, UNSET),
         Refused(HeadMovedError, in_transaction),
     ],
 }
