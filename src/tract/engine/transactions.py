@@ -31,6 +31,9 @@ from tract.storage.repositories import (
 
 __all__ = ["Expected", "Placed", "StagedErasure", "StagedItem", "TransactionEngine"]
 
+_MEMBER = re.compile(rb'(?:[^"\\]|\\.)*":')
+"""The rest of a member's name in canonical JSON."""
+
 Expected: TypeAlias = Sequence[tuple[BranchName, str | None]]
 """Heads that branches must have before a transaction."""
 
@@ -211,7 +214,7 @@ def _holds(draft: CommitDraft, mark: bytes) -> bool:
         return False
     if draft.operation != CommitOperation.STATE:
         raise ContentValidationError(_ONLY_STATES, "content")
-    if re.search(re.escape(mark) + rb'(?:[^"\\]|\\.)*":', draft.data):
+    if any(map(_MEMBER.match, draft.data.split(mark)[1:])):
         raise ContentValidationError(
             "the hash of a staged commit cannot be part of a member's name", "payload"
         )

@@ -30,6 +30,9 @@ from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransac
 
 __all__ = ["make"]
 
+_DIGITS = 16
+_NUMBER = re.compile(rb"[0-9a-f]{16}")
+
 
 def make(
     transaction: WriteTransaction,
@@ -118,19 +121,27 @@ class _Made:
 
     def _commit(self, change: AddCommits) -> None:
         start = len(self.commits)
-        mark = re.compile(re.escape(change.mark) + b"([0-9a-f]{16})") if change.mark else None
-        drafts = [self._ready(draft, start, mark) for draft in change.drafts]
+        drafts = [self._ready(draft, start, change.mark) for draft in change.drafts]
         self.commits += self._transaction.commit(change.branch, drafts)
 
-    def _ready(self, draft: CommitDraft, start: int, mark: re.Pattern[bytes] | None) -> CommitDraft:
+    def _ready(self, draft: CommitDraft, start: int, mark: bytes) -> CommitDraft:
         """Return a draft with the hashes of the commits before it; *start* is the first number."""
         target = draft.target
         if isinstance(target, int):
             draft = draft._replace(target=target - start if target >= start else self._hash(target))
-        if mark is None:
+        if not mark:
             return draft
-        data = mark.sub(lambda found: self._hash(int(found[1], 16)).encode(), draft.data)
+        first, *others = draft.data.split(mark)
+        data = first + b"".join([self._unmarked(mark, each) for each in others])
         return draft._replace(data=data, content_hash=content_hash(data))
+
+    def _unmarked(self, mark: bytes, after: bytes) -> bytes:
+        """Return what followed a mark, with the hash that they stand for before it."""
+        found = _NUMBER.match(after)
+        number = int(found[0], 16) if found else len(self.commits)
+        if number >= len(self.commits):
+            return mark + after  # a caller has cut it
+        return self._hash(number).encode() + after[_DIGITS:]
 
     def _record(self, change: RecordUsage) -> None:
         transaction, branch, at = self._transaction, change.branch, change.at
