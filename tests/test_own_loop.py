@@ -699,6 +699,7 @@ async def test_copying_needs_stores_of_the_running_loop(own: TractStore, tmp_pat
 
 _PRELUDE = """
 import asyncio, os, signal, sys, threading, time, warnings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without
 from tract import NullTokenCounter, SyncStore, ForkedProcessError
 store = SyncStore.open(sys.argv[1], tokenizer=NullTokenCounter())
 tract = store.tract("t")

@@ -386,6 +386,7 @@ NO_HASH = {
         "order",
         "resets",
         "redact",
+        "vacuum",
         "reply",
         "include_skipped",
         "include_erased",

@@ -283,7 +283,7 @@ async def test_a_caller_that_is_cancelled_ends_it_soon_and_loses_nothing(db_path
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:
         tract = store.tract("t")
         async with tract.batch() as batch:
-            for number in range(1500):
+            for number in range(4000):
                 batch.commit(DialogueContent(role="user", text=f"{number} " * 400))
         head = await tract.head()
         whole = (await store.vacuum()).seconds

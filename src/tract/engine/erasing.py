@@ -61,7 +61,7 @@ class Eraser:
         """Erase commits; see `AsyncTract.erase`."""
         plan = await self.plan(tract_id, named, reason)
         erased = await self._erasures.erase(tract_id, plan.commits, plan.markers)
-        return await self.finish(plan, erased)
+        return await self.finish(plan, erased, vacuum=vacuum)
 
     async def plan(self, tract_id: str, named: Sequence[str], reason: str) -> PlannedErasure:
         """Return what the transaction of an erasure needs to know.
@@ -76,7 +76,9 @@ class Eraser:
         hashes = [*dict.fromkeys(each.commit_hash for each in stored)]
         return PlannedErasure(tract_id, hashes, dict(made), reason, now)
 
-    async def finish(self, plan: PlannedErasure, erased: Erased) -> ErasureReceipt:
+    async def finish(
+        self, plan: PlannedErasure, erased: Erased, *, vacuum: bool = False
+    ) -> ErasureReceipt:
         """Forget what was erased, here and in the write-ahead log; return a receipt."""
         self._forget(plan.tract_id, erased.erasures)
         return ErasureReceipt(

@@ -8,8 +8,6 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
-from tract.handles.batch import StagedCommit
-from tract.engine.compile.cache import CacheInfo
 from tract.handles.staging import StagedBranch
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation

@@ -30,7 +30,8 @@ class SqlTransactionRepository(TransactionRepository):
         changes: Sequence[Change],
         expected: Sequence[tuple[BranchName, str | None]] = (),
     ) -> Landed:
-        job = partial(writing.make, changes=changes, expected=expected)
+        search = self._database.search
+        job = partial(writing.make, search=search, changes=changes, expected=expected)
         branches = [*(each.branch for each in changes), *(branch for branch, _ in expected)]
         size = sum(len(each.drafts) for each in changes if isinstance(each, AddCommits))
         return await self._database.write(

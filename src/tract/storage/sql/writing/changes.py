@@ -25,6 +25,7 @@ from tract.storage.repositories import (
     RecordUsage,
     ResetBranch,
 )
+from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing import erasing, ref_writes
 from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransaction
 
@@ -37,6 +38,7 @@ _NUMBER = re.compile(rb"[0-9a-f]{16}")
 def make(
     transaction: WriteTransaction,
     *,
+    search: SearchIndex,
     changes: Sequence[Change],
     expected: Sequence[tuple[BranchName, str | None]],
 ) -> Landed:
@@ -49,7 +51,7 @@ def make(
         if not _changes_nothing(transaction, branch, changes):
             transaction.check_head(branch.tract_id, transaction.tips.of(branch).head, head)
     _look_ahead(transaction, changes)
-    made = _Made(transaction)
+    made = _Made(transaction, search)
     for number, change in enumerate(changes):
         try:
             made.make(change)
@@ -88,8 +90,9 @@ def _look_ahead(transaction: WriteTransaction, changes: Sequence[Change]) -> Non
 class _Made:
     """What a transaction has made so far."""
 
-    def __init__(self, transaction: WriteTransaction) -> None:
+    def __init__(self, transaction: WriteTransaction, search: SearchIndex) -> None:
         self._transaction = transaction
+        self._search = search
         self.commits: list[CommitRow] = []
         self.erased: list[Erased] = []
 
@@ -113,11 +116,14 @@ class _Made:
             case RecordUsage():
                 self._record(change)
             case EraseContents(_, named, markers):
-                self.erased.append(
-                    erasing.erase(
-                        transaction, tract_id=branch.tract_id, named=named, markers=markers
-                    )
+                erased = erasing.erase(
+                    transaction,
+                    search=self._search,
+                    tract_id=branch.tract_id,
+                    named=named,
+                    markers=markers,
                 )
+                self.erased.append(erased)
 
     def _commit(self, change: AddCommits) -> None:
         start = len(self.commits)
