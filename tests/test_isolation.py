@@ -41,6 +41,7 @@ from tract import (
     NullTokenCounter,
     Priority,
     RefNameError,
+    Retention,
     StagedCommit,
     Stream,
     TagNotFoundError,
@@ -510,6 +511,9 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents([name])),
         Refused(CommitNotFoundError, lambda w, name: w.mine.get_contents(["kept", name])),
     ],
+    "AsyncTract.prune": [
+        Refused(CommitNotFoundError, lambda w, name: w.mine.prune(before=name, reason="asked")),
+    ],
     "AsyncTract.erase": [
         Refused(CommitNotFoundError, lambda w, name: w.mine.erase([name], reason="asked")),
         Refused(CommitNotFoundError, lambda w, name: w.mine.erase(["kept", name], reason="asked")),
@@ -781,6 +785,9 @@ CALLS: dict[str, list[Call | Refused]] = {
     "TractStore.collect": [lambda w, name: w.store.collect()],
     "TractStore.info": [],  # numbers of all tracts together
     "TractStore.vacuum": [lambda w, name: w.store.vacuum()],
+    "TractStore.retain": [
+        lambda w, name: w.store.retain(Retention(keep=0), tract_ids=["a third"], reason=name)
+    ],
     "TractStore.create_config_index": [indexed],
     "TractStore.erase_tract": [lambda w, name: w.store.erase_tract("a third", reason=name)],
     "TractStore.from_engine": [],  # gives a store, whose calls are here
@@ -835,6 +842,8 @@ HARMLESS = {
     *("force", "fast_forward", "on_conflict", "squash"),
     # how tracts are called and listed
     *("title", "expected_metadata", "prefix", "order_by", "descending"),
+    # how much is kept
+    *("keep", "retention", "tract_ids"),
     # what comes bit by bit
     *("role", "response", "on_interrupt", "wait"),
 }

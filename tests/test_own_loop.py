@@ -32,6 +32,7 @@ from tract import (
     CommitInfo,
     HeadMovedError,
     MergeConflict,
+    Retention,
     StorageError,
     StoreClosedError,
     SyncBatch,
@@ -138,6 +139,7 @@ TRACT: Calls = {
     "edit_entries": lambda t: t.edit_entries(append=iter([SAID])),
     "entries": lambda t: t.entries(),
     "erase": lambda t: t.erase([], reason="none"),
+    "prune": lambda t: t.prune(keep=1000, reason="none"),
     "fork": lambda t: t.fork("new"),
     "get_by_keys": lambda t: t.get_by_keys(["k"]),
     "keys": lambda t: t.keys(),
@@ -183,6 +185,7 @@ TRACT: Calls = {
 STORE: Calls = {
     "backup": lambda s: s.backup(_new()),
     "collect": lambda s: s.collect(),
+    "retain": lambda s: s.retain(Retention(keep=1000), reason="none"),
     "copy_tract": lambda s: s.copy_tract("t", f"copy-{next(_NUMBERS)}"),
     "erase_tract": lambda s: s.erase_tract("nobody", reason="none"),
     "export": lambda s: s.export(_new()),

@@ -300,6 +300,7 @@ ENTRY: dict[tuple[str, str], Call] = {
     ("origins", "commit_hash"): lambda t, name: t.origins(name),
     ("reset", "to_hash"): lambda t, name: t.reset(name),
     ("tag", "target_hash"): lambda t, name: t.tag("new", name),
+    ("prune", "before"): lambda t, name: t.prune(before=name, reason="asked"),
     ("erase", "hashes"): lambda t, name: t.erase(
         [name, name], reason="asked"
     ),  # last: it changes what the others see
@@ -390,6 +391,8 @@ NO_HASH = {
         "reply",
         "include_skipped",
         "include_erased",
+        "keep",
+        "progress",
         "newest",
         "tools",
         "api",
@@ -483,6 +486,8 @@ async def check_entry(
         assert by_name == [await tract.get_content(a.commit_hash)] * 2
     elif call[0] == "reached_by":
         assert all("main" in branches for branches in by_name.values())
+    elif call[0] == "prune":
+        assert by_name.before == a.created_at
     elif call[0] == "erase":
         assert by_name.commits == (a.commit_hash,)
     elif call[0] == "get_commit":

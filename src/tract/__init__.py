@@ -120,6 +120,7 @@ from tract.models.merging import (
     Resolution,
 )
 from tract.models.operations import CommitOperation, OnKey
+from tract.models.pruning import PruneProgress, PruneReceipt, Retention, RetentionReport
 from tract.models.query import Condition, ConfigField, Operand, OperandKind, Source
 from tract.models.quoting import quote_id, unquote_id
 from tract.models.refs import (
@@ -262,6 +263,8 @@ __all__ = [
     "Part",
     "Priority",
     "PriorityAnnotation",
+    "PruneProgress",
+    "PruneReceipt",
     "QueryError",
     "ReasoningContent",
     "RecordOptions",
@@ -271,6 +274,8 @@ __all__ = [
     "RefusalPart",
     "Resolution",
     "ResponsesArguments",
+    "Retention",
+    "RetentionReport",
     "SchemaVersionError",
     "SearchHit",
     "SearchStatus",

@@ -35,6 +35,7 @@ from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
 from tract.engine.housekeeping import Housekeeper
+from tract.engine.pruning import Pruner
 from tract.engine.searching.searcher import Searcher
 from tract.engine.streams.recording import StreamEngine
 from tract.engine.threads import Threads
@@ -48,6 +49,7 @@ from tract.history.redaction import Redactor
 from tract.lifecycle import CallGate, ended, to_the_end
 from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
+from tract.models.pruning import Retention
 from tract.protocols import ContextCompiler, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories
@@ -109,6 +111,7 @@ class Runtime:
         self.home: Home | None = home
         """Where everything of the store happens, if it has a loop of its own."""
         self.clock: Callable[[], int] = database.clock
+        self.retention: Retention | None = options.config.retention
         self.gate: CallGate = CallGate(database.path)
         self._threads = Threads()
         self._closing: asyncio.Task[None] | None = None
@@ -179,6 +182,7 @@ class Runtime:
             self._threads,
             self._budget,
         )
+        self.pruner: Pruner = Pruner(storage.prunes, self.contexts, self.eraser, self._threads)
         self.verifier: Verifier = Verifier(
             storage.checks, storage.attachments, compiler, self._threads
         )

@@ -32,6 +32,7 @@ from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, TractErasureReceipt
+from tract.models.pruning import PruneProgress, Retention, RetentionReport
 from tract.models.query import ConfigField
 from tract.models.searching import SearchHit, checked_cursor, search_terms
 from tract.models.store import CacheInfo, StoreInfo, VacuumReport
@@ -464,6 +465,40 @@ class TractStore:
         """
         with self._runtime.gate.call():
             return await self._runtime.keeper.info(exact=bool(exact))
+
+    async def retain(
+        self,
+        retention: Retention | None = None,
+        *,
+        reason: str,
+        tract_ids: Iterable[str] | None = None,
+        progress: Callable[[PruneProgress], object] | None = None,
+    ) -> RetentionReport:
+        """Prune tracts by how much is to be kept of them, and collect: one call for a cron job.
+
+        It can be cut short and called again.
+
+        Args:
+            retention: instead of that of the store's `TractConfig`.
+            reason: see `AsyncTract.prune`.
+            tract_ids: only these; by default all of the store.
+            progress: see `AsyncTract.prune`.
+
+        Raises:
+            ContentValidationError: *reason* is not a text.
+            StoreReadOnlyError: the store was opened read-only.
+            ValueError: nothing says how much to keep, or *tract_ids* are not ids of tracts.
+        """
+        why, policy = checked_text("reason", reason), retention or self._runtime.retention
+        if not isinstance(policy, Retention):
+            raise ValueError("give a Retention here, or TractConfig(retention=...) at opening")
+        some = checked_tracts(tract_ids)
+        with self._runtime.gate.call():
+            self._runtime.database.check_writable()
+            names = await self._runtime.tracts.ids() if some is None else [*some]
+            receipts = await self._runtime.pruner.retain(names, policy, why, progress)
+            collected = await self._runtime.eraser.collect(None)
+        return RetentionReport(receipts=tuple(receipts), collected=collected)
 
     def cache_info(self) -> CacheInfo:
         """Return the counters and the size of the snapshot cache."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
@@ -24,6 +24,7 @@ from tract.formats.registry import FORMATS, format_of
 from tract.formats.telling import Reader, api_of
 from tract.handles.abroad import with_caller
 from tract.handles.arguments import (
+    checked_boundary,
     checked_commit,
     checked_end,
     checked_hash,
@@ -53,6 +54,7 @@ from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import ErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
+from tract.models.pruning import PruneProgress, PruneReceipt
 from tract.models.query import Condition, ConfigField
 from tract.models.refs import (
     BranchComparison,
@@ -1471,6 +1473,43 @@ class AsyncTract:
         why = checked_text("reason", reason)
         with self._call():
             return await self._runtime.eraser.erase(self.tract_id, named, why, vacuum=bool(vacuum))
+
+    async def prune(
+        self,
+        *,
+        before: datetime | str | None = None,
+        keep: int | None = None,
+        reason: str,
+        progress: Callable[[PruneProgress], object] | None = None,
+    ) -> PruneReceipt:
+        """Shorten the tract's history, for good, behind a boundary.
+
+        Every context since the boundary stays the same, on all branches and tags. Behind it, gone
+        are: contents that none of these contexts shows (edited over or skipped before the
+        boundary), reasons of annotations, states that no key names, and, as a whole, commits that
+        no branch, tag or key reaches. Those that are reached keep their hashes; what stands for their
+        contents is as after `erase`, and so are the contexts before the boundary.
+
+        This takes a transaction for every hundred or so commits; others write in between. It can
+        be cut short and called again.
+
+        Args:
+            before: the boundary: a time, or the first commit that stays, by hash or name.
+            keep: let the boundary be before the newest so many commits of the tract. Given
+                *before*, too, the earlier one holds.
+            reason: is kept with the time, for `verify()` and whoever reads an erased content.
+            progress: is called after each transaction. What it raises ends the call.
+
+        Raises:
+            CommitNotFoundError: the tract does not have the commit *before*.
+            ContentValidationError: *reason* is not a text.
+            StoreReadOnlyError: the store was opened read-only.
+            ValueError: neither *before* nor *keep* is given, or one cannot be.
+        """
+        boundary, why = checked_boundary(before, keep), checked_text("reason", reason)
+        with self._call():
+            self._runtime.database.check_writable()
+            return await self._runtime.pruner.prune(self.tract_id, boundary, why, progress)
 
     async def verify(self) -> VerifyReport:
         """Hash again everything that this tract's refs reach or once reached; report all faults.

@@ -232,6 +232,17 @@ _RESOURCES = (
         "imported has made, ours and the peers'.",
     ),
     Line(
+        "stall.prune",
+        (
+            Row("stall.prune", "event loop, longest stall of a prune", "ms", (Bar(20),)),
+            Row("wait.prune", "longest wait of a commit beside it", "ms"),
+        ),
+        {OURS: stalls.stall_of_a_prune},
+        "100,000 commits that no context shows: half of them entries that are skipped with a reason, "
+        "half on a branch that was deleted. A task of the same loop commits to another tract of the "
+        "file meanwhile.",
+    ),
+    Line(
         "memory.open",
         (Row("memory.open", "memory, 100,000 commits compiled", "x text", (Bar(5),)),),
         _for_all(fresh.plain_opened(_OURS), fresh.opened, _PEERS),

@@ -16,8 +16,9 @@ from typing import Any
 from benchmarks.backends import Backend, Conversation
 from benchmarks.model import SLOW, Measure, Sample, Workspace
 from benchmarks.workload import ChatMessage, document, messages
+from tract import AsyncTract, DialogueContent, NullTokenCounter, Priority, TractStore
 
-__all__ = ["idle", "lateness", "stall", "stall_of_a_large_heap"]
+__all__ = ["idle", "lateness", "stall", "stall_of_a_large_heap", "stall_of_a_prune"]
 
 _TICK = 0.001
 _MILLISECONDS = 1e3
@@ -42,6 +43,11 @@ def stall_of_a_large_heap(backend: Backend) -> Measure:
         return {f"{key}.heap": value for key, value in measure(workspace).items()}
 
     return with_all
+
+
+def stall_of_a_prune(workspace: Workspace) -> Sample:
+    """A prune of a long history; and how long commits to the same file wait meanwhile."""
+    return asyncio.run(_stall_of_a_prune(workspace))
 
 
 def idle(workspace: Workspace) -> Sample:
@@ -74,6 +80,43 @@ async def _write(conversation: Conversation, large: ChatMessage) -> None:
     await asyncio.sleep(10 * _TICK)  # the agents are at it by then
     await conversation.append(large)
     await conversation.load()
+
+
+async def _stall_of_a_prune(workspace: Workspace) -> Sample:
+    async with TractStore.open(
+        workspace.folder / "store.db", tokenizer=NullTokenCounter()
+    ) as store:
+        tract, other = store.tract("pruned"), store.tract("other")
+        await _fill(tract, workspace.sizes.pruned)
+        gc.collect()
+        gc.freeze()
+        waits: list[float] = []
+        pruning = asyncio.create_task(tract.prune(keep=0, reason="old"))
+
+        async def commit() -> None:
+            while not pruning.done():
+                start = perf_counter()
+                await other.user("meanwhile")
+                waits.append(perf_counter() - start)
+                await asyncio.sleep(_TICK)
+
+        late = await lateness(asyncio.gather(pruning, commit()))
+    return {
+        "stall.prune": max(late) * _MILLISECONDS,
+        "wait.prune": max(waits) * _MILLISECONDS,
+    }
+
+
+async def _fill(tract: AsyncTract, commits: int) -> None:
+    """Make commits that no context shows: half are skipped with a reason, half on a lost branch."""
+    lost = await tract.fork("lost")
+    for at in range(0, commits, 500):
+        async with (tract if at % 1_000 else lost).batch() as batch:
+            for number in range(at, at + 500, 2):
+                text = f"text {number}"
+                entry = batch.commit(DialogueContent(role="user", text=text))
+                batch.annotate(entry, Priority.SKIP, reason=text)
+    await tract.delete_branch("lost", force=True)
 
 
 async def _idle() -> list[float]:

@@ -70,6 +70,7 @@ class Sizes:
     stored: int = 10_000
     listed: int = 10_000
     erased: int = 100
+    pruned: int = 100_000
 
 
 FULL = Sizes()
@@ -101,6 +102,7 @@ QUICK = Sizes(
     stored=300,
     listed=200,
     erased=10,
+    pruned=1_000,
 )
 
 

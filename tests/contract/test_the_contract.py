@@ -28,6 +28,7 @@ KINDS = {
     "copies": repositories.CopyRepository,
     "copy_targets": repositories.CopyTargetRepository,
     "erasures": repositories.ErasureRepository,
+    "prunes": repositories.PruneRepository,
     "tracts": repositories.TractRepository,
     "queries": repositories.QueryRepository,
     "stores": repositories.StoreRepository,

@@ -27,6 +27,7 @@ from tract.storage.repositories import (
     HistoryRepository,
     KeyRepository,
     MergeBasis,
+    PruneRepository,
     QueryRepository,
     RefRepository,
     Relation,
@@ -95,6 +96,7 @@ class Repositories(NamedTuple):
     copies: CopyRepository
     copy_targets: CopyTargetRepository
     erasures: ErasureRepository
+    prunes: PruneRepository
     tracts: TractRepository
     queries: QueryRepository
     stores: StoreRepository

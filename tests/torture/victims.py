@@ -30,6 +30,7 @@ from tract import (
     LeftStream,
     Priority,
     QueryError,
+    Retention,
     StoreClosedError,
     TokenUsage,
     ToolIOContent,
@@ -308,6 +309,27 @@ async def _erase_tract(scene: Scene, mark: str) -> Victim:
         return ["the tract is there"] if again or (outcome.finished and left) else []
 
     return Victim(lambda: scene.store.erase_tract(name, reason="asked"), settle)
+
+
+async def _prune(scene: Scene, mark: str) -> Victim:
+    tract = scene.store.tract(f"pruned {mark}")
+    made = [await tract.user(f"{mark} {number}") for number in range(3)]
+    for entry in made:
+        await tract.annotate(entry.commit_hash, "skip")
+
+    async def settle(_: Outcome) -> list[str]:
+        await tract.prune(keep=0, reason="old")
+        faults = (await tract.verify()).faults
+        shown = (await tract.compile()).messages
+        scene.told(tract.tract_id, [info.commit_hash for info in await tract.log(None)])
+        return [*map(str, faults), *map(str, shown)]
+
+    return Victim(lambda: tract.prune(keep=0, reason="old"), settle)
+
+
+async def _retain(scene: Scene, _: str) -> bool:
+    report = await scene.store.retain(Retention(keep=10**9), reason="old")
+    return not report.receipts
 
 
 async def _collect(scene: Scene, _: str) -> bool:
@@ -612,6 +634,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.attachment": (reading(_attachment),),
     "AsyncTract.settle": (_settle,),
     "AsyncTract.erase": (_erase,),
+    "AsyncTract.prune": (_prune,),
     "AsyncTract.tools": (_commits(1, _tools),),
     "AsyncTract.record": (_commits(1, _record),),
     "AsyncTract.get_by_keys": (reading(_by_keys),),
@@ -647,6 +670,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.collect": (reading(_collect),),
     "TractStore.info": (reading(lambda scene, entry: scene.store.info(exact=True)),),
     "TractStore.vacuum": (reading(lambda scene, entry: scene.store.vacuum()),),
+    "TractStore.retain": (reading(_retain),),
     "TractStore.copy_tract": (_copy_tract,),
     "TractStore.export": (_to_file("export"),),
     "TractStore.import_": (_import,),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from tract.crossing import called_back
 from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.contents import PRIORITY
 from tract.engine.threads import Threads
 from tract.exceptions import BlobNotFoundError, TractError
 from tract.history.canonical import canonical_bytes, stored_json
@@ -24,6 +27,8 @@ from tract.storage.repositories import (
 __all__ = ["Eraser", "PlannedErasure"]
 
 _ANNOTATION = "annotation"
+_LEAST = 1_000
+"""What a content costs, in characters of work, however short it is."""
 
 
 class PlannedErasure(NamedTuple):
@@ -71,10 +76,10 @@ class Eraser:
         """
         stored = await self._blobs.get_many(tract_id, named)
         now = self._clock()
-        size = sum(len(each.data or b"") for each in stored)
-        made = await self._threads.run_if_long(size, self._markers, stored, reason, now)
+        stored = await self._blobs.get_many(tract_id, named)
+        made = await self._markers(stored, reason, now)
         hashes = [*dict.fromkeys(each.commit_hash for each in stored)]
-        return PlannedErasure(tract_id, hashes, dict(made), reason, now)
+        return PlannedErasure(tract_id, hashes, made, reason, now)
 
     async def finish(
         self, plan: PlannedErasure, erased: Erased, *, vacuum: bool = False
@@ -90,8 +95,22 @@ class Eraser:
             contents=erased.contents,
             kept=erased.kept,
             attachments=erased.attachments,
-            pending=await self._scrubbed(vacuum=vacuum),
+            pending=await self.scrub(vacuum=vacuum),
         )
+
+    async def scrub(self, *, vacuum: bool = False) -> Residue | None:
+        """Take what was erased out of the log; return where it may still be."""
+        return await (self._erasures.vacuum() if vacuum else self._erasures.scrub())
+
+    def now(self) -> int:
+        """Return the time that markers get."""
+        return self._clock()
+
+    async def markers(
+        self, tract_id: str, commits: Sequence[str], reason: str, now: int
+    ) -> Mapping[str, Marker]:
+        """Return what will stand for the contents of commits, by the hashes of these."""
+        return await self._markers(await self._blobs.get_many(tract_id, commits), reason, now)
 
     async def erase_tract(self, tract_id: str, reason: str, *, vacuum: bool) -> TractErasureReceipt:
         """Erase a tract in portions; see `TractStore.erase_tract`."""
@@ -109,7 +128,7 @@ class Eraser:
             reason=reason,
             commits=commits,
             contents=contents,
-            pending=await self._scrubbed(vacuum=vacuum),
+            pending=await self.scrub(vacuum=vacuum),
         )
 
     async def collect(self, progress: Callable[[int], object] | None) -> CollectReport:
@@ -121,17 +140,16 @@ class Eraser:
             contents, nbytes = contents + freed.blobs, nbytes + freed.nbytes
             after, more = freed.after, freed.more
             if progress is not None:
-                progress(contents)
-        pending = await self._erasures.scrub() if contents else None
+                await called_back(progress, contents)
+        pending = await self.scrub() if contents else None
         return CollectReport(contents=contents, nbytes=nbytes, pending=pending)
 
-    async def _scrubbed(self, *, vacuum: bool) -> Residue | None:
-        return await (self._erasures.vacuum() if vacuum else self._erasures.scrub())
-
-    def _markers(
-        self, stored: Iterable[StoredContent], reason: str, now: int
-    ) -> list[tuple[str, Marker]]:
-        return [*self._made(stored, reason, now)]
+    async def _markers(
+        self, stored: Sequence[StoredContent], reason: str, now: int
+    ) -> Mapping[str, Marker]:
+        size = sum(_LEAST + len(each.data or b"") for each in stored)
+        made = partial(self._made, stored, reason, now)
+        return await self._threads.run_if_long(size, lambda: dict(made()))
 
     def _made(
         self, stored: Iterable[StoredContent], reason: str, now: int
@@ -141,15 +159,14 @@ class Eraser:
             if item.content_type == ERASED:
                 continue
             fields = self._fields(item)
-            says = item.content_type != _ANNOTATION or fields.get("reason") is not None
+            is_annotation = item.content_type == _ANNOTATION
+            says = not is_annotation or fields.get("reason") is not None
             data = canonical_bytes(
                 {
                     "content_type": ERASED,
                     "of_type": item.content_type,
                     "role": self._role(item.content_type, fields),
-                    "priority": fields.get("priority")
-                    if item.content_type == _ANNOTATION
-                    else None,
+                    "priority": fields.get("priority" if is_annotation else PRIORITY),
                     "reason": reason,
                     "erased_at": moment(now).isoformat(),
                 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from tract.engine.pruning import Boundary
 from tract.exceptions import (
     CommitNotFoundError,
     ContentValidationError,
@@ -20,6 +21,7 @@ from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
 
 __all__ = [
+    "checked_boundary",
     "checked_commit",
     "checked_end",
     "checked_hash",
@@ -176,7 +178,27 @@ def checked_head(value: object, name: str = "expected_head") -> str | UnsetType 
     return text
 
 
-def checked_limit(limit: object) -> int | None:
+def checked_boundary(before: object, keep: object) -> Boundary:
+    """Return where a prune ends.
+
+    Raises:
+        ContentValidationError: *before* is a string that UTF-8 cannot encode.
+        ValueError: neither is given, *before* is not a datetime with a time zone or a string, or
+            *keep* is not an integer from 0 up.
+    """
+    if before is None and keep is None:
+        raise ValueError("give before, keep, or both")
+    count = checked_limit(keep, "keep")
+    if before is None or issubclass(type(before), str):
+        return Boundary(None if before is None else checked_hash(before), count)
+    if not issubclass(type(before), datetime) or _is_naive(before):
+        raise ValueError(
+            "before must be a commit or a datetime with a time zone; use datetime.now(UTC)"
+        )
+    return Boundary(microseconds(cast(datetime, before)), count)
+
+
+def checked_limit(limit: object, name: str = "limit") -> int | None:
     """Return a limit that fits SQL's integers; None for all.
 
     Raises:
@@ -189,7 +211,7 @@ def checked_limit(limit: object) -> int | None:
     if issubclass(kind, int) and kind is not bool:
         count = int.__index__(cast(int, limit))
     if count < 0:
-        raise ValueError(f"limit must be an integer from 0 up, or None, not {shown(limit)}")
+        raise ValueError(f"{name} must be an integer from 0 up, or None, not {shown(limit)}")
     return count if count < _MOST else None
 
 

@@ -24,6 +24,7 @@ from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
+from tract.models.pruning import PruneProgress, PruneReceipt, Retention, RetentionReport
 from tract.models.query import Condition, ConfigField
 from tract.models.refs import (
     BranchComparison,
@@ -327,6 +328,14 @@ class SyncTract:
     def erase(
         self, hashes: Iterable[str], *, reason: str, vacuum: bool = ...
     ) -> ErasureReceipt: ...
+    def prune(
+        self,
+        *,
+        before: datetime | str | None = ...,
+        keep: int | None = ...,
+        reason: str,
+        progress: Callable[[PruneProgress], object] | None = ...,
+    ) -> PruneReceipt: ...
     def verify(self) -> VerifyReport: ...
     def aclose(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -390,6 +399,14 @@ class SyncStore:
     def collect(self, *, progress: Callable[[int], object] | None = ...) -> CollectReport: ...
     def vacuum(self) -> VacuumReport: ...
     def info(self, *, exact: bool = ...) -> StoreInfo: ...
+    def retain(
+        self,
+        retention: Retention | None = ...,
+        *,
+        reason: str,
+        tract_ids: Iterable[str] | None = ...,
+        progress: Callable[[PruneProgress], object] | None = ...,
+    ) -> RetentionReport: ...
     def cache_info(self) -> CacheInfo: ...
     def register_content_type(
         self,

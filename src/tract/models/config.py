@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
 from tract.models.annotations import Priority
+from tract.models.pruning import Retention
 
 __all__ = ["BudgetAction", "ContentType", "TokenBudgetConfig", "TractConfig"]
 
@@ -108,6 +109,8 @@ class TractConfig(BaseModel):
             booleans, null and JSON schemas are kept. Case, dashes, underscores, spaces and trailing
             digits are ignored; names of six letters or more also match the end of a longer key.
             A set replaces the default one; an empty set turns redaction off.
+        retention: how much of histories `TractStore.retain()` keeps. Nothing else reads it, and no
+            database stores it.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
@@ -121,6 +124,7 @@ class TractConfig(BaseModel):
     busy_timeout: Annotated[float, Field(ge=0)] = 30.0
     readers: Annotated[int, Field(ge=1, le=16)] = 2
     redact_keys: frozenset[Annotated[str, Field(strict=True)]] = DEFAULT_REDACT_KEYS
+    retention: Retention | None = None
 
     @field_validator("redact_keys")
     @classmethod

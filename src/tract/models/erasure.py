@@ -25,7 +25,7 @@ class ErasedContent(ContentModel):
     """What stands in the place of an erased content; made by `erase()`, not by `commit()`.
 
     `of_type` and `role` are the type of that content and the role that it was shown with. An
-    annotation keeps its `priority`.
+    annotation keeps its `priority`, as do contents whose type has one.
     """
 
     content_type: Literal["erased"] = "erased"

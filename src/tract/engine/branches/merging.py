@@ -342,10 +342,14 @@ class Merger:
         entry = verdict.entry
         if verdict.kind is ConflictKind.PRIORITY:
             return await self._engine.annotation(entry.commit_hash, entry.priority, "merge")
-        content = await self._sides.content(branch, entry)
-        draft = await self._engine.draft(
-            Given(content, CommitOperation.EDIT, entry.commit_hash, message="merge")
-        )
+        if entry.erased:
+            _, data = await self._storage.blobs.get(branch.tract_id, entry.source_hash)
+            draft = self._engine.erased_draft(entry.commit_hash, data)
+        else:
+            content = await self._sides.content(branch, entry)
+            draft = await self._engine.draft(
+                Given(content, CommitOperation.EDIT, entry.commit_hash, message="merge")
+            )
         return draft._replace(generation_config_json=kept_config(entry))
 
     async def _picked(self, branch: BranchName, commit_hash: str) -> Staged:

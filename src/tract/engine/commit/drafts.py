@@ -25,6 +25,7 @@ from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.config import ContentType
+from tract.models.erasure import ERASED
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation, OnKey
 from tract.storage.repositories import Attached, CommitDraft, Origin
@@ -132,6 +133,10 @@ class DraftMaker:
         content = AnnotationContent(priority=priority.value, reason=_text(reason, "reason"))
         data = self._bounded(canonical_bytes(content.model_dump()), "reason")
         return _draft("annotation", CommitOperation.ANNOTATE, data, target)
+
+    def erased(self, target: str, data: bytes) -> CommitDraft:
+        """Return the draft of an EDIT that leaves an entry erased, by what stands for its content."""
+        return _draft(ERASED, CommitOperation.EDIT, data, target, message="merge")
 
     def merge(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
         """Return the draft of a merge commit, for a branch with that head."""

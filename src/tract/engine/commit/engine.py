@@ -126,6 +126,10 @@ class CommitEngine:
         draft = make()
         return Staged(lambda: draft, is_quick=True)
 
+    def erased_draft(self, target: str, data: bytes) -> CommitDraft:
+        """Return the draft by which a merge leaves an entry erased."""
+        return self._drafts.erased(target, data)
+
     def merge_draft(self, branch: str, merged_head: str, message: str | None) -> CommitDraft:
         """Return the draft of a merge commit, for a branch with that head."""
         return self._drafts.merge(branch, merged_head, message)

@@ -285,7 +285,7 @@ class DefaultContextCompiler:
             body_tokens=body,
             message_tokens=body + overhead,
             config_json=self._shared(step.generation_config_json),
-            priority=default_priority(fields["of_type"], {}),
+            priority=Priority(fields["priority"] or default_priority(fields["of_type"], {})),
             nbytes=bytes_of(message, step.generation_config_json),
             erased=True,
         )

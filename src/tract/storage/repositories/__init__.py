@@ -38,6 +38,13 @@ from tract.storage.repositories.histories import (
     VerifyRepository,
 )
 from tract.storage.repositories.keys import KeyRepository
+from tract.storage.repositories.pruning import (
+    Dropped,
+    Page,
+    PrunePlan,
+    PruneRepository,
+    Taken,
+)
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
 from tract.storage.repositories.searches import (
     Candidates,
@@ -114,6 +121,7 @@ __all__ = [
     "Cursor",
     "DeleteBranch",
     "DeleteTag",
+    "Dropped",
     "EraseContents",
     "Erased",
     "ErasureRepository",
@@ -134,8 +142,11 @@ __all__ = [
     "Origin",
     "OutdatedMergeError",
     "Outline",
+    "Page",
     "Portion",
     "Position",
+    "PrunePlan",
+    "PruneRepository",
     "QueryRepository",
     "RecordUsage",
     "RefRecord",
@@ -161,6 +172,7 @@ __all__ = [
     "StreamName",
     "Survey",
     "TagRepository",
+    "Taken",
     "TakenBack",
     "TractOrder",
     "TractRepository",
@@ -191,6 +203,7 @@ class Repositories(NamedTuple):
     copies: CopyRepository
     copy_targets: CopyTargetRepository
     erasures: ErasureRepository
+    prunes: PruneRepository
     tracts: TractRepository
     queries: QueryRepository
     stores: StoreRepository

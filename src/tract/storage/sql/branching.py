@@ -18,9 +18,11 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
 
 __all__ = [
+    "Reached",
     "head",
     "heads",
     "is_kept",
+    "joints",
     "list_refs",
     "misplaced",
     "moves",
@@ -106,7 +108,7 @@ def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     place = find_place(connection, tract_id, head)
     if place is None:
         return False
-    reached = _Reached(others, _joints(connection, tract_id, since=place.created_at))
+    reached = Reached(others, joints(connection, tract_id, since=place.created_at))
     if place in reached or any(squash in reached for squash in places if squash is not None):
         return True
     return place.operation == CommitOperation.MERGE and _only_merges_beyond(
@@ -121,10 +123,10 @@ def reached_by(
     with connection.at_one_moment():
         places = _places(connection, tract_id, named)
         since = min((place.created_at for place in places.values()), default=0)
-        joints = _joints(connection, tract_id, since=since)
+        found = joints(connection, tract_id, since=since)
         rows = connection.all(refs.TIPS, tract_id=tract_id)
     reached = {
-        name.removeprefix(BRANCHES): _Reached([Place(key, time, segment, "")], joints)
+        name.removeprefix(BRANCHES): Reached([Place(key, time, segment, "")], found)
         for name, key, time, segment in sound(rows, str, bytes, int, int)
     }
     return {
@@ -149,7 +151,7 @@ def _only_merges_beyond(
     connection: Connection, tract_id: str, head: Place, others: Sequence[Place]
 ) -> bool:
     """Return True if everything that *head* reaches and *others* do not is a merge."""
-    reached = _Reached(others, _joints(connection, tract_id, since=0))
+    reached = Reached(others, joints(connection, tract_id, since=0))
 
     def is_reached(key: bytes) -> bool:
         place = find_place(connection, tract_id, key.hex())
@@ -171,14 +173,14 @@ class _Joint(NamedTuple):
     source_time: int
 
 
-def _joints(connection: Connection, tract_id: str, *, since: int) -> list[_Joint]:
+def joints(connection: Connection, tract_id: str, *, since: int) -> list[_Joint]:
     """Return what leads to commits since some time, those that lead to the newest first."""
     rows = connection.all(refs.JOINTS, tract_id=tract_id, since=since)
-    joints = [_Joint(*row) for row in sound(rows, int, int, int, int) if row[3] >= since]
-    return sorted(joints, key=attrgetter("source_time"), reverse=True)
+    found = [_Joint(*row) for row in sound(rows, int, int, int, int) if row[3] >= since]
+    return sorted(found, key=attrgetter("source_time"), reverse=True)
 
 
-class _Reached:
+class Reached:
     """The commits that some heads reach, as far back as *joints* lead.
 
     Every commit of a segment reaches the earlier ones. So only the places where segments go on
@@ -186,7 +188,8 @@ class _Reached:
     """
 
     def __init__(self, heads: Iterable[Place], joints: Iterable[_Joint]) -> None:
-        self._until: dict[int, int] = {}
+        self.until: dict[int, int] = {}
+        """The time of the last of them in each segment."""
         for head in heads:
             self._add(head.segment, head.created_at)
         for segment, time, source_segment, source_time in joints:
@@ -197,11 +200,11 @@ class _Reached:
         return self._has(place.segment, place.created_at)
 
     def _has(self, segment: int, time: int) -> bool:
-        return self._until.get(segment, -1) >= time
+        return self.until.get(segment, -1) >= time
 
     def _add(self, segment: int, time: int) -> None:
         """Add all commits of a segment up to a time."""
-        self._until[segment] = max(time, self._until.get(segment, time))
+        self.until[segment] = max(time, self.until.get(segment, time))
 
 
 def moves(connection: Connection, *, tract_id: str) -> list[Move]:

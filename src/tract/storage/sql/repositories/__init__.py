@@ -19,6 +19,7 @@ from tract.storage.sql.repositories.histories import (
     SqlVerifyRepository,
 )
 from tract.storage.sql.repositories.keys import SqlKeyRepository
+from tract.storage.sql.repositories.pruning import SqlPruneRepository
 from tract.storage.sql.repositories.refs import (
     SqlArrivalRepository,
     SqlRefRepository,
@@ -51,6 +52,7 @@ def repositories_over(database: Database) -> Repositories:
         copies=SqlCopyRepository(database),
         copy_targets=SqlCopyTargetRepository(database),
         erasures=SqlErasureRepository(database),
+        prunes=SqlPruneRepository(database),
         tracts=SqlTractRepository(database),
         queries=SqlQueryRepository(database),
         stores=SqlStoreRepository(database),

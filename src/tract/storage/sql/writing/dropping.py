@@ -13,7 +13,7 @@ from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.erasing import count
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["AT_ONCE", "collect", "drop_commits", "drop_names", "unused"]
+__all__ = ["AT_ONCE", "collect", "drop_commits", "drop_names", "free", "unused"]
 
 AT_ONCE: int = 256
 _LOOKED_AT = 2_048
@@ -46,22 +46,22 @@ def drop_commits(transaction: WriteTransaction, *, tract_id: str, through: int) 
         for lookup in erasures.DROP_OF:
             connection.find(lookup, [row[0] for row in found], of_tract=tract_id)
         held = {key for row in found for key in row[1:] if key is not None}
-        return _freed(connection, held)._replace(commits=len(found), more=True)
+        return free(connection, held)._replace(commits=len(found), more=True)
     granted = connection.all(erasures.GRANTS, tract_id=tract_id, through=through, limit=AT_ONCE)
     keys = [row[0] for row in granted]
     connection.find(erasures.DROP_GRANTS, keys, of_tract=tract_id)
     if not keys:
         connection.run(erasures.DROP_TRACT, of_tract=tract_id)
-    return _freed(connection, keys)._replace(more=bool(keys))
+    return free(connection, keys)._replace(more=bool(keys))
 
 
 def unused(connection: Connection, *, after: bytes) -> Freed:
     """Return what `collect` would do, without doing it."""
     keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
-    free = connection.find(erasures.FREE, keys)
+    rows = connection.find(erasures.FREE, keys)
     return Freed(
-        blobs=len(free),
-        nbytes=sum(row[1] for row in free),
+        blobs=len(rows),
+        nbytes=sum(row[1] for row in rows),
         more=len(keys) == _LOOKED_AT,
         after=keys[-1] if keys else after,
     )
@@ -71,20 +71,20 @@ def collect(transaction: WriteTransaction, *, after: bytes) -> Freed:
     """See `ErasureRepository.collect`."""
     connection = transaction.connection
     keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
-    return _freed(connection, keys)._replace(
+    return free(connection, keys)._replace(
         more=len(keys) == _LOOKED_AT, after=keys[-1] if keys else after
     )
 
 
-def _freed(connection: Connection, blobs: Iterable[bytes]) -> Freed:
+def free(connection: Connection, blobs: Iterable[bytes]) -> Freed:
     """Delete those of *blobs* that nothing refers to, and the attachments that only they used."""
     number = nbytes = 0
     found = [*blobs]
     while found:
-        free = connection.find(erasures.FREE, found)
-        keys = [row[0] for row in free]
+        rows = connection.find(erasures.FREE, found)
+        keys = [row[0] for row in rows]
         number += len(keys)
-        nbytes += sum(row[1] for row in free)
+        nbytes += sum(row[1] for row in rows)
         found = [row[1] for row in connection.find(sql.USES, keys)]
         connection.find(erasures.DROP_USES, keys)
         connection.find(erasures.DROP_BLOBS, keys)

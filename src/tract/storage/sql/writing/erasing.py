@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
 from tract.storage.repositories import Erased, Marker
 from tract.storage.sql.port import Connection
@@ -11,7 +12,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["count", "erase"]
+__all__ = ["count", "drop_attachments", "erase", "put_markers"]
 
 
 def erase(
@@ -36,30 +37,45 @@ def erase(
             order.append(key)
     if not chosen and not told:
         return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
-    for content, holders in chosen.items():
-        _mark(connection, tract_id, at[content], holders)
-    forget(connection, search, tract_id, order)
+    attachments, emptied = put_markers(connection, search, tract_id, at, chosen)
     own = [*dict.fromkeys([*(key for key in order if key in keys), *told])]
     _strip(connection, tract_id, told)
-    attachments = _drop_attachments(connection, tract_id, chosen)
-    emptied = _empty(connection, chosen)
-    connection.find(erasures.DROP_USES, emptied)
     return Erased(
         [key.hex() for key in own],
         [key.hex() for key in order if key not in keys],
-        len(emptied),
-        len(chosen) - len(emptied),
+        emptied,
+        len(chosen) - emptied,
         attachments,
         count(transaction, tract_id),
     )
 
 
-def _mark(
-    connection: Connection, tract_id: str, marker: Marker, holders: Collection[bytes]
-) -> None:
-    key = bytes.fromhex(marker.content_hash)
-    connection.run(sql.ADD_BLOB, content_hash=key, data=marker.data)
-    connection.find(erasures.ERASE, holders, of_tract=tract_id, marker=key)
+def put_markers(
+    connection: Connection,
+    search: SearchIndex,
+    tract_id: str,
+    markers: Mapping[bytes, Marker],
+    holders: Mapping[bytes, Collection[bytes]],
+) -> tuple[int, int]:
+    """Put markers in the place of contents, by the commits that hold these.
+
+    Return how many attachments the tract lost with them, and how many contents are gone.
+    """
+    alike: dict[bytes, list[bytes]] = {}
+    for content, commits in holders.items():
+        marker = markers[content]
+        key = bytes.fromhex(marker.content_hash)
+        if key not in alike:
+            connection.run(sql.ADD_BLOB, content_hash=key, data=marker.data)
+        alike.setdefault(key, []).extend(commits)
+    for key, commits in alike.items():
+        connection.find(erasures.ERASE, commits, of_tract=tract_id, marker=key)
+    forget(connection, search, tract_id, chain.from_iterable(holders.values()))
+    used = {row[1] for row in connection.find(sql.USES, holders)}
+    attachments = drop_attachments(connection, tract_id, used)
+    emptied = _empty(connection, holders)
+    connection.find(erasures.DROP_USES, emptied)
+    return attachments, len(emptied)
 
 
 def _strip(connection: Connection, tract_id: str, told: Mapping[bytes, str | None]) -> None:
@@ -71,11 +87,10 @@ def _strip(connection: Connection, tract_id: str, told: Mapping[bytes, str | Non
             connection.run(erasures.DROP_KEY, of_tract=tract_id, name=name, named=key)
 
 
-def _drop_attachments(connection: Connection, tract_id: str, contents: Iterable[bytes]) -> int:
-    """Take from a tract the attachments that only erased contents use; return their number."""
-    used = {row[1] for row in connection.find(sql.USES, contents)}
+def drop_attachments(connection: Connection, tract_id: str, used: Collection[bytes]) -> int:
+    """Take from a tract those of the *used* attachments that no content of it shows; count them."""
     still = {row[0] for row in connection.find(erasures.STILL_USED, used, tract_id=tract_id)}
-    granted = connection.find(erasures.GRANTED, used - still, tract_id=tract_id)
+    granted = connection.find(erasures.GRANTED, {*used} - still, tract_id=tract_id)
     gone = [row[0] for row in granted]
     connection.find(erasures.DROP_GRANTS, gone, of_tract=tract_id)
     _empty(connection, gone)

@@ -124,6 +124,8 @@ class WriteTransaction:
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
+        if find_place(self.connection, branch.tract_id, basis.theirs) is None:
+            raise OutdatedMergeError  # its branch was deleted meanwhile, and pruned
         if self._allowance is None:
             self._allowance = Allowance()
         if not still_holds(
