@@ -325,6 +325,65 @@ async def test_erasing_twice_changes_nothing_more(main: AsyncTract) -> None:
     assert erased.reason == "first"
 
 
+async def test_what_was_erased_along_can_be_erased_with_all_that_it_has(main: AsyncTract) -> None:
+    one = await main.user(MARK)
+    two = await main.user(MARK, message=MARK, metadata={"of": MARK}, key=MARK)
+    await main.erase([one.commit_hash], reason="asked")
+
+    receipt = await main.erase([two.commit_hash], reason="asked, too")
+
+    assert (receipt.commits, receipt.along) == ((two.commit_hash,), ())
+    assert MARK not in repr(await main.log()) + repr(await main.keys())
+    assert (await main.verify()).faults == ()
+
+
+@pytest.mark.parametrize("key", [MARK, MARK + "\U0001f600" * 800], ids=["short", "long"])
+async def test_a_key_goes_with_the_commit_that_it_names(store: TractStore, key: str) -> None:
+    tract = store.tract("t")
+    first = await tract.user("1", key=key)
+    await tract.user("2", key="other")
+    last = await tract.user("3", key=key, on_key="replace")
+
+    await tract.erase([first.commit_hash], reason="asked")
+    assert [*await tract.get_by_keys([key])] == [key]
+    await tract.erase([last.commit_hash], reason="asked")
+    copied = await store.copy_tract("t", "copied")
+
+    for each in (tract, copied):
+        assert [info.key for info in await each.log()] == [None, "other", None]
+        assert [info.key for info in await each.keys()] == ["other"]
+        assert (await each.verify()).faults == ()
+
+
+async def test_a_key_that_names_a_former_commit_as_well_is_gone_from_both(
+    main: AsyncTract,
+) -> None:
+    await main.user("1", key=MARK)
+    last = await main.user("2", key=MARK, on_key="replace")
+
+    await main.erase([last.commit_hash], reason="asked")
+
+    assert [info.key for info in await main.log()] == [None, None]
+    assert await main.keys() == []
+    assert (await main.verify()).faults == ()
+
+
+async def test_another_opening_does_not_take_a_copy_for_the_tract_that_it_replaced(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        info = await store.tract("t").user(MARK)
+        copied = await store.copy_tract("t", "copied")
+        async with TractStore.open(target, tokenizer=COUNTER) as elsewhere:
+            assert texts(await elsewhere.tract("copied").compile()) == [MARK]
+            await store.tract("t").erase([info.commit_hash], reason="asked")
+            await store.erase_tract("copied", reason="asked")
+            await store.copy_tract("t", "copied")
+
+            assert texts(await elsewhere.tract("copied").compile()) == []
+            assert texts(await copied.compile()) == []
+
+
 async def test_nothing_is_erased_if_one_name_is_unknown_or_none_is_given(main: AsyncTract) -> None:
     kept = await main.user("kept")
 

@@ -27,7 +27,8 @@ async def test_a_marker_stands_in_the_place_of_what_was_erased(store: Repositori
     erased = await store.erasures.erase(TRACT, [first], await markers(store, first))
     [step, other] = await store.histories.steps(TRACT, [first, second])
 
-    assert (erased.commits, erased.along, erased.contents, erased.erasures) == ([first], [], 1, 1)
+    assert (erased.commits, erased.along, erased.contents) == ([first], [], 1)
+    assert erased.erasures > 0
     assert (step.content_type, step.data) == ("erased", MARKER)
     assert other.data == draft("b").data
     assert (await store.blobs.get(TRACT, first))[0].content_type == "erased"
@@ -48,6 +49,22 @@ async def test_what_no_hash_covers_is_taken_from_those_that_are_named(store: Rep
     )
     assert along == rows[1]
     assert await data_of(store, second) == MARKER
+
+
+async def test_a_commit_that_was_erased_along_is_stripped_when_it_is_named(
+    store: Repositories,
+) -> None:
+    told = draft("a")._replace(message="m")
+    rows = await store.commits.write(MAIN, [told, told])
+    first, second = [row.commit_hash for row in rows]
+    before = await store.erasures.erase(TRACT, [first], await markers(store, first))
+    after = await store.erasures.erase(TRACT, [second], {})
+
+    assert (after.commits, after.along, after.contents) == ([second], [], 0)
+    assert after.erasures > before.erasures
+    stripped = rows[1]._replace(message=None, metadata_json=None, generation_config_json=None)
+    assert await store.commits.get(TRACT, second) == stripped
+    assert (await store.erasures.erase(TRACT, [first, second], {})).commits == ()
 
 
 async def test_others_keep_what_they_hold(store: Repositories) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, annotation, draft, edit
@@ -157,6 +159,15 @@ async def test_a_key_may_have_any_1024_characters(store: Repositories) -> None:
     assert await store.checks.misplaced(AGENT) == []
     with pytest.raises(KeyExistsError):
         await store.commits.write(MAIN, [keyed(LONG)])
+
+
+async def test_no_key_takes_the_place_of_another(store: Repositories) -> None:
+    long = "a" * 256 + "\U0001f600" * 700
+    looks_alike = long[:256] + hashlib.sha256(long.encode()).hexdigest()
+    for key in (long, looks_alike):
+        await store.commits.write(MAIN, [keyed(key)])
+
+    assert [*await store.keys.find(AGENT, [long, looks_alike])] == [long, looks_alike]
 
 
 async def test_two_openings_give_a_key_once(pair: tuple[Repositories, Repositories]) -> None:

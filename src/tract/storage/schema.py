@@ -188,7 +188,8 @@ tracts: Table = Table(
 )
 """What is known of tracts as a whole, so that they can be listed.
 
-`commits` is the number of commits up to `updated_at`, and `erasures` that of the erasures so far.
+`commits` is the number of commits up to `updated_at`. `erasures` is the time of the last erasure, 0
+without one; each has a later one.
 """
 
 refs: Table = Table(

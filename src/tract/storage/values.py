@@ -310,8 +310,8 @@ class Located(NamedTuple):
 
     `head_hash` is None if the history is empty. `steps` lead to the head from `base_hash`, which
     is known to the caller or None for the beginning. They are None if there were too many to read
-    at once, and empty if the head itself is known. `erasures` counts those of the tract; the steps
-    are no older than that count.
+    at once, and empty if the head itself is known. `erasures` is the time of the tract's
+    last erasure; the steps are no older.
     """
 
     head_hash: str | None
@@ -324,7 +324,7 @@ class Located(NamedTuple):
 class KnownHead(NamedTuple):
     """Where a branch points, and what an API reported for that commit.
 
-    `erasures` counts those of the tract.
+    `erasures` is the time of the tract's last erasure.
     """
 
     commit_hash: str

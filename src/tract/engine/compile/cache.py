@@ -51,11 +51,11 @@ class SnapshotCache:
         return self._heads.get(tract_id, _NO_HEADS)
 
     def erasures(self, tract_id: str) -> int:
-        """Return how many erasures of a tract the cached snapshots take into account."""
+        """Return the last erasure of a tract that the cached snapshots take into account."""
         return self._erasures.get(tract_id, 0)
 
     def forget(self, tract_id: str, erasures: int) -> None:
-        """Drop the snapshots of a tract, those being made included: there were *erasures*."""
+        """Drop the snapshots of a tract, those being made included; *erasures* is its last erasure."""
         self._erasures[tract_id] = erasures
         for head_hash in [*self.heads(tract_id)]:
             key = CacheKey(tract_id, head_hash)

@@ -103,7 +103,7 @@ class ContextReader:
         return located
 
     def forget(self, tract_id: str, erasures: int) -> None:
-        """Forget the contents of a tract that has had so many erasures by now."""
+        """Forget the contents of a tract that were read before its last erasure."""
         if self._cache.erasures(tract_id) == erasures:
             return
         self._cache.forget(tract_id, erasures)

@@ -29,7 +29,7 @@ class Erased(NamedTuple):
 
     `commits` are those that were named and had anything, `along` others with the same contents. `contents` is the
     number of contents that are gone, `kept` of those that are needed elsewhere. `erasures` is the
-    tract's new count.
+    time of the tract's last erasure, which is later than all before.
     """
 
     commits: Sequence[str]

@@ -87,7 +87,7 @@ class _Written(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A commit that was just written, when its tract had that many `erasures`."""
+    """A commit that was just written, and the last erasure of its tract then."""
 
     step: CommitStep
     parent: str | None

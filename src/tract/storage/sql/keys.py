@@ -1,12 +1,14 @@
 """Callers' keys for commits: found, listed and checked; runs on the connection's thread.
 
 The primary key of PostgreSQL's table takes some 2,700 bytes. So of a longer key its beginning is
-stored, with a hash of the whole; the commit that it names has all of it.
+stored, with a hash of the whole; the commit that it names has all of it. The same is done with a key
+that looks like that.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -22,6 +24,7 @@ _MOST = 1_500
 """Bytes of a key that is stored whole."""
 _BEGINNING = 256
 """Characters that are stored of a longer one."""
+_SHORTENED = re.compile("[0-9a-f]{64}")
 _RECENT = 1_024
 """Keys that are looked at for the newest of a prefix before all of that prefix are."""
 _LAST = "\U0010ffff"
@@ -30,8 +33,10 @@ _FOR_EVER = 2**62
 
 
 def stored_key(key: str) -> str:
-    """Return a key as the table has it."""
-    if len(key) <= _BEGINNING or len(key.encode()) <= _MOST:
+    """Return a key as the table has it: another for every key."""
+    if len(key) <= _BEGINNING:
+        return key
+    if len(key.encode()) <= _MOST and not _SHORTENED.fullmatch(key, _BEGINNING):
         return key
     return key[:_BEGINNING] + hashlib.sha256(key.encode()).hexdigest()
 

@@ -73,8 +73,7 @@ def _run(
         incoming.insert(
             transaction, {"refs": [*outline.refs.values()], "runs": [*outline.runs.values()]}
         )
-    facts = {**outline.facts, "erasures": 0}
-    incoming.set_facts(transaction, target, outline._replace(facts=facts))
+    incoming.set_facts(transaction, target, outline)
     names = [name.removeprefix(BRANCHES) for name in outline.refs if name.startswith(BRANCHES)]
     transaction.tips.forget(target, names)
 

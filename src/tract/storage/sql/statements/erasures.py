@@ -46,22 +46,6 @@ def _of(table: Table) -> ColumnElement[bool]:
     return table.c.tract_id == bindparam("of_tract")
 
 
-def _tells() -> ColumnElement[bool]:
-    """Return the condition that a commit has anything that no hash covers."""
-    own = (
-        commits.c.message,
-        commits.c.metadata_json,
-        commits.c.generation_config_json,
-        commits.c.key,
-    )
-    reported = select(usage.c.commit_hash).where(
-        usage.c.tract_id == commits.c.tract_id,
-        usage.c.commit_hash == commits.c.commit_hash,
-        cast(usage.c.raw_json, Text) != _NO_REPORT,
-    )
-    return or_(*(column.is_not(None) for column in own), reported.exists())
-
-
 OF_CONTENTS = Lookup(
     commits.c.content_hash,
     lambda named: (
@@ -71,16 +55,28 @@ OF_CONTENTS = Lookup(
     ),
 )
 """The commits of a tract that hold contents, but for those that are erased."""
-TELLING = Lookup(
+
+
+def _holds_more() -> ColumnElement[bool]:
+    """Return the condition that a commit holds something beside its content."""
+    reported = select(usage.c.commit_hash).where(
+        usage.c.tract_id == commits.c.tract_id,
+        usage.c.commit_hash == commits.c.commit_hash,
+        cast(usage.c.raw_json, Text) != _NO_REPORT,
+    )
+    names = ("message", "metadata_json", "generation_config_json", "key")
+    return or_(*(commits.c[name].is_not(null()) for name in names), reported.exists())
+
+
+STRIPPABLE = Lookup(
     commits.c.commit_hash,
     lambda named: (
         select(commits.c.commit_hash, commits.c.key)
-        .where(commits.c.tract_id == bindparam("tract_id"), named, _tells())
+        .where(_tract, named, _holds_more())
         .order_by(commits.c.created_at + 0)
     ),
 )
-"""Those of some commits that have what no hash covers, with their keys; they may be erased already, with
-others of the same content."""
+"""Those of some commits that hold something beside their contents, with the keys of these."""
 ERASE = Lookup(
     commits.c.commit_hash,
     lambda named: update(commits).where(_of(commits), named).values(erased_as=bindparam("marker")),
@@ -98,11 +94,17 @@ DROP_REPORTS = Lookup(
     lambda named: update(usage).where(_of(usage), named).values(raw_json=_NO_REPORT),
 )
 """What an API reported, but for its numbers."""
-DROP_KEY = Statement(
-    lambda: delete(keys).where(
-        _of(keys), keys.c.key == bindparam("name"), keys.c.commit_hash == bindparam("named")
-    )
+KEYS_OF = Lookup(
+    keys.c.key,
+    lambda named: select(keys.c.key, keys.c.commit_hash).where(
+        keys.c.tract_id == bindparam("tract_id"), named
+    ),
 )
+DROP_KEYS = Lookup(keys.c.key, lambda named: delete(keys).where(_of(keys), named))
+UNNAME = Lookup(
+    commits.c.key, lambda named: update(commits).where(_of(commits), named).values(key=null())
+)
+"""Take keys from all commits that were made under them."""
 
 
 def _is_needed() -> ColumnElement[bool]:

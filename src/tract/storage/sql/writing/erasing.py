@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 from tract.storage.repositories import Erased, Marker
+from tract.storage.sql.keys import stored_key
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import SearchIndex, forget
 from tract.storage.sql.statements import commits as sql
@@ -25,24 +26,23 @@ def erase(
 ) -> Erased:
     """See `ErasureRepository.erase`."""
     connection = transaction.connection
-    keys = {bytes.fromhex(name) for name in named}
+    own = dict.fromkeys(map(bytes.fromhex, named))
     at = {bytes.fromhex(content): marker for content, marker in markers.items()}
-    found = connection.find(erasures.TELLING, keys, tract_id=tract_id)
-    told: dict[bytes, str | None] = dict(found)
     chosen: dict[bytes, list[bytes]] = {}
-    order: list[bytes] = []
     for key, content in connection.find(erasures.OF_CONTENTS, at, tract_id=tract_id):
-        if key in keys or at[content].along:
+        if key in own or at[content].along:
             chosen.setdefault(content, []).append(key)
-            order.append(key)
-    if not chosen and not told:
+    names: dict[bytes, str | None] = dict(
+        connection.find(erasures.STRIPPABLE, own, tract_id=tract_id)
+    )
+    marked = {key for holders in chosen.values() for key in holders}
+    if not marked and not names:
         return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
     attachments, emptied = put_markers(connection, search, tract_id, at, chosen)
-    own = [*dict.fromkeys([*(key for key in order if key in keys), *told])]
-    _strip(connection, tract_id, told)
+    _strip(connection, tract_id, names)
     return Erased(
-        [key.hex() for key in own],
-        [key.hex() for key in order if key not in keys],
+        [key.hex() for key in own if key in marked or key in names],
+        [key.hex() for holders in chosen.values() for key in holders if key not in own],
         emptied,
         len(chosen) - emptied,
         attachments,
@@ -78,13 +78,18 @@ def put_markers(
     return attachments, len(emptied)
 
 
-def _strip(connection: Connection, tract_id: str, told: Mapping[bytes, str | None]) -> None:
-    """Take everything from commits, given with their keys, that no hash covers."""
-    connection.find(erasures.STRIP, told, of_tract=tract_id)
-    connection.find(erasures.DROP_REPORTS, told, of_tract=tract_id)
-    for key, name in told.items():
-        if name is not None:
-            connection.run(erasures.DROP_KEY, of_tract=tract_id, name=name, named=key)
+def _strip(connection: Connection, tract_id: str, names: Mapping[bytes, str | None]) -> None:
+    """Take everything from commits that no hash covers; *names* are their keys.
+
+    A key that names one of them is taken from those that it named before, too.
+    """
+    connection.find(erasures.STRIP, names, of_tract=tract_id)
+    connection.find(erasures.DROP_REPORTS, names, of_tract=tract_id)
+    by_stored = {stored_key(key): key for key in names.values() if key is not None}
+    found = connection.find(erasures.KEYS_OF, by_stored, tract_id=tract_id)
+    dropped = [stored for stored, commit in found if commit in names]
+    connection.find(erasures.DROP_KEYS, dropped, of_tract=tract_id)
+    connection.find(erasures.UNNAME, [by_stored[key] for key in dropped], of_tract=tract_id)
 
 
 def drop_attachments(connection: Connection, tract_id: str, used: Collection[bytes]) -> int:
@@ -112,12 +117,15 @@ def _erasures(connection: Connection, tract_id: str) -> int:
 
 
 def count(transaction: WriteTransaction, tract_id: str) -> int:
-    """Count an erasure, so that nobody goes on with what was read before; return the new count."""
+    """Note an erasure, so that nobody goes on with what was read before; return its number.
+
+    It is the time: a tract that is erased whole and begins anew has no number that it had before.
+    """
     connection = transaction.connection
     row = connection.one(erasures.ERASURES, tract_id=tract_id)
     if row is None:
         connection.run(erasures.ADD_TRACT, tract_id=tract_id)
-    number: int = 1 + (row[0] if row else 0)
+    number: int = max(transaction.clock(), 1 + (row[0] if row else 0))
     connection.run(erasures.SET_ERASURES, of_tract=tract_id, number=number)
     transaction.tips.erasures[tract_id] = number
     transaction.keys.forget(tract_id)

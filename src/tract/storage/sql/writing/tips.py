@@ -62,7 +62,7 @@ class Tips:
         self.changed: dict[BranchName, str | None] = {}
         """Branches that were written, with their new commit; None if there is no new one."""
         self.erasures: dict[str, int] = {}
-        """How often contents of each known tract were erased; 0 for those that are not listed."""
+        """When contents of each known tract were last erased; 0 for those that are not listed."""
 
     def renew(self) -> bool:
         """Prepare for another transaction; only valid if no other process writes before it.
