@@ -392,6 +392,20 @@ async def test_a_file_of_an_older_release_comes_in_and_stays_as_it_is(
             assert (await store.tract(tract_id).verify()).faults == ()
 
 
+async def test_a_file_of_an_older_release_comes_in_with_its_log(
+    place: Place, bundle: Path, tmp_path: Path
+) -> None:
+    schema = Path(__file__).parent / "support" / "fourth_schema.sql"
+    with closing(sqlite3.connect(tmp_path / "open.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+        connection.executescript(data_of(schema).decode())
+        for beside in ("", "-wal"):  # as a process leaves it that is killed
+            put(Path(f"{bundle}{beside}"), data_of(Path(f"{tmp_path / 'open.db'}{beside}")))
+
+    assert (await imported(place, bundle)).commits > 0
+
+
 async def test_nothing_is_imported_into_a_read_only_store(db_path: Path, bundle: Path) -> None:
     await fill(db_path)
     await exported(db_path, bundle)

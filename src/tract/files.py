@@ -146,7 +146,7 @@ async def opened_file(
                 raise
             folder = await threads.run(tempfile.mkdtemp, "", "tract-")
             copy = Path(folder) / place.name
-            await threads.run(shutil.copyfile, place, copy)
+            await threads.run(_copy, place, copy)
             database = await open_database(copy, config)
         except StoreReadOnlyError:
             raise StorageError("there is no store in this file.", str(place)) from None
@@ -157,6 +157,13 @@ async def opened_file(
     finally:
         if folder is not None:
             await to_the_end(threads.run(shutil.rmtree, folder))
+
+
+def _copy(place: Path, to: Path) -> None:
+    """Copy a database with its log, which may have commits that the file does not have yet."""
+    shutil.copyfile(place, to)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(f"{place}-wal", f"{to}-wal")
 
 
 def _uri(place: Path) -> str:

@@ -17,7 +17,10 @@ from tract.storage.sql.statements.compiled import Statement
 
 __all__ = ["STAND_IN", "erased", "keyed", "titled"]
 
-STAND_IN = b'{"content_type":"freeform","payload":"erased"}'
+STAND_IN = (
+    b'{"content_type":"erased","erased_at":"2026-01-01T00:00:00+00:00","of_type":"dialogue",'
+    b'"reason":"asked","role":"user"}'
+)
 
 _KEYED = Statement(
     lambda: (

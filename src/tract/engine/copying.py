@@ -6,23 +6,23 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tract.engine.flaws import flaw_of
 from tract.engine.threads import Threads
 from tract.engine.verifying import own_faults
 from tract.exceptions import StoreCopyError, StoreCorruptError, shown
-from tract.history.canonical import stored_json
 from tract.models.commit import CopyFault, CopyProgress, CopyReport
 from tract.storage.repositories import (
     CopyOvertakenError,
     CopyRepository,
     Outline,
     Repositories,
+    Rows,
     StoredCommit,
 )
 
 __all__ = ["Copier"]
 
 _NBYTES = 4_000_000  # of attachments that are written at once, unless a single one is larger
-_NUL = "has a NUL character, which not every database can store as text"
 
 
 class Copier:
@@ -109,10 +109,12 @@ class _Tract:
     async def copy(self) -> AsyncIterator[tuple[int, int]]:
         """Copy the tract as it is now; yield the commits that are there so far, and their number."""
         tract_id = self._tract_id
-        if "\0" in tract_id:
-            self.fault(None, f"its id {_NUL}")
+        if self._is_flawed(None, {"tract_id": tract_id}):
             return
         theirs = await self._source.copies.outline(tract_id)
+        self._check_outline(theirs)
+        if self.faults:
+            return
         ours = await self._target.copies.outline(tract_id)
         if not await self._goes_on(theirs, ours):
             return
@@ -120,7 +122,6 @@ class _Tract:
         await self._copy_attachments(ours.last_time)
         async for count in self._copy_commits(ours.last_time, theirs.last_time):
             yield ours.commits + count, theirs.commits
-        self._check_refs(theirs)
         await self._copy_usage(theirs.last_time)
         await self._copy_streams(theirs)
         if not self.faults and _settled(theirs) != _settled(ours):
@@ -169,6 +170,7 @@ class _Tract:
                 row
                 for key, row in zip(keys, rows, strict=True)
                 if known.get(key, _NEW) != row["media_type"]
+                and not self._is_flawed(f"the attachment {shown(key)}", row)
             ]
             for some in _within(changed):
                 await self._copy_bytes(some, known, last_time)
@@ -201,25 +203,39 @@ class _Tract:
             found = await self._threads.run(_faults, portion.commits, self._tract_id)
             for name, problem in (*found, *portion.faults):
                 self.fault(name, problem)
-            for row in portion.rows["keys"]:
-                if _has_nul(row):
-                    self.fault(row["commit_hash"].hex(), f"its key {_NUL}")
+            if not found:
+                self._check_rows(portion.rows)
             if not self.faults:
                 await self._target.copy_targets.add(self._tract_id, portion.rows, after)
                 self.commits += len(portion.commits)
                 yield self.commits
             after = portion.through
 
-    def _check_refs(self, theirs: Outline) -> None:
+    def _is_flawed(self, what: str | None, row: Mapping[str, Any], *, may_lack: str = "") -> bool:
+        flaw = flaw_of(row, may_lack=may_lack)
+        if flaw is not None:
+            self.fault(None, flaw if what is None else f"{what}: {flaw}")
+        return flaw is not None
+
+    def _check_rows(self, rows: Rows) -> None:
+        """Check what commits have that no hash covers."""
+        flawed: dict[str, str] = {}
+        for table in ("commits", "keys", "origins"):
+            for row in rows[table]:
+                flaw = flaw_of(row)
+                if flaw is not None:
+                    flawed.setdefault(row["commit_hash"].hex(), flaw)
+        for name, flaw in flawed.items():
+            self.fault(name, flaw)
+
+    def _check_outline(self, theirs: Outline) -> None:
         for head in theirs.missing:
             self.fault(head, "a branch points to it, and it is not in the store")
         for row in (*theirs.refs.values(), *theirs.runs.values()):
-            if _has_nul(row):
-                self.fault(None, f"the name or the note of {shown(row['name'])} {_NUL}")
-        if _has_nul(theirs.facts):
-            self.fault(None, f"its title {_NUL}")
-        if not _is_json(theirs.facts["metadata_json"] or "{}"):
-            self.fault(None, "its metadata cannot be read")
+            self._is_flawed(f"the branch or tag {shown(row['name'])}", row, may_lack="commit_hash")
+        for stream_id in theirs.streams:
+            self._is_flawed("a left stream", {"stream_id": stream_id})
+        self._is_flawed(None, theirs.facts)
 
     async def _copy_usage(self, through: int) -> None:
         after = b""
@@ -229,16 +245,17 @@ class _Tract:
             known = await self._target.copy_targets.reported(self._tract_id, keys)
             new = [row for row in rows if known.get(row["commit_hash"]) != row["created_at"]]
             for row in new:
-                if not _is_json(row["raw_json"]):
-                    self.fault(row["commit_hash"].hex(), "its usage cannot be read")
+                flaw = flaw_of(row)
+                if flaw is not None:
+                    self.fault(row["commit_hash"].hex(), flaw)
             if new and not self.faults:
                 await self._target.copy_targets.add(self._tract_id, {"usage": new}, through)
 
     async def _copy_streams(self, theirs: Outline) -> None:
         for stream_id in theirs.streams:
             rows = await self._source.copies.parts(self._tract_id, stream_id)
-            if not all(_is_json(row["data"]) for row in rows):
-                self.fault(None, f"what was left of the stream {shown(stream_id)} cannot be read")
+            for row in rows:
+                self._is_flawed(f"a part of the stream {shown(stream_id)}", row)
             if rows and not self.faults:
                 await self._target.copy_targets.add(
                     self._tract_id, {"spool": rows}, theirs.last_time
@@ -288,18 +305,4 @@ def _faults(commits: Sequence[StoredCommit], tract_id: str) -> list[tuple[str, s
     for stored in commits:
         name = stored.record.commit_hash
         found += [(name, problem) for problem in own_faults(stored, tract_id)]
-        if "\0" in (stored.record.message or ""):
-            found.append((name, f"its message {_NUL}"))
     return found
-
-
-def _has_nul(row: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, str) and "\0" in value for value in row.values())
-
-
-def _is_json(text: str | bytes) -> bool:
-    try:
-        stored_json(text, "")
-    except (StoreCorruptError, TypeError):
-        return False
-    return True

@@ -142,11 +142,9 @@ class _Findings:
         )
 
     def _note_erased(self, stored: StoredCommit) -> None:
-        try:
-            content = ErasedContent.model_validate_json(stored.data or b"")
-        except ValidationError:
-            self._fault(stored.record.commit_hash, "what stands for its content cannot be read")
-            return
+        content = _marker(stored)
+        if content is None:
+            return  # reported already
         self.erased.append(
             ErasedCommit(
                 commit_hash=stored.record.commit_hash,
@@ -186,6 +184,16 @@ def own_faults(stored: StoredCommit, tract_id: str) -> Iterator[str]:
         yield f"its row says that it belongs to the tract {shown(stored.record.tract_id)}"
     yield from _faults_of_hashes(stored)
     yield from _faults_of_json(stored.record)
+    if stored.erased_as is not None and _marker(stored) is None:
+        yield "what stands for its content cannot be read"
+
+
+def _marker(stored: StoredCommit) -> ErasedContent | None:
+    """Return what stands for an erased content; None if that is something else."""
+    try:
+        return ErasedContent.model_validate_json(stored.data or b"")
+    except ValidationError:
+        return None
 
 
 def _attachments_of(stored: StoredCommit) -> tuple[str, ...]:

@@ -252,7 +252,10 @@ class DefaultContextCompiler:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
         if step.content_type == ERASED:
-            return self._erased(step, fields)
+            try:
+                return self._erased(step, fields)
+            except (LookupError, TypeError):
+                raise unreadable(what) from None
         try:
             messages = self.messages(step.content_type, fields)
         except (LookupError, TypeError, AttributeError):

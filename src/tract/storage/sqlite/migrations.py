@@ -212,7 +212,7 @@ def version(
             )
         return 0
     row = SqliteConnection(connection).one(sql.META, key=_VERSION)
-    if row is None or not row[0].isdecimal():
+    if row is None or not isinstance(row[0], str) or not row[0].isdecimal():
         raise StoreCorruptError(
             "its schema version is missing. Restore the file from a backup, or open another path.",
             path,
@@ -220,4 +220,8 @@ def version(
     found = int(row[0])
     if found > len(steps):
         raise SchemaVersionError(found, len(steps), path)
+    if found == len(MIGRATIONS) and not ours <= names:
+        raise StoreCorruptError(
+            f"it has no tables {sorted(ours - names)}. Restore the file from a backup.", path
+        )
     return found

@@ -40,7 +40,10 @@ _NAMES = {"parent_hash": "parent", "merge_parent": "parent", "edit_target": "tar
 
 def tract_ids(connection: Connection) -> list[str]:
     """See `CopyRepository.tract_ids`."""
-    return sorted({row[0] for each in copying.TRACT_IDS for row in connection.all(each)})
+    found = {row[0] for each in copying.TRACT_IDS for row in connection.all(each)}
+    if not all(isinstance(each, str) for each in found):
+        raise StoreCorruptError("the id of a tract cannot be read: the store was damaged.")
+    return sorted(found)
 
 
 def outline(connection: Connection, *, tract_id: str) -> Outline:
@@ -120,7 +123,7 @@ def _facts(connection: Connection, tract_id: str, last_time: Any) -> dict[str, A
     """Return what is known of a tract as a whole; its row may be behind its last commit."""
     found = connection.one(copying.OF_TRACT, tract_id=tract_id)
     facts = dict(zip(copying.FACTS, found or (None, None, 0, 0, 0), strict=True))
-    if isinstance(last_time, int):
+    if isinstance(last_time, int) and isinstance(facts["updated_at"], int):
         facts["updated_at"] = max(facts["updated_at"], last_time)
     return facts
 
