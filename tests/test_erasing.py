@@ -709,6 +709,25 @@ async def test_an_erasure_of_a_tract_that_was_cut_short_can_be_finished(store: T
     assert (await store.collect()).contents == 0
 
 
+@pytest.mark.parametrize("attached", [False, True], ids=["text", "attachment"])
+async def test_what_was_kept_for_a_copy_goes_with_the_copy(db_path: Path, attached: bool) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        [info] = await (_attachment if attached else _content)(tract)
+        copied = await store.copy_tract("t", "copied")
+        receipt = await tract.erase([info.commit_hash], reason="asked")
+        assert receipt.kept == 1
+        assert (await copied.verify()).faults == ()
+        assert WORD in files(db_path)
+
+        deleted = await store.erase_tract("copied", reason="asked")
+
+        assert deleted.contents == 1 + attached
+        assert WORD not in files(db_path)
+        assert (await tract.verify()).faults == ()
+        assert (await store.collect()).contents == 0
+
+
 async def test_what_nothing_refers_to_is_collected_and_all_else_stays(store: TractStore) -> None:
     tract, other = store.tract("t"), store.tract("other")
     image = await other.attach(PNG, "image/png")

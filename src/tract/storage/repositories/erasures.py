@@ -41,7 +41,7 @@ class Erased(NamedTuple):
 
 
 class Freed(NamedTuple):
-    """What was deleted: commits, and blobs that nothing else refers to, with their bytes.
+    """What was deleted: commits, and blobs that nothing else shows, with their bytes.
 
     `more` says whether there may be something left, and `after` is the last blob looked at.
     """
@@ -91,4 +91,4 @@ class ErasureRepository(ABC):
 
     @abstractmethod
     async def collect(self, after: bytes) -> Freed:
-        """Delete those of the next blobs that nothing refers to."""
+        """Delete those of the next blobs that nothing refers to; empty those only erased commits do."""

@@ -232,9 +232,12 @@ def _is_referred_to() -> ColumnElement[bool]:
 
 FREE = Lookup(
     blobs.c.content_hash,
-    lambda named: select(blobs.c.content_hash, func.length(blobs.c.data)).where(
-        named, not_(_is_referred_to())
+    lambda named: select(blobs.c.content_hash, func.length(blobs.c.data), _is_referred_to()).where(
+        named, not_(_is_needed()), or_(func.length(blobs.c.data) > 0, not_(_is_referred_to()))
     ),
 )
-"""The blobs that nothing refers to, with their bytes."""
+"""The blobs that nothing shows, with their bytes, and whether anything refers to them.
+
+Erased commits do, whose content another tract held then. Those that are empty stay as they are.
+"""
 DROP_BLOBS = Lookup(blobs.c.content_hash, lambda named: delete(blobs).where(named))

@@ -77,7 +77,10 @@ def collect(transaction: WriteTransaction, *, after: bytes) -> Freed:
 
 
 def free(connection: Connection, blobs: Iterable[bytes]) -> Freed:
-    """Delete those of *blobs* that nothing refers to, and the attachments that only they used."""
+    """Free those of *blobs* that nothing shows, and the attachments that only they used.
+
+    Those that erased commits refer to are emptied, and all others deleted.
+    """
     number = nbytes = 0
     found = [*blobs]
     while found:
@@ -87,5 +90,6 @@ def free(connection: Connection, blobs: Iterable[bytes]) -> Freed:
         nbytes += sum(row[1] for row in rows)
         found = [row[1] for row in connection.find(sql.USES, keys)]
         connection.find(erasures.DROP_USES, keys)
-        connection.find(erasures.DROP_BLOBS, keys)
+        connection.find(erasures.EMPTY, [row[0] for row in rows if row[2]])
+        connection.find(erasures.DROP_BLOBS, [row[0] for row in rows if not row[2]])
     return Freed(blobs=number, nbytes=nbytes)
