@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from torture.model import Place
 
-__all__ = ["blobs_of_nobody", "connected_engine"]
+__all__ = ["blobs_of_nobody", "blobs_with", "connected_engine"]
 
 _CONNECTIONS = 16
 _ORPHANS = """SELECT count(*) FROM blobs
@@ -48,3 +49,15 @@ async def blobs_of_nobody(place: Place) -> int:
     finally:
         await engine.dispose()
     return found
+
+
+async def blobs_with(place: Place, marks: Iterable[str]) -> list[str]:
+    """Return those of some texts that a blob of a store has."""
+    engine = _engine(place)
+    try:
+        async with engine.connect() as connection:
+            rows = (await connection.execute(text("SELECT data FROM blobs"))).scalars()
+            data = b"\n".join(map(bytes, rows))
+    finally:
+        await engine.dispose()
+    return [mark for mark in marks if mark.encode() in data]

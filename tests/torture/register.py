@@ -7,6 +7,7 @@ from typing import Any
 from torture import (
     cancellation,
     comparison,
+    erasures,
     forks,
     fuzz,
     kills,
@@ -23,6 +24,7 @@ __all__ = ["FAULTS"]
 FAULTS: tuple[Fault[Any], ...] = (
     *kills.FAULTS,
     *turns.FAULTS,
+    *erasures.FAULTS,
     *many_processes.FAULTS,
     *cancellation.FAULTS,
     *storage.FAULTS,

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from torture import cancellation, kills, many_processes
+from torture import cancellation, erasures, kills, many_processes
 from torture.model import Fault, Report
 from torture.postgres import clocks, cuts
 from torture.postgres.places import database
@@ -32,6 +32,13 @@ OF_CLIENTS: tuple[Fault[Any], ...] = (
         _in_a_database(partial(kills.run, durability="normal")),
         kills.Sizes(100, 10),
         kills.Sizes(4, 2),
+    ),
+    Fault(
+        "postgres.erasures",
+        "pairs of processes killed while they erase, copy and collect",
+        _in_a_database(erasures.run),
+        erasures.Sizes(50, 10),
+        erasures.Sizes(2, 2),
     ),
     Fault(
         "postgres.commits",
