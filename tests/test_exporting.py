@@ -406,6 +406,39 @@ async def test_a_file_of_an_older_release_comes_in_with_its_log(
     assert (await imported(place, bundle)).commits > 0
 
 
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "\ud800", "x" * 300, "file:here", "here?a=b"])
+@pytest.mark.parametrize("verb", ["backup", "export", "import_"])
+async def test_a_file_is_at_the_path_or_the_error_says_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with TractStore.open("store.db", tokenizer=COUNTER) as store:
+        await store.tract("t").user("said")
+        if name.startswith(("file:", "here")) and verb != "import_":
+            await getattr(store, verb)(name)
+            assert {*names(tmp_path)} - {*names(tmp_path, "store.db")} == {name}
+        else:
+            with pytest.raises(StorageError):
+                await getattr(store, verb)(name)
+            assert names(tmp_path) == names(tmp_path, "store.db")
+
+
+def names(folder: Path, start: str = "") -> list[str]:
+    return sorted(each.name for each in folder.iterdir() if each.name.startswith(start))
+
+
+async def test_a_link_to_a_file_comes_in_with_the_log_of_that_file(
+    place: Place, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "open.db")
+    async with TractStore.open(tmp_path / "open.db", tokenizer=COUNTER) as store:
+        info = await store.tract("t").user("in the log")
+        await imported(place, link)
+    async with TractStore.open(place, tokenizer=COUNTER) as store:
+        assert await store.tract("t").head() == info.commit_hash
+
+
 async def test_nothing_is_imported_into_a_read_only_store(db_path: Path, bundle: Path) -> None:
     await fill(db_path)
     await exported(db_path, bundle)

@@ -34,9 +34,9 @@ async def new_file(path: str | os.PathLike[str], threads: Threads) -> AsyncItera
     Raises:
         StorageError: there is something at *path* already, or its folder cannot be written to.
     """
-    place = Path(path)
-    temporary = place.with_name(f"{place.name}.{uuid4().hex[:12]}.part")
+    place = await threads.run(_place, path)
     await threads.run(_check_free, place)
+    temporary = place.with_name(f"{place.name}.{uuid4().hex[:12]}.part")
     kept = False
 
     def keep() -> None:
@@ -53,6 +53,23 @@ async def new_file(path: str | os.PathLike[str], threads: Threads) -> AsyncItera
         raise
     finally:
         await to_the_end(threads.run(_remove, temporary))
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Return where a file is or can be; beside what a link leads to, there may be a log.
+
+    Raises:
+        StorageError: no file can be there.
+    """
+    place = Path(os.path.abspath(path))
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return place
+    except (OSError, ValueError) as error:
+        problem = f"there can be no file of that name ({error}). Give another path."
+        raise StorageError(problem, ascii(str(place))) from None
+    return place.resolve() if place.is_file() else place
 
 
 def _check_free(place: Path) -> None:
@@ -135,7 +152,7 @@ async def opened_file(
     Raises:
         StorageError: the file holds no store, or a damaged one, or one of a newer release.
     """
-    place = Path(path)
+    place = await threads.run(_place, path)
     uri = await threads.run(_uri, place)
     folder: str | None = None
     try:
