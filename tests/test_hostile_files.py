@@ -71,6 +71,7 @@ ROWS = {
     "not a number": ["""UPDATE commits SET metadata_json = '{"a":NaN}' WHERE key = 'k'"""],
     "usage that is none": ["UPDATE usage SET prompt_tokens = 'x'"],
     "a report that is none": ["UPDATE usage SET raw_json = '[]'"],
+    "a size of other bytes": ["UPDATE attachments SET size = 7"],
     "a size that is none": ["UPDATE attachments SET size = 'x'"],
     "a media type of bytes": ["UPDATE attachments SET media_type = x'ff'"],
     "a title of bytes": ["UPDATE tracts SET title = x'ff'"],

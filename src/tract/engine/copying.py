@@ -181,7 +181,8 @@ class _Tract:
         known: Mapping[bytes, str | None],
         last_time: int,
     ) -> None:
-        new = [row["attachment_hash"] for row in rows if row["attachment_hash"] not in known]
+        sizes = {row["attachment_hash"]: row["size"] for row in rows}
+        new = [key for key in sizes if key not in known]
         loaded = await self._source.attachments.load(self._tract_id, [key.hex() for key in new])
         wrong = await self._threads.run(_wrong, loaded)
         for key in new:
@@ -189,6 +190,8 @@ class _Tract:
                 self.fault(None, f"the attachment {key.hex()} is not in the store")
             elif key.hex() in wrong:
                 self.fault(None, f"the attachment {key.hex()} does not have that hash")
+            elif len(loaded[key.hex()]) != sizes[key]:
+                self.fault(None, f"the attachment {key.hex()} has another size than its row says")
         if self.faults:
             return
         blobs = [{"content_hash": key, "data": loaded[key.hex()]} for key in new]
