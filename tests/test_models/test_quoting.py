@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -105,3 +108,10 @@ async def test_a_quoted_text_is_a_tract_a_branch_and_a_tag(target: str, text: st
         assert [unquote_id(each) for each in await store.tract_ids()] == [text]
         assert [unquote_id(each.name) for each in await tract.branches()] == [text]
         assert [unquote_id(each.name) for each in await tract.tags()] == [text]
+
+
+@pytest.mark.parametrize("text", [5, None, b"text"])
+@pytest.mark.parametrize("function", [quote_id, unquote_id])
+def test_what_is_not_a_string_has_no_name(function: Callable[[Any], str], text: object) -> None:
+    with pytest.raises(RefNameError):
+        function(text)

@@ -30,8 +30,10 @@ def quote_id(text: str) -> str:
     the ids that begin with `user:` are those that begin with `quote_id("user:")`.
 
     Raises:
-        RefNameError: the name would be longer than 255 characters.
+        RefNameError: *text* is not a string, or the name would be longer than 255 characters.
     """
+    if not isinstance(text, str):
+        raise RefNameError(text, f"a {type(text).__name__} is not a string. Give a string.")
     name = _UNSAFE.sub(_quoted, text) or _EMPTY
     if len(name) > MAX_REF_NAME:
         raise RefNameError(
@@ -52,7 +54,7 @@ def unquote_id(name: str) -> str:
         text = "" if name == _EMPTY else _QUOTED.sub(_unquoted, name)
         if quote_id(text) == name:
             return text
-    except ValueError:  # bytes that are not UTF-8, or a name that is too long
+    except (TypeError, ValueError):  # no string, bytes that are not UTF-8, or a name too long
         pass
     raise RefNameError(name, "`quote_id()` returns no such name. Use it as it is.")
 
