@@ -97,6 +97,8 @@ class _Eraser:
         self.tell("erased", self.tract.tract_id, named)
 
     async def copy(self) -> None:
+        if not self.said:
+            return  # the tract may not exist yet
         target = f"copy-{self.name}-{next(self.numbers)}"
         self.tell("copying", self.tract.tract_id, target)
         await self.store.copy_tract(self.tract.tract_id, target)
