@@ -50,6 +50,16 @@ ALLOWED = {
     Place(
         "storage/sqlite/migrations.py", "step", "execute"
     ): "constants that stand in a row beside it",
+    Place("storage/sqlite/upkeep.py", "told", "execute"): (
+        "PRAGMA takes no parameters; the names stand below it"
+    ),
+    Place("storage/postgres/upkeep.py", "vacuum", "execute"): (
+        "VACUUM takes no parameters; the tables are the schema's, quoted"
+    ),
+    Place("storage/sqlite/search.py", "_statement", "text"): (
+        "constants of that module; a table's name has a number of ours"
+    ),
+    Place("storage/postgres/search.py", "_statement", "text"): "constants of that module",
     Place("storage/sql/configs/language.py", "create_index", "DDL"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path a literal of the "
         "engine's"
