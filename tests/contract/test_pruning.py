@@ -159,12 +159,12 @@ async def test_a_plan_that_was_overtaken_does_nothing(store: Repositories) -> No
 async def test_finishing_counts_an_erasure_in_this_tract(store: Repositories) -> None:
     await say(store, MAIN, "a")
 
-    assert await store.prunes.finish(TRACT) == 1
-    assert await store.prunes.finish(TRACT) == 2
+    first = await store.prunes.finish(TRACT)
+    assert await store.prunes.finish(TRACT) > first > 0
 
 
 async def test_finishing_leaves_other_tracts_alone(store: Repositories) -> None:
     await say(store, BranchName(OTHER_TRACT.tract_id, "main"), "a")
     await store.prunes.finish(TRACT)
 
-    assert await store.prunes.finish(OTHER_TRACT.tract_id) == 1
+    assert (await store.erasures.erase(OTHER_TRACT.tract_id, [], {})).erasures == 0

@@ -139,7 +139,7 @@ async def test_an_engine_is_refused_as_a_path_is(db_path: Path) -> None:
 
 _WITHOUT_HOOKS = """
 import ctypes
-os.fork = ctypes.CDLL(None).fork
+os.fork = ctypes.PyDLL(None).fork  # with the GIL: no other thread holds it in the child
 async def main():
     async with opening() as tract:
         await tract.user("parent")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tract.models.base import Value
 from tract.models.erasure import CollectReport
@@ -12,8 +13,7 @@ from tract.models.erasure import CollectReport
 __all__ = ["PruneProgress", "PruneReceipt", "Retention", "RetentionReport"]
 
 
-@dataclass(frozen=True)
-class Retention:
+class Retention(BaseModel):
     """How much of a history is kept as it is: by *max_age*, by the number of commits, or by both.
 
     Given both, a commit stays as it is that is younger than *max_age* or among the newest *keep*.
@@ -23,18 +23,18 @@ class Retention:
             integer from 0 up.
     """
 
-    _: KW_ONLY
-    max_age: timedelta | None = None
-    keep: int | None = None
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", strict=True
+    )
 
-    def __post_init__(self) -> None:
-        age, keep = self.max_age, self.keep
-        if age is None and keep is None:
+    max_age: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+    keep: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _something_is_kept(self) -> Self:
+        if self.max_age is None and self.keep is None:
             raise ValueError("give max_age, keep, or both")
-        if age is not None and not (isinstance(age, timedelta) and age >= timedelta(0)):
-            raise ValueError("max_age must be a timedelta from 0 up")
-        if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 0):
-            raise ValueError("keep must be an integer from 0 up")
+        return self
 
 
 class PruneProgress(Value):

@@ -44,7 +44,7 @@ _CREATE = (
 )
 _TABLES = _statement(
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
-    "(name GLOB 'search_[0-9]*' AND sql LIKE 'CREATE VIRTUAL TABLE%')"
+    "name GLOB 'search_[0-9]*' AND name NOT GLOB '*[^a-z0-9_]*' AND sql LIKE 'CREATE VIRTUAL TABLE%'"
 )
 _DROP = (
     _statement("DROP TRIGGER IF EXISTS search_note"),
