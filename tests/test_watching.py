@@ -268,9 +268,10 @@ async def test_watchers_cost_no_trip_while_nothing_comes(store: TractStore) -> N
     """But for the looks for what other processes do."""
     watches = [store.tract(f"agent-{number}").watch() for number in range(200)]
     tasks = [asyncio.create_task(anext(watch)) for watch in watches]
+    quiet = 0
     async with asyncio.timeout(30):
-        while await trips_in(store, 0.2) > 0.2 / INTERVAL + 1:
-            pass  # some watches are still being begun
+        while quiet < 3:  # on a busy machine, watches that are still being begun may be quiet once
+            quiet = quiet + 1 if await trips_in(store, 0.2) <= 0.2 / INTERVAL + 1 else 0
     before, since = probe(store).trips, time.monotonic()
     await say(store.tract("writer"), *map(str, range(100)))
     await asyncio.sleep(0.3)
