@@ -825,8 +825,8 @@ _AT_A_SERVER = {
     **dict.fromkeys(("fold of an annotation", "head", "get_commit", "get_content"), 1),
     **dict.fromkeys(("branches", "tags", "origins"), 1),
     **dict.fromkeys(("edit", "annotate", "at_commit", "log", "query"), 2),
-    **{"by a name": 3, "reflog": 3, "at_time": 4, "get_annotations": 5, "delete_tag": 6, "tag": 7},
-    **{"fork": 11, "reset": 15, "delete_branch": 21},
+    **{"by a name": 3, "reflog": 3, "at_time": 4, "get_annotations": 5, "tag": 7, "delete_tag": 8},
+    **{"fork": 11, "reset": 16, "delete_branch": 22},
 }
 """The most that each may cost; what costs one or two never costs less."""
 

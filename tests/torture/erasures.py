@@ -208,7 +208,7 @@ async def _sweep(report: Report, place: Place, told: _Told) -> None:
             await store.erase_tract(target, reason="asked")
         await store.collect()
         last = await store.tract(TRACTS[0]).user("the last")
-        await store.tract(TRACTS[0]).erase([last.commit_hash], reason="asked")
+        await store.tract(TRACTS[0]).erase([last.commit_hash], reason="asked", vacuum=True)
         marks = {
             text
             for tract_id, erased in told.erased.items()

@@ -471,6 +471,15 @@ async def _keys(scene: Scene, _: str) -> bool:
     return all((info.key or "").startswith("1") for info in found)
 
 
+async def _count(scene: Scene, entry: str) -> bool:
+    return await scene.work.count(before=entry) >= 0
+
+
+async def _tracts(scene: Scene, entry: str) -> bool:
+    some = await scene.store.tracts(prefix="w", metadata={"no": entry})
+    return not some and len(await scene.store.tracts(limit=5)) <= 5
+
+
 async def _set_info(scene: Scene, entry: str) -> bool:
     info = await scene.work.set_info(title=entry, metadata={"entry": entry})
     return info.title is not None
@@ -653,7 +662,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
         reading(lambda scene, entry: scene.work.query(newest=True, limit=9, contents=True)),
     ),
     "AsyncTract.search": (reading(_search),),
-    "AsyncTract.count": (reading(lambda scene, entry: scene.work.count(before=entry)),),
+    "AsyncTract.count": (reading(_count),),
     "AsyncTract.query_by_config": (reading(_query),),
     "AsyncTract.reached_by": (reading(lambda scene, entry: scene.work.reached_by([entry])),),
     "AsyncTract.info": (reading(lambda scene, entry: scene.work.info()),),
@@ -678,10 +687,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "TractStore.enable_search": (reading(_search),),
     "TractStore.disable_search": (reading(_disable_search),),
     "TractStore.search": (reading(_search),),
-    "TractStore.tracts": (
-        reading(lambda scene, entry: scene.store.tracts(prefix="w", metadata={"no": entry})),
-        reading(lambda scene, entry: scene.store.tracts(limit=5)),
-    ),
+    "TractStore.tracts": (reading(_tracts),),
     "TractStore.create_config_index": (_create_config_index,),
     "TractStore.recover_streams": (reading(_left_streams),),
     "TractStore.aclose": (

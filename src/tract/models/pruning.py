@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from tract.models.base import Value
 from tract.models.erasure import CollectReport
@@ -13,7 +13,7 @@ from tract.models.erasure import CollectReport
 __all__ = ["PruneProgress", "PruneReceipt", "Retention", "RetentionReport"]
 
 
-class Retention(BaseModel):
+class Retention(Value):
     """How much of a history is kept as it is: by *max_age*, by the number of commits, or by both.
 
     Given both, a commit stays as it is that is younger than *max_age* or among the newest *keep*.
@@ -23,9 +23,7 @@ class Retention(BaseModel):
             integer from 0 up.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        defer_build=True, frozen=True, extra="forbid", strict=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     max_age: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
     keep: Annotated[int, Field(ge=0)] | None = None
