@@ -5,19 +5,31 @@ The table is in no `MetaData`, as it is only there while search is on.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, String, and_, bindparam, column, delete, func, or_, select, table
+from sqlalchemy import (
+    BigInteger,
+    String,
+    TableClause,
+    and_,
+    bindparam,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    table,
+)
 
 from tract.models.operations import OPERATIONS
 from tract.storage.schema import blobs, commits, meta
 from tract.storage.sql.statements.commits import BLOB, LINKS, RECORD, SHOWN_TYPE, walk_of
 from tract.storage.sql.statements.compiled import Lookup, Statement
 
-SWITCH = "search"
+SWITCH: str = "search"
 """The key of the row in `_tract_meta` that says which form the index has."""
-SHOWN = [name for name, rule in OPERATIONS.items() if rule.is_shown]
+SHOWN: list[str] = [name for name, rule in OPERATIONS.items() if rule.is_shown]
 """The operations whose contents are searched."""
 
-docs = table(
+docs: TableClause = table(
     "search_docs",
     column("id", BigInteger),
     column("tract_id", String),

@@ -63,7 +63,10 @@ def listing_of(shape: Shape) -> Statement:
     return Statement(lambda: _listing(shape), by_name=True)
 
 
-remembered_listing = lru_cache(32)(listing_of)
+@lru_cache(32)
+def remembered_listing(shape: Shape) -> Statement:
+    """Do what `listing_of` does, once for each shape; conditions would make too many of them."""
+    return listing_of(shape)
 
 
 def _listing(shape: Shape) -> Select[Any]:
