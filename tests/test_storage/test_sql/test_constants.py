@@ -56,10 +56,9 @@ ALLOWED = {
     Place("storage/postgres/upkeep.py", "vacuum", "execute"): (
         "VACUUM takes no parameters; the tables are the schema's, quoted"
     ),
-    Place("storage/sqlite/search.py", "_statement", "text"): (
-        "constants of that module; a table's name has a number of ours"
+    Place("storage/sql/statements/compiled.py", "written", "text"): (
+        "constants of the modules that search; a table's name has a number of ours"
     ),
-    Place("storage/postgres/search.py", "_statement", "text"): "constants of that module",
     Place("storage/sql/configs/language.py", "create_index", "DDL"): (
         "DDL takes no parameters; the name is a hexadecimal digest, the path a literal of the "
         "engine's"

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import text
-
 from tract.models.searching import SearchTerm
 from tract.storage.repositories import Unindexed
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import AT_ONCE, of_tract, read_batch, unchanged
 from tract.storage.sql.statements import searches
-from tract.storage.sql.statements.compiled import Statement
+from tract.storage.sql.statements.compiled import written
 
 __all__ = ["PostgresSearch"]
 
@@ -29,62 +27,57 @@ _LAST_PLACE = 16_383
 """The last place in a text that a vector can tell from those behind it."""
 
 
-def _statement(sql: str) -> Statement:
-    made = text(sql)
-    return Statement(lambda: made)
-
-
 _CREATE = (
-    _statement(
+    written(
         "CREATE TABLE search_docs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
         'tract_id text COLLATE "C" NOT NULL, created_at bigint NOT NULL, vector tsvector)'
     ),
-    _statement(
+    written(
         "CREATE INDEX ix_search_docs_vector ON search_docs USING gin (vector) "
         "WITH (fastupdate = off)"
     ),
-    _statement("CREATE INDEX ix_search_docs_new ON search_docs (id) WHERE vector IS NULL"),
-    _statement(
+    written("CREATE INDEX ix_search_docs_new ON search_docs (id) WHERE vector IS NULL"),
+    written(
         "CREATE OR REPLACE FUNCTION search_note() RETURNS trigger LANGUAGE plpgsql AS $note$ BEGIN "
         "INSERT INTO search_docs (tract_id, created_at) SELECT tract_id, created_at FROM added "
         f"WHERE operation IN ({', '.join(repr(str(name)) for name in searches.SHOWN)}) "
         "ORDER BY created_at; RETURN NULL; END $note$"
     ),
-    _statement(
+    written(
         "CREATE TRIGGER search_note AFTER INSERT ON commits REFERENCING NEW TABLE AS added "
         "FOR EACH STATEMENT EXECUTE FUNCTION search_note()"
     ),
 )
 _DROP = (
-    _statement("DROP TRIGGER IF EXISTS search_note ON commits"),
-    _statement("DROP FUNCTION IF EXISTS search_note"),
-    _statement("DROP TABLE IF EXISTS search_docs"),
+    written("DROP TRIGGER IF EXISTS search_note ON commits"),
+    written("DROP FUNCTION IF EXISTS search_note"),
+    written("DROP TABLE IF EXISTS search_docs"),
 )
-_NEXT = _statement(
+_NEXT = written(
     "SELECT id FROM search_docs WHERE vector IS NULL ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
 )
-_LOCK = _statement(
+_LOCK = written(
     "SELECT id FROM search_docs WHERE id = ANY(CAST(:numbers AS bigint[])) AND vector IS NULL "
     "ORDER BY id FOR UPDATE"
 )
-_SET = _statement(
+_SET = written(
     "UPDATE search_docs SET vector = CAST(item.made AS tsvector) FROM "
     "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) "
     "WHERE search_docs.id = item.id"
 )
-_MATCH = _statement(
+_MATCH = written(
     "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) "
     "AND id < CAST(:below AS bigint) ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
 )
-_FORGET = _statement(
+_FORGET = written(
     "UPDATE search_docs SET vector = NULL "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
     "AND created_at = ANY(CAST(:times AS bigint[]))"
 )
-_FORGET_NEW = _statement(
+_FORGET_NEW = written(
     "DELETE FROM search_docs WHERE vector IS NULL AND tract_id = CAST(:of_tract AS text)"
 )
-_FORGET_ALL = _statement(
+_FORGET_ALL = written(
     "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text)"
 )

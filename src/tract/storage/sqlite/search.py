@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import text
-
 from tract.models.searching import SearchTerm
 from tract.storage.repositories import Unindexed
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import AT_ONCE, read_batch, unchanged
 from tract.storage.sql.statements import searches
-from tract.storage.sql.statements.compiled import Statement
+from tract.storage.sql.statements.compiled import Statement, written
 
 __all__ = ["SqliteSearch"]
 
@@ -26,52 +24,45 @@ _EACH = 16_384
 """Commits of one table."""
 
 
-def _statement(sql: str) -> Statement:
-    made = text(sql)
-    return Statement(lambda: made)
-
-
 _CREATE = (
-    _statement(
-        "CREATE TABLE search_docs (id INTEGER PRIMARY KEY, tract_id TEXT, created_at BIGINT)"
-    ),
-    _statement("CREATE TABLE search_shards (shard INTEGER PRIMARY KEY, last BIGINT NOT NULL)"),
-    _statement(
+    written("CREATE TABLE search_docs (id INTEGER PRIMARY KEY, tract_id TEXT, created_at BIGINT)"),
+    written("CREATE TABLE search_shards (shard INTEGER PRIMARY KEY, last BIGINT NOT NULL)"),
+    written(
         "CREATE TRIGGER search_note AFTER INSERT ON commits WHEN NEW.operation IN "
         f"({', '.join(repr(str(name)) for name in searches.SHOWN)}) BEGIN "
         "INSERT INTO search_docs (tract_id, created_at) VALUES (NEW.tract_id, NEW.created_at); END"
     ),
 )
-_TABLES = _statement(
+_TABLES = written(
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
     "name GLOB 'search_[0-9]*' AND name NOT GLOB '*[^a-z0-9_]*' AND sql LIKE 'CREATE VIRTUAL TABLE%'"
 )
 _DROP = (
-    _statement("DROP TRIGGER IF EXISTS search_note"),
-    _statement("DROP TABLE IF EXISTS search_shards"),
-    _statement("DROP TABLE IF EXISTS search_docs"),
+    written("DROP TRIGGER IF EXISTS search_note"),
+    written("DROP TABLE IF EXISTS search_shards"),
+    written("DROP TABLE IF EXISTS search_docs"),
 )
-_SHARDS = _statement("SELECT shard, last FROM search_shards ORDER BY shard DESC")
-_NEXT = _statement(
+_SHARDS = written("SELECT shard, last FROM search_shards ORDER BY shard DESC")
+_NEXT = written(
     "SELECT id FROM search_docs WHERE id > :after AND id <= :through ORDER BY id LIMIT :limit"
 )
-_LAST = _statement("SELECT last FROM search_shards WHERE shard = :shard")
-_NOTE = _statement(
+_LAST = written("SELECT last FROM search_shards WHERE shard = :shard")
+_NOTE = written(
     "INSERT INTO search_shards (shard, last) VALUES (:shard, :last) "
     "ON CONFLICT (shard) DO UPDATE SET last = excluded.last"
 )
-_FORGET = _statement("DELETE FROM search_shards WHERE shard = :shard")
-_OF_TRACT = _statement(
+_FORGET = written("DELETE FROM search_shards WHERE shard = :shard")
+_OF_TRACT = written(
     "SELECT id, created_at FROM search_docs WHERE tract_id = :tract_id "
     "AND created_at BETWEEN :first AND :last"
 )
-_DROP_TRACT = _statement("UPDATE search_docs SET tract_id = NULL WHERE tract_id = :of_tract")
+_DROP_TRACT = written("UPDATE search_docs SET tract_id = NULL WHERE tract_id = :of_tract")
 """A row that was deleted would leave its number to another, and that be taken as indexed already."""
 
 
 @lru_cache(maxsize=4096)
 def _of_shard(sql: str, shard: int) -> Statement:
-    return _statement(sql.format(f"search_{shard}"))
+    return written(sql.format(f"search_{shard}"))
 
 
 _MAKE = (
@@ -96,7 +87,7 @@ class SqliteSearch:
 
     def drop(self, connection: Connection) -> None:
         for (name,) in connection.all(_TABLES):
-            connection.run(_statement(f"DROP TABLE {name}"))
+            connection.run(written(f"DROP TABLE {name}"))
         for statement in _DROP:
             connection.run(statement)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, func
+from sqlalchemy import ColumnElement, Table, bindparam, func, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Form", "Insertion", "Lookup", "Statement", "Styles"]
+__all__ = ["Form", "Insertion", "Lookup", "Statement", "Styles", "written"]
 
 Bound = tuple[Any, ...] | dict[str, Any]
 
@@ -143,3 +143,9 @@ class Insertion(Statement):
             insert = insert.on_conflict_do_nothing()
         clause: ClauseElement = insert
         return clause
+
+
+def written(sql: str) -> Statement:
+    """Return a statement that one engine writes out in its own SQL."""
+    made = text(sql)
+    return Statement(lambda: made)
