@@ -232,10 +232,11 @@ async def _edit_entries(scene: Scene, mark: str) -> Victim:
     scene.told(WORK, [target])
 
     async def settle(outcome: Outcome) -> list[str]:
-        skips = [item for item in await scene.work.get_annotations(target) if item.reason == mark]
-        log = await scene.work.log(200, contents=True)
+        # One read: a write that a cancelled call had begun may land between two.
+        log = [*reversed(await scene.work.log(200, contents=True))]
+        skips = [info.commit_hash for info, _ in log if info.edit_target == target]
         said = [info.commit_hash for info, content in log if content == say(f"for {mark}")]
-        there = [*(item.commit_hash for item in skips), *said]
+        there = [*skips, *said]
         scene.told(WORK, there)
         if outcome.finished:
             fine = there == [info.commit_hash for info in outcome.value]
