@@ -13,7 +13,7 @@ import pytest
 
 from support.copied import contexts, fill, rows
 from support.naming import erased, keyed, titled
-from support.opening import COUNTER
+from support.opening import COUNTER, threads_left, threads_of_connections
 from tract import (
     UNSET,
     CommitNotFoundError,
@@ -291,6 +291,24 @@ async def test_a_cancelled_export_leaves_no_file(place: Place, bundle: Path) -> 
     assert files(bundle) == []
 
 
+async def test_cancelling_over_and_over_leaves_no_connection_open(
+    place: Place, bundle: Path
+) -> None:
+    async with TractStore.open(place, tokenizer=COUNTER) as store:
+        await store.tract("t").user("hello")
+        await store.export(bundle)
+        before = threads_of_connections()
+        for turns in range(24):
+            importing = asyncio.create_task(store.import_(bundle))
+            for _ in range(turns):
+                await asyncio.sleep(0.0002)
+            while not importing.done():
+                importing.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([importing])
+        assert await threads_left(before) == set()
+
+
 async def test_progress_is_told(place: Place, bundle: Path, tmp_path: Path) -> None:
     await branched(place)
     steps: list[CopyProgress] = []
@@ -461,7 +479,7 @@ async def test_a_file_that_a_process_has_open_comes_in_with_its_log(
 
 _EXPORT = """
 import asyncio, sys
-from support.opening import COUNTER
+from support.opening import COUNTER, threads_left, threads_of_connections
 from tract import TractStore
 
 async def main():

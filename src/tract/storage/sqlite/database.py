@@ -26,7 +26,7 @@ from sqlalchemy.pool import StaticPool
 
 from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
 from tract.forking import PROCESS, keep_for_ever
-from tract.lifecycle import ended
+from tract.lifecycle import ended, to_the_end
 from tract.models.config import TractConfig
 from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
@@ -264,12 +264,11 @@ class Database:
         leaves a single file.
         """
         writer, *readers = self._closers
-        failures = [await _failure(close()) for close in (*readers, writer)]
+        failures = await _close([*readers, writer])
         self._index.close()
         self._stop_watching()
-        for failure in failures:
-            if failure is not None:
-                raise translate(failure, self.path) from failure
+        if failures:
+            raise translate(failures[0], self.path) from failures[0]
         self.closed = True
 
     def abandon(self) -> None:
@@ -286,13 +285,15 @@ class Database:
             worker.abandon(closed)
 
 
-async def _failure(closing: Awaitable[None]) -> Exception | None:
-    """Return the error of *closing*, so that the remaining connections are closed too."""
-    try:
-        await closing
-    except Exception as error:
-        return error
-    return None
+async def _close(closers: Iterable[Callable[[], Awaitable[None]]]) -> list[Exception]:
+    """Close connections in turn; an error of one, which is returned, does not keep the others open."""
+    failures: list[Exception] = []
+    for close in closers:
+        try:
+            await close()
+        except Exception as error:
+            failures.append(error)
+    return failures
 
 
 def _look_at(database: ref[Database], flights: Sequence[Any]) -> None:
@@ -381,8 +382,7 @@ async def open_database(
             await workers[-1].run(lambda raw: prepare(raw, config, path))
     except BaseException:
         try:
-            for item in opened:
-                await _failure(item.close())
+            await to_the_end(_close([connection.close for connection in opened]))
         finally:
             index.close()
         raise
@@ -433,9 +433,10 @@ async def open_engine(
         file = await held[0].worker.run(look)
         held[0].file = file
     except BaseException as error:
-        for item in held:
-            await _failure(item.give_back())
-        index.close()
+        try:
+            await to_the_end(_close([item.give_back for item in held]))
+        finally:
+            index.close()
         if isinstance(error, (SQLAlchemyError, AssertionError)):  # an AssertionPool's
             raise StorageError(f"the engine gave no connection: {error}", path) from error
         raise
