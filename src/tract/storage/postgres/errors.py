@@ -117,7 +117,7 @@ def explained(error: BaseException, path: str) -> BaseException:
 
 def _made(error: BaseException, path: str) -> StorageError | None:
     if isinstance(error, asyncpg.PostgresError):
-        if "search_docs" in str(error.message) and error.sqlstate == "42P01":
+        if "search_" in str(error.message) and error.sqlstate == "42P01":
             return StoreCorruptError(
                 "the search index is missing. Build it anew with "
                 "`await store.enable_search(rebuild=True)`.",

@@ -3,12 +3,15 @@
 Vectors are written out here, word by word, so that a server's parsers and dictionaries have no say
 in what a word is. Each vector also has the word of its tract, and that of some thousand neighbours:
 a search asks for the newest of these first, and needs not gather all commits that have a frequent
-word. A vector that is null is yet to be made.
+word. For the same reason it has the first letters of its words, as words of their own.
+
+What is to be indexed waits in a table by itself: a row is far cheaper there than under a GIN index.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from tract.models.searching import SearchTerm
 from tract.storage.repositories import Unindexed
@@ -19,6 +22,8 @@ from tract.storage.sql.statements.compiled import written
 
 __all__ = ["PostgresSearch"]
 
+_NEW = searches.listing("search_new")
+_CONTENTS = searches.contents_of(_NEW)
 _EACH = 16_384
 """Neighbours that have a word in common."""
 _MOST_PLACES = 255
@@ -27,19 +32,25 @@ _LAST_PLACE = 16_383
 """The last place in a text that a vector can tell from those behind it."""
 
 
+_BEGINNING = 3
+"""The longest beginning of words, in letters, that vectors have as a word."""
+
 _CREATE = (
     written(
-        "CREATE TABLE search_docs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-        'tract_id text COLLATE "C" NOT NULL, created_at bigint NOT NULL, vector tsvector)'
+        "CREATE TABLE search_new (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+        'tract_id text COLLATE "C" NOT NULL, created_at bigint NOT NULL)'
+    ),
+    written(
+        "CREATE TABLE search_docs (id bigint PRIMARY KEY, "
+        'tract_id text COLLATE "C" NOT NULL, created_at bigint NOT NULL, vector tsvector NOT NULL)'
     ),
     written(
         "CREATE INDEX ix_search_docs_vector ON search_docs USING gin (vector) "
         "WITH (fastupdate = off)"
     ),
-    written("CREATE INDEX ix_search_docs_new ON search_docs (id) WHERE vector IS NULL"),
     written(
         "CREATE OR REPLACE FUNCTION search_note() RETURNS trigger LANGUAGE plpgsql AS $note$ BEGIN "
-        "INSERT INTO search_docs (tract_id, created_at) SELECT tract_id, created_at FROM added "
+        "INSERT INTO search_new (tract_id, created_at) SELECT tract_id, created_at FROM added "
         f"WHERE operation IN ({', '.join(repr(str(name)) for name in searches.SHOWN)}) "
         "ORDER BY created_at; RETURN NULL; END $note$"
     ),
@@ -47,36 +58,38 @@ _CREATE = (
         "CREATE TRIGGER search_note AFTER INSERT ON commits REFERENCING NEW TABLE AS added "
         "FOR EACH STATEMENT EXECUTE FUNCTION search_note()"
     ),
+    searches.list_all(_NEW),
 )
 _DROP = (
     written("DROP TRIGGER IF EXISTS search_note ON commits"),
     written("DROP FUNCTION IF EXISTS search_note"),
-    written("DROP TABLE IF EXISTS search_docs"),
+    written("DROP TABLE IF EXISTS search_docs, search_new"),
 )
-_NEXT = written(
-    "SELECT id FROM search_docs WHERE vector IS NULL ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
+_NEXT = written("SELECT id FROM search_new ORDER BY id DESC LIMIT CAST(:limit AS bigint)")
+_TURN = written(f"SELECT 1 FROM _tract_meta WHERE key = '{searches.SWITCH}' FOR UPDATE")
+"""One at a time indexes or forgets, so that nobody adds what another has just erased."""
+_STILL_NEW = written("SELECT id FROM search_new WHERE id = ANY(CAST(:numbers AS bigint[]))")
+_DONE = written("DELETE FROM search_new WHERE id = ANY(CAST(:numbers AS bigint[]))")
+_ADD = written(
+    "INSERT INTO search_docs (id, tract_id, created_at, vector) "
+    "SELECT id, tract_id, created_at, CAST(item.made AS tsvector) FROM search_new JOIN "
+    "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) USING (id)"
 )
-_LOCK = written(
-    "SELECT id FROM search_docs WHERE id = ANY(CAST(:numbers AS bigint[])) AND vector IS NULL "
-    "ORDER BY id FOR UPDATE"
-)
-_SET = written(
-    "UPDATE search_docs SET vector = CAST(item.made AS tsvector) FROM "
-    "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) "
-    "WHERE search_docs.id = item.id"
-)
-_MATCH = written(
-    "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) "
+_MATCHING = (
+    "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) {rest}"
     "AND id < CAST(:below AS bigint) ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
 )
+_MATCH = written(_MATCHING.format(rest=""))
+_MATCH_REST = written(
+    _MATCHING.format(rest="AND ts_match_vq(vector, CAST(CAST(:rest AS text) AS tsquery)) ")
+)
+"""The operator asks the index; the function looks at the rows that this finds."""
 _FORGET = written(
-    "UPDATE search_docs SET vector = NULL "
+    "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
     "AND created_at = ANY(CAST(:times AS bigint[]))"
 )
-_FORGET_NEW = written(
-    "DELETE FROM search_docs WHERE vector IS NULL AND tract_id = CAST(:of_tract AS text)"
-)
+_FORGET_NEW = written("DELETE FROM search_new WHERE tract_id = CAST(:of_tract AS text)")
 _FORGET_ALL = written(
     "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text)"
@@ -98,19 +111,22 @@ class PostgresSearch:
         numbers = [row[0] for row in connection.all(_NEXT, limit=AT_ONCE)]
         if not numbers:
             return None
-        commits, is_whole = read_batch(connection, numbers)
+        commits, is_whole = read_batch(connection, numbers, _CONTENTS)
         through = numbers[0] if is_whole else commits[-1].number
         return Unindexed(numbers[-1] - 1, through, commits)
 
     def index(
         self, connection: Connection, batch: Unindexed, words: Mapping[int, Sequence[str]]
     ) -> None:
-        listed = sorted(words)
-        free = {row[0] for row in connection.all(_LOCK, numbers=listed)}
-        made = sorted(free & unchanged(connection, batch))
+        connection.run(_TURN)
+        still = {row[0] for row in connection.all(_STILL_NEW, numbers=sorted(words))}
+        done = sorted(still & unchanged(connection, batch, _CONTENTS))
+        made = [number for number in done if words[number]]
         vectors = [_vector(number, words[number]) for number in made]
         if made:
-            connection.run(_SET, numbers=made, vectors=vectors)
+            connection.run(_ADD, numbers=made, vectors=vectors)
+        if done:
+            connection.run(_DONE, numbers=done)
 
     def match(
         self,
@@ -120,7 +136,13 @@ class PostgresSearch:
         below: int,
         limit: int,
     ) -> list[int]:
-        wanted = " & ".join(filter(None, [word and f"'{word}'", *map(_written, terms)]))
+        wanted = " & ".join(filter(None, [word and f"'{word}'", *map(_asked, terms)]))
+        rest = " & ".join(_written(term) for term in terms if _is_short(term) and term.words[1:])
+        match = (
+            partial(connection.all, _MATCH_REST, rest=rest)
+            if rest
+            else partial(connection.all, _MATCH)
+        )
         top = (connection.one(searches.TOP) or (None,))[0] or 0
         newest = min(top, below) // _EACH
         found: list[int] = []
@@ -129,7 +151,7 @@ class PostgresSearch:
             near = range(newest, max(newest - number, -1), -1)
             words = " | ".join(f"'{_neighbours(each)}'" for each in near)
             query = f"({words}) & {wanted}"
-            rows = connection.all(_MATCH, query=query, below=below, limit=limit - len(found))
+            rows = match(query=query, below=below, limit=limit - len(found))
             found += [row[0] for row in rows]
             newest -= number
             number *= 2
@@ -137,6 +159,7 @@ class PostgresSearch:
 
     def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
         word = f"'{of_tract(tract_id)}'"
+        connection.run(_TURN)
         if times is None:
             connection.run(_FORGET_ALL, of_tract=tract_id, word=word)
             connection.run(_FORGET_NEW, of_tract=tract_id)
@@ -149,13 +172,34 @@ def _neighbours(shard: int) -> str:
 
 
 def _vector(number: int, words: Iterable[str]) -> str:
-    """Return the text of a vector; words have letters and digits only, so none ends its quotes."""
+    """Return the text of a vector; words have letters and digits only, so none ends its quotes.
+
+    The first of *words* is that of the tract, of which nobody asks for the beginning.
+    """
     places: dict[str, list[str]] = {}
     for at, word in enumerate(words, 1):
         if at <= _LAST_PLACE:
             places.setdefault(word, []).append(str(at))
     listed = (f"'{word}':{','.join(at[:_MOST_PLACES])}" for word, at in places.items())
-    return " ".join([f"'{_neighbours(number // _EACH)}'", *listed])
+    sizes = range(1, _BEGINNING + 1)
+    beginnings = {_begins(word[:size]) for word in [*places][1:] for size in sizes}
+    return " ".join([f"'{_neighbours(number // _EACH)}'", *listed, *beginnings])
+
+
+def _begins(letters: str) -> str:
+    return f"'^{letters}'"
+
+
+def _is_short(term: SearchTerm) -> bool:
+    return term.prefix and len(term.words[-1]) <= _BEGINNING
+
+
+def _asked(term: SearchTerm) -> str:
+    """Return what the index is asked for a term; for a short beginning, that alone."""
+    if not _is_short(term):
+        return _written(term)
+    *words, last = term.words
+    return " & ".join([*(f"'{word}'" for word in words), _begins(last)])
 
 
 def _written(term: SearchTerm) -> str:

@@ -36,7 +36,7 @@ async def vacuum(raw: Raw) -> Residue | None:
         `vacuum` if it kept some, for transactions that were begun before.
     """
     is_searched = await raw.fetchval(_IS_SEARCHED)
-    tables = [*_TABLES, "search_docs"] if is_searched else _TABLES
+    tables = [*_TABLES, "search_docs", "search_new"] if is_searched else _TABLES
     await raw.execute(f"VACUUM {', '.join(map(quoted, tables))}", timeout=_FOR_EVER)
     if is_searched:
         await raw.execute(_REINDEX, timeout=_FOR_EVER)

@@ -25,6 +25,7 @@ from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import as_bytes, record_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import searches
+from tract.storage.sql.statements.compiled import Lookup
 
 __all__ = [
     "AT_ONCE",
@@ -44,7 +45,7 @@ __all__ = [
 AT_ONCE: int = 512
 """Commits that are indexed in one transaction."""
 _MOST_BYTES = 1_000_000  # of their contents, unless a single one is longer
-_FORM = "1"
+_FORM = "2"
 """What an index of this release looks like; another form has to be built anew."""
 
 
@@ -52,7 +53,7 @@ class SearchIndex(Protocol):
     """An engine's index. All of it is in the database, and in the transaction of the caller."""
 
     def create(self, connection: Connection) -> None:
-        """Make the tables, with whatever notes each new commit in `search_docs`."""
+        """Make the tables, with all commits listed, and whatever notes each new one."""
 
     def drop(self, connection: Connection) -> None:
         """Drop the tables, whatever is left of them."""
@@ -87,7 +88,6 @@ def enable(connection: Connection, search: SearchIndex, *, rebuild: bool) -> Non
     if form is not None:
         search.drop(connection)
     search.create(connection)
-    connection.run(searches.LIST_ALL)
     connection.run(sql.SET_META, key=searches.SWITCH, value=_FORM)
 
 
@@ -162,12 +162,14 @@ def of_tract(tract_id: str) -> str:
     return "§" + sha256(tract_id.encode()).hexdigest()[:16]
 
 
-def read_batch(connection: Connection, numbers: Sequence[int]) -> tuple[list[Unread], bool]:
+def read_batch(
+    connection: Connection, numbers: Sequence[int], contents: Lookup
+) -> tuple[list[Unread], bool]:
     """Return commits to be indexed, in order, and whether they are all, or too long for that.
 
     One that is gone has an empty content.
     """
-    known = {row[0]: row for row in connection.find(searches.CONTENTS_OF, numbers)}
+    known = {row[0]: row for row in connection.find(contents, numbers)}
     rows = [known.get(number, (number, "", b"", "", 0)) for number in sorted(numbers)]
     taken: list[Row] = []
     room = _MOST_BYTES
@@ -181,10 +183,10 @@ def read_batch(connection: Connection, numbers: Sequence[int]) -> tuple[list[Unr
     return batch, len(taken) == len(rows)
 
 
-def unchanged(connection: Connection, batch: Unindexed) -> set[int]:
+def unchanged(connection: Connection, batch: Unindexed, contents: Lookup) -> set[int]:
     """Return the numbers of the commits that show what they did when *batch* was read."""
     before = {each.number: each.content_hash for each in batch.commits}
-    now = {row[0]: row[2] for row in connection.find(searches.CONTENTS_OF, before)}
+    now = {row[0]: row[2] for row in connection.find(contents, before)}
     return {number for number, content in before.items() if now.get(number, b"") == content}
 
 

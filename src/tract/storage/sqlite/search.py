@@ -22,6 +22,7 @@ __all__ = ["SqliteSearch"]
 
 _EACH = 16_384
 """Commits of one table."""
+_CONTENTS = searches.contents_of(searches.docs)
 
 
 _CREATE = (
@@ -32,6 +33,7 @@ _CREATE = (
         f"({', '.join(repr(str(name)) for name in searches.SHOWN)}) BEGIN "
         "INSERT INTO search_docs (tract_id, created_at) VALUES (NEW.tract_id, NEW.created_at); END"
     ),
+    searches.list_all(searches.docs),
 )
 _TABLES = written(
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
@@ -67,8 +69,9 @@ def _of_shard(sql: str, shard: int) -> Statement:
 
 _MAKE = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS {0} "
-    "USING fts5(words, content='', columnsize=0, tokenize='ascii')"
+    "USING fts5(words, content='', columnsize=0, tokenize='ascii', prefix='1 2')"
 )
+"""FTS5 gathers all words of a beginning first, which takes long if it is short and not indexed."""
 _ADD = "INSERT INTO {0} (rowid, words) VALUES (:number, :words)"
 _EMPTY = "INSERT INTO {0} ({0}) VALUES ('delete-all')"
 _MATCH = (
@@ -103,7 +106,7 @@ class SqliteSearch:
 
     def _batch(self, connection: Connection, after: int, through: int) -> Unindexed:
         rows = connection.all(_NEXT, after=after, through=through, limit=AT_ONCE)
-        commits, is_whole = read_batch(connection, [row[0] for row in rows])
+        commits, is_whole = read_batch(connection, [row[0] for row in rows], _CONTENTS)
         if not is_whole:
             through = commits[-1].number
         elif len(rows) == AT_ONCE:
@@ -119,7 +122,7 @@ class SqliteSearch:
             return  # another process was first
         connection.run(_of_shard(_MAKE, shard))
         add = _of_shard(_ADD, shard)
-        for number in sorted(unchanged(connection, batch) & words.keys()):
+        for number in sorted(unchanged(connection, batch, _CONTENTS) & words.keys()):
             if words[number]:
                 connection.run(add, number=number, words=" ".join(words[number]))
         connection.run(_NOTE, shard=shard, last=batch.through)
@@ -132,19 +135,11 @@ class SqliteSearch:
         below: int,
         limit: int,
     ) -> list[int]:
-        tract = f'"{word}"' if word else ""
-        query = " ".join([tract, *map(_written, terms)])
-        is_long = any(term.prefix for term in terms)  # FTS5 gathers all words of a beginning first
+        query = " ".join([f'"{word}"' if word else "", *map(_written, terms)])
         found: list[int] = []
         for shard, _ in connection.all(_SHARDS):
             if shard * _EACH < below and len(found) < limit:
                 match = _of_shard(_MATCH, shard)
-                if (
-                    tract
-                    and is_long
-                    and not connection.all(match, query=tract, below=below, limit=1)
-                ):
-                    continue
                 rows = connection.all(match, query=query, below=below, limit=limit - len(found))
                 found += [row[0] for row in rows]
         return found

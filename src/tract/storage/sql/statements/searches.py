@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     String,
     TableClause,
     and_,
@@ -29,39 +30,55 @@ SWITCH: str = "search"
 SHOWN: list[str] = [name for name, rule in OPERATIONS.items() if rule.is_shown]
 """The operations whose contents are searched."""
 
-docs: TableClause = table(
-    "search_docs",
-    column("id", BigInteger),
-    column("tract_id", String),
-    column("created_at", BigInteger),
-)
-"""Commits in the order in which they arrived; an index knows them by their numbers."""
-_COMMIT = and_(commits.c.tract_id == docs.c.tract_id, commits.c.created_at == docs.c.created_at)
 
-LIST_ALL = Statement(
-    lambda: docs.insert().from_select(
-        ["tract_id", "created_at"],
-        select(commits.c.tract_id, commits.c.created_at)
-        .where(or_(*(commits.c.operation == name for name in SHOWN)))
-        .order_by(commits.c.created_at, commits.c.tract_id),
+def listing(name: str) -> TableClause:
+    """Return a table of commits in the order in which they arrived, by numbers."""
+    return table(
+        name, column("id", BigInteger), column("tract_id", String), column("created_at", BigInteger)
     )
-)
+
+
+docs: TableClause = listing("search_docs")
+
+
+def _is_of(listed: TableClause) -> ColumnElement[bool]:
+    return and_(
+        commits.c.tract_id == listed.c.tract_id, commits.c.created_at == listed.c.created_at
+    )
+
+
+def list_all(listed: TableClause) -> Statement:
+    """Return the statement that lists all commits."""
+    return Statement(
+        lambda: listed.insert().from_select(
+            ["tract_id", "created_at"],
+            select(commits.c.tract_id, commits.c.created_at)
+            .where(or_(*(commits.c.operation == name for name in SHOWN)))
+            .order_by(commits.c.created_at, commits.c.tract_id),
+        )
+    )
+
+
+def contents_of(listed: TableClause) -> Lookup:
+    """Return the statement that finds what listed commits show."""
+    return Lookup(
+        listed.c.id,
+        lambda named: (
+            select(
+                listed.c.id,
+                listed.c.tract_id,
+                func.coalesce(commits.c.erased_as, commits.c.content_hash),
+                SHOWN_TYPE,
+                func.length(blobs.c.data),
+            )
+            .select_from(listed.join(commits, _is_of(listed)).outerjoin(blobs, BLOB))
+            .where(named)
+        ),
+    )
+
+
 SWITCH_OFF = Statement(lambda: delete(meta).where(meta.c.key == bindparam("name")))
 TOP = Statement(lambda: select(func.max(docs.c.id)))
-CONTENTS_OF = Lookup(
-    docs.c.id,
-    lambda named: (
-        select(
-            docs.c.id,
-            docs.c.tract_id,
-            func.coalesce(commits.c.erased_as, commits.c.content_hash),
-            SHOWN_TYPE,
-            func.length(blobs.c.data),
-        )
-        .select_from(docs.join(commits, _COMMIT).outerjoin(blobs, BLOB))
-        .where(named)
-    ),
-)
 DATA_OF = Lookup(
     blobs.c.content_hash,
     lambda named: select(blobs.c.content_hash, blobs.c.data).where(named),
@@ -70,7 +87,7 @@ FOUND = Lookup(
     docs.c.id,
     lambda named: (
         select(*RECORD, docs.c.id, SHOWN_TYPE, blobs.c.data)
-        .select_from(docs.join(commits, _COMMIT).outerjoin(blobs, BLOB))
+        .select_from(docs.join(commits, _is_of(docs)).outerjoin(blobs, BLOB))
         .where(named)
     ),
 )
