@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import branches, commits, depth, fresh, queries, small, stalls, stores, turns
+from benchmarks import (
+    branches,
+    commits,
+    depth,
+    fresh,
+    queries,
+    searching,
+    small,
+    stalls,
+    stores,
+    turns,
+)
 from benchmarks.backends import Backend
 from benchmarks.model import (
     LIMIT,
@@ -382,6 +393,7 @@ _STORES = (
         {OURS: stores.erase},
         "The erased contents have been compiled. The log is emptied, too; there is no vacuum.",
     ),
+    *searching.lines(_OURS),
     Line(
         "own_loop",
         (

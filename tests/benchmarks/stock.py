@@ -9,18 +9,25 @@ from pathlib import Path
 
 from benchmarks.backends import Backend
 from benchmarks.ours import Ours, OursBackend
-from benchmarks.workload import Sizes, config_of, messages
+from benchmarks.workload import Sizes, config_of, messages, worded
 
-__all__ = ["MAIN", "Stock", "key_of"]
+__all__ = ["MAIN", "Stock", "key_of", "searched_tract"]
 
 MAIN = "main"
 """The conversation that a stock database holds, where it holds one."""
 _AT_ONCE = 1_000
+_SEARCHED_TRACTS = 20
+_TURN = 50  # commits of a tract, before some of the next
 
 
 def key_of(number: int) -> str:
     """Return the key of a commit; keys are sorted otherwise than commits."""
     return f"thread/{number * 7_919 % 100_003:06}-{number}"
+
+
+def searched_tract(number: int) -> str:
+    """Return the name of one of the tracts of a store that is searched."""
+    return f"searched-{number % _SEARCHED_TRACTS}"
 
 
 class Stock:
@@ -61,6 +68,14 @@ class Stock:
         path = self._folder / "listed.db"
         if not path.exists():
             asyncio.run(_fill_listed(path, self._sizes))
+        return path
+
+    def searched(self, ours: OursBackend) -> Path:
+        """Return a store of tracts that were written in turn, with an index of their texts."""
+        path = self._folder / f"{ours.name}-searched.db"
+        if not path.exists():
+            asyncio.run(_fill_searched(ours, path, self._sizes.searched))
+            path.touch()  # it may stand for a schema of a server
         return path
 
     def crowded(self) -> Path:
@@ -104,6 +119,15 @@ async def _fill_listed(path: Path, sizes: Sizes) -> None:
             numbers = range(start, min(start + _AT_ONCE, sizes.listed))
             said = [opened.store.tract(f"tract-{number}").user("Hello.") for number in numbers]
             await asyncio.gather(*said)
+
+
+async def _fill_searched(ours: OursBackend, path: Path, count: int) -> None:
+    async with ours.open(path) as opened:
+        for number in range(count // _TURN):
+            async with opened.store.tract(searched_tract(number)).batch() as batch:
+                for text in worded(_TURN, str(number)):
+                    batch.commit({"content_type": "dialogue", "role": "user", "text": text})
+        await opened.store.enable_search()
 
 
 async def _fill_crowded(path: Path, sizes: Sizes) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = [
     "document",
     "messages",
     "transcripts",
+    "worded",
+    "zipf_word",
 ]
 
 ChatMessage = dict[str, Any]
@@ -71,6 +74,7 @@ class Sizes:
     listed: int = 10_000
     erased: int = 100
     pruned: int = 100_000
+    searched: int = 200_000
 
 
 FULL = Sizes()
@@ -103,6 +107,7 @@ QUICK = Sizes(
     listed=200,
     erased=10,
     pruned=1_000,
+    searched=1_000,
 )
 
 
@@ -132,6 +137,22 @@ def _text(chance: random.Random, beginning: str, length: int = LENGTH) -> str:
     while len(text) < length:
         text += " " + " ".join(chance.choices(_WORDS, k=32))
     return text[: length - 1] + "."
+
+
+_VOCABULARY = 30_000
+_SHARES = list(accumulate(1 / number for number in range(1, _VOCABULARY + 1)))
+
+
+def zipf_word(number: int) -> str:
+    """Return a word of `worded`; the lower its number, the more common it is."""
+    return f"w{number:05}"
+
+
+def worded(count: int, name: str) -> list[str]:
+    """Return texts of 60 words, of which each is as common as in a natural language."""
+    chance = random.Random(name)
+    words = [zipf_word(number) for number in range(_VOCABULARY)]
+    return [" ".join(chance.choices(words, cum_weights=_SHARES, k=60)) for _ in range(count)]
 
 
 def transcripts(count: int) -> list[list[ChatMessage]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import commits, depth, stalls, turns
+from benchmarks import commits, depth, searching, stalls, turns
 from benchmarks.backends import Backend
 from benchmarks.model import (
     LIMIT,
@@ -195,6 +195,7 @@ def _near_lines(place: Place) -> tuple[Line, ...]:
             {LIMIT: measures.plain_scan(ours, "query.indexed"), OURS: measures.indexed_query(ours)},
             "Limit: the same scan, without an index.",
         ),
+        *searching.lines(ours),
         Line(
             "stall",
             (
