@@ -472,6 +472,35 @@ async def test_an_index_survives_reopening(target: Path | str) -> None:
         assert await found(store.tract("t"), "word") == ["first word", "second word"]
 
 
+async def test_stores_may_switch_it_on_and_off_at_once(target: Path | str) -> None:
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as one,
+        TractStore.open(target, tokenizer=COUNTER) as two,
+    ):
+        await one.tract("t").user("word")
+        assert sum(await asyncio.gather(one.enable_search(), two.enable_search())) >= 1
+        assert len(await two.search("word")) == 1
+        await asyncio.gather(one.disable_search(), two.disable_search())
+        with pytest.raises(QueryError):
+            await two.search("word")
+        await asyncio.gather(*(store.enable_search(rebuild=True) for store in (one, two)))
+        assert len(await one.search("word")) == 1
+
+
+async def test_pruned_contents_are_not_found(store: TractStore, tract: AsyncTract) -> None:
+    gone = await tract.user("word gone")
+    await tract.user("word stays")
+    await tract.annotate(gone.commit_hash, Priority.SKIP)
+    assert len(await tract.search("word")) == 2
+
+    await tract.prune(keep=0, reason="asked")
+    await store.collect()
+
+    assert await found(tract, "word") == ["word stays"]
+    await tract.user("word new")
+    assert await found(store.tract("t"), "wo*") == ["word new", "word stays"]
+
+
 async def test_another_store_finds_what_this_one_has_committed(target: Path | str) -> None:
     async with (
         TractStore.open(target, tokenizer=COUNTER) as one,

@@ -33,12 +33,23 @@ async def main():
 
 asyncio.run(main())
 """
+_INDEXES = """
+import asyncio, sys
+from tract import NullTokenCounter, TractStore
+
+async def main():
+    async with TractStore.open(sys.argv[1], tokenizer=NullTokenCounter()) as store:
+        await store.enable_search(progress=lambda number: print(number, flush=True))
+
+asyncio.run(main())
+"""
+_ON_BOTH = pytest.mark.parametrize("target", ["sqlite", "postgres"], indirect=True)
 _PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
 
 
-async def started(*arguments: object) -> asyncio.subprocess.Process:
+async def started(program: str, *arguments: object) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, *map(str, arguments)),
+        *(sys.executable, "-c", program, *map(str, arguments)),
         env={**os.environ, "PYTHONPATH": _PATHS},
         stdout=asyncio.subprocess.PIPE,
     )
@@ -47,7 +58,7 @@ async def started(*arguments: object) -> asyncio.subprocess.Process:
     return process
 
 
-async def check(path: Path) -> None:
+async def check(path: Path | str) -> None:
     """Compare what the index has with what is there."""
     async with TractStore.open(path, tokenizer=COUNTER) as store:
         for name in await store.tract_ids():
@@ -59,37 +70,72 @@ async def check(path: Path) -> None:
             assert sorted(found) == sorted(said)
 
 
-async def filled(path: Path, number: int) -> None:
+async def filled(path: Path | str, number: int) -> None:
     async with TractStore.open(path, tokenizer=COUNTER) as store:
         async with store.tract("old").batch() as batch:
             for at in range(number):
                 batch.commit({"content_type": "freeform", "payload": f"word {at}"})
 
 
+@_ON_BOTH
 @pytest.mark.parametrize(
     ("kills", "seed"),
     [(2, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 4))],
 )
 async def test_a_killed_process_leaves_an_index_that_others_complete(
-    db_path: Path, kills: int, seed: int
+    target: Path | str, kills: int, seed: int
 ) -> None:
     rng = Random(seed)
-    await filled(db_path, 800)
+    await filled(target, 800)
     for number in range(kills):
-        process = await started(db_path, f"t{number}", 10_000)
+        process = await started(_PROGRAM, target, f"t{number}", 10_000)
         await asyncio.sleep(rng.random() * 0.5)
         process.kill()
         await process.wait()
         if number % 3 == 2:
-            await check(db_path)
-    await check(db_path)
+            await check(target)
+    await check(target)
 
 
-async def test_two_processes_that_write_search_and_erase_find_what_they_should(
-    db_path: Path,
+@_ON_BOTH
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
+async def test_what_a_killed_process_has_indexed_of_a_backlog_is_kept(
+    target: Path | str, kills: int
 ) -> None:
-    await filled(db_path, 300)
-    processes = [await started(db_path, name, 10) for name in ("one", "two")]
+    rng = Random(kills)
+    number = 4_000 * kills
+    await filled(target, number)
+    for _ in range(kills):
+        process = await started(_INDEXES, target)
+        await asyncio.sleep(rng.random() * 0.02)
+        process.kill()
+        await process.wait()
+
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        assert 0 < await store.enable_search() <= number - 512 * kills
+        assert await store.enable_search() == 0
+    await check(target)
+
+
+@_ON_BOTH
+async def test_two_processes_that_write_search_and_erase_find_what_they_should(
+    target: Path | str,
+) -> None:
+    await filled(target, 300)
+    processes = [await started(_PROGRAM, target, name, 10) for name in ("one", "two")]
 
     assert [await process.wait() for process in processes] == [0, 0]
-    await check(db_path)
+    await check(target)
+
+
+@_ON_BOTH
+async def test_two_processes_that_index_at_once_index_each_commit_once(
+    target: Path | str,
+) -> None:
+    await filled(target, 1_500)
+    processes = [await started(_INDEXES, target) for _ in range(2)]
+
+    assert [await process.wait() for process in processes] == [0, 0]
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        assert await store.enable_search() == 0
+    await check(target)

@@ -67,7 +67,6 @@ _DROP = (
 )
 _NEXT = written("SELECT id FROM search_new ORDER BY id DESC LIMIT CAST(:limit AS bigint)")
 _TURN = written(f"SELECT 1 FROM _tract_meta WHERE key = '{searches.SWITCH}' FOR UPDATE")
-"""One at a time indexes or forgets, so that nobody adds what another has just erased."""
 _STILL_NEW = written("SELECT id FROM search_new WHERE id = ANY(CAST(:numbers AS bigint[]))")
 _DONE = written("DELETE FROM search_new WHERE id = ANY(CAST(:numbers AS bigint[]))")
 _ADD = written(
@@ -77,8 +76,9 @@ _ADD = written(
 )
 _MATCHING = (
     "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) {rest}"
-    "AND id < CAST(:below AS bigint) ORDER BY id DESC LIMIT CAST(:limit AS bigint)"
+    "AND id + 0 < CAST(:below AS bigint) ORDER BY id + 0 DESC LIMIT CAST(:limit AS bigint)"
 )
+"""`id + 0`, as a planner that sees a limit would rather read all rows in order than ask the index."""
 _MATCH = written(_MATCHING.format(rest=""))
 _MATCH_REST = written(
     _MATCHING.format(rest="AND ts_match_vq(vector, CAST(CAST(:rest AS text) AS tsquery)) ")
@@ -159,7 +159,6 @@ class PostgresSearch:
 
     def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
         word = f"'{of_tract(tract_id)}'"
-        connection.run(_TURN)
         if times is None:
             connection.run(_FORGET_ALL, of_tract=tract_id, word=word)
             connection.run(_FORGET_NEW, of_tract=tract_id)

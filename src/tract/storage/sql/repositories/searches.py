@@ -33,12 +33,15 @@ class SqlSearchRepository(SearchRepository):
         await self._database.write(
             lambda transaction: searching.enable(transaction.connection, search, rebuild=rebuild),
             [],
+            exclusive=True,  # others may be about to switch it, too
         )
 
     async def disable(self) -> None:
         search = self._search
         await self._database.write(
-            lambda transaction: searching.disable(transaction.connection, search), []
+            lambda transaction: searching.disable(transaction.connection, search),
+            [],
+            exclusive=True,
         )
 
     async def unindexed(self) -> Unindexed | None:
