@@ -480,6 +480,13 @@ async def test_stores_may_switch_it_on_and_off_at_once(target: Path | str) -> No
         await one.tract("t").user("word")
         assert sum(await asyncio.gather(one.enable_search(), two.enable_search())) >= 1
         assert len(await two.search("word")) == 1
+        for _ in range(3):
+            changes = one.enable_search(rebuild=True), two.disable_search()
+            told = await asyncio.gather(
+                *changes, *(each.search("word") for each in (one, two)), return_exceptions=True
+            )
+            failed = [each for each in told if isinstance(each, BaseException)]
+            assert all(isinstance(each, QueryError) for each in failed), failed
         await asyncio.gather(one.disable_search(), two.disable_search())
         with pytest.raises(QueryError):
             await two.search("word")

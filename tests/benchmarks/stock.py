@@ -72,7 +72,7 @@ class Stock:
 
     def searched(self, ours: OursBackend) -> Path:
         """Return a store of tracts that were written in turn, with an index of their texts."""
-        path = self._folder / f"{ours.name}-searched.db"
+        path = self._folder / "searched.db"
         if not path.exists():
             asyncio.run(_fill_searched(ours, path, self._sizes.searched))
             path.touch()  # it may stand for a schema of a server

@@ -61,10 +61,11 @@ _CREATE = (
     searches.list_all(_NEW),
 )
 _DROP = (
+    written("DROP TABLE IF EXISTS search_docs, search_new"),
     written("DROP TRIGGER IF EXISTS search_note ON commits"),
     written("DROP FUNCTION IF EXISTS search_note"),
-    written("DROP TABLE IF EXISTS search_docs, search_new"),
 )
+"""In the order in which searches lock the tables, or one would wait for the other."""
 _NEXT = written("SELECT id FROM search_new ORDER BY id DESC LIMIT CAST(:limit AS bigint)")
 _TURN = written(f"SELECT 1 FROM _tract_meta WHERE key = '{searches.SWITCH}' FOR UPDATE")
 _STILL_NEW = written("SELECT id FROM search_new WHERE id = ANY(CAST(:numbers AS bigint[]))")
@@ -75,15 +76,16 @@ _ADD = written(
     "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) USING (id)"
 )
 _MATCHING = (
-    "SELECT id FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) {rest}"
-    "AND id + 0 < CAST(:below AS bigint) ORDER BY id + 0 DESC LIMIT CAST(:limit AS bigint)"
+    "SELECT id FROM (SELECT id, vector FROM search_docs "
+    "WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) AND id + 0 < CAST(:below AS bigint) "
+    "ORDER BY id + 0 DESC OFFSET 0) AS near {}LIMIT CAST(:limit AS bigint)"
 )
 """`id + 0`, as a planner that sees a limit would rather read all rows in order than ask the index."""
-_MATCH = written(_MATCHING.format(rest=""))
-_MATCH_REST = written(
-    _MATCHING.format(rest="AND ts_match_vq(vector, CAST(CAST(:rest AS text) AS tsquery)) ")
+_MATCH = written(_MATCHING.format(""))
+_MATCH_PHRASES = written(
+    _MATCHING.format("WHERE vector @@ CAST(CAST(:phrases AS text) AS tsquery) ")
 )
-"""The operator asks the index; the function looks at the rows that this finds."""
+"""The index knows no places. So phrases are looked for in the newest rows that have all words."""
 _FORGET = written(
     "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
@@ -137,12 +139,10 @@ class PostgresSearch:
         limit: int,
     ) -> list[int]:
         wanted = " & ".join(filter(None, [word and f"'{word}'", *map(_asked, terms)]))
-        rest = " & ".join(_written(term) for term in terms if _is_short(term) and term.words[1:])
-        match = (
-            partial(connection.all, _MATCH_REST, rest=rest)
-            if rest
-            else partial(connection.all, _MATCH)
-        )
+        phrases = " & ".join(_written(term) for term in terms if term.words[1:])
+        match = partial(connection.all, _MATCH)
+        if phrases:
+            match = partial(connection.all, _MATCH_PHRASES, phrases=phrases)
         top = (connection.one(searches.TOP) or (None,))[0] or 0
         newest = min(top, below) // _EACH
         found: list[int] = []
@@ -189,16 +189,13 @@ def _begins(letters: str) -> str:
     return f"'^{letters}'"
 
 
-def _is_short(term: SearchTerm) -> bool:
-    return term.prefix and len(term.words[-1]) <= _BEGINNING
-
-
 def _asked(term: SearchTerm) -> str:
-    """Return what the index is asked for a term; for a short beginning, that alone."""
-    if not _is_short(term):
-        return _written(term)
+    """Return what the index is asked for a term: all of its words, wherever they are."""
     *words, last = term.words
-    return " & ".join([*(f"'{word}'" for word in words), _begins(last)])
+    end = f"'{last}'"
+    if term.prefix:
+        end = _begins(last) if len(last) <= _BEGINNING else f"{end}:*"
+    return " & ".join([*(f"'{word}'" for word in words), end])
 
 
 def _written(term: SearchTerm) -> str:

@@ -30,6 +30,7 @@ from tract.storage.sql.statements.compiled import Lookup
 __all__ = [
     "AT_ONCE",
     "SearchIndex",
+    "check",
     "disable",
     "enable",
     "find",
@@ -100,7 +101,7 @@ def disable(connection: Connection, search: SearchIndex) -> None:
 
 def unindexed(connection: Connection, *, search: SearchIndex) -> Unindexed | None:
     """See `SearchRepository.unindexed`."""
-    _check(connection)
+    check(connection)
     with connection.at_one_moment():
         return search.unindexed(connection)
 
@@ -112,7 +113,7 @@ def index(
     words: Mapping[int, Sequence[str]],
 ) -> None:
     """See `SearchRepository.index`."""
-    _check(connection)
+    check(connection)
     of = {each.number: of_tract(each.tract_id) for each in batch.commits}
     whole = {number: [of[number], *some] if some else [] for number, some in words.items()}
     search.index(connection, batch, whole)
@@ -128,7 +129,7 @@ def find(
     limit: int,
 ) -> Candidates:
     """See `SearchRepository.find`."""
-    _check(connection)
+    check(connection)
     word = None if tract_id is None else of_tract(tract_id)
     with connection.at_one_moment():
         numbers = search.match(connection, terms, word, below, limit)
@@ -195,7 +196,8 @@ def _form(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _check(connection: Connection) -> None:
+def check(connection: Connection) -> None:
+    """Raise a `QueryError` unless there is an index that this release can use."""
     form = _form(connection)
     if form is None:
         raise QueryError(

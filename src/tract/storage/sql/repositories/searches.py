@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
-from tract.exceptions import StoreReadOnlyError
+from tract.exceptions import StoreCorruptError, StoreReadOnlyError
 from tract.models.searching import SearchTerm
 from tract.storage.repositories import (
     BranchName,
@@ -17,8 +18,11 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql import searching
 from tract.storage.sql.database import Database
+from tract.storage.sql.port import Connection
 
 __all__ = ["SqlSearchRepository"]
+
+T = TypeVar("T")
 
 
 class SqlSearchRepository(SearchRepository):
@@ -49,7 +53,7 @@ class SqlSearchRepository(SearchRepository):
             self._database.check_writable()
         except StoreReadOnlyError:
             return None
-        return await self._database.read(partial(searching.unindexed, search=self._search))
+        return await self._asked(partial(searching.unindexed, search=self._search))
 
     async def index(self, batch: Unindexed, words: Mapping[int, Sequence[str]]) -> None:
         search = self._search
@@ -68,10 +72,17 @@ class SqlSearchRepository(SearchRepository):
             below=below,
             limit=limit,
         )
-        return await self._database.read(find)
+        return await self._asked(find)
 
     async def standings(
         self, branch: BranchName, commits: Sequence[CommitRow]
     ) -> dict[str, Standing]:
         find = partial(searching.standings, branch=branch, commits=commits)
         return await self._database.read(find)
+
+    async def _asked(self, function: Callable[[Connection], T]) -> T:
+        try:
+            return await self._database.read(function)
+        except StoreCorruptError:
+            await self._database.read(searching.check)  # it may have been switched off meanwhile
+            raise
