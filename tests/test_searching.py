@@ -110,6 +110,10 @@ TEXTS = [
     "don't say 100% or C++",
     "हिन्दी में लिखो",
     "nul \u0001 and \t tab",
+    "שלום עולם",
+    "한국어 텍스트",
+    "👩 family 🇳🇴",
+    "ไทยภาษา",
 ]
 QUERIES: dict[str, list[int]] = {
     "quick fox": [0, 1],
@@ -122,6 +126,12 @@ QUERIES: dict[str, list[int]] = {
     '"quick brown"* fox': [0],
     '"quick bro"*': [0],
     "qui": [],
+    "q*": [0, 1],
+    '"brown f"*': [0],
+    "שלו*": [9],
+    "한*": [10],
+    "family 👩": [11],
+    "ไท*": [12],
     "creme BRULEE": [2],
     "Crème": [2],
     "cre\u0300me": [2],
