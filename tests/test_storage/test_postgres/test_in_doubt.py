@@ -105,6 +105,53 @@ async def test_a_group_that_may_have_been_made_waits_for_a_server_that_is_full(
     assert found == [*_WARM, "first", "second", "third"]
 
 
+_MOVES: dict[str, tuple[bytes, Callable[[AsyncTract], Awaitable[object]]]] = {
+    "fork": (b"\x04fork", lambda tract: tract.fork("side")),
+    "tag": (b"\x03tag", lambda tract: tract.tag("mark")),
+    "reset": (b"\x05reset", lambda tract: tract.reset("first")),
+    "delete": (b"\x06delete", lambda tract: tract.delete_branch("gone")),
+}
+"""What moves a branch, and what the statement that does so holds: its name as an argument."""
+
+
+async def moved(url: str) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """Return a tract's moves but for commits, oldest first, its branches and its tags."""
+    async with AsyncTract.open(url, tract_id="t", tokenizer=COUNTER) as tract:
+        assert not (await tract.verify()).faults
+        moves = [(move.action, move.branch) for move in await tract.reflog()]
+        branches = [branch.name for branch in await tract.branches()]
+        tags = [tag.name for tag in await tract.tags()]
+    return [move for move in reversed(moves) if move[0] != "append"], branches, tags
+
+
+@pytest.mark.parametrize("is_made", [False, True], ids=["lost request", "lost answer"])
+@pytest.mark.parametrize("verb", _MOVES)
+async def test_a_move_of_which_nobody_was_told_is_made_once(
+    proxy: Proxy, tract: AsyncTract, postgres_url: str, verb: str, is_made: bool
+) -> None:
+    holding, call = _MOVES[verb]
+    await tract.tag("first", target_hash=(await tract.log(limit=None))[-1].commit_hash)
+    for name in ("gone", "warm"):
+        await tract.fork(name)
+    await tract.delete_branch("warm")
+    await tract.reset(await tract.head())
+    before, branches, tags = await moved(postgres_url)
+    await asyncio.sleep(0.05)  # until others have been told
+    cut = proxy.cut_answer(holding=holding) if is_made else proxy.cut_request(holding=holding)
+    await call(tract)
+
+    assert cut.done.is_set()
+    assert (
+        await moved(postgres_url)
+        == {
+            "fork": ([*before, ("fork", "side")], [*branches, "side"], tags),
+            "tag": (before, branches, [*tags, "mark"]),
+            "reset": ([*before, ("reset", "main")], branches, tags),
+            "delete": ([*before, ("delete", "gone")], ["main"], tags),
+        }[verb]
+    )
+
+
 @pytest.mark.parametrize("trips", range(4))
 async def test_when_everything_is_cancelled_at_once_what_was_told_is_there_once(
     proxy: Proxy, tract: AsyncTract, postgres_url: str, trips: int

@@ -48,9 +48,9 @@ def test_a_full_hash_costs_no_statement(connection: SqliteConnection, named: str
 def test_a_name_that_is_no_hash_is_looked_for_among_refs_alone(
     connection: SqliteConnection, commit_hash: str
 ) -> None:
-    assert len(statements_for(connection, "main")) == 2
-    assert len(statements_for(connection, "nothing")) == 2
-    assert len(statements_for(connection, commit_hash[:3])) == 2
+    assert len(statements_for(connection, "main")) == 1
+    assert len(statements_for(connection, "nothing")) == 1
+    assert len(statements_for(connection, commit_hash[:3])) == 1
 
 
 def test_a_short_hash_costs_one_search_of_the_key(
@@ -59,7 +59,7 @@ def test_a_short_hash_costs_one_search_of_the_key(
     *refs, search = statements_for(connection, commit_hash[:8])
     plan = connection.raw.execute(f"EXPLAIN QUERY PLAN {search}").fetchall()
 
-    assert len(refs) == 2
+    assert len(refs) == 1
     assert [row[3].split("(")[1] for row in plan] == [
         "tract_id=? AND commit_hash>? AND commit_hash<?)"
     ]

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from tract.storage.schema import tracts
+from tract.storage.schema import spool, tracts
 from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import refs
 from tract.storage.sql.statements.compiled import Insertion, Statement
 from tract.storage.sql.statements.tracts import TOUCH_TRACT
 
@@ -78,8 +79,7 @@ class Batch:
     def of(cls, writes: Sequence[Write]) -> Batch | None:
         """Return *writes* as a batch; None if they cannot be made at once.
 
-        Those that add rows can, whatever their order, those that advance branches, and those that
-        touch rows of tracts.
+        Those that add rows can, whatever their order, and those of `_CHANGES`.
         """
         by_statement: dict[Statement, list[Mapping[str, Any]]] = {}
         for statement, parameters in writes:
@@ -90,6 +90,8 @@ class Batch:
             by_statement = {TOUCH_TRACT: by_statement.pop(TOUCH_TRACT), **by_statement}
         tables = [_table_of(statement) for statement in by_statement]
         if len(set(tables)) < len(tables):  # one row could be changed twice
+            return None
+        if any(_is_changed_twice(each, rows) for each, rows in by_statement.items()):
             return None
         return cls({each: _without_twins(each, rows) for each, rows in by_statement.items()})
 
@@ -135,12 +137,22 @@ def _without_twins(
 
 
 class _Change(NamedTuple):
-    """A statement that changes rows, as part of a batch."""
+    """A statement that changes rows, as part of a batch; *names* begin with *keys* of a row's key."""
 
     table: Table
     names: Sequence[str]
     kinds: Sequence[str]
     text: str
+    keys: int = 2
+
+
+def _is_changed_twice(statement: Statement, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return True if one of a batch's rows would change what another of them does."""
+    if isinstance(statement, Insertion):
+        return False
+    change = _CHANGES[statement]
+    key = change.names[: change.keys]
+    return len({tuple(row[name] for name in key) for row in rows}) < len(rows)
 
 
 _CHANGES: Mapping[Statement, _Change] = {
@@ -151,6 +163,28 @@ _CHANGES: Mapping[Statement, _Change] = {
         "UPDATE refs SET commit_hash = item.to_hash, updated_at = item.moved_at "
         "FROM {rows} AS item(of_tract, of_name, to_hash, moved_at){guard} "
         "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name",
+    ),
+    refs.MOVE_REF: _Change(
+        sql.REFS,
+        ("of_tract", "of_name", *(f"new_{column}" for column in refs.MOVED)),
+        ("text", "text", "bytea", "bigint", "bigint", "bigint", "bytea", "text", "text"),
+        f"UPDATE refs SET {', '.join(f'{column} = item.{column}' for column in refs.MOVED)} "
+        f"FROM {{rows}} AS item(of_tract, of_name, {', '.join(refs.MOVED)}){{guard}} "
+        "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name",
+    ),
+    refs.DELETE_REF: _Change(
+        sql.REFS,
+        ("tract_id", "name"),
+        ("text", "text"),
+        "DELETE FROM refs USING {rows} AS item(of_tract, of_name){guard} "
+        "WHERE refs.tract_id = item.of_tract AND refs.name = item.of_name",
+    ),
+    sql.DROP_SPOOL: _Change(
+        spool,
+        ("tract_id", "stream_id"),
+        ("text", "text"),
+        "DELETE FROM spool USING {rows} AS item(of_tract, of_stream){guard} "
+        "WHERE spool.tract_id = item.of_tract AND spool.stream_id = item.of_stream",
     ),
     TOUCH_TRACT: _Change(
         tracts,
@@ -163,9 +197,10 @@ _CHANGES: Mapping[Statement, _Change] = {
         "AND before.created_at < item.first_time) "
         "FROM {rows} AS item(of_tract, first_time, last_time, made){guard} "
         "WHERE tracts.tract_id = item.of_tract",
+        keys=1,
     ),
 }
-"""Those that advance branches, and those that say in a tract's row what was done there."""
+"""Those that advance, move and delete refs, drop streams, and say in a tract's row what was done."""
 _FILL = (
     "UPDATE {table} SET {column} = item.{column} FROM {rows} AS item({columns}){guard} "
     "WHERE {table}.{key} = item.{key} AND octet_length({table}.{column}) = 0"

@@ -72,12 +72,13 @@ class PostgresDatabase:
         size: int = 1,
         *,
         exclusive: bool = False,
+        traced: bool = True,
     ) -> T:
         """Run *job* in a transaction that it may share; see `Database.write`."""
         self.check_writable()
         if exclusive or not tracts:  # it shares its transaction with nobody
             size = MAX_GROUP
-        result: T = await self.writer.groups.run(Job(job, tracts, exclusive), size)
+        result: T = await self.writer.groups.run(Job(job, tracts, exclusive, traced), size)
         return result
 
     async def scrub(self) -> Residue | None:

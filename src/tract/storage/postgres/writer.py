@@ -6,8 +6,8 @@ changed. If one has, the group and the next few run in a transaction that locks 
 sorted order. So a crowd on one branch queues for the lock in place of losing one race after another.
 
 When the connection is lost, nobody knows whether the server has committed. A group that may have
-been is looked for, by the hash of its first commit or by its transaction's id, before it runs
-again; the locks of a transaction that is still at work make that wait for its end.
+been is looked for before it runs again, by a row that only it can have written or by its
+transaction's id; the locks of a transaction that is still at work make that wait for its end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import StoreBusyError, TractError
 from tract.lifecycle import despite_cancellation
-from tract.storage.postgres.batches import Batch
+from tract.storage.postgres.batches import Batch, Write
 from tract.storage.postgres.clock import ServerClock
 from tract.storage.postgres.connection import (
     NeedsTransaction,
@@ -34,6 +34,7 @@ from tract.storage.repositories import BranchName
 from tract.storage.sql.freshness import Beginning, Freshness
 from tract.storage.sql.grouping import Deliver, Groups, Outcome
 from tract.storage.sql.port import Connection
+from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.tips import Tips
 from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransaction
 
@@ -72,14 +73,46 @@ _STATUS = (
 )
 """An id that the server has not reached is of a transaction that a failover has lost."""
 _IS_THERE = "SELECT true FROM commits WHERE tract_id = $1 AND commit_hash = $2"
+_HAS_BEGUN = (
+    "SELECT true FROM {table} WHERE tract_id = $1 AND name = $2 AND segment = $3 "
+    "AND started_at = $4 AND action = $5 AND note IS NOT DISTINCT FROM $6"
+)
+_BEGUN = ("tract_id", "name", "segment", "started_at", "action", "note")
+_REF_IS_THERE = " UNION ALL ".join(_HAS_BEGUN.format(table=table) for table in ("refs", "runs"))
+"""A branch that was made, whether it was moved since or not; or a tag."""
+_RUN_IS_THERE = (
+    "SELECT true FROM runs WHERE tract_id = $1 AND segment = $2 AND ended_at = $3 AND ended_by = $4"
+)
+_ENDED = ("tract_id", "segment", "ended_at", "ended_by")
 
 
 class Job(NamedTuple):
-    """What a caller wants to be written, and in which tracts."""
+    """What a caller wants to be written, and in which tracts; see `Database.write`."""
 
     run: Callable[[WriteTransaction], Any]
     tracts: Sequence[str]
     exclusive: bool = False
+    traced: bool = True
+
+
+class _Trace(NamedTuple):
+    """A question whose answer is true once a transaction is committed: about a row of its own."""
+
+    text: str
+    values: Sequence[Any]
+
+
+def _trace(transaction: WriteTransaction, writes: Iterable[Write] = ()) -> _Trace | None:
+    """Return what a transaction can be told by; None if it is nothing but its id."""
+    if transaction.made:
+        record, _ = transaction.made[0]
+        return _Trace(_IS_THERE, [record.tract_id, bytes.fromhex(record.commit_hash)])
+    for statement, row in writes:
+        if statement is refs.ADD_REF:
+            return _Trace(_REF_IS_THERE, [row[name] for name in _BEGUN])
+        if statement is refs.ADD_RUN:
+            return _Trace(_RUN_IS_THERE, [row[name] for name in _ENDED])
+    return None
 
 
 class _Rows(NamedTuple):
@@ -101,6 +134,7 @@ class _Made(NamedTuple):
     outcomes: list[Outcome]
     transaction: WriteTransaction
     versions: dict[str, int]
+    trace: _Trace | None
 
 
 class _Group:
@@ -116,6 +150,7 @@ class _Group:
         self._times: list[int] = []
         self.tracts: list[str] = sorted({tract for job in jobs for tract in job.tracts})
         self.exclusive: bool = any(job.exclusive for job in jobs)
+        self.traced: bool = any(job.traced for job in jobs)
         self.sent: _Made | None = None
         """An attempt that the server may have committed."""
         self.identity: str | None = None
@@ -298,7 +333,7 @@ class Writer:
             self._forget()  # others may have come since
             return outcomes
         try:
-            waits = self._crowded or group.exclusive
+            waits = self._crowded or group.exclusive or not group.traced
             made = None if waits else await self._run_ahead(raw, group)
             if made is None:
                 self._crowded = max(0, self._crowded - 1)
@@ -323,12 +358,13 @@ class Writer:
             self._forget()
             return None
         versions = {tract: self._versions[tract] for tract in group.tracts}
-        made = _Made(outcomes, transaction, versions)
-        batch = Batch.of(connection.taken()) if transaction.made else None
+        writes = connection.taken()
+        trace = _trace(transaction, writes)
+        batch = Batch.of(writes) if trace else None
         if batch is None:  # it also takes the locks to tell why a group writes nothing
             self._forget()
             return None
-        group.sent = made
+        group.sent = made = _Made(outcomes, transaction, versions, trace)
         self._trips.count += 1
         text, values = batch.guarded(versions)
         if not await raw.fetchval(text, *values):
@@ -363,7 +399,7 @@ class Writer:
         transaction = self._begun(connection, group, times)
         outcomes = await running(partial(_run_jobs, group.jobs, transaction), connection)
         await running(lambda _: connection.flush(), connection)
-        group.sent = made = _Made(outcomes, transaction, versions)
+        group.sent = made = _Made(outcomes, transaction, versions, _trace(transaction))
         await raw.execute("COMMIT")
         group.not_made()
         return made
@@ -400,12 +436,10 @@ class Writer:
     ) -> bool:
         """Return True if an attempt was committed, asked while its locks are held.
 
-        After a failover a transaction's id may be another's. A commit's hash is its own.
+        After a failover a transaction's id may be another's. A trace is its own.
         """
-        if sent.transaction.made:
-            record, _ = sent.transaction.made[0]
-            key = bytes.fromhex(record.commit_hash)
-            return await raw.fetchval(_IS_THERE, record.tract_id, key) is not None
+        if sent.trace is not None:
+            return await raw.fetchval(sent.trace.text, *sent.trace.values) is not None
         if any(now <= sent.versions[tract] for tract, now in versions.items()):
             return False
         status = await raw.fetchval(_STATUS, group.identity)

@@ -11,7 +11,7 @@ from tract.history.graph import beyond
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import BranchName, Misplaced, Move, RefRecord
 from tract.storage.sql.ancestry.walk import Place, find_place, lost, scan
-from tract.storage.sql.naming import BRANCHES, TAGS, key_of, missing_branch, ref_name
+from tract.storage.sql.naming import BRANCHES, key_of, missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import hash_of, head_of, hex_or_none, is_in_place, sound
 from tract.storage.sql.statements import commits as sql
@@ -96,20 +96,17 @@ def is_kept(connection: Connection, branch: BranchName, head: str) -> bool:
     merging it there would bring nothing. They also do if others reach a squash of it.
     """
     tract_id = branch.tract_id
-    others = [
-        place
-        for prefix in (BRANCHES, TAGS)
-        for ref in list_refs(connection, tract_id=tract_id, prefix=prefix)
-        if prefix + ref.name != ref_name(branch.branch)
-        and (place := find_place(connection, tract_id, ref.commit_hash)) is not None
+    rows = connection.all(refs.KEEPERS, tract_id=tract_id, source=bytes.fromhex(head))
+    found = [
+        (name, Place(*place)) for name, *place in sound(rows, str | None, bytes, int, int, str)
     ]
-    squashed = connection.all(refs.SQUASHED, tract_id=tract_id, source=bytes.fromhex(head))
-    places = [find_place(connection, tract_id, row[0].hex()) for row in squashed]
-    place = find_place(connection, tract_id, head)
+    own = ref_name(branch.branch)
+    place = next((place for name, place in found if name == own), None)
     if place is None:
         return False
+    others = [place for name, place in found if name is not None and name != own]
     reached = Reached(others, joints(connection, tract_id, since=place.created_at))
-    if place in reached or any(squash in reached for squash in places if squash is not None):
+    if place in reached or any(squash in reached for name, squash in found if name is None):
         return True
     return place.operation == CommitOperation.MERGE and _only_merges_beyond(
         connection, tract_id, place, others

@@ -43,13 +43,15 @@ class Database(Protocol):
         size: int = 1,
         *,
         exclusive: bool = False,
+        traced: bool = True,
     ) -> Coroutine[Any, Any, T]:
         """Run *job*, of *size* commits, in a transaction; return its result once it is committed.
 
         *job* must check before it writes: others may share its transaction, so a `TractError` that
         it raises must leave that intact. It may run again, in another transaction. It writes to
         *tracts* and to no others. While one that is *exclusive* runs, nobody adds contents anywhere
-        in the database. A caller that is cancelled before the transaction began has
+        in the database. One that is not *traced* makes no commit and moves no branch, so that
+        nothing tells later whether it was made. A caller that is cancelled before the transaction began has
         written nothing.
 
         Raises:

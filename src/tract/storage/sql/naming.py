@@ -8,7 +8,7 @@ from typing import NoReturn
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
 from tract.models.refs import check_ref_name
 from tract.storage.repositories import BranchName, ExistingBranch
-from tract.storage.sql.port import Connection
+from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.statements import commits as sql
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "digest",
     "is_beginning",
     "key_of",
+    "look_up",
     "missing_branch",
     "no_branch",
     "ref_name",
@@ -67,18 +68,31 @@ def key_of(connection: Connection, tract_id: str, named: object) -> bytes | None
     Raises:
         AmbiguousHashError: it is a short hash of several commits.
     """
+    return look_up(connection, tract_id, named)[0]
+
+
+def look_up(
+    connection: Connection, tract_id: str, named: object
+) -> tuple[bytes | None, Row | None]:
+    """Do what `key_of` does; if *named* is a ref, also return the rest of its row of `sql.NAMED`."""
     key = digest(named)
     if key is not None or not issubclass(type(named), str):
-        return key
+        return key, None
     name = str.__str__(named)
     if not _is_utf8(name):
-        return None
-    for ref in (tag_name(name), ref_name(name)):
-        row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
-        if row is not None:
-            found: bytes | None = row[0]
-            return found
-    return _expanded(connection, tract_id, name)
+        return None, None
+    ref = _ref(connection, tract_id, name)
+    if ref is None:
+        return _expanded(connection, tract_id, name), None
+    return ref[0], ref[1:]
+
+
+def _ref(connection: Connection, tract_id: str, name: str) -> Row | None:
+    """Return the row of a tag or, if there is none, of a branch, but for its name."""
+    tag, branch = tag_name(name), ref_name(name)
+    rows = connection.all(sql.NAMED, tract_id=tract_id, tag=tag, branch=branch)
+    found = {row[0]: row[1:] for row in rows}
+    return found.get(tag) or found.get(branch)
 
 
 def _expanded(connection: Connection, tract_id: str, name: str) -> bytes | None:
@@ -102,10 +116,10 @@ def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
     if digest(named) is not None or not issubclass(type(named), str):
         return False
     name = str.__str__(named)
-    if not _is_utf8(name) or connection.one(sql.BRANCH, tract_id=tract_id, name=tag_name(name)):
+    if not _is_utf8(name):
         return False
-    row = connection.one(sql.BRANCH, tract_id=tract_id, name=ref_name(name))
-    return name == MAIN if row is None else row[0] is None
+    ref = _ref(connection, tract_id, name)
+    return name == MAIN if ref is None else ref[0] is None
 
 
 def missing_branch(connection: Connection, branch: BranchName) -> None:

@@ -111,6 +111,7 @@ class Database:
         size: int = 1,
         *,
         exclusive: bool = False,
+        traced: bool = True,
     ) -> Coroutine[Any, Any, T]:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
 

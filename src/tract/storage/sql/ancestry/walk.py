@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.history.graph import Commit
-from tract.storage.sql.naming import is_beginning, key_of
+from tract.storage.sql.naming import is_beginning, look_up
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import check_types, name_of
 from tract.storage.sql.statements import commits as sql
@@ -54,10 +54,13 @@ class Place(NamedTuple):
 
 def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
     """Return the place of the commit that a hash or a ref names, or None."""
-    key = key_of(connection, tract_id, commit_hash)
+    key, ref = look_up(connection, tract_id, commit_hash)
     if key is None:
         return None
-    row = connection.one(sql.PLACE, tract_id=tract_id, hash=key)
+    if ref is None:
+        row = connection.one(sql.PLACE, tract_id=tract_id, hash=key)
+    else:
+        row = None if ref[0] is None else ref[1:]
     if row is None:
         return None
     check_types(key, row[:3], int, int, str)

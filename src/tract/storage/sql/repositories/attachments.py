@@ -20,7 +20,7 @@ class SqlAttachmentRepository(AttachmentRepository):
 
     async def add(self, tract_id: str, attached: Attached) -> None:
         await self._database.write(
-            lambda transaction: transaction.attach(tract_id, attached), [tract_id]
+            lambda transaction: transaction.attach(tract_id, attached), [tract_id], traced=False
         )
 
     async def load(self, tract_id: str, hashes: Sequence[str]) -> dict[str, bytes]:

@@ -189,6 +189,7 @@ class SqlUsageRepository(UsageRepository):
         await self._database.write(
             lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json),
             [tract_id],
+            traced=False,
         )
 
 

@@ -124,6 +124,7 @@ class SqlTagRepository(TagRepository):
         await self._database.write(
             lambda transaction: ref_writes.untag(transaction, tract_id, name, expected_head),
             [tract_id],
+            traced=False,
         )
 
 

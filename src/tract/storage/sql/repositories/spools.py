@@ -32,13 +32,14 @@ class SqlSpoolRepository(SpoolRepository):
             return transaction.spools.spool(owner, parts, touched)
 
         named = [*(part.stream for part in parts), *touched]
-        return await self._database.write(job, _tracts_of(named), len(named))
+        return await self._database.write(job, _tracts_of(named), len(named), traced=False)
 
     async def release(self, owner: str, streams: Sequence[StreamName]) -> None:
         await self._database.write(
             lambda transaction: transaction.spools.release(owner, streams),
             _tracts_of(streams),
             len(streams),
+            traced=False,
         )
 
     async def spooled(self) -> list[SpooledStream]:
@@ -49,7 +50,9 @@ class SqlSpoolRepository(SpoolRepository):
 
     async def drop(self, stream: StreamName, claim: SpooledStream | None = None) -> None:
         await self._database.write(
-            lambda transaction: transaction.spools.unspool(stream, claim), _tracts_of([stream])
+            lambda transaction: transaction.spools.unspool(stream, claim),
+            _tracts_of([stream]),
+            traced=False,
         )
 
 

@@ -39,4 +39,5 @@ class SqlTractRepository(TractRepository):
         await self._database.write(
             lambda transaction: tracts.describe(transaction, tract_id, title, metadata_json, check),
             [tract_id],
+            traced=False,
         )

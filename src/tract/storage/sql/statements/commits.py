@@ -150,6 +150,27 @@ def _last_time() -> Select[int]:
 
 _ref = (refs.c.tract_id == bindparam("tract_id"), refs.c.name == bindparam("name"))
 BRANCH = Statement(lambda: select(refs.c.commit_hash).where(*_ref))
+NAMED = Statement(
+    lambda: (
+        select(
+            refs.c.name,
+            refs.c.commit_hash,
+            commits.c.commit_hash,
+            commits.c.created_at,
+            commits.c.segment,
+            commits.c.operation,
+        )
+        .outerjoin(
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
+        )
+        .where(
+            refs.c.tract_id == bindparam("tract_id"),
+            refs.c.name.in_([bindparam("tag"), bindparam("branch")]),
+        )
+    )
+)
+"""A tag and a branch of one name, with the places that they point to."""
 
 
 def _erasures() -> ScalarSelect[int]:
@@ -161,7 +182,7 @@ def _erasures() -> ScalarSelect[int]:
     )
 
 
-def _tip() -> Select[bytes, int, int, int, int, int, bytes, int]:
+def _tip() -> Select[*tuple[Any, ...]]:
     head = commits.alias()
     last_time = _last_time().scalar_subquery()
     return (
@@ -172,8 +193,12 @@ def _tip() -> Select[bytes, int, int, int, int, int, bytes, int]:
             head.c.created_at,
             refs.c.updated_at,
             head.c.segment,
-            refs.c.start_hash,
             _erasures(),
+            refs.c.start_hash,
+            refs.c.started_at,
+            refs.c.action,
+            refs.c.note,
+            refs.c.created_at,
         )
         .outerjoin(
             head, (head.c.tract_id == refs.c.tract_id) & (head.c.commit_hash == refs.c.commit_hash)

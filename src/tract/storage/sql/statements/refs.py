@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
+    ColumnElement,
     CompoundSelect,
     Select,
+    String,
     Table,
     bindparam,
     cast,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from tract.storage.schema import commits, origins, refs, runs, tracts, usage
 from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
-_MOVED = (
+MOVED = (
     "commit_hash",
     "segment",
     "updated_at",
@@ -33,6 +34,7 @@ _MOVED = (
     "action",
     "note",
 )
+"""The columns that `MOVE_REF` sets."""
 _run = (
     runs.c.name,
     runs.c.segment,
@@ -56,22 +58,21 @@ def _named(table: Table) -> tuple[Any, ...]:
 
 
 LAST_SEGMENTS = Statement(
-    lambda: union_all(
-        select(cast(null(), BigInteger), tracts.c.erasures).where(
-            tracts.c.tract_id == bindparam("tract_id")
-        ),
-        select(func.max(refs.c.segment), null()).where(refs.c.tract_id == bindparam("tract_id")),
-        select(func.max(runs.c.segment), null()).where(runs.c.tract_id == bindparam("tract_id")),
+    lambda: select(
+        *(
+            select(value).where(table.c.tract_id == bindparam("tract_id")).scalar_subquery()
+            for table, value in (
+                (refs, func.max(refs.c.segment)),
+                (runs, func.max(runs.c.segment)),
+                (commits, func.max(commits.c.created_at)),
+                (tracts, tracts.c.erasures),
+            )
+        )
     )
 )
-"""A segment that a tract has used belongs to a ref or to a run that has ended. Erasures, if there
-is a row that counts them, are in the second column."""
+"""A segment that a tract has used belongs to a ref or to a run that has ended. The time of the last
+commit and the number of erasures come along."""
 
-REF = Statement(
-    lambda: select(*_open_run, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at).where(
-        *_named(refs)
-    )
-)
 REFS = Statement(
     lambda: (
         select(refs.c.name, refs.c.commit_hash, refs.c.created_at, refs.c.updated_at)
@@ -131,7 +132,7 @@ MOVE_REF = Statement(
             refs.c.tract_id == bindparam("of_tract"),
             refs.c.name == bindparam("of_name"),
         )
-        .values({column: bindparam(f"new_{column}") for column in _MOVED})
+        .values({column: bindparam(f"new_{column}") for column in MOVED})
     )
 )
 DELETE_REF = Statement(lambda: delete(refs).where(*_named(refs)))
@@ -186,6 +187,18 @@ def _origins() -> Select[str, bytes, bytes]:
 
 ORIGINS = Statement(_origins)
 ORIGINS_OF = Statement(lambda: _origins().where(origins.c.commit_hash == bindparam("hash")))
+KEEPERS = Statement(
+    lambda: union_all(
+        _placed(refs.c.name, refs, refs.c.commit_hash).where(
+            ((refs.c.name >= "refs/heads/") & (refs.c.name < "refs/heads0"))
+            | ((refs.c.name >= "refs/tags/") & (refs.c.name < "refs/tags0"))
+        ),
+        _placed(cast(null(), String), origins, origins.c.commit_hash).where(
+            origins.c.source_hash == bindparam("source"), origins.c.kind == "squash"
+        ),
+    )
+)
+"""Branches and tags with the places they point to, and without a name those of squashes of a head."""
 SQUASHED = Statement(
     lambda: select(origins.c.commit_hash).where(
         origins.c.tract_id == bindparam("tract_id"),
@@ -205,6 +218,19 @@ USAGES = Statement(
         .limit(bindparam("limit"))
     )
 )
+
+
+def _placed(
+    name: ColumnElement[Any], table: Table, commit_hash: ColumnElement[Any]
+) -> Select[*tuple[Any, ...]]:
+    """Return the places of the commits that a column of a table names."""
+    place = (commits.c.commit_hash, commits.c.created_at, commits.c.segment, commits.c.operation)
+    on = (commits.c.tract_id == table.c.tract_id) & (commits.c.commit_hash == commit_hash)
+    return (
+        select(name, *place)
+        .join_from(table, commits, on)
+        .where(table.c.tract_id == bindparam("tract_id"))
+    )
 
 
 def _joints() -> CompoundSelect[*tuple[Any, ...]]:

@@ -126,8 +126,8 @@ def drop_runs(transaction: WriteTransaction, *, tract_id: str, plan: PrunePlan) 
 
 def _last_segment(connection: Connection, tract_id: str) -> int:
     """Return the highest number of a segment; its row stays, so that none is used twice."""
-    rows = connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
-    return max((row[0] for row in rows if row[0] is not None), default=-1)
+    [row] = connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
+    return max(-1 if segment is None else segment for segment in row[:2])
 
 
 def unreached(connection: Connection, *, tract_id: str, plan: PrunePlan, at: int) -> Page:

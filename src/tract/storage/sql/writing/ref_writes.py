@@ -14,13 +14,11 @@ from tract.storage.repositories import (
     BranchName,
     RefRecord,
 )
-from tract.storage.sql.ancestry.walk import find_place
 from tract.storage.sql.branching import is_kept
 from tract.storage.sql.naming import no_branch, tag_name
 from tract.storage.sql.rows import head_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import refs
-from tract.storage.sql.writing.tips import Tip
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["delete", "fork", "move", "tag", "untag"]
@@ -38,7 +36,9 @@ def fork(
     note = "from before the first commit" if at is None else f"from {at}"
     if at is UNSET:
         note = f"from {branch.branch}"
-    new, now = BranchName(branch.tract_id, name), transaction.next_time(branch.tract_id)
+    new = BranchName(branch.tract_id, name)
+    transaction.tips.of(new)  # the tract's last time comes along
+    now = transaction.next_time(branch.tract_id)
     transaction.tips.start(new, start, action="fork", note=note, now=now)
     transaction.touch(branch.tract_id, now)
 
@@ -54,8 +54,10 @@ def move(
 ) -> RefRecord:
     """Point a branch elsewhere; see `RefRepository.move`."""
     tip = transaction.tips.of(branch)
-    target = _target(transaction, branch, to, expected_head)
-    if action == "reset" and not _reaches_hash(transaction, branch, tip, target):
+    transaction.check_head(branch.tract_id, tip.head, expected_head)
+    place = transaction.find(branch.tract_id, to)
+    target = place and place.commit_hash.hex()
+    if action == "reset" and place and not transaction.reaches(branch.tract_id, tip, place):
         raise TractError(
             f"{to!r} is not in the history of the branch {branch.branch!r}. Reset moves a "
             "branch back; to work on from another commit use `fork(name, at_commit=...)`."
@@ -133,9 +135,10 @@ def untag(
 ) -> None:
     """Delete a tag; see `TagRepository.untag`."""
     ref = tag_name(name)
-    row = transaction.connection.one(sql.BRANCH, tract_id=tract_id, name=ref)
+    row = transaction.connection.one(sql.TIP, tract_id=tract_id, name=ref)
     if row is None:
         raise TagNotFoundError(name)
+    transaction.tips.note_time(tract_id, row[2] or 0)
     try:
         transaction.check_head(tract_id, head_of(row[0]), expected_head)
     except HeadMovedError as error:
@@ -161,12 +164,3 @@ def _target(
     head = transaction.tips.of(branch).head
     transaction.check_head(branch.tract_id, head, expected_head)
     return head if named is UNSET else transaction.resolve(branch.tract_id, named)
-
-
-def _reaches_hash(
-    transaction: WriteTransaction, branch: BranchName, tip: Tip, target: str | None
-) -> bool:
-    if target is None:
-        return True
-    place = find_place(transaction.connection, branch.tract_id, target)
-    return place is not None and transaction.reaches(branch.tract_id, tip, place)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from tract.exceptions import BranchExistsError, StoreCorruptError
 from tract.models.refs import check_ref_name
@@ -29,6 +29,16 @@ _MOST = 4_096
 """Branches that are remembered from one transaction to the next."""
 
 
+class _Run(NamedTuple):
+    """What the row of a branch says of its run, and when the branch was created."""
+
+    start_hash: bytes | None
+    started_at: int
+    action: str
+    note: str | None
+    created_at: int
+
+
 @dataclass(slots=True)
 class Tip:
     """A branch as this transaction sees it, its own writes included.
@@ -45,6 +55,8 @@ class Tip:
     moved: bool = False
     updated_at: int = 0
     born: int = 0
+    run: _Run | None = None
+    """None until the branch's row is written."""
 
 
 class Tips:
@@ -55,6 +67,7 @@ class Tips:
         self._tips: dict[str, dict[str, Tip]] = {}
         self._known = 0
         self._looked_at: dict[tuple[str, str], Tip] = {}
+        self._segments: dict[str, int] = {}  # the last of each known tract, but for those of tips
         self.last_times: dict[str, int] = {}
         """The newest time of each known tract."""
         self.row_times: dict[str, int | None] = {}
@@ -115,7 +128,8 @@ class Tips:
         segment = self._next_segment(branch.tract_id)  # others may have begun one meanwhile
         self._add_row(branch, at, segment, action=action, note=note, now=now)
         self.changed[_plain(branch)] = None
-        self._put(branch, Tip(ref_name(branch.branch), at, segment))
+        run = _Run(key_or_none(at), now, action, note, now)
+        self._put(branch, Tip(ref_name(branch.branch), at, segment, run=run))
 
     def move(
         self, branch: BranchName, to: str | None, *, action: str, note: str | None, now: int
@@ -123,8 +137,9 @@ class Tips:
         """Point a branch elsewhere: its run ends and is stored, and another begins."""
         self._settle(branch)
         self.changed[_plain(branch)] = None
-        created_at = self._end_run(branch, action, now)
         segment = self._next_segment(branch.tract_id)
+        created_at = self._end_run(branch, action, now)
+        run = _Run(key_or_none(to), now, action, note, created_at)
         moved = {
             "commit_hash": key_or_none(to),
             "segment": segment,
@@ -140,7 +155,7 @@ class Tips:
             of_name=ref_name(branch.branch),
             **{f"new_{column}": value for column, value in moved.items()},
         )
-        self._put(branch, Tip(ref_name(branch.branch), to, segment))
+        self._put(branch, Tip(ref_name(branch.branch), to, segment, run=run))
         return RefRecord(branch.branch, to, created_at, now)
 
     def delete(self, branch: BranchName, *, now: int) -> None:
@@ -150,6 +165,9 @@ class Tips:
         self._end_run(branch, "delete", now)
         name = ref_name(branch.branch)
         self.connection.run(refs.DELETE_REF, tract_id=branch.tract_id, name=name)
+        segments = self._segments
+        if branch.tract_id in segments:
+            segments[branch.tract_id] = max(segments[branch.tract_id], self.of(branch).segment)
         del self._looked_at[branch]
         self._drop(branch.tract_id, branch.branch)
 
@@ -159,6 +177,7 @@ class Tips:
         self.last_times.pop(tract_id, None)
         self.erasures.pop(tract_id, None)
         self.row_times.pop(tract_id, None)
+        self._segments.pop(tract_id, None)
         for branch in [each for each in self._looked_at if each[0] == tract_id]:
             del self._looked_at[branch]
         self.changed.update({BranchName(tract_id, branch): None for branch in moved})
@@ -223,6 +242,7 @@ class Tips:
             action="create",
             note=None,
         )
+        tip.run = _Run(None, tip.born, "create", None, tip.born)
         tip.born = 0
 
     def _add_row(
@@ -251,32 +271,31 @@ class Tips:
 
     def _end_run(self, branch: BranchName, by: str, now: int) -> int:
         """Store the branch's run as ended, and return when the branch was created."""
-        name = ref_name(branch.branch)
-        row = self.connection.one(refs.REF, tract_id=branch.tract_id, name=name)
-        assert row is not None
-        _, segment, start_hash, started_at, action, note = row[:6]
-        ended: dict[str, Any] = {
-            "tract_id": branch.tract_id,
-            "segment": segment,
-            "name": name,
-            "start_hash": start_hash,
-            "started_at": started_at,
-            "action": action,
-            "note": note,
-            "end_hash": row[6],
-            "ended_at": now,
-            "ended_by": by,
-        }
-        self.connection.run(refs.ADD_RUN, **ended)
-        created_at: int = row[7]
-        return created_at
+        tip = self.of(branch)
+        run = tip.run
+        assert run is not None
+        self.connection.run(
+            refs.ADD_RUN,
+            tract_id=branch.tract_id,
+            segment=tip.segment,
+            name=tip.name,
+            start_hash=run.start_hash,
+            started_at=run.started_at,
+            action=run.action,
+            note=run.note,
+            end_hash=key_or_none(tip.head),
+            ended_at=now,
+            ended_by=by,
+        )
+        return run.created_at
 
     def _read(self, branch: BranchName) -> Tip:
         name = ref_name(branch.branch)
         row = self.connection.one(sql.TIP, tract_id=branch.tract_id, name=name)
         if row is None:
             return Tip(name, None, self._next_segment(branch.tract_id), exists=False)
-        head, segment, last_time, head_time, updated_at, of_head, start, erasures = row
+        head, segment, last_time, head_time, updated_at, of_head, erasures = row[:7]
+        run = _Run(*row[7:])
         self._note_erasures(branch.tract_id, erasures)
         if head is None:
             list(sound([(segment, updated_at)], int, int))
@@ -284,21 +303,26 @@ class Tips:
             raise lost(head)
         else:
             check_types(head, (segment, last_time, updated_at, of_head), int, int, int, int)
-        if not is_in_place(segment, of_head, head, start):
+        if not is_in_place(segment, of_head, head, run.start_hash):
             raise StoreCorruptError(
                 f"the row of the branch {branch.branch!r} does not fit its head: the store was "
                 "damaged. Run `verify()` to list all damage, and restore the file from a backup."
             )
         # moving a branch is not a commit, but it takes a time too
         self.note_time(branch.tract_id, max(last_time or 0, updated_at))
-        return Tip(name, head_of(head), segment)
+        return Tip(name, head_of(head), segment, run=run)
 
     def _next_segment(self, tract_id: str) -> int:
-        rows = self.connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
-        stored: list[int] = [row[0] for row in rows if row[0] is not None]
-        self._note_erasures(tract_id, next((row[1] for row in rows if row[1] is not None), None))
+        last = self._segments.get(tract_id)
+        if last is None:
+            [row] = self.connection.all(refs.LAST_SEGMENTS, tract_id=tract_id)
+            of_refs, of_runs, last_time, erasures = row
+            last = max(-1 if segment is None else segment for segment in (of_refs, of_runs))
+            self._segments[tract_id] = last
+            self._note_erasures(tract_id, erasures)
+            self.note_time(tract_id, last_time or 0)
         taken = [tip.segment for tip in self._tips.get(tract_id, {}).values()]
-        return 1 + max(*stored, *taken, -1, -1)
+        return 1 + max(last, *taken, -1)
 
     def _note_erasures(self, tract_id: str, erasures: int | None) -> None:
         if erasures:

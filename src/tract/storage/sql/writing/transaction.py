@@ -182,10 +182,14 @@ class WriteTransaction:
         Raises:
             CommitNotFoundError: *named* is not a commit.
         """
+        place = self.find(tract_id, named)
+        return place and place.commit_hash.hex()
+
+    def find(self, tract_id: str, named: str | None) -> Place | None:
+        """Do what `resolve` does, and return the commit's place."""
         if digest(named) is None:
             self.tips.finish()  # a name may be a branch's
-        place = place_or_beginning(self.connection, tract_id, named)
-        return place and place.commit_hash.hex()
+        return place_or_beginning(self.connection, tract_id, named)
 
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
         """Record *usage* for a commit; see `UsageRepository.record`."""
