@@ -94,10 +94,10 @@ asyncio.run(main(sys.argv[1]))
 
 
 @contextmanager
-def python(source: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+def python(source: str, target: Path | str) -> Iterator[subprocess.Popen[str]]:
     """Run *source*; whatever happens, it has ended and been waited for afterwards."""
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", source, str(path)], **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", source, str(target)], **pipes) as process:
         try:
             yield process
         finally:
@@ -148,16 +148,16 @@ async def new_store(path: Path) -> None:
         pass
 
 
-def test_a_killed_process_loses_at_most_its_last_second(db_path: Path) -> None:
-    with python(_WRITER, db_path) as process:
+def test_a_killed_process_loses_at_most_its_last_second(target: Path | str) -> None:
+    with python(_WRITER, target) as process:
         before = written_for(process, 1.5)
         written = written_for(process, 2.5)
         process.kill()
 
         async def recover() -> None:
-            async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+            async with TractStore.open(target, tokenizer=COUNTER) as store:
                 assert await store.recover_streams() == []  # its lease runs on
-            async with await later(db_path, LEASE) as store:
+            async with await later(target, LEASE) as store:
                 [left] = await store.recover_streams()
                 numbers = left.text.split()
                 assert numbers == [str(number) for number in range(len(numbers))]
@@ -200,10 +200,10 @@ async def test_a_stream_of_this_process_is_not_taken_by_another_store(db_path: P
         assert spooled_streams(db_path) == 0
 
 
-def test_of_two_processes_that_recover_one_stream_one_commits_it(db_path: Path) -> None:
-    asyncio.run(new_store(db_path))
-    leave(db_path, "left behind")
-    with python(_RECOVERER, db_path) as first, python(_RECOVERER, db_path) as second:
+def test_of_two_processes_that_recover_one_stream_one_commits_it(target: Path | str) -> None:
+    with python(_CLOSER, target) as process:
+        assert process.wait(60) == 0
+    with python(_RECOVERER, target) as first, python(_RECOVERER, target) as second:
         both = [first, second]
         for process in both:
             assert process.stdout is not None
@@ -312,12 +312,12 @@ async def test_streams_begin_and_are_left_by_the_stores_own_clock(db_path: Path)
         assert [left.text for left in await store.recover_streams()] == ["what came"]
 
 
-def test_what_a_closed_store_left_is_found_at_once_by_another_process(db_path: Path) -> None:
-    with python(_CLOSER, db_path) as process:
+def test_what_a_closed_store_left_is_found_at_once_by_another_process(target: Path | str) -> None:
+    with python(_CLOSER, target) as process:
         assert process.wait(60) == 0
 
     async def recover() -> None:
-        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        async with TractStore.open(target, tokenizer=COUNTER) as store:
             [left] = await store.recover_streams()
             assert left.text == "what came"
             assert len(await left.commit()) == 1
@@ -325,13 +325,13 @@ def test_what_a_closed_store_left_is_found_at_once_by_another_process(db_path: P
     asyncio.run(recover())
 
 
-def test_who_waits_gets_what_a_process_left_that_was_killed_just_now(db_path: Path) -> None:
-    with python(_WRITER, db_path) as process:
+def test_who_waits_gets_what_a_process_left_that_was_killed_just_now(target: Path | str) -> None:
+    with python(_WRITER, target) as process:
         written_for(process, 1.5)
         process.kill()
 
     async def recover() -> None:
-        async with await later(db_path, LEASE - 2) as store:
+        async with await later(target, LEASE - 2) as store:
             assert await store.recover_streams() == []
             began = time.monotonic()
             [left] = await store.recover_streams(wait=True)
@@ -418,14 +418,14 @@ def test_a_silent_stream_gives_signs_of_life(db_path: Path) -> None:
 
 
 def test_who_lost_a_stream_to_another_is_told_and_nothing_is_lost_or_committed_twice(
-    db_path: Path,
+    target: Path | str,
 ) -> None:
     """The clocks of two machines differ by more than a lease, say, or one of them was suspended."""
-    with python(_WRITER, db_path) as process:
+    with python(_WRITER, target) as process:
         written_for(process, 1.5)
 
         async def take() -> str:
-            async with await later(db_path, LEASE + 1) as store:
+            async with await later(target, LEASE + 1) as store:
                 [left] = await store.recover_streams()
                 assert len(await left.commit()) == 1
                 return left.text
@@ -436,7 +436,7 @@ def test_who_lost_a_stream_to_another_is_told_and_nothing_is_lost_or_committed_t
         assert process.wait(60) == 1
 
     async def rest() -> str:
-        async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        async with TractStore.open(target, tokenizer=COUNTER) as store:
             [left] = await store.recover_streams()
             [info] = await left.commit()
             assert info.generation_config == {"model": "m"}

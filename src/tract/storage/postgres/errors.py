@@ -16,7 +16,7 @@ from tract.exceptions import (
 )
 from tract.storage.sql.writing.transaction import HalfWrittenError
 
-__all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost", "is_passing"]
+__all__ = ["DRIVER_ERRORS", "LOSSES", "explained", "is_lost", "is_passing", "loses_answer"]
 
 DRIVER_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.PostgresError,
@@ -69,7 +69,8 @@ _KINDS: dict[str, tuple[type[StorageError], str]] = {
     "XX002": (StoreCorruptError, "the server reports a damaged index. `REINDEX` may repair it."),
     "42P01": (StoreCorruptError, "a table of the store is missing. Restore it from a backup."),
 }
-_GONE = ("08", "57P", "25P03", "25P04", "25006")
+_READ_ONLY = "25006"
+_GONE = ("08", "57P", "25P03", "25P04", _READ_ONLY)
 """Classes of errors after which the connection cannot be used.
 
 Read-only is one: a store that was opened to write then talks to what was the primary, or is to be.
@@ -86,6 +87,11 @@ def is_lost(error: BaseException) -> bool:
         return False
     closed = isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
     return closed or isinstance(error, (OSError, asyncpg.InternalClientError))
+
+
+def loses_answer(error: BaseException) -> bool:
+    """Return True if the connection was lost before the server said what became of a statement."""
+    return is_lost(error) and getattr(error, "sqlstate", None) != _READ_ONLY
 
 
 def _is_about_tls(error: BaseException) -> bool:

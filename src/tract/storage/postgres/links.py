@@ -15,7 +15,7 @@ from tract.models.config import TractConfig
 from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost
 from tract.storage.postgres.targets import PostgresTarget, quoted
 
-__all__ = ["Links", "Raw", "Server", "Source", "drop", "is_alive", "session", "until"]
+__all__ = ["Links", "Raw", "Server", "Source", "drop", "is_alive", "is_due", "session", "until"]
 
 _IDLE = 30.0
 """Seconds after which a connection may have been cut off, as by a firewall, and is checked."""
@@ -169,6 +169,11 @@ def drop(raw: Raw) -> None:
         raw.terminate()
 
 
+def is_due(since: float) -> bool:
+    """Return True if a connection that was last used *since* may have been cut off unnoticed."""
+    return time.monotonic() - since >= _IDLE
+
+
 async def is_alive(raw: Raw, since: float) -> bool:
     """Return True if a connection that was last used *since* can be used.
 
@@ -176,7 +181,7 @@ async def is_alive(raw: Raw, since: float) -> bool:
     """
     if raw.is_closed():
         return False
-    if time.monotonic() - since < _IDLE:
+    if not is_due(since):
         return True
     try:
         await raw.execute("SELECT 1", timeout=_ANSWER)

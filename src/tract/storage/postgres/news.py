@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES
-from tract.storage.postgres.links import Links, Raw, drop
+from tract.storage.postgres.links import Links, Raw, drop, is_alive, is_due
 from tract.storage.repositories import BranchName
 
 __all__ = ["News"]
@@ -30,6 +31,7 @@ class News:
         self._links = links
         self._channel = f"tract_{sha256(schema.encode()).hexdigest()[:16]}"
         self._raw: Raw | None = None
+        self._used = 0.0
         self._until = float("-inf")
         self._listens = False
         """Whether there are watchers, at least until lately."""
@@ -53,16 +55,19 @@ class News:
     def listen(self) -> None:
         """Learn of others' moves for a while."""
         self._until = asyncio.get_running_loop().time() + _LINGER
-        if not self._listens and not self.closed:
-            self._listens = True
-            self._look()
-            self._work()
+        if self._listens or self.closed:
+            return
+        self._listens = True
+        self._look()
+        self._work()
 
     def _look(self) -> None:
-        """Stop listening if this was not asked for lately."""
+        """Stop listening if this was not asked for lately; else see that the connection is alive."""
         loop = asyncio.get_running_loop()
         if self._until > loop.time():
             self._timer = loop.call_at(self._until, self._look)
+            if is_due(self._used):
+                self._work()
             return
         self._listens, self._timer = False, None
         self._work()
@@ -108,11 +113,12 @@ class News:
             raise
 
     async def _connected(self) -> Raw:
-        if self._raw is not None and self._raw.is_closed():
+        if self._raw is not None and not await is_alive(self._raw, self._used):
             await self._drop()
         if self._raw is None:
             self._raw = await self._links.connect()
             self._raw.add_termination_listener(self._lost)
+        self._used = time.monotonic()
         return self._raw
 
     def _lost(self, raw: object) -> None:

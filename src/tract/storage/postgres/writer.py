@@ -28,7 +28,13 @@ from tract.storage.postgres.connection import (
     Trips,
     running,
 )
-from tract.storage.postgres.errors import DRIVER_ERRORS, explained, is_lost, is_passing
+from tract.storage.postgres.errors import (
+    DRIVER_ERRORS,
+    explained,
+    is_lost,
+    is_passing,
+    loses_answer,
+)
 from tract.storage.postgres.links import Links, Raw, drop, is_alive, until
 from tract.storage.repositories import BranchName
 from tract.storage.sql.freshness import Beginning, Freshness
@@ -339,7 +345,7 @@ class Writer:
                 self._crowded = max(0, self._crowded - 1)
                 made = await self._run_locked(raw, group)
         except Exception as error:
-            if not is_lost(error):  # the server has answered, or was not asked
+            if not loses_answer(error):  # the server has answered, or was not asked
                 group.not_made()
             raise
         return self._committed(made)
