@@ -57,7 +57,7 @@ class Proxy:
         self.accepted = 0
         self.trips = 0
         self._target = urlsplit(url)
-        self._links: set[_Link] = set()
+        self._links: dict[_Link, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -113,9 +113,14 @@ class Proxy:
         self._cut = Cut(Way.ANSWER, after, holding)
         return self._cut
 
-    def swallow(self) -> None:
-        """Drop all that passes on the present connections, as a firewall does that forgot them."""
-        for link in self._links:
+    def swallow(self, number: int | None = None) -> None:
+        """Drop all that passes on the present connections, as a firewall does that forgot them.
+
+        Args:
+            number: Of the only one that is meant, in the order in which they were made.
+        """
+        links = [*self._links]
+        for link in links if number is None else [links[number]]:
             link.swallows = True
 
     def pause(self) -> None:
@@ -138,7 +143,7 @@ class Proxy:
             writer.close()
             return
         link = _Link(reader, writer, *server)
-        self._links.add(link)
+        self._links[link] = None
         self.accepted += 1
         try:
             async with asyncio.TaskGroup() as group:
@@ -147,7 +152,7 @@ class Proxy:
         except* (ConnectionError, _Severed):
             pass
         finally:
-            self._links.discard(link)
+            self._links.pop(link, None)
             link.close()
 
     async def _pass_on(self, link: _Link, way: Way) -> None:
