@@ -13,6 +13,7 @@ from support.disks import Unavailable, fill, small_disk
 from support.opening import COUNTER
 from support.postgres.proxy import Proxy
 from support.postgres.server import Serving
+from support.probes import probe
 from tract import AsyncTract, StoreFullError, StoreReadOnlyError, TractConfig, TractStore
 
 _END = (
@@ -111,14 +112,20 @@ async def test_hundreds_of_compiles_at_once_take_no_more_connections_than_agreed
     async with TractStore.open(postgres_url, tokenizer=COUNTER, config=config) as store:
         tracts = [store.tract(f"{number}") for number in range(30)]
         await asyncio.gather(*(tract.user("hello") for tract in tracts))
+        before = probe(store).trips
         compiles = asyncio.gather(*(tract.compile() for tract in tracts * 10))
         while not compiles.done():
             most = max(most, await peak.fetchval())
         contexts = await compiles
+        first = probe(store).trips - before
+        await asyncio.gather(*(tract.compile() for tract in tracts * 10))
+        again = probe(store).trips - before - first
     await raw.close()
 
     assert {context.messages[0].content for context in contexts} == {"hello"}
     assert 1 < most <= 2 + 3
+    assert first <= 3 * len(tracts)  # the head, the place, the steps; each once for a tract
+    assert again <= 3 + 3  # what finds a connection goes alone, all others together
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from tract.storage.postgres.links import Raw
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.statements.compiled import Lookup, Statement, Styles
 
-__all__ = ["POSTGRES", "NeedsTransaction", "PostgresConnection", "Trips", "running"]
+__all__ = ["POSTGRES", "NeedsTransaction", "PostgresConnection", "Trips", "running", "waited"]
 
 T = TypeVar("T")
 
@@ -58,6 +58,9 @@ class PostgresConnection:
 
     def __init__(self, raw: Raw, trips: Trips, patience: float | None = None) -> None:
         self.raw: Raw = raw
+        self._prepare(trips, patience)
+
+    def _prepare(self, trips: Trips, patience: float | None = None) -> None:
         self._patience = patience  # seconds that a write may take; None for the usual time
         self.ahead: bool = False
         self.has_read: bool = False
@@ -136,7 +139,7 @@ class PostgresConnection:
 
     def _waited(self, made: Awaitable[T]) -> T:
         self._trips.count += 1
-        answer: T = _to_driver(made)
+        answer: T = waited(made)
         return answer
 
 
@@ -160,11 +163,11 @@ def _run(work: _Work) -> None:
         except BaseException as error:  # an interrupt, too, is the caller's
             work.error = error
         work.function = work.connection = None
-        _to_driver(None)
+        waited(None)
 
 
-def _to_driver(made: Awaitable[T] | None) -> Any:
-    """Have the coroutine that runs this greenlet await something; return the result."""
+def waited(made: Awaitable[T] | None) -> Any:
+    """Have the coroutine that runs this greenlet await *made*; return the result."""
     driver = getcurrent().parent
     assert driver is not None
     return driver.switch(made)

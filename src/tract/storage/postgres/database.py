@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from os import PathLike
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
 from tract.storage.postgres.search import PostgresSearch
+from tract.storage.postgres.sharing import Heads, SharingConnection
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.upkeep import facts, vacuum
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
@@ -58,6 +60,7 @@ class PostgresDatabase:
         self._news = news
         self._read_only = read_only
         self._trips = Trips()
+        self._heads = Heads(links, self._trips)
         self.writer: Writer = Writer(links, clock, self.freshness, self._trips)
 
     @property
@@ -107,6 +110,11 @@ class PostgresDatabase:
         while True:
             connection: PostgresConnection | None = None
             try:
+                if self._links.are_all_lent:
+                    async with AsyncExitStack() as stack:
+                        take = partial(self._taken, stack)
+                        connection = SharingConnection(self._heads, take, self._trips)
+                        return await running(function, connection)
                 async with self._links.lent() as raw:
                     connection = PostgresConnection(raw, self._trips)
                     return await running(function, connection)
@@ -116,6 +124,9 @@ class PostgresDatabase:
                 if has_read or not is_passing(problem):  # *function* may remember what it read
                     raise problem from problem.__cause__
                 await until(deadline, problem)
+
+    async def _taken(self, stack: AsyncExitStack) -> Raw:
+        return await stack.enter_async_context(self._links.lent())
 
     def glance(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Do what `read` does; trips to a server are not shared."""
@@ -169,6 +180,7 @@ class PostgresDatabase:
         """Close every connection; no call may be under way."""
         if self._news is not None:
             await self._news.aclose()
+        await self._heads.aclose()
         await self._links.aclose()
         await self.writer.aclose()
         self.closed = True

@@ -98,6 +98,11 @@ class Links:
         self._room = asyncio.Semaphore(config.readers)
         self.closed: bool = False
 
+    @property
+    def are_all_lent(self) -> bool:
+        """Whether a caller has to wait for a connection to read."""
+        return self._room.locked()
+
     async def connect(self) -> Raw:
         """Return a new connection.
 
