@@ -61,6 +61,11 @@ class _Told:
         else:
             self.copies[tract_id] = kind
 
+    @property
+    def commits(self) -> int:
+        """The number of commits that were told of as made."""
+        return sum(map(len, self.texts.values()))
+
     def may_be_erased(self, tract_id: str) -> tuple[set[str], set[str]]:
         """Return the commits that calls named, and the texts that went with them."""
         named = {each for some in self.erasing[tract_id] for each in some}
@@ -72,11 +77,12 @@ async def run(report: Report, sizes: Sizes, rng: Random) -> None:
     """Kill erasing processes, two at a time, and look after each pair for what is left."""
     for store in range(-(-sizes.kills // sizes.each)):
         place = report.place(f"erased_{store}")
-        told = _Told()
+        told, before = _Told(), report.acknowledged
         async with TractStore.open(place, tokenizer=COUNTER) as beside:
             for number in range(min(sizes.each, sizes.kills - store * sizes.each)):
                 await _live(report, place, told, beside, f"{store}.{number}", rng)
                 report.faults += 1
+                report.acknowledged = before + told.commits
                 await _examine(report, place, told, beside)
                 report.tell(f"{report.faults} of {sizes.kills}, {report.acknowledged} commits")
         await _sweep(report, place, told)
@@ -131,7 +137,6 @@ async def _check_contents(
     """Check what each commit holds by what was told of it; return those that are erased."""
     check_chain(report, log)
     texts = told.texts[tract.tract_id]
-    report.acknowledged += len(texts)
     missing = texts.keys() - {info.commit_hash for info in log}
     report.check_kept(len(missing), f"of {tract!r}: {[*missing][:5]}")
     contents: list[Any] = await tract.get_contents([info.commit_hash for info in log])

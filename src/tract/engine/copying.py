@@ -46,6 +46,8 @@ class Copier:
         self._tracts = self._number = 0
         self._commits = self._attachments = 0
         self._faults: list[CopyFault] = []
+        self._begun: dict[str, tuple[int, int]] = {}
+        """When the tracts were begun and last erased, as they were copied."""
 
     async def copy(self) -> CopyReport:
         """Copy every tract, or those chosen; see `copy_store`."""
@@ -63,12 +65,23 @@ class Copier:
                 tract.fault(None, error.problem)
             except CopyOvertakenError:
                 tract.fault(None, f"others wrote to it in the target meanwhile. {_REMEDY}")
+            self._begun[tract_id] = tract.begun
             self._commits += tract.commits
             self._attachments += tract.attachments
             self._faults += tract.faults
+        if not self._faults:
+            await self._check_erasures()
         if self._faults:
             raise StoreCopyError(self._faults, self._path)
         return CopyReport(tracts=self._tracts, commits=self._commits, attachments=self._attachments)
+
+    async def _check_erasures(self) -> None:
+        """Note the tracts of which the copy may have more than the source has now."""
+        now = await self._source.copies.erasures([*self._begun])
+        for tract_id, begun in self._begun.items():
+            if now.get(tract_id, _NEVER) != begun:
+                fault = CopyFault(tract_id=tract_id, commit_hash=None, problem=_OVERTAKEN)
+                self._faults.append(fault)
 
     def _tell(self, tract_id: str, done: int, of: int) -> None:
         if self._progress is not None:
@@ -98,6 +111,7 @@ class _Tract:
         self._threads = threads
         self.commits: int = 0
         self.attachments: int = 0
+        self.begun: tuple[int, int] = _NEVER
         self.faults: list[CopyFault] = []
 
     def fault(self, commit_hash: str | None, problem: str) -> None:
@@ -112,6 +126,7 @@ class _Tract:
         if self._is_flawed(None, {"tract_id": tract_id}):
             return
         theirs = await self._source.copies.outline(tract_id)
+        self.begun = theirs.facts["created_at"], theirs.facts["erasures"]
         self._check_outline(theirs)
         if self.faults:
             return
@@ -124,6 +139,8 @@ class _Tract:
             yield ours.commits + count, theirs.commits
         await self._copy_usage(theirs.last_time)
         await self._copy_streams(theirs)
+        if not self.faults and ours.commits + self.commits != theirs.commits:
+            self.fault(None, _OVERTAKEN)
         if not self.faults and _settled(theirs) != _settled(ours):
             await self._target.copy_targets.settle(tract_id, theirs)
 
@@ -266,6 +283,11 @@ class _Tract:
 
 
 _REMEDY = "Copy into an empty store, and write there only once the last copy is done."
+_OVERTAKEN = (
+    "contents of it were erased or pruned meanwhile, and the copy may still have them. Delete the "
+    "copy, and copy or export again."
+)
+_NEVER = (0, 0)
 _NEW = object()
 
 

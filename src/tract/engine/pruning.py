@@ -159,8 +159,8 @@ class _Prune:
         self._reason = reason
         self._progress = progress
         self.now: int = eraser.now()
-        self.has_begun: bool = False
-        """Whether something may have been deleted or erased."""
+        self.has_begun: bool = plan.was_cut_short
+        """Whether something may have been deleted or erased, here or by a prune before."""
         self.dropped: Dropped = Dropped()
         self.taken: Taken = Taken()
 

@@ -18,7 +18,8 @@ class PrunePlan(NamedTuple):
     contexts of all `roots`, and puts the commits whose contents they show into `live`. `touched`
     are the entries that were annotated since the boundary: contexts between the roots may show what
     the roots hide. `since` is the moment, `reached` says up to which time branches, tags, keys
-    and what a reflog since the boundary names reach into each segment.
+    and what a reflog since the boundary names reach into each segment. `was_cut_short` is True if a
+    prune was, or is still under way.
     """
 
     boundary: int
@@ -26,6 +27,7 @@ class PrunePlan(NamedTuple):
     roots: Mapping[str, None]
     touched: Set[str]
     reached: Mapping[int, int]
+    was_cut_short: bool = False
     live: Set[str] = frozenset()
 
 
@@ -106,4 +108,8 @@ class PruneRepository(ABC):
 
     @abstractmethod
     async def finish(self, tract_id: str) -> int:
-        """Have everybody forget what was read of a tract; return its count of erasures."""
+        """Have everybody forget what was read of a tract; return its count of erasures.
+
+        The first portion does so, too. A prune that is cut short between the two has to be finished
+        by another, which its plan tells.
+        """

@@ -17,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 from weakref import ref
 
 import aiosqlite
-from sqlalchemy import text
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +32,7 @@ from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
 from tract.storage.sql.searching import SearchIndex
-from tract.storage.sql.statements.compiled import Statement
+from tract.storage.sql.statements.compiled import written
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.backing_up import back_up, back_up_file
 from tract.storage.sqlite.connection import SqliteConnection
@@ -65,9 +64,12 @@ def now_microseconds() -> int:
     return time.time_ns() // 1000
 
 
-_INDEX_BY_CONTENT = Statement(
-    lambda: text("CREATE INDEX IF NOT EXISTS ix_commits_content_hash ON commits (content_hash)")
-)
+_INDEXES_OF_ERASURES = [
+    written("CREATE INDEX IF NOT EXISTS ix_commits_content_hash ON commits (content_hash)"),
+    written(
+        "CREATE INDEX IF NOT EXISTS ix_commits_key ON commits (tract_id, key) WHERE key IS NOT NULL"
+    ),
+]
 
 
 class Database:
@@ -116,8 +118,8 @@ class Database:
         """Run *job* in a transaction that it may share; see `GroupWriter.write`.
 
         A SQLite database has one lock for all *tracts*, so every write is exclusive. One that has to
-        be asks which commits refer to contents, and first adds the index that answers. Kept from a
-        store's beginning, that index would cost each commit another page of the log.
+        be asks which commits refer to contents or were made under keys, and first adds the indexes
+        that answer. Kept from a store's beginning, they would cost each commit more pages of the log.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -126,7 +128,7 @@ class Database:
             self.check_writable()
         if self._watching is None:
             self._watch()
-        return self._writer.write(partial(_by_content, job) if exclusive else job, size)
+        return self._writer.write(partial(_indexed, job) if exclusive else job, size)
 
     async def scrub(self) -> Residue | None:
         """Empty the log: erased bytes may be in it, and pages as they were before.
@@ -526,7 +528,8 @@ def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -
     return found
 
 
-def _by_content(job: Callable[[WriteTransaction], T], transaction: WriteTransaction) -> T:
-    """Run *job* where commits can be found by their contents."""
-    transaction.connection.run(_INDEX_BY_CONTENT)
+def _indexed(job: Callable[[WriteTransaction], T], transaction: WriteTransaction) -> T:
+    """Run *job* where commits can be found by their contents, and by keys that they once had."""
+    for statement in _INDEXES_OF_ERASURES:
+        transaction.connection.run(statement)
     return job(transaction)

@@ -161,7 +161,7 @@ def line(
 
 def commits(connection: Connection, *, tract_id: str, after: int, through: int) -> Portion | None:
     """See `CopyRepository.commits`."""
-    with connection.lenient_text():
+    with connection.at_one_moment(), connection.lenient_text():
         found = connection.all(
             copying.COMMITS, tract_id=tract_id, after=after, through=through, limit=_COMMITS
         )

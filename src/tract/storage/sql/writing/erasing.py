@@ -13,7 +13,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["count", "drop_attachments", "erase", "put_markers"]
+__all__ = ["count", "drop_attachments", "erase", "is_pruning", "put_markers"]
 
 
 def erase(
@@ -116,16 +116,26 @@ def _erasures(connection: Connection, tract_id: str) -> int:
     return row[0] if row else 0
 
 
-def count(transaction: WriteTransaction, tract_id: str) -> int:
+def is_pruning(connection: Connection, tract_id: str) -> bool:
+    """Return True if a prune of a tract is under way, or was cut short."""
+    return _erasures(connection, tract_id) % 2 == 1
+
+
+def count(transaction: WriteTransaction, tract_id: str, *, pruning: bool | None = None) -> int:
     """Note an erasure, so that nobody goes on with what was read before; return its number.
 
     It is the time: a tract that is erased whole and begins anew has no number that it had before.
+    From the first portion of a prune to its end the numbers are odd, so that another prune knows if
+    one was cut short. *pruning* begins or ends that.
     """
     connection = transaction.connection
     row = connection.one(erasures.ERASURES, tract_id=tract_id)
     if row is None:
         connection.run(erasures.ADD_TRACT, tract_id=tract_id)
-    number: int = max(transaction.clock(), 1 + (row[0] if row else 0))
+    former = row[0] if row else 0
+    is_odd = former % 2 == 1 if pruning is None else pruning
+    number: int = max(transaction.clock(), 1 + former)
+    number += (number % 2 == 1) != is_odd
     connection.run(erasures.SET_ERASURES, of_tract=tract_id, number=number)
     transaction.tips.erasures[tract_id] = number
     transaction.keys.forget(tract_id)

@@ -23,7 +23,7 @@ from tract.storage.sql.statements import keys as keys_sql
 from tract.storage.sql.statements import pruning as sql
 from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.dropping import free
-from tract.storage.sql.writing.erasing import count, drop_attachments, put_markers
+from tract.storage.sql.writing.erasing import count, drop_attachments, is_pruning, put_markers
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["AT_ONCE", "drop", "drop_runs", "finish", "plan", "take", "unneeded", "unreached"]
@@ -61,10 +61,11 @@ def plan(
         named = sound(connection.all(sql.OF_KEYS, tract_id=tract_id), int, int)
         places += (Place(b"", time, segment, "") for segment, time in named)
         reached = Reached(places, joints(connection, tract_id, since=0))
+        was_cut_short = is_pruning(connection, tract_id)
     touched = {row[3].hex() for row in rows if row[3] is not None}
     if former:
         roots, touched = {**former.roots, **roots}, {*former.touched, *touched}
-    return PrunePlan(boundary, now, roots, touched, reached.until)
+    return PrunePlan(boundary, now, roots, touched, reached.until, was_cut_short)
 
 
 def _boundary(
@@ -106,6 +107,14 @@ def _touched(transaction: WriteTransaction, tract_id: str, plan: PrunePlan) -> s
         if (time is None or time <= since) and start.hex() not in plan.roots:
             return None
     return {row[3].hex() for row in rows if row[3] is not None}
+
+
+def _begin(transaction: WriteTransaction, tract_id: str) -> None:
+    """Note that a prune is under way, unless another portion has, and nothing ended that since."""
+    transaction.reported.add(tract_id)
+    transaction.erased.add(tract_id)
+    if not is_pruning(transaction.connection, tract_id):
+        count(transaction, tract_id, pruning=True)
 
 
 def drop_runs(transaction: WriteTransaction, *, tract_id: str, plan: PrunePlan) -> int:
@@ -158,8 +167,7 @@ def drop(
     rows = [row for row in found if not _is_reached(plan, row[1], row[2])]
     if not rows:
         return Dropped()
-    transaction.reported.add(tract_id)
-    transaction.erased.add(tract_id)
+    _begin(transaction, tract_id)
     used = {row[1] for row in connection.find(commits_sql.USES, (row[4] for row in rows))}
     forget(connection, search, tract_id, (row[0] for row in rows))
     for lookup in sql.DROP_OF:
@@ -259,7 +267,7 @@ def take(
             holders.setdefault(row[1], []).append(row[0])
     if not holders:
         return Taken()
-    transaction.erased.add(tract_id)
+    _begin(transaction, tract_id)
     attachments, emptied = put_markers(connection, search, tract_id, at, holders)
     number = sum(map(len, holders.values()))
     return Taken(number, emptied, len(holders) - emptied, attachments)
@@ -267,4 +275,4 @@ def take(
 
 def finish(transaction: WriteTransaction, *, tract_id: str) -> int:
     """See `PruneRepository.finish`."""
-    return count(transaction, tract_id)
+    return count(transaction, tract_id, pruning=False)
