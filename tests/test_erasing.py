@@ -9,13 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from support.opening import COUNTER
+from support.probes import probe
 from tract import (
     AsyncTract,
     AttachmentNotFoundError,
     CommitInfo,
     CommitNotFoundError,
+    ContentType,
     ContentValidationError,
     DialogueContent,
     EditTargetError,
@@ -277,6 +280,42 @@ async def test_an_annotation_keeps_its_priority_and_others_theirs(main: AsyncTra
     [annotation] = await main.get_annotations(one.commit_hash)
     assert (annotation.priority, annotation.reason) == (Priority.SKIP, None)
     assert first.along == second.along == ()
+
+
+class Note(BaseModel):
+    text: str
+
+
+@pytest.mark.parametrize("priority", [Priority.SKIP, Priority.PINNED])
+async def test_an_erased_content_of_an_own_type_keeps_the_priority_it_began_with(
+    target: Path | str, priority: Priority
+) -> None:
+    """Without its type, too, and once the type has another priority."""
+    types = {"note": ContentType(Note, priority=priority)}
+    async with TractStore.open(target, tokenizer=COUNTER, content_types=types) as store:
+        tract = store.tract("t")
+        made = await tract.commit({"content_type": "note", "text": MARK})
+        await tract.erase([made.commit_hash], reason="asked")
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        [entry] = await tract.entries(include_skipped=True)
+        context = await tract.compile(include_erased=True)
+
+    assert entry.priority is priority
+    assert texts(context) == ([] if priority is Priority.SKIP else ["[erased]"])
+
+
+async def test_former_commits_of_keys_are_found_without_reading_the_tract(tmp_path: Path) -> None:
+    async with TractStore.open(tmp_path / "t.db", tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        made = await tract.user("a", key="k")
+        async with probe(store).statements() as ran:
+            await tract.erase([made.commit_hash], reason="asked")
+    [asked] = {each for each in ran if each.startswith('UPDATE commits SET "key"=NULL')}
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        [plan] = connection.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall()
+
+    assert "(tract_id=? AND key=?)" in plan[3]
 
 
 async def test_an_edit_gives_an_erased_entry_another_content(main: AsyncTract) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 from support.copied import contexts, fill, rows
 from support.naming import erased, keyed, titled
 from support.opening import COUNTER, threads_left, threads_of_connections
+from support.probes import probe
 from tract import (
     UNSET,
     CommitNotFoundError,
     CopyProgress,
     CopyReport,
+    DialogueContent,
     MediaPart,
     MessageContent,
     SchemaVersionError,
@@ -30,6 +33,12 @@ from tract import (
     TractNotFoundError,
     TractStore,
 )
+from tract.engine.copying import Copier
+from tract.engine.threads import Threads
+from tract.storage.repositories import Portion
+from tract.storage.sql.database import Database
+from tract.storage.sql.repositories import repositories_over
+from tract.storage.sql.repositories.copies import SqlCopyRepository
 
 Place = Path | str
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -126,6 +135,61 @@ async def test_only_the_chosen_tracts_go_out(place: Place, bundle: Path) -> None
         assert await store.tract_ids() == ["träct/2"]
     assert b"Norway" not in data_of(bundle)
     assert b"alone" in data_of(bundle)
+
+
+class Overtaken(SqlCopyRepository):
+    """Lets something happen once after the first commits of `t` were read."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(database)
+        self._todo = [meanwhile]
+
+    async def commits(self, tract_id: str, after: int, through: int) -> Portion | None:
+        found = await super().commits(tract_id, after, through)
+        while self._todo and tract_id == "t":
+            await self._todo.pop()()
+        return found
+
+
+@pytest.mark.parametrize("how", ["erased", "pruned further", "a content of a tract before"])
+async def test_a_tract_that_shrinks_before_a_copy_is_done_is_refused(
+    place: Place, how: str
+) -> None:
+    async with (
+        TractStore.open(place, tokenizer=COUNTER) as store,
+        TractStore.open(tokenizer=COUNTER) as other,
+    ):
+        tract = store.tract("t")
+        branch = await tract.fork("lost")
+        async with branch.batch() as batch:
+            lost = [batch.commit(DialogueContent(role="user", text=str(n))) for n in range(300)]
+        await tract.user("stays")
+        before = await store.tract("before").user("a secret")
+        await tract.delete_branch("lost", force=True)
+        gone = [each.info.commit_hash for each in reversed(lost)]
+        database = probe(store).parts.database
+        storage, target = repositories_over(database), probe(other).parts.database
+        plan = await storage.prunes.plan("t", before=None, keep=0)
+        await storage.prunes.drop("t", plan, gone[:1])
+
+        async def shrink() -> object:
+            if how == "erased":
+                return await store.erase_tract("t", reason="asked")
+            if how != "pruned further":
+                return await store.tract("before").erase([before.commit_hash], reason="asked")
+            return await storage.prunes.drop("t", plan, gone[1:40])
+
+        source = storage._replace(copies=Overtaken(database, shrink))
+        threads = Threads()
+        copier = Copier(source, repositories_over(target), threads, "target", None)
+        with pytest.raises(
+            StoreCopyError, match=r"erased or pruned meanwhile.*export again"
+        ) as told:
+            await copier.copy()
+        threads.close()
+        refused = "before" if how == "a content of a tract before" else "t"
+        assert [each.tract_id for each in told.value.faults] == [refused]
+        assert (await other.tract("t").branches() == []) == (refused == "t")
 
 
 async def test_no_chosen_tracts_are_none(place: Place, bundle: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from support.saying import say, texts
 from tract import (
     UNSET,
     AsyncTract,
+    BlobNotFoundError,
     BranchNotFoundError,
     BudgetAction,
     BudgetExceededError,
@@ -411,3 +414,17 @@ async def test_commits_go_on_while_a_branch_is_merged_again_and_again(main: Asyn
             f"{branch} {number}" for number in range(20)
         ]
     assert (await main.verify()).faults == ()
+
+
+async def test_a_merge_that_meets_damage_tells_of_it_and_not_of_others(db_path: Path) -> None:
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        main = store.tract("t")
+        await main.user("a")
+        gone = await (await main.fork("side")).user("theirs")
+        await main.user("ours")
+    with closing(sqlite3.connect(db_path)) as connection, connection:
+        content = bytes.fromhex(gone.content_hash)
+        connection.execute("DELETE FROM blobs WHERE content_hash = ?", [content])
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        with pytest.raises(BlobNotFoundError, match=gone.content_hash):
+            await store.tract("t").merge("side")

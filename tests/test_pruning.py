@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from support.opening import COUNTER
+from support.probes import probe
 from tract import (
     AsyncTract,
+    BranchNotFoundError,
     CommitInfo,
     CommitNotFoundError,
     ContentValidationError,
     DialogueContent,
     ErasedContent,
     MediaPart,
+    MergeConflict,
     MessageContent,
     Priority,
     PruneProgress,
@@ -26,6 +30,7 @@ from tract import (
     TractStore,
     copy_store,
 )
+from tract.storage.sql.repositories import repositories_over
 
 MARK = "the xyzzy of a secret"
 WORD = b"xyzzy"
@@ -142,6 +147,26 @@ async def test_what_was_shown_since_the_boundary_can_be_gone_back_to(
     assert await main.get_commit(away[-1].commit_hash) is not None
 
 
+async def test_what_was_shown_at_the_boundary_and_edited_over_since_stays(
+    main: AsyncTract,
+) -> None:
+    """A boundary in time, behind a head; and one at a commit that shows earlier contents."""
+    entry = await main.user("1")
+    since = entry.created_at + timedelta(microseconds=1)
+    await asyncio.sleep(0.001)
+    first = await edit(main, entry, "2")
+    side = await main.fork("side")
+    second = await side.user("3")
+    await edit(side, entry, "4")
+    await edit(main, entry, "5")
+
+    assert (await main.prune(before=since, reason="old")).erased == 0
+    assert texts(await main.compile(at_time=since)) == ["1"]
+    assert (await main.prune(before=second.created_at, reason="old")).erased == 1
+    assert texts(await side.compile(at_commit=second.commit_hash)) == ["2\n\n3"]
+    assert texts(await main.compile(at_commit=first.commit_hash)) == ["2"]
+
+
 async def test_a_skipped_entry_that_is_brought_back_is_erased(main: AsyncTract) -> None:
     [_, _, skipped, *_] = await hidden(main)
     await main.prune(keep=0, reason="old")
@@ -170,6 +195,35 @@ async def test_each_branch_and_tag_keeps_what_it_shows(main: AsyncTract) -> None
     await side.merge("main", on_conflict="theirs")
     assert texts(await side.compile()) == ["4"]
     assert await main.head() == newest.commit_hash
+
+
+async def test_a_deleted_commit_cannot_be_picked_and_the_error_tells_of_prunes(
+    main: AsyncTract,
+) -> None:
+    gone = await lost(main)
+    await main.prune(keep=0, reason="old")
+
+    with pytest.raises(CommitNotFoundError, match=r"`prune\(\)` deletes"):
+        await main.cherry_pick(gone[-1].commit_hash)
+
+
+async def test_a_merge_is_refused_if_its_other_branch_is_pruned_meanwhile(
+    main: AsyncTract,
+) -> None:
+    entry = await main.user("a")
+    side = await main.fork("side")
+    await edit(side, entry, "theirs")
+    await edit(main, entry, "ours")
+
+    async def meanwhile(_: MergeConflict) -> Literal["theirs"]:
+        await main.delete_branch("side", force=True)
+        await main.prune(keep=0, reason="old")
+        return "theirs"
+
+    with pytest.raises(BranchNotFoundError, match="side"):
+        await main.merge("side", on_conflict=meanwhile)
+    assert texts(await main.compile()) == ["ours"]
+    assert (await main.verify()).faults == ()
 
 
 async def test_other_tracts_keep_contents_that_they_share(store: TractStore) -> None:
@@ -233,6 +287,32 @@ async def test_another_opening_goes_on_beside_a_prune(target: Path | str) -> Non
         assert "\n\n".join(before) in texts(await theirs.compile())[0]
         assert len(await theirs.entries()) == 1 + said
         assert (await theirs.verify()).faults == ()
+
+
+async def test_other_openings_forget_what_a_prune_took_that_was_cut_short(
+    target: Path | str,
+) -> None:
+    """Once another prune has ended, although that finds nothing left to take."""
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as store,
+        TractStore.open(target, tokenizer=COUNTER) as killed,
+    ):
+        tract = store.tract("t")
+        both = [(await tract.user(f"{MARK} {at}")).commit_hash for at in "ab"]
+        for each in both:
+            await tract.annotate(each, Priority.SKIP)
+        parts = probe(killed).parts
+        prunes = repositories_over(parts.database).prunes
+        plan = await prunes.plan("t", before=None, keep=0)
+        for each in both:
+            assert await prunes.take("t", plan, await parts.eraser.markers("t", [each], "old", 1))
+            shown = texts(await tract.compile(at_commit=both[1]))
+            assert shown == [f"{MARK} b"]  # as it is, and as it is remembered
+
+        receipt = await killed.tract("t").prune(keep=0, reason="old")
+
+        assert (receipt.erased, receipt.deleted) == (0, 0)
+        assert texts(await tract.compile(at_commit=both[1])) == []
 
 
 async def test_a_fork_from_what_would_go_saves_it(store: TractStore) -> None:

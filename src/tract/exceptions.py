@@ -29,7 +29,7 @@ TractError
     ├── StoreFullError         no space left on the disk
     ├── StoreCorruptError      damaged, or not a database at all
     ├── StoreReadOnlyError     opened read-only, or not writable
-    ├── StoreCopyError         tracts could not be copied whole: damaged, or changed in the target
+    ├── StoreCopyError         tracts could not be copied whole: damaged, erased meanwhile, or changed
     ├── ForkedProcessError     opened before this process was forked
     └── SchemaVersionError     written by a newer release, or by an older one and read-only
 
@@ -132,7 +132,8 @@ class CommitNotFoundError(TractError):
         if _FULL_HASH.fullmatch(self.commit_hash):
             return (
                 f"No commit {named} in this tract. "
-                "A hash is only valid in its own tract; `log()` lists this tract's hashes."
+                "A hash is only valid in its own tract, and `prune()` deletes commits that no branch, "
+                "tag or key reaches; `log()` lists this tract's hashes."
             )
         problem = (
             f"No commit, tag or branch {named} in this tract. "

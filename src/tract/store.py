@@ -285,7 +285,8 @@ class TractStore:
         Raises:
             TractNotFoundError: the store has nothing of a tract.
             CommitNotFoundError: a tract has no such commit.
-            StoreCopyError: tracts are damaged; there is no file.
+            StoreCopyError: tracts are damaged, or contents of them were erased or pruned meanwhile;
+                there is no file.
             StorageError: there is a file at *path*, or none can be written.
         """
         chosen = checked_tracts(tracts)

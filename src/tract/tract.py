@@ -1515,7 +1515,8 @@ class AsyncTract:
         """Hash again everything that this tract's refs reach or once reached; report all faults.
 
         Tokens are counted again, too. Messages, metadata and configs are not part of any hash: they
-        are reported only if they cannot be read.
+        are reported only if they cannot be read. What is erased or pruned meanwhile is not a fault:
+        if there are faults, all is hashed again, and those found twice are reported.
         """
         with self._call():
             return await self._runtime.verifier.verify(self.tract_id)

@@ -147,3 +147,18 @@ async def test_bytes_that_no_tract_has_are_collected(store: Repositories) -> Non
     assert (await store.erasures.collect(b"")).blobs == 1
     assert (await store.erasures.collect(b"")).blobs == 0
     assert await data_of(store, row.commit_hash) == MARKER
+
+
+async def test_tracts_tell_when_they_were_begun_and_last_erased(store: Repositories) -> None:
+    one, two = MAIN.tract_id, OTHER_TRACT.tract_id
+    await say(store, MAIN, "a")
+    await say(store, OTHER_TRACT, "b")
+    before = await store.erasures.times([one, two, "nothing of this"])
+    erased = await store.prunes.finish(one)
+    after = await store.erasures.times([one, two])
+
+    facts = (await store.copies.outline(one)).facts
+    assert after[one] == (facts["created_at"], erased) > before[one]
+    assert after[two] == before[two]
+    assert {*before} == {one, two}
+    assert await store.erasures.times([]) == {}

@@ -133,6 +133,19 @@ async def test_a_content_that_is_needed_anywhere_stays(store: Repositories) -> N
     assert await data_of(store, theirs, other.tract_id) == draft("shared").data
 
 
+async def test_a_content_that_was_made_again_since_the_boundary_stays(store: Repositories) -> None:
+    [entry] = await say(store, MAIN, "old")
+    rows = await store.commits.write(MAIN, [edit("new", entry), edit("old", entry)])
+    await store.commits.write(MAIN, [edit("newest", entry)])
+    plan = await planned(store, before=rows[-1].commit_hash)
+    page = await store.prunes.unneeded(TRACT, plan, 0)
+    taken = await store.prunes.take(TRACT, plan, await markers(store, *page.commits))
+
+    assert page.commits == [entry, rows[0].commit_hash]
+    assert taken == (1, 1, 0, 0)
+    assert await data_of(store, rows[-1].commit_hash) == draft("old").data
+
+
 async def test_entries_that_were_annotated_meanwhile_are_spared(store: Repositories) -> None:
     [entry] = await say(store, MAIN, "old")
     plan = await planned(store)
@@ -161,6 +174,33 @@ async def test_finishing_counts_an_erasure_in_this_tract(store: Repositories) ->
 
     first = await store.prunes.finish(TRACT)
     assert await store.prunes.finish(TRACT) > first > 0
+
+
+async def test_a_plan_tells_of_a_prune_that_was_cut_short(store: Repositories) -> None:
+    """Whatever else is erased in between, until one has finished."""
+    made = await reset_away(store)
+    plan = await planned(store)
+    begun = await store.erasures.times([TRACT])
+    await store.prunes.drop(TRACT, plan, made[:1:-1])
+    first = await store.erasures.times([TRACT])
+    await store.prunes.drop(TRACT, plan, made[1::-1])
+    assert await store.erasures.times([TRACT]) == first != begun
+    kept = await store.refs.head(MAIN)
+    await store.erasures.erase(TRACT, [str(kept)], await markers(store, str(kept)))
+
+    assert not plan.was_cut_short
+    assert (await planned(store)).was_cut_short
+    await store.prunes.finish(TRACT)
+    assert not (await planned(store)).was_cut_short
+
+
+async def test_taking_contents_begins_a_prune_too(store: Repositories) -> None:
+    [entry] = await say(store, MAIN, "old")
+    plan = await planned(store)
+    await store.prunes.take(TRACT, plan, {})
+    assert not (await planned(store)).was_cut_short
+    await store.prunes.take(TRACT, plan, await markers(store, entry))
+    assert (await planned(store)).was_cut_short
 
 
 async def test_finishing_leaves_other_tracts_alone(store: Repositories) -> None:

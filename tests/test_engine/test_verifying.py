@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from support.disks import content_of, put
+from support.opening import COUNTER
+from support.probes import probe
 from tract import (
     AsyncTract,
     CommitInfo,
     CommitOperation,
+    MediaPart,
+    MessageContent,
     Priority,
     StorageError,
     StoreCorruptError,
@@ -21,10 +25,45 @@ from tract import (
     TractStore,
     VerifyReport,
 )
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.threads import Threads
+from tract.engine.verifying import Verifier
 from tract.models.commit import microseconds
+from tract.storage.repositories import Misplaced, StoredCommit, VerifyRepository
 from tract.storage.schema import blobs, commits
+from tract.storage.sql.repositories import repositories_over
 
 EDIT = CommitOperation.EDIT
+Meanwhile = Callable[[], Awaitable[object]]
+
+
+class Overtaken(VerifyRepository):
+    """Reads as another does, and lets something happen once after some reading."""
+
+    def __init__(self, own: VerifyRepository, after: str, meanwhile: Meanwhile) -> None:
+        self._own = own
+        self._after = after
+        self._meanwhile = meanwhile
+
+    async def _done(self, what: str) -> None:
+        if what == self._after:
+            self._after = ""
+            await self._meanwhile()
+
+    async def heads(self, tract_id: str) -> list[str]:
+        found = await self._own.heads(tract_id)
+        await self._done("heads")
+        return found
+
+    async def stored(
+        self, tract_id: str, heads: Iterable[str]
+    ) -> AsyncIterator[Sequence[StoredCommit]]:
+        async for batch in self._own.stored(tract_id, heads):
+            yield batch
+        await self._done("commits")
+
+    async def misplaced(self, tract_id: str) -> list[Misplaced]:
+        return await self._own.misplaced(tract_id)
 
 
 async def make_history(path: Path) -> list[CommitInfo]:
@@ -516,3 +555,53 @@ async def test_all_faults_are_found_at_once(db_path: Path) -> None:
     assert [fault.commit_hash for fault in report.faults] == [
         infos[number].commit_hash for number in (5, 2, 0)
     ]
+
+
+@pytest.mark.parametrize("after", ["heads", "commits"])
+async def test_what_is_erased_or_pruned_meanwhile_is_not_a_fault(
+    store: TractStore, after: str
+) -> None:
+    tract = store.tract("t")
+    picture = MediaPart(kind="image", media_type="image/png", data=b"\x89PNG\r\n\x1a\npicture")
+    shown = await tract.commit(MessageContent(role="user", parts=(picture,)))
+    lost = await tract.fork("lost")
+    await lost.user("gone")
+
+    async def meanwhile() -> None:
+        await tract.erase([shown.commit_hash], reason="asked")
+        await tract.delete_branch("lost", force=True)
+        await tract.prune(keep=0, reason="old")
+
+    parts = probe(store).parts
+    storage = repositories_over(parts.database)
+    checks = Overtaken(storage.checks, after, meanwhile)
+    threads = Threads()
+    verifier = Verifier(checks, storage.attachments, DefaultContextCompiler(COUNTER), threads)
+    report = await verifier.verify("t")
+    threads.close()
+
+    assert report.faults == ()
+    assert report.checked == 1
+    assert [each.reason for each in report.erased] == ["asked"]
+
+
+async def test_damage_is_found_beside_what_is_pruned_meanwhile(tmp_path: Path) -> None:
+    infos = await make_history(tmp_path / "t.db")
+    change = "UPDATE commits SET metadata_json = '[]' WHERE commit_hash = ?"
+    damage(tmp_path / "t.db", change, digest(infos[0]))
+    async with TractStore.open(tmp_path / "t.db") as store:
+        tract = store.tract("t")
+        await (await tract.fork("lost")).user("gone")
+
+        async def meanwhile() -> None:
+            await tract.delete_branch("lost", force=True)
+            await tract.prune(keep=0, reason="old")
+
+        storage = repositories_over(probe(store).parts.database)
+        threads = Threads()
+        checks = Overtaken(storage.checks, "heads", meanwhile)
+        compiler = DefaultContextCompiler(COUNTER)
+        report = await Verifier(checks, storage.attachments, compiler, threads).verify("t")
+        threads.close()
+
+    assert [each.commit_hash for each in report.faults] == [infos[0].commit_hash]

@@ -26,9 +26,6 @@ class BundledTract(CopyRepository):
     async def outline(self, tract_id: str) -> Outline:
         return self._bundle.outline
 
-    async def erasures(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
-        return await self._source.erasures(tract_ids)
-
     async def bundle(self, tract_id: str, at: str | None) -> Bundle:
         return self._bundle
 

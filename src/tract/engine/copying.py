@@ -69,19 +69,19 @@ class Copier:
             self._commits += tract.commits
             self._attachments += tract.attachments
             self._faults += tract.faults
-        if not self._faults:
-            await self._check_erasures()
+        await self._check_erasures()
         if self._faults:
             raise StoreCopyError(self._faults, self._path)
         return CopyReport(tracts=self._tracts, commits=self._commits, attachments=self._attachments)
 
     async def _check_erasures(self) -> None:
-        """Note the tracts of which the copy may have more than the source has now."""
-        now = await self._source.copies.erasures([*self._begun])
-        for tract_id, begun in self._begun.items():
-            if now.get(tract_id, _NEVER) != begun:
-                fault = CopyFault(tract_id=tract_id, commit_hash=None, problem=_OVERTAKEN)
-                self._faults.append(fault)
+        """Note the tracts of which contents were erased meanwhile, which can look like damage."""
+        now = await self._source.erasures.times([*self._begun])
+        overtaken = [each for each, at in self._begun.items() if now.get(each, _NEVER) != at]
+        self._faults = [
+            *(fault for fault in self._faults if fault.tract_id not in overtaken),
+            *(CopyFault(tract_id=each, commit_hash=None, problem=_OVERTAKEN) for each in overtaken),
+        ]
 
     def _tell(self, tract_id: str, done: int, of: int) -> None:
         if self._progress is not None:

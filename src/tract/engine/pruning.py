@@ -71,6 +71,7 @@ class Pruner:
         finally:
             if work.has_begun:
                 await to_the_end(self._finish(tract_id))
+            await to_the_end(views.release())
         dropped, taken = work.dropped, work.taken
         return PruneReceipt(
             tract_id=tract_id,
@@ -120,6 +121,12 @@ class _Views:
                 continue
             await self._threads.run(self._note, found.snapshot)
             self._looked_at.add(root)
+
+    async def release(self) -> None:
+        """Let go of the entries looked at, chunk by chunk: all at once keeps the loop waiting."""
+        chunks = [*self._chunks]
+        self._chunks = ()
+        await self._threads.run(_emptied, chunks)
 
     def _note(self, snapshot: CompileSnapshot) -> None:
         if not isinstance(snapshot, Snapshot):
@@ -219,6 +226,11 @@ class _Prune:
                 tract_id=self._tract_id, erased=self.taken.commits, deleted=self.dropped.commits
             )
             await called_back(self._progress, done)
+
+
+def _emptied(chunks: list[Chunk]) -> None:
+    while chunks:
+        chunks.pop()
 
 
 def _portions(commits: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -32,10 +32,13 @@ from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.exceptions import (
+    BlobNotFoundError,
     BranchBusyError,
+    CommitNotFoundError,
     EditTargetError,
     HeadMovedError,
     MergeConflictError,
+    StoreCorruptError,
     TractError,
 )
 from tract.history.graph import beyond, line, merge_bases, parted_at
@@ -193,6 +196,10 @@ class Merger:
                         return await self._attempt(call)
                     except _MovedMeanwhile:
                         continue  # nothing was written: compute the merge again
+                    except (BlobNotFoundError, CommitNotFoundError, StoreCorruptError):
+                        if not await self._has_moved(call, relation):
+                            raise
+                        continue  # what the branches had may have been pruned since
                     except AskedTooOftenError:
                         break
         raise call.busy(await self._storage.refs.head(branch))
@@ -208,6 +215,15 @@ class Merger:
         if not staged and expected_head is UNSET:
             return []
         return await self._engine.land(branch, staged, expected_head)
+
+    async def _has_moved(self, call: _Call, relation: Relation) -> bool:
+        """Return True if one of the branches points elsewhere than a merge was computed from.
+
+        Raises:
+            BranchNotFoundError: the other branch was deleted.
+        """
+        now = await self._storage.comparisons.relation(call.branch, call.other)
+        return (now.ours, now.theirs) != (relation.ours, relation.theirs)
 
     async def _attempt(self, call: _Call) -> MergeResult:
         relation = call.relation

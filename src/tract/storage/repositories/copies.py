@@ -88,10 +88,6 @@ class CopyRepository(ABC):
         """
 
     @abstractmethod
-    async def erasures(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
-        """Return when tracts were begun and last erased; those that are gone are left out."""
-
-    @abstractmethod
     async def bundle(self, tract_id: str, at: str | None) -> Bundle:
         """Return what there is to copy of the history of a commit alone.
 

@@ -67,6 +67,10 @@ class ErasureRepository(ABC):
         """
 
     @abstractmethod
+    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        """Return when tracts were begun and last erased; those that are gone are left out."""
+
+    @abstractmethod
     async def scrub(self) -> Residue | None:
         """Take what was erased out of the write-ahead log; return where it may still be."""
 

@@ -141,10 +141,6 @@ OF_TRACT = Statement(
         tracts.c.tract_id == bindparam("tract_id")
     )
 )
-ERASURES = Lookup(
-    tracts.c.tract_id,
-    lambda named: select(tracts.c.tract_id, tracts.c.created_at, tracts.c.erasures).where(named),
-)
 
 
 def _add_tract() -> Any:

@@ -16,7 +16,7 @@ from tract.storage.repositories import (
     Rows,
 )
 from tract.storage.sql.copying import incoming, outgoing, within
-from tract.storage.sql.copying.statements import ATTACHED, ERASURES, REPORTED
+from tract.storage.sql.copying.statements import ATTACHED, REPORTED
 from tract.storage.sql.database import Database
 
 __all__ = ["SqlCopyRepository", "SqlCopyTargetRepository"]
@@ -35,10 +35,6 @@ class SqlCopyRepository(CopyRepository):
 
     async def outline(self, tract_id: str) -> Outline:
         return await self._database.read(partial(outgoing.outline, tract_id=tract_id))
-
-    async def erasures(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
-        rows = await self._database.read(lambda on: on.find(ERASURES, tract_ids))
-        return {tract_id: (created_at, erasures) for tract_id, created_at, erasures in rows}
 
     async def bundle(self, tract_id: str, at: str | None) -> Bundle:
         return await self._database.read(partial(outgoing.bundle, tract_id=tract_id, at=at))

@@ -7,6 +7,7 @@ from functools import partial
 
 from tract.storage.repositories import Erased, ErasureRepository, Freed, Marker, Residue
 from tract.storage.sql.database import Database
+from tract.storage.sql.statements.erasures import TIMES
 from tract.storage.sql.writing import dropping, erasing
 
 __all__ = ["SqlErasureRepository"]
@@ -24,6 +25,10 @@ class SqlErasureRepository(ErasureRepository):
         search = self._database.search
         job = partial(erasing.erase, search=search, tract_id=tract_id, named=named, markers=markers)
         return await self._database.write(job, [tract_id], max(1, len(named)), exclusive=True)
+
+    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        rows = await self._database.read(lambda on: on.find(TIMES, tract_ids))
+        return {tract_id: (begun, erased) for tract_id, begun, erased in rows}
 
     async def scrub(self) -> Residue | None:
         return await self._database.scrub()

@@ -163,6 +163,10 @@ DROP_USES = Lookup(
 ERASURES = Statement(
     lambda: select(tracts.c.erasures).where(tracts.c.tract_id == bindparam("tract_id"))
 )
+TIMES = Lookup(
+    tracts.c.tract_id,
+    lambda named: select(tracts.c.tract_id, tracts.c.created_at, tracts.c.erasures).where(named),
+)
 ADD_TRACT = Insertion(tracts, ["tract_id"], instead=[])
 SET_ERASURES = Statement(
     lambda: update(tracts).where(_of(tracts)).values(erasures=bindparam("number"))

@@ -97,7 +97,10 @@ CHANGES = Statement(
 """The merges and the annotations since some time."""
 FRONTIER = Statement(
     lambda: (
-        select(commits.c.commit_hash)
+        select(
+            commits.c.commit_hash,
+            case((commits.c.created_at > bindparam("boundary"), commits.c.parent_hash)),
+        )
         .join(
             _parent,
             (commits.c.tract_id == _parent.c.tract_id)
@@ -110,7 +113,10 @@ FRONTIER = Statement(
         )
     )
 )
-"""The first commits since some time of all lines that go on from before."""
+"""The first commits since some time of all lines that go on from before.
+
+With their parents, if these were heads at that time.
+"""
 STARTED = Statement(
     lambda: (
         select(refs.c.start_hash, commits.c.created_at)

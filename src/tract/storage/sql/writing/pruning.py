@@ -56,7 +56,7 @@ def plan(
         roots = dict.fromkeys(_merged(rows))
         if not former:
             ends = connection.all(sql.FRONTIER, tract_id=tract_id, boundary=boundary)
-            roots.update((row[0].hex(), None) for row in ends)
+            roots.update((key.hex(), None) for row in ends for key in row if key is not None)
         roots.update(dict.fromkeys(place.commit_hash.hex() for place in places))
         named = sound(connection.all(sql.OF_KEYS, tract_id=tract_id), int, int)
         places += (Place(b"", time, segment, "") for segment, time in named)
