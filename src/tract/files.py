@@ -43,6 +43,7 @@ async def new_file(path: str | os.PathLike[str], threads: Threads) -> AsyncItera
         nonlocal kept
         _keep(temporary, place)
         kept = True
+        _remove(temporary)
 
     try:
         yield temporary
@@ -52,7 +53,8 @@ async def new_file(path: str | os.PathLike[str], threads: Threads) -> AsyncItera
             await to_the_end(threads.run(_remove, place))
         raise
     finally:
-        await to_the_end(threads.run(_remove, temporary))
+        if not kept:
+            await to_the_end(threads.run(_remove, temporary))
 
 
 def _place(path: str | os.PathLike[str]) -> Path:
