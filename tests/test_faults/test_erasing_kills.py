@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
+from support.killing import kill_often
 from support.opening import COUNTER
 from tract import ErasedContent, TractStore
 
@@ -34,7 +31,6 @@ async def main():
 
 asyncio.run(main())
 """
-_PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
 
 
 def grouped(items: list[bool]) -> list[tuple[bool, ...]]:
@@ -68,16 +64,4 @@ async def check(path: Path) -> None:
 async def test_a_killed_process_has_erased_all_or_nothing(
     db_path: Path, kills: int, seed: int
 ) -> None:
-    rng = Random(seed)
-    for number in range(kills):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _PROGRAM, str(db_path), str(number)),
-            env={**os.environ, "PYTHONPATH": _PATHS},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        await process.stdout.readline()
-        await asyncio.sleep(rng.random() * 0.4)
-        process.kill()
-        await process.wait()
-        await check(db_path)
+    await kill_often(_PROGRAM, db_path, check, kills=kills, seed=seed, within=0.4)

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
+from support.killing import kill_often
 from support.opening import COUNTER
 from tract import ErasedContent, TractStore
 
 _PROGRAM = """
-import asyncio, os, sys
+import asyncio, sys
 from support.opening import COUNTER
 from tract import TractStore
 from support.pruned import grow
 
-async def main(path, name, number=0):
-    async with TractStore.open(path, tokenizer=COUNTER) as store:
-        if name:
-            print(os.getpid(), flush=True)
-        while name:
+async def main():
+    async with TractStore.open(sys.argv[1], tokenizer=COUNTER) as store:
+        print(flush=True)
+        number = 0
+        while True:
             number += 1
             tract = store.tract("t")
-            await grow(tract, f"{name}-{number}")
+            await grow(tract, f"{sys.argv[2]}-{number}")
             await tract.prune(keep=0, reason="old")
             await store.collect()
 
-asyncio.run(main(":memory:", ""))
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        try:
-            asyncio.run(main(sys.argv[1], line.strip()))
-        finally:
-            os._exit(1)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+asyncio.run(main())
 """
-"""Forks a process to be killed for each line that it reads: a start takes ten times as long."""
-_PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
 
 
 async def check(path: Path) -> None:
@@ -70,21 +56,4 @@ async def check(path: Path) -> None:
 async def test_a_killed_process_has_pruned_whole_portions(
     db_path: Path, kills: int, seed: int
 ) -> None:
-    rng = Random(seed)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, str(db_path)),
-        env={**os.environ, "PYTHONPATH": _PATHS},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    for number in range(kills):
-        process.stdin.write(f"{number}\n".encode())
-        child = int(await process.stdout.readline())
-        await asyncio.sleep(rng.random() * 0.4)
-        os.kill(child, signal.SIGKILL)
-        assert int(await process.stdout.readline()) == -signal.SIGKILL
-        await check(db_path)
-    process.stdin.close()
-    assert await process.wait() == 0
+    await kill_often(_PROGRAM, db_path, check, kills=kills, seed=seed, within=0.4)

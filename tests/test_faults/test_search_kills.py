@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore
 
@@ -44,18 +43,6 @@ async def main():
 asyncio.run(main())
 """
 _ON_BOTH = pytest.mark.parametrize("target", ["sqlite", "postgres"], indirect=True)
-_PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-
-
-async def started(program: str, *arguments: object) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program, *map(str, arguments)),
-        env={**os.environ, "PYTHONPATH": _PATHS},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    await process.stdout.readline()
-    return process
 
 
 async def check(path: Path | str) -> None:
@@ -88,10 +75,9 @@ async def test_a_killed_process_leaves_an_index_that_others_complete(
     rng = Random(seed)
     await filled(target, 800)
     for number in range(kills):
-        process = await started(_PROGRAM, target, f"t{number}", 10_000)
+        running = await started(_PROGRAM, target, f"t{number}", 10_000)
         await asyncio.sleep(rng.random() * 0.5)
-        process.kill()
-        await process.wait()
+        await running.kill()
         if number % 3 == 2:
             await check(target)
     await check(target)
@@ -106,10 +92,9 @@ async def test_what_a_killed_process_has_indexed_of_a_backlog_is_kept(
     number = 4_000 * kills
     await filled(target, number)
     for _ in range(kills):
-        process = await started(_INDEXES, target)
+        running = await started(_INDEXES, target)
         await asyncio.sleep(rng.random() * 0.02)
-        process.kill()
-        await process.wait()
+        await running.kill()
 
     async with TractStore.open(target, tokenizer=COUNTER) as store:
         assert 0 < await store.enable_search() <= number - 512 * kills
@@ -122,9 +107,9 @@ async def test_two_processes_that_write_search_and_erase_find_what_they_should(
     target: Path | str,
 ) -> None:
     await filled(target, 300)
-    processes = [await started(_PROGRAM, target, name, 10) for name in ("one", "two")]
+    programs = [await started(_PROGRAM, target, name, 10) for name in ("one", "two")]
 
-    assert [await process.wait() for process in processes] == [0, 0]
+    assert [await running.ended() for running in programs] == [0, 0]
     await check(target)
 
 
@@ -133,9 +118,9 @@ async def test_two_processes_that_index_at_once_index_each_commit_once(
     target: Path | str,
 ) -> None:
     await filled(target, 1_500)
-    processes = [await started(_INDEXES, target) for _ in range(2)]
+    programs = [await started(_INDEXES, target) for _ in range(2)]
 
-    assert [await process.wait() for process in processes] == [0, 0]
+    assert [await running.ended() for running in programs] == [0, 0]
     async with TractStore.open(target, tokenizer=COUNTER) as store:
         assert await store.enable_search() == 0
     await check(target)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
+from support.killing import kill_often
 from support.opening import COUNTER
 from tract import (
     BudgetAction,
@@ -20,7 +18,6 @@ from tract import (
     TractStore,
 )
 
-_PATHS = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
 _PROGRAM = """
 import asyncio, sys
 from support.opening import COUNTER
@@ -116,19 +113,7 @@ async def check_whole(path: Path) -> None:
 async def test_a_killed_process_leaves_whole_transactions(
     db_path: Path, kills: int, seed: int
 ) -> None:
-    rng = Random(seed)
-    for number in range(kills):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _PROGRAM, str(db_path), f"{seed}.{number}"),
-            env={**os.environ, "PYTHONPATH": _PATHS},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        await process.stdout.readline()
-        await asyncio.sleep(rng.random() * 0.1)
-        process.kill()
-        await process.wait()
-        await check_whole(db_path)
+    await kill_often(_PROGRAM, db_path, check_whole, kills=kills, seed=seed, within=0.1)
 
 
 async def test_transactions_that_cross_all_land(target: Path | str) -> None:
