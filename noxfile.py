@@ -12,6 +12,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
+# Test modules are compiled once, not by each worker, child and session.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": None}
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -62,14 +64,15 @@ def tests(session: nox.Session) -> None:
     """
     session.install(".", *_group("tests"))
     selected = session.posargs or ["-m", "not long", "--cov-fail-under=95"]
-    session.run("pytest", *PARALLEL, "--cov", "--cov-report=term:skip-covered", *selected)
+    report = ("--cov", "--cov-report=term:skip-covered")
+    session.run("pytest", *PARALLEL, *report, *selected, env=BYTECODE)
 
 
 @nox.session
 def long(session: nox.Session) -> None:
     """Run the tests that take long: properties, models and short torture; arguments go to pytest."""
     session.install(".", *_group("tests"))
-    session.run("pytest", *PARALLEL, "-m", "long", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "long", *session.posargs, env=BYTECODE)
 
 
 @nox.session
@@ -77,7 +80,8 @@ def postgres(session: nox.Session) -> None:
     """Run what a store promises on any engine on PostgreSQL; arguments go to pytest."""
     session.install(".", *_group("tests"))
     selected = session.posargs or ["-m", "not long"]
-    session.run("pytest", *PARALLEL, *selected, env={"TRACT_TEST_ENGINE": "postgres"})
+    env = {"TRACT_TEST_ENGINE": "postgres", **BYTECODE}
+    session.run("pytest", *PARALLEL, *selected, env=env)
 
 
 @nox.session
@@ -87,7 +91,7 @@ def minimums(session: nox.Session) -> None:
     extras = chain.from_iterable(project["optional-dependencies"].values())
     pins = [_lowest(dependency) for dependency in (*project["dependencies"], *extras)]
     session.install(".", *pins, *_group("tests"))
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs, env=BYTECODE)
 
 
 @nox.session
