@@ -918,7 +918,11 @@ IN_ORDER = sorted(ONCE, key=lambda call: call in (closed, closed_store))
 """Those that close come last."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("world", "kind"),
+    [*(("main", kind) for kind in KINDS), *((branch, "entry") for branch in BRANCHES[1:])],
+    indirect=["world"],
+)
 async def test_no_call_reaches_the_other_tract(
     world: World, kind: str, subtests: pytest.Subtests
 ) -> None:
