@@ -55,9 +55,10 @@ def test_callers_whose_jobs_an_interrupt_loses_while_they_are_grouped_are_told(
     interrupt_everywhere("going-on", "grouping", anywhere_within(101), 101, tmp_path)
 
 
-def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [pytest.param(5, marks=LONG), 23])
+def test_a_save_that_is_interrupted_loses_nothing_of_the_streams(step: int, tmp_path: Path) -> None:
     """It is that of all open streams, whichever task the interrupt ends."""
-    interrupt_everywhere("streaming", "saving", anywhere_within(5), 5, tmp_path)
+    interrupt_everywhere("streaming", "saving", anywhere_within(step), step, tmp_path)
 
 
 @pytest.mark.parametrize(("how", "step"), [pytest.param("lost", 17, marks=LONG), ("turns", 29)])
