@@ -172,6 +172,7 @@ async def say(tract: AsyncTract, count: int) -> None:
             batch.commit({"content_type": "output", "text": f"{tract.branch} {number}"})
 
 
+@pytest.mark.unmeasured
 async def test_a_page_below_a_merge_costs_little_more_than_without_one(db_path: Path) -> None:
     """What was there before a merge has its order by itself, so little else is read."""
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:

@@ -93,6 +93,7 @@ class Gate:
         return both(conflict)
 
 
+@pytest.mark.unmeasured
 async def test_eighty_merges_at_once_ask_at_most_twice_for_each_decision(main: AsyncTract) -> None:
     forks = await forked(main, *(f"fork-{number}" for number in range(MERGES)))
     judge = Judge()

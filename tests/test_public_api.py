@@ -572,6 +572,7 @@ def test_the_root_exports_exactly_the_documented_names() -> None:
     assert set(tract.__all__) == EXPORTED
 
 
+@pytest.mark.unmeasured
 def test_every_type_that_a_public_signature_names_is_exported() -> None:
     named = types_named_in_public()
     missing = named.keys() - set(tract.__all__) - OPAQUE

@@ -261,6 +261,7 @@ async def test_what_is_no_condition_is_refused(tract: AsyncTract, given: Any) ->
         await tract.query(config("b") == 1, given)
 
 
+@pytest.mark.unmeasured
 async def test_more_conditions_than_one_statement_takes_are_refused(tract: AsyncTract) -> None:
     await record(tract, [{'q"': {"a": "b"}}])
     awkward = [config(('q"', "a")).not_in([number, "x", [1], 2**60]) for number in range(200)]

@@ -937,6 +937,7 @@ async def test_concurrent_commits_share_trips(tract: AsyncTract) -> None:
     assert await trips(tract, asyncio.gather(*(tract.user(str(n)) for n in range(64)))) <= 3
 
 
+@pytest.mark.unmeasured
 async def test_a_long_history_is_compiled_in_few_trips(target: Path | str) -> None:
     async with AsyncTract.open(target, tract_id="t") as tract, tract.batch() as batch:
         for n in range(2500):

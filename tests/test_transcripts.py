@@ -231,6 +231,7 @@ async def compiled(contents: list[ContentModel]) -> tuple[Messages, AnthropicArg
         return context.to_openai(), context.to_anthropic(), report.faults == ()
 
 
+@pytest.mark.unmeasured
 @given(conversations())
 @settings(max_examples=60)
 def test_from_openai_round_trips(messages: Messages) -> None:

@@ -49,6 +49,7 @@ async def check(path: Path) -> None:
         assert (await store.collect()).contents == 0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kills", "seed"),
     [(4, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 6))],

@@ -65,6 +65,7 @@ async def filled(path: Path | str, number: int) -> None:
 
 
 @_ON_BOTH
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kills", "seed"),
     [(2, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 4))],

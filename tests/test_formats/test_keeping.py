@@ -207,6 +207,7 @@ async def check(names: list[str], asked: list[str], model: str | None) -> None:
                 assert context.request(api, model=model) == whole(context, api, model)
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(st.sampled_from(sorted(PIECES)), min_size=1, max_size=14),
     st.lists(st.sampled_from(APIS), min_size=1, max_size=3, unique=True),

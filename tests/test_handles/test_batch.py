@@ -295,6 +295,7 @@ async def test_a_budget_is_checked_for_the_batch_as_a_whole(target: Path | str) 
     assert refused.commits == []
 
 
+@pytest.mark.unmeasured
 async def test_a_large_batch_stays_in_order(tract: AsyncTract) -> None:
     async with tract.batch() as batch:
         staged: list[StagedCommit] = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,16 @@ def _recorded() -> list[exchanges.Exchange]:
     return [each for each in exchanges.read(path) if each.api in FORMATS and not each.failed]
 
 
+async def _for_each(
+    answers: list[exchanges.Exchange], check: Callable[[int, exchanges.Exchange], Awaitable[None]]
+) -> None:
+    """Check all answers, a hundred at once: their commits share transactions."""
+    numbered = [*enumerate(answers)]
+    for start in range(0, len(numbered), 100):
+        await asyncio.gather(*(check(*each) for each in numbered[start : start + 100]))
+
+
+@pytest.mark.unmeasured
 async def test_every_recorded_answer_goes_in(
     recwarn: pytest.WarningsRecorder, target: Path | str
 ) -> None:
@@ -38,7 +50,8 @@ async def test_every_recorded_answer_goes_in(
             f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
         )
     async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
-        for number, exchange in enumerate(answers):
+
+        async def goes_in(number: int, exchange: exchanges.Exchange) -> None:
             tract = store.tract(f"{number} {exchange.api}")
             await tract.user("q")
             if exchange.reply is not None:
@@ -51,6 +64,8 @@ async def test_every_recorded_answer_goes_in(
             expected = native.contents(_items(exchange)) or nothing
 
             assert await contents(tract, commits) == expected, exchange.id
+
+        await _for_each(answers, goes_in)
     print(f"\n{len(answers)} answers")
     assert [str(each.message) for each in recwarn if each.category is UnknownKindWarning] == []
 
@@ -67,6 +82,7 @@ def _items(exchange: exchanges.Exchange) -> list[Any]:
     return native.events().reply(root, complete=True).items
 
 
+@pytest.mark.unmeasured
 async def test_a_whole_answer_and_its_stream_leave_equal_contents(target: Path | str) -> None:
     answers = [each for each in _recorded() if each.reply is not None and each.api in AS_EVENTS]
     if not answers:
@@ -74,7 +90,8 @@ async def test_a_whole_answer_and_its_stream_leave_equal_contents(target: Path |
             f"no exchanges at {exchanges.path()}; ASYNCTRACT_TRANSCRIPTS names their folder"
         )
     async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
-        for number, exchange in enumerate(answers):
+
+        async def are_equal(number: int, exchange: exchanges.Exchange) -> None:
             answer = _with_none_for_empty(exchange.reply or {})
             whole, streamed = (store.tract(f"{number} {how}") for how in ("whole", "streamed"))
             commits = await whole.record(answer)
@@ -86,6 +103,8 @@ async def test_a_whole_answer_and_its_stream_leave_equal_contents(target: Path |
             assert left == await contents(whole, commits), exchange.id
             said = [_said(each) for each in recording.commits]
             assert said == [_said(each) for each in commits], exchange.id
+
+        await _for_each(answers, are_equal)
     print(f"\n{len(answers)} whole answers")
 
 

@@ -105,6 +105,7 @@ async def test_a_save_under_way_leaves_nothing_of_a_stream_that_has_ended(
         assert await kept(db_path, f"{turns}") == (committed, []), turns
 
 
+@pytest.mark.unmeasured
 async def test_a_stream_is_not_left_once_it_is_committed(db_path: Path) -> None:
     """Its metadata are so large that they are read on a thread, for the info of the commit."""
 
@@ -217,6 +218,7 @@ async def test_what_others_recovered_is_not_left_again_because_its_save_was_canc
         assert "".join([taken[turns], *committed, *left]) == text, turns
 
 
+@pytest.mark.unmeasured
 async def test_a_dropped_recording_is_committed_or_left_even_if_a_shutdown_comes_at_once(
     db_path: Path,
 ) -> None:

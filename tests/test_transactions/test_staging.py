@@ -513,6 +513,7 @@ async def test_a_transaction_tells_how_it_stands(store: TractStore) -> None:
     assert "1 landed" in repr(tx)
 
 
+@pytest.mark.unmeasured
 async def test_a_large_transaction_stays_in_order(store: TractStore) -> None:
     tracts = [store.tract(str(number)) for number in range(3)]
     async with store.transaction() as tx:

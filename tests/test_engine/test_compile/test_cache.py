@@ -277,6 +277,7 @@ async def test_a_small_cache_stays_within_its_bound_and_gives_the_same_contexts(
         assert tight.cache_info().evictions > 0
 
 
+@pytest.mark.unmeasured
 async def test_contexts_that_were_looked_at_stay_within_the_caches_bound(
     target: Path | str,
 ) -> None:

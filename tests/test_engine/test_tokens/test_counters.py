@@ -76,6 +76,7 @@ class ForeignCounter:
         return len(messages)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "encoding_name", [PACKAGED[0], pytest.param(PACKAGED[1], marks=pytest.mark.long)]
 )
@@ -163,6 +164,7 @@ def test_a_text_that_joins_cleanly_adds_its_own_tokens(
     assert joined == apart or not counter.joins_cleanly(text)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("encoding_name", PROVEN)
 def test_every_character_that_joins_cleanly_does(encoding_name: str) -> None:
     counter = TiktokenCounter(encoding_name)
@@ -230,6 +232,7 @@ def test_cutting_a_long_text_changes_no_count(encoding_name: str) -> None:
     assert TiktokenCounter(encoding_name).count_text(text) == whole
 
 
+@pytest.mark.unmeasured
 def test_a_stretch_too_long_to_encode_still_joins_cleanly() -> None:
     counter = TiktokenCounter()
     before, text = "words and\n\n", "x" + " " * 1_000_000 + "\n\ny z"

@@ -132,6 +132,7 @@ def test_answers_come_with_what_the_api_said_of_them(recorded: list[Exchange]) -
     tally.check()
 
 
+@pytest.mark.unmeasured
 def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers, sent on")
     for exchange in recorded:
@@ -139,6 +140,7 @@ def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally.check()
 
 
+@pytest.mark.unmeasured
 def test_a_stream_that_breaks_anywhere_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers cut off at each event")
     for exchange in recorded:

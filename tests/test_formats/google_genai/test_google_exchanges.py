@@ -118,6 +118,7 @@ def test_answers_come_with_what_the_api_said_of_them(recorded: list[Exchange]) -
     tally.check()
 
 
+@pytest.mark.unmeasured
 def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers, sent on")
     for exchange in recorded:

@@ -180,6 +180,7 @@ def next_request(exchange: Exchange, reply: Reply) -> dict[str, Any]:
     return {**exchange.request, **sent([*shown(exchange), *more])}
 
 
+@pytest.mark.unmeasured
 def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers, sent on")
     for exchange in recorded:
@@ -188,6 +189,7 @@ def test_answers_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally.check()
 
 
+@pytest.mark.unmeasured
 def test_a_stream_that_breaks_anywhere_can_be_sent_on(recorded: list[Exchange]) -> None:
     tally = Tally("answers cut off at each event")
     for exchange in recorded:

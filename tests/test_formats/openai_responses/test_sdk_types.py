@@ -37,6 +37,7 @@ def all_items() -> Cases:
     return Cases([value for each in both for value in each.values], names)
 
 
+@pytest.mark.unmeasured
 async def test_every_member_of_every_union_comes_back_from_a_store() -> None:
     found = all_items()
     kinds = {*members(ResponseInputItemParam), *members(ResponseOutputItem)}
@@ -58,6 +59,7 @@ def test_every_kind_of_item_of_the_sdk_is_known() -> None:
     assert {kind_of(value) for value in all_items().values} == ITEMS
 
 
+@pytest.mark.unmeasured
 def test_an_item_of_any_type_can_be_sent() -> None:
     """Never an exception, whatever is in it, and the item stays as it was."""
     for value in all_items().values:
@@ -105,6 +107,7 @@ def test_a_tool_of_any_type_comes_back() -> None:
         FORMAT.read_tool(value)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("form", [Response, CompactedResponse])
 def test_a_whole_reply_of_any_type_is_kept_as_dict_and_as_the_sdks_object(form: Any) -> None:
     for value in cases(form).values:

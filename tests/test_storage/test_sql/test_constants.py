@@ -157,6 +157,7 @@ def _is_loose(node: ast.Attribute, parent: ast.AST) -> bool:
     return node.attr in METHODS_ONLY and isinstance(node.ctx, ast.Load) and not called
 
 
+@pytest.mark.unmeasured
 def test_no_sql_is_built_of_strings() -> None:
     found = {
         place

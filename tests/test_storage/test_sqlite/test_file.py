@@ -132,6 +132,7 @@ def test_a_database_in_memory_has_no_log() -> None:
         assert write(connection, log, LIMIT) == 0
 
 
+@pytest.mark.unmeasured
 async def test_the_log_of_a_store_stays_short_while_others_read(db_path: Path) -> None:
     longest = 0
     async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:

@@ -205,6 +205,7 @@ def test_a_walk_reads_what_the_history_holds(
     assert work.steps < 2 * 60 * len(mine) + 500
 
 
+@pytest.mark.unmeasured
 def test_a_walk_reads_in_vain_no_more_than_a_share_of_what_it_meets(
     connection: SqliteConnection, transaction: WriteTransaction
 ) -> None:

@@ -555,6 +555,7 @@ async def test_a_compile_sees_what_another_process_was_told_is_committed(db_path
         await writer.process.wait()
 
 
+@pytest.mark.unmeasured
 async def test_a_compile_never_goes_back_while_others_commit_without_pause(db_path: Path) -> None:
     """Also where their commits come between one of ours and our look at what it has left."""
     async with (
