@@ -13,7 +13,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
 # Test modules are compiled once, not by each worker, child and session.
-BYTECODE = {"PYTHONDONTWRITEBYTECODE": None}
+BYTECODE: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None}
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -70,9 +70,15 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def long(session: nox.Session) -> None:
-    """Run the tests that take long: properties, models and short torture; arguments go to pytest."""
+    """Run the tests that take long: properties, models and short torture; arguments go to pytest.
+
+    With `full` as the first argument they try more seeds, examples and kills than CI has time for.
+    """
     session.install(".", *_group("tests"))
-    session.run("pytest", *PARALLEL, "-m", "long", *session.posargs, env=BYTECODE)
+    env, arguments = dict(BYTECODE), session.posargs
+    if arguments[:1] == ["full"]:
+        env["TRACT_TEST_FULL"], arguments = "1", arguments[1:]
+    session.run("pytest", *PARALLEL, "-m", "long", *arguments, env=env)
 
 
 @nox.session

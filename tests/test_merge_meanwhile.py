@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.doing import Doing, decided
+from support.effort import effort
 from support.meanwhile import (
     EDIT,
     HARMLESS,
@@ -253,7 +254,7 @@ cases = st.builds(
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(60, 150), deadline=None)
 @given(cases)
 def test_any_merge_is_as_if_what_came_meanwhile_had_come_before(case: Case) -> None:
     """In any graph, whatever comes to the branch, with the same hashes."""

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from support.effort import effort
 from support.opening import with_clock
 from support.pruned import Growing, held, shown
 from tract import (
@@ -18,7 +19,10 @@ from tract import (
     StateContent,
 )
 
-SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(8, 128))]
+SEEDS = [
+    *range(8),
+    *(pytest.param(seed, marks=pytest.mark.long) for seed in range(8, effort(32, 200))),
+]
 SHOWN = {CommitOperation.APPEND, CommitOperation.EDIT}
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import KEYS, Query, configs, places, queries, satisfies
+from support.effort import effort
 from support.opening import engine_of
 from support.probes import probe
 from tract import (
@@ -76,7 +77,7 @@ async def tract(target: Path | str) -> AsyncIterator[AsyncTract]:
 
 @pytest.mark.long
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=effort(40, 100))
 async def test_a_query_finds_what_meets_every_condition(data: st.DataObject) -> None:
     """Over random configs, in two branches of a tract, some of the fields indexed."""
     drawn = st.lists(st.none() | configs, min_size=1, max_size=6)

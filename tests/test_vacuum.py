@@ -16,6 +16,7 @@ from random import Random
 
 import pytest
 
+from support.effort import effort
 from support.opening import COUNTER
 from tract import (
     AsyncTract,
@@ -320,7 +321,7 @@ asyncio.run(main())
 _PATHS = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(effort(6, 20), marks=pytest.mark.long)])
 async def test_a_killed_process_leaves_a_whole_store(db_path: Path, kills: int) -> None:
     rng = Random(kills)
     async with TractStore.open(db_path, tokenizer=COUNTER) as store:

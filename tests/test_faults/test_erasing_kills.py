@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.effort import effort
 from support.killing import kill_often
 from support.opening import COUNTER
 from tract import ErasedContent, TractStore
@@ -59,7 +60,7 @@ async def check(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kills", "seed"),
-    [(4, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 6))],
+    [(4, 0), *(pytest.param(effort(10, 40), seed, marks=pytest.mark.long) for seed in range(1, 6))],
 )
 async def test_a_killed_process_has_erased_all_or_nothing(
     db_path: Path, kills: int, seed: int

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.effort import effort
 from support.killing import kill_often
 from support.opening import COUNTER
 from tract import ErasedContent, TractStore
@@ -52,7 +53,7 @@ async def check(path: Path) -> None:
 @pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kills", "seed"),
-    [(4, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 6))],
+    [(4, 0), *(pytest.param(effort(10, 40), seed, marks=pytest.mark.long) for seed in range(1, 6))],
 )
 async def test_a_killed_process_has_pruned_whole_portions(
     db_path: Path, kills: int, seed: int

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from support.effort import effort
 from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore
@@ -68,7 +69,7 @@ async def filled(path: Path | str, number: int) -> None:
 @pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kills", "seed"),
-    [(2, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(1, 4))],
+    [(2, 0), *(pytest.param(effort(10, 40), seed, marks=pytest.mark.long) for seed in range(1, 4))],
 )
 async def test_a_killed_process_leaves_an_index_that_others_complete(
     target: Path | str, kills: int, seed: int

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.effort import effort
 from support.killing import kill_often
 from support.opening import COUNTER
 from tract import (
@@ -108,7 +109,7 @@ async def check_whole(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kills", "seed"),
-    [(2, 0), *(pytest.param(12, seed, marks=pytest.mark.long) for seed in range(1, 4))],
+    [(2, 0), *(pytest.param(effort(6, 12), seed, marks=pytest.mark.long) for seed in range(1, 4))],
 )
 async def test_a_killed_process_leaves_whole_transactions(
     db_path: Path, kills: int, seed: int

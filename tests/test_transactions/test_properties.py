@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.effort import effort
 from support.opening import with_clock
 from tract import StateContent, TokenUsage, TractStore
 
@@ -173,7 +174,7 @@ def test_a_transaction_leaves_what_its_calls_leave_one_by_one(todo: list[list[Ca
 
 
 @pytest.mark.long
-@settings(_FEW, max_examples=200)
+@settings(_FEW, max_examples=effort(60, 200))
 @given(todo=st.lists(calls, max_size=6))
 def test_many_transactions_leave_what_their_calls_leave(todo: list[list[Call]]) -> None:
     check_alike(todo)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import tokens
+from support.effort import effort
 from support.scripts import printed
 from tract import Message, TokenCounter, ToolCall
 from tract.engine.tokens.counters import (
@@ -153,7 +154,7 @@ def test_overheads_of_known_roles_need_no_vocabulary() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("encoding_name", PROVEN)
 @given(before=TEXTS, text=TEXTS)
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=effort(1000, 4000), deadline=None)
 def test_a_text_that_joins_cleanly_adds_its_own_tokens(
     encoding_name: str, before: str, text: str
 ) -> None:

@@ -14,6 +14,7 @@ from openai.types.chat import (
     ChatCompletionToolUnionParam,
 )
 
+from support.effort import effort
 from support.rendered import shown
 from support.sdk_types import cases, values
 from tract import ToolsContent, from_openai, to_openai
@@ -68,7 +69,7 @@ def test_any_messages_come_back(messages: list[Json]) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=effort(800, 3000), deadline=None)
 @given(st.lists(values(ChatCompletionMessageParam), max_size=12))
 def test_many_messages_come_back(messages: list[Json]) -> None:
     assert there_and_back(messages) == messages

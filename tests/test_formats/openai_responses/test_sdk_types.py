@@ -19,6 +19,7 @@ from openai.types.responses import (
 )
 
 from providers.validators import problems
+from support.effort import effort
 from support.responses_items import FORMAT, exactly, messages_of, rendered, same, sent
 from support.sdk_types import Cases, cases, members, values
 from tract import AsyncTract, from_responses, to_responses
@@ -185,7 +186,7 @@ def test_what_is_sent_of_any_items_is_accepted(how: Any, items: list[Any]) -> No
 
 
 @pytest.mark.long
-@settings(max_examples=2000)
+@settings(max_examples=effort(500, 2000))
 @given(items=conversations())
 def test_what_is_sent_of_many_items_is_accepted(items: list[Any]) -> None:
     request: dict[str, Any] = {**to_responses(messages_of(*items, A_HELLO), model="gpt-5.4")}

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, keys, queries, satisfies, values
+from support.effort import effort
 from support.tables import create_tables
 from tract import (
     AsyncTract,
@@ -92,7 +93,7 @@ async def found(tract: AsyncTract, *query: Any, limit: int | None = None) -> lis
 
 @pytest.mark.long
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=effort(60, 150))
 async def test_a_query_finds_what_the_operators_mean(data: st.DataObject) -> None:
     stored = data.draw(st.lists(st.none() | configs, min_size=1, max_size=6))
     others = data.draw(st.lists(configs, max_size=2))

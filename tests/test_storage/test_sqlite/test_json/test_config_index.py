@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import NUMBERS, TEXTS, Query, configs, queries, satisfies
+from support.effort import effort
 from tract import AsyncTract, NullTokenCounter, QueryError, TractStore
 from tract.models.query import OPERATORS, config_condition
 from tract.storage.sqlite.connection import SQLITE
@@ -39,7 +40,7 @@ async def found(tract: AsyncTract, query: Query) -> list[int]:
 
 @pytest.mark.long
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=effort(50, 100))
 async def test_an_indexed_query_finds_what_the_operators_mean(data: st.DataObject) -> None:
     stored = data.draw(st.lists(st.none() | configs, min_size=1, max_size=6))
     asked = data.draw(st.lists(queries(stored), min_size=1, max_size=6))
