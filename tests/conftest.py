@@ -58,13 +58,15 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 @pytest.hookimpl(trylast=True)  # of what is left after -m and -k
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have coverage watch the first case of each test, but of no property and no `unmeasured` test.
+    """Have coverage watch the first case of each test, and the first one on a server.
 
-    The others run the same lines again. What is measured is at most what is covered.
+    But of no property and no `unmeasured` test. The others run the same lines again. What is
+    measured is at most what is covered.
     """
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for item in items:
-        name, _, _ = item.nodeid.partition("[")
+        test, _, case = item.nodeid.partition("[")
+        name = (test, "postgres" in case)
         apart = item.get_closest_marker("unmeasured") is not None or is_hypothesis_test(
             getattr(item, "obj", None)
         )
