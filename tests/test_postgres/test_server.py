@@ -15,9 +15,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from support.opening import COUNTER
 from support.postgres.databases import Databases
 from support.postgres.server import Server, Serving
 from support.postgres.shared import Run
+from tract import TractStore
 
 _OWNER = """
 import sys, time
@@ -117,6 +119,33 @@ def test_a_database_that_is_used_again_is_empty(postgres_databases: Databases) -
     with postgres_databases.empty() as again:
         assert again == first
         assert asyncio.run(fetched(again, asking)) == ["information_schema", "public"]
+
+
+@pytest.mark.parametrize("commits", [1, 900], ids=["few rows", "many rows"])
+def test_a_store_that_is_used_again_has_no_rows(
+    postgres_databases: Databases, commits: int
+) -> None:
+    async def fill(url: str) -> None:
+        async with TractStore.open(url, tokenizer=COUNTER) as store:
+            async with store.tract("t").batch() as batch:
+                for number in range(commits):
+                    batch.commit({"content_type": "freeform", "payload": f"{number}" * 100})
+
+    async def rows(url: str) -> int:
+        names = "SELECT array_agg(relname::text) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> '_tract_meta'"
+        tables = await fetched(url, names)
+        assert isinstance(tables, list)
+        counts = (f"(SELECT count(*) FROM {name})" for name in tables)
+        found = await fetched(url, f"SELECT {' + '.join(counts)}")
+        assert isinstance(found, int)
+        return found
+
+    with postgres_databases.standing() as first:
+        asyncio.run(fill(first))
+        assert asyncio.run(rows(first)) > 3
+    with postgres_databases.standing() as again:
+        assert again == first
+        assert asyncio.run(rows(again)) == 0
 
 
 def test_a_connection_that_is_left_open_fails_the_test(postgres_url: str) -> None:
