@@ -144,7 +144,9 @@ class Databases:
         except asyncpg.UndefinedTableError:
             is_as_made = False
         if is_as_made:
-            await connection.execute(_without_rows(*await connection.fetchrow(_ROWS)))
+            found = await connection.fetchrow(_ROWS)
+            assert found is not None
+            await connection.execute(_without_rows(*found))
             return database
         await connection.execute(_EMPTY)
         return database._replace(made=None)
