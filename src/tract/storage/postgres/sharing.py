@@ -130,5 +130,5 @@ class SharingConnection(PostgresConnection):
 
     def _hold(self) -> None:
         if not self._has_taken:
-            self.raw = waited(self._take())
+            self.raw: Raw = waited(self._take())
             self._has_taken = True
