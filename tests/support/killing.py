@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -44,7 +45,7 @@ class Running(NamedTuple):
 
 
 async def started(program: str, *arguments: object) -> Running:
-    """Start Python code with *arguments*, and return once it has printed something."""
+    """Start Python code with *arguments*, and return once it has printed something, or ended."""
     told, tells = _CONTEXT.Pipe(duplex=False)
     with told:
         with tells:
@@ -52,7 +53,8 @@ async def started(program: str, *arguments: object) -> Running:
                 target=_run, args=(program, [*map(str, arguments)], tells), daemon=True
             )
             process.start()
-        await asyncio.to_thread(told.recv)
+        with suppress(EOFError):
+            await asyncio.to_thread(told.recv)
     return Running(process)
 
 

@@ -46,9 +46,7 @@ def vacuum(
     Returns:
         Where erased bytes may still be.
     """
-    fault = file.fault()
-    if fault is not None:
-        raise fault
+    _check(connection, file)
     connection.set_progress_handler(stopped, _OFTEN)
     try:
         connection.execute("VACUUM")
@@ -56,3 +54,14 @@ def vacuum(
         connection.set_progress_handler(None, 0)
     file.resized()
     return None if file.log.shorten() else "log"
+
+
+def _check(connection: sqlite3.Connection, file: DatabaseFile) -> None:
+    """Raise what is wrong with the file, looked at while nobody writes: the log grows meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        fault = file.fault()
+    finally:
+        connection.execute("ROLLBACK")
+    if fault is not None:
+        raise fault
