@@ -9,8 +9,10 @@ from typing import Literal
 
 import pytest
 
+from support import sse
 from support.opening import COUNTER
 from support.probes import probe
+from support.replies import drained, reply
 from tract import (
     AsyncTract,
     BranchNotFoundError,
@@ -313,6 +315,23 @@ async def test_other_openings_forget_what_a_prune_took_that_was_cut_short(
 
         assert (receipt.erased, receipt.deleted) == (0, 0)
         assert texts(await tract.compile(at_commit=both[1])) == []
+
+
+async def test_a_reply_to_what_a_prune_deleted_meanwhile_is_kept(main: AsyncTract) -> None:
+    sent = await main.user("asked")
+    await main.user("asked again")
+    recording = main.record_stream(reply(*sse.texts("said"), sse.usage_chunk()))
+    async with recording:
+        await anext(recording)
+        await main.reset(sent.commit_hash)
+        assert (await main.prune(keep=0, reason="old")).deleted == 1
+        await drained(recording)
+
+    assert texts(await main.compile()) == ["asked", "said"]
+    info = await main.info()
+    assert info is not None
+    assert info.prompt_tokens == 0
+    assert (await main.verify()).faults == ()
 
 
 async def test_a_fork_from_what_would_go_saves_it(store: TractStore) -> None:

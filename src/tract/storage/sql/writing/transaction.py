@@ -151,13 +151,20 @@ class WriteTransaction:
         fate = ending.fate
         if ending.owner is not None and (fate is None or fate.saved is not None):
             self.spools.check_owner(ending.owner, ending.stream)
+        sent = None if ending.usage is None else self._still_there(branch, ending.head_hash)
         records = self.commit(branch, drafts, expected_head)
-        if ending.usage is not None and ending.head_hash is not None:
-            self.set_usage(branch.tract_id, ending.head_hash, *ending.usage)
+        if ending.usage is not None and sent is not None:
+            self.set_usage(branch.tract_id, sent, *ending.usage)
         self.spools.unspool(ending.stream)
         if fate is not None:
             self._once_committed.append(fate.end)
         return records
+
+    def _still_there(self, branch: BranchName, commit: str | None) -> str | None:
+        """Return *commit*; None if a prune or an erasure has deleted it since it was a head."""
+        if commit is None or self.tips.of(BranchName(*branch)).head == commit:
+            return commit
+        return commit if find_place(self.connection, branch.tract_id, commit) else None
 
     def attach(self, tract_id: str, attached: Attached) -> None:
         """Give bytes to a tract; see `AttachmentRepository.add`."""
