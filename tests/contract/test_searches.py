@@ -134,6 +134,23 @@ async def test_what_was_erased_since_a_batch_was_read_is_left_out(store: Reposit
     assert [each.record.commit_hash for each in await found(store, None)] == [stays]
 
 
+async def test_an_index_built_while_a_tract_is_erased_has_nothing_of_it_in_the_end(
+    store: Repositories,
+) -> None:
+    await say(store, MAIN, *map(str, range(300)))
+    through = await store.erasures.drop_names(MAIN.tract_id)
+    await store.searches.enable()
+    assert await indexed(store, "word") == 300
+    assert len(await found(store)) == 9
+    while (await store.erasures.drop_commits(MAIN.tract_id, through)).more:
+        [anew] = await say(store, MAIN, "anew")
+    await say(store, MAIN, "again")
+
+    assert await store.searches.find(WORD, None, ALL, 9) == ([], 0)
+    assert await indexed(store, "word") > 0
+    assert anew in {each.record.commit_hash for each in await found(store, limit=999)}
+
+
 async def test_erased_commits_leave_the_index_and_others_come_back(store: Repositories) -> None:
     await store.searches.enable()
     [gone, stays] = await say(store, MAIN, "gone", "stays")

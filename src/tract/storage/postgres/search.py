@@ -91,10 +91,10 @@ _FORGET = written(
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
     "AND created_at = ANY(CAST(:times AS bigint[]))"
 )
-_FORGET_NEW = written("DELETE FROM search_new WHERE tract_id = CAST(:of_tract AS text)")
-_FORGET_ALL = written(
-    "DELETE FROM search_docs "
-    "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text)"
+_OF_TRACT = "tract_id = CAST(:of_tract AS text) AND created_at <= CAST(:through AS bigint)"
+_FORGET_NEW = written(f"DELETE FROM search_new WHERE {_OF_TRACT}")
+_FORGET_TRACT = written(
+    f"DELETE FROM search_docs WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND {_OF_TRACT}"
 )
 
 
@@ -157,13 +157,15 @@ class PostgresSearch:
             number *= 2
         return found
 
-    def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
-        word = f"'{of_tract(tract_id)}'"
-        if times is None:
-            connection.run(_FORGET_ALL, of_tract=tract_id, word=word)
-            connection.run(_FORGET_NEW, of_tract=tract_id)
-        elif times:
+    def forget(self, connection: Connection, tract_id: str, times: Collection[int]) -> None:
+        if times:
+            word = f"'{of_tract(tract_id)}'"
             connection.run(_FORGET, of_tract=tract_id, word=word, times=sorted(times))
+
+    def forget_tract(self, connection: Connection, tract_id: str, through: int) -> None:
+        word = f"'{of_tract(tract_id)}'"
+        connection.run(_FORGET_TRACT, of_tract=tract_id, word=word, through=through)
+        connection.run(_FORGET_NEW, of_tract=tract_id, through=through)
 
 
 def _neighbours(shard: int) -> str:

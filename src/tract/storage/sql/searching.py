@@ -35,6 +35,7 @@ __all__ = [
     "enable",
     "find",
     "forget",
+    "forget_tract",
     "index",
     "of_tract",
     "read_batch",
@@ -77,8 +78,11 @@ class SearchIndex(Protocol):
     ) -> list[int]:
         """Return the highest numbers below one that have all terms, and the *word* of a tract."""
 
-    def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
-        """Take commits, by their times, out of the index; without *times* all of a tract."""
+    def forget(self, connection: Connection, tract_id: str, times: Collection[int]) -> None:
+        """Take commits, by their times, out of the index."""
+
+    def forget_tract(self, connection: Connection, tract_id: str, through: int) -> None:
+        """Take all commits of a tract up to a time out of the index, and out of its lists."""
 
 
 def enable(connection: Connection, search: SearchIndex, *, rebuild: bool) -> None:
@@ -144,18 +148,20 @@ def find(
 
 
 def forget(
-    connection: Connection,
-    search: SearchIndex,
-    tract_id: str,
-    commits: Iterable[bytes] | None = None,
+    connection: Connection, search: SearchIndex, tract_id: str, commits: Iterable[bytes]
 ) -> None:
-    """Take commits that are erased out of the index, if there is one; by default a whole tract."""
-    if _form(connection) is None:
-        return
-    times = None
-    if commits is not None:
+    """Take commits that are erased out of the index, if there is one."""
+    if _form(connection) is not None:
         times = {row[0] for row in connection.find(searches.TIMES, commits, tract_id=tract_id)}
-    search.forget(connection, tract_id, times)
+        search.forget(connection, tract_id, times)
+
+
+def forget_tract(
+    connection: Connection, search: SearchIndex, tract_id: str, *, through: int
+) -> None:
+    """Take a tract that is erased out of the index, if there is one, up to a time."""
+    if _form(connection) is not None:
+        search.forget_tract(connection, tract_id, through)
 
 
 def of_tract(tract_id: str) -> str:

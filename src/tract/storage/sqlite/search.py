@@ -58,7 +58,9 @@ _OF_TRACT = written(
     "SELECT id, created_at FROM search_docs WHERE tract_id = :tract_id "
     "AND created_at BETWEEN :first AND :last"
 )
-_DROP_TRACT = written("UPDATE search_docs SET tract_id = NULL WHERE tract_id = :of_tract")
+_DROP_TRACT = written(
+    "UPDATE search_docs SET tract_id = NULL WHERE tract_id = :of_tract AND created_at <= :through"
+)
 """A row that was deleted would leave its number to another, and that be taken as indexed already."""
 
 
@@ -144,18 +146,22 @@ class SqliteSearch:
                 found += [row[0] for row in rows]
         return found
 
-    def forget(self, connection: Connection, tract_id: str, times: Collection[int] | None) -> None:
-        first, last = (
-            (0, 2**62) if times is None else (min(times, default=0), max(times, default=0))
-        )
+    def forget(self, connection: Connection, tract_id: str, times: Collection[int]) -> None:
+        first, last = min(times, default=0), max(times, default=0)
         rows = connection.all(_OF_TRACT, tract_id=tract_id, first=first, last=last)
-        shards = {row[0] // _EACH for row in rows if times is None or row[1] in times}
-        for shard, _ in connection.all(_SHARDS):
-            if shard in shards:
-                connection.run(_of_shard(_EMPTY, shard))
-                connection.run(_FORGET, shard=shard)
-        if times is None:
-            connection.run(_DROP_TRACT, of_tract=tract_id)
+        _empty(connection, {row[0] // _EACH for row in rows if row[1] in times})
+
+    def forget_tract(self, connection: Connection, tract_id: str, through: int) -> None:
+        rows = connection.all(_OF_TRACT, tract_id=tract_id, first=0, last=through)
+        _empty(connection, {row[0] // _EACH for row in rows})
+        connection.run(_DROP_TRACT, of_tract=tract_id, through=through)
+
+
+def _empty(connection: Connection, shards: Collection[int]) -> None:
+    for shard, _ in connection.all(_SHARDS):
+        if shard in shards:
+            connection.run(_of_shard(_EMPTY, shard))
+            connection.run(_FORGET, shard=shard)
 
 
 def _written(term: SearchTerm) -> str:

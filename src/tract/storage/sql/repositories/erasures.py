@@ -44,7 +44,9 @@ class SqlErasureRepository(ErasureRepository):
         )
 
     async def drop_commits(self, tract_id: str, through: int) -> Freed:
-        drop = partial(dropping.drop_commits, tract_id=tract_id, through=through)
+        drop = partial(
+            dropping.drop_commits, search=self._database.search, tract_id=tract_id, through=through
+        )
         return await self._database.write(drop, [tract_id], dropping.AT_ONCE, exclusive=True)
 
     async def collect(self, after: bytes) -> Freed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tract.storage.repositories import Freed
 from tract.storage.sql.naming import BRANCHES
 from tract.storage.sql.port import Connection
-from tract.storage.sql.searching import SearchIndex, forget
+from tract.storage.sql.searching import SearchIndex, forget_tract
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.erasing import count
@@ -27,16 +27,23 @@ def drop_names(transaction: WriteTransaction, *, search: SearchIndex, tract_id: 
     last = connection.one(sql.LAST_TIME, tract_id=tract_id)
     for statement in erasures.DROP_ALL:
         connection.run(statement, of_tract=tract_id)
-    forget(connection, search, tract_id)
+    through = max(transaction.clock(), last[0] if last else 0)
+    forget_tract(connection, search, tract_id, through=through)
     count(transaction, tract_id)
     names = (row[0] for row in rows)
     moved = [name.removeprefix(BRANCHES) for name in names if name.startswith(BRANCHES)]
     transaction.tips.forget(tract_id, moved)
-    return max(transaction.clock(), last[0] if last else 0)
+    return through
 
 
-def drop_commits(transaction: WriteTransaction, *, tract_id: str, through: int) -> Freed:
-    """See `ErasureRepository.drop_commits`."""
+def drop_commits(
+    transaction: WriteTransaction, *, search: SearchIndex, tract_id: str, through: int
+) -> Freed:
+    """See `ErasureRepository.drop_commits`.
+
+    At the end what search has of the tract goes once more: an index that was built anew meanwhile
+    has what was still there.
+    """
     connection = transaction.connection
     transaction.tips.finish()
     transaction.tips.forget(tract_id)
@@ -51,6 +58,7 @@ def drop_commits(transaction: WriteTransaction, *, tract_id: str, through: int) 
     keys = [row[0] for row in granted]
     connection.find(erasures.DROP_GRANTS, keys, of_tract=tract_id)
     if not keys:
+        forget_tract(connection, search, tract_id, through=through)
         connection.run(erasures.DROP_TRACT, of_tract=tract_id)
     return free(connection, keys)._replace(more=bool(keys))
 
