@@ -500,7 +500,7 @@ async def test_an_erased_content_does_not_arrive_unless_another_tract_has_it(
 
     assert await rows(pair.target) == await rows(pair.source)
     assert "a secret" not in repr(await rows(pair.target))
-    assert (await facts(pair.target, erasing))["erasures"] == 2
+    assert (await facts(pair.target, erasing))["erasures"] == 4
 
 
 async def test_a_content_that_was_erased_does_not_come_along_with_the_erasure(onto: Pair) -> None:
@@ -524,6 +524,40 @@ async def test_an_erasure_after_the_first_copy_is_not_passed_over_in_silence(ont
 
     with pytest.raises(StoreCopyError, match="contents were erased in it since"):
         await copied(onto)
+
+
+async def test_a_copy_of_what_was_erased_before_goes_on_where_it_was(pair: Pair) -> None:
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        info = await store.tract("long").user("a secret")
+        await store.tract("long").erase([info.commit_hash], reason="asked")
+    await long(pair.source, 600)
+
+    def stop(step: CopyProgress) -> None:
+        if step.commits == 256:
+            raise Stop
+
+    with pytest.raises(Stop):
+        await copied(pair, stop)
+
+    assert (await copied(pair)).commits == 601 - 256
+    assert await rows(pair.target) == await rows(pair.source)
+
+
+async def test_a_copy_does_not_go_on_over_an_erasure(pair: Pair) -> None:
+    await long(pair.source, 600)
+
+    def stop(step: CopyProgress) -> None:
+        if step.commits == 256:
+            raise Stop
+
+    with pytest.raises(Stop):
+        await copied(pair, stop)
+    async with TractStore.open(pair.source, tokenizer=COUNTER) as store:
+        [info] = await store.tract("long").log(1)
+        await store.tract("long").erase([info.commit_hash], reason="asked")
+
+    with pytest.raises(StoreCopyError, match="contents were erased in it since"):
+        await copied(pair)
 
 
 async def test_a_damaged_stand_in_is_reported(onto: Pair) -> None:

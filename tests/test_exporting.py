@@ -151,7 +151,7 @@ class Overtaken(SqlCopyRepository):
         return found
 
 
-@pytest.mark.parametrize("how", ["erased", "pruned further", "a content of a tract before"])
+@pytest.mark.parametrize("how", ["erased", "pruned", "a content of a tract before"])
 async def test_a_tract_that_shrinks_before_a_copy_is_done_is_refused(
     place: Place, how: str
 ) -> None:
@@ -170,14 +170,13 @@ async def test_a_tract_that_shrinks_before_a_copy_is_done_is_refused(
         database = probe(store).parts.database
         storage, target = repositories_over(database), probe(other).parts.database
         plan = await storage.prunes.plan("t", before=None, keep=0)
-        await storage.prunes.drop("t", plan, gone[:1])
 
         async def shrink() -> object:
             if how == "erased":
                 return await store.erase_tract("t", reason="asked")
-            if how != "pruned further":
+            if how != "pruned":
                 return await store.tract("before").erase([before.commit_hash], reason="asked")
-            return await storage.prunes.drop("t", plan, gone[1:40])
+            return await storage.prunes.drop("t", plan, gone[:40])
 
         source = storage._replace(copies=Overtaken(database, shrink))
         threads = Threads()
@@ -190,6 +189,51 @@ async def test_a_tract_that_shrinks_before_a_copy_is_done_is_refused(
         refused = "before" if how == "a content of a tract before" else "t"
         assert [each.tract_id for each in told.value.faults] == [refused]
         assert (await other.tract("t").branches() == []) == (refused == "t")
+
+
+async def test_nothing_goes_out_of_a_tract_while_a_prune_of_it_is_under_way(
+    place: Place, bundle: Path
+) -> None:
+    """A killed one, too: until another has ended. A copy within the store is of one moment."""
+    async with TractStore.open(place, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        entry = await tract.user("kept")
+        branch = await tract.fork("lost")
+        lost = await branch.user("lost")
+        await tract.delete_branch("lost", force=True)
+        prunes = repositories_over(probe(store).parts.database).prunes
+        plan = await prunes.plan("t", before=None, keep=0)
+        await prunes.drop("t", plan, [lost.commit_hash])
+        for tracts in (["t"], {"t": "main"}):
+            with pytest.raises(
+                StoreCopyError, match="a prune of it is under way, or was cut short"
+            ):
+                await store.export(bundle, tracts=tracts)
+        assert files(bundle) == []
+        await store.copy_tract("t", "copy")
+
+        assert (await store.export(bundle, tracts=["copy"])).commits == 1
+        await tract.prune(before=entry.commit_hash, reason="old")
+        assert (await store.export(bundle.with_name("whole"))).tracts == 2
+
+
+async def test_a_first_commit_meanwhile_does_not_look_like_an_erasure(place: Place) -> None:
+    async with (
+        TractStore.open(place, tokenizer=COUNTER) as store,
+        TractStore.open(tokenizer=COUNTER) as other,
+    ):
+        begun = store.tract("begun")
+        await begun.attach(b"given", media_type="image/png")
+        await store.tract("t").user("said")
+        database, target = probe(store).parts.database, probe(other).parts.database
+        source = repositories_over(database)._replace(
+            copies=Overtaken(database, lambda: begun.user("first"))
+        )
+        threads = Threads()
+        report = await Copier(source, repositories_over(target), threads, "target", None).copy()
+        threads.close()
+
+        assert report == CopyReport(tracts=2, commits=1, attachments=1)
 
 
 async def test_no_chosen_tracts_are_none(place: Place, bundle: Path) -> None:

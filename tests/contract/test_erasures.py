@@ -154,7 +154,11 @@ async def test_tracts_tell_when_they_were_begun_and_last_erased(store: Repositor
     await say(store, MAIN, "a")
     await say(store, OTHER_TRACT, "b")
     before = await store.erasures.times([one, two, "nothing of this"])
-    erased = await store.prunes.finish(one)
+    [said] = await say(store, MAIN, "c")
+    row = await store.commits.get(one, said)
+    assert row is not None
+    marked = {row.content_hash: Marker("ab" * 32, b"{}")}
+    erased = (await store.erasures.erase(one, [said], marked)).erasures
     after = await store.erasures.times([one, two])
 
     facts = (await store.copies.outline(one)).facts

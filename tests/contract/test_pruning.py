@@ -169,11 +169,24 @@ async def test_a_plan_that_was_overtaken_does_nothing(store: Repositories) -> No
     assert await data_of(store, made[1]) == draft("b").data
 
 
-async def test_finishing_counts_an_erasure_in_this_tract(store: Repositories) -> None:
-    await say(store, MAIN, "a")
+async def test_finishing_counts_an_erasure_once(store: Repositories) -> None:
+    made = await reset_away(store)
+    await store.prunes.drop(TRACT, await planned(store), made[::-1])
+    [(_, begun)] = (await store.erasures.times([TRACT])).values()
 
     first = await store.prunes.finish(TRACT)
-    assert await store.prunes.finish(TRACT) > first > 0
+    assert await store.prunes.finish(TRACT) == first > begun
+
+
+async def test_finishing_what_was_erased_whole_counts_nothing(store: Repositories) -> None:
+    made = await reset_away(store)
+    await store.prunes.drop(TRACT, await planned(store), made[::-1])
+    through = await store.erasures.drop_names(TRACT)
+    while (await store.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    assert await store.prunes.finish(TRACT) == 0
+    assert {*(await store.erasures.times([TRACT])).values()} <= {(0, 0)}
 
 
 async def test_a_plan_tells_of_a_prune_that_was_cut_short(store: Repositories) -> None:
@@ -205,6 +218,8 @@ async def test_taking_contents_begins_a_prune_too(store: Repositories) -> None:
 
 async def test_finishing_leaves_other_tracts_alone(store: Repositories) -> None:
     await say(store, BranchName(OTHER_TRACT.tract_id, "main"), "a")
-    await store.prunes.finish(TRACT)
+    made = await reset_away(store)
+    await store.prunes.drop(TRACT, await planned(store), made[::-1])
+    assert await store.prunes.finish(TRACT) > 0
 
     assert (await store.erasures.erase(OTHER_TRACT.tract_id, [], {})).erasures == 0

@@ -77,7 +77,9 @@ class Copier:
     async def _check_erasures(self) -> None:
         """Note the tracts of which contents were erased meanwhile, which can look like damage."""
         now = await self._source.erasures.times([*self._begun])
-        overtaken = [each for each, at in self._begun.items() if now.get(each, _NEVER) != at]
+        overtaken = [
+            each for each, at in self._begun.items() if _is_overtaken(at, now.get(each, _NEVER))
+        ]
         self._faults = [
             *(fault for fault in self._faults if fault.tract_id not in overtaken),
             *(CopyFault(tract_id=each, commit_hash=None, problem=_OVERTAKEN) for each in overtaken),
@@ -128,11 +130,14 @@ class _Tract:
         theirs = await self._source.copies.outline(tract_id)
         self.begun = theirs.facts["created_at"], theirs.facts["erasures"]
         self._check_outline(theirs)
+        if not self.faults and theirs.facts["erasures"] % 2 == 1:
+            self.fault(None, _PRUNED)
         if self.faults:
             return
         ours = await self._target.copies.outline(tract_id)
         if not await self._goes_on(theirs, ours):
             return
+        ours = await self._with_erasures(theirs, ours)
         yield ours.commits, theirs.commits
         await self._copy_attachments(ours.last_time)
         async for count in self._copy_commits(ours.last_time, theirs.last_time):
@@ -161,6 +166,14 @@ class _Tract:
         for name in _moved(theirs, ours):
             self.fault(None, f"the branch {shown(name)} was moved in the target. {_REMEDY}")
         return not self.faults
+
+    async def _with_erasures(self, theirs: Outline, ours: Outline) -> Outline:
+        """Let the target know of erasures before it has commits, so that a copy can go on."""
+        number = theirs.facts["erasures"]
+        if ours.facts["erasures"] != number:
+            ours = ours._replace(facts={**ours.facts, "erasures": number})
+            await self._target.copy_targets.settle(self._tract_id, ours)
+        return ours
 
     def _fault_of_other(
         self, here: Sequence[tuple[int, str]], there: Sequence[tuple[int, str]]
@@ -287,8 +300,22 @@ _OVERTAKEN = (
     "contents of it were erased or pruned meanwhile, and the copy may still have them. Delete the "
     "copy, and copy or export again."
 )
+_PRUNED = (
+    "a prune of it is under way, or was cut short. Copy or export again once it has ended; prune the "
+    "tract again if it was cut short."
+)
+"""Its portions leave the number of erasures as it is, so nothing tells if one came meanwhile."""
 _NEVER = (0, 0)
 _NEW = object()
+
+
+def _is_overtaken(then: tuple[int, int], now: tuple[int, int]) -> bool:
+    """Return True if contents of a tract may have gone between two looks at its times.
+
+    One that had no commits then may have been begun since.
+    """
+    (begun, erased), (begun_now, erased_now) = then, now
+    return erased != erased_now or begun not in (0, begun_now)
 
 
 def _settled(outline: Outline) -> tuple[object, ...]:

@@ -111,5 +111,6 @@ class PruneRepository(ABC):
         """Have everybody forget what was read of a tract; return its count of erasures.
 
         The first portion does so, too. A prune that is cut short between the two has to be finished
-        by another, which its plan tells.
+        by another, which its plan tells. Where no portion came since another finished, this does
+        nothing.
         """

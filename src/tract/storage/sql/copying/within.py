@@ -73,7 +73,9 @@ def _run(
         incoming.insert(
             transaction, {"refs": [*outline.refs.values()], "runs": [*outline.runs.values()]}
         )
-    incoming.set_facts(transaction, target, outline)
+    number = outline.facts["erasures"]
+    facts = {**outline.facts, "erasures": number + number % 2}  # no prune of the copy is under way
+    incoming.set_facts(transaction, target, outline._replace(facts=facts))
     names = [name.removeprefix(BRANCHES) for name in outline.refs if name.startswith(BRANCHES)]
     transaction.tips.forget(target, names)
 

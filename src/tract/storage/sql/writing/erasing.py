@@ -13,7 +13,7 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import erasures
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["count", "drop_attachments", "erase", "is_pruning", "put_markers"]
+__all__ = ["count", "drop_attachments", "erase", "erasures_of", "is_pruning", "put_markers"]
 
 
 def erase(
@@ -37,7 +37,7 @@ def erase(
     )
     marked = {key for holders in chosen.values() for key in holders}
     if not marked and not names:
-        return Erased((), (), 0, 0, 0, _erasures(connection, tract_id))
+        return Erased((), (), 0, 0, 0, erasures_of(connection, tract_id))
     attachments, emptied = put_markers(connection, search, tract_id, at, chosen)
     _strip(connection, tract_id, names)
     return Erased(
@@ -111,14 +111,15 @@ def _empty(connection: Connection, blobs: Iterable[bytes]) -> list[bytes]:
     return free
 
 
-def _erasures(connection: Connection, tract_id: str) -> int:
+def erasures_of(connection: Connection, tract_id: str) -> int:
+    """Return the number of a tract's last erasure; 0 without one."""
     row = connection.one(erasures.ERASURES, tract_id=tract_id)
     return row[0] if row else 0
 
 
 def is_pruning(connection: Connection, tract_id: str) -> bool:
     """Return True if a prune of a tract is under way, or was cut short."""
-    return _erasures(connection, tract_id) % 2 == 1
+    return erasures_of(connection, tract_id) % 2 == 1
 
 
 def count(transaction: WriteTransaction, tract_id: str, *, pruning: bool | None = None) -> int:

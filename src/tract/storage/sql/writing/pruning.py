@@ -23,7 +23,13 @@ from tract.storage.sql.statements import keys as keys_sql
 from tract.storage.sql.statements import pruning as sql
 from tract.storage.sql.statements import refs
 from tract.storage.sql.writing.dropping import free
-from tract.storage.sql.writing.erasing import count, drop_attachments, is_pruning, put_markers
+from tract.storage.sql.writing.erasing import (
+    count,
+    drop_attachments,
+    erasures_of,
+    is_pruning,
+    put_markers,
+)
 from tract.storage.sql.writing.transaction import WriteTransaction
 
 __all__ = ["AT_ONCE", "drop", "drop_runs", "finish", "plan", "take", "unneeded", "unreached"]
@@ -275,4 +281,6 @@ def take(
 
 def finish(transaction: WriteTransaction, *, tract_id: str) -> int:
     """See `PruneRepository.finish`."""
-    return count(transaction, tract_id, pruning=False)
+    if is_pruning(transaction.connection, tract_id):
+        return count(transaction, tract_id, pruning=False)
+    return erasures_of(transaction.connection, tract_id)
