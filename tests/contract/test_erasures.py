@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from support.drafts import MAIN, OTHER_TRACT, draft
-from support.repositories import Repositories, say
+from support.repositories import EngineUnderTest, Repositories, say
 from tract.storage.repositories import Attached, BranchName, Marker, Position
 
 MARKER = b'{"content_type":"erased"}'
@@ -125,6 +125,39 @@ async def test_what_comes_while_a_tract_goes_stays(store: Repositories) -> None:
     assert await data_of(store, new) == draft("b").data
     assert await store.histories.find(MAIN, Position()) == new
     assert [row.commit_hash for row in await store.histories.log(MAIN, limit=None)] == [new]
+
+
+async def test_what_comes_by_a_clock_that_is_behind_stays_too(
+    shared: EngineUnderTest, place: str
+) -> None:
+    async with (
+        shared.opened(place, lambda: 2_000_000) as ahead,
+        shared.opened(place, lambda: 1_000_000) as behind,
+    ):
+        await say(behind, MAIN, "a", "b")
+        through = await ahead.erasures.drop_names(TRACT)
+        new = await say(behind, MAIN, "c", "d")
+        while (await ahead.erasures.drop_commits(TRACT, through)).more:
+            pass
+
+        log = await behind.histories.log(MAIN, limit=None)
+        assert [row.commit_hash for row in log] == new[::-1]
+
+
+async def test_a_tract_that_begins_anew_has_nothing_of_what_was_said_of_it(
+    store: Repositories,
+) -> None:
+    await say(store, MAIN, "a", "b", "c")
+    await store.tracts.describe(TRACT, "a secret", '{"a":"secret"}')
+    through = await store.erasures.drop_names(TRACT)
+    await say(store, MAIN, "b")
+    while (await store.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    row = await store.tracts.get(TRACT)
+    assert row is not None
+    assert (row.title, row.metadata_json, row.commits, row.branches) == (None, None, 1, 1)
+    assert through <= row.created_at <= row.updated_at
 
 
 async def test_what_is_needed_is_not_collected(store: Repositories) -> None:

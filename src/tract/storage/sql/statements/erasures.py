@@ -205,6 +205,20 @@ GRANTS = Statement(
         .limit(bindparam("limit"))
     )
 )
+CLEAR_TRACT = Statement(
+    lambda: (
+        update(tracts)
+        .where(_of(tracts))
+        .values(
+            title=null(),
+            metadata_json=null(),
+            commits=0,
+            created_at=bindparam("now"),
+            updated_at=bindparam("now"),
+        )
+    )
+)
+"""Take from a tract's row what was said of it; those that come later are counted anew."""
 DROP_TRACT = Statement(
     lambda: delete(tracts).where(
         _of(tracts),

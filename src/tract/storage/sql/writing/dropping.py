@@ -24,12 +24,13 @@ def drop_names(transaction: WriteTransaction, *, search: SearchIndex, tract_id: 
     connection = transaction.connection
     transaction.tips.finish()
     rows = connection.all(erasures.BRANCHES, tract_id=tract_id)
-    last = connection.one(sql.LAST_TIME, tract_id=tract_id)
+    through = transaction.next_time(tract_id)
     for statement in erasures.DROP_ALL:
         connection.run(statement, of_tract=tract_id)
-    through = max(transaction.clock(), last[0] if last else 0)
     forget_tract(connection, search, tract_id, through=through)
     count(transaction, tract_id)
+    connection.run(erasures.CLEAR_TRACT, of_tract=tract_id, now=through)
+    transaction.touch(tract_id, through)  # what begins it anew is later, by anybody's clock
     names = (row[0] for row in rows)
     moved = [name.removeprefix(BRANCHES) for name in names if name.startswith(BRANCHES)]
     transaction.tips.forget(tract_id, moved)
