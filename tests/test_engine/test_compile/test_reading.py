@@ -14,6 +14,7 @@ from support.counters import WholeCounter, WordCounter
 from support.probes import probe
 from tract import (
     AsyncTract,
+    CommitNotFoundError,
     CommitOperation,
     CommitStep,
     CompiledContext,
@@ -196,6 +197,39 @@ async def test_an_ancestor_evicted_after_it_was_located_is_made_anew(
         context = await hasty.view(found, ViewOptions())
         assert context == await tract.compile()
         assert cache.info().evictions > 0
+
+
+class PrunedHistories(SqlHistoryRepository):
+    """Prunes a tract while a history is read."""
+
+    def __init__(self, database: Database, tract: AsyncTract) -> None:
+        super().__init__(database)
+        self._tract = tract
+
+    async def history(
+        self, tract_id: str, head_hash: str, known: Set[str]
+    ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
+        async for base_hash, steps in super().history(tract_id, head_hash, known):
+            await self._tract.prune(keep=0, reason="old")
+            yield base_hash, steps
+
+
+async def test_a_head_that_a_prune_deletes_meanwhile_has_no_part_of_its_context(
+    target: Path | str,
+) -> None:
+    async with AsyncTract.open(target, tract_id="t") as tract:
+        side = await tract.fork("side")
+        async with side.batch() as batch:
+            for number in range(1_100):
+                batch.user(str(number))
+        head = str(await side.head())
+        await tract.delete_branch("side", force=True)
+        database, threads = probe(tract).parts.database, Threads()
+        cache, compiler = SnapshotCache(100_000), DefaultContextCompiler(TiktokenCounter())
+        reader = ContextReader(PrunedHistories(database, tract), cache, compiler, threads)
+
+        with pytest.raises(CommitNotFoundError):
+            await reader.snapshot(BranchName("t", "main"), Position(head))
 
 
 @pytest.mark.parametrize("after", ["append", "annotate", "edit"])

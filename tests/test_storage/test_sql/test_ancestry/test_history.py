@@ -60,9 +60,9 @@ def test_a_line_of_its_own_needs_no_names(
     records = say(transaction, MAIN, 5)
     say(transaction, OTHER_TRACT, 5)
 
-    assert span(connection, records[4]) == Span(None, 0, 5000, None)
+    assert span(connection, records[4]) == Span(None, 0, 5000, 5, None)
     assert span(connection, records[4], records[1]) == Span(
-        records[1].commit_hash, 2000, 5000, None
+        records[1].commit_hash, 2000, 5000, 3, None
     )
 
 
@@ -74,8 +74,8 @@ def test_a_line_among_others_names_its_members(
     [second, third] = say(transaction, MAIN, 2)
 
     members = {bytes.fromhex(record.commit_hash) for record in (first, second, third)}
-    assert span(connection, third) == Span(None, 0, 4000, frozenset(members))
-    assert span(connection, third, second) == Span(second.commit_hash, 3000, 4000, None)
+    assert span(connection, third) == Span(None, 0, 4000, len(members), frozenset(members))
+    assert span(connection, third, second) == Span(second.commit_hash, 3000, 4000, 1, None)
 
 
 def test_a_line_among_far_more_others_is_read_by_its_own_order(
@@ -88,7 +88,7 @@ def test_a_line_among_far_more_others_is_read_by_its_own_order(
     way = span(connection, mine[-1])
 
     order = [bytes.fromhex(record.commit_hash) for record in mine]
-    assert way == Span(None, 0, len(order), None, order)
+    assert way == Span(None, 0, len(order), len(order), None, order)
     assert span(connection, mine[-1], mine[-3]).order == order[-2:]
     steps, reached = history.portion(connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3)
     assert [step.commit_hash for step in steps] == [record.commit_hash for record in mine[4:7]]

@@ -65,12 +65,13 @@ class Span(NamedTuple):
 
     `members` names the commits on the way if others lie between them, else it is None. `order`
     lists them in order if some are merges or others far outnumber them, else it is None; with
-    it, portions are counted by places in it and not by times.
+    it, portions are counted by places in it and not by times. `size` is the number of commits.
     """
 
     base_hash: str | None
     after: int
     through: int
+    size: int
     members: frozenset[bytes] | None
     order: Sequence[bytes] | None = None
 
@@ -136,15 +137,15 @@ def span(
     base_hash = None if base is None else base.hex()
     if merged:
         order = line(scan(connection, tract_id, [head]), head.commit_hash, base=base)
-        return Span(base_hash, 0, len(order), None, order)
+        return Span(base_hash, 0, len(order), len(order), None, order)
     between = count_of(
         connection, tract_id, limit=2 * len(members) + 1, after=after, through=head.created_at
     )
     if between > 2 * len(members):
         order = [*members][::-1]
-        return Span(base_hash, 0, len(order), None, order)
-    alone = between == len(members)
-    return Span(base_hash, after, head.created_at, None if alone else frozenset(members))
+        return Span(base_hash, 0, len(order), len(order), None, order)
+    among = None if between == len(members) else frozenset(members)
+    return Span(base_hash, after, head.created_at, len(members), among)
 
 
 def portion(

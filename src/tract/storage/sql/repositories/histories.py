@@ -26,6 +26,7 @@ from tract.storage.repositories import (
 from tract.storage.sql import branching, keys
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.sweep import Filing, Sweep
+from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
@@ -67,12 +68,15 @@ class SqlHistoryRepository(HistoryRepository):
         span = await self._database.read(
             partial(history.span, tract_id=tract_id, head_hash=head_hash, known=known)
         )
-        after = span.after
+        after, left = span.after, span.size
         while after < span.through:
             steps, after = await self._database.read(
                 partial(history.portion, tract_id=tract_id, span=span, after=after, limit=_BATCH)
             )
+            left -= len(steps)
             yield span.base_hash, steps
+        if left:
+            raise lost(bytes.fromhex(head_hash))  # perhaps a prune has deleted it meanwhile
 
     async def find(self, branch: BranchName, position: Position) -> str | None:
         return await self._database.read(partial(history.find, branch=branch, position=position))
