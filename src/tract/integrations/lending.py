@@ -1,0 +1,80 @@
+"""`LentStore`: the store that an adapter uses, the caller's own or one that it opens itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import Future
+
+from tract.exceptions import StoreClosedError
+from tract.store import TractStore
+
+__all__ = ["LentStore"]
+
+
+class LentStore:
+    """A store that the caller opened, or a path or URL that is opened when it is first used.
+
+    What is opened here has a loop of its own, because frameworks call from any loop, and from
+    several in turn.
+    """
+
+    def __init__(self, given: TractStore | str | os.PathLike[str]) -> None:
+        self._owned = not isinstance(given, TractStore)
+        self._store: TractStore | None = given if isinstance(given, TractStore) else None
+        self._target: str = "" if isinstance(given, TractStore) else os.fspath(given)
+        self._opening: Future[None] | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def now(self) -> TractStore | None:
+        """The store, if it is open."""
+        return self._store
+
+    async def get(self) -> TractStore:
+        """Return the store, opened once however many ask at a time.
+
+        Raises:
+            StoreClosedError: it was closed.
+            and what `TractStore.open` raises.
+        """
+        while True:
+            with self._lock:
+                if self._store is not None:
+                    return self._store
+                if self._closed:
+                    raise StoreClosedError(self._target)
+                opening, mine = self._opening, self._opening is None
+                if opening is None:
+                    opening = self._opening = Future()
+                    opening.set_running_or_notify_cancel()  # no caller's cancellation reaches it
+            if mine:
+                await self._open(opening)
+            else:
+                await asyncio.wrap_future(opening)
+
+    async def _open(self, opening: Future[None]) -> None:
+        try:
+            opened = await TractStore.open(self._target, own_loop=True)
+            with self._lock:
+                self._store = opened
+        finally:  # if it failed or was cancelled, the next caller tries
+            with self._lock:
+                self._opening = None
+            opening.set_result(None)
+
+    async def aclose(self) -> None:
+        """Close the store if it was opened here; calling it again does nothing."""
+        if not self._owned:
+            return
+        with self._lock:
+            self._closed = True
+            opening = self._opening
+        if opening is not None:
+            await asyncio.wrap_future(opening)
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            await store.aclose()

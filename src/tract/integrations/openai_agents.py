@@ -1,0 +1,354 @@
+"""A session of the OpenAI Agents SDK whose items are commits of a tract.
+
+    session = TractSession("user-42", "agents.db")
+    await Runner.run(agent, "Hello", session=session, hooks=session.hooks)
+
+Each item is one commit, so `session.tract` compiles, diffs, forks and searches what the SDK wrote. What
+leaves the session, by `pop_item`, `clear_session` or a compaction, is skipped by a commit, and stays
+in the history.
+
+The format of items is that of the Responses API: https://platform.openai.com/docs/api-reference/responses
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+from agents import Agent, Model, ModelResponse, ModelSettings, RunContextWrapper, RunHooks
+from agents.memory import SessionSettings
+from agents.memory import session as sdk
+from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
+from openai.types.responses import Response, ResponseCompletedEvent
+
+from tract.exceptions import HeadMovedError, StoreClosedError
+from tract.formats.openai_responses.contents import from_responses
+from tract.formats.sending import to_responses
+from tract.integrations.lending import LentStore
+from tract.models.commit import EntryInfo
+from tract.models.content import NativeContent
+from tract.models.quoting import quote_id
+from tract.store import TractStore
+from tract.tract import AsyncTract
+
+if TYPE_CHECKING:
+    from agents import ModelRetryAdvice, ModelRetryAdviceRequest
+    from agents.items import TResponseInputItem, TResponseStreamEvent
+
+__all__ = ["RecordingModel", "TractHooks", "TractSession"]
+
+_API = "openai.responses"
+_COMPACTION = "compaction"
+_UNCLAIMED = 64  # settings kept for hooks that may never ask
+
+Context: TypeAlias = RunContextWrapper[Any]
+
+
+class TractSession:
+    """A `Session` of the SDK: one branch of one tract.
+
+    Args:
+        session_id: the SDK's name of the session. The tract is called `quote_id(session_id)`.
+        store: an open store, which stays the caller's, or a path or URL, which is opened at the
+            first use and can be used from any event loop. `aclose()` closes that.
+        branch: the branch that the session reads and writes.
+        session_settings: the SDK's settings, such as a limit.
+
+    `hooks` are run hooks that record how each item was made: give them to `Runner.run`.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        store: TractStore | str | os.PathLike[str] = ":memory:",
+        *,
+        branch: str = "main",
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+    ) -> None:
+        self.session_id: str = session_id
+        self.session_settings: SessionSettings | None = (
+            SessionSettings()
+            if session_settings is None
+            else coerce_session_settings(session_settings)
+        )
+        self.branch: str = branch
+        self.hooks: TractHooks = TractHooks(self)
+        self._store = LentStore(store)
+        self._tract_id = quote_id(session_id)
+
+    @property
+    def tract(self) -> AsyncTract:
+        """The branch that the session is on.
+
+        Raises:
+            StoreClosedError: the session was given a path and has not been used yet, or it is closed.
+        """
+        store = self._store.now
+        if store is None:
+            raise StoreClosedError(f"of session {self.session_id!r}, before `await session.open()`")
+        return store.tract(self._tract_id, branch=self.branch)
+
+    async def open(self) -> AsyncTract:
+        """Open the store, unless it is open, and return the branch that the session is on."""
+        await self._store.get()
+        return self.tract
+
+    async def get_items(
+        self, limit: int | None = None, *, wrapper: Context | None = None
+    ) -> list[TResponseInputItem]:
+        """Return the newest *limit* items, or all, oldest first, as they were added.
+
+        What others committed to the branch, in another API's form or as text, is translated.
+        """
+        limit = resolve_session_limit(limit, self.session_settings)
+        if limit is not None and limit <= 0:
+            return []
+        context = await (await self.open()).compile(aggregate_same_role=False)
+        items: list[Any] = context.to_responses(open_calls="keep")["input"]
+        return items if limit is None else items[-limit:]
+
+    async def add_items(
+        self, items: list[TResponseInputItem], *, wrapper: Context | None = None
+    ) -> None:
+        """Commit items, all of them in one transaction.
+
+        With the run's *wrapper*, which the SDK gives, those that a model made get the config of that
+        call, if `hooks` were given to the run.
+        """
+        if not items:
+            return
+        made = self.hooks.options(wrapper)
+        async with (await self.open()).batch() as batch:
+            for content, item in zip(from_responses(items), items, strict=True):
+                batch.commit(content, **(made if _is_by_a_model(item) else {}))
+
+    async def pop_item(self, *, wrapper: Context | None = None) -> TResponseInputItem | None:
+        """Take the newest item out of the session and return it; None if there is none."""
+        tract = await self.open()
+        while True:
+            head, items, hashes = await _newest(tract, 1)
+            if not items:
+                return None
+            try:
+                await tract.edit_entries(skip=hashes, reason="pop_item", expected_head=head)
+            except HeadMovedError:
+                continue  # two that pop at once each get an item of their own
+            item: TResponseInputItem = items[0]
+            return item
+
+    async def clear_session(self, *, wrapper: Context | None = None) -> None:
+        """Empty the branch. Its commits stay readable by hash, and `tract.reflog()` has its head."""
+        tract = await self.open()
+        if await tract.head() is not None:
+            await tract.reset(None, reason="clear_session")
+
+    async def aclose(self) -> None:
+        """Close the store if the session opened it."""
+        await self._store.aclose()
+
+    async def __aenter__(self) -> TractSession:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<TractSession {self.session_id!r} on {self.branch!r}>"
+
+    # What the SDK's compacting sessions look for; without it they replace items one by one.
+
+    async def _atomic_replace_items(self, items: list[TResponseInputItem]) -> bool:
+        tract = await self.open()
+        head, _, hashes = await _newest(tract, None)
+        return await _replaced(tract, head, hashes, items)
+
+    async def _get_compaction_snapshot(
+        self,
+        limit: int,
+        *,
+        prune_prefix: Callable[[TResponseInputItem], bool] | None = None,
+    ) -> Any:
+        snapshot = getattr(sdk, "_CompactionSnapshot", None)
+        if snapshot is None:  # it is private, and not in every release
+            return None
+        tract = await self.open()
+        head, items, hashes = await _newest(tract, None)
+        kept = max(len(items) - limit, 0)
+
+        async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
+            if start >= len(items) - kept:
+                return False
+            expired = 0
+            while prune_prefix and expired < kept + start and prune_prefix(items[expired]):
+                expired += 1
+            gone = [*hashes[:expired], *hashes[kept + start :]]
+            return await _replaced(tract, head, gone, output)
+
+        return snapshot(items[kept:], not kept, replace_suffix)
+
+
+async def _newest(tract: AsyncTract, limit: int | None) -> tuple[str | None, list[Any], list[str]]:
+    """Return the head, the newest entries as items, oldest first, and the commits of these."""
+    head = await tract.head()
+    entries = await tract.entries(at_commit=head, newest=True, limit=limit)
+    entries.reverse()
+    return head, [_item(entry) for entry in entries], [entry.commit_hash for entry in entries]
+
+
+def _item(entry: EntryInfo) -> Any:
+    content = entry.content
+    if isinstance(content, NativeContent) and content.api == _API:
+        return content.item
+    return to_responses(entry.messages, open_calls="keep")["input"][-1]
+
+
+async def _replaced(
+    tract: AsyncTract, head: str | None, hashes: Sequence[str], items: list[TResponseInputItem]
+) -> bool:
+    """Replace entries by items in one transaction; return False if the branch has moved."""
+    try:
+        await tract.edit_entries(
+            skip=hashes, append=from_responses(items), reason=_COMPACTION, expected_head=head
+        )
+    except HeadMovedError:
+        return False
+    return True
+
+
+def _is_by_a_model(item: Any) -> bool:
+    """Return True for what a model says, calls or thinks, and False for what it was told."""
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type", "message")
+    if kind == "message":
+        return item.get("role") == "assistant"
+    return not kind.endswith(("_output", "_response", "item_reference"))
+
+
+class TractHooks(RunHooks[Any]):
+    """Run hooks that record on each item which agent, model and settings made it, and its usage.
+
+    They see the settings of the agent. Those that a run overrides are seen by a `RecordingModel`.
+
+    Args:
+        session: where the items go.
+    """
+
+    def __init__(self, session: TractSession) -> None:
+        self._session = session
+        self._calls: WeakKeyDictionary[Context, _Call] = WeakKeyDictionary()
+        self._sent: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
+
+    def options(self, wrapper: Context | None) -> dict[str, Any]:
+        """Return the config and metadata of the newest call of a run, as `commit` takes them."""
+        call = None if wrapper is None else self._calls.get(wrapper)
+        return {} if call is None else call.options()
+
+    def sent(self, response: ModelResponse | Response, settings: dict[str, Any]) -> None:
+        """Note the settings that *response* was really made with."""
+        self._sent[_key(response)] = settings
+        if len(self._sent) > _UNCLAIMED:  # of runs without these hooks
+            self._sent.popitem(last=False)
+
+    async def on_llm_start(
+        self,
+        context: Context,
+        agent: Agent[Any],
+        system_prompt: str | None,
+        input_items: list[TResponseInputItem],
+    ) -> None:
+        """Note what the call was made from."""
+        head = await (await self._session.open()).head()
+        self._calls[context] = _Call(head, agent)
+
+    async def on_llm_end(
+        self, context: Context, agent: Agent[Any], response: ModelResponse
+    ) -> None:
+        """Note the answer, and record its usage for the context that was sent."""
+        call = self._calls.get(context)
+        if call is None:
+            return
+        call.response_id = response.response_id
+        call.settings = self._sent.pop(_key(response), call.settings)
+        usage = response.usage
+        if usage.requests and call.head is not None:
+            counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+            await (await self._session.open()).record_usage(counts, head_hash=call.head)
+
+
+class RecordingModel(Model):
+    """A model that tells a session's hooks the settings of each call, whatever the run overrides.
+
+        agent = Agent("helper", model=RecordingModel(OpenAIResponsesModel("gpt-5", client), session))
+
+    Args:
+        model: the model that is called.
+        session: whose `hooks` the run has.
+    """
+
+    def __init__(self, model: Model, session: TractSession) -> None:
+        self._model = model
+        self._hooks = session.hooks
+
+    async def get_response(self, *args: Any, **options: Any) -> ModelResponse:
+        """Call the model."""
+        response = await self._model.get_response(*args, **options)
+        self._hooks.sent(response, self._settings(args, options))
+        return response
+
+    async def stream_response(
+        self, *args: Any, **options: Any
+    ) -> AsyncIterator[TResponseStreamEvent]:
+        """Call the model, and pass its events on as they come."""
+        async for event in self._model.stream_response(*args, **options):
+            if isinstance(event, ResponseCompletedEvent):
+                self._hooks.sent(event.response, self._settings(args, options))
+            yield event
+
+    async def close(self) -> None:
+        """Close the model."""
+        await self._model.close()
+
+    def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
+        """Return the model's own advice."""
+        return self._model.get_retry_advice(request)
+
+    def _settings(self, args: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        given = options["model_settings"] if "model_settings" in options else args[2]
+        return _settings(self._model, given)
+
+
+def _key(response: ModelResponse | Response) -> Hashable:
+    """Return what tells a response from others; the hooks get one that a stream told as another object."""
+    if isinstance(response, Response):
+        return response.id
+    return response.response_id or id(response)
+
+
+def _settings(model: str | Model | None, settings: ModelSettings) -> dict[str, Any]:
+    """Return what a call was made with; headers and further fields, which may hold secrets, are not."""
+    name = model if isinstance(model, str) else getattr(model, "model", None)
+    found = {"model": name if isinstance(name, str) else type(model).__name__ if model else None}
+    found |= settings.to_traceable_dict()
+    return {key: value for key, value in found.items() if value is not None}
+
+
+class _Call:
+    """A call of a model."""
+
+    def __init__(self, head: str | None, agent: Agent[Any]) -> None:
+        self.head = head
+        self.agent: str = agent.name
+        self.settings: dict[str, Any] = _settings(agent.model, agent.model_settings)
+        self.response_id: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        metadata = {"agent": self.agent, "response_id": self.response_id}
+        return {
+            "generation_config": self.settings,
+            "metadata": {name: value for name, value in metadata.items() if value is not None},
+        }
