@@ -33,6 +33,7 @@ __all__ = [
     "TakenOut",
     "attachments_in",
     "in_base64",
+    "may_hold",
     "may_refer",
     "put_back",
     "reference",
@@ -234,6 +235,11 @@ def references(item: Any) -> Iterator[Reference]:
 def may_refer(stored: bytes) -> bool:
     """Return False if a content, as canonical JSON, certainly has no references; this is quick."""
     return _QUOTED.encode() in stored
+
+
+def may_hold(text: str) -> bool:
+    """Return False if JSON certainly has no references, however it is written; this is quick."""
+    return _QUOTED in text or "\\u" in text
 
 
 def attachments_in(content_type: str, fields: Mapping[str, Any]) -> tuple[str, ...]:

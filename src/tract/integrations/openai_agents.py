@@ -106,9 +106,13 @@ class TractSession:
         limit = resolve_session_limit(limit, self.session_settings)
         if limit is not None and limit <= 0:
             return []
-        context = await (await self.open()).compile(aggregate_same_role=False)
+        tract = await self.open()
+        if limit is not None:
+            entries = await tract.entries(newest=True, limit=limit)
+            return [_item(entry) for entry in reversed(entries)]
+        context = await tract.compile(aggregate_same_role=False)
         items: list[Any] = context.to_responses(open_calls="keep")["input"]
-        return items if limit is None else items[-limit:]
+        return items
 
     async def add_items(
         self, items: list[TResponseInputItem], *, wrapper: Context | None = None

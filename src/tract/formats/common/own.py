@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tract.formats.format import Json, Sent, Writing
-from tract.history.media import put_back
+from tract.history.media import may_hold, put_back
 from tract.parts import Native, NativePart, Part, ThinkingPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message
 
-__all__ = ["is_foreign", "own", "own_item"]
+__all__ = ["is_foreign", "own", "own_item", "with_media"]
 
 
 def own(native: Native | None, api: str, writing: Writing) -> Json | None:
     """Return the JSON that something came as, with its media put back; None if not from *api*."""
     if native is None or native.api != api:
         return None
-    item = put_back(native.item, writing.load)
+    item = with_media(native, writing)
     return item if isinstance(item, dict) else None
+
+
+def with_media(native: Native, writing: Writing) -> Any:
+    """Return the JSON that something came as, with its media put back."""
+    item = native.item
+    return put_back(item, writing.load) if may_hold(native.text) else item
 
 
 def own_item(message: Message, api: str, writing: Writing) -> Json | None:

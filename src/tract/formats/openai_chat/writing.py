@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tract.formats.common.own import with_media
 from tract.formats.format import GO_ON, Json, Sent, Writing
 from tract.formats.openai_chat.building import build
 from tract.formats.openai_chat.mending import mended
@@ -116,7 +117,7 @@ class _Writer:
         """Add what a message makes."""
         message = sent.message
         if message.native is not None and message.native.api == API:
-            item = put_back(message.native.item, self._writing.load)
+            item = with_media(message.native, self._writing)
             if isinstance(item, dict):
                 self._add(item, sent, of_its_own=True)
         elif message.given is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tract.formats.common.own import is_foreign, own, own_item
+from tract.formats.common.own import is_foreign, own
 from tract.formats.common.values import string
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Sent, Writing
@@ -30,7 +30,7 @@ from tract.parts import (
     ToolResultPart,
 )
 
-__all__ = ["Entry", "items_of", "result_item"]
+__all__ = ["Entry", "items_of", "own_entry", "result_item"]
 
 
 class Entry(NamedTuple):
@@ -44,14 +44,15 @@ class Entry(NamedTuple):
     """What the item is the result of a call with."""
 
 
+def own_entry(item: Json, sent: Sent) -> Entry:
+    """Return the item that a message came as, on its way out."""
+    found = (part for part in sent.message.parts if isinstance(part, ToolResultPart))
+    return Entry(item, sent, True, next(found, None))
+
+
 def items_of(sent: Sent, writing: Writing) -> Iterator[Entry]:
-    """Yield the items that a message becomes, in the order of its parts."""
+    """Yield the items that a message of another API becomes, in the order of its parts."""
     message = sent.message
-    item = own_item(message, API, writing)
-    if item is not None:
-        found = (part for part in message.parts if isinstance(part, ToolResultPart))
-        yield Entry(item, sent, True, next(found, None))
-        return
     role = _role(sent, writing)
     content: list[tuple[Json, bool]] = []
     before: Part | None = None

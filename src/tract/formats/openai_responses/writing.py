@@ -19,7 +19,7 @@ from tract.formats.openai_responses.kinds import (
     kind_of,
 )
 from tract.formats.openai_responses.mending import mended_item
-from tract.formats.openai_responses.translating import Entry, items_of, result_item
+from tract.formats.openai_responses.translating import Entry, items_of, own_entry, result_item
 from tract.parts import RefusalPart, TextPart
 
 __all__ = ["write"]
@@ -41,7 +41,7 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
             instructions.append((sent.message.content or "", sent))
             _lose_name(sent, writing)
         else:
-            entries += items_of(sent, writing)
+            entries += items_of(sent, writing) if item is None else [own_entry(item, sent)]
             _lose_name(sent, writing)
     if writing.exact:
         return _arguments([given for given, _ in instructions], [each.item for each in entries])
