@@ -124,10 +124,19 @@ class TractSession:
         """
         if not items:
             return
-        made = self.hooks.options(wrapper)
-        async with (await self.open()).batch() as batch:
+        tract, call = await self.open(), self.hooks.call(wrapper)
+        usage = None if call is None else call.usage
+        has_head = usage is not None and await tract.head() is not None
+        async with tract.batch() as batch:
             for content, item in zip(from_responses(items), items, strict=True):
-                batch.commit(content, **(made if _is_by_a_model(item) else {}))
+                options = call.options() if call is not None and _is_by_a_model(item) else {}
+                if options and has_head:
+                    batch.record_usage(usage)  # of the context that what follows is the answer to
+                    usage = None
+                batch.commit(content, **options)
+                has_head = has_head or usage is not None
+        if call is not None:
+            call.usage = usage
 
     async def pop_item(self, *, wrapper: Context | None = None) -> TResponseInputItem | None:
         """Take the newest item out of the session and return it; None if there is none."""
@@ -247,10 +256,9 @@ class TractHooks(RunHooks[Any]):
         self._calls: WeakKeyDictionary[Context, _Call] = WeakKeyDictionary()
         self._sent: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
 
-    def options(self, wrapper: Context | None) -> dict[str, Any]:
-        """Return the config and metadata of the newest call of a run, as `commit` takes them."""
-        call = None if wrapper is None else self._calls.get(wrapper)
-        return {} if call is None else call.options()
+    def call(self, wrapper: Context | None) -> _Call | None:
+        """Return the newest call of a run."""
+        return None if wrapper is None else self._calls.get(wrapper)
 
     def sent(self, response: ModelResponse | Response, settings: dict[str, Any]) -> None:
         """Note the settings that *response* was really made with."""
@@ -265,23 +273,16 @@ class TractHooks(RunHooks[Any]):
         system_prompt: str | None,
         input_items: list[TResponseInputItem],
     ) -> None:
-        """Note what the call was made from."""
-        head = await (await self._session.open()).head()
-        self._calls[context] = _Call(head, agent)
+        """Note what the call is made with."""
+        self._calls[context] = _Call(agent)
 
     async def on_llm_end(
         self, context: Context, agent: Agent[Any], response: ModelResponse
     ) -> None:
-        """Note the answer, and record its usage for the context that was sent."""
+        """Note the answer, whose items come to the session later."""
         call = self._calls.get(context)
-        if call is None:
-            return
-        call.response_id = response.response_id
-        call.settings = self._sent.pop(_key(response), call.settings)
-        usage = response.usage
-        if usage.requests and call.head is not None:
-            counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-            await (await self._session.open()).record_usage(counts, head_hash=call.head)
+        if call is not None:
+            call.answered(response, self._sent.pop(_key(response), None))
 
 
 class RecordingModel(Model):
@@ -344,15 +345,21 @@ def _settings(model: str | Model | None, settings: ModelSettings) -> dict[str, A
 class _Call:
     """A call of a model."""
 
-    def __init__(self, head: str | None, agent: Agent[Any]) -> None:
-        self.head = head
-        self.agent: str = agent.name
-        self.settings: dict[str, Any] = _settings(agent.model, agent.model_settings)
-        self.response_id: str | None = None
+    def __init__(self, agent: Agent[Any]) -> None:
+        self.usage: dict[str, int] | None = None
+        """What the API reported, until it is recorded."""
+        self._settings = _settings(agent.model, agent.model_settings)
+        self._metadata = {"agent": agent.name}
+
+    def answered(self, response: ModelResponse, settings: dict[str, Any] | None) -> None:
+        """Note the answer, and the settings that were really sent, if they are known."""
+        self._settings = settings or self._settings
+        if response.response_id is not None:
+            self._metadata["response_id"] = response.response_id
+        found = response.usage
+        if found.input_tokens:
+            self.usage = {"input_tokens": found.input_tokens, "output_tokens": found.output_tokens}
 
     def options(self) -> dict[str, Any]:
-        metadata = {"agent": self.agent, "response_id": self.response_id}
-        return {
-            "generation_config": self.settings,
-            "metadata": {name: value for name, value in metadata.items() if value is not None},
-        }
+        """Return what `commit` takes for the items of the answer."""
+        return {"generation_config": self._settings, "metadata": self._metadata}
