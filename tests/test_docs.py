@@ -21,9 +21,11 @@ from support.offline import run_offline
 from support.printed import Printed
 from support.provider import provider_api
 from tract import exceptions
+from tract.integrations import openai_agents
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ADAPTERS = [openai_agents]
 REFERENCE = ROOT / "docs" / "reference.md"
 
 
@@ -192,8 +194,11 @@ def test_the_public_names_are_sorted_and_there() -> None:
 def test_the_reference_documents_each_public_name_once_and_no_other() -> None:
     """Building the docs then fails on a name that it cannot document."""
     documented = directives(text(REFERENCE))
+    public = [
+        f"{module.__name__}.{name}" for module in (tract, *ADAPTERS) for name in module.__all__
+    ]
 
-    assert sorted(documented) == sorted(f"tract.{name}" for name in tract.__all__)
+    assert sorted(documented) == sorted(public)
 
 
 @pytest.mark.parametrize("name", exceptions.__all__)
