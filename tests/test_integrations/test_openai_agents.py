@@ -19,7 +19,7 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
-from agents.memory import OpenAIResponsesCompactionSession, SessionSettings
+from agents.memory import SessionSettings
 
 from support.agents import Answering, called, said
 from support.opening import COUNTER
@@ -162,6 +162,31 @@ async def test_what_others_committed_is_translated(store: TractStore) -> None:
     assert await texts(session) == ["hello", "again"]
     assert await session.pop_item() == {"role": "user", "content": "again"}
     assert await texts(session) == ["hello"]
+
+
+async def test_tools_that_others_set_are_no_items(store: TractStore) -> None:
+    session = TractSession("s", store)
+    await session.add_items(ITEMS[:2])
+    for name in ("one", "two"):
+        await session.tract.tools([{"name": name, "input_schema": {}}])
+
+    assert await session.get_items() == ITEMS[:2]
+    assert await session.get_items(1) == ITEMS[1:2]
+    assert [await session.pop_item() for _ in range(3)] == [ITEMS[1], ITEMS[0], None]
+    assert [tool["name"] for tool in (await session.tract.compile()).tools] == ["two"]
+
+
+async def test_a_pop_takes_one_item_of_an_entry_that_is_several(store: TractStore) -> None:
+    session = TractSession("s", store)
+    tract = await session.open()
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    item = {"role": "assistant", "content": "Wait.", "tool_calls": [call]}
+    await tract.commit({"content_type": "native", "api": "openai.chat", "item": item})
+    before: list[Any] = await session.get_items()
+
+    assert len(before) == 2
+    assert await session.pop_item() == before[1]
+    assert await session.get_items() == before[:1]
 
 
 async def test_a_path_is_opened_at_the_first_use_and_closed_with_the_session(
@@ -313,4 +338,3 @@ async def test_a_compacting_session_replaces_items_in_one_commit(store: TractSto
     assert await session._atomic_replace_items(new)
     assert await session.get_items() == new
     assert (await session.tract.compile(at_commit=before)).commit_count == len(ITEMS)
-    assert OpenAIResponsesCompactionSession("c", session, client=None) is not None

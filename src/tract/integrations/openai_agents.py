@@ -31,6 +31,7 @@ from tract.integrations.lending import LentStore
 from tract.models.commit import EntryInfo
 from tract.models.content import NativeContent
 from tract.models.quoting import quote_id
+from tract.protocols import UNSET, UnsetType
 from tract.store import TractStore
 from tract.tract import AsyncTract
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["RecordingModel", "TractHooks", "TractSession"]
 
 _API = "openai.responses"
-_COMPACTION = "compaction"
+_TOOLS = "$tools"  # the role of entries that define tools, which are not items
 _UNCLAIMED = 64  # settings kept for hooks that may never ask
 
 Context: TypeAlias = RunContextWrapper[Any]
@@ -108,8 +109,8 @@ class TractSession:
             return []
         tract = await self.open()
         if limit is not None:
-            entries = await tract.entries(newest=True, limit=limit)
-            return [_item(entry) for entry in reversed(entries)]
+            newest = await _entries(tract, limit)
+            return [item for entry in newest for item in _items(entry)][-limit:]
         context = await tract.compile(aggregate_same_role=False)
         items: list[Any] = context.to_responses(open_calls="keep")["input"]
         return items
@@ -142,14 +143,23 @@ class TractSession:
         """Take the newest item out of the session and return it; None if there is none."""
         tract = await self.open()
         while True:
-            head, items, hashes = await _newest(tract, 1)
+            context = await tract.compile(aggregate_same_role=False)
+            if not context.commit_count:
+                return None
+            newest = await _entries(tract, 1, context.head_hash)
+            items = [item for entry in newest for item in _items(entry)]
             if not items:
                 return None
             try:
-                await tract.edit_entries(skip=hashes, reason="pop_item", expected_head=head)
+                await tract.edit_entries(
+                    skip=[entry.commit_hash for entry in newest],
+                    append=from_responses(items[:-1]),
+                    reason="pop_item",
+                    expected_head=context.head_hash,
+                )
             except HeadMovedError:
                 continue  # two that pop at once each get an item of their own
-            item: TResponseInputItem = items[0]
+            item: TResponseInputItem = items[-1]
             return item
 
     async def clear_session(self, *, wrapper: Context | None = None) -> None:
@@ -176,8 +186,9 @@ class TractSession:
 
     async def _atomic_replace_items(self, items: list[TResponseInputItem]) -> bool:
         tract = await self.open()
-        head, _, hashes = await _newest(tract, None)
-        return await _replaced(tract, head, hashes, items)
+        head = await tract.head()
+        entries = await _entries(tract, None, head)
+        return await _replaced(tract, head, entries, items)
 
     async def _get_compaction_snapshot(
         self,
@@ -189,43 +200,59 @@ class TractSession:
         if snapshot is None:  # it is private, and not in every release
             return None
         tract = await self.open()
-        head, items, hashes = await _newest(tract, None)
-        kept = max(len(items) - limit, 0)
+        head = await tract.head()
+        entries = await _entries(tract, None, head)
+        items = [_items(entry) for entry in entries]
+        if any(len(some) != 1 for some in items):
+            return None  # of others, so that items and entries do not correspond
+        found = [item for [item] in items]
+        kept = max(len(found) - limit, 0)
 
         async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
-            if start >= len(items) - kept:
+            if start >= len(found) - kept:
                 return False
             expired = 0
-            while prune_prefix and expired < kept + start and prune_prefix(items[expired]):
+            while prune_prefix and expired < kept + start and prune_prefix(found[expired]):
                 expired += 1
-            gone = [*hashes[:expired], *hashes[kept + start :]]
+            gone = [*entries[:expired], *entries[kept + start :]]
             return await _replaced(tract, head, gone, output)
 
-        return snapshot(items[kept:], not kept, replace_suffix)
+        return snapshot(found[kept:], not kept, replace_suffix)
 
 
-async def _newest(tract: AsyncTract, limit: int | None) -> tuple[str | None, list[Any], list[str]]:
-    """Return the head, the newest entries as items, oldest first, and the commits of these."""
-    head = await tract.head()
-    entries = await tract.entries(at_commit=head, newest=True, limit=limit)
-    entries.reverse()
-    return head, [_item(entry) for entry in entries], [entry.commit_hash for entry in entries]
+async def _entries(
+    tract: AsyncTract, limit: int | None, at: str | UnsetType | None = UNSET
+) -> list[EntryInfo]:
+    """Return the newest entries that a model is shown, oldest first."""
+    entries = await tract.entries(at_commit=at, newest=True, limit=limit)
+    shown = [entry for entry in entries if entry.role != _TOOLS]
+    if limit is not None and len(shown) < limit == len(entries):
+        return (await _entries(tract, None, at))[-limit:]
+    return shown[::-1]
 
 
-def _item(entry: EntryInfo) -> Any:
+def _items(entry: EntryInfo) -> list[Any]:
+    """Return the items that an entry is: one, if the session added it."""
     content = entry.content
     if isinstance(content, NativeContent) and content.api == _API:
-        return content.item
-    return to_responses(entry.messages, open_calls="keep")["input"][-1]
+        return [content.item]
+    items: list[Any] = to_responses(entry.messages, open_calls="keep")["input"]
+    return items
 
 
 async def _replaced(
-    tract: AsyncTract, head: str | None, hashes: Sequence[str], items: list[TResponseInputItem]
+    tract: AsyncTract,
+    head: str | None,
+    entries: Sequence[EntryInfo],
+    items: list[TResponseInputItem],
 ) -> bool:
     """Replace entries by items in one transaction; return False if the branch has moved."""
     try:
         await tract.edit_entries(
-            skip=hashes, append=from_responses(items), reason=_COMPACTION, expected_head=head
+            skip=[entry.commit_hash for entry in entries],
+            append=from_responses(items),
+            reason="compaction",
+            expected_head=head,
         )
     except HeadMovedError:
         return False

@@ -54,6 +54,10 @@ def items_of(sent: Sent, writing: Writing) -> Iterator[Entry]:
     """Yield the items that a message of another API becomes, in the order of its parts."""
     message = sent.message
     role = _role(sent, writing)
+    is_result = message.role == "tool"
+    if message.content and message.given is None and not message.tool_calls and not is_result:
+        yield Entry({"role": role, "content": mended(message.content)}, sent, False)
+        return
     content: list[tuple[Json, bool]] = []
     before: Part | None = None
     for part in message.parts:

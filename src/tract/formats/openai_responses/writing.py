@@ -35,14 +35,18 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     entries: list[Entry] = []
     for sent in messages:
         item = own_item(sent.message, API, writing)
-        if item is not None and is_fragment(item):
-            instructions.append((item["instructions"], sent))
-        elif not entries and _instructs(sent):
+        if item is not None:
+            if is_fragment(item):
+                instructions.append((item["instructions"], sent))
+            else:
+                entries.append(Entry(item, sent, True) if writing.exact else own_entry(item, sent))
+            continue
+        if not entries and _instructs(sent):
             instructions.append((sent.message.content or "", sent))
-            _lose_name(sent, writing)
         else:
-            entries += items_of(sent, writing) if item is None else [own_entry(item, sent)]
-            _lose_name(sent, writing)
+            entries += items_of(sent, writing)
+        if sent.message.name is not None:
+            writing.lose(sent, "name", "the API has no field for it")
     if writing.exact:
         return _arguments([given for given, _ in instructions], [each.item for each in entries])
     return _fitting(instructions, entries, writing)
@@ -57,12 +61,6 @@ def _instructs(sent: Sent) -> bool:
     if any(native is not None and native.api == API for native in own):
         return False
     return all(isinstance(part, TextPart | RefusalPart) for part in message.parts)
-
-
-def _lose_name(sent: Sent, writing: Writing) -> None:
-    is_own = sent.message.native is not None and sent.message.native.api == API
-    if sent.message.name is not None and not is_own:
-        writing.lose(sent, "name", "the API has no field for it")
 
 
 def _fitting(
