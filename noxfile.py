@@ -154,3 +154,19 @@ def torture(session: nox.Session) -> None:
     """
     session.install(".", *_group("torture"))
     session.run("python", "-m", "torture", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run the frameworks' own tests on our stores, and on theirs for comparison.
+
+    Arguments are a framework and a checkout of it; without, its source distribution is fetched.
+    """
+    session.install(".", *_group("conformance"))
+    session.run(
+        "python",
+        "-m",
+        "conformance",
+        *(session.posargs or ["openai-agents"]),
+        env={"PYTHONPATH": "tests"},
+    )
