@@ -16,6 +16,7 @@ from support.probes import probe
 from tract import (
     AsyncTract,
     AttachmentNotFoundError,
+    BranchReset,
     CommitInfo,
     CommitNotFoundError,
     ContentType,
@@ -782,3 +783,48 @@ async def test_what_nothing_refers_to_is_collected_and_all_else_stays(store: Tra
     assert (report.contents, told) == (1, [0])  # the emptied attachment
     assert texts(await tract.compile()) == ["stays"]
     assert (await other.verify()).faults == (await tract.verify()).faults == ()
+
+
+async def test_a_watch_shows_nothing_of_what_was_erased_since_it_read(store: TractStore) -> None:
+    tract = store.tract("t")
+    async with tract.batch() as batch:
+        for number in range(9):
+            batch.commit(
+                {"content_type": "freeform", "payload": number},
+                message=MARK,
+                metadata={"text": MARK},
+            )
+    hashes = [info.commit_hash for info in await tract.log(None)][::-1]
+    watch, late = tract.watch(after=hashes[0]), tract.watch(after=hashes[0])
+    assert (await anext(watch)).message == MARK
+
+    await tract.erase(hashes, reason="asked")
+
+    left = [await anext(watch) for _ in range(7)]
+    assert [info.commit_hash for info in left] == hashes[2:]
+    assert {(info.message, info.metadata is None) for info in left} == {(None, True)}
+    assert (await anext(late)).message is None
+
+
+async def test_a_watch_tells_only_that_there_was_what_a_prune_deleted(store: TractStore) -> None:
+    tract = store.tract("t")
+    first = await tract.user("first")
+    async with tract.batch() as batch:
+        for _ in range(3):
+            batch.user("gone", message=MARK)
+    hashes = [info.commit_hash for info in batch.commits]
+    watch = tract.watch(after=first.commit_hash, resets=True)
+    await anext(watch)
+
+    await tract.reset(first.commit_hash)
+    await tract.prune(keep=0, reason="old")
+    new = await tract.user("new")
+
+    gone = [await anext(watch) for _ in range(2)]
+    assert [(info.commit_hash, info.message) for info in gone if isinstance(info, CommitInfo)] == [
+        (commit, None) for commit in hashes[1:]
+    ]
+    reset = await anext(watch)
+    assert isinstance(reset, BranchReset)
+    assert (reset.old_hash, reset.new_hash) == (hashes[-1], first.commit_hash)
+    assert await anext(watch) == new

@@ -165,6 +165,7 @@ class Runtime:
         self.merging: Merger = Merger(storage, self.contexts, self.commits, self.contents)
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
+        self.contexts.on_erasure = self.watching.forget
         self.eraser: Eraser = Eraser(
             storage.erasures,
             storage.blobs,

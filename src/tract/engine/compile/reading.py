@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -61,6 +61,8 @@ class ContextReader:
         self._histories = histories
         self._cache = cache
         self._compiler = compiler
+        self.on_erasure: Callable[[], object] = bool
+        """Called when contents were erased."""
 
     async def compile(
         self, branch: BranchName, position: Position, options: ViewOptions
@@ -115,6 +117,7 @@ class ContextReader:
 
     def forget(self, tract_id: str, erasures: int) -> None:
         """Forget the contents of a tract that were read before its last erasure."""
+        self.on_erasure()
         if self._cache.erasures(tract_id) == erasures:
             return
         self._cache.forget(tract_id, erasures)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tract.engine.commit.infos import commit_infos
 from tract.engine.threads import Threads
-from tract.exceptions import StoreClosedError
+from tract.exceptions import CommitNotFoundError, StoreClosedError
 from tract.lifecycle import CallGate
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
@@ -34,6 +34,7 @@ _REST = 12  # times what notifying took, for writers that are faster than that
 _LONGEST_REST = 0.05  # seconds
 _LOST_AFTER = 1.0  # seconds between checks whether an interrupt has lost a callback
 
+
 _Key = tuple[str | None, int, str | None, int]
 
 
@@ -51,6 +52,8 @@ class Portion(NamedTuple):
     records: Sequence[CommitRow]
     infos: Sequence[CommitInfo] | None
     cursor: Cursor
+    erasures: int
+    """How many this store had seen before the commits were read."""
 
 
 _Told = Portion | Exception | None
@@ -114,6 +117,8 @@ class WatchHub:
         self._guard: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed: bool = False
+        self.erasures: int = 0
+        """Erasures that this store has made or noticed."""
         storage.arrivals.on_move(self._moved)
 
     async def begin(self, branch: BranchName, after: str | None) -> Beginning:
@@ -177,6 +182,17 @@ class WatchHub:
             return portion.infos
         return await commit_infos(self._threads, portion.records)
 
+    def forget(self) -> None:
+        """Have what was read before read again, because contents were erased."""
+        self.erasures += 1
+
+    async def again(self, branch: BranchName, cursor: Cursor) -> Portion | None:
+        """Return the commits after *cursor* as they are now; None if the tract lost its place."""
+        try:
+            return await self._load(BranchName(*branch), cursor)
+        except CommitNotFoundError:
+            return None
+
     def recheck(self, branch: BranchName) -> None:
         """Make all watchers that wait for a branch check whether they should go on waiting."""
         topic = self._topics.get(branch)
@@ -229,8 +245,9 @@ class WatchHub:
         The portion is the same even if the branch moves meanwhile.
         """
         key = cursor.key
-        if topic.kept is not None and topic.kept[0] == key:
-            return topic.kept[1]
+        kept = topic.kept
+        if kept is not None and kept[0] == key and kept[1].erasures == self.erasures:
+            return kept[1]
         reading = topic.reading.get(key)
         if reading is not None:
             future: _Future = Waiter(loop=self._loop)
@@ -247,12 +264,13 @@ class WatchHub:
         return portion
 
     async def _load(self, branch: BranchName, cursor: Cursor) -> Portion:
+        erasures = self.erasures
         with self._gate.call():
             taken_back, records, behind = await self._storage.arrivals.read(branch, cursor)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
-        return Portion(taken_back, records, infos, behind)
+        return Portion(taken_back, records, infos, behind, erasures)
 
     def _moved(self, branches: Iterable[BranchName]) -> None:
         if self._topics:

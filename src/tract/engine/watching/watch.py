@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 
 from tract.engine.watching.hub import Portion, WatchHub
 from tract.engine.watching.trail import Trail
@@ -17,6 +17,8 @@ from tract.storage.repositories import BranchName, Cursor, TakenBack
 __all__ = ["CommitsOnce", "Everything", "News", "Sieve", "Watch"]
 
 Item = TypeVar("Item")
+_NOTHING = dict.fromkeys(("message", "metadata", "generation_config", "key"))
+"""What is left of a commit that was deleted."""
 
 
 class News(NamedTuple):
@@ -95,6 +97,8 @@ class Watch(Generic[Item]):
         self._last_time = 0
         """The time of the last commit that was read, even if it was taken back since."""
         self._items: deque[Item] = deque()
+        self._read: tuple[Cursor, int] | None = None
+        """Where the items were read, and how many erasures had been seen before."""
         self._busy = False
         self._left = False
 
@@ -102,9 +106,12 @@ class Watch(Generic[Item]):
         return self
 
     async def __anext__(self) -> Item:
-        if not self._items:
+        if not self._items or self._is_outdated():
             await self._step(self._fill)
         return self._items.popleft()
+
+    def _is_outdated(self) -> bool:
+        return self._read is not None and self._read[1] != self._hub.erasures
 
     async def aclose(self) -> None:
         """End the loop; this may be called from any task."""
@@ -138,6 +145,8 @@ class Watch(Generic[Item]):
     async def _fill(self) -> None:
         if not self._left:
             await self._begin()
+        if self._items and self._is_outdated():
+            await self._read_again()
         while not self._items:
             if self._left or self._hub.closed or not self._is_wanted():
                 raise StopAsyncIteration
@@ -154,6 +163,8 @@ class Watch(Generic[Item]):
         infos = await self._hub.infos(portion)
         if self._left:
             return
+        assert self._cursor is not None
+        self._read = self._cursor, portion.erasures
         if portion.taken_back is not None:
             self._take_back(portion.taken_back)
         self._mark(infos, portion.cursor)
@@ -162,6 +173,21 @@ class Watch(Generic[Item]):
             self._last_time = max(self._last_time, microseconds(infos[-1].created_at))
         self._items.extend(self._sieve.pass_on(News(None, (), infos)))
         self._cursor = portion.cursor
+
+    async def _read_again(self) -> None:
+        """Read the items that are left as they are now; of those that are gone, say nothing."""
+        assert self._read is not None
+        cursor, erasures = self._read[0], self._hub.erasures
+        portion = await self._hub.again(self._branch, cursor)
+        infos = [] if portion is None else await self._hub.infos(portion)
+        self._read = cursor, erasures
+        now = {info.commit_hash: info for info in infos}
+        items = [*self._items]
+        self._items.clear()
+        for item in items:
+            if isinstance(item, CommitInfo):
+                item = cast(Item, now.get(item.commit_hash) or item.model_copy(update=_NOTHING))
+            self._items.append(item)
 
     def _take_back(self, taken: TakenBack) -> None:
         now = moment(self._clock())
