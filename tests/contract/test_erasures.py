@@ -144,6 +144,18 @@ async def test_what_comes_by_a_clock_that_is_behind_stays_too(
         assert [row.commit_hash for row in log] == new[::-1]
 
 
+async def test_what_is_left_of_a_tract_that_goes_has_all_that_it_builds_on(
+    store: Repositories,
+) -> None:
+    said = await say(store, MAIN, *map(str, range(300)))
+    through = await store.erasures.drop_names(TRACT)
+    assert (await store.erasures.drop_commits(TRACT, through)).more
+
+    left = [each for each in said if await store.commits.get(TRACT, each) is not None]
+    assert 0 < len(left) < len(said)
+    assert left == said[: len(left)]
+
+
 async def test_a_tract_that_begins_anew_has_nothing_of_what_was_said_of_it(
     store: Repositories,
 ) -> None:

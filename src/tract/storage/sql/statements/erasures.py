@@ -187,14 +187,15 @@ DROP_ALL = [_all_of(table) for table in (refs, runs, keys, spool)]
 """What can be deleted at once, and is all that leads to a tract's commits."""
 DROP_OF = [_of_commits(table) for table in (refs, keys, usage, origins, commits)]
 """What belongs to commits, and then these themselves."""
-OLDEST = Statement(
+NEWEST = Statement(
     lambda: (
         select(commits.c.commit_hash, commits.c.content_hash, commits.c.erased_as)
         .where(_tract, commits.c.created_at <= bindparam("through"))
-        .order_by(commits.c.created_at)
+        .order_by(commits.c.created_at.desc())
         .limit(bindparam("limit"))
     )
 )
+"""From the end, so that what is left of a tract that goes in portions has all that it builds on."""
 GRANTS = Statement(
     lambda: (
         select(attachments.c.attachment_hash)

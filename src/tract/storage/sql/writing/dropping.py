@@ -49,7 +49,7 @@ def drop_commits(
     transaction.tips.finish()
     transaction.tips.forget(tract_id)
     transaction.reported.add(tract_id)
-    found = connection.all(erasures.OLDEST, tract_id=tract_id, through=through, limit=AT_ONCE)
+    found = connection.all(erasures.NEWEST, tract_id=tract_id, through=through, limit=AT_ONCE)
     if found:
         for lookup in erasures.DROP_OF:
             connection.find(lookup, [row[0] for row in found], of_tract=tract_id)
