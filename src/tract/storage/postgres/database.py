@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import suppress
 from functools import partial
 from os import PathLike
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
 from tract.storage.postgres.pools import Pool
 from tract.storage.postgres.search import PostgresSearch
-from tract.storage.postgres.sharing import Heads, SharingConnection
+from tract.storage.postgres.sharing import Heads, InformedConnection, NeedsConnection
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.upkeep import facts, vacuum
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
@@ -104,19 +104,25 @@ class PostgresDatabase:
         except DRIVER_ERRORS as error:
             raise explained(error, self.path) from error
 
-    async def read(self, function: Callable[[Connection], T]) -> T:
-        """Run *function*, which must not write; if the connection proves lost, on another."""
+    async def read(self, function: Callable[[Connection], T], head: BranchName | None = None) -> T:
+        """Run *function*, which must not write; if the connection proves lost, on another.
+
+        A function that needs nothing but *head* runs without a greenlet.
+        """
         deadline = time.monotonic() + self._links.patience
         while True:
             connection: PostgresConnection | None = None
             try:
-                if self._links.are_all_lent:
-                    async with AsyncExitStack() as stack:
-                        take = partial(self._taken, stack)
-                        connection = SharingConnection(self._heads, take, self._trips)
-                        return await running(function, connection)
+                rows = None
+                if head is not None:
+                    rows = await self._heads.find(head)
+                    with suppress(NeedsConnection):
+                        return function(InformedConnection(None, self._trips, head, rows))
                 async with self._links.lent() as raw:
-                    connection = PostgresConnection(raw, self._trips)
+                    if head is None or rows is None:
+                        connection = PostgresConnection(raw, self._trips)
+                    else:
+                        connection = InformedConnection(raw, self._trips, head, rows)
                     return await running(function, connection)
             except LOSSES as error:
                 problem = explained(error, self.path)
@@ -125,16 +131,15 @@ class PostgresDatabase:
                     raise problem from problem.__cause__
                 await until(deadline, problem)
 
-    async def _taken(self, stack: AsyncExitStack) -> Raw:
-        return await stack.enter_async_context(self._links.lent())
-
     def glance(self, function: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Do what `read` does; trips to a server are not shared."""
         return self.read(function)
 
-    async def observe(self, function: Callable[[Connection], T]) -> tuple[T, State | None]:
+    async def observe(
+        self, function: Callable[[Connection], T], head: BranchName | None = None
+    ) -> tuple[T, State | None]:
         """Do what `read` does; the state of a server is not known."""
-        return await self.read(function), None
+        return await self.read(function, head), None
 
     @property
     def interval(self) -> float:

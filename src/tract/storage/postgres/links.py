@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol, TypeAlias
 
 import asyncpg
@@ -118,22 +117,38 @@ class Links:
         """Close a connection that `connect` has made."""
         await self._source.unmake(raw)
 
-    @asynccontextmanager
-    async def lent(self) -> AsyncIterator[Raw]:
+    def lent(self) -> AbstractAsyncContextManager[Raw]:
         """Lend a connection for reading; at most `TractConfig.readers` are lent at once."""
-        async with self._room:
-            raw = await self._taken()
-            used = _LONG_AGO  # what a caller's end interrupts may leave a transaction open
-            try:
-                yield raw
-                used = time.monotonic()
-            except Exception as error:
-                if is_lost(error):
-                    raw.terminate()
-                used = time.monotonic()
-                raise
-            finally:
-                await self._give_back(raw, used)
+        return _Loan(self)
+
+    async def take(self) -> Raw:
+        """Return a connection for reading, for `give_back`."""
+        await self._room.acquire()
+        if self._idle:
+            raw, since = self._idle[-1]
+            if not (raw.is_closed() or is_due(since)):
+                self._idle.pop()
+                return raw
+        try:
+            return await self._taken()
+        except BaseException:
+            self._room.release()
+            raise
+
+    async def give_back(self, raw: Raw, error: BaseException | None) -> None:
+        """Take back a connection, and the *error* that its use has ended with."""
+        try:
+            if error is not None and is_lost(error):
+                raw.terminate()
+            if raw.is_closed() or self.closed:
+                await self._source.unmake(raw)
+                return
+            # what a caller's end interrupts may leave a transaction open
+            is_cut = error is not None and not isinstance(error, Exception)
+            is_cut = is_cut or raw.is_in_transaction()
+            self._idle.append((raw, _LONG_AGO if is_cut else time.monotonic()))
+        finally:
+            self._room.release()
 
     async def _taken(self) -> Raw:
         while self._idle:
@@ -147,12 +162,6 @@ class Links:
             await self._source.unmake(raw)
         return await self.connect()
 
-    async def _give_back(self, raw: Raw, used: float) -> None:
-        if raw.is_closed() or self.closed:
-            await self._source.unmake(raw)
-            return
-        self._idle.append((raw, _LONG_AGO if raw.is_in_transaction() else used))
-
     async def aclose(self) -> None:
         """Close all connections; none may be in use."""
         self.closed = True
@@ -165,6 +174,22 @@ class Links:
         self.closed = True
         for raw, _ in self._idle:
             drop(raw)
+
+
+class _Loan(AbstractAsyncContextManager[Raw]):
+    """A connection that is lent in a block. A generator would take three times as long."""
+
+    __slots__ = ("_links", "_raw")
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    async def __aenter__(self) -> Raw:
+        self._raw = await self._links.take()
+        return self._raw
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._links.give_back(self._raw, error)
 
 
 def drop(raw: Raw) -> None:

@@ -1,21 +1,26 @@
-"""Heads that many callers look for at once, while all connections are in use: one trip finds them."""
+"""Heads, which are looked for before anything else.
+
+It takes no greenlet to find one, and where all connections are in use, one trip for many.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-from tract.storage.postgres.connection import POSTGRES, PostgresConnection, Trips, waited
+from tract.storage.postgres.connection import POSTGRES, PostgresConnection, Trips
 from tract.storage.postgres.errors import LOSSES
 from tract.storage.postgres.links import Links, Raw
+from tract.storage.repositories import BranchName
+from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Row
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Statement
 
-__all__ = ["Heads", "SharingConnection"]
+__all__ = ["Heads", "InformedConnection", "NeedsConnection"]
 
 _MOST = 512
 _FIND = (
@@ -50,12 +55,22 @@ class Heads:
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
 
-    def find(self, tract_id: str, name: str) -> asyncio.Future[list[Row]]:
+    async def find(self, head: BranchName) -> list[Row]:
         """Return the rows of `sql.HEAD`, as they are after this was called."""
-        asked = _Asked(tract_id, name, asyncio.get_running_loop().create_future())
-        self._asked.append(asked)
+        parameters = _parameters(head)
+        if "\0" in head.tract_id:
+            return []  # the server takes no NUL in a text, so it has none
+        if not self._links.are_all_lent:
+            form = sql.HEAD.form(POSTGRES)
+            async with self._links.lent() as raw:
+                self._trips.count += 1
+                found = await raw.fetch(form.sql, *form.values(parameters))
+            return [*map(tuple, found)]
+        rows = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(**parameters, rows=rows))
         self._start()
-        return asked.rows
+        answer: list[Row] = await rows
+        return answer
 
     async def aclose(self) -> None:
         """Wait for a trip whose callers did not."""
@@ -103,32 +118,40 @@ class Heads:
         return {(row[0], row[1]): [tuple(row)[2:]] for row in rows}
 
 
-class SharingConnection(PostgresConnection):
-    """Takes a connection when it is asked for more than heads, which it finds along with others'."""
+class NeedsConnection(BaseException):
+    """A function reads more than a head that was looked up; no error, as `NeedsTransaction`."""
 
-    __slots__ = ("_has_taken", "_heads", "_take")
 
-    def __init__(self, heads: Heads, take: Callable[[], Awaitable[Raw]], trips: Trips) -> None:
+class InformedConnection(PostgresConnection):
+    """Answers what was looked up, and reads the rest over *raw*, if there is one."""
+
+    __slots__ = ("_known", "_rows")
+
+    def __init__(self, raw: Raw | None, trips: Trips, head: BranchName, rows: list[Row]) -> None:
+        if raw is not None:
+            self.raw: Raw = raw
         self._prepare(trips)
-        self._heads = heads
-        self._take = take
-        self._has_taken = False
+        self._known: BranchName | None = head
+        self._rows = rows
 
     def all(self, statement: Statement, **parameters: Any) -> list[Row]:
-        if self._has_taken or statement is not sql.HEAD or "\0" in "".join(parameters.values()):
-            self._hold()
-            return super().all(statement, **parameters)
-        rows: list[Row] = waited(self._heads.find(**parameters))
-        self.has_read = True
-        return rows
+        known = self._known
+        if statement is sql.HEAD and known is not None and parameters == _parameters(known):
+            return self._rows
+        self._check()
+        return super().all(statement, **parameters)
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
-        self._hold()
+        self._check()
+        self._known = None  # another moment
         with super().at_one_moment():
             yield
 
-    def _hold(self) -> None:
-        if not self._has_taken:
-            self.raw: Raw = waited(self._take())
-            self._has_taken = True
+    def _check(self) -> None:
+        if not hasattr(self, "raw"):
+            raise NeedsConnection
+
+
+def _parameters(head: BranchName) -> dict[str, Any]:
+    return {"tract_id": head.tract_id, "name": ref_name(head.branch)}

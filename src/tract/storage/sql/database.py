@@ -77,9 +77,12 @@ class Database(Protocol):
         """
 
     def observe(
-        self, function: Callable[[Connection], T]
+        self, function: Callable[[Connection], T], head: BranchName | None = None
     ) -> Coroutine[Any, Any, tuple[T, State | None]]:
-        """Do what `glance` does, and also return the state that was read, or None if not known."""
+        """Do what `glance` does, and also return the state that was read, or None if not known.
+
+        If *function* first asks for the head of a branch, *head* names it. It may run again.
+        """
 
     def listen(self) -> None:
         """Report others' moves to the callback of `on_move`, if the engine can.

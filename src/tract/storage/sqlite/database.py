@@ -180,7 +180,7 @@ class Database:
         return self._reader.glance(function)
 
     def observe(
-        self, function: Callable[[SqliteConnection], T]
+        self, function: Callable[[SqliteConnection], T], head: BranchName | None = None
     ) -> Coroutine[Any, Any, tuple[T, State | None]]:
         """Do what `glance` does, and return the state that was read, too; see `GroupReader`."""
         if self._watching is None:

@@ -56,7 +56,8 @@ class SqlHistoryRepository(HistoryRepository):
         look = partial(
             history.locate, branch=branch, position=position, known=known, at_once=at_once
         )
-        located, state = await self._database.observe(look)
+        asked = branch if position.commit_hash is UNSET else None
+        located, state = await self._database.observe(look, asked)
         if position == _HEAD and located.head_hash is not None:
             head = KnownHead(located.head_hash, located.usage, located.erasures)
             freshness.seen(branch, head, state)
