@@ -1,6 +1,6 @@
 """What the processes do: `python -m benchmarks.postgres.child TASK URL SCHEMA TRACT COUNT TASKS N`.
 
-Each is ready once what it imports is, waits for a line, works, and prints JSON before it closes
+Each is ready once what it needs is loaded, waits for a line, works, and prints JSON before it closes
 what it has open.
 """
 
@@ -42,8 +42,9 @@ async def _go() -> None:
 
 
 async def _commit(work: _Work) -> None:
-    """Commit from some tasks; the store is open before."""
+    """Commit from some tasks; the store is open before, and the tokenizer loaded."""
     async with TractStore.open(with_schema(work.url, work.schema)) as store:
+        await store.tract(f"warm-{work.number}").user("warm")
         conversation = Tract(store.tract(work.tract))
         await conversation.load()
         await _go()

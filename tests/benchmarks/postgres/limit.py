@@ -19,6 +19,7 @@ from benchmarks.postgres.servers import connected
 __all__ = ["PlainServer", "plain_server", "read_steps", "scan"]
 
 _TABLES = """
+    SELECT pg_advisory_xact_lock(1);  -- processes that start at once
     CREATE TABLE IF NOT EXISTS blobs (hash bytea PRIMARY KEY, data bytea NOT NULL);
     CREATE TABLE IF NOT EXISTS commits (
         hash bytea PRIMARY KEY, tract text NOT NULL, parent bytea, content bytea NOT NULL,

@@ -40,7 +40,9 @@ def with_schema(url: str, schema: str) -> str:
 async def connected(url: str, schema: str) -> asyncpg.Connection:
     """Return a connection that finds its tables in a schema, which is made if need be."""
     connection = await asyncpg.connect(url, server_settings={"search_path": schema})
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    await connection.execute(
+        f"SELECT pg_advisory_xact_lock(1); CREATE SCHEMA IF NOT EXISTS {schema}"
+    )
     return connection
 
 

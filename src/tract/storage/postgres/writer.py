@@ -2,8 +2,10 @@
 
 A tract's row in `tracts` is lock and version in one. A group first runs *ahead*, on what is known
 of its tracts, and what it writes is sent as one statement that holds only if none of them has
-changed. If one has, the group and the next few run in a transaction that locks the rows first, in
-sorted order. So a crowd on one branch queues for the lock in place of losing one race after another.
+changed. If one has, the group runs in a transaction that locks the rows first, in sorted order.
+
+A crowd on one branch takes turns. Whoever has the locks goes on ahead, and whoever was busy and
+finds that another has them stays away for a while, so that turns are worth their locks.
 
 When the connection is lost, nobody knows whether the server has committed. A group that may have
 been is looked for before it runs again, by a row that only it can have written or by its
@@ -47,11 +49,16 @@ from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransac
 __all__ = ["MAX_GROUP", "Job", "Writer"]
 
 MAX_GROUP: int = 512  # commits; bounds how long one transaction keeps other processes waiting
+_LONG_AGO = float("-inf")
 _DAY = 86_400.0  # seconds that creating an index may take
 _IN_DOUBT = 5.0
 """Seconds, at least, to find out what became of a group that the server may have committed."""
-_CROWDED = 8
-"""Groups that take the locks at once after one has found a tract changed."""
+_BUSY = 0.02
+"""Seconds between a group and the next of a writer that is busy, at most."""
+_SHARE = 20
+_LONGEST_AWAY = 0.1  # seconds
+"""How many times as long as it has held the locks itself a busy writer leaves a tract to others. Eight
+writers then make some ten groups each time that one of them has taken the locks."""
 
 _VERSIONS = "SELECT tract_id, version, updated_at FROM tracts WHERE tract_id = ANY($1::text[])"
 _ADD_TRACTS = (
@@ -204,7 +211,8 @@ class Writer:
         self._used = 0.0
         self._tips: Tips | None = None
         self._versions: dict[str, int] = {}
-        self._crowded = 0
+        self._done = _LONG_AGO
+        self._held = 0.0
         self._moved: Callable[[Iterable[BranchName]], None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.groups: Groups[Job] = Groups(self._send, MAX_GROUP)
@@ -339,10 +347,9 @@ class Writer:
             self._forget()  # others may have come since
             return outcomes
         try:
-            waits = self._crowded or group.exclusive or not group.traced
+            waits = group.exclusive or not group.traced
             made = None if waits else await self._run_ahead(raw, group)
             if made is None:
-                self._crowded = max(0, self._crowded - 1)
                 made = await self._run_locked(raw, group)
         except Exception as error:
             if not loses_answer(error):  # the server has answered, or was not asked
@@ -352,6 +359,7 @@ class Writer:
 
     async def _run_ahead(self, raw: Raw, group: _Group) -> _Made | None:
         """Run a group without a transaction; None if it needs one."""
+        is_busy = time.monotonic() - self._done < _BUSY
         unknown = [tract for tract in group.tracts if tract not in self._versions]
         found = await self._versions_of(raw, unknown) if unknown else _Rows({}, {})
         self._versions.update(found.versions)
@@ -376,7 +384,8 @@ class Writer:
         if not await raw.fetchval(text, *values):
             group.sent = None
             self._forget()
-            self._crowded = _CROWDED
+            if is_busy:
+                await asyncio.sleep(min(_SHARE * self._held, _LONGEST_AWAY))
             return None
         group.sent = None
         return made._replace(versions={tract: at + 1 for tract, at in versions.items()})
@@ -400,6 +409,7 @@ class Writer:
         else:
             await raw.execute(_BEGIN)
         versions, times, group.identity = await self._locked(raw, group.tracts)
+        since = time.monotonic()
         if any(self._versions.get(tract) != at - 1 for tract, at in versions.items()):
             self._forget()
         transaction = self._begun(connection, group, times)
@@ -407,6 +417,7 @@ class Writer:
         await running(lambda _: connection.flush(), connection)
         group.sent = made = _Made(outcomes, transaction, versions, _trace(transaction))
         await raw.execute("COMMIT")
+        self._held = time.monotonic() - since
         group.not_made()
         return made
 
@@ -474,6 +485,7 @@ class Writer:
             self._tips = transaction.tips
         else:
             self._forget()
+        self._done = time.monotonic()
         return made.outcomes
 
     def _forget(self) -> None:
