@@ -39,7 +39,8 @@ __all__ = ["busy_until_interrupted"]
 _BEFORE = 20  # commits before the first interrupt
 _EACH = 6  # commits of each caller that goes on, and pieces of each stream
 _PIECE = "piece " * 3000  # more than a stream may have unsaved
-_LIMIT = 15.0  # seconds that a run may take
+_LIMIT = 15.0  # seconds that a run may take which may hang
+_LONG = 60.0  # seconds that a run may take which must not, on a busy machine, too
 _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.__path__)
 _LINES = {
     "line": _FOLDERS,
@@ -241,7 +242,7 @@ def limited(interrupts: Interrupts) -> Iterator[None]:
     done = threading.Event()
 
     def watch() -> None:
-        if not done.wait(_LIMIT):
+        if not done.wait(_LONG):
             print("hangs after an interrupt at", interrupts.came)
             for task in asyncio.all_tasks(interrupts.made):
                 print(task)
