@@ -74,6 +74,7 @@ ALLOWED = {
     ): "a batch's text is made of constants and of the names of tables and columns",
     Place("storage/postgres/writer.py", "_run_ahead", "fetchval"): "the same",
     Place("storage/postgres/sharing.py", "_found", "fetch"): "a constant and a compiled statement",
+    Place("storage/postgres/sharing.py", "find", "fetch"): "a compiled statement",
     Place("storage/postgres/writer.py", "_is_there", "fetchval"): "one of three constants",
     Place("storage/sqlite/json/config_index.py", "_extracted", "literal_column"): (
         "an index is only used where a query has its very words; SQLAlchemy quotes the path"
