@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 __all__ = ["SUITES", "Suite"]
 
-_PRIVATE = "looks into the private parts of SQLiteSession"
-
 
 class Suite(NamedTuple):
     """Tests of one framework.

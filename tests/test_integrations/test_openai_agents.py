@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from agents import (
@@ -19,11 +20,11 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
-from agents.memory import SessionSettings
+from agents.memory import OpenAIResponsesCompactionSession, SessionSettings
 
 from support.agents import Answering, called, said
 from support.opening import COUNTER
-from tract import StoreClosedError, TractStore, config
+from tract import StoreClosedError, TractError, TractStore, config
 from tract.integrations.openai_agents import RecordingModel, TractSession
 
 set_tracing_disabled(True)
@@ -193,7 +194,7 @@ async def test_a_path_is_opened_at_the_first_use_and_closed_with_the_session(
     tmp_path: Path,
 ) -> None:
     session = TractSession("s", tmp_path / "agents.db")
-    with pytest.raises(StoreClosedError, match=r"open\(\)"):
+    with pytest.raises(TractError, match=r"open\(\)"):
         _ = session.tract
     await asyncio.gather(*(session.add_items([item]) for item in ITEMS[:4]))
     await session.aclose()
@@ -329,12 +330,43 @@ async def test_headers_of_a_call_are_not_stored(store: TractStore, target: str) 
     assert made.generation_config == {"model": "a-model", "temperature": 1}
 
 
-async def test_a_compacting_session_replaces_items_in_one_commit(store: TractStore) -> None:
-    session = TractSession("s", store)
-    await session.add_items(ITEMS)
-    before = await session.tract.head()
-    new: list[Any] = [{"role": "user", "content": "all of it"}]
+class Compacting:
+    """A client whose API makes one message of whatever it gets."""
 
-    assert await session._atomic_replace_items(new)
-    assert await session.get_items() == new
-    assert (await session.tract.compile(at_commit=before)).commit_count == len(ITEMS)
+    def __init__(self) -> None:
+        self.responses = self
+        self.given: list[Any] = []
+
+    async def compact(self, *, input: list[Any], **_: Any) -> Any:
+        self.given = input
+        return SimpleNamespace(output=[SUMMARY], usage=None)
+
+
+SUMMARY = {"role": "user", "content": "all of it"}
+
+
+@pytest.mark.parametrize("in_a_run", [False, True])
+async def test_the_sdks_compaction_replaces_items_and_the_history_stays(
+    store: TractStore, in_a_run: bool
+) -> None:
+    session, client = TractSession("s", store), Compacting()
+    compacting = OpenAIResponsesCompactionSession(
+        "s",
+        session,
+        client=cast("Any", client),
+        compaction_mode="input",
+        should_trigger_compaction=lambda _: True,
+    )
+    if in_a_run:
+        agent = Agent("helper", model=Answering([said("Hi.")]))
+        await Runner.run(agent, "hello", session=compacting)
+    else:
+        await session.add_items(ITEMS[:2])
+        await compacting.run_compaction()
+
+    assert len(client.given) == 2
+    assert await session.get_items() == [SUMMARY]
+    tract = session.tract
+    *before, _ = await tract.entries(include_skipped=True)
+    notes = [note for each in before for note in await tract.get_annotations(each.commit_hash)]
+    assert [note.reason for note in notes] == ["compaction"] * 2

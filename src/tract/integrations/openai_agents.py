@@ -4,8 +4,8 @@
     await Runner.run(agent, "Hello", session=session, hooks=session.hooks)
 
 Each item is one commit, so `session.tract` compiles, diffs, forks and searches what the SDK wrote. What
-leaves the session, by `pop_item`, `clear_session` or a compaction, is skipped by a commit, and stays
-in the history.
+leaves the session stays in the history: `pop_item` and compactions skip it by a commit, and
+`clear_session` resets the branch.
 
 The format of items is that of the Responses API: https://platform.openai.com/docs/api-reference/responses
 """
@@ -24,7 +24,7 @@ from agents.memory import session as sdk
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 from openai.types.responses import Response, ResponseCompletedEvent
 
-from tract.exceptions import HeadMovedError, StoreClosedError
+from tract.exceptions import HeadMovedError, TractError
 from tract.formats.openai_responses.contents import from_responses
 from tract.formats.sending import to_responses
 from tract.integrations.lending import LentStore
@@ -85,11 +85,15 @@ class TractSession:
         """The branch that the session is on.
 
         Raises:
-            StoreClosedError: the session was given a path and has not been used yet, or it is closed.
+            TractError: the session has no open store: it was given a path and has not been used yet,
+                or it is closed.
         """
         store = self._store.now
         if store is None:
-            raise StoreClosedError(f"of session {self.session_id!r}, before `await session.open()`")
+            raise TractError(
+                f"The session {self.session_id!r} has no open store. It opens one when it is first "
+                "used, or by `await session.open()`."
+            )
         return store.tract(self._tract_id, branch=self.branch)
 
     async def open(self) -> AsyncTract:
@@ -143,10 +147,8 @@ class TractSession:
         """Take the newest item out of the session and return it; None if there is none."""
         tract = await self.open()
         while True:
-            context = await tract.compile(aggregate_same_role=False)
-            if not context.commit_count:
-                return None
-            newest = await _entries(tract, 1, context.head_hash)
+            head = await tract.head()
+            newest = await _entries(tract, 1, head)
             items = [item for entry in newest for item in _items(entry)]
             if not items:
                 return None
@@ -155,7 +157,7 @@ class TractSession:
                     skip=[entry.commit_hash for entry in newest],
                     append=from_responses(items[:-1]),
                     reason="pop_item",
-                    expected_head=context.head_hash,
+                    expected_head=head,
                 )
             except HeadMovedError:
                 continue  # two that pop at once each get an item of their own
