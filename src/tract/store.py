@@ -286,7 +286,7 @@ class TractStore:
             TractNotFoundError: the store has nothing of a tract.
             CommitNotFoundError: a tract has no such commit.
             StoreCopyError: tracts are damaged, or contents of them were erased or pruned meanwhile;
-                there is no file.
+                no file is left.
             StorageError: there is a file at *path*, or none can be written.
         """
         chosen = checked_tracts(tracts)

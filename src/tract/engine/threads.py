@@ -101,7 +101,7 @@ def _room_after(value: object, room: int, depth: int) -> int:
     if issubclass(kind, str):
         return room - str.__len__(value)  # type: ignore[arg-type]  # perhaps a subclass of str
     if kind is bytes:
-        return room - len(value)  # type: ignore[arg-type]
+        return room - len(value)  # type: ignore[arg-type]  # `kind` tells, not `isinstance`
     if depth > MAX_DEPTH:
         return room - 1  # deeper nesting is refused anyway
     parts = _parts(value, kind)
