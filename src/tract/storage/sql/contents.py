@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tract.exceptions import CommitNotFoundError
 from tract.storage.repositories import StoredContent
-from tract.storage.sql.naming import key_of
+from tract.storage.sql.naming import digests, key_of
 from tract.storage.sql.port import Connection
-from tract.storage.sql.rows import stored_content
+from tract.storage.sql.rows import stored_contents
 from tract.storage.sql.statements import commits as sql
 
 __all__ = ["contents"]
@@ -16,14 +16,19 @@ __all__ = ["contents"]
 
 def contents(connection: Connection, *, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
     """See `BlobRepository.get_many`."""
-    keys: list[bytes] = []
-    for name in named:
-        key = key_of(connection, tract_id, name)
-        if key is None:
-            raise CommitNotFoundError(name)
-        keys.append(key)
+    keys = digests(named)
+    if keys is None:
+        keys = [_key_of(connection, tract_id, name) for name in named]
     found = {row[0]: row for row in connection.find(sql.CONTENTS, keys, tract_id=tract_id)}
     try:
-        return [stored_content(found[key]) for key in keys]
+        rows = [found[key] for key in keys]
     except KeyError as missing:
         raise CommitNotFoundError(named[keys.index(missing.args[0])]) from None
+    return stored_contents(rows)
+
+
+def _key_of(connection: Connection, tract_id: str, name: str) -> bytes:
+    key = key_of(connection, tract_id, name)
+    if key is None:
+        raise CommitNotFoundError(name)
+    return key
