@@ -68,7 +68,10 @@ def _lose_hints(sent: Sequence[Sent], api: str, writing: Writing) -> None:
     """Name what other APIs say beside a text or a medium, which has no form of its own here."""
     named = {(loss.commit_hash, loss.what) for loss in writing.losses}
     for each in sent:
-        for native in _natives(each.message):
+        message = each.message
+        if message.given is None and (message.native is None or message.native.api == api):
+            continue
+        for native in _natives(message):
             if native.api == api or not any(f'"{key}"' in native.text for key in _HINTS):
                 continue
             for key in dict.fromkeys(_hints(native.item)):

@@ -93,7 +93,7 @@ class SnapshotContext(CompiledContext):
             self._messages = tuple(
                 joined_messages(self._snapshot.entries.pages)
                 if self._joining
-                else (sent.message for sent in self._apart())
+                else (message for message, _ in self._apart())
             )
         return list(self._messages)
 
@@ -149,7 +149,7 @@ class SnapshotContext(CompiledContext):
 
     @property
     def open_calls(self) -> list[OpenCall]:
-        shown = list(self._apart())
+        shown = self._apart()
         found = []
         for call in open_calls([message for message, _ in shown]):
             message, commit_hash = shown[call.at]
@@ -226,7 +226,7 @@ class SnapshotContext(CompiledContext):
     def _sent(self) -> list[Sent]:
         """Return the messages, each with the commit of the (first) entry that it shows."""
         if not self._joining:
-            return list(self._apart())
+            return self._apart()
         groups: list[list[Sent]] = []
         for sent in self._apart():
             if groups and joins(groups[-1][-1].message, sent.message):
@@ -249,11 +249,13 @@ class SnapshotContext(CompiledContext):
                 return entry
         return None
 
-    def _apart(self) -> Iterator[Sent]:
-        """Yield the messages before joining."""
-        for entry in self._shown():
-            for message in entry.messages:
-                yield Sent(message, entry.commit_hash)
+    def _apart(self) -> list[Sent]:
+        """Return the messages before joining."""
+        return [
+            Sent(message, entry.commit_hash)
+            for entry in self._shown()
+            for message in (entry.messages if entry.more else (entry.message,))
+        ]
 
     def _shown(self) -> Iterator[Entry]:
         return (entry for entry in self._snapshot.entries if entry.visible)

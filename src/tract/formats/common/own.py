@@ -7,9 +7,8 @@ from typing import Any
 from tract.formats.format import Json, Sent, Writing
 from tract.history.media import may_hold, put_back
 from tract.parts import Native, NativePart, Part, ThinkingPart, ToolCallPart, ToolResultPart
-from tract.protocols import Message
 
-__all__ = ["is_foreign", "own", "own_item", "with_media"]
+__all__ = ["is_foreign", "own", "with_media"]
 
 
 def own(native: Native | None, api: str, writing: Writing) -> Json | None:
@@ -24,11 +23,6 @@ def with_media(native: Native, writing: Writing) -> Any:
     """Return the JSON that something came as, with its media put back."""
     item = native.item
     return put_back(item, writing.load) if may_hold(native.text) else item
-
-
-def own_item(message: Message, api: str, writing: Writing) -> Json | None:
-    """Return the item of *api* that a message came as."""
-    return own(message.native, api, writing)
 
 
 def is_foreign(part: Part, sent: Sent, writing: Writing) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from tract.formats.common.own import own_item
+from tract.formats.common.own import own
 from tract.formats.format import Json, Sent, Writing
 from tract.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message
@@ -49,7 +49,7 @@ def sources(messages: Sequence[Sent], api: str, writing: Writing) -> Iterator[So
     for sent in messages:
         if sent.message.name is not None:
             writing.lose(sent, "name", "the API has no field for it")
-        yield Source(sent, own_item(sent.message, api, writing))
+        yield Source(sent, own(sent.message.native, api, writing))
 
 
 def side_of(message: Message) -> Side:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tract.formats.common.own import own_item
+from tract.formats.common.own import own
 from tract.formats.common.values import without
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Sent, Writing
@@ -34,7 +34,7 @@ def write(messages: Sequence[Sent], writing: Writing) -> Json:
     instructions: list[tuple[Any, Sent]] = []
     entries: list[Entry] = []
     for sent in messages:
-        item = own_item(sent.message, API, writing)
+        item = own(sent.message.native, API, writing)
         if item is not None:
             if is_fragment(item):
                 instructions.append((item["instructions"], sent))

@@ -65,7 +65,7 @@ _STEP = (  # hash, parent, time, operation, target, content type, data, count, s
 # Every valid combination of types, so that a sound row costs a single look-up.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
 _STEP_ROWS = frozenset(product(*_STEP))
-_CONTENT: tuple[frozenset[type], ...] = (  # hash, content hash, type, metadata, time, data
+_CONTENT: tuple[frozenset[Any], ...] = (  # hash, content hash, type, metadata, time, data
     *(frozenset({bytes}), frozenset({bytes}), frozenset({str})),
     *(frozenset({str, _NONE}), frozenset({int}), frozenset({bytes, str, _NONE})),
 )
