@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
 
 from tract.exceptions import StoreClosedError
+from tract.handles.abroad import home_of
 from tract.store import TractStore
 
 __all__ = ["LentStore"]
+
+T = TypeVar("T")
 
 
 class LentStore:
@@ -54,6 +60,17 @@ class LentStore:
                 await self._open(opening)
             else:
                 await asyncio.wrap_future(opening)
+
+    async def run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what *work* does with the store, in one trip to its loop, however many calls it makes.
+
+        *work* gets the store and *args*, which its caller must not change meanwhile.
+        """
+        store = await self.get()
+        home = home_of(store)
+        if home is None or home.is_here:
+            return await work(store, *args)
+        return await home.call(partial(work, store, *args))
 
     async def _open(self, opening: Future[None]) -> None:
         try:

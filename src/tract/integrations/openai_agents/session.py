@@ -1,33 +1,20 @@
-"""A session of the OpenAI Agents SDK whose items are commits of a tract.
-
-    session = TractSession("user-42", "agents.db")
-    await Runner.run(agent, "Hello", session=session, hooks=session.hooks)
-
-Each item is one commit, so `session.tract` compiles, diffs, forks and searches what the SDK wrote. What
-leaves the session stays in the history: `pop_item` and compactions skip it by a commit, and
-`clear_session` resets the branch.
-
-The format of items is that of the Responses API: https://platform.openai.com/docs/api-reference/responses
-"""
+"""`TractSession`: a `Session` of the Agents SDK."""
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from agents import Agent, Model, ModelResponse, ModelSettings, RunContextWrapper, RunHooks
 from agents.memory import SessionSettings
 from agents.memory import session as sdk
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
-from openai.types.responses import Response, ResponseCompletedEvent
 
 from tract.exceptions import HeadMovedError, TractError
 from tract.formats.openai_responses.contents import from_responses
 from tract.formats.sending import to_responses
 from tract.integrations.lending import LentStore
+from tract.integrations.openai_agents.hooks import Context, TractHooks
 from tract.models.commit import EntryInfo
 from tract.models.content import NativeContent
 from tract.models.quoting import quote_id
@@ -36,16 +23,12 @@ from tract.store import TractStore
 from tract.tract import AsyncTract
 
 if TYPE_CHECKING:
-    from agents import ModelRetryAdvice, ModelRetryAdviceRequest
-    from agents.items import TResponseInputItem, TResponseStreamEvent
+    from agents.items import TResponseInputItem
 
-__all__ = ["RecordingModel", "TractHooks", "TractSession"]
+__all__ = ["TractSession"]
 
 _API = "openai.responses"
 _TOOLS = "$tools"  # the role of entries that define tools, which are not items
-_UNCLAIMED = 64  # settings kept for hooks that may never ask
-
-Context: TypeAlias = RunContextWrapper[Any]
 
 
 class TractSession:
@@ -76,7 +59,7 @@ class TractSession:
             else coerce_session_settings(session_settings)
         )
         self.branch: str = branch
-        self.hooks: TractHooks = TractHooks(self)
+        self.hooks: TractHooks = TractHooks()
         self._store = LentStore(store)
         self._tract_id = quote_id(session_id)
 
@@ -111,13 +94,7 @@ class TractSession:
         limit = resolve_session_limit(limit, self.session_settings)
         if limit is not None and limit <= 0:
             return []
-        tract = await self.open()
-        if limit is not None:
-            newest = await _entries(tract, limit)
-            return [item for entry in newest for item in _items(entry)][-limit:]
-        context = await tract.compile(aggregate_same_role=False)
-        items: list[Any] = context.to_responses(open_calls="keep")["input"]
-        return items
+        return await self._store.run(self._get, limit)
 
     async def add_items(
         self, items: list[TResponseInputItem], *, wrapper: Context | None = None
@@ -129,46 +106,23 @@ class TractSession:
         """
         if not items:
             return
-        tract, call = await self.open(), self.hooks.call(wrapper)
+        call = self.hooks.call(wrapper)
+        given = [
+            (content, call.options() if call is not None and _is_by_a_model(item) else {})
+            for content, item in zip(from_responses(items), items, strict=True)
+        ]
         usage = None if call is None else call.usage
-        has_head = usage is not None and await tract.head() is not None
-        async with tract.batch() as batch:
-            for content, item in zip(from_responses(items), items, strict=True):
-                options = call.options() if call is not None and _is_by_a_model(item) else {}
-                if options and has_head:
-                    batch.record_usage(usage)  # of the context that what follows is the answer to
-                    usage = None
-                batch.commit(content, **options)
-                has_head = has_head or usage is not None
+        usage = await self._store.run(self._add, given, usage)
         if call is not None:
             call.usage = usage
 
     async def pop_item(self, *, wrapper: Context | None = None) -> TResponseInputItem | None:
         """Take the newest item out of the session and return it; None if there is none."""
-        tract = await self.open()
-        while True:
-            head = await tract.head()
-            newest = await _entries(tract, 1, head)
-            items = [item for entry in newest for item in _items(entry)]
-            if not items:
-                return None
-            try:
-                await tract.edit_entries(
-                    skip=[entry.commit_hash for entry in newest],
-                    append=from_responses(items[:-1]),
-                    reason="pop_item",
-                    expected_head=head,
-                )
-            except HeadMovedError:
-                continue  # two that pop at once each get an item of their own
-            item: TResponseInputItem = items[-1]
-            return item
+        return await self._store.run(self._pop)
 
     async def clear_session(self, *, wrapper: Context | None = None) -> None:
         """Empty the branch. Its commits stay readable by hash, and `tract.reflog()` has its head."""
-        tract = await self.open()
-        if await tract.head() is not None:
-            await tract.reset(None, reason="clear_session")
+        await self._store.run(self._clear)
 
     async def aclose(self) -> None:
         """Close the store if the session opened it."""
@@ -183,6 +137,62 @@ class TractSession:
 
     def __repr__(self) -> str:
         return f"<TractSession {self.session_id!r} on {self.branch!r}>"
+
+    # Each of these is one trip to the store's loop.
+
+    def _on(self, store: TractStore) -> AsyncTract:
+        return store.tract(self._tract_id, branch=self.branch)
+
+    async def _get(self, store: TractStore, limit: int | None) -> list[Any]:
+        tract = self._on(store)
+        if limit is not None:
+            newest = await _entries(tract, limit)
+            return [item for entry in newest for item in _items(entry)][-limit:]
+        context = await tract.compile(aggregate_same_role=False)
+        items: list[Any] = context.to_responses(open_calls="keep")["input"]
+        return items
+
+    async def _add(
+        self,
+        store: TractStore,
+        given: list[tuple[NativeContent, dict[str, Any]]],
+        usage: dict[str, int] | None,
+    ) -> dict[str, int] | None:
+        """Commit contents with their options; return *usage* unless it was recorded."""
+        tract = self._on(store)
+        has_head = usage is not None and await tract.head() is not None
+        async with tract.batch() as batch:
+            for content, options in given:
+                if options and has_head:
+                    batch.record_usage(usage)  # of the context that what follows is the answer to
+                    usage = None
+                batch.commit(content, **options)
+                has_head = has_head or usage is not None
+        return usage
+
+    async def _pop(self, store: TractStore) -> Any:
+        tract = self._on(store)
+        while True:
+            head = await tract.head()
+            newest = await _entries(tract, 1)
+            items = [item for entry in newest for item in _items(entry)]
+            if not items:
+                return None
+            try:
+                await tract.edit_entries(
+                    skip=[entry.commit_hash for entry in newest],
+                    append=from_responses(items[:-1]),
+                    reason="pop_item",
+                    expected_head=head,
+                )
+            except HeadMovedError:
+                continue  # two that pop at once each get an item of their own
+            return items[-1]
+
+    async def _clear(self, store: TractStore) -> None:
+        tract = self._on(store)
+        if await tract.head() is not None:
+            await tract.reset(None, reason="clear_session")
 
     # What the SDK's compacting sessions look for; without it they replace items one by one.
 
@@ -269,126 +279,3 @@ def _is_by_a_model(item: Any) -> bool:
     if kind == "message":
         return item.get("role") == "assistant"
     return not kind.endswith(("_output", "_response", "item_reference"))
-
-
-class TractHooks(RunHooks[Any]):
-    """Run hooks that record on each item which agent, model and settings made it, and its usage.
-
-    They see the settings of the agent. Those that a run overrides are seen by a `RecordingModel`.
-
-    Args:
-        session: where the items go.
-    """
-
-    def __init__(self, session: TractSession) -> None:
-        self._session = session
-        self._calls: WeakKeyDictionary[Context, _Call] = WeakKeyDictionary()
-        self._sent: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
-
-    def call(self, wrapper: Context | None) -> _Call | None:
-        """Return the newest call of a run."""
-        return None if wrapper is None else self._calls.get(wrapper)
-
-    def sent(self, response: ModelResponse | Response, settings: dict[str, Any]) -> None:
-        """Note the settings that *response* was really made with."""
-        self._sent[_key(response)] = settings
-        if len(self._sent) > _UNCLAIMED:  # of runs without these hooks
-            self._sent.popitem(last=False)
-
-    async def on_llm_start(
-        self,
-        context: Context,
-        agent: Agent[Any],
-        system_prompt: str | None,
-        input_items: list[TResponseInputItem],
-    ) -> None:
-        """Note what the call is made with."""
-        self._calls[context] = _Call(agent)
-
-    async def on_llm_end(
-        self, context: Context, agent: Agent[Any], response: ModelResponse
-    ) -> None:
-        """Note the answer, whose items come to the session later."""
-        call = self._calls.get(context)
-        if call is not None:
-            call.answered(response, self._sent.pop(_key(response), None))
-
-
-class RecordingModel(Model):
-    """A model that tells a session's hooks the settings of each call, whatever the run overrides.
-
-        agent = Agent("helper", model=RecordingModel(OpenAIResponsesModel("gpt-5", client), session))
-
-    Args:
-        model: the model that is called.
-        session: whose `hooks` the run has.
-    """
-
-    def __init__(self, model: Model, session: TractSession) -> None:
-        self._model = model
-        self._hooks = session.hooks
-
-    async def get_response(self, *args: Any, **options: Any) -> ModelResponse:
-        """Call the model."""
-        response = await self._model.get_response(*args, **options)
-        self._hooks.sent(response, self._settings(args, options))
-        return response
-
-    async def stream_response(
-        self, *args: Any, **options: Any
-    ) -> AsyncIterator[TResponseStreamEvent]:
-        """Call the model, and pass its events on as they come."""
-        async for event in self._model.stream_response(*args, **options):
-            if isinstance(event, ResponseCompletedEvent):
-                self._hooks.sent(event.response, self._settings(args, options))
-            yield event
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
-
-    def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
-        """Return the model's own advice."""
-        return self._model.get_retry_advice(request)
-
-    def _settings(self, args: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-        given = options["model_settings"] if "model_settings" in options else args[2]
-        return _settings(self._model, given)
-
-
-def _key(response: ModelResponse | Response) -> Hashable:
-    """Return what tells a response from others; the hooks get one that a stream told as another object."""
-    if isinstance(response, Response):
-        return response.id
-    return response.response_id or id(response)
-
-
-def _settings(model: str | Model | None, settings: ModelSettings) -> dict[str, Any]:
-    """Return what a call was made with; headers and further fields, which may hold secrets, are not."""
-    name = model if isinstance(model, str) else getattr(model, "model", None)
-    found = {"model": name if isinstance(name, str) else type(model).__name__ if model else None}
-    found |= settings.to_traceable_dict()
-    return {key: value for key, value in found.items() if value is not None}
-
-
-class _Call:
-    """A call of a model."""
-
-    def __init__(self, agent: Agent[Any]) -> None:
-        self.usage: dict[str, int] | None = None
-        """What the API reported, until it is recorded."""
-        self._settings = _settings(agent.model, agent.model_settings)
-        self._metadata = {"agent": agent.name}
-
-    def answered(self, response: ModelResponse, settings: dict[str, Any] | None) -> None:
-        """Note the answer, and the settings that were really sent, if they are known."""
-        self._settings = settings or self._settings
-        if response.response_id is not None:
-            self._metadata["response_id"] = response.response_id
-        found = response.usage
-        if found.input_tokens:
-            self.usage = {"input_tokens": found.input_tokens, "output_tokens": found.output_tokens}
-
-    def options(self) -> dict[str, Any]:
-        """Return what `commit` takes for the items of the answer."""
-        return {"generation_config": self._settings, "metadata": self._metadata}
