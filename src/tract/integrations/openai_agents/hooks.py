@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from agents import Agent, Model, ModelResponse, ModelSettings, RunContextWrapper, RunHooks
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from agents import ModelRetryAdvice, ModelRetryAdviceRequest
     from agents.items import TResponseInputItem, TResponseStreamEvent
 
-    from tract.integrations.openai_agents.session import TractSession
-
-__all__ = ["Call", "Context", "RecordingModel", "TractHooks"]
+__all__ = ["Call", "Context", "Hooked", "RecordingModel", "TractHooks"]
 
 _UNCLAIMED = 64  # settings kept for hooks that may never ask
 
@@ -62,6 +60,12 @@ class TractHooks(RunHooks[Any]):
             call.answered(response, self._sent.pop(_key(response), None))
 
 
+class Hooked(Protocol):
+    """What has run hooks: a `TractSession`."""
+
+    hooks: TractHooks
+
+
 class RecordingModel(Model):
     """A model that tells a session's hooks the settings of each call, whatever the run overrides.
 
@@ -72,7 +76,7 @@ class RecordingModel(Model):
         session: whose `hooks` the run has.
     """
 
-    def __init__(self, model: Model, session: TractSession) -> None:
+    def __init__(self, model: Model, session: Hooked) -> None:
         self._model = model
         self._hooks = session.hooks
 
