@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 
 from tract.exceptions import RefNameError
 from tract.models.quoting import quote_id
 
-__all__ = ["JOURNAL", "branch_of", "entry_key", "left_of", "record_key", "records"]
+__all__ = ["JOURNAL", "LISTED", "branch_of", "entry_key", "left_of", "record_key", "safe"]
 
 JOURNAL = "main"
 """The branch that moves with each fork, branch and delete, so that none overtakes another."""
 
+LISTED = "conversation/"
+"""How the keys of records begin."""
+
+_UNSAFE = re.compile("[\0\ud800-\udfff]")
 _MOST = 100  # characters of an id in a name; a name takes 255, and some have two
 _LONGEST_KEY = 1_000
 
@@ -28,16 +33,12 @@ def left_of(conversation_id: str, entry_id: str) -> str:
 
 def entry_key(entry_id: str) -> str:
     """Return the key of an entry's commit."""
-    return _key("entry", entry_id)
+    return f"entry/{safe(entry_id)}"
 
 
 def record_key(conversation_id: str) -> str:
     """Return the key of a conversation's newest record."""
-    return _key("conversation", conversation_id)
-
-
-records = "conversation/"
-"""How the keys of records begin."""
+    return f"{LISTED}{safe(conversation_id)}"
 
 
 def _name(text: str) -> str:
@@ -51,10 +52,11 @@ def _name(text: str) -> str:
     return f"%sha256-{_digest(text)}"  # `quote_id` writes two digits after a `%`
 
 
-def _key(kind: str, text: str) -> str:
-    if len(text) <= _LONGEST_KEY:
-        return f"{kind}/{text}"
-    return f"{kind}/{text[:200]}…{_digest(text)}"
+def safe(text: str) -> str:
+    """Return a text as it can be stored in a key or in metadata."""
+    if len(text) <= _LONGEST_KEY and not _UNSAFE.search(text):
+        return text
+    return f"sha256-{_digest(text)}"
 
 
 def _digest(text: str) -> str:

@@ -34,11 +34,12 @@ from tract.integrations.pydantic_ai.contents import (
 from tract.integrations.pydantic_ai.foreign import entries_of, is_foreign
 from tract.integrations.pydantic_ai.names import (
     JOURNAL,
+    LISTED,
     branch_of,
     entry_key,
     left_of,
     record_key,
-    records,
+    safe,
 )
 from tract.integrations.pydantic_ai.recording import TractCapability
 from tract.integrations.pydantic_ai.remembering import Parsed, Recent
@@ -150,8 +151,8 @@ class TractConversationStore(ConversationStore):
         tract = await self._tract(JOURNAL)
         listed = [
             info.commit_hash
-            for info in await tract.keys(records, newest=True)
-            if scope is None or (info.metadata or {}).get("scope") == scope
+            for info in await tract.keys(LISTED, newest=True)
+            if scope is None or (info.metadata or {}).get("scope") == safe(scope)
         ]
         contents = await tract.get_contents(listed)
         texts = [each.record for each in contents if isinstance(each, PydanticAIRecord)]
@@ -377,9 +378,7 @@ class TractConversationStore(ConversationStore):
         lefts = [left_of(record.conversation_id, tip) for tip in dict.fromkeys(record.branches)]
         own = [branch, *(name for name in lefts if name in names)]
         key = record_key(record.conversation_id)
-        commits = {
-            info.commit_hash: info.key for name in own for info in await self._on(name).log(None)
-        }
+        commits = await self._once_on(own)
         reached = await journal.reached_by(commits)
         erased = [
             commit
@@ -395,6 +394,20 @@ class TractConversationStore(ConversationStore):
             moving.erase(erased, reason="the conversation was deleted")
         self._recent.forget(stored.head)
         self._parsed.forget()
+
+    async def _once_on(self, branches: Sequence[str]) -> dict[str, str | None]:
+        """Return the commits that branches have or had, with their keys."""
+        found: dict[str, str | None] = {}
+        for name in branches:
+            branch = self._on(name)
+            moved = (each.old_hash for each in await branch.reflog(name))
+            for head in dict.fromkeys([await branch.head(), *moved]):
+                if head is None or head in found:
+                    continue
+                info = await branch.get_commit(head)
+                log = await branch.log(None, before=head)
+                found |= {each.commit_hash: each.key for each in [*filter(None, [info]), *log]}
+        return found
 
 
 def _dumped(record: ConversationRecord) -> str:

@@ -17,7 +17,7 @@ from tract.integrations.pydantic_ai.contents import (
     PydanticAIEntry,
     PydanticAIRecord,
 )
-from tract.integrations.pydantic_ai.names import entry_key, record_key
+from tract.integrations.pydantic_ai.names import entry_key, record_key, safe
 from tract.integrations.pydantic_ai.recording import TractCapability
 from tract.protocols import TokenUsage
 
@@ -60,7 +60,7 @@ class Save(NamedTuple):
                 )
         if entries and entries[-1].id != record.head_id:
             raise UserError(f"The last new entry is {entries[-1].id!r}, not {record.head_id!r}.")
-        metadata = {"scope": record.scope} if record.scope is not None else {}
+        metadata = {"scope": safe(record.scope)} if record.scope is not None else {}
         return cls(
             record.conversation_id,
             entries[0].parent_id if entries else record.head_id,
