@@ -31,6 +31,7 @@ from benchmarks.model import (
 from benchmarks.ours import Ours
 from benchmarks.peers_langgraph import SaverBackend
 from benchmarks.peers_openai import AlchemyBackend, SqliteBackend
+from benchmarks.peers_pydantic_ai import CONVERSATIONS
 from tract import TractConfig
 
 __all__ = ["LINES", "NOTES"]
@@ -408,5 +409,5 @@ _STORES = (
     ),
 )
 LINES: tuple[Line, ...] = (
-    *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES),
+    *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES, *CONVERSATIONS),
 )

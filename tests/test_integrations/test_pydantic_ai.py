@@ -546,3 +546,17 @@ async def test_conversations_of_another_tract_are_apart(tracts: TractStore) -> N
     assert await other.list_conversations() == []
     await other.save(conversation("2"))
     assert await texts(one) == ["1"]
+
+
+async def test_conversations_with_the_same_newest_entry_keep_their_own_contexts(
+    store: TractConversationStore,
+) -> None:
+    entries = await store.save(conversation("1", "2"))
+    await store.fork("c", new_conversation_id="f")
+    key = f"entry/{entries[0].id}"
+    named = (await store.tract("f").get_by_keys([key]))[key]
+    await store.tract("f").annotate(named.commit_hash, "skip")
+
+    for _ in range(3):
+        read = await asyncio.gather(*(texts(store, id_) for id_ in "cfcf"))
+        assert read == [["1", "2"], ["2"], ["1", "2"], ["2"]]

@@ -5,59 +5,60 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from contextvars import ContextVar
+from typing import NamedTuple
 
 from pydantic_ai.conversation_store import ConversationEntry
 
 from tract.integrations.pydantic_ai.contents import ENTRIES
 
-__all__ = ["Parsed", "Place", "Recent"]
+__all__ = ["LAST_READ", "Parsed", "Place", "Recent", "Seen"]
 
-V = TypeVar("V")
-
-_MOST_PLACES = 1024
-_CHUNK = 64
+_MOST_BRANCHES = 1024
+_CHUNK = 32
 _MOST_CHARACTERS = 16_000_000
 
 
 class Place(NamedTuple):
-    """Where an entry was the newest: a branch, and its head then."""
+    """Where the newest entry of a conversation is: what a record that a task has read says of it."""
 
+    owner: object
+    entry_id: str | None
     branch: str
     head: str
 
 
+LAST_READ: ContextVar[Place | None] = ContextVar("LAST_READ", default=None)
+"""Of each task: two conversations may have the same newest entry and other contexts."""
+
+
+class Seen(NamedTuple):
+    """A branch as it was last seen: its head, and the record there as JSON."""
+
+    head: str
+    record: str
+
+
 class Recent:
-    """Records by the heads that they hold at, and places by the ids of entries."""
+    """Branches as they were last seen."""
 
     def __init__(self) -> None:
-        self._records: OrderedDict[str, str] = OrderedDict()
-        self._places: OrderedDict[str, Place] = OrderedDict()
+        self._branches: OrderedDict[str, Seen] = OrderedDict()
 
-    def record(self, head: str) -> str | None:
-        """Return the record that holds at a head, as JSON."""
-        return self._records.get(head)
+    def branch(self, name: str) -> Seen | None:
+        """Return a branch as it was last seen."""
+        return self._branches.get(name)
 
-    def place(self, entry_id: str) -> Place | None:
-        """Return where an entry was the newest when its conversation's record was read."""
-        return self._places.get(entry_id)
+    def note(self, branch: str, seen: Seen) -> None:
+        """Note what was read or written."""
+        self._branches.pop(branch, None)
+        self._branches[branch] = seen
+        if len(self._branches) > _MOST_BRANCHES:
+            self._branches.popitem(last=False)
 
-    def note(self, branch: str, head: str, entry_id: str | None, record: str) -> None:
-        """Note what was read."""
-        _keep(self._records, head, record)
-        if entry_id is not None:
-            _keep(self._places, entry_id, Place(branch, head))
-
-    def forget(self, head: str | None) -> None:
-        """Drop the record that holds at a head."""
-        self._records.pop(head or "", None)
-
-
-def _keep(kept: OrderedDict[str, V], name: str, value: V) -> None:
-    kept.pop(name, None)
-    kept[name] = value
-    if len(kept) > _MOST_PLACES:
-        kept.popitem(last=False)
+    def forget(self, branch: str) -> None:
+        """Drop a branch that was deleted."""
+        self._branches.pop(branch, None)
 
 
 class Parsed:

@@ -42,7 +42,7 @@ from tract.integrations.pydantic_ai.names import (
     safe,
 )
 from tract.integrations.pydantic_ai.recording import TractCapability
-from tract.integrations.pydantic_ai.remembering import Parsed, Recent
+from tract.integrations.pydantic_ai.remembering import LAST_READ, Parsed, Place, Recent, Seen
 from tract.integrations.pydantic_ai.writing import Save
 from tract.lifecycle import Opening
 from tract.loading import load
@@ -165,10 +165,8 @@ class TractConversationStore(ConversationStore):
     ) -> list[ConversationEntry]:
         if head_id is None:
             return []
-        tract, at = await self._tract(JOURNAL), self._recent.place(head_id)
-        found = None if at is None else at.head
-        if found is None:
-            found = await self._commit_of(tract, head_id)
+        tract, place = await self._tract(JOURNAL), self._place_of(head_id)
+        found = await self._commit_of(tract, head_id) if place is None else place.head
         context = await tract.compile(at_commit=found, aggregate_same_role=False)
         natives = (each.native for each in context.messages)
         texts = [each.text for each in natives if each is not None and each.api == ENTRY]
@@ -206,16 +204,22 @@ class TractConversationStore(ConversationStore):
         expected_revision: str | None,
     ) -> None:
         save = Save.of(record, new_entries, self.capability)
+        stored = self._seen(save.conversation_id)
         while True:
-            stored = await self._stored(save.conversation_id)
-            self._check_revision(save.conversation_id, stored, expected_revision)
+            if stored is None or _revision(stored) != expected_revision:
+                stored = await self._stored(save.conversation_id)
+            if _revision(stored) != expected_revision:
+                raise ConversationConflict(save.conversation_id)
             try:
-                await self._write(save, stored, await self._plan(save, stored))
+                head = await self._write(save, stored, await self._plan(save, stored))
             except KeyExistsError:
                 raise ConversationConflict(save.conversation_id) from None
             except _MOVED:
-                continue
-            return
+                stored = None
+            else:
+                branch = branch_of(save.conversation_id)
+                self._recent.note(branch, Seen(head, save.content.record))
+                return
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         while True:
@@ -263,25 +267,37 @@ class TractConversationStore(ConversationStore):
     async def _tract(self, branch: str) -> AsyncTract:
         return (await self._ready()).tract(self._tract_id, branch=branch)
 
+    def _seen(self, conversation_id: str) -> _Stored | None:
+        """Return a conversation as it was when it was last seen."""
+        seen = self._recent.branch(branch_of(conversation_id))
+        return None if seen is None else _Stored(seen.head, _record(seen.record))
+
     async def _stored(self, conversation_id: str) -> _Stored:
         tract = await self._tract(branch_of(conversation_id))
         head = await tract.head()
         if head is None:
             return _Stored(None, None)
-        text = self._recent.record(head)
-        if text is None:
+        seen = self._recent.branch(tract.branch)
+        if seen is None or seen.head != head:
             text = await self._record_at(tract, head, conversation_id)
-        if text is None:
-            return _Stored(head, None)
-        [record] = RECORDS.validate_json(f"[{text}]")
-        self._recent.note(tract.branch, head, record.head_id, text)
+            if text is None:
+                return _Stored(head, None)
+            seen = Seen(head, text)
+            self._recent.note(tract.branch, seen)
+        record = _record(seen.record)
+        LAST_READ.set(Place(self, record.head_id, tract.branch, head))
         return _Stored(head, record)
+
+    def _place_of(self, entry_id: str) -> Place | None:
+        place = LAST_READ.get()
+        ours = place is not None and place.owner is self and place.entry_id == entry_id
+        return place if ours else None
 
     async def _record_at(self, tract: AsyncTract, head: str, conversation_id: str) -> str | None:
         """Return the record that holds at a head as JSON; None if there is none."""
         [content] = await tract.get_contents([head])
         if isinstance(content, PydanticAIRecord):
-            [record] = RECORDS.validate_json(f"[{content.record}]")
+            record = _record(content.record)
             if record.conversation_id == conversation_id:
                 return content.record
             return _dumped(_forked(record, conversation_id))
@@ -295,7 +311,7 @@ class TractConversationStore(ConversationStore):
         newest = await tract.entries(at_commit=head, newest=True, limit=1)
         if not newest or not is_foreign(newest[0]):
             return content.record
-        [record] = RECORDS.validate_json(f"[{content.record}]")
+        record = _record(content.record)
         return _dumped(replace(record, head_id=newest[0].commit_hash))
 
     async def _commits_of(self, tract: AsyncTract, ids: Iterable[str]) -> dict[str, str]:
@@ -316,16 +332,11 @@ class TractConversationStore(ConversationStore):
 
     async def _check(self, tract: AsyncTract, head_id: str) -> None:
         """Raise a LookupError if an entry is gone with its conversation, and not by itself."""
-        place = self._recent.place(head_id)
+        place = self._place_of(head_id)
         if place is None or await self._on(place.branch).head() != place.head:
             await self._commit_of(tract, head_id)
 
     # Writing
-
-    @staticmethod
-    def _check_revision(conversation_id: str, stored: _Stored, expected: str | None) -> None:
-        if (None if stored.record is None else stored.record.revision) != expected:
-            raise ConversationConflict(conversation_id)
 
     async def _plan(self, save: Save, stored: _Stored) -> _Plan:
         was, conversation_id = stored.record, save.conversation_id
@@ -349,7 +360,8 @@ class TractConversationStore(ConversationStore):
             gone=[name for name in gone if name in names],
         )
 
-    async def _write(self, save: Save, stored: _Stored, plan: _Plan) -> None:
+    async def _write(self, save: Save, stored: _Stored, plan: _Plan) -> str:
+        """Write a save in one transaction, and return the new head."""
         tract, journal = self._on(branch_of(save.conversation_id)), self._on(JOURNAL)
         async with (await self._ready()).transaction() as tx:
             branch = tx.on(tract, expected_head=stored.head)
@@ -368,6 +380,7 @@ class TractConversationStore(ConversationStore):
                 moving.fork(tract.branch, at_commit=plan.start)
             begun = isinstance(plan.start, str) or (plan.start is UNSET and stored.head is not None)
             save.stage(branch, begun=begun)
+        return tx.commits[-1].commit_hash
 
     async def _delete(
         self, stored: _Stored, record: ConversationRecord, journal_head: str | None
@@ -392,7 +405,7 @@ class TractConversationStore(ConversationStore):
             for name in own:
                 moving.delete_branch(name, force=True)
             moving.erase(erased, reason="the conversation was deleted")
-        self._recent.forget(stored.head)
+        self._recent.forget(branch)
         self._parsed.forget()
 
     async def _once_on(self, branches: Sequence[str]) -> dict[str, str | None]:
@@ -408,6 +421,14 @@ class TractConversationStore(ConversationStore):
                 log = await branch.log(None, before=head)
                 found |= {each.commit_hash: each.key for each in [*filter(None, [info]), *log]}
         return found
+
+
+def _revision(stored: _Stored) -> str | None:
+    return None if stored.record is None else stored.record.revision
+
+
+def _record(text: str) -> ConversationRecord:
+    return RECORDS.validate_json(f"[{text}]")[0]
 
 
 def _dumped(record: ConversationRecord) -> str:

@@ -36,6 +36,7 @@ class Save(NamedTuple):
     conversation_id: str
     parent_id: str | None
     """The entry that the new ones follow; without new ones, the newest."""
+    head_id: str | None
     branches: list[str]
     content: PydanticAIRecord
     metadata: dict[str, Any]
@@ -64,6 +65,7 @@ class Save(NamedTuple):
         return cls(
             record.conversation_id,
             entries[0].parent_id if entries else record.head_id,
+            record.head_id,
             list(record.branches),
             PydanticAIRecord(record=RECORDS.dump_json([record])[1:-1].decode()),
             metadata,
