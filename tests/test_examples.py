@@ -9,7 +9,7 @@ import pytest
 from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-TESTED_HERE = {"chat", "many_agents", "recover_stream", "replica", "tool_loop"}
+TESTED_HERE = {"chat", "conversations", "many_agents", "recover_stream", "replica", "tool_loop"}
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
 
@@ -44,6 +44,17 @@ def test_fifty_agents_share_a_store_and_none_writes_what_is_outdated(tmp_path: P
 
 def test_the_replica_follows_a_merge_and_a_reset() -> None:
     assert printed("replica") == ["5 commits copied", "3 after the reset, 1 reset seen"]
+
+
+def test_conversations_of_pydantic_ai_go_on_fork_and_are_deleted(tmp_path: Path) -> None:
+    assert printed("conversations", str(tmp_path / "desk.db")) == [
+        "anna waits: True",
+        "Done: order 7 is refunded",
+        "Done: The tool call was denied.",
+        "102 conversations, 103 responses",
+        "left of user-1: None",
+        "faults: 0",
+    ]
 
 
 @pytest.mark.long  # the lease of a killed process has to run out
