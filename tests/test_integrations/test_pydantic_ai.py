@@ -71,7 +71,8 @@ async def loaded(store: TractConversationStore, id_: str = "c") -> Conversation:
 
 
 async def texts(store: TractConversationStore, id_: str = "c") -> list[Any]:
-    return [part.content for each in (await loaded(store, id_)).messages for part in each.parts]
+    parts: list[Any] = [part for each in (await loaded(store, id_)).messages for part in each.parts]
+    return [part.content for part in parts]
 
 
 async def shown(store: TractConversationStore, id_: str = "c") -> list[str | None]:
@@ -184,12 +185,12 @@ async def loaded_tract(store: TractConversationStore) -> Any:
 
 
 async def test_nothing_is_shared_with_callers(store: TractConversationStore) -> None:
-    given = conversation(*map(str, range(140)))
+    given: Any = conversation(*map(str, range(140)))
     await store.save(given)
-    given.messages[0].parts[0].content = "changed"  # type: ignore[union-attr]
+    given.messages[0].parts[0].content = "changed"
     for _ in range(2):
-        found = await loaded(store)
-        found.messages[0].parts[0].content = "changed"  # type: ignore[union-attr]
+        found: Any = await loaded(store)
+        found.messages[0].parts[0].content = "changed"
         found.messages[1].parts = []
         record = await store.read_record("c")
         assert record is not None

@@ -37,6 +37,8 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.tools import DeferredToolRequests
+from pydantic_ai.ui.vercel_ai import VercelAIAdapter
+from pydantic_ai.ui.vercel_ai.request_types import SubmitMessage, TextUIPart, UIMessage
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from support.conversations import Twins
@@ -63,7 +65,7 @@ USER = st.one_of(
     st.builds(UploadedFile, TEXTS, st.just("openai"), media_type=st.just("image/png")),
     st.builds(CachePoint),
 )
-TOLD = st.one_of(
+TOLD: st.SearchStrategy[Any] = st.one_of(
     st.builds(SystemPromptPart, TEXTS, timestamp=TIMES, dynamic_ref=st.none() | TEXTS),
     st.builds(UserPromptPart, TEXTS | st.lists(USER, max_size=3), timestamp=TIMES),
     st.builds(
@@ -77,7 +79,7 @@ TOLD = st.one_of(
     ),
 )
 PROVIDER: dict[str, Any] = {"provider_name": st.just("openai"), "provider_details": OBJECTS}
-SAID = st.one_of(
+SAID: st.SearchStrategy[Any] = st.one_of(
     st.builds(TextPart, TEXTS, id=st.none() | IDS, **PROVIDER),
     st.builds(ThinkingPart, TEXTS, signature=st.none() | TEXTS, **PROVIDER),
     st.builds(ToolCallPart, TEXTS, TEXTS | OBJECTS | st.none(), tool_call_id=IDS),
@@ -229,12 +231,16 @@ async def test_records_that_an_application_writes_itself_are_kept(target: str) -
         assert await twins.read_record("c") is None
 
 
+def weather(city: str) -> str:
+    return f"rain in {city}"
+
+
 async def test_runs_of_an_agent_are_kept_as_the_frameworks_own_store_keeps_them(
     target: str,
 ) -> None:
     async with TractConversationStore.open(target) as ours:
         twins, agent = Twins(ours), Agent(TestModel(), capabilities=[ours.capability])
-        agent.tool_plain(lambda city: "rain", name="weather")
+        agent.tool_plain(weather)
         conversation = Conversation(conversation_id="c")
         for text in ("Hi", "And?", "So?"):
             result = await agent.run(text, conversation=conversation)
@@ -242,3 +248,21 @@ async def test_runs_of_an_agent_are_kept_as_the_frameworks_own_store_keeps_them(
             conversation = await twins.load("c") or conversation
 
         assert len(conversation.messages) == 8
+
+
+async def test_a_frontend_gets_the_same_of_both(target: str) -> None:
+    async with TractConversationStore.open(target) as ours:
+        twins, agent = Twins(ours), Agent(TestModel())
+        saved: list[str] = []
+        for number in range(3):
+            said = UIMessage(id=f"m{number}", role="user", parts=[TextUIPart(text="Hi")])
+            run = SubmitMessage(id="c", trigger="submit-message", messages=[said])
+            adapter: VercelAIAdapter[None, Any] = VercelAIAdapter(
+                agent=agent, run_input=run, conversation_store=twins, conversation_scope="anna"
+            )
+            saved += [str(event) async for event in adapter.run_stream() if "saved" in str(event)]
+
+        assert len(saved) == 3
+        found = await twins.load("c", scope="anna")
+        assert found is not None
+        assert len(found.messages) == 6

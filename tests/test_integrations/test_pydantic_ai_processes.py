@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_ai.conversation import Conversation
@@ -51,7 +52,8 @@ def asked(text: str) -> ModelMessage:
 async def texts(store: ConversationStore, id_: str = "c") -> list[str]:
     found = await store.load(id_)
     assert found is not None
-    return [str(part.content) for each in found.messages for part in each.parts]
+    parts: list[Any] = [part for each in found.messages for part in each.parts]
+    return [str(part.content) for part in parts]
 
 
 def is_whole(found: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic_ai.conversation_store import (
     ConversationConflict,
@@ -114,7 +114,7 @@ class TractConversationStore(ConversationStore):
         target: TractStore | str | os.PathLike[str] = ":memory:",
         *,
         tract_id: str = "conversations",
-    ) -> Opening[TractConversationStore]:
+    ) -> Opening[Self]:
         """Open a store; `await` the result, or use it in `async with`, which closes it at the end.
 
         Raises:
@@ -122,7 +122,7 @@ class TractConversationStore(ConversationStore):
         """
         store = cls(target, tract_id=tract_id)
 
-        async def open_it() -> TractConversationStore:
+        async def open_it() -> Self:
             await store._ready()
             return store
 
@@ -238,7 +238,7 @@ class TractConversationStore(ConversationStore):
         """Close the store if it was opened here; calling it again does nothing."""
         await self._store.aclose()
 
-    async def __aenter__(self) -> TractConversationStore:
+    async def __aenter__(self) -> Self:
         await self._ready()
         return self
 
