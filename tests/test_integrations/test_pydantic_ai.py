@@ -288,22 +288,24 @@ async def test_a_fork_costs_two_rows_and_shares_its_entries(store: TractConversa
 async def test_deleting_erases_what_no_other_conversation_has(
     store: TractConversationStore,
 ) -> None:
-    saved = conversation("shared", "answer", "secret", "answer")
-    entries = await store.save(saved, scope="anna")
+    saved = conversation("shared", "answer")
+    await store.save(saved, scope="anna")
+    saved.messages += [asked("more"), said("secret")]
+    await store.save(saved)
+    entries = await store.load_entries("c") or []
     back = await store.branch("c", at=3, expected_revision=saved.revision)
     await store.save(back)
-    await store.fork("c", at=2, new_conversation_id="f", scope="ben")
+    await store.fork("c", at=3, new_conversation_id="f", scope="ben")
     tract = store.tract("c")
     await store.delete("c")
 
     assert await store.load("c") is None
-    assert await texts(store, "f") == ["shared", "answer"]
+    assert await texts(store, "f") == ["shared", "answer", "more"]
     assert [record.conversation_id for record in await store.list_conversations()] == ["f"]
-    for entry in entries[2:]:
-        with pytest.raises(LookupError):
-            await store.read_entry(entry.id)
-        with pytest.raises(LookupError):
-            await store.read_history(entry.id)
+    with pytest.raises(LookupError):
+        await store.read_entry(entries[3].id)
+    with pytest.raises(LookupError):
+        await store.read_history(entries[3].id)
     assert [branch.name for branch in await tract.branches()] == ["conversation/f", "main"]
     kept = [str(content) for _, content in await tract.query(contents=True)]
     assert not [text for text in kept if "secret" in text or "anna" in text]
@@ -561,3 +563,17 @@ async def test_conversations_with_the_same_newest_entry_keep_their_own_contexts(
     for _ in range(3):
         read = await asyncio.gather(*(texts(store, id_) for id_ in "cfcf"))
         assert read == [["1", "2"], ["2"], ["1", "2"], ["2"]]
+
+
+async def test_a_history_that_was_deleted_after_its_record_was_read_is_not_taken_for_empty(
+    store: TractConversationStore, tracts: TractStore
+) -> None:
+    other = TractConversationStore(tracts)
+    await store.save(conversation("1", "2"))
+    record = await store.read_record("c")
+    assert record is not None
+    await asyncio.create_task(other.delete("c"))
+
+    with pytest.raises(LookupError):
+        await store.read_history(record.head_id)
+    assert await store.load("c") is None
