@@ -29,6 +29,8 @@ def main() -> int:
     suite = SUITES[options.framework]
     with TemporaryDirectory() as folder:
         checkout = options.checkout or _fetched(suite, Path(folder))
+        if not suite.chosen(checkout):
+            parser.error(f"{checkout.name} has no tests of a {suite.theirs}; name a checkout")
         theirs = _run(suite, checkout, Path(folder) / "theirs.xml")
         ours = _run(suite, checkout, Path(folder) / "ours.xml", "-p", suite.plugin)
     failed = sorted(name for name, passed in theirs.items() if passed and not ours.get(name))

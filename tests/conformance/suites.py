@@ -41,5 +41,13 @@ SUITES: Mapping[str, Suite] = {
         "tests/**/test_*.py",
         "SQLiteSession",
         {},
-    )
+    ),
+    "pydantic-ai": Suite(
+        "pydantic-ai-slim",
+        "conformance.swapped_pydantic_ai",
+        "InMemoryConversationStore",
+        "tests/**/test_*.py",
+        "InMemoryConversationStore",
+        {},
+    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -326,7 +327,7 @@ async def test_an_erased_message_is_left_out_and_the_conversation_goes_on(
         named = (await tract.get_by_keys([key]))[key]
         await tract.erase([named.commit_hash], reason="asked")
 
-    again = await TractConversationStore.open(await store._store.get())
+    again = await TractConversationStore.open(await store._reader.lent.get())
     for each in (store, again):
         assert await texts(each) == ["2"]
     found = await loaded(again)
@@ -577,3 +578,63 @@ async def test_a_history_that_was_deleted_after_its_record_was_read_is_not_taken
     with pytest.raises(LookupError):
         await store.read_history(record.head_id)
     assert await store.load("c") is None
+
+
+async def test_a_conversation_may_begin_with_a_response(store: TractConversationStore) -> None:
+    usage = RequestUsage(input_tokens=11, output_tokens=7)
+    given = Conversation(
+        conversation_id="c", messages=[ModelResponse([TextPart("1")], usage=usage)]
+    )
+    await store.save(given)
+    back = await store.branch("c", at=0, expected_revision=given.revision)
+    back.messages += [ModelResponse([TextPart("2")], usage=usage)]
+    await store.save(back)
+
+    assert await texts(store) == ["2"]
+
+
+async def test_what_others_committed_is_not_erased_with_a_conversation(
+    store: TractConversationStore,
+) -> None:
+    for id_ in "ab":
+        await store.save(conversation("1", id_=id_))
+        await store.tract(id_).user("the same")
+    await store.delete("a")
+
+    assert await texts(store, "b") == ["1", "the same"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"kind": "response", "parts": [{"part_kind": "tool-call", "name": "renamed"}]},
+        {"kind": "response", "parts": [{"part_kind": "file", "content": None}]},
+        {"kind": "request", "parts": [{"part_kind": "tool-return", "result": 1}]},
+        {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": [{"kind": 1}]}]},
+        {"kind": "request", "parts": [{"part_kind": "new", "type": None}]},
+        {"kind": "new"},
+    ],
+)
+async def test_a_form_that_is_not_known_yet_does_not_keep_a_context_from_compiling(
+    store: TractConversationStore, message: dict[str, Any]
+) -> None:
+    tract = await loaded_tract(store)
+    entry = json.dumps({"id": "e", "parent_id": None, "message": message})
+    await tract.commit({"content_type": "pydantic_ai.entry", "entry": entry})
+    context = await tract.compile()
+
+    assert len(context.messages) == 1
+    for write in (context.to_openai, context.to_anthropic, context.to_google, context.to_responses):
+        write(open_calls="drop")
+
+
+async def test_numbers_that_json_lacks_and_characters_that_databases_lack_are_kept(
+    store: TractConversationStore,
+) -> None:
+    value = {"nan": float("nan"), "inf": float("inf"), "big": 10**30, "nul": "a\0b"}
+    part = ToolReturnPart("t", value, tool_call_id="1", metadata=value)
+    await store.save(Conversation(conversation_id="c", messages=[ModelRequest([part])]))
+    [found] = (await loaded(store)).messages[0].parts
+
+    assert isinstance(found, ToolReturnPart)
+    assert repr(found.content) == repr(found.metadata) == repr(value)

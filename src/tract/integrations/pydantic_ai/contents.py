@@ -63,7 +63,7 @@ class PydanticAIRecord(BaseModel):
     record: str
 
 
-CONTENT_TYPES: Mapping[str, type[BaseModel] | ContentType] = {
+CONTENT_TYPES: Mapping[str, ContentType] = {
     ENTRY: ContentType(PydanticAIEntry),
     _RECORD: ContentType(PydanticAIRecord, state=True),
 }

@@ -32,10 +32,11 @@ _Kind: TypeAlias = Literal["image", "audio", "video", "document"]
 def messages_of(text: str, native: Native) -> list[Message]:
     """Return the messages of an entry, given as JSON; the first of them carries *native*."""
     message = json.loads(text)["message"]
+    parts = message.get("parts") or []
     if message["kind"] == "response":
-        made = [_response(message["parts"])]
+        made = [_response(parts)]
     else:
-        made = [_request(part) for part in message["parts"] if part["part_kind"] not in _UNSAID]
+        made = [_request(part) for part in parts if part["part_kind"] not in _UNSAID]
     first, *rest = made or [Message("user")]
     return [replace(first, native=native), *rest]
 
@@ -51,8 +52,18 @@ _UNSAID = frozenset(
 )
 """Parts of requests that are notes of the framework, which no model gets."""
 
+_UNKNOWN = (AttributeError, LookupError, TypeError)
+"""What reading a part raises that a later release has given another form."""
+
 
 def _request(part: _Json) -> Message:
+    try:
+        return _told(part)
+    except _UNKNOWN:
+        return Message.of("user", (_native(part),))
+
+
+def _told(part: _Json) -> Message:
     kind = part["part_kind"]
     if kind in ("system-prompt", "instruction", "instruction-delta") and _is_text(part):
         return Message("system", part["content"])
@@ -75,8 +86,11 @@ def _response(parts: Sequence[_Json]) -> Message:
 
 
 def _made(part: _Json) -> Part:
-    make = _PARTS.get(part["part_kind"])
-    return _native(part) if make is None else make(part)
+    make = _PARTS.get(part["part_kind"], _native)
+    try:
+        return make(part)
+    except _UNKNOWN:
+        return _native(part)
 
 
 def _text(part: _Json) -> Part:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple, Self
 
 from pydantic_ai.conversation_store import (
@@ -26,47 +27,34 @@ from tract.integrations.lending import LentStore
 from tract.integrations.pydantic_ai.contents import (
     CONTENT_TYPES,
     ENTRIES,
-    ENTRY,
     RECORDS,
     PydanticAIEntry,
     PydanticAIRecord,
 )
-from tract.integrations.pydantic_ai.foreign import entries_of, is_foreign
+from tract.integrations.pydantic_ai.foreign import entries_of
 from tract.integrations.pydantic_ai.names import (
     JOURNAL,
     LISTED,
     branch_of,
-    entry_key,
     left_of,
     record_key,
     safe,
 )
+from tract.integrations.pydantic_ai.reading import Reader, Stored
 from tract.integrations.pydantic_ai.recording import TractCapability
-from tract.integrations.pydantic_ai.remembering import LAST_READ, Parsed, Place, Recent, Seen
+from tract.integrations.pydantic_ai.remembering import Seen
 from tract.integrations.pydantic_ai.writing import Save
 from tract.lifecycle import Opening
 from tract.loading import load
-from tract.models.config import ContentType
+from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
 from tract.store import TractStore
 from tract.tract import AsyncTract
 
 __all__ = ["TractConversationStore"]
 
-_MOVED = (
-    BranchExistsError,
-    BranchNotFoundError,
-    CommitNotFoundError,
-    HeadMovedError,
-)
+_MOVED = (BranchExistsError, BranchNotFoundError, CommitNotFoundError, HeadMovedError)
 """What a write raises if another came first; it looks again then."""
-
-
-class _Stored(NamedTuple):
-    """A conversation as it is: the head of its branch, and its record."""
-
-    head: str | None
-    record: ConversationRecord | None
 
 
 class _Plan(NamedTuple):
@@ -102,11 +90,7 @@ class TractConversationStore(ConversationStore):
     ) -> None:
         self.capability: TractCapability = TractCapability()
         """Records how responses were made: one of the `capabilities` of an agent or a run."""
-        self._store = LentStore(store)
-        self._tract_id = tract_id
-        self._known: TractStore | None = None
-        self._recent = Recent()
-        self._parsed = Parsed()
+        self._reader = Reader(LentStore(store), tract_id)
 
     @classmethod
     def open(
@@ -123,7 +107,7 @@ class TractConversationStore(ConversationStore):
         store = cls(target, tract_id=tract_id)
 
         async def open_it() -> Self:
-            await store._ready()
+            await store._reader.ready()
             return store
 
         return Opening(open_it, load)
@@ -135,55 +119,39 @@ class TractConversationStore(ConversationStore):
             TractError: the store is not open: it was given a path and has not been used yet, or it
                 is closed.
         """
-        if self._known is None or self._store.now is None:
+        if not self._reader.is_open:
             raise TractError(
                 "This TractConversationStore is not open. It opens when it is first used, or by "
                 "`await TractConversationStore.open(...)`."
             )
-        return self._on(branch_of(conversation_id))
+        return self._reader.on(branch_of(conversation_id))
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        return (await self._stored(conversation_id)).record
+        return (await self._reader.stored(conversation_id)).record
 
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
-        tract = await self._tract(JOURNAL)
+        tract = await self._reader.tract(JOURNAL)
+        asked = None if scope is None else safe(scope)
         listed = [
-            info.commit_hash
+            (datetime.fromisoformat(noted["updated_at"]), info.commit_hash)
             for info in await tract.keys(LISTED, newest=True)
-            if scope is None or (info.metadata or {}).get("scope") == safe(scope)
+            if (noted := info.metadata) and (asked is None or noted.get("scope") == asked)
         ]
-        contents = await tract.get_contents(listed)
+        listed.sort(key=itemgetter(0), reverse=True)
+        contents = await tract.get_contents(named for _, named in listed[:limit])
         texts = [each.record for each in contents if isinstance(each, PydanticAIRecord)]
-        found = RECORDS.validate_json(f"[{','.join(texts)}]")
-        found.sort(key=lambda record: record.updated_at, reverse=True)
-        return found[:limit]
+        return RECORDS.validate_json(f"[{','.join(texts)}]")
 
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
     ) -> list[ConversationEntry]:
-        if head_id is None:
-            return []
-        tract, place = await self._tract(JOURNAL), self._place_of(head_id)
-        found = await self._commit_of(tract, head_id) if place is None else place.head
-        context = await tract.compile(at_commit=found, aggregate_same_role=False)
-        natives = (each.native for each in context.messages)
-        texts = [each.text for each in natives if each is not None and each.api == ENTRY]
-        if len(texts) < context.commit_count:
-            history = entries_of(await tract.entries(at_commit=found))
-        else:
-            some = texts if limit is None else texts[max(len(texts) - limit, 0) :]
-            history = self._parsed.entries(some)
-        if limit is not None:
-            history = history[max(len(history) - limit, 0) :]
-        if limit != 0 and (not history or history[-1].id != head_id):
-            await self._check(tract, head_id)
-        return history
+        return [] if head_id is None else await self._reader.history(head_id, limit)
 
     async def read_entry(self, entry_id: str) -> ConversationEntry:
-        tract = await self._tract(JOURNAL)
-        named = await self._commit_of(tract, entry_id)
+        tract = await self._reader.tract(JOURNAL)
+        named = await self._reader.commit_of(tract, entry_id)
         content = await tract.get_content(named)
         if isinstance(content, PydanticAIEntry):
             return ENTRIES.validate_json(f"[{content.entry}]")[0]
@@ -194,7 +162,7 @@ class TractConversationStore(ConversationStore):
 
     async def known_entries(self, ids: Iterable[str]) -> set[str]:
         """Return those of some ids whose entries are stored."""
-        return {*await self._commits_of(await self._tract(JOURNAL), ids)}
+        return {*await self._reader.commits_of(await self._reader.tract(JOURNAL), ids)}
 
     async def write_record(
         self,
@@ -204,11 +172,11 @@ class TractConversationStore(ConversationStore):
         expected_revision: str | None,
     ) -> None:
         save = Save.of(record, new_entries, self.capability)
-        stored = self._seen(save.conversation_id)
+        stored = self._reader.seen(save.conversation_id)
         while True:
-            if stored is None or _revision(stored) != expected_revision:
-                stored = await self._stored(save.conversation_id)
-            if _revision(stored) != expected_revision:
+            if stored is None or stored.revision != expected_revision:
+                stored = await self._reader.stored(save.conversation_id)
+            if stored.revision != expected_revision:
                 raise ConversationConflict(save.conversation_id)
             try:
                 head = await self._write(save, stored, await self._plan(save, stored))
@@ -218,14 +186,14 @@ class TractConversationStore(ConversationStore):
                 stored = None
             else:
                 branch = branch_of(save.conversation_id)
-                self._recent.note(branch, Seen(head, save.content.record))
+                self._reader.recent.note(branch, Seen(head, save.content.record))
                 return
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         while True:
-            journal = await self._tract(JOURNAL)
+            journal = await self._reader.tract(JOURNAL)
             before = await journal.head()
-            stored = await self._stored(conversation_id)
+            stored = await self._reader.stored(conversation_id)
             if stored.record is None or stored.record.revision != expected_revision:
                 raise ConversationConflict(conversation_id)
             try:
@@ -236,134 +204,44 @@ class TractConversationStore(ConversationStore):
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
-        await self._store.aclose()
+        await self._reader.lent.aclose()
 
     async def __aenter__(self) -> Self:
-        await self._ready()
+        await self._reader.ready()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<TractConversationStore of {self._tract_id!r}>"
+        return f"<TractConversationStore of {self._reader.tract_id!r}>"
 
-    # Reading
-
-    async def _ready(self) -> TractStore:
-        store = await self._store.get()
-        if self._known is not store:
-            for name, kind in CONTENT_TYPES.items():
-                state = isinstance(kind, ContentType) and kind.state
-                model = kind.model if isinstance(kind, ContentType) else kind
-                store.register_content_type(name, model, state=state)
-            self._known = store
-        return store
-
-    def _on(self, branch: str) -> AsyncTract:
-        assert self._known is not None
-        return self._known.tract(self._tract_id, branch=branch)
-
-    async def _tract(self, branch: str) -> AsyncTract:
-        return (await self._ready()).tract(self._tract_id, branch=branch)
-
-    def _seen(self, conversation_id: str) -> _Stored | None:
-        """Return a conversation as it was when it was last seen."""
-        seen = self._recent.branch(branch_of(conversation_id))
-        return None if seen is None else _Stored(seen.head, _record(seen.record))
-
-    async def _stored(self, conversation_id: str) -> _Stored:
-        tract = await self._tract(branch_of(conversation_id))
-        head = await tract.head()
-        if head is None:
-            return _Stored(None, None)
-        seen = self._recent.branch(tract.branch)
-        if seen is None or seen.head != head:
-            text = await self._record_at(tract, head, conversation_id)
-            if text is None:
-                return _Stored(head, None)
-            seen = Seen(head, text)
-            self._recent.note(tract.branch, seen)
-        record = _record(seen.record)
-        LAST_READ.set(Place(self, record.head_id, tract.branch, head))
-        return _Stored(head, record)
-
-    def _place_of(self, entry_id: str) -> Place | None:
-        place = LAST_READ.get()
-        ours = place is not None and place.owner is self and place.entry_id == entry_id
-        return place if ours else None
-
-    async def _record_at(self, tract: AsyncTract, head: str, conversation_id: str) -> str | None:
-        """Return the record that holds at a head as JSON; None if there is none."""
-        [content] = await tract.get_contents([head])
-        if isinstance(content, PydanticAIRecord):
-            record = _record(content.record)
-            if record.conversation_id == conversation_id:
-                return content.record
-            return _dumped(_forked(record, conversation_id))
-        key = record_key(conversation_id)  # others have committed since
-        named = (await tract.get_by_keys([key])).get(key)
-        if named is None:
-            return None
-        [content] = await tract.get_contents([named.commit_hash])
-        if not isinstance(content, PydanticAIRecord):
-            return None
-        newest = await tract.entries(at_commit=head, newest=True, limit=1)
-        if not newest or not is_foreign(newest[0]):
-            return content.record
-        record = _record(content.record)
-        return _dumped(replace(record, head_id=newest[0].commit_hash))
-
-    async def _commits_of(self, tract: AsyncTract, ids: Iterable[str]) -> dict[str, str]:
-        """Return the commits of entries by their ids; those that are gone are left out."""
-        keys = {entry_key(each): each for each in ids}
-        found = await tract.get_by_keys(keys)
-        commits = {keys[key]: info.commit_hash for key, info in found.items()}
-        for each in keys.values():  # entries of others are called by their hashes
-            if each not in commits and len(each) == 64 and await tract.get_commit(each):
-                commits[each] = each
-        return commits
-
-    async def _commit_of(self, tract: AsyncTract, entry_id: str) -> str:
-        commits = await self._commits_of(tract, [entry_id])
-        if entry_id not in commits:
-            raise LookupError(entry_id)
-        return commits[entry_id]
-
-    async def _check(self, tract: AsyncTract, head_id: str) -> None:
-        """Raise a LookupError if an entry is gone with its conversation, and not by itself."""
-        place = self._place_of(head_id)
-        if place is None or await self._on(place.branch).head() != place.head:
-            await self._commit_of(tract, head_id)
-
-    # Writing
-
-    async def _plan(self, save: Save, stored: _Stored) -> _Plan:
+    async def _plan(self, save: Save, stored: Stored) -> _Plan:
         was, conversation_id = stored.record, save.conversation_id
         head_id, tips = (None, []) if was is None else (was.head_id, was.branches)
         moves = save.parent_id != head_id
         if not moves and tips == save.branches:
             return _Plan()
-        journal = self._on(JOURNAL)
+        journal = self._reader.on(JOURNAL)
         before, names = await journal.head(), {each.name for each in await journal.branches()}
         new = [tip for tip in dict.fromkeys(save.branches) if tip not in tips]
         asked = [*new, save.parent_id] if moves and save.parent_id is not None else new
-        commits = await self._commits_of(journal, asked)
+        commits = await self._reader.commits_of(journal, asked)
         if moves and save.parent_id is not None and save.parent_id not in commits:
             raise ConversationConflict(conversation_id)
         left = [(left_of(conversation_id, tip), commits[tip]) for tip in new if tip in commits]
         gone = [left_of(conversation_id, tip) for tip in {*tips} - {*save.branches}]
         return _Plan(
             journal=before,
-            start=UNSET if not moves else commits.get(save.parent_id or "", None),
+            start=_start(save.parent_id, commits) if moves else UNSET,
             left=[each for each in left if each[0] not in names],
             gone=[name for name in gone if name in names],
         )
 
-    async def _write(self, save: Save, stored: _Stored, plan: _Plan) -> str:
+    async def _write(self, save: Save, stored: Stored, plan: _Plan) -> str:
         """Write a save in one transaction, and return the new head."""
-        tract, journal = self._on(branch_of(save.conversation_id)), self._on(JOURNAL)
-        async with (await self._ready()).transaction() as tx:
+        tract, journal = self._reader.on(branch_of(save.conversation_id)), self._reader.on(JOURNAL)
+        async with (await self._reader.ready()).transaction() as tx:
             branch = tx.on(tract, expected_head=stored.head)
             if plan.journal is not UNSET:
                 moving = tx.on(journal, expected_head=plan.journal)
@@ -383,64 +261,49 @@ class TractConversationStore(ConversationStore):
         return tx.commits[-1].commit_hash
 
     async def _delete(
-        self, stored: _Stored, record: ConversationRecord, journal_head: str | None
+        self, stored: Stored, record: ConversationRecord, journal_head: str | None
     ) -> None:
-        """Delete a conversation's branches, and erase what no other branch has."""
-        journal, branch = self._on(JOURNAL), branch_of(record.conversation_id)
+        """Delete a conversation's branches, and erase its entries that no other branch has.
+
+        What others committed is left: a content of theirs may be another conversation's, too.
+        """
+        journal, branch = self._reader.on(JOURNAL), branch_of(record.conversation_id)
         names = {each.name for each in await journal.branches()}
         lefts = [left_of(record.conversation_id, tip) for tip in dict.fromkeys(record.branches)]
-        own = [branch, *(name for name in lefts if name in names)]
+        own = {branch, *(name for name in lefts if name in names)}
         key = record_key(record.conversation_id)
         commits = await self._once_on(own)
         reached = await journal.reached_by(commits)
         erased = [
             commit
-            for commit, named in commits.items()
-            if named == key or {*reached[commit]} <= {*own}
+            for commit, info in commits.items()
+            if info.key == key
+            or (info.content_type in CONTENT_TYPES and own.issuperset(reached[commit]))
         ]
-        async with (await self._ready()).transaction() as tx:
-            tx.on(self._on(branch), expected_head=stored.head)
+        async with (await self._reader.ready()).transaction() as tx:
+            tx.on(self._reader.on(branch), expected_head=stored.head)
             moving = tx.on(journal, expected_head=journal_head)
             moving.state({"conversations": "delete"})
             for name in own:
                 moving.delete_branch(name, force=True)
             moving.erase(erased, reason="the conversation was deleted")
-        self._recent.forget(branch)
-        self._parsed.forget()
+        self._reader.recent.forget(branch)
+        self._reader.parsed.forget()
 
-    async def _once_on(self, branches: Sequence[str]) -> dict[str, str | None]:
-        """Return the commits that branches have or had, with their keys."""
-        found: dict[str, str | None] = {}
+    async def _once_on(self, branches: Iterable[str]) -> dict[str, CommitInfo]:
+        """Return the commits that branches have or had."""
+        found: dict[str, CommitInfo] = {}
         for name in branches:
-            branch = self._on(name)
+            branch = self._reader.on(name)
             moved = (each.old_hash for each in await branch.reflog(name))
             for head in dict.fromkeys([await branch.head(), *moved]):
                 if head is None or head in found:
                     continue
                 info = await branch.get_commit(head)
                 log = await branch.log(None, before=head)
-                found |= {each.commit_hash: each.key for each in [*filter(None, [info]), *log]}
+                found |= {each.commit_hash: each for each in [*filter(None, [info]), *log]}
         return found
 
 
-def _revision(stored: _Stored) -> str | None:
-    return None if stored.record is None else stored.record.revision
-
-
-def _record(text: str) -> ConversationRecord:
-    return RECORDS.validate_json(f"[{text}]")[0]
-
-
-def _dumped(record: ConversationRecord) -> str:
-    return RECORDS.dump_json([record])[1:-1].decode()
-
-
-def _forked(record: ConversationRecord, conversation_id: str) -> ConversationRecord:
-    """Return the record of a branch that was forked from a conversation's by hand."""
-    return replace(
-        record,
-        conversation_id=conversation_id,
-        forked_from=record.conversation_id,
-        forked_at=record.head_id,
-        branches=[],
-    )
+def _start(parent_id: str | None, commits: Mapping[str, str]) -> str | None:
+    return None if parent_id is None else commits[parent_id]

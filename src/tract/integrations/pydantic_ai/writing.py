@@ -61,7 +61,9 @@ class Save(NamedTuple):
                 )
         if entries and entries[-1].id != record.head_id:
             raise UserError(f"The last new entry is {entries[-1].id!r}, not {record.head_id!r}.")
-        metadata = {"scope": safe(record.scope)} if record.scope is not None else {}
+        metadata = {"updated_at": record.updated_at.isoformat()}
+        if record.scope is not None:
+            metadata["scope"] = safe(record.scope)
         return cls(
             record.conversation_id,
             entries[0].parent_id if entries else record.head_id,
