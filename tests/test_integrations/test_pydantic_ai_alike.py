@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -250,6 +251,10 @@ async def test_runs_of_an_agent_are_kept_as_the_frameworks_own_store_keeps_them(
         assert len(conversation.messages) == 8
 
 
+@pytest.mark.skipif(
+    "conversation_store" not in inspect.signature(VercelAIAdapter).parameters,
+    reason="frontends take a store from a later release on",
+)
 async def test_a_frontend_gets_the_same_of_both(target: str) -> None:
     async with TractConversationStore.open(target) as ours:
         twins, agent = Twins(ours), Agent(TestModel())
