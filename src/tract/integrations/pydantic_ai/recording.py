@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 __all__ = ["TractCapability"]
 
 _UNCLAIMED = 1024  # responses that are kept for a save that may never come
-_SECRET = frozenset({"extra_headers", "extra_body"})
+_SECRET = "extra_"  # what the names of settings that may hold secrets begin with
 
 
 class TractCapability(AbstractCapability[Any]):
@@ -62,7 +62,7 @@ def _config(request: ModelRequestContext, response: ModelResponse) -> dict[str, 
     settings = {
         name: to_jsonable_python(value, fallback=repr, serialize_unknown=True)
         for name, value in given.items()
-        if value is not None and name not in _SECRET
+        if value is not None and not name.startswith(_SECRET)
     }
     tools = [tool.name for tool in (*asked.function_tools, *asked.output_tools)]
     native = [tool.unique_id for tool in asked.native_tools]

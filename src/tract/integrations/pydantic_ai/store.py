@@ -1,4 +1,17 @@
-"""`TractConversationStore`: pydantic-ai's conversations as branches of one tract."""
+"""`TractConversationStore`: pydantic-ai's conversations as branches of one tract.
+
+The tract holds an entry for each message, and after each save a state with the conversation's
+record. So the head of a branch is a record, and what the branch compiles to is the conversation:
+
+    conversation/user-42    e1 - e2 - record - e3 - e4 - record
+    conversation/aside      e1 - e2 - record                       forked at e2
+    left/user-42/e6         e1 - e2 - record - e5 - e6             a history that was left
+    main                    one state for each fork, move and delete
+
+A save appends to the branch if its head has not moved since the record was read. Going back begins
+the branch anew at an earlier entry. Forks, moves and deletes also move `main`, by
+compare-and-swap, so that a delete never erases what a fork has just begun to share.
+"""
 
 from __future__ import annotations
 
