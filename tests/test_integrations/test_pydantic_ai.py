@@ -168,6 +168,29 @@ async def test_the_branch_compiles_as_real_messages(store: TractConversationStor
     assert context.open_calls == []
 
 
+async def test_thinking_goes_back_to_the_api_that_made_it(store: TractConversationStore) -> None:
+    own: dict[str, Any] = {"id": "rs_1", "provider_name": "openai"}
+    parts: list[Any] = [
+        ThinkingPart("First.", signature="gAAA", **own),
+        ThinkingPart("Then.", **own),
+        ThinkingPart("", id="rs_2", signature="gBBB", provider_name="openai"),
+        TextPart("So."),
+    ]
+    given = Conversation(conversation_id="c", messages=[asked("Why?"), ModelResponse(parts)])
+    await store.save(given)
+    context = await store.tract("c").compile()
+
+    _, first, second, _ = context.to_responses()["input"]
+    assert [each["text"] for each in first["summary"]] == ["First.", "Then."]
+    assert (first["id"], first["encrypted_content"]) == ("rs_1", "gAAA")
+    assert (second["id"], second["encrypted_content"]) == ("rs_2", "gBBB")
+    assert second["summary"] == []
+    assert context.losses == []
+    assert (await loaded(store)).messages == given.messages
+    context.to_anthropic()
+    assert {loss.what for loss in context.losses} == {"thinking"}
+
+
 async def test_what_has_no_form_elsewhere_is_named_as_lost(store: TractConversationStore) -> None:
     part: Any = {"part_kind": "something-new", "content": "later"}
     entry = '{"id":"e","parent_id":null,"message":{"kind":"response","parts":[%s]}}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal, TypeAlias, cast
 
 from pydantic_core import from_json
@@ -25,6 +26,7 @@ __all__ = ["messages_of"]
 
 _API = "pydantic_ai"
 _ANTHROPIC = "anthropic.messages"
+_RESPONSES = "openai.responses"
 
 _Json: TypeAlias = dict[str, Any]
 _Kind: TypeAlias = Literal["image", "audio", "video", "document"]
@@ -91,7 +93,7 @@ def _told(part: _Json) -> Message:
 
 
 def _response(parts: Sequence[_Json]) -> Message:
-    made = tuple(_made(part) for part in parts)
+    made = tuple(_made(part) for part in _together(parts))
     texts = [part for part in made if isinstance(part, TextPart)]
     calls = [part for part in made if isinstance(part, ToolCallPart) and _is_plain(part)]
     if len(texts) > 1 or made != (*texts, *calls):
@@ -99,6 +101,25 @@ def _response(parts: Sequence[_Json]) -> Message:
     text = texts[0].text if texts else None if calls else ""
     plain = tuple(ToolCall(call.id, call.name, call.arguments) for call in calls)
     return Message("assistant", text, tool_calls=plain)
+
+
+def _together(parts: Sequence[_Json]) -> Iterator[_Json]:
+    """Yield parts; those that one reasoning item of OpenAI became are one again."""
+    for _, group in groupby(parts, _reasoning_id):
+        first, *others = group
+        if others and _reasoning_id(first) is not None:
+            texts = [part["content"] for part in (first, *others)]
+            signatures = [part.get("signature") for part in (first, *others)]
+            signature = next(filter(None, signatures), None)
+            content = "\n\n".join(texts)
+            yield {**first, "content": content, "signature": signature, "summary": texts}
+        else:
+            yield from (first, *others)
+
+
+def _reasoning_id(part: _Json) -> str | None:
+    is_reasoning = part["part_kind"] == "thinking" and part.get("provider_name") == "openai"
+    return part.get("id") if is_reasoning else None
 
 
 def _made(part: _Json) -> Part:
@@ -131,6 +152,12 @@ def _thinking(part: _Json) -> Part:
         if redacted:
             return ThinkingPart(text=text, encrypted=signature, native=own)
         return ThinkingPart(text=text, signature=signature, native=own)
+    if name == "openai" and id_ is not None and signature is not None:
+        texts = filter(None, part.get("summary", [text]))
+        summary = [{"type": "summary_text", "text": each} for each in texts]
+        item = {"type": "reasoning", "id": id_, "summary": summary, "encrypted_content": signature}
+        own = Native(_RESPONSES, json.dumps(item, ensure_ascii=False))
+        return ThinkingPart(text=text, encrypted=signature, id=id_, native=own)
     return ThinkingPart(text=text, signature=signature, id=id_)
 
 
