@@ -828,3 +828,90 @@ async def test_a_watch_tells_only_that_there_was_what_a_prune_deleted(store: Tra
     assert isinstance(reset, BranchReset)
     assert (reset.old_hash, reset.new_hash) == (hashes[-1], first.commit_hash)
     assert await anext(watch) == new
+
+
+async def test_a_watch_shows_nothing_of_what_another_opening_erased_since_it_read(
+    target: Path | str,
+) -> None:
+    """Each watch has read ahead, one of them from what the other has read."""
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as one,
+        TractStore.open(target, tokenizer=COUNTER) as two,
+    ):
+        mine, theirs = one.tract("t"), two.tract("t")
+        async with mine.batch() as batch:
+            for _ in range(4):
+                batch.user("said", message=MARK, metadata={"text": MARK})
+        hashes = [info.commit_hash for info in batch.commits]
+        watch, late = theirs.watch(), theirs.watch()
+        assert (await anext(watch)).message == MARK
+
+        await mine.erase(hashes[1:2], reason="asked")
+        assert [(await anext(watch)).message, (await anext(watch)).message] == [None, MARK]
+        assert [(await anext(late)).message, (await anext(late)).message] == [MARK, None]
+
+        await mine.erase(hashes[2:], reason="asked")
+        assert [await anext(watch), *[await anext(late) for _ in range(2)]] == [
+            await mine.get_commit(each) for each in (hashes[3], *hashes[2:])
+        ]
+
+
+async def test_a_watch_tells_only_that_there_was_what_another_opening_erased_whole(
+    target: Path | str,
+) -> None:
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as one,
+        TractStore.open(target, tokenizer=COUNTER) as two,
+    ):
+        async with one.tract("t").batch() as batch:
+            for _ in range(3):
+                batch.user("gone", message=MARK)
+        watch = two.tract("t").watch(resets=True)
+        await anext(watch)
+
+        await one.erase_tract("t", reason="asked")
+        new = await one.tract("t").user("anew")
+
+        gone = [await anext(watch) for _ in range(2)]
+        assert [info.message for info in gone if isinstance(info, CommitInfo)] == [None, None]
+        assert isinstance(await anext(watch), BranchReset)
+        assert await anext(watch) == new
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_store_with_a_waiting_watch_forgets_what_another_opening_erases(
+    target: Path | str, whole: bool
+) -> None:
+    """It learns of that like of commits, without a call."""
+    async with (
+        TractStore.open(target, tokenizer=COUNTER) as one,
+        TractStore.open(target, tokenizer=COUNTER) as two,
+    ):
+        gone = await one.tract("t").user(MARK)
+        theirs = two.tract("t")
+        assert texts(await theirs.compile()) == [MARK]
+        watch = theirs.watch(after="head")
+        waiting = asyncio.create_task(anext(watch))
+        await asyncio.sleep(0.02)
+        assert two.cache_info().snapshots == 1
+
+        if whole:
+            await one.erase_tract("t", reason="asked")
+        else:
+            await one.tract("t").erase([gone.commit_hash], reason="asked")
+
+        async with asyncio.timeout(5):
+            while two.cache_info().snapshots:  # noqa: ASYNC110  (no call, nothing to wait for)
+                await asyncio.sleep(0.01)
+        await watch.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+
+
+async def test_erasing_a_tract_takes_its_contexts_out_of_memory(store: TractStore) -> None:
+    await store.tract("t").user(MARK)
+    await store.tract("t").compile()
+
+    await store.erase_tract("t", reason="asked")
+
+    assert store.cache_info().snapshots == 0

@@ -33,7 +33,7 @@ from tract.engine.threads import Threads
 from tract.engine.watching.hub import WatchHub
 from tract.engine.watching.watch import Everything
 from tract.runtime import Runtime
-from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor
+from tract.storage.repositories import ArrivalRepository, Arrivals, BranchName, Cursor, Heads
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 from tract.storage.sql.repositories.refs import SqlArrivalRepository
@@ -229,7 +229,7 @@ class SlowLooks(SqlArrivalRepository):
         self.most_at_once = 0
         self.looks = 0
 
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+    async def heads(self, branches: Sequence[BranchName]) -> Heads:
         self.looks += 1
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)

@@ -166,6 +166,7 @@ class Runtime:
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
         self.contexts.on_erasure = self.watching.forget
+        self.watching.on_times = self.contexts.noticed
         self.eraser: Eraser = Eraser(
             storage.erasures,
             storage.blobs,

@@ -15,9 +15,11 @@ from tract.storage.repositories import (
     CommitRow,
     Cursor,
     ExistingBranch,
+    Marker,
     SpoolPart,
     StreamName,
     TakenBack,
+    TractTimes,
 )
 
 
@@ -123,16 +125,16 @@ async def test_heads_are_where_branches_point_whenever_they_are_asked_for(
     store: Repositories,
 ) -> None:
     both = [MAIN, OTHER_BRANCH]
-    assert [*await store.arrivals.heads(both)] == [None, None]
+    assert [*(await store.arrivals.heads(both)).heads] == [None, None]
     for number in range(6):
         [head] = await say(store, MAIN, str(number))
-        assert [*await store.arrivals.heads(both)] == [head, None]
-        assert [*await store.arrivals.heads(both)] == [head, None]
-        assert [*await store.arrivals.heads(both[::-1])] == [None, head]
+        assert [*(await store.arrivals.heads(both)).heads] == [head, None]
+        assert [*(await store.arrivals.heads(both)).heads] == [head, None]
+        assert [*(await store.arrivals.heads(both[::-1])).heads] == [None, head]
 
     await store.refs.move(MAIN, None, action="reset")
-    assert [*await store.arrivals.heads([MAIN])] == [None]
-    assert [*await store.arrivals.heads([])] == []
+    assert [*(await store.arrivals.heads([MAIN])).heads] == [None]
+    assert [*(await store.arrivals.heads([])).heads] == []
 
 
 async def test_heads_are_those_that_another_opening_wrote(
@@ -142,7 +144,39 @@ async def test_heads_are_those_that_another_opening_wrote(
     for number in range(8):
         [head] = await say(there if number % 3 else here, MAIN, str(number))
 
-        assert [*await here.arrivals.heads([MAIN])] == [head]
+        assert [*(await here.arrivals.heads([MAIN])).heads] == [head]
+
+
+async def erased(store: Repositories, commit_hash: str) -> TractTimes:
+    """Erase a commit; return the times of its tract from then on."""
+    row = await store.commits.get(MAIN.tract_id, commit_hash)
+    assert row is not None
+    marked = {row.content_hash: Marker("ab" * 32, b"{}")}
+    await store.erasures.erase(MAIN.tract_id, [commit_hash], marked)
+    return (await store.erasures.times([MAIN.tract_id]))[MAIN.tract_id]
+
+
+async def test_what_is_read_comes_with_the_times_of_the_tract_whoever_erased(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    here, there = pair
+    said = await say(here, MAIN, "a", "b", "c")
+    for number, eraser in enumerate((here, there, there)):
+        times = await erased(eraser, said[number])
+
+        read = await here.arrivals.read(MAIN, Cursor(None))
+        assert read.times == times
+        for store in pair:
+            assert (await store.arrivals.heads([MAIN, OTHER_TRACT])).times == {MAIN.tract_id: times}
+            assert await store.erasures.times([MAIN.tract_id]) == {MAIN.tract_id: times}
+
+
+async def test_an_erasure_is_told_of_the_tract(store: Repositories) -> None:
+    [said] = await say(store, MAIN, "a")
+    moved = await moves_of(store)
+    await erased(store, said)
+
+    assert moved == [{BranchName(MAIN.tract_id, "")}]
 
 
 async def moves_of(store: Repositories) -> list[set[BranchName]]:

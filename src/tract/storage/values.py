@@ -16,6 +16,7 @@ __all__ = [
     "CommitRow",
     "Cursor",
     "ExistingBranch",
+    "Heads",
     "KnownHead",
     "Located",
     "Misplaced",
@@ -33,6 +34,7 @@ __all__ = [
     "StreamName",
     "Survey",
     "TakenBack",
+    "TractTimes",
 ]
 
 
@@ -368,6 +370,23 @@ class TakenBack(NamedTuple):
     dropped: Sequence[str]
 
 
+class TractTimes(NamedTuple):
+    """When a tract was begun and last erased: while both stay, nothing was erased."""
+
+    begun: int
+    erased: int
+
+
+class Heads(NamedTuple):
+    """Where branches point, in the order asked for, and the times of their tracts.
+
+    A head is None for a branch that is empty or missing, and a tract that is missing has no times.
+    """
+
+    heads: Sequence[str | None]
+    times: Mapping[str, TractTimes]
+
+
 class Arrivals(NamedTuple):
     """The next commits of a branch after a cursor, and the cursor after them.
 
@@ -377,3 +396,5 @@ class Arrivals(NamedTuple):
     taken_back: TakenBack | None
     records: Sequence[CommitRow]
     cursor: Cursor
+    times: TractTimes | None = None
+    """Those of the tract when the records were read; None without records."""

@@ -21,7 +21,13 @@ from tract.protocols import (
     ContextCompiler,
     TokenUsage,
 )
-from tract.storage.repositories import BranchName, HistoryRepository, Located, Position
+from tract.storage.repositories import (
+    BranchName,
+    HistoryRepository,
+    Located,
+    Position,
+    TractTimes,
+)
 
 __all__ = ["ContextReader", "Found", "ViewOptions"]
 
@@ -115,10 +121,17 @@ class ContextReader:
                 break
         return located
 
+    def noticed(self, tract_id: str, times: TractTimes | None) -> None:
+        """Forget what was read of a tract if it has been erased since, in part or whole."""
+        erased = 0 if times is None else times.erased
+        is_gone = times is None and bool(self._cache.heads(tract_id))
+        if is_gone or erased > self._cache.erasures(tract_id):
+            self.forget(tract_id, erased)
+
     def forget(self, tract_id: str, erasures: int) -> None:
         """Forget the contents of a tract that were read before its last erasure."""
         self.on_erasure()
-        if self._cache.erasures(tract_id) == erasures:
+        if self._cache.erasures(tract_id) == erasures > 0:
             return
         self._cache.forget(tract_id, erasures)
         if self._attachments is not None:

@@ -24,6 +24,7 @@ from tract.storage.repositories import (
     Position,
     Repositories,
     TakenBack,
+    TractTimes,
 )
 from tract.waiting import Waiter
 
@@ -52,8 +53,10 @@ class Portion(NamedTuple):
     records: Sequence[CommitRow]
     infos: Sequence[CommitInfo] | None
     cursor: Cursor
-    erasures: int
-    """How many this store had seen before the commits were read."""
+    times: TractTimes | None
+    """When the tract was begun and last erased, as the commits were read."""
+    number: int
+    """Counts the reads of a hub, in the order in which they began."""
 
 
 _Told = Portion | Exception | None
@@ -119,6 +122,9 @@ class WatchHub:
         self.closed: bool = False
         self.erasures: int = 0
         """Erasures that this store has made or noticed."""
+        self.on_times: Callable[[str, TractTimes | None], object] = _nothing
+        """Called with the times of watched tracts, as they are read now and then."""
+        self._reads = 0
         storage.arrivals.on_move(self._moved)
 
     async def begin(self, branch: BranchName, after: str | None) -> Beginning:
@@ -164,17 +170,24 @@ class WatchHub:
     async def next_portion(self, branch: BranchName, cursor: Cursor) -> Portion | None:
         """Wait until the branch has something after *cursor*, and return it.
 
-        Return None when the watcher should check whether to go on waiting.
+        It shows nothing that was erased before this was called. Return None when the watcher should
+        check whether to go on waiting.
 
         Raises:
             CommitNotFoundError: the tract no longer has a commit that the cursor names.
         """
         branch = BranchName(*branch)  # `begin` has checked that it exists if it must
         topic = self._topics.get(branch) or self._add_topic(branch)
+        reads = self._reads
         told = await (self._wait if cursor.is_at_head else self._read)(topic, cursor)
         if isinstance(told, Exception):
             raise told.with_traceback(None)  # other watchers raise it, too
-        return told
+        try:
+            if told is None or told.number > reads or await self.holds(branch, told.times):
+                return told
+            return await self._load(branch, cursor)
+        except StoreClosedError:
+            return None
 
     async def infos(self, portion: Portion) -> Sequence[CommitInfo]:
         """Return the commits of a portion for one watcher, with dicts of its own."""
@@ -185,6 +198,16 @@ class WatchHub:
     def forget(self) -> None:
         """Have what was read before read again, because contents were erased."""
         self.erasures += 1
+
+    async def holds(self, branch: BranchName, times: TractTimes | None) -> bool:
+        """Return True if nothing was erased since commits were read; see `Portion.times`."""
+        with self._gate.call():
+            found = await self._storage.erasures.times([branch.tract_id])
+        return found.get(branch.tract_id) == times
+
+    def next_turn(self, callback: Callable[[], object]) -> None:
+        """Call *callback* before any task goes on that waits for something."""
+        self._loop.call_soon(callback)
 
     async def again(self, branch: BranchName, cursor: Cursor) -> Portion | None:
         """Return the commits after *cursor* as they are now; None if the tract lost its place."""
@@ -246,7 +269,7 @@ class WatchHub:
         """
         key = cursor.key
         kept = topic.kept
-        if kept is not None and kept[0] == key and kept[1].erasures == self.erasures:
+        if kept is not None and kept[0] == key:
             return kept[1]
         reading = topic.reading.get(key)
         if reading is not None:
@@ -264,20 +287,25 @@ class WatchHub:
         return portion
 
     async def _load(self, branch: BranchName, cursor: Cursor) -> Portion:
-        erasures = self.erasures
+        self._reads = number = self._reads + 1
         with self._gate.call():
-            taken_back, records, behind = await self._storage.arrivals.read(branch, cursor)
+            taken_back, records, behind, times = await self._storage.arrivals.read(branch, cursor)
             infos = None
             if not any(item.metadata_json or item.generation_config_json for item in records):
                 infos = await commit_infos(self._threads, records)
-        return Portion(taken_back, records, infos, behind, erasures)
+        return Portion(taken_back, records, infos, behind, times, number)
 
     def _moved(self, branches: Iterable[BranchName]) -> None:
         if self._topics:
+            erased = set[str]()
             for branch in branches:
                 topic = self._topics.get(branch)
                 if topic is not None:
                     self._touch(topic)
+                elif not branch.branch:
+                    erased.add(branch.tract_id)
+            if not erased.isdisjoint(branch.tract_id for branch in self._topics):
+                self._spawn(self._look(), _nothing)
 
     def _touch(self, topic: _Topic) -> None:
         topic.version += 1
@@ -390,17 +418,23 @@ class WatchHub:
                 _tell([*topic.waiting], None)
 
     async def _look(self) -> None:
-        """Check whether other processes have moved a watched branch."""
+        """Check whether other processes have moved a watched branch, or erased what is cached."""
         topics = [*self._topics.values()]
         try:
             with self._gate.call():
-                heads = await self._storage.arrivals.heads([topic.branch for topic in topics])
+                found = await self._storage.arrivals.heads([topic.branch for topic in topics])
         except Exception:  # any error will be raised again when the watchers read
             self._moved([topic.branch for topic in topics])
             return
-        for topic, head in zip(topics, heads, strict=True):
+        for topic, head in zip(topics, found.heads, strict=True):
             if topic.head is not UNSET and topic.head != head:
                 self._touch(topic)
+        for tract_id in {topic.branch.tract_id for topic in topics}:
+            self.on_times(tract_id, found.times.get(tract_id))
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
 
 
 def _tell(waiters: Iterable[_Future], told: _Told) -> None:

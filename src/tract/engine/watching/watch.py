@@ -12,7 +12,7 @@ from tract.engine.watching.trail import Trail
 from tract.exceptions import CommitNotFoundError, TractError
 from tract.models.commit import CommitInfo, microseconds, moment
 from tract.models.refs import BranchReset
-from tract.storage.repositories import BranchName, Cursor, TakenBack
+from tract.storage.repositories import BranchName, Cursor, TakenBack, TractTimes
 
 __all__ = ["CommitsOnce", "Everything", "News", "Sieve", "Watch"]
 
@@ -97,8 +97,11 @@ class Watch(Generic[Item]):
         self._last_time = 0
         """The time of the last commit that was read, even if it was taken back since."""
         self._items: deque[Item] = deque()
-        self._read: tuple[Cursor, int] | None = None
-        """Where the items were read, and how many erasures had been seen before."""
+        self._read: tuple[Cursor, TractTimes | None] | None = None
+        """Where the items were read, and the times of the tract then."""
+        self._erasures: int | None = None
+        """Those that the store knew of when the items were last known to be true; None if others
+        may have come since."""
         self._busy = False
         self._left = False
 
@@ -106,12 +109,13 @@ class Watch(Generic[Item]):
         return self
 
     async def __anext__(self) -> Item:
-        if not self._items or self._is_outdated():
+        if not self._items or self._erasures != self._hub.erasures:
             await self._step(self._fill)
         return self._items.popleft()
 
-    def _is_outdated(self) -> bool:
-        return self._read is not None and self._read[1] != self._hub.erasures
+    def _doubt(self) -> None:
+        """Ask again before an item is yielded: others may have erased it."""
+        self._erasures = None
 
     async def aclose(self) -> None:
         """End the loop; this may be called from any task."""
@@ -143,10 +147,14 @@ class Watch(Generic[Item]):
                 self._trail.add(cursor.base)
 
     async def _fill(self) -> None:
+        erasures = self._hub.erasures
         if not self._left:
             await self._begin()
-        if self._items and self._is_outdated():
-            await self._read_again()
+        if self._hub.closed:
+            self._items.clear()  # nothing tells any more whether they were erased
+        if self._items and self._read is not None:
+            if not await self._hub.holds(self._branch, self._read[1]):
+                await self._read_again(self._read[0])
         while not self._items:
             if self._left or self._hub.closed or not self._is_wanted():
                 raise StopAsyncIteration
@@ -158,13 +166,15 @@ class Watch(Generic[Item]):
             else:
                 if portion is not None:
                     await self._take(portion)
+        self._erasures = erasures
+        self._hub.next_turn(self._doubt)  # while nothing else runs, nobody can tell of an erasure
 
     async def _take(self, portion: Portion) -> None:
         infos = await self._hub.infos(portion)
         if self._left:
             return
         assert self._cursor is not None
-        self._read = self._cursor, portion.erasures
+        self._read = self._cursor, portion.times
         if portion.taken_back is not None:
             self._take_back(portion.taken_back)
         self._mark(infos, portion.cursor)
@@ -174,13 +184,11 @@ class Watch(Generic[Item]):
         self._items.extend(self._sieve.pass_on(News(None, (), infos)))
         self._cursor = portion.cursor
 
-    async def _read_again(self) -> None:
+    async def _read_again(self, cursor: Cursor) -> None:
         """Read the items that are left as they are now; of those that are gone, say nothing."""
-        assert self._read is not None
-        cursor, erasures = self._read[0], self._hub.erasures
         portion = await self._hub.again(self._branch, cursor)
         infos = [] if portion is None else await self._hub.infos(portion)
-        self._read = cursor, erasures
+        self._read = cursor, None if portion is None else portion.times
         now = {info.commit_hash: info for info in infos}
         items = [*self._items]
         self._items.clear()

@@ -79,6 +79,7 @@ from tract.storage.values import (
     CommitRow,
     Cursor,
     ExistingBranch,
+    Heads,
     Located,
     MergeBasis,
     Misplaced,
@@ -97,6 +98,7 @@ from tract.storage.values import (
     StreamName,
     Survey,
     TakenBack,
+    TractTimes,
 )
 
 __all__ = [
@@ -129,6 +131,7 @@ __all__ = [
     "ForkBranch",
     "Found",
     "Freed",
+    "Heads",
     "HistoryRepository",
     "KeyRepository",
     "Landed",
@@ -177,6 +180,7 @@ __all__ = [
     "TractOrder",
     "TractRepository",
     "TractRow",
+    "TractTimes",
     "TransactionRepository",
     "Unindexed",
     "Unread",

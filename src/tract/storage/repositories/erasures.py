@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from tract.storage.values import TractTimes
+
 __all__ = ["Erased", "ErasureRepository", "Freed", "Marker", "Residue"]
 
 Residue = Literal["log", "vacuum"]
@@ -67,7 +69,7 @@ class ErasureRepository(ABC):
         """
 
     @abstractmethod
-    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, TractTimes]:
         """Return when tracts were begun and last erased; those that are gone are left out."""
 
     @abstractmethod

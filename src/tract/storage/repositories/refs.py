@@ -10,6 +10,7 @@ from tract.storage.values import (
     Arrivals,
     BranchName,
     Cursor,
+    Heads,
     Move,
     RefRecord,
 )
@@ -147,8 +148,8 @@ class ArrivalRepository(ABC):
         """
 
     @abstractmethod
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
-        """Return the heads of branches, in the given order; None for one that is empty or missing.
+    async def heads(self, branches: Sequence[BranchName]) -> Heads:
+        """Return the heads of branches.
 
         Raises:
             StorageError: other processes' commits no longer arrive.
@@ -166,5 +167,5 @@ class ArrivalRepository(ABC):
         For moves of this process that is one call for each transaction, after it and before its
         writers are notified. An engine whose database notifies also reports other processes' moves
         as it learns of them; `heads` finds the moves that no engine reports. A reported branch may
-        turn out to be where it was.
+        turn out to be where it was. One without a name stands for a tract that was erased from.
         """

@@ -10,10 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from tract.protocols import CommitStep
-from tract.storage.repositories import BranchName, CommitDraft, CommitRow, Located
+from tract.storage.repositories import (
+    BranchName,
+    CommitDraft,
+    CommitRow,
+    Heads,
+    Located,
+    TractTimes,
+)
 from tract.storage.sql.ancestry.arrivals import heads_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.writing.tips import Tips
@@ -84,6 +92,7 @@ class _Written(NamedTuple):
     moved: Mapping[BranchName, str | None]
     reported: Set[str]
     erasures: Mapping[str, int]
+    erased: Set[str]
 
 
 class _Step(NamedTuple):
@@ -99,7 +108,7 @@ class _Watched(NamedTuple):
 
     state: State | None = None
     branches: tuple[BranchName, ...] = ()
-    heads: tuple[str | None, ...] = ()
+    found: Heads = Heads((), MappingProxyType({}))
 
 
 class Freshness:
@@ -128,6 +137,8 @@ class Freshness:
         self._steps: OrderedDict[tuple[str, str], _Step] = OrderedDict()
         self._room = _MAX_BYTES if remembers else 0
         self._watched = _Watched()
+        self._times: tuple[State | None, dict[tuple[str, ...], Mapping[str, TractTimes]]]
+        self._times = (None, {})
 
     # what may be answered
 
@@ -164,21 +175,34 @@ class Freshness:
             found = self._steps.get((tract_id, parent))
         return None
 
-    def watched(
-        self, connection: Connection, branches: Sequence[BranchName]
-    ) -> Sequence[str | None]:
-        """Return where branches point, read again only if something was written since.
+    def watched(self, connection: Connection, branches: Sequence[BranchName]) -> Heads:
+        """Return what `heads_of` does, read again only if something was written since.
 
         Call this on the connection's thread.
         """
         state, wanted, last = self.index.state(), tuple(branches), self._watched
         if state is not None and (state, wanted) == last[:2]:
-            return last.heads
-        heads = tuple(heads_of(connection, branches=branches))
-        self._watched = _Watched(state, wanted, heads)
-        return heads
+            return last.found
+        found = heads_of(connection, branches=branches)
+        self._watched = _Watched(state, wanted, found)
+        return found
+
+    def times(self, tract_ids: Sequence[str]) -> Mapping[str, TractTimes] | None:
+        """Return when tracts were begun and last erased, right now; None if not known."""
+        state, found = self._times
+        if state is None or not self.index.is_now(state):
+            return None
+        return found.get(tuple(tract_ids))
 
     # what was read and written
+
+    def saw_times(
+        self, tract_ids: Sequence[str], times: Mapping[str, TractTimes], state: State | None
+    ) -> None:
+        """Remember the times of tracts that were read in a state of the database."""
+        if state != self._times[0]:
+            self._times = (state, {})
+        self._times[1][tuple(tract_ids)] = times
 
     def seen(self, branch: BranchName, head: KnownHead, state: State | None) -> None:
         """Remember a branch that was read in a state of the database."""
@@ -207,7 +231,9 @@ class Freshness:
         moved, erasures = transaction.tips.changed, {**transaction.tips.erasures}
         after = self._left = self._state_after(beginning.state, bool(moved), others_have_written)
         self._written.append(
-            _Written(beginning.state, after, moved, transaction.reported, erasures)
+            _Written(
+                beginning.state, after, moved, transaction.reported, erasures, transaction.erased
+            )
         )
         if transaction.erased:
             self._forget_steps(transaction.erased)
@@ -219,13 +245,14 @@ class Freshness:
             self._tips = transaction.tips
 
     def landed(self) -> Set[BranchName]:
-        """Take over what was committed, and return the branches that it moved.
+        """Take over what was committed, and return what `ArrivalRepository.on_move` reports.
 
         Call this on the event loop; again, if an interrupt has cut it short.
         """
         moved: set[BranchName] = set()
         while self._written:
             moved.update(self._written[0].moved)
+            moved.update(BranchName(tract_id, "") for tract_id in self._written[0].erased)
             self._take_over(self._written[0])
             self._written.popleft()
         return moved

@@ -5,20 +5,29 @@ A reader that has passed the line of a commit goes on after it, if the branch's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 
 from tract.exceptions import CommitNotFoundError
 from tract.history.graph import Parents, beyond, first_parents, in_order, part, parted_at
-from tract.storage.repositories import Arrivals, BranchName, CommitRow, Cursor, TakenBack
+from tract.storage.repositories import (
+    Arrivals,
+    BranchName,
+    CommitRow,
+    Cursor,
+    Heads,
+    TakenBack,
+    TractTimes,
+)
 from tract.storage.sql.ancestry.walk import Place, lost, place_or_beginning, scan
 from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import head_of, hex_or_none, key_or_none, record_of
 from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.erasures import TIMES
 
-__all__ = ["arrivals", "heads_of", "planned"]
+__all__ = ["arrivals", "heads_of", "planned", "times_of"]
 
 _PORTION = 256
 """Commits that one trip returns."""
@@ -40,8 +49,18 @@ def arrivals(connection: Connection, *, branch: BranchName, cursor: Cursor) -> A
 
 def _next_portion(connection: Connection, branch: BranchName, cursor: Cursor) -> Arrivals:
     portion, rest = cursor.ahead[:_PORTION], cursor.ahead[_PORTION:]
+    times: TractTimes | None = None
+    if portion:  # first: they are no later than the records
+        times = times_of(connection, [branch.tract_id]).get(branch.tract_id)
     records = _records(connection, branch.tract_id, portion)
-    return Arrivals(None, records, cursor._replace(ahead=rest) if rest else cursor.then or cursor)
+    behind = cursor._replace(ahead=rest) if rest else cursor.then or cursor
+    return Arrivals(None, records, behind, times)
+
+
+def times_of(connection: Connection, tract_ids: Iterable[str]) -> dict[str, TractTimes]:
+    """See `ErasureRepository.times`."""
+    rows = connection.find(TIMES, tract_ids)
+    return {tract_id: TractTimes(begun, erased) for tract_id, begun, erased in rows}
 
 
 def _looked_ahead(
@@ -115,6 +134,7 @@ def _records(connection: Connection, tract_id: str, commits: Sequence[str]) -> l
     return [record_of(found[commit]) for commit in commits]
 
 
-def heads_of(connection: Connection, *, branches: Sequence[BranchName]) -> list[str | None]:
+def heads_of(connection: Connection, *, branches: Sequence[BranchName]) -> Heads:
     """See `ArrivalRepository.heads`."""
-    return [_head(connection, branch) for branch in branches]
+    heads = tuple(_head(connection, branch) for branch in branches)
+    return Heads(heads, times_of(connection, {branch.tract_id for branch in branches}))

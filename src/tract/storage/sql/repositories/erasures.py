@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tract.storage.repositories import Erased, ErasureRepository, Freed, Marker, Residue
+from tract.storage.repositories import (
+    Erased,
+    ErasureRepository,
+    Freed,
+    Marker,
+    Residue,
+    TractTimes,
+)
+from tract.storage.sql.ancestry.arrivals import times_of
 from tract.storage.sql.database import Database
-from tract.storage.sql.statements.erasures import TIMES
 from tract.storage.sql.writing import dropping, erasing
 
 __all__ = ["SqlErasureRepository"]
@@ -26,9 +33,14 @@ class SqlErasureRepository(ErasureRepository):
         job = partial(erasing.erase, search=search, tract_id=tract_id, named=named, markers=markers)
         return await self._database.write(job, [tract_id], max(1, len(named)), exclusive=True)
 
-    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
-        rows = await self._database.read(lambda on: on.find(TIMES, tract_ids))
-        return {tract_id: (begun, erased) for tract_id, begun, erased in rows}
+    async def times(self, tract_ids: Sequence[str]) -> Mapping[str, TractTimes]:
+        asked, freshness = tuple(tract_ids), self._database.freshness
+        known = freshness.times(asked)
+        if known is not None:
+            return known
+        found, state = await self._database.observe(partial(times_of, tract_ids=asked))
+        freshness.saw_times(asked, found, state)
+        return found
 
     async def scrub(self) -> Residue | None:
         return await self._database.scrub()

@@ -11,6 +11,7 @@ from tract.storage.repositories import (
     Arrivals,
     BranchName,
     Cursor,
+    Heads,
     Move,
     RefRecord,
     RefRepository,
@@ -147,10 +148,10 @@ class SqlArrivalRepository(ArrivalRepository):
         # A watcher at the head has little to read, most often, so it shares a trip with others.
         return await (database.glance if cursor.is_at_head else database.read)(look)
 
-    async def heads(self, branches: Sequence[BranchName]) -> Sequence[str | None]:
+    async def heads(self, branches: Sequence[BranchName]) -> Heads:
         self._database.listen()
 
-        def look(connection: Connection) -> Sequence[str | None]:
+        def look(connection: Connection) -> Heads:
             self._database.check_path()
             return self._database.freshness.watched(connection, branches)
 
