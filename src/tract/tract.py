@@ -775,8 +775,9 @@ class AsyncTract:
         limit = checked_limit(limit)
         after, before = checked_end(after), checked_end(before)
         queries = self._runtime.queries
+        ask = queries.query_contents if contents else queries.query
         with self._call():
-            found = await queries.query(
+            return await ask(
                 self._branch,
                 checked,
                 branch_only=branch_only,
@@ -785,7 +786,6 @@ class AsyncTract:
                 after=after,
                 before=before,
             )
-            return await queries.contents_of(self.tract_id, found) if contents else found
 
     async def count(
         self,

@@ -58,6 +58,10 @@ async def test_commits_after_one_and_before_another_are_found_and_counted(
         assert await store.queries.count(MAIN, asked, **bounds) == 3
         newest = await store.queries.query(MAIN, asked, **bounds, newest=True, limit=2)
         assert newest == [records[4], records[3]]
+        held = await store.queries.query_contents(MAIN, asked, **bounds, newest=True, limit=2)
+        named = [row.commit_hash for row in newest]
+        stored = await store.blobs.get_many(MAIN.tract_id, named)
+        assert held == list(zip(newest, stored, strict=True))
     assert await store.queries.query(MAIN, [], after=last) == [beside]
 
 
@@ -68,6 +72,8 @@ async def test_what_bounds_a_query_must_be_a_commit_of_the_tract(store: Reposito
     for bounds in wrong:
         with pytest.raises(CommitNotFoundError):
             await store.queries.query(MAIN, [], **bounds)
+        with pytest.raises(CommitNotFoundError):
+            await store.queries.query_contents(MAIN, [], **bounds)
         with pytest.raises(CommitNotFoundError):
             await store.queries.count(MAIN, [], **bounds)
 

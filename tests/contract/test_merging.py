@@ -248,6 +248,8 @@ async def test_sizes_count_commits_contents_and_bytes_once(store: Repositories) 
     assert await store.comparisons.sizes(MAIN.tract_id, same) == Sizes(1, 1, small)
     assert await store.comparisons.sizes(MAIN.tract_id, again) == Sizes(2, 1, small)
     assert await store.comparisons.sizes(MAIN.tract_id, other) == Sizes(3, 2, small + large)
+    with pytest.raises(CommitNotFoundError):
+        await store.comparisons.sizes(MAIN.tract_id, UNKNOWN)
 
 
 async def test_sizes_count_what_a_merge_brought(store: Repositories) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from tract.engine.branches.diffing import context_diff
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
+from tract.engine.rereading import settled
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json
@@ -40,6 +41,9 @@ class Comparer:
         Raises:
             BranchNotFoundError: there is no such branch.
         """
+        return await settled(partial(self._compare, branch, names))
+
+    async def _compare(self, branch: BranchName, names: Sequence[str]) -> list[BranchComparison]:
         surveys = await self._comparisons.survey(branch, names)
         return [
             await self._comparison(branch._replace(branch=name), survey)
@@ -48,6 +52,9 @@ class Comparer:
 
     async def stats(self, branch: BranchName) -> BranchStats:
         """Return the size of a branch."""
+        return await settled(partial(self._stats, branch))
+
+    async def _stats(self, branch: BranchName) -> BranchStats:
         context = await self._contexts.compile(branch, Position(), ViewOptions())
         sizes = await self._comparisons.sizes(branch.tract_id, context.head_hash)
         return BranchStats(

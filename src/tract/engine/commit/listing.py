@@ -12,6 +12,7 @@ from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
+from tract.engine.rereading import settled
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.models.annotations import Priority
@@ -53,6 +54,18 @@ class EntryLister:
             CommitNotFoundError: *position* names a commit that the tract does not have.
             TractError: the store's compiler keeps no entries.
         """
+        read = partial(self._entries, include_skipped=include_skipped, newest=newest)
+        return await settled(partial(read, branch, position, limit))
+
+    async def _entries(
+        self,
+        branch: BranchName,
+        position: Position,
+        limit: int | None,
+        *,
+        include_skipped: bool,
+        newest: bool,
+    ) -> list[EntryInfo]:
         found = await self._contexts.snapshot(branch, position)
         if not isinstance(found.snapshot, Snapshot):
             raise TractError(
@@ -75,6 +88,9 @@ class EntryLister:
 
     async def contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
         """Return the contents of commits, in order; see `AsyncTract.get_contents`."""
+        return await settled(partial(self._contents, tract_id, named))
+
+    async def _contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
         stored = await self._blobs.get_many(tract_id, named)
         return await self._loader.load_all(tract_id, stored)
 

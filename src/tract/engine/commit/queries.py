@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tract.engine.commit.infos import annotation_of, commit_infos
 from tract.engine.compile.attachments import ContentLoader
+from tract.engine.rereading import settled
 from tract.engine.threads import Threads
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation
@@ -16,7 +18,7 @@ from tract.models.commit import CommitInfo
 from tract.models.merging import Origin, OriginKind
 from tract.models.query import Condition, ConfigField
 from tract.protocols import UnsetType
-from tract.storage.repositories import BranchName, Repositories
+from tract.storage.repositories import BranchName, CommitRow, Repositories, StoredContent
 
 __all__ = ["CommitQueries"]
 
@@ -42,8 +44,7 @@ class CommitQueries:
         return found[0] if found else None
 
     async def content(self, tract_id: str, commit_hash: str, kind: type[C]) -> C:
-        row, data = await self._storage.blobs.get(tract_id, commit_hash)
-        content = await self._contents.load(tract_id, row.content_type, data)
+        content = await settled(partial(self._content, tract_id, commit_hash))
         if not isinstance(content, kind):
             raise ContentValidationError(
                 f"the commit holds a {type(content).__name__}, not a {kind.__name__}. Pass that "
@@ -51,6 +52,10 @@ class CommitQueries:
                 "as_",
             )
         return content
+
+    async def _content(self, tract_id: str, commit_hash: str) -> BaseModel:
+        row, data = await self._storage.blobs.get(tract_id, commit_hash)
+        return await self._contents.load(tract_id, row.content_type, data)
 
     async def log(
         self,
@@ -73,12 +78,9 @@ class CommitQueries:
         *,
         in_context: bool,
     ) -> list[tuple[CommitInfo, BaseModel]]:
-        found = await self._storage.histories.log_contents(
-            branch, limit=limit, before=before, in_context=in_context
-        )
-        infos = await commit_infos(self._threads, [row for row, _ in found])
-        contents = await self._contents.load_all(branch.tract_id, [each for _, each in found])
-        return list(zip(infos, contents, strict=True))
+        log = self._storage.histories.log_contents
+        read = partial(log, branch, limit=limit, before=before, in_context=in_context)
+        return await settled(partial(self._with_contents, branch.tract_id, read))
 
     async def annotations(self, branch: BranchName, target: str) -> list[PriorityAnnotation]:
         stored = await self._storage.histories.annotations(branch, target)
@@ -106,6 +108,39 @@ class CommitQueries:
         )
         return await commit_infos(self._threads, rows)
 
+    async def query_contents(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool,
+        limit: int | None,
+        newest: bool,
+        after: str | None,
+        before: str | None,
+    ) -> list[tuple[CommitInfo, BaseModel]]:
+        read = partial(
+            self._storage.queries.query_contents,
+            branch,
+            conditions,
+            branch_only=branch_only,
+            limit=limit,
+            newest=newest,
+            after=after,
+            before=before,
+        )
+        return await settled(partial(self._with_contents, branch.tract_id, read))
+
+    async def _with_contents(
+        self,
+        tract_id: str,
+        read: Callable[[], Awaitable[Sequence[tuple[CommitRow, StoredContent]]]],
+    ) -> list[tuple[CommitInfo, BaseModel]]:
+        found = await read()
+        infos = await commit_infos(self._threads, [row for row, _ in found])
+        contents = await self._contents.load_all(tract_id, [stored for _, stored in found])
+        return list(zip(infos, contents, strict=True))
+
     async def count(
         self,
         branch: BranchName,
@@ -118,13 +153,6 @@ class CommitQueries:
         return await self._storage.queries.count(
             branch, conditions, branch_only=branch_only, after=after, before=before
         )
-
-    async def contents_of(
-        self, tract_id: str, infos: Sequence[CommitInfo]
-    ) -> list[tuple[CommitInfo, BaseModel]]:
-        named = [info.commit_hash for info in infos]
-        stored = await self._storage.blobs.get_many(tract_id, named)
-        return list(zip(infos, await self._contents.load_all(tract_id, stored), strict=True))
 
     async def by_config(
         self, tract_id: str, field: ConfigField, operator: str, value: Any, limit: int | None

@@ -11,8 +11,8 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
+from tract.engine.rereading import settled
 from tract.engine.threads import Threads
-from tract.exceptions import StoreCorruptError
 from tract.models.store import CacheInfo
 from tract.protocols import (
     CommitStep,
@@ -82,15 +82,8 @@ class ContextReader:
         return await self.show(branch.tract_id, found, options)
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
-        """Return the snapshot at *position*, by one trip if it is cached.
-
-        A commit that is missing from a history may have been deleted with it since its head was
-        read, by a prune. Another look tells that from damage.
-        """
-        try:
-            return await self._snapshot(branch, position)
-        except StoreCorruptError:
-            return await self._snapshot(branch, position)
+        """Return the snapshot at *position*, by one trip if it is cached."""
+        return await settled(partial(self._snapshot, branch, position))
 
     async def _snapshot(self, branch: BranchName, position: Position) -> Found:
         located = await self._located(branch, position)

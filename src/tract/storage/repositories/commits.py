@@ -146,6 +146,20 @@ class QueryRepository(ABC):
         """
 
     @abstractmethod
+    async def query_contents(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[tuple[CommitRow, StoredContent]]:
+        """Do what `query` does, and return what the commits hold, in the same read."""
+
+    @abstractmethod
     async def count(
         self,
         branch: BranchName,

@@ -130,7 +130,11 @@ class ComparisonRepository(ABC):
 
     @abstractmethod
     async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
-        """Return how much a head reaches: its commits and their blobs."""
+        """Return how much a head reaches: its commits and their blobs.
+
+        Raises:
+            CommitNotFoundError: the tract does not have it.
+        """
 
     @abstractmethod
     async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:

@@ -26,7 +26,7 @@ from tract.storage.sql.ancestry.walk import (
     scan,
     walk_all,
 )
-from tract.storage.sql.contents import contents
+from tract.storage.sql.contents import with_contents
 from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import (
@@ -76,9 +76,7 @@ def log_contents(
 ) -> list[tuple[CommitRow, StoredContent]]:
     """See `HistoryRepository.log_contents`."""
     found = log(connection, branch=branch, limit=limit, before=before, in_context=in_context)
-    named = [record.commit_hash for record in found]
-    stored = contents(connection, tract_id=branch.tract_id, named=named)
-    return list(zip(found, stored, strict=True))
+    return with_contents(connection, branch.tract_id, found)
 
 
 def _by_time(

@@ -121,13 +121,15 @@ def _parents(row: Sequence[Any]) -> Parents[str]:
 
 def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
     """See `ComparisonRepository.sizes`."""
-    head = find_place(connection, tract_id, head_hash)
     blobs: dict[bytes, int] = {}
     commits = 0
-    for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
-        commits += 1
-        blobs[row[4]] = row[5] or 0
-    used = sound(connection.find(sql.USED, blobs), bytes, int)
+    with connection.at_one_moment():
+        head = place_or_beginning(connection, tract_id, head_hash)
+        for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
+            commits += 1
+            blobs[row[4]] = row[5] or 0
+        found = connection.find(sql.USED, blobs)
+    used = sound(found, bytes, int)
     attached = {bytes(key): int(nbytes) for key, nbytes in used}
     return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), sum(attached.values()))
 
@@ -135,13 +137,14 @@ def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Si
 def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) -> list[Survey]:
     """See `ComparisonRepository.survey`."""
     tract_id = branch.tract_id
-    heads = [_head(connection, BranchName(tract_id, name)) for name in names]
-    reached = [_configs(connection, tract_id, head) for head in heads]
-    usages = _usages(connection, tract_id, set().union(*reached))
-    shared = set.intersection(*map(set, reached)) if reached else set()
-    if len({*names}) == 1:  # a branch by itself has parted from the one that asks, or from none
-        own = None if branch.branch in names else find_head_place(connection, branch)
-        shared &= _configs(connection, tract_id, own).keys()
+    with connection.at_one_moment():
+        heads = [_head(connection, BranchName(tract_id, name)) for name in names]
+        reached = [_configs(connection, tract_id, head) for head in heads]
+        usages = _usages(connection, tract_id, set().union(*reached))
+        shared = set.intersection(*map(set, reached)) if reached else set()
+        if len({*names}) == 1:  # a branch by itself has parted from the one that asks, or from none
+            own = None if branch.branch in names else find_head_place(connection, branch)
+            shared &= _configs(connection, tract_id, own).keys()
     return [
         Survey(
             _name(head),

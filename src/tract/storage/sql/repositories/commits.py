@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,8 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.configs.querying import window_of
-from tract.storage.sql.contents import contents
-from tract.storage.sql.database import Database
+from tract.storage.sql.contents import contents, with_contents
+from tract.storage.sql.database import Database, settled
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import as_bytes, record_of
@@ -125,6 +125,36 @@ class SqlQueryRepository(QueryRepository):
         after: str | None = None,
         before: str | None = None,
     ) -> list[CommitRow]:
+        find = self._found(branch, conditions, branch_only, limit, newest, after, before)
+        return await settled(self._database, find)
+
+    async def query_contents(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        *,
+        branch_only: bool = False,
+        limit: int | None = None,
+        newest: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[tuple[CommitRow, StoredContent]]:
+        find = self._found(branch, conditions, branch_only, limit, newest, after, before)
+        return await settled(
+            self._database,
+            lambda connection: with_contents(connection, branch.tract_id, find(connection)),
+        )
+
+    def _found(
+        self,
+        branch: BranchName,
+        conditions: Sequence[Condition],
+        branch_only: bool,
+        limit: int | None,
+        newest: bool,
+        after: str | None,
+        before: str | None,
+    ) -> Callable[[Connection], list[CommitRow]]:
         queries, tract_id = self._database.queries, branch.tract_id
 
         def find(connection: Connection) -> list[CommitRow]:
@@ -133,7 +163,7 @@ class SqlQueryRepository(QueryRepository):
                 return queries.matches_on(connection, branch, conditions, limit, window)
             return queries.matches(connection, tract_id, conditions, limit, window)
 
-        return await self._database.read(find)
+        return find
 
     async def count(
         self,
@@ -150,7 +180,7 @@ class SqlQueryRepository(QueryRepository):
             window = window_of(connection, branch.tract_id, after, before, newest=False)
             return queries.count(connection, branch, conditions, window, branch_only=branch_only)
 
-        return await self._database.read(count)
+        return await settled(self._database, count)
 
 
 class SqlBlobRepository(BlobRepository):

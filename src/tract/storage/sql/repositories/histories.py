@@ -27,7 +27,7 @@ from tract.storage.sql import branching, keys
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.sweep import Filing, Sweep
 from tract.storage.sql.ancestry.walk import lost
-from tract.storage.sql.database import Database
+from tract.storage.sql.database import Database, settled
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import name_of, stored_of
@@ -80,11 +80,13 @@ class SqlHistoryRepository(HistoryRepository):
             raise lost(bytes.fromhex(head_hash))  # perhaps a prune has deleted it meanwhile
 
     async def find(self, branch: BranchName, position: Position) -> str | None:
-        return await self._database.read(partial(history.find, branch=branch, position=position))
+        return await settled(
+            self._database, partial(history.find, branch=branch, position=position)
+        )
 
     async def steps(self, tract_id: str, hashes: Sequence[str]) -> list[CommitStep]:
         read = partial(relations.steps, tract_id=tract_id, hashes=hashes)
-        return await self._database.read(read)
+        return await settled(self._database, read)
 
     async def log(
         self,
@@ -97,7 +99,7 @@ class SqlHistoryRepository(HistoryRepository):
         read = partial(
             listing.log, branch=branch, limit=limit, before=before, in_context=in_context
         )
-        return await self._database.read(read)
+        return await settled(self._database, read)
 
     async def log_contents(
         self,
@@ -110,18 +112,18 @@ class SqlHistoryRepository(HistoryRepository):
         read = partial(
             listing.log_contents, branch=branch, limit=limit, before=before, in_context=in_context
         )
-        return await self._database.read(read)
+        return await settled(self._database, read)
 
     async def annotations(self, branch: BranchName, target: str) -> list[StoredCommit]:
-        return await self._database.read(
-            partial(listing.annotations_of, branch=branch, target=target)
+        return await settled(
+            self._database, partial(listing.annotations_of, branch=branch, target=target)
         )
 
     async def origins(
         self, tract_id: str, commit: str | UnsetType | None = UNSET
     ) -> list[tuple[str, Origin]]:
         read = partial(relations.origins, tract_id=tract_id, commit=commit)
-        return await self._database.read(read)
+        return await settled(self._database, read)
 
 
 class SqlComparisonRepository(ComparisonRepository):
@@ -131,26 +133,29 @@ class SqlComparisonRepository(ComparisonRepository):
         self._database = database
 
     async def relation(self, branch: BranchName, other: BranchName) -> Relation:
-        return await self._database.read(partial(relations.relation, branch=branch, other=other))
+        return await settled(
+            self._database, partial(relations.relation, branch=branch, other=other)
+        )
 
     async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
-        return await self._database.read(
+        return await settled(
+            self._database,
             partial(
                 relations.still_holds,
                 tract_id=tract_id,
                 head_hash=head_hash,
                 basis=basis,
                 allowance=relations.Allowance(),
-            )
+            ),
         )
 
     async def sizes(self, tract_id: str, head_hash: str | None) -> Sizes:
         measure = partial(relations.sizes, tract_id=tract_id, head_hash=head_hash)
-        return await self._database.read(measure)
+        return await settled(self._database, measure)
 
     async def survey(self, branch: BranchName, names: Sequence[str]) -> list[Survey]:
         look = partial(relations.survey, branch=branch, names=names)
-        return await self._database.read(look)
+        return await settled(self._database, look)
 
 
 class SqlVerifyRepository(VerifyRepository):
