@@ -146,7 +146,8 @@ async def _overtaken(one: TractStore, two: TractStore, turn: int) -> asyncio.Fut
         plan = await prunes.plan("t", before=None, keep=0)
         page = await prunes.unreached("t", plan, plan.boundary)
         dropped = await prunes.drop("t", plan, page.commits)
-        assert dropped is not None and dropped.commits > LOST
+        assert dropped is not None
+        assert dropped.commits > LOST
 
     def traced(statement: str) -> None:
         left[0] -= 1

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -748,14 +749,16 @@ async def test_a_tract_without_id_gets_one_of_its_own() -> None:
     assert all(names)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 256, 5, None, "\udc80"])
+@pytest.mark.parametrize("name", ["", "x" * 1_025, "é" * 513, 5, None, "\udc80"])
 async def test_an_impossible_tract_name_is_refused(name: Any, target: Path | str) -> None:
     async with TractStore.open(target) as store:
         with pytest.raises(ValueError, match="tract_id"):
             store.tract(name)
 
 
-@pytest.mark.parametrize("name", ["a b", "é🧵", "../x", "'; DROP TABLE refs; --", "\n", "x" * 255])
+@pytest.mark.parametrize(
+    "name", ["a b", "é🧵", "../x", "'; DROP TABLE refs; --", "\n", "x" * 1_024]
+)
 async def test_any_other_name_is_a_name(name: str, target: Path | str) -> None:
     async with TractStore.open(target) as store:
         info = await store.tract(name).user("a")
@@ -763,6 +766,38 @@ async def test_any_other_name_is_a_name(name: str, target: Path | str) -> None:
 
     assert found == [name]
     assert info.tract_id == name
+
+
+def longest(seed: int) -> str:
+    """Return a name of as many bytes as a name may have, which compresses badly."""
+    random = Random(seed)
+    return "".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(341)) + "x"
+
+
+async def test_names_as_long_as_they_may_be_fit_into_every_index(target: Path | str) -> None:
+    name, branch, key = longest(1), longest(2), longest(3) + longest(4)
+    async with TractStore.open(target) as store, TractStore.open(target) as other:
+        await store.enable_search()
+        tract = store.tract(name)
+        await store.create_config_index("model")
+        await tract.user("begins", generation_config={"model": longest(5) * 2})
+        side = await tract.fork(branch)
+        await side.tag(longest(6))
+        watch = other.tract(name, branch=branch).watch(after="head")
+        waiting = asyncio.create_task(anext(watch))
+        await asyncio.sleep(0.05)
+        made = await side.user("long", key=key[:1_024], metadata={"n": 1})
+        async with side.stream() as stream:
+            await stream.write("piece")
+        await side.annotate(made.commit_hash, Priority.PINNED, reason="long")
+        await tract.merge(branch)
+
+        assert await waiting == made
+        assert [each.tract_id for each in await store.tracts(prefix=name[:300])] == [name]
+        assert (await store.search("long"))[0].commit == made
+        assert {each.branch for each in await tract.reflog()} == {"main", branch}
+        await side.erase([made.commit_hash], reason="asked")
+        assert (await tract.verify()).faults == ()
 
 
 async def test_a_handle_tells_what_it_is_on(tract: AsyncTract) -> None:

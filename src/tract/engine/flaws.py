@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
+from tract.models.refs import MAX_REF_NAME, utf8_size
+
 __all__ = ["flaw_of"]
 
 _LAST_TIME = 253_402_300_799_999_999
 """The last microsecond that a datetime can have."""
 _MOST = 2**62
-_NAME = re.compile(r"refs/(heads|tags)/(?s:.{1,255})")
+_NAME = re.compile(r"refs/(?:heads|tags)/(?s:(.+))")
 
 
 def _is_hash(value: object) -> bool:
@@ -38,7 +40,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 255
+    return isinstance(value, str) and 0 < utf8_size(value) <= MAX_REF_NAME
 
 
 def _is_key(value: object) -> bool:
@@ -54,7 +56,8 @@ def _is_list(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    found = _NAME.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and utf8_size(found[1]) <= MAX_REF_NAME
 
 
 def _read(text: object) -> object:

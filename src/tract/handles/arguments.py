@@ -16,7 +16,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
-from tract.models.refs import check_ref_name, check_storable
+from tract.models.refs import MAX_REF_NAME, check_ref_name, check_storable, utf8_size
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
 
@@ -39,7 +39,6 @@ __all__ = [
     "said",
 ]
 
-_MAX_NAME = 255
 _MOST = 2**62  # SQL counts in 64 bits
 
 
@@ -47,12 +46,12 @@ def checked_name(name: str, value: object) -> str:
     """Return the name of a tract or a branch.
 
     Raises:
-        ValueError: it is not a string of 1 to 255 characters that UTF-8 can encode, or has a NUL.
+        ValueError: it is not a string that UTF-8 can encode in 1 to 1,024 bytes, or has a NUL.
     """
     text = _text(value)
-    if text is None or not 0 < len(text) <= _MAX_NAME:
+    if not text or utf8_size(text) > MAX_REF_NAME:
         raise ValueError(
-            f"{name} must be a string of 1 to {_MAX_NAME} characters, not {shown(value)}"
+            f"{name} must be a string of 1 to {MAX_REF_NAME:,} bytes in UTF-8, not {shown(value)}"
         )
     return plain_text(text, name)
 

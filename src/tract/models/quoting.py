@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tract.exceptions import RefNameError
-from tract.models.refs import MAX_REF_NAME
+from tract.models.refs import MAX_REF_NAME, utf8_size
 
 __all__ = ["quote_id", "unquote_id"]
 
@@ -30,15 +30,16 @@ def quote_id(text: str) -> str:
     the ids that begin with `user:` are those that begin with `quote_id("user:")`.
 
     Raises:
-        RefNameError: *text* is not a string, or the name would be longer than 255 characters.
+        RefNameError: *text* is not a string, or the name would have more than 1,024 bytes in UTF-8.
     """
     if not isinstance(text, str):
         raise RefNameError(text, f"a {type(text).__name__} is not a string. Give a string.")
     name = _UNSAFE.sub(_quoted, text) or _EMPTY
-    if len(name) > MAX_REF_NAME:
+    size = utf8_size(name)
+    if size > MAX_REF_NAME:
         raise RefNameError(
             text,
-            f"quoted, it has {len(name)} characters, and a name takes up to {MAX_REF_NAME}. Use a "
+            f"quoted, it has {size:,} bytes in UTF-8, and a name up to {MAX_REF_NAME:,}. Use a "
             "hash of it as the name, and keep the text in the tract's metadata.",
         )
     return name

@@ -26,11 +26,12 @@ __all__ = [
     "TagInfo",
     "check_ref_name",
     "check_storable",
+    "utf8_size",
 ]
 
 
-MAX_REF_NAME = 255
-"""The most characters that a name may have."""
+MAX_REF_NAME = 1_024
+"""The most bytes that a name may have in UTF-8. PostgreSQL has room for two such in an index."""
 
 _Rule = tuple[re.Pattern[str], str]
 
@@ -185,8 +186,8 @@ class BranchStats(Value):
 def check_ref_name(name: object) -> None:
     """Raise unless git would accept *name* for a branch or a tag.
 
-    A name also has at most `MAX_REF_NAME` characters, can be encoded as UTF-8, and does not look
-    like a commit's hash. Letters of any script are fine, and `/` groups names.
+    A name also has at most `MAX_REF_NAME` bytes in UTF-8, and does not look like a commit's hash.
+    Letters of any script are fine, and `/` groups names.
 
     Raises:
         RefNameError: it breaks a rule; `problem` says which, and how to mend it.
@@ -199,13 +200,21 @@ def check_ref_name(name: object) -> None:
             raise RefNameError(name, problem)
 
 
+def utf8_size(text: str) -> int:
+    """Return the number of bytes that a text has in UTF-8."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def check_storable(name: str) -> None:
     """Raise if *name* could not be stored.
 
     Raises:
-        RefNameError: it is empty, longer than `MAX_REF_NAME`, or cannot be encoded as UTF-8.
+        RefNameError: it is empty, has more than `MAX_REF_NAME` bytes, or cannot be encoded as UTF-8.
     """
-    if not 0 < len(name) <= MAX_REF_NAME:
-        raise RefNameError(name, f"it has {len(name)} characters. Use from 1 to {MAX_REF_NAME}.")
+    if not name:
+        raise RefNameError(name, "it is empty. Use at least one character.")
+    size = utf8_size(name)
+    if size > MAX_REF_NAME:
+        raise RefNameError(name, f"it has {size:,} bytes in UTF-8. Use up to {MAX_REF_NAME:,}.")
     if re.search(r"[\ud800-\udfff]", name):
         raise RefNameError(name, "it contains a lone surrogate. Remove it.")

@@ -177,11 +177,12 @@ def _payloads(moved: Iterable[BranchName]) -> Iterable[str]:
     part: list[str] = []
     size = 2
     for branch in moved:
-        text = json.dumps([branch.tract_id, branch.branch])
-        if size + len(text) + 1 > _MOST and part:
+        text = json.dumps([branch.tract_id, branch.branch], ensure_ascii=False)
+        nbytes = len(text.encode()) + 1
+        if size + nbytes > _MOST and part:
             yield f"[{','.join(part)}]"
             part, size = [], 2
         part.append(text)
-        size += len(text) + 1
+        size += nbytes
     if part:
         yield f"[{','.join(part)}]"

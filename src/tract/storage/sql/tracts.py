@@ -22,7 +22,7 @@ _ALL = 2**62
 _TEXTS = (str, type(None))
 _ROWS = frozenset(product((str,), _TEXTS, _TEXTS, *[(int,)] * 6))
 _ONE = Shape(TractOrder.ID, descending=False, of_one=True)
-_MOST = 255  # characters of an id
+_MOST = 1_024  # characters of an id
 _LAST, _SURROGATES, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 
 
