@@ -915,3 +915,19 @@ async def test_erasing_a_tract_takes_its_contexts_out_of_memory(store: TractStor
     await store.erase_tract("t", reason="asked")
 
     assert store.cache_info().snapshots == 0
+
+
+async def test_each_index_that_an_erasure_needs_is_made_in_a_transaction_of_its_own(
+    db_path: Path,
+) -> None:
+    """In a long table one takes a while, in which others wait."""
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        tract = store.tract("t")
+        gone = await tract.user(MARK)
+        async with probe(store).statements() as ran:
+            await tract.erase([gone.commit_hash], reason="asked")
+
+    transactions = "\n".join(ran).split("COMMIT")
+    made = [each.count("CREATE INDEX") for each in transactions]
+    assert made[:3] == [1, 1, 0]
+    assert sum(made) == 2

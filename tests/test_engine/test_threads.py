@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import Any
 
 import pytest
 
 from tract import MediaPart, MessageContent, NativeContent, ToolResultPart
-from tract.engine.threads import HEAVY, freeze, is_heavy
+from tract.engine.threads import HEAVY, Breath, Threads, freeze, is_heavy
 
 LONG = b"x" * (HEAVY + 1)
 TEXT = LONG.decode()
@@ -55,3 +57,30 @@ def test_few_values_with_long_texts_are_copied_without_them() -> None:
     assert copied is not item
     assert copied["text"] is item["text"]
     assert copied["data"] is item["data"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the switches of one thread")
+async def test_long_work_lets_other_threads_run_of_its_own_accord() -> None:
+    """Not at each step: giving way takes as long as some steps do."""
+    steps = 0
+
+    def work() -> int:
+        nonlocal steps
+        breath, before, end = Breath(), _switches(), time.thread_time() + 0.05
+        while time.thread_time() < end:
+            breath.take()
+            steps += 1
+        return _switches() - before
+
+    threads = Threads()
+    given_way = await threads.run(work)
+    threads.close()
+
+    assert 3 <= given_way < steps / 10
+
+
+def _switches() -> int:
+    """Return how often this thread has waited of its own accord."""
+    resource = pytest.importorskip("resource")
+    switches: int = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    return switches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import marshal
 import pickle
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -18,13 +19,15 @@ from tract.exceptions import ContentValidationError
 from tract.history.canonical import MAX_DEPTH
 from tract.waiting import Lock, from_thread
 
-__all__ = ["HEAVY", "Threads", "freeze", "is_heavy"]
+__all__ = ["HEAVY", "Breath", "Threads", "freeze", "is_heavy"]
 
 T = TypeVar("T")
 
 HEAVY = 16_000
 """Characters, or nodes times `_NODE`, that take about a millisecond of work."""
 
+_EVERY = 0.003
+_MOMENT = 0.00005  # seconds; what sleeps, another wakes up instead
 _NODE = 16
 _SCALARS = frozenset({int, float, bool, type(None)})
 _TEXTS = frozenset({str})
@@ -82,6 +85,23 @@ def _called(function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
     except StopIteration as stopped:  # futures refuse it: the caller would wait for ever
         raise RuntimeError("a StopIteration was raised on a thread") from stopped
+
+
+class Breath:
+    """Lets other threads run now and then, for work that keeps the interpreter busy.
+
+    Python makes a busy thread give way only every 5 milliseconds, and then to any other. The event
+    loop would wait for that each time that a reader or a writer has an answer for it.
+    """
+
+    def __init__(self) -> None:
+        self._due = time.perf_counter() + _EVERY
+
+    def take(self) -> None:
+        """Sleep for a moment if that is due; call this on a thread, often."""
+        if time.perf_counter() > self._due:
+            time.sleep(_MOMENT)
+            self._due = time.perf_counter() + _EVERY
 
 
 def is_heavy(*values: object) -> bool:

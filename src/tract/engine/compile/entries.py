@@ -215,13 +215,19 @@ class Entries:
 
     def visible_before(self, position: int) -> int | None:
         """Return the last position before *position* whose entry is shown, or None."""
-        while position > 0:
-            number, offset = divmod(position - 1, CHUNK_SIZE)
-            if self._shows(number):
+        number, offset = divmod(position - 1, CHUNK_SIZE)
+        if number >= len(self.full):
+            for found in range(offset, -1, -1):
+                if self.tail[found].visible:
+                    return number * CHUNK_SIZE + found
+            number, offset = len(self.full) - 1, CHUNK_SIZE - 1
+        full = self.full
+        while number >= 0:  # a context of many hidden entries stays here for long
+            if full[number].visible:
                 for found in range(offset, -1, -1):
-                    if self._items(number)[found].visible:
+                    if full[number].items[found].visible:
                         return number * CHUNK_SIZE + found
-            position = number * CHUNK_SIZE
+            number, offset = number - 1, CHUNK_SIZE - 1
         return None
 
     def visible_after(self, position: int) -> int | None:

@@ -16,6 +16,7 @@ from functools import partial
 from tract.engine.compile.entries import Entries, Entry, bytes_of
 from tract.engine.compile.pages import JOINT, joins
 from tract.engine.compile.provided import TOOLS
+from tract.engine.threads import Breath
 from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json, unreadable
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _BRIEF = 16_000  # characters, about a millisecond of work
+_AT_A_TIME = 32  # steps between two looks at the time
 _NO_ENTRIES = Entries()
 
 
@@ -74,7 +76,10 @@ def fold_steps(
 ) -> Snapshot:
     """Return *snapshot* after *steps*; sums are only kept if *counter* is given."""
     state = _State(snapshot, counter)
-    for step in steps:
+    breath = Breath()
+    for number, step in enumerate(steps, 1):
+        if number % _AT_A_TIME == 0:
+            breath.take()
         effect = rule_of(step.operation).effect
         if effect is Effect.ADD:
             state.append(make_entry(step))

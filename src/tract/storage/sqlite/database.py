@@ -32,7 +32,7 @@ from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
 from tract.storage.sql.grouping import Groups
 from tract.storage.sql.searching import SearchIndex
-from tract.storage.sql.statements.compiled import written
+from tract.storage.sql.statements.compiled import Statement, written
 from tract.storage.sql.writing.transaction import WriteTransaction
 from tract.storage.sqlite.backing_up import back_up, back_up_file
 from tract.storage.sqlite.connection import SqliteConnection
@@ -105,6 +105,7 @@ class Database:
         self._groups: tuple[Groups[Any], ...] = (self._writer.groups, self._reader.groups)
         self._loop = asyncio.get_running_loop()
         self._watching: asyncio.TimerHandle | None = None
+        self._is_indexed = False
 
     def write(
         self,
@@ -119,7 +120,8 @@ class Database:
 
         A SQLite database has one lock for all *tracts*, so every write is exclusive. One that has to
         be asks which commits refer to contents or were made under keys, and first adds the indexes
-        that answer. Kept from a store's beginning, they would cost each commit more pages of the log.
+        that answer, each in a transaction of its own: in a long table one takes a while. Kept from a
+        store's beginning, they would cost each commit more pages of the log.
 
         Raises:
             StoreReadOnlyError: the store was opened read-only.
@@ -128,7 +130,15 @@ class Database:
             self.check_writable()
         if self._watching is None:
             self._watch()
-        return self._writer.write(partial(_indexed, job) if exclusive else job, size)
+        return self._write_indexed(job, size) if exclusive else self._writer.write(job, size)
+
+    async def _write_indexed(self, job: Callable[[WriteTransaction], T], size: int) -> T:
+        """Run *job* where commits can be found by their contents, and by keys that they once had."""
+        if not self._is_indexed:
+            for statement in _INDEXES_OF_ERASURES:
+                await self._writer.write(partial(_run, statement))
+            self._is_indexed = True
+        return await self._writer.write(job, size)
 
     async def scrub(self) -> Residue | None:
         """Empty the log: erased bytes may be in it, and pages as they were before.
@@ -528,8 +538,5 @@ def _set_factories(connection: sqlite3.Connection, factories: tuple[Any, Any]) -
     return found
 
 
-def _indexed(job: Callable[[WriteTransaction], T], transaction: WriteTransaction) -> T:
-    """Run *job* where commits can be found by their contents, and by keys that they once had."""
-    for statement in _INDEXES_OF_ERASURES:
-        transaction.connection.run(statement)
-    return job(transaction)
+def _run(statement: Statement, transaction: WriteTransaction) -> None:
+    transaction.connection.run(statement)
