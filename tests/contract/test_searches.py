@@ -204,12 +204,12 @@ async def test_standings_say_what_became_of_entries_and_edits(store: Repositorie
     rows = [await store.commits.get("agent", each) for each in (one, two, edited)]
     known = [row for row in rows if row is not None]
 
-    found = await store.searches.standings(MAIN, known)
-    nowhere = await store.searches.standings(BranchName("agent", "side"), known)
+    found = await store.searches.standings([MAIN], known)
+    nowhere = await store.searches.standings([BranchName("agent", "side")], known)
 
-    assert [found[each].is_reached for each in (one, two, edited)] == [True] * 3
-    assert [found[each].is_current for each in (one, two, edited)] == [False, True, True]
-    assert found[two].priority != found[one].priority is not None
+    assert [found["agent", each].is_reached for each in (one, two, edited)] == [True] * 3
+    assert [found["agent", each].is_current for each in (one, two, edited)] == [False, True, True]
+    assert found["agent", two].priority != found["agent", one].priority is not None
     assert not any(standing.is_reached for standing in nowhere.values())
 
 
@@ -221,14 +221,35 @@ async def test_standings_count_what_a_branch_reaches_alone(store: Repositories) 
     rows = [await store.commits.get("agent", each) for each in (one, edited)]
     known = [row for row in rows if row is not None]
 
-    main = await store.searches.standings(MAIN, known)
-    other = await store.searches.standings(side, known)
+    main = await store.searches.standings([MAIN], known)
+    other = await store.searches.standings([side], known)
 
-    assert [(main[each].is_reached, main[each].is_current) for each in (one, edited)] == [
+    assert [
+        (main["agent", each].is_reached, main["agent", each].is_current) for each in (one, edited)
+    ] == [
         (True, True),
         (False, False),
     ]
-    assert [(other[each].is_reached, other[each].is_current) for each in (one, edited)] == [
+    assert [
+        (other["agent", each].is_reached, other["agent", each].is_current) for each in (one, edited)
+    ] == [
         (True, False),
         (True, True),
     ]
+
+
+async def test_standings_of_many_tracts_are_told_apart(store: Repositories) -> None:
+    tracts = [BranchName(f"tract {number}", "main") for number in range(70)]
+    said = {branch: (await say(store, branch, "one"))[0] for branch in tracts}
+    [edited] = hashes(await store.commits.write(tracts[3], [edit("1", said[tracts[3]])]))
+    rows = [await store.commits.get(branch.tract_id, key) for branch, key in said.items()]
+    rows.append(await store.commits.get(tracts[3].tract_id, edited))
+    known = [row for row in rows if row is not None]
+
+    found = await store.searches.standings(tracts, known)
+
+    assert [*found] == [(row.tract_id, row.commit_hash) for row in known]
+    assert all(standing.is_reached for standing in found.values())
+    outdated = [key for key, standing in found.items() if not standing.is_current]
+    assert outdated == [(tracts[3].tract_id, said[tracts[3]])]
+    assert await store.searches.standings(tracts, []) == {}

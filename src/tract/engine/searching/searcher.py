@@ -99,15 +99,11 @@ class Searcher:
         *,
         branch_only: bool,
     ) -> list[SearchHit]:
-        standings: dict[tuple[str, str], Standing] = {}
         looked_at = later if branch_only else later[:room]
-        by_tract: dict[str, list[Found]] = {}
-        for each in looked_at:
-            by_tract.setdefault(each.found.record.tract_id, []).append(each.found)
-        for tract_id, found in by_tract.items():
-            of = branch or BranchName(tract_id, _MAIN)
-            answers = await self._searches.standings(of, [each.record for each in found])
-            standings.update(((tract_id, key), standing) for key, standing in answers.items())
+        records = [each.found.record for each in looked_at]
+        tracts = dict.fromkeys(record.tract_id for record in records)
+        branches = [BranchName(tract_id, _MAIN) for tract_id in tracts]
+        standings = await self._searches.standings([branch] if branch else branches, records)
         hits = [
             (each, standings[each.found.record.tract_id, each.found.record.commit_hash])
             for each in looked_at

@@ -28,7 +28,11 @@ def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column == any_(bindparam("hashes", type_=ARRAY(type(column.type))))
 
 
-POSTGRES: Styles = Styles(_DIALECT, _DIALECT, postgresql.insert, _any_of)
+def _of_tracts(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column == any_(bindparam("tracts", type_=ARRAY(type(column.type))))
+
+
+POSTGRES: Styles = Styles(_DIALECT, _DIALECT, postgresql.insert, _any_of, _of_tracts)
 
 
 class NeedsTransaction(BaseException):

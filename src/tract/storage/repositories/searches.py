@@ -99,6 +99,9 @@ class SearchRepository(ABC):
 
     @abstractmethod
     async def standings(
-        self, branch: BranchName, commits: Sequence[CommitRow]
-    ) -> dict[str, Standing]:
-        """Return what became of commits in a branch, by their hashes."""
+        self, branches: Sequence[BranchName], commits: Sequence[CommitRow]
+    ) -> dict[tuple[str, str], Standing]:
+        """Return what became of commits in a branch of each of their tracts, all at one moment.
+
+        They are by tract and hash.
+        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -19,13 +19,13 @@ from tract.storage.repositories import (
     Unindexed,
     Unread,
 )
-from tract.storage.sql.ancestry.history import find_head_place
-from tract.storage.sql.ancestry.walk import Place, scan, walk_all
+from tract.storage.sql.ancestry.walk import Place, lost, scan, walk_all
+from tract.storage.sql.naming import missing_branch, ref_name
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import as_bytes, record_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements import searches
-from tract.storage.sql.statements.compiled import Lookup
+from tract.storage.sql.statements.compiled import MOST_TRACTS, Lookup
 
 __all__ = [
     "AT_ONCE",
@@ -220,68 +220,114 @@ def check(connection: Connection) -> None:
 # What became of commits ---------------------------------------------------------------------------
 
 
+_Key = tuple[str, bytes]
+"""The tract of a commit, and its hash."""
+
+
 class _Spot(NamedTuple):
     """Where a commit is."""
 
+    tract_id: str
     key: bytes
     time: int
     segment: int
 
 
+class _Change(NamedTuple):
+    """What an edit or an annotation does to an entry."""
+
+    spot: _Spot
+    entry: bytes
+    effect: Effect
+
+
 def standings(
-    connection: Connection, *, branch: BranchName, commits: Sequence[CommitRow]
-) -> dict[str, Standing]:
+    connection: Connection, *, branches: Sequence[BranchName], commits: Sequence[CommitRow]
+) -> dict[tuple[str, str], Standing]:
     """See `SearchRepository.standings`."""
+    found: dict[tuple[str, str], Standing] = {}
     with connection.at_one_moment():
-        head = find_head_place(connection, branch)
-        if head is None or not commits:
-            return {each.commit_hash: Standing() for each in commits}
-        return _standings(connection, branch.tract_id, head, commits)
+        for start in range(0, len(branches), MOST_TRACTS):
+            some = branches[start : start + MOST_TRACTS]
+            heads = _heads(connection, some)
+            of_some = [each for each in commits if each.tract_id in heads]
+            found |= _standings(connection, heads, of_some)
+    return {
+        key: found.get(key, Standing())
+        for key in ((each.tract_id, each.commit_hash) for each in commits)
+    }
+
+
+def _heads(connection: Connection, branches: Sequence[BranchName]) -> dict[str, _Spot]:
+    """Return where the heads of branches are that have commits, by tract."""
+    found: dict[str, _Spot] = {}
+    for name in {branch.branch for branch in branches}:
+        own = {branch.tract_id: branch for branch in branches if branch.branch == name}
+        for tract_id, key, *place in connection.find(searches.HEADS, own, name=ref_name(name)):
+            del own[tract_id]
+            if key is not None and place[0] is None:
+                raise lost(key)
+            if key is not None:
+                found[tract_id] = _Spot(tract_id, key, *place)
+        for branch in own.values():
+            missing_branch(connection, branch)
+    return found
 
 
 def _standings(
-    connection: Connection, tract_id: str, head: Place, commits: Sequence[CommitRow]
-) -> dict[str, Standing]:
+    connection: Connection, heads: Mapping[str, _Spot], commits: Sequence[CommitRow]
+) -> dict[tuple[str, str], Standing]:
+    tracts = [*heads]
+    entries = {_key(each.tract_id, each.edit_target or each.commit_hash) for each in commits}
+    rows = connection.find(searches.CHANGES, {key for _, key in entries}, tracts=tracts)
+    changes = [_Change(_Spot(*row[:4]), row[4], rule_of(row[5]).effect) for row in rows]
     own = {bytes.fromhex(each.commit_hash) for each in commits}
-    entries = {
-        bytes.fromhex(each.edit_target or each.commit_hash): each.edit_target is None
-        for each in commits
-    }
-    changes = connection.find(searches.CHANGES, entries, tract_id=tract_id)
-    spots = {_Spot(*row) for row in connection.find(searches.PLACES, own, tract_id=tract_id)} | {
-        _Spot(*row[:3]) for row in changes
-    }
-    reached = _reached(connection, tract_id, head, spots)
-    last = _last_changes(connection, tract_id, head, [row for row in changes if row[0] in reached])
-    wanted = {last.get((entry, Effect.PRIORITISE), entry) for entry in entries}
-    contents = {row[0]: row for row in connection.find(sql.CONTENTS, wanted, tract_id=tract_id)}
-    found: dict[str, Standing] = {}
+    spots = {_Spot(*row) for row in connection.find(searches.PLACES, own, tracts=tracts)}
+    spots |= {change.spot for change in changes}
+    reached: set[_Key] = set()
+    last: dict[tuple[_Key, Effect], bytes] = {}
+    for tract_id, head in heads.items():
+        here = {spot for spot in spots if spot.tract_id == tract_id}
+        of_tract = _reached(connection, head, here)
+        reached |= {(tract_id, key) for key in of_tract}
+        last |= _last_changes(
+            connection,
+            head,
+            [each for each in changes if each.spot in here and each.spot.key in of_tract],
+        )
+    wanted = {entry: last.get((entry, Effect.PRIORITISE), entry[1]) for entry in entries}
+    rows = connection.find(searches.PRIORITIES, wanted.values(), tracts=tracts)
+    contents = {row[:2]: row[2:] for row in rows}
+    found: dict[tuple[str, str], Standing] = {}
     for each in commits:
-        key = bytes.fromhex(each.commit_hash)
-        entry = bytes.fromhex(each.edit_target or each.commit_hash)
-        content = contents.get(last.get((entry, Effect.PRIORITISE), entry))
-        found[each.commit_hash] = Standing(
+        entry = _key(each.tract_id, each.edit_target or each.commit_hash)
+        content = contents.get((each.tract_id, wanted[entry]))
+        key = _key(each.tract_id, each.commit_hash)
+        found[each.tract_id, each.commit_hash] = Standing(
             key in reached,
-            last.get((entry, Effect.REPLACE), entry) == key,
-            content[2] if content else "",
-            as_bytes(content[5]) if content else None,
+            last.get((entry, Effect.REPLACE), entry[1]) == key[1],
+            content[0] if content else "",
+            as_bytes(content[1]) if content else None,
         )
     return found
 
 
-def _reached(
-    connection: Connection, tract_id: str, head: Place, spots: Collection[_Spot]
-) -> set[bytes]:
-    """Return the commits that *head* reaches.
+def _key(tract_id: str, commit_hash: str) -> _Key:
+    return tract_id, bytes.fromhex(commit_hash)
+
+
+def _reached(connection: Connection, head: _Spot, spots: Collection[_Spot]) -> set[bytes]:
+    """Return the commits of the head's tract that *head* reaches.
 
     An earlier commit of a segment is an ancestor of a later one, so the walk goes on only until
     each segment was met.
     """
-    left = {spot for spot in spots if spot.time <= head.created_at}
+    left = {spot for spot in spots if spot.time <= head.time}
+    reached = {spot.key for spot in left if spot.segment == head.segment}
+    left = {spot for spot in left if spot.segment != head.segment}
     oldest = min((spot.time for spot in left), default=0)
-    reached: set[bytes] = set()
-    met: set[int] = set()
-    for row in walk_all(connection, searches.WALK_SEGMENTS, tract_id, [head] if left else []):
+    met = {head.segment}
+    for row in _walked(connection, head) if left else ():
         if row[4] not in met:
             met.add(row[4])
             here = {spot for spot in left if spot.segment == row[4]}
@@ -292,18 +338,26 @@ def _reached(
     return reached
 
 
+def _walked(connection: Connection, head: _Spot) -> Iterator[Row]:
+    return walk_all(connection, searches.WALK_SEGMENTS, head.tract_id, [_place(head)])
+
+
+def _place(head: _Spot) -> Place:
+    return Place(head.key, head.time, head.segment, "")
+
+
 def _last_changes(
-    connection: Connection, tract_id: str, head: Place, changes: Sequence[Row]
-) -> dict[tuple[bytes, Effect], bytes]:
+    connection: Connection, head: _Spot, changes: Sequence[_Change]
+) -> dict[tuple[_Key, Effect], bytes]:
     """Return the last edit and the last annotation of each entry, in the order of the history.
 
     That is the order of time, unless a merge has brought some of an entry's changes.
     """
-    kinds: dict[tuple[bytes, Effect], list[_Spot]] = {}
-    for row in changes:
-        kinds.setdefault((row[3], rule_of(row[4]).effect), []).append(_Spot(*row[:3]))
+    kinds: dict[tuple[_Key, Effect], list[_Spot]] = {}
+    for spot, entry, effect in changes:
+        kinds.setdefault(((head.tract_id, entry), effect), []).append(spot)
     if any(len({spot.segment for spot in spots}) > 1 for spots in kinds.values()):
-        order = line(scan(connection, tract_id, [head]), head.commit_hash)
+        order = line(scan(connection, head.tract_id, [_place(head)]), head.key)
         place = {key: at for at, key in enumerate(order)}
         return {
             kind: max(spots, key=lambda spot: place[spot.key]).key for kind, spots in kinds.items()

@@ -12,12 +12,13 @@ from sqlalchemy.dialects import sqlite
 
 from tract.storage.sql.port import Row
 from tract.storage.sql.rows import lenient_text
-from tract.storage.sql.statements.compiled import Lookup, Statement, Styles
+from tract.storage.sql.statements.compiled import MOST_TRACTS, Lookup, Statement, Styles
 
 __all__ = ["SQLITE", "SqliteConnection"]
 
 _AT_ONCE = 64
 _HASHES = [f"hash_{number}" for number in range(_AT_ONCE)]
+_TRACTS = [f"tract_{number}" for number in range(MOST_TRACTS)]
 
 
 def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -25,8 +26,16 @@ def _any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.in_([bindparam(name) for name in _HASHES])
 
 
+def _of_tracts(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.in_([bindparam(name) for name in _TRACTS])
+
+
 SQLITE = Styles(
-    sqlite.dialect(paramstyle="qmark"), sqlite.dialect(paramstyle="named"), sqlite.insert, _any_of
+    sqlite.dialect(paramstyle="qmark"),
+    sqlite.dialect(paramstyle="named"),
+    sqlite.insert,
+    _any_of,
+    _of_tracts,
 )
 
 
@@ -52,6 +61,10 @@ class SqliteConnection:
         self, lookup: Lookup, keys: Iterable[bytes | str | int], **parameters: Any
     ) -> list[Row]:
         distinct = [*dict.fromkeys(keys)]
+        tracts = parameters.pop("tracts", None)
+        if tracts:
+            tracts = [*tracts, *tracts[:1] * (MOST_TRACTS - len(tracts))]
+            parameters.update(zip(_TRACTS, tracts, strict=True))
         rows: list[Row] = []
         for start in range(0, len(distinct), _AT_ONCE):
             some = distinct[start : start + _AT_ONCE]

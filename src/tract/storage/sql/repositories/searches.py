@@ -75,9 +75,11 @@ class SqlSearchRepository(SearchRepository):
         return await self._asked(find)
 
     async def standings(
-        self, branch: BranchName, commits: Sequence[CommitRow]
-    ) -> dict[str, Standing]:
-        find = partial(searching.standings, branch=branch, commits=commits)
+        self, branches: Sequence[BranchName], commits: Sequence[CommitRow]
+    ) -> dict[tuple[str, str], Standing]:
+        if not commits:
+            return {}
+        find = partial(searching.standings, branches=branches, commits=commits)
         return await self._database.read(find)
 
     async def _asked(self, function: Callable[[Connection], T]) -> T:

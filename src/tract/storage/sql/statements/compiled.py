@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, func, text
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["Form", "Insertion", "Lookup", "Statement", "Styles", "written"]
+__all__ = ["MOST_TRACTS", "Form", "Insertion", "Lookup", "Statement", "Styles", "written"]
+
+MOST_TRACTS = 64
+"""The most tracts that one lookup takes."""
 
 Bound = tuple[Any, ...] | dict[str, Any]
 
@@ -25,13 +28,14 @@ class Styles:
     words; and SQLite limits placeholders, of which a name counts once.
 
     *insert* makes the dialect's own `INSERT`: SQLAlchemy's common one cannot resolve conflicts.
-    *any_of* makes the condition of a `Lookup`.
+    *any_of* makes the condition of a `Lookup`, and *of_tracts* that of one over several tracts.
     """
 
     by_place: Dialect
     by_name: Dialect
     insert: Callable[[Table], Any]
     any_of: Callable[[ColumnElement[Any]], ColumnElement[bool]]
+    of_tracts: Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 
 class Form:
@@ -87,20 +91,26 @@ class Statement:
 class Lookup(Statement):
     """Finds the rows in which *column* is any of some hashes; `Connection.find` runs it.
 
-    *clause* takes that condition.
+    *clause* takes that condition. With *tract*, a column, so are those of any of the tracts that are
+    given as the parameter `tracts`: at most `MOST_TRACTS`.
     """
 
     def __init__(
         self,
         column: ColumnElement[Any],
         clause: Callable[[ColumnElement[bool]], ClauseElement],
+        tract: ColumnElement[Any] | None = None,
     ) -> None:
         super().__init__(lambda: column)
         self._column = column
         self._where = clause
+        self._tract = tract
 
     def _built(self, styles: Styles) -> ClauseElement:
-        return self._where(styles.any_of(self._column))
+        named = styles.any_of(self._column)
+        if self._tract is not None:
+            named = and_(styles.of_tracts(self._tract), named)
+        return self._where(named)
 
 
 class Insertion(Statement):

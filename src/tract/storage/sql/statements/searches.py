@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from tract.models.operations import OPERATIONS
-from tract.storage.schema import blobs, commits, meta
+from tract.storage.schema import blobs, commits, meta, refs
 from tract.storage.sql.statements.commits import BLOB, LINKS, RECORD, SHOWN_TYPE, walk_of
 from tract.storage.sql.statements.compiled import Lookup, Statement
 
@@ -97,21 +97,35 @@ TIMES = Lookup(
         commits.c.tract_id == bindparam("tract_id"), named
     ),
 )
+HEADS = Lookup(
+    refs.c.tract_id,
+    lambda named: (
+        select(refs.c.tract_id, refs.c.commit_hash, commits.c.created_at, commits.c.segment)
+        .outerjoin(
+            commits,
+            (commits.c.tract_id == refs.c.tract_id) & (commits.c.commit_hash == refs.c.commit_hash),
+        )
+        .where(named, refs.c.name == bindparam("name"))
+    ),
+)
+_PLACE = (commits.c.tract_id, commits.c.commit_hash, commits.c.created_at, commits.c.segment)
 CHANGES = Lookup(
     commits.c.edit_target,
-    lambda named: select(
-        commits.c.commit_hash,
-        commits.c.created_at,
-        commits.c.segment,
-        commits.c.edit_target,
-        commits.c.operation,
-    ).where(commits.c.tract_id == bindparam("tract_id"), named),
+    lambda named: select(*_PLACE, commits.c.edit_target, commits.c.operation).where(named),
+    commits.c.tract_id,
 )
 """The edits and annotations of entries."""
 PLACES = Lookup(
-    commits.c.commit_hash,
-    lambda named: select(commits.c.commit_hash, commits.c.created_at, commits.c.segment).where(
-        commits.c.tract_id == bindparam("tract_id"), named
-    ),
+    commits.c.commit_hash, lambda named: select(*_PLACE).where(named), commits.c.tract_id
 )
+PRIORITIES = Lookup(
+    commits.c.commit_hash,
+    lambda named: (
+        select(commits.c.tract_id, commits.c.commit_hash, SHOWN_TYPE, blobs.c.data)
+        .outerjoin(blobs, BLOB)
+        .where(named)
+    ),
+    commits.c.tract_id,
+)
+"""What commits hold that say how an entry is shown."""
 WALK_SEGMENTS = walk_of(*LINKS, commits.c.segment)
