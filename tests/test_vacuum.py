@@ -18,6 +18,7 @@ import pytest
 
 from support.effort import effort
 from support.opening import COUNTER
+from support.probes import probe, workers_of
 from tract import (
     AsyncTract,
     CommitInfo,
@@ -25,6 +26,7 @@ from tract import (
     MediaPart,
     MessageContent,
     Priority,
+    StorageError,
     StoreBusyError,
     StoreClosedError,
     StoreReadOnlyError,
@@ -268,6 +270,35 @@ async def test_a_file_that_was_replaced_is_not_written_to(db_path: Path, tmp_pat
     await store.aclose()
 
     assert content(db_path) == before
+
+
+async def test_the_file_is_looked_at_while_nobody_can_write(db_path: Path, tmp_path: Path) -> None:
+    """A log that grows during the look would seem to be cut.
+
+    The file is another one only from just before the lock is taken until just before it is released.
+    """
+    other, aside = tmp_path / "other.db", tmp_path / "aside.db"
+    async with TractStore.open(other, tokenizer=COUNTER):
+        pass
+
+    def traced(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            os.replace(db_path, aside)
+            os.replace(other, db_path)
+        elif statement == "ROLLBACK":
+            os.replace(db_path, other)
+            os.replace(aside, db_path)
+
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.tract("t").user("a")
+        [writer, *_] = workers_of(probe(store).parts.database)
+        await writer.run(lambda raw: raw.set_trace_callback(traced))
+        with pytest.raises(StorageError, match="replaced"):
+            await store.vacuum()
+        await writer.run(lambda raw: raw.set_trace_callback(None))
+        await store.tract("t").user("b")
+
+        assert len(await store.tract("t").log(None)) == 2
 
 
 async def test_a_store_that_is_read_only_is_left_as_it_is(db_path: Path) -> None:
