@@ -8,8 +8,7 @@ from typing import Any
 
 from tract.engine.branches.diffing import context_diff
 from tract.engine.compile.fold import Snapshot
-from tract.engine.compile.reading import ContextReader, Found, ViewOptions
-from tract.engine.rereading import settled
+from tract.engine.compile.reading import ContextReader, Found, ViewOptions, settled
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.history.canonical import stored_json

@@ -11,8 +11,7 @@ from pydantic import BaseModel
 from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
-from tract.engine.compile.reading import ContextReader
-from tract.engine.rereading import settled
+from tract.engine.compile.reading import ContextReader, settled
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.models.annotations import Priority

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tract.engine.commit.infos import annotation_of, commit_infos
 from tract.engine.compile.attachments import ContentLoader
-from tract.engine.rereading import settled
+from tract.engine.compile.reading import settled
 from tract.engine.threads import Threads
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tract.engine.compile.attachments import AttachmentReader
 from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
-from tract.engine.rereading import settled
 from tract.engine.threads import Threads
+from tract.exceptions import (
+    AttachmentNotFoundError,
+    BlobNotFoundError,
+    CommitNotFoundError,
+    StoreCorruptError,
+)
 from tract.models.store import CacheInfo
 from tract.protocols import (
     CommitStep,
@@ -29,7 +34,9 @@ from tract.storage.repositories import (
     TractTimes,
 )
 
-__all__ = ["ContextReader", "Found", "ViewOptions"]
+__all__ = ["ContextReader", "Found", "ViewOptions", "settled"]
+
+T = TypeVar("T")
 
 _QUICK_STEPS = 16
 _QUICK_BYTES = 16_000
@@ -49,6 +56,23 @@ class ViewOptions(NamedTuple):
     include_edit_annotations: bool = False
     aggregate_same_role: bool = True
     include_erased: bool = False
+
+
+async def settled(read: Callable[[], Awaitable[T]]) -> T:
+    """Return what *read* returns, which reads once more if something is missing.
+
+    An erasure or a prune may have deleted it since the first trip. Another look tells that from
+    damage.
+    """
+    try:
+        return await read()
+    except (
+        AttachmentNotFoundError,
+        BlobNotFoundError,
+        CommitNotFoundError,
+        StoreCorruptError,
+    ):
+        return await read()
 
 
 class ContextReader:

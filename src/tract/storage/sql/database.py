@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from functools import partial
 from os import PathLike
 from typing import Any, Protocol, TypeVar
 
-from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
 from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
@@ -15,26 +13,9 @@ from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["Database", "settled"]
+__all__ = ["Database"]
 
 T = TypeVar("T")
-
-
-async def settled(database: Database, function: Callable[[Connection], T]) -> T:
-    """Read by *function*, and once more, at one moment, if it misses a commit.
-
-    Others may have pruned the commit between two statements. What is missing at one moment is
-    damaged, or was never there. *function* must keep nothing of what it has read.
-    """
-    try:
-        return await database.read(function)
-    except (BlobNotFoundError, CommitNotFoundError, StoreCorruptError):
-        return await database.read(partial(_at_one_moment, function))
-
-
-def _at_one_moment(function: Callable[[Connection], T], connection: Connection) -> T:
-    with connection.at_one_moment():
-        return function(connection)
 
 
 class Database(Protocol):

@@ -24,9 +24,10 @@ from tract.storage.repositories import (
 from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.configs.querying import window_of
 from tract.storage.sql.contents import contents, with_contents
-from tract.storage.sql.database import Database, settled
+from tract.storage.sql.database import Database
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
+from tract.storage.sql.repositories.histories import settled
 from tract.storage.sql.rows import as_bytes, record_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Statement

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from functools import partial
+from typing import TypeVar
 
+from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
     BranchName,
@@ -27,17 +29,36 @@ from tract.storage.sql import branching, keys
 from tract.storage.sql.ancestry import history, listing, relations
 from tract.storage.sql.ancestry.sweep import Filing, Sweep
 from tract.storage.sql.ancestry.walk import lost
-from tract.storage.sql.database import Database, settled
+from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import name_of, stored_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.values import KnownHead
 
-__all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyRepository"]
+__all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyRepository", "settled"]
+
+T = TypeVar("T")
 
 _BATCH = 1000
 _HEAD = Position()
+
+
+async def settled(database: Database, function: Callable[[Connection], T]) -> T:
+    """Read by *function*, and once more, at one moment, if it misses a commit.
+
+    Others may have pruned the commit between two statements. What is missing at one moment is
+    damaged, or was never there. *function* must keep nothing of what it has read.
+    """
+    try:
+        return await database.read(function)
+    except (BlobNotFoundError, CommitNotFoundError, StoreCorruptError):
+        return await database.read(partial(_at_one_moment, function))
+
+
+def _at_one_moment(function: Callable[[Connection], T], connection: Connection) -> T:
+    with connection.at_one_moment():
+        return function(connection)
 
 
 class SqlHistoryRepository(HistoryRepository):
