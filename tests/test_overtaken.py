@@ -60,7 +60,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-MIXED = {"annotations", "comparison", "difference", "query after", "search"}
+MIXED = {"annotations", "comparison", "difference", "query after", "reflog", "search"}
 """Those that ask for several things, each of which is as it was or as it is."""
 
 

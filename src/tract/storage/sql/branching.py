@@ -209,10 +209,7 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
     found: list[_At] = []
     names: dict[int, str] = {}
     ended: dict[str, bytes | None] = {}
-    with connection.at_one_moment():
-        runs = connection.all(refs.RUNS, tract_id=tract_id)
-        open_runs = connection.all(refs.OPEN_RUNS, tract_id=tract_id)
-        commits = connection.all(refs.MOVES, tract_id=tract_id)
+    runs = connection.all(refs.RUNS, tract_id=tract_id)
     for row in sound(runs, *_RUN, bytes | None, int, str):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
@@ -222,10 +219,11 @@ def moves(connection: Connection, *, tract_id: str) -> list[Move]:
             deleted = Move(name, hex_or_none(row[6]), None, "delete", None, row[7])
             found.append(_At(row[7], row[1], 2, deleted))
             del ended[name]
-    for row in sound(open_runs, *_RUN):
+    for row in sound(connection.all(refs.OPEN_RUNS, tract_id=tract_id), *_RUN):
         name = row[0].removeprefix(BRANCHES)
         names[row[1]] = name
         found += _start(name, row, ended)
+    commits = connection.all(refs.MOVES, tract_id=tract_id)
     for segment, parent, commit_hash, operation, message, at in sound(commits, *_MOVE):
         if segment in names:
             ends = hex_or_none(parent), commit_hash.hex()
