@@ -8,10 +8,10 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tract.exceptions import StoreClosedError
-from tract.handles.abroad import home_of
+from tract.crossing import driven, is_in_loop
+from tract.exceptions import StorageError, StoreClosedError
 from tract.store import TractStore
 
 __all__ = ["LentStore"]
@@ -61,17 +61,6 @@ class LentStore:
             else:
                 await asyncio.wrap_future(opening)
 
-    async def run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Return what *work* does with the store, in one trip to its loop, however many calls it makes.
-
-        *work* gets the store and *args*, which its caller must not change meanwhile.
-        """
-        store = await self.get()
-        home = home_of(store)
-        if home is None or home.is_here:
-            return await work(store, *args)
-        return await home.call(partial(work, store, *args))
-
     async def _open(self, opening: Future[None]) -> None:
         try:
             opened = await TractStore.open(self._target, own_loop=True)
@@ -81,6 +70,41 @@ class LentStore:
             with self._lock:
                 self._opening = None
             opening.set_result(None)
+
+    async def run(self, work: Callable[[TractStore], Awaitable[T]]) -> T:
+        """Return the result of *work*, done in the store's own loop if it has one, in one trip."""
+        store = await self.get()
+        home = store._runtime.home
+        if home is None or home.is_here:
+            return await work(store)
+        return await home.call(partial(work, store))
+
+    def block(self, work: Awaitable[T]) -> T:
+        """Return the result of *work*, which awaits nothing but `run`, on a thread without a loop.
+
+        Raises:
+            StorageError: this thread has a running loop, or the store's is not running.
+            and what *work* and `get` raise.
+        """
+        coroutine = _result_of(work)
+        try:
+            if is_in_loop():
+                raise StorageError(
+                    "a blocking call would block the event loop of this thread. Await the call of "
+                    "the same name with an `a` before it, or make this one on another thread."
+                )
+            if self._store is None and not self._closed:
+                with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                    runner.run(self.get())
+            if self._store is None or self._store._runtime.home is not None:
+                return driven(coroutine)
+            loop = self._store._runtime.gate._loop
+            if not loop.is_running():
+                raise StorageError("the event loop that opened the store is not running.")
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        except BaseException:
+            coroutine.close()
+            raise
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
@@ -95,3 +119,7 @@ class LentStore:
             store, self._store = self._store, None
         if store is not None:
             await store.aclose()
+
+
+async def _result_of(work: Awaitable[T]) -> T:
+    return await work

@@ -1,0 +1,81 @@
+"""Lists of messages: what becomes of entries when a list changes, and lists that are remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+from tract.integrations.langgraph.messages import LangChainContent
+from tract.integrations.langgraph.values import Element, Packer
+
+__all__ = ["Change", "Lists", "change_of"]
+
+_MOST_ELEMENTS = 100_000
+
+
+class Change(NamedTuple):
+    """How a list comes from another: entries of that are skipped or edited, and others appended."""
+
+    elements: list[Element]
+    """The whole list; those without a commit are new."""
+    skipped: list[str]
+    edited: list[tuple[str, LangChainContent]]
+
+    @property
+    def appends_only(self) -> bool:
+        """Whether the other list is the beginning of this one."""
+        return not self.skipped and not self.edited
+
+
+def change_of(before: Sequence[Element], messages: Sequence[BaseMessage], packer: Packer) -> Change:
+    """Return how *messages* come from the list *before*, compared one by one."""
+    made: list[Element] = []
+    skipped: list[str] = []
+    edited: list[tuple[str, LangChainContent]] = []
+    at = 0
+    for element in before:
+        if at < len(messages) and element.matches(messages[at], packer):
+            made.append(element)
+        elif at < len(messages) and element.id is not None and element.id == messages[at].id:
+            content = packer.content(messages[at])
+            edited.append((element.commit, content))
+            made.append(Element(content, element.commit))
+        else:
+            skipped.append(element.commit)
+            continue
+        at += 1
+    made += [Element(packer.content(message)) for message in messages[at:]]
+    return Change(made, skipped, edited)
+
+
+class Lists:
+    """The lists of the eras that were used last, for any thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, list[Element]] = OrderedDict()
+        self._elements = 0
+        self._lock = threading.Lock()
+
+    def get(self, era: str, count: int) -> list[Element] | None:
+        """Return the first *count* elements of an era, if so many are known."""
+        with self._lock:
+            found = self._known.get(era)
+            if found is None or len(found) < count:
+                return None
+            self._known.move_to_end(era)
+            return found[:count]
+
+    def put(self, era: str, elements: list[Element]) -> None:
+        """Remember the first elements of an era."""
+        with self._lock:
+            known = self._known.get(era, [])
+            if len(known) < len(elements):
+                self._elements += len(elements) - len(known)
+                self._known[era] = elements
+            self._known.move_to_end(era)
+            while self._elements > _MOST_ELEMENTS and len(self._known) > 1:
+                self._elements -= len(self._known.popitem(last=False)[1])
