@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tract.crossing import driven, is_in_loop
 from tract.exceptions import StorageError, StoreClosedError
@@ -79,14 +79,13 @@ class LentStore:
             return await work(store)
         return await home.call(partial(work, store))
 
-    def block(self, work: Awaitable[T]) -> T:
+    def block(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of *work*, which awaits nothing but `run`, on a thread without a loop.
 
         Raises:
             StorageError: this thread has a running loop, or the store's is not running.
             and what *work* and `get` raise.
         """
-        coroutine = _result_of(work)
         try:
             if is_in_loop():
                 raise StorageError(
@@ -97,14 +96,13 @@ class LentStore:
                 with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                     runner.run(self.get())
             if self._store is None or self._store._runtime.home is not None:
-                return driven(coroutine)
+                return driven(work)
             loop = self._store._runtime.gate._loop
             if not loop.is_running():
                 raise StorageError("the event loop that opened the store is not running.")
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
-        except BaseException:
-            coroutine.close()
-            raise
+            return asyncio.run_coroutine_threadsafe(work, loop).result()
+        finally:
+            work.close()
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
@@ -119,7 +117,3 @@ class LentStore:
             store, self._store = self._store, None
         if store is not None:
             await store.aclose()
-
-
-async def _result_of(work: Awaitable[T]) -> T:
-    return await work

@@ -361,7 +361,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
     ) -> Iterator[CheckpointTuple]:
         """Yield what `alist` yields."""
         found = self.alist(config, filter=filter, before=before, limit=limit)
-        while (each := self._lent.block(anext(found, None))) is not None:
+        while (each := self._lent.block(_next(found))) is not None:
             yield each
 
     def put(
@@ -520,6 +520,10 @@ def _delta(steps: Sequence[Whole], channel: str, packer: Packer) -> DeltaChannel
 
 def _is_old(kept: Collection[str], record: Record) -> bool:
     return record.commit not in kept
+
+
+async def _next(found: AsyncIterator[T]) -> T | None:
+    return await anext(found, None)
 
 
 async def _itself(threads: Threads) -> Threads:
