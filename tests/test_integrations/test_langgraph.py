@@ -145,7 +145,7 @@ async def test_values_of_every_kind_come_back_equal_and_of_their_types(store: Tr
         assert {name: type(value) for name, value in values.items()} == {
             name: type(value) for name, value in VALUES.items()
         }
-        assert [*values["nested"]] == ["b", "a"]
+        assert list(values["nested"]) == ["b", "a"]
 
 
 async def test_what_is_put_and_what_is_returned_is_shared_with_nobody(store: TractStore) -> None:
@@ -190,15 +190,9 @@ async def test_a_threads_context_has_tool_calls_thinking_and_images(store: Tract
         *("user", "user", "assistant", "tool", "assistant"),
     ]
     [_, image] = context.messages[1].parts
-    assert (
-        isinstance(image, MediaPart)
-    )
-    assert (
-        image.kind == "image"
-    )
-    assert (
-        image.media_type == "image/png"
-    )
+    assert isinstance(image, MediaPart)
+    assert image.kind == "image"
+    assert image.media_type == "image/png"
     thinking, _text, _call = context.messages[2].parts
     assert isinstance(thinking, ThinkingPart)
     assert thinking.signature == "c2ln"
@@ -228,7 +222,7 @@ async def test_entries_are_edited_skipped_and_appended_as_the_list_changes(
     saver = TractSaver(store)
     line = Line(saver, config_of("t"))
     said: list[BaseMessage] = [HumanMessage(text, id=text) for text in "abcde"]
-    lists = [
+    lists: list[list[BaseMessage]] = [
         said[:3],
         said[:3],
         [said[0], HumanMessage("B", id="b"), said[2]],
@@ -298,8 +292,7 @@ async def test_an_encrypting_serializer_sees_everything(tmp_path: Path) -> None:
         await Line(saver, config_of("t")).put(messages=talk(), word="confidential")
         assert await messages_of(saver) == talk()
         assert await texts(saver) == []
-        (await saver.aget_tuple(config_of("t")))
-    whole = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    whole = path.read_bytes()
     assert b"confidential" not in whole
     assert b"What is on" not in whole
 
@@ -323,7 +316,7 @@ async def test_a_saver_works_in_any_loop_and_on_threads_without_one(tmp_path: Pa
             return listed, saver.get(config_of("u"))
 
         listed, found = await asyncio.to_thread(blocking)
-        with pytest.raises(StorageError, match="aget_tuple|an `a` before it"):
+        with pytest.raises(StorageError, match="an `a` before it"):
             saver.get_tuple(config_of("u"))
         other = await asyncio.to_thread(asyncio.run, everything(saver, "u"))
 
