@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -22,7 +24,10 @@ from support.graphs_of_langgraph import Line, config_of, everything, talk
 from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore, metadata
+from tract import config as tract_config
 from tract.integrations.langgraph import TractSaver
+
+USAGE = UsageMetadata(input_tokens=9, output_tokens=3, total_tokens=12)
 
 
 @pytest.fixture
@@ -340,8 +345,9 @@ async def test_the_history_of_delta_channels_is_as_the_memory_savers(store: Trac
                 {"counters_since_delta_snapshot": {"seeded": (number, number)}}, n=number
             )
         channels = ["seeded", "bare", "unknown"]
-        for config in (line.config, config_of("t"), config_of("unknown")):
-            found.append(await saver.aget_delta_channel_history(config=config, channels=channels))
+        history = saver.aget_delta_channel_history
+        configs = (line.config, config_of("t"), config_of("unknown"))
+        found += [await history(config=config, channels=channels) for config in configs]
         assert await saver.aget_delta_channel_history(config=line.config, channels=[]) == {}
     half = len(found) // 2
 
@@ -389,6 +395,32 @@ async def test_a_graph_that_was_interrupted_resumes_in_another_saver(target: str
         await graph.aupdate_state(history[1].config, {"messages": [("user", "Again")]})
         assert await texts(saver) == ["Hello", "Again"]
         assert (await graph.aget_state(history[0].config)).values == done
+
+
+async def test_a_recorder_says_how_each_message_was_made(store: TractStore) -> None:
+    saver = TractSaver(store)
+    words = iter([AIMessage("One"), AIMessage("Two", usage_metadata=USAGE)])
+    model = GenericFakeChatModel(messages=words).bind(temperature=0.5, extra_headers={"key": "x"})
+
+    async def answer(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "answer")
+    compiled: Any = graph.compile(checkpointer=saver)
+    config = RunnableConfig(configurable={"thread_id": "t"}, callbacks=[saver.recorder])
+    for _ in range(2):
+        await compiled.ainvoke({"messages": [("user", "Hello")]}, config)
+    tract = await saver.tract("t")
+    one, two = await tract.query(tract_config("temperature") == 0.5)
+
+    assert [one.content_type, two.content_type] == ["langchain"] * 2
+    assert one.metadata == {"node": "answer"}
+    assert two.metadata == {"node": "answer", "usage": USAGE}
+    assert two.generation_config is not None
+    assert "extra_headers" not in two.generation_config
+    assert await texts(saver) == ["Hello", "One", "Hello", "Two"]
 
 
 @pytest.mark.unmeasured

@@ -10,6 +10,7 @@ and erased like all else, and forks cost a branch.
 """
 
 from tract.integrations.langgraph.messages import CONTENT_TYPES, LangChainContent
+from tract.integrations.langgraph.recorder import TractRecorder
 from tract.integrations.langgraph.saver import TractSaver
 
-__all__ = ["CONTENT_TYPES", "LangChainContent", "TractSaver"]
+__all__ = ["CONTENT_TYPES", "LangChainContent", "TractRecorder", "TractSaver"]

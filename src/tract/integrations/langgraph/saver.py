@@ -33,6 +33,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from tract.integrations.langgraph.lists import Change, Lists, change_of
+from tract.integrations.langgraph.recorder import TractRecorder
 from tract.integrations.langgraph.records import Record, writes_key
 from tract.integrations.langgraph.threads import ParentGoneError, Plan, Threads, Whole
 from tract.integrations.langgraph.values import Element, Packed, Packer, is_plain
@@ -64,6 +65,8 @@ class TractSaver(BaseCheckpointSaver[Any]):
         serde: LangGraph's serializer. With another than its default one, such as one that
             encrypts, messages are stored as that writes them, and no context shows them.
         messages_key: the channel whose list of messages is the context of a thread.
+
+    `recorder` is a callback that records how each message was made: give it to a run.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
     ) -> None:
         super().__init__(serde=serde)
         self.messages_key: str = messages_key
+        self.recorder: TractRecorder = TractRecorder()
         self._lent = LentStore(store)
         self._lists = Lists()
         self._threads: list[Threads] = []
@@ -223,7 +227,10 @@ class TractSaver(BaseCheckpointSaver[Any]):
             for channel, value in values.items()
             if channel != key or messages is None
         ]
-        is_kept = parent is not None and parent.shown is not None and key in kept
+        if messages is not None and key in kept and parent is not None and parent.shown is not None:
+            change = Change(place.elements, [], [])
+        else:
+            change = change_of(place.elements, messages or (), packer)
         return Plan(
             place.thread,
             place.ns,
@@ -236,10 +243,12 @@ class TractSaver(BaseCheckpointSaver[Any]):
             packed,
             list(values),
             None if messages is None else key,
-            Change(place.elements, [], [])
-            if is_kept and messages is not None
-            else change_of(place.elements, messages or (), packer),
-            {},
+            change,
+            {
+                element.id: made
+                for element in change.elements
+                if not element.commit and (made := self.recorder.made_with(element.id))
+            },
         )
 
     async def aput_writes(

@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     channel: str | None
     """The channel whose list is the context."""
     change: Change
-    made_with: Mapping[str, Mapping[str, Any]]
+    made_with: Mapping[str | None, Mapping[str, Any]]
     """The options of commits for new messages, by the messages' ids."""
 
 
@@ -543,7 +543,7 @@ class _Staged:
             self._edits.append((entry, edit))
         for element in change.elements:
             if not element.commit:
-                options = plan.made_with.get(element.id or "", {})
+                options = plan.made_with.get(element.id, {})
                 self._new.append((element, branch.commit(element.content, **options)))
         self._payload["checkpoint"] = self._placed(branch, plan.checkpoint)
         self._payload["metadata"] = self._placed(branch, plan.metadata)
