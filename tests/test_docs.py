@@ -26,6 +26,11 @@ from tract.integrations import openai_agents, pydantic_ai
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ADAPTERS = [openai_agents, pydantic_ai]
+from tract.integrations import langgraph, openai_agents
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ADAPTERS = [langgraph, openai_agents]
 REFERENCE = ROOT / "docs" / "reference.md"
 
 

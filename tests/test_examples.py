@@ -10,6 +10,7 @@ from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {"chat", "conversations", "many_agents", "recover_stream", "replica", "tool_loop"}
+TESTED_HERE = {"chat", "graph", "many_agents", "recover_stream", "replica", "tool_loop"}
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
 
@@ -54,6 +55,15 @@ def test_conversations_of_pydantic_ai_go_on_fork_and_are_deleted(tmp_path: Path)
         "102 conversations, 103 responses",
         "left of user-1: None",
         "faults: 0",
+def test_a_graph_resumes_and_its_thread_keeps_both_lines(tmp_path: Path) -> None:
+    lines = printed("graph", str(tmp_path / "graphs.db"))
+
+    assert lines == [
+        "Book a seat to Bergen?",
+        "Done: a seat to Bergen.",
+        "Done: nothing.",
+        "aside: Done: a seat to Bergen.",
+        "main: Done: nothing.",
     ]
 
 

@@ -66,15 +66,16 @@ def _run(suite: Suite, checkout: Path, report: Path, *options: str) -> dict[str,
         "-p",
         "no:cacheprovider",
     ]
-    command += [f"--junitxml={report}", *options, *suite.chosen(checkout)]
-    subprocess.run(command, cwd=checkout, env=_environment(), check=False)
+    command += [f"--junitxml={report}", *suite.options, *options, *suite.chosen(checkout)]
+    subprocess.run(command, cwd=checkout, env=_environment(suite), check=False)
     cases = ElementTree.parse(report).iter("testcase")
     return {f"{case.get('classname')}::{case.get('name')}": len(case) == 0 for case in cases}
 
 
-def _environment() -> dict[str, str]:
+def _environment(suite: Suite) -> dict[str, str]:
     paths = [str(_HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENAI_API_KEY": "none"}
+    path = os.pathsep.join(paths)
+    return {**os.environ, "PYTHONPATH": path, "OPENAI_API_KEY": "none", **suite.environment}
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 __all__ = ["SUITES", "Suite"]
@@ -13,7 +14,7 @@ class Suite(NamedTuple):
     """Tests of one framework.
 
     `files` are what to run of its checkout, `plugin` puts our class in place of `theirs`, and
-    `others` says why some tests are about that class alone.
+    `others` says why some tests are about that class alone. `options` are pytest's.
     """
 
     distribution: str
@@ -22,6 +23,8 @@ class Suite(NamedTuple):
     files: str
     word: str
     others: Mapping[str, str]
+    options: Sequence[str] = ()
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def chosen(self, checkout: Path) -> list[str]:
         """Return the files of a checkout that use the class."""
@@ -49,5 +52,14 @@ SUITES: Mapping[str, Suite] = {
         "tests/**/test_*.py",
         "InMemoryConversationStore",
         {},
+    "langgraph": Suite(
+        "langgraph",
+        "conformance.swapped_langgraph",
+        "SqliteSaver and AsyncSqliteSaver",
+        "tests/**/test_*.py",
+        "checkpointer",
+        {},
+        ("-k", "sqlite"),
+        {"NO_DOCKER": "true"},
     ),
 }

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tract.crossing import driven, is_in_loop
 from tract.exceptions import StorageError, StoreClosedError
+from tract.handles.abroad import home_of
 from tract.store import TractStore
 
 __all__ = ["LentStore"]
@@ -61,23 +62,16 @@ class LentStore:
             else:
                 await asyncio.wrap_future(opening)
 
-    async def _open(self, opening: Future[None]) -> None:
-        try:
-            opened = await TractStore.open(self._target, own_loop=True)
-            with self._lock:
-                self._store = opened
-        finally:  # if it failed or was cancelled, the next caller tries
-            with self._lock:
-                self._opening = None
-            opening.set_result(None)
+    async def run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what *work* does with the store, in one trip to its loop, however many calls it makes.
 
-    async def run(self, work: Callable[[TractStore], Awaitable[T]]) -> T:
-        """Return the result of *work*, done in the store's own loop if it has one, in one trip."""
+        *work* gets the store and *args*, which its caller must not change meanwhile.
+        """
         store = await self.get()
-        home = store._runtime.home
+        home = home_of(store)
         if home is None or home.is_here:
-            return await work(store)
-        return await home.call(partial(work, store))
+            return await work(store, *args)
+        return await home.call(partial(work, store, *args))
 
     def block(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of *work*, which awaits nothing but `run`, on a thread without a loop.
@@ -95,7 +89,7 @@ class LentStore:
             if self._store is None and not self._closed:
                 with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                     runner.run(self.get())
-            if self._store is None or self._store._runtime.home is not None:
+            if self._store is None or home_of(self._store) is not None:
                 return driven(work)
             loop = self._store._runtime.gate._loop
             if not loop.is_running():
@@ -103,6 +97,16 @@ class LentStore:
             return asyncio.run_coroutine_threadsafe(work, loop).result()
         finally:
             work.close()
+
+    async def _open(self, opening: Future[None]) -> None:
+        try:
+            opened = await TractStore.open(self._target, own_loop=True)
+            with self._lock:
+                self._store = opened
+        finally:  # if it failed or was cancelled, the next caller tries
+            with self._lock:
+                self._opening = None
+            opening.set_result(None)
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
