@@ -10,7 +10,7 @@ from typing import NamedTuple
 from langchain_core.messages import BaseMessage
 
 from tract.integrations.langgraph.messages import LangChainContent
-from tract.integrations.langgraph.values import Element, Packer
+from tract.integrations.langgraph.values import Element, Packer, all_match
 
 __all__ = ["Change", "Lists", "change_of"]
 
@@ -21,9 +21,11 @@ class Change(NamedTuple):
     """How a list comes from another: entries of that are skipped or edited, and others appended."""
 
     elements: list[Element]
-    """The whole list; those without a commit are new."""
+    """The whole list; new ones come last."""
     skipped: list[str]
     edited: list[tuple[str, LangChainContent]]
+    kept: int
+    """How many of them are not new."""
 
     @property
     def appends_only(self) -> bool:
@@ -33,6 +35,9 @@ class Change(NamedTuple):
 
 def change_of(before: Sequence[Element], messages: Sequence[BaseMessage], packer: Packer) -> Change:
     """Return how *messages* come from the list *before*, compared one by one."""
+    if len(before) <= len(messages) and all_match(before, messages[: len(before)]):
+        added = [Element.of(message, packer) for message in messages[len(before) :]]
+        return Change([*before, *added], [], [], len(before))
     made: list[Element] = []
     skipped: list[str] = []
     edited: list[tuple[str, LangChainContent]] = []
@@ -48,8 +53,8 @@ def change_of(before: Sequence[Element], messages: Sequence[BaseMessage], packer
             skipped.append(element.commit)
             continue
         at += 1
-    made += [Element(packer.content(message)) for message in messages[at:]]
-    return Change(made, skipped, edited)
+    made += [Element.of(message, packer) for message in messages[at:]]
+    return Change(made, skipped, edited, at)
 
 
 class Lists:

@@ -228,7 +228,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
             if channel != key or messages is None
         ]
         if messages is not None and key in kept and parent is not None and parent.shown is not None:
-            change = Change(place.elements, [], [])
+            change = Change(place.elements, [], [], len(place.elements))
         else:
             change = change_of(place.elements, messages or (), packer)
         return Plan(
@@ -246,8 +246,8 @@ class TractSaver(BaseCheckpointSaver[Any]):
             change,
             {
                 element.id: made
-                for element in change.elements
-                if not element.commit and (made := self.recorder.made_with(element.id))
+                for element in change.elements[change.kept :]
+                if (made := self.recorder.made_with(element.id))
             },
         )
 

@@ -29,7 +29,7 @@ from tract.integrations.langgraph.records import (
     writes_key,
     writes_of,
 )
-from tract.integrations.langgraph.values import Element, Large, Packed, Packer
+from tract.integrations.langgraph.values import Element, Large, Packed, Packer, all_made
 from tract.models.conditions import metadata
 from tract.models.content import StateContent
 from tract.models.quoting import quote_id, unquote_id
@@ -87,7 +87,7 @@ class Whole(NamedTuple):
         packed = self.record.values[channel]
         if packed:
             return self.unpacked(packed, packer)
-        return [element.made(packer) for element in self.elements]
+        return all_made(self.elements, packer)
 
 
 class Threads:
@@ -541,10 +541,9 @@ class _Staged:
         for entry, content in change.edited:
             edit = branch.commit(content, operation="edit", edit_target=entry)
             self._edits.append((entry, edit))
-        for element in change.elements:
-            if not element.commit:
-                options = plan.made_with.get(element.id, {})
-                self._new.append((element, branch.commit(element.content, **options)))
+        for element in change.elements[change.kept :]:
+            options = plan.made_with.get(element.id, {})
+            self._new.append((element, branch.commit(element.content, **options)))
         self._payload["checkpoint"] = self._placed(branch, plan.checkpoint)
         self._payload["metadata"] = self._placed(branch, plan.metadata)
         values = dict(plan.values)
@@ -568,18 +567,14 @@ class _Staged:
     def landed(self) -> tuple[Record, list[Element]]:
         """Return the checkpoint and its messages, once they are written."""
         assert self._state is not None
-        new = iter(self._new)
         for placed, staged in self._at:
             placed["at"] = staged.info.commit_hash
+        for element, staged in self._new:
+            element.commit = staged.info.commit_hash
+        elements = self._plan.change.elements
         edits = {entry: staged.info.commit_hash for entry, staged in self._edits}
-        elements = []
-        for element in self._plan.change.elements:
-            if not element.commit:
-                element, staged = next(new)
-                element.commit = staged.info.commit_hash
-            elif element.commit in edits:
-                element.edited = edits[element.commit]
-            elements.append(element)
+        for element in elements if edits else ():
+            element.edited = edits.get(element.commit, element.edited)
         return Record(self._state.info.commit_hash, self._payload), elements
 
 

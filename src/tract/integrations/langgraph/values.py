@@ -10,6 +10,7 @@ import base64
 import json
 import marshal
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.messages import BaseMessage
@@ -18,7 +19,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from tract.integrations.langgraph.messages import CLASSES, LangChainContent, fields_of
 
-__all__ = ["Element", "Large", "Packed", "Packer", "is_plain"]
+__all__ = ["Element", "Large", "Packed", "Packer", "all_made", "all_match", "is_plain"]
 
 Packed: TypeAlias = dict[str, Any]
 
@@ -82,32 +83,66 @@ class Element:
         self.edited: str = edited
         """The commit that edited it, if one did."""
         self.id: str | None = json.loads(content.fields).get("id")
-        self._class = None if content.packed else CLASSES[content.kind]
+        self._class: type[BaseMessage] = CLASSES.get(content.kind, BaseMessage)
         self._fields_set: set[str] = set()
         self._like: bytes | None = None
         self._seen: bytes | None = None
 
-    def matches(self, message: Any, packer: Packer) -> bool:
+    @classmethod
+    def of(cls, message: BaseMessage, packer: Packer) -> Element:
+        """Return a new element."""
+        made = cls(packer.content(message))
+        made._seen = _seen(message) if type(message) is made._class else None
+        return made
+
+    def matches(self, message: BaseMessage, packer: Packer) -> bool:
         """Return True if *message* is stored as this element is."""
-        if self._class is not None and type(message) is self._class:
-            seen = _seen(message)
-            if seen is not None and seen in (self._like, self._seen):
-                return True
-            if packer.content(message) != self.content:
-                return False
-            self._seen = seen
+        seen = _seen(message) if type(message) is self._class else None
+        if seen is not None and seen in (self._like, self._seen):
             return True
-        return isinstance(message, BaseMessage) and packer.content(message) == self.content
+        if packer.content(message) != self.content:
+            return False
+        self._seen = seen
+        return True
 
     def made(self, packer: Packer) -> BaseMessage:
         """Return the message as a new object."""
-        if self._class is None:
+        if self.content.packed is not None:
             return packer.unpacked_message(self.content)
-        if self._like is None:
-            made = self._class(**json.loads(self.content.fields))
-            self._like, self._fields_set = _seen(made), made.__pydantic_fields_set__
-            return made
-        return _revived(self._class, self._like, self._fields_set)
+        made = self._class(**json.loads(self.content.fields))
+        self._like, self._fields_set = _seen(made), made.__pydantic_fields_set__
+        return made
+
+
+def all_made(elements: Sequence[Element], packer: Packer) -> list[BaseMessage]:
+    """Return messages as new objects: those that were made before, in one go."""
+    found: list[BaseMessage | None] = [
+        each.made(packer) if each._like is None else None for each in elements
+    ]
+    known = [each for each, made in zip(elements, found, strict=True) if made is None]
+    values = iter(marshal.loads(_listed([each._like or b"" for each in known])))
+    return [
+        _revived(each._class, next(values), each._fields_set) if made is None else made
+        for each, made in zip(elements, found, strict=True)
+    ]
+
+
+def all_match(elements: Sequence[Element], messages: Sequence[BaseMessage]) -> bool:
+    """Return True if all elements are known to be stored as *messages* are; False does not say."""
+    if not all(
+        type(one) is each._class and not (one.__pydantic_extra__ or one.__pydantic_private__)
+        for one, each in zip(messages, elements, strict=True)
+    ):
+        return False
+    known = [each._seen or each._like for each in elements]
+    if None in known:
+        return False
+    return _marshalled([one.__dict__ for one in messages]) == _listed(known)
+
+
+def _listed(marshalled: Sequence[bytes | None]) -> bytes:
+    """Return the marshalled list of marshalled values."""
+    return b"".join([b"[", len(marshalled).to_bytes(4, "little"), *filter(None, marshalled)])
 
 
 def _is_accepted(kind: type[BaseMessage], fields: dict[str, Any]) -> bool:
@@ -120,21 +155,22 @@ def _is_accepted(kind: type[BaseMessage], fields: dict[str, Any]) -> bool:
 
 
 def _seen(message: BaseMessage) -> bytes | None:
-    """Return the values of a message as bytes; None if it holds others than plain ones."""
-    if message.__pydantic_private__:
+    """Return the values of a message as bytes; None if it holds others than plain fields."""
+    if message.__pydantic_extra__ or message.__pydantic_private__:
         return None
-    extra = message.__pydantic_extra__
-    return _marshalled((message.__dict__, extra) if extra else (message.__dict__,))
+    return _marshalled(message.__dict__)
 
 
-def _revived(kind: type[BaseMessage], like: bytes, fields_set: set[str]) -> BaseMessage:
+def _revived(kind: type[BaseMessage], values: dict[str, Any], fields_set: set[str]) -> BaseMessage:
     made = kind.__new__(kind)
-    values, *extra = marshal.loads(like)
-    object.__setattr__(made, "__dict__", values)
-    object.__setattr__(made, "__pydantic_fields_set__", fields_set.copy())
-    object.__setattr__(made, "__pydantic_extra__", extra[0] if extra else {})
-    object.__setattr__(made, "__pydantic_private__", None)
+    _set(made, "__dict__", values)
+    _set(made, "__pydantic_fields_set__", fields_set.copy())
+    _set(made, "__pydantic_extra__", {})
+    _set(made, "__pydantic_private__", None)
     return made
+
+
+_set = object.__setattr__
 
 
 class Packer:
