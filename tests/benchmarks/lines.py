@@ -9,6 +9,7 @@ from benchmarks import (
     commits,
     depth,
     fresh,
+    graphs,
     queries,
     searching,
     small,
@@ -395,6 +396,7 @@ _STORES = (
         "The erased contents have been compiled. The log is emptied, too; there is no vacuum.",
     ),
     *searching.lines(_OURS),
+    *graphs.lines(),
     Line(
         "own_loop",
         (

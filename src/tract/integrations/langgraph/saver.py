@@ -95,6 +95,10 @@ class TractSaver(BaseCheckpointSaver[Any]):
         """Return a saver with a store of its own, for `async with` or `with`; see `TractStore.open`."""
         return cls(target, serde=serde, messages_key=messages_key)
 
+    async def store(self) -> TractStore:
+        """Return the store, opened if it is not yet."""
+        return (await self._opened()).store
+
     async def tract(self, thread_id: str, checkpoint_ns: str = "") -> AsyncTract:
         """Return the branch of a thread, whose head is the newest checkpoint."""
         return (await self._opened()).branch(str(thread_id), checkpoint_ns)
