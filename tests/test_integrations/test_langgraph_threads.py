@@ -17,6 +17,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
@@ -25,7 +26,7 @@ from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore, metadata
 from tract import config as tract_config
-from tract.integrations.langgraph import TractSaver
+from tract.integrations.langgraph import TractSaver, import_threads
 
 USAGE = UsageMetadata(input_tokens=9, output_tokens=3, total_tokens=12)
 
@@ -421,6 +422,51 @@ async def test_a_recorder_says_how_each_message_was_made(store: TractStore) -> N
     assert two.generation_config is not None
     assert "extra_headers" not in two.generation_config
     assert await texts(saver) == ["Hello", "One", "Hello", "Two"]
+
+
+async def test_threads_of_other_savers_come_whole_and_once(
+    store: TractStore, tmp_path: Path
+) -> None:
+    saver = TractSaver(store)
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
+        config = RunnableConfig(configurable={"thread_id": "t"})
+        graph = built(theirs)
+        await graph.ainvoke({"messages": [("user", "Hello")]}, config)
+        line = Line(theirs, config_of("u", ns="child:1"))
+        for end in range(1, 6):
+            await line.put(messages=talk()[:end], place=[end, {1, 2}])
+        await theirs.aput_writes(line.config, [("b", 1), ("a", 2)], "task", "~2")
+        await theirs.aput_writes(line.config, [("c", 3)], "other", "~1")
+        first = await import_threads(theirs, saver, thread_ids=["u"])
+        report = await import_threads(theirs, saver)
+        again = await import_threads(theirs, saver)
+
+        assert (first.threads, first.checkpoints, first.writes, first.kept) == (1, 5, 3, 0)
+        assert (report.threads, report.checkpoints, report.kept) == (2, 7, 5)
+        assert (again.checkpoints, again.kept) == (7, 7)
+        assert first.differences == report.differences == again.differences == ()
+        for thread in ("t", "u"):
+            assert await everything(saver, thread) == await everything(theirs, thread)
+    done = await built(saver).ainvoke(Command(resume="yes"), config)
+    assert [each.content for each in done["messages"]] == ["Hello", "You said yes."]
+    newest = await saver.aget_tuple(config_of("t"))
+    assert newest is not None
+    assert all(isinstance(each, str) for each in newest.checkpoint["channel_versions"].values())
+
+
+async def test_an_import_from_a_saver_without_paths_keeps_the_order_of_writes(
+    store: TractStore,
+) -> None:
+    saver, theirs = TractSaver(store), InMemorySaver()
+    line = Line(theirs, config_of("t"))
+    await line.put(n=1)
+    await theirs.aput_writes(line.config, [("b", 1), ("a", 2)], "a task", "~2")
+    await theirs.aput_writes(line.config, [("c", 3), ("__interrupt__", 4)], "b task", "~1")
+
+    report = await import_threads(theirs, saver)
+
+    assert report.differences == ()
+    assert await everything(saver, "t") == await everything(theirs, "t")
 
 
 @pytest.mark.unmeasured

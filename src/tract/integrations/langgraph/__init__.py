@@ -9,8 +9,16 @@ The messages of a thread are commits of its tract, so what a graph wrote can be 
 and erased like all else, and forks cost a branch.
 """
 
+from tract.integrations.langgraph.importing import ImportReport, import_threads
 from tract.integrations.langgraph.messages import CONTENT_TYPES, LangChainContent
 from tract.integrations.langgraph.recorder import TractRecorder
 from tract.integrations.langgraph.saver import TractSaver
 
-__all__ = ["CONTENT_TYPES", "LangChainContent", "TractRecorder", "TractSaver"]
+__all__ = [
+    "CONTENT_TYPES",
+    "ImportReport",
+    "LangChainContent",
+    "TractRecorder",
+    "TractSaver",
+    "import_threads",
+]

@@ -36,7 +36,7 @@ from tract.integrations.langgraph.lists import Change, Lists, change_of
 from tract.integrations.langgraph.recorder import TractRecorder
 from tract.integrations.langgraph.records import Record, writes_key
 from tract.integrations.langgraph.threads import ParentGoneError, Plan, Threads, Whole
-from tract.integrations.langgraph.values import Element, Packed, Packer, is_plain
+from tract.integrations.langgraph.values import Element, Large, Packed, Packer, is_plain
 from tract.integrations.lending import LentStore
 from tract.store import TractStore
 from tract.tract import AsyncTract
@@ -263,22 +263,46 @@ class TractSaver(BaseCheckpointSaver[Any]):
         task_path: str = "",
     ) -> None:
         """Store what a task has written, in one transaction; storing it again changes nothing."""
-        checkpoint_id = config["configurable"]["checkpoint_id"]
         packer = self._packer
         values = [
-            (WRITES_IDX_MAP.get(channel, index), channel, packer.pack(value))
-            for index, (channel, value) in enumerate(writes)
+            (WRITES_IDX_MAP.get(channel, place), channel, packer.pack(value))
+            for place, (channel, value) in enumerate(writes)
         ]
+        is_special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        await self._put_writes(config, values, task_id, task_path, replace=is_special)
+
+    async def aput_write(
+        self,
+        config: RunnableConfig,
+        task_id: str,
+        task_path: str,
+        place: int,
+        channel: str,
+        value: Any,
+    ) -> None:
+        """Store one write that another saver had at a *place* of its task; see `import_threads`."""
+        values = [(place, channel, self._packer.pack(value))]
+        await self._put_writes(config, values, task_id, task_path, replace=place < 0)
+
+    async def _put_writes(
+        self,
+        config: RunnableConfig,
+        values: Sequence[tuple[int, str, Packed | Large]],
+        task_id: str,
+        task_path: str,
+        *,
+        replace: bool,
+    ) -> None:
+        thread, checkpoint_id = _thread(config), str(config["configurable"]["checkpoint_id"])
         payload = {
             "langgraph": "writes",
-            "checkpoint": str(checkpoint_id),
+            "checkpoint": checkpoint_id,
             "task": task_id,
             "path": task_path,
-            "replace": all(channel in WRITES_IDX_MAP for channel, _ in writes),
+            "replace": replace,
         }
         told = hashlib.sha256(repr((task_path, values)).encode()).hexdigest()[:16]
-        key = writes_key(_namespace(config), str(checkpoint_id), f"{task_id}/{told}")
-        thread = _thread(config)
+        key = writes_key(_namespace(config), checkpoint_id, f"{task_id}/{told}")
         await self._run(lambda threads: threads.put_writes(thread, key, payload, values))
 
     def get_next_version(self, current: Any, channel: None) -> Any:
