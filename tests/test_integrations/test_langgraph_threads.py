@@ -327,10 +327,16 @@ async def test_a_copy_goes_its_own_way_and_can_go_into_a_thread_that_exists(
             assert one[1:3] == other[1:3]
             assert one.pending_writes == other.pending_writes
     assert (len(copied), len(merged)) == (5, 6)
-    await Line(saver, copied[0].config, version=9).put(messages=talk()[:1])
-    assert len(await everything(saver, "t")) == 5
+    await line.put(messages=[*talk(), *said("of the source")])
+    other = Line(saver, copied[0].config, version=9)
+    await other.put(messages=[*talk(), *said("of the copy")])
+    assert await texts(saver, "new") == [*(await texts(saver))[:-1], "of the copy"]
+    for each in (saver, TractSaver(store)):
+        for thread, last in (("t", "of the source"), ("new", "of the copy")):
+            newest = (await everything(each, thread))[0]
+            assert newest.checkpoint["channel_values"]["messages"][-1].content == last
     assert await everything(saver, "nothing") == []
-    assert len([each async for each in saver.alist(None)]) == 17
+    assert len([each async for each in saver.alist(None)]) == 18
 
 
 async def test_the_history_of_delta_channels_is_as_the_memory_savers(store: TractStore) -> None:

@@ -61,26 +61,29 @@ class Lists:
     """The lists of the eras that were used last, for any thread."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, list[Element]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], list[Element]] = OrderedDict()
         self._elements = 0
         self._lock = threading.Lock()
 
-    def get(self, era: str, count: int) -> list[Element] | None:
-        """Return the first *count* elements of an era, if so many are known."""
+    def get(self, thread: str, era: str, count: int) -> list[Element] | None:
+        """Return the first *count* elements of an era, if so many are known.
+
+        A thread and its copy have eras of one name.
+        """
         with self._lock:
-            found = self._known.get(era)
+            found = self._known.get((thread, era))
             if found is None or len(found) < count:
                 return None
-            self._known.move_to_end(era)
+            self._known.move_to_end((thread, era))
             return found[:count]
 
-    def put(self, era: str, elements: list[Element]) -> None:
+    def put(self, thread: str, era: str, elements: list[Element]) -> None:
         """Remember the first elements of an era."""
         with self._lock:
-            known = self._known.get(era, [])
+            known = self._known.get((thread, era), [])
             if len(known) < len(elements):
                 self._elements += len(elements) - len(known)
-                self._known[era] = elements
-            self._known.move_to_end(era)
+                self._known[thread, era] = elements
+            self._known.move_to_end((thread, era))
             while self._elements > _MOST_ELEMENTS and len(self._known) > 1:
                 self._elements -= len(self._known.popitem(last=False)[1])

@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -26,17 +26,27 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
     get_checkpoint_id,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from tract.integrations.langgraph.lists import Change, Lists, change_of
+from tract.integrations.langgraph import housekeeping
+from tract.integrations.langgraph.landing import ParentGoneError, Plan
+from tract.integrations.langgraph.lists import Lists
+from tract.integrations.langgraph.planning import Place, planned
 from tract.integrations.langgraph.recorder import TractRecorder
 from tract.integrations.langgraph.records import Record, writes_key
-from tract.integrations.langgraph.threads import ParentGoneError, Plan, Threads, Whole
-from tract.integrations.langgraph.values import Element, Large, Packed, Packer, is_plain
+from tract.integrations.langgraph.threads import Threads, Whole
+from tract.integrations.langgraph.tuples import (
+    config_of,
+    delta_of,
+    is_wanted,
+    namespace_of,
+    thread_of,
+    tuple_of,
+)
+from tract.integrations.langgraph.values import Element, Large, Packed, Packer
 from tract.integrations.lending import LentStore
 from tract.store import TractStore
 from tract.tract import AsyncTract
@@ -47,8 +57,6 @@ T = TypeVar("T")
 
 _INLINE = 512
 """Bytes of a serialized value that stay in the checkpoint."""
-_INLINE_REST = 1 << 16
-"""The same for what a checkpoint has beside its values."""
 _PAGE = 64
 _MOST_THREADS = 4096
 
@@ -107,11 +115,13 @@ class TractSaver(BaseCheckpointSaver[Any]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that *config* names, or the newest of its thread and namespace."""
-        thread, ns = _thread(config), _namespace(config)
+        thread, ns = thread_of(config), namespace_of(config)
         packer = self._packer
         wanted = get_checkpoint_id(config)
         found = await self._run(lambda threads: threads.one(thread, ns, wanted))
-        return None if found is None else _tuple(thread, found, packer, config if wanted else None)
+        return (
+            None if found is None else tuple_of(thread, found, packer, config if wanted else None)
+        )
 
     async def alist(
         self,
@@ -134,10 +144,10 @@ class TractSaver(BaseCheckpointSaver[Any]):
         ):
             if limit is not None and count >= limit:
                 return
-            if _is_wanted(record, config, before, filter, packer):
+            if is_wanted(record, config, before, filter, packer):
                 found = await self._run(partial(_whole, thread, record))
                 if found is not None:
-                    yield _tuple(thread, found, packer)
+                    yield tuple_of(thread, found, packer)
                     count += 1
 
     async def _merged(
@@ -165,10 +175,10 @@ class TractSaver(BaseCheckpointSaver[Any]):
         """Return the writes of channels since each had a value last, and that value."""
         if not channels:
             return {}
-        thread, ns, wanted = _thread(config), _namespace(config), get_checkpoint_id(config)
+        thread, ns, wanted = thread_of(config), namespace_of(config), get_checkpoint_id(config)
         packer = self._packer
         steps = await self._run(lambda threads: threads.steps(thread, ns, wanted, channels))
-        return {channel: _delta(steps, channel, packer) for channel in channels}
+        return {channel: delta_of(steps, channel, packer) for channel in channels}
 
     # Writing
 
@@ -180,15 +190,21 @@ class TractSaver(BaseCheckpointSaver[Any]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a checkpoint and the messages that are new in it, in one transaction."""
-        thread, ns, parent_id = _thread(config), _namespace(config), get_checkpoint_id(config)
+        thread, ns, parent_id = thread_of(config), namespace_of(config), get_checkpoint_id(config)
         packer = self._packer
         about = get_checkpoint_metadata(config, metadata)
         before = self._at_hand(thread, ns, parent_id)
         while True:
             if before is None:
                 before = await self._run(lambda threads: threads.before(thread, ns, parent_id))
-            plan = self._plan(
-                _Place(thread, ns, parent_id, *before), checkpoint, about, new_versions, packer
+            plan = planned(
+                Place(thread, ns, parent_id, *before),
+                checkpoint,
+                about,
+                new_versions,
+                packer,
+                self.messages_key,
+                self.recorder,
             )
             try:
                 record = await self._run(partial(_put, plan))
@@ -199,7 +215,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
         self._newest[thread, ns] = record
         if len(self._newest) > _MOST_THREADS:
             self._newest.pop(next(iter(self._newest)))
-        return _config(config["configurable"]["thread_id"], ns, checkpoint["id"])
+        return config_of(config["configurable"]["thread_id"], ns, checkpoint["id"])
 
     def _at_hand(
         self, thread: str, ns: str, parent_id: str | None
@@ -209,51 +225,8 @@ class TractSaver(BaseCheckpointSaver[Any]):
         if parent is None or parent.id != parent_id:
             return None
         shown = parent.shown
-        found = [] if shown is None else self._lists.get(shown.era, shown.length)
+        found = [] if shown is None else self._lists.get(thread, shown.era, shown.length)
         return None if found is None else (parent, found)
-
-    def _plan(
-        self,
-        place: _Place,
-        checkpoint: Checkpoint,
-        metadata: Mapping[str, Any],
-        new: ChannelVersions,
-        packer: Packer,
-    ) -> Plan:
-        """Copy what is to be stored, in the caller's thread and before anything is awaited."""
-        rest: dict[str, Any] = {**checkpoint}
-        values = rest.pop("channel_values")
-        parent, key = place.parent, self.messages_key
-        kept = _unchanged(parent, checkpoint, new, packer)
-        messages = packer.messages(values.get(key))
-        packed = [
-            (channel, kept[channel] if channel in kept else packer.pack(value))
-            for channel, value in values.items()
-            if channel != key or messages is None
-        ]
-        if messages is not None and key in kept and parent is not None and parent.shown is not None:
-            change = Change(place.elements, [], [], len(place.elements))
-        else:
-            change = change_of(place.elements, messages or (), packer)
-        return Plan(
-            place.thread,
-            place.ns,
-            checkpoint["id"],
-            place.parent_id,
-            parent,
-            packer.pack(rest, _INLINE_REST),
-            packer.pack(metadata, _INLINE_REST),
-            {name: each for name, each in metadata.items() if _is_told(each) and is_plain(name)},
-            packed,
-            list(values),
-            None if messages is None else key,
-            change,
-            {
-                element.id: made
-                for element in change.elements[change.kept :]
-                if (made := self.recorder.made_with(element.id))
-            },
-        )
 
     async def aput_writes(
         self,
@@ -293,7 +266,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
         *,
         replace: bool,
     ) -> None:
-        thread, checkpoint_id = _thread(config), str(config["configurable"]["checkpoint_id"])
+        thread, checkpoint_id = thread_of(config), str(config["configurable"]["checkpoint_id"])
         payload = {
             "langgraph": "writes",
             "checkpoint": checkpoint_id,
@@ -302,7 +275,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
             "replace": replace,
         }
         told = hashlib.sha256(repr((task_path, values)).encode()).hexdigest()[:16]
-        key = writes_key(_namespace(config), checkpoint_id, f"{task_id}/{told}")
+        key = writes_key(namespace_of(config), checkpoint_id, f"{task_id}/{told}")
         await self._run(lambda threads: threads.put_writes(thread, key, payload, values))
 
     def get_next_version(self, current: Any, channel: None) -> Any:
@@ -316,7 +289,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread for good: its tract is erased."""
         thread = str(thread_id)
-        await self._run(lambda threads: threads.delete(thread))
+        await self._run(lambda threads: housekeeping.delete(threads, thread))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Erase the checkpoints of runs, with their writes and the messages that no other shows."""
@@ -346,7 +319,9 @@ class TractSaver(BaseCheckpointSaver[Any]):
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all that it has; into one that exists, checkpoint by checkpoint."""
         source, target = str(source_thread_id), str(target_thread_id)
-        if source == target or await self._run(lambda threads: threads.copy(source, target)):
+        if source == target or await self._run(
+            lambda threads: housekeeping.copy(threads, source, target)
+        ):
             return
         for ns in await self._run(lambda threads: threads.namespaces(source)):
             config = RunnableConfig(configurable={"thread_id": source, "checkpoint_ns": ns})
@@ -354,9 +329,9 @@ class TractSaver(BaseCheckpointSaver[Any]):
             for each in reversed(found):
                 parent = get_checkpoint_id(each.parent_config) if each.parent_config else None
                 versions = each.checkpoint["channel_versions"]
-                at = _config(target, ns, parent)
+                at = config_of(target, ns, parent)
                 await self.aput(at, each.checkpoint, each.metadata, versions)
-            await self._run(lambda threads: threads.copy_writes(source, target))
+            await self._run(lambda threads: housekeeping.copy_writes(threads, source, target))
 
     # Opening and closing
 
@@ -461,100 +436,6 @@ class TractSaver(BaseCheckpointSaver[Any]):
         return work(self._threads[0])
 
 
-class _Place(NamedTuple):
-    """Where a checkpoint goes, and what its parent shows."""
-
-    thread: str
-    ns: str
-    parent_id: str | None
-    parent: Record | None
-    elements: list[Element]
-
-
-def _thread(config: RunnableConfig) -> str:
-    return str(config["configurable"]["thread_id"])
-
-
-def _namespace(config: RunnableConfig) -> str:
-    return str(config["configurable"].get("checkpoint_ns", ""))
-
-
-def _config(thread: Any, ns: str, checkpoint_id: str | None) -> RunnableConfig:
-    named = {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}
-    return RunnableConfig(configurable=named)
-
-
-def _is_told(value: Any) -> bool:
-    """Return True if a value of the metadata can be queried."""
-    return type(value) in (str, int, bool) and is_plain(value) and "\0" not in str(value)
-
-
-def _unchanged(
-    parent: Record | None, checkpoint: Checkpoint, new: ChannelVersions, packer: Packer
-) -> Mapping[str, Packed]:
-    """Return the stored values of channels that have the version that they had in the parent."""
-    if parent is None:
-        return {}
-    versions, before = checkpoint["channel_versions"], parent.rest(packer)["channel_versions"]
-    return {
-        channel: value
-        for channel, value in parent.values.items()
-        if channel not in new and channel in versions and versions[channel] == before.get(channel)
-    }
-
-
-def _tuple(
-    thread: str, found: Whole, packer: Packer, config: RunnableConfig | None = None
-) -> CheckpointTuple:
-    """Return a checkpoint with everything in it made anew."""
-    record = found.record
-    rest: Any = found.unpacked(record.payload["checkpoint"], packer)
-    rest["channel_values"] = {channel: found.value(channel, packer) for channel in record.channels}
-    return CheckpointTuple(
-        config or _config(thread, record.ns, record.id),
-        rest,
-        found.unpacked(record.payload["metadata"], packer),
-        _config(thread, record.ns, record.parent) if record.parent else None,
-        [
-            (write.task, write.channel, found.unpacked(write.value, packer))
-            for write in found.writes
-        ],
-    )
-
-
-def _is_wanted(
-    record: Record,
-    config: RunnableConfig | None,
-    before: RunnableConfig | None,
-    filter: Mapping[str, Any] | None,
-    packer: Packer,
-) -> bool:
-    wanted = get_checkpoint_id(config) if config else None
-    if wanted and record.id != wanted:
-        return False
-    bound = get_checkpoint_id(before) if before else None
-    if bound and record.id >= bound:
-        return False
-    if not filter:
-        return True
-    metadata = record.metadata(packer)
-    return all(key in metadata and metadata[key] == each for key, each in filter.items())
-
-
-def _delta(steps: Sequence[Whole], channel: str, packer: Packer) -> DeltaChannelHistory:
-    """Return what a channel had and was written, since a step of the newest that has a value."""
-    writes: list[PendingWrite] = []
-    for step in steps:
-        writes[:0] = [
-            (write.task, channel, step.unpacked(write.value, packer))
-            for write in step.writes
-            if write.channel == channel
-        ]
-        if channel in step.record.values:
-            return DeltaChannelHistory(writes=writes, seed=step.value(channel, packer))
-    return DeltaChannelHistory(writes=writes)
-
-
 def _is_old(kept: Collection[str], record: Record) -> bool:
     return record.commit not in kept
 
@@ -569,8 +450,8 @@ async def _itself(threads: Threads) -> Threads:
 
 async def _lines(config: RunnableConfig | None, threads: Threads) -> list[tuple[str, str]]:
     if config is not None and config["configurable"].get("checkpoint_ns") is not None:
-        return [(_thread(config), _namespace(config))]
-    names = [_thread(config)] if config is not None else await threads.ids()
+        return [(thread_of(config), namespace_of(config))]
+    names = [thread_of(config)] if config is not None else await threads.ids()
     return [(thread, ns) for thread in names for ns in await threads.namespaces(thread)]
 
 
@@ -598,8 +479,8 @@ async def _put(plan: Plan, threads: Threads) -> Record:
 
 
 async def _drop(thread: str, is_doomed: Callable[[Record], bool], threads: Threads) -> None:
-    await threads.drop(thread, is_doomed)
+    await housekeeping.drop(threads, thread, is_doomed)
 
 
 async def _newest(thread: str, packer: Packer, threads: Threads) -> set[str]:
-    return await threads.newest(thread, packer)
+    return await housekeeping.newest(threads, thread, packer)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tract.exceptions import (
     CommitNotFoundError,
     HeadMovedError,
-    TractExistsError,
-    TractNotFoundError,
 )
-from tract.handles.staging import StagedBranch, StagedCommit
-from tract.integrations.langgraph.lists import Change, Lists
+from tract.integrations.langgraph.landing import (
+    ParentGoneError,
+    Plan,
+    Staged,
+    moved,
+    staged_value,
+)
+from tract.integrations.langgraph.lists import Lists
 from tract.integrations.langgraph.messages import CONTENT_TYPES, LangChainContent
 from tract.integrations.langgraph.records import (
     DROPS,
     KEYS,
     WRITES,
     Record,
-    Shown,
     Write,
     branch_of,
     key_of,
@@ -35,39 +38,11 @@ from tract.models.content import StateContent
 from tract.models.quoting import quote_id, unquote_id
 from tract.store import TractStore
 from tract.tract import AsyncTract
-from tract.transaction import Transaction
 
-__all__ = ["ParentGoneError", "Plan", "Threads", "Whole"]
-
-_COUNTERS = "counters_since_delta_snapshot"
+__all__ = ["Threads", "Whole"]
 
 _MOST_RECORDS = 4096
 _PAGE = 64
-
-
-class Plan(NamedTuple):
-    """A checkpoint to be written; it shares nothing with the caller."""
-
-    thread: str
-    ns: str
-    id: str
-    parent_id: str | None
-    parent: Record | None
-    checkpoint: Packed | Large
-    metadata: Packed | Large
-    about: Mapping[str, Any]
-    values: Sequence[tuple[str, Packed | Large]]
-    channels: Sequence[str]
-    """All channels that have values, in order."""
-    channel: str | None
-    """The channel whose list is the context."""
-    change: Change
-    made_with: Mapping[str | None, Mapping[str, Any]]
-    """The options of commits for new messages, by the messages' ids."""
-
-
-class ParentGoneError(Exception):
-    """The parent of a checkpoint was deleted while that was on its way."""
 
 
 class Whole(NamedTuple):
@@ -189,7 +164,7 @@ class Threads:
         shown = record.shown
         if shown is None:
             return []
-        found = self.lists.get(shown.era, shown.length)
+        found = self.lists.get(thread, shown.era, shown.length)
         if found is None:
             branch = self.branch(thread, record.ns)
             entries = await branch.entries(at_commit=record.commit)
@@ -198,7 +173,7 @@ class Threads:
                 for entry in entries
                 if isinstance(entry.content, LangChainContent)
             ]
-            self.lists.put(shown.era, found)
+            self.lists.put(thread, shown.era, found)
         return found
 
     async def large(self, thread: str, packed: Sequence[Packed]) -> dict[str, Large]:
@@ -285,21 +260,6 @@ class Threads:
             if await self.branch(thread).query(ran, limit=1)
         ]
 
-    async def newest(self, thread: str, packer: Packer) -> set[str]:
-        """Return the newest checkpoint of each namespace, and what delta channels need of others."""
-        kept: set[str] = set()
-        for ns in await self.namespaces(thread):
-            record = await self.latest(thread, ns)
-            counters = {} if record is None else record.metadata(packer).get(_COUNTERS) or {}
-            missing = set(counters).difference(() if record is None else record.values)
-            while record is not None:
-                kept.add(record.commit)
-                if not missing or record.parent is None:
-                    break
-                record = await self.record(thread, ns, record.parent)
-                missing.difference_update(() if record is None else record.values)
-        return kept
-
     # Writing
 
     async def put(self, plan: Plan) -> Record:
@@ -324,7 +284,7 @@ class Threads:
         branch = self.store.tract(quote_id(thread), branch=WRITES)
         async with branch.batch() as batch:
             payload["writes"] = [
-                [index, channel, _staged(batch, value)] for index, channel, value in values
+                [index, channel, staged_value(batch, value)] for index, channel, value in values
             ]
             batch.state(payload, key=key, on_key="replace" if payload["replace"] else "keep")
 
@@ -334,7 +294,7 @@ class Threads:
         if not plan.change.appends_only:
             era = None
         async with self.store.transaction() as tx:
-            staged = _Staged(plan, era)
+            staged = Staged(plan, era)
             staged.on(tx.on(branch, expected_head=expected))
         return self._written(plan, staged)
 
@@ -351,7 +311,7 @@ class Threads:
         late = latest is not None and plan.id < latest.id
         reached = await branch.reached_by({each for each in (head, parent) if each is not None})
         async with self.store.transaction() as tx:
-            staged = _Staged(plan, None, late=late)
+            staged = Staged(plan, None, late=late)
             on = tx.on(branch, expected_head=head)
             tx.on(drops, expected_head=dropped)
             if late:
@@ -360,7 +320,7 @@ class Threads:
                 is_left = head is not None and head != parent and reached[head] == [branch.branch]
                 if is_left and (latest is None or latest.id != plan.id):
                     on.fork(_aside_name(latest.id if latest else "others"))
-                staged.on(self._moved(tx, on, branch, parent, reached))
+                staged.on(moved(tx, on, branch, parent, reached))
         return self._written(plan, staged)
 
     async def _check_parent(self, plan: Plan) -> None:
@@ -370,115 +330,12 @@ class Threads:
             if found is None or found.commit != plan.parent.commit:
                 raise ParentGoneError
 
-    def _moved(
-        self,
-        tx: Transaction,
-        on: StagedBranch,
-        branch: AsyncTract,
-        parent: str | None,
-        reached: Mapping[str, list[str]],
-    ) -> StagedBranch:
-        """Stage the move of a branch to any commit of the tract, and return it."""
-        if parent is None or branch.branch in reached[parent]:
-            on.reset(parent, reason="another line of the thread")
-            return on
-        other = tx.on(self.store.tract(branch.tract_id, branch=WRITES))
-        other.delete_branch(branch.branch, force=True)
-        return other.fork(branch.branch, at_commit=parent)
-
-    def _written(self, plan: Plan, staged: _Staged) -> Record:
+    def _written(self, plan: Plan, staged: Staged) -> Record:
         record, elements = staged.landed()
         self._kept(record)
         if record.shown is not None:
-            self.lists.put(record.shown.era, elements)
+            self.lists.put(plan.thread, record.shown.era, elements)
         return record
-
-    # Threads
-
-    async def delete(self, thread: str) -> None:
-        """Delete a thread for good."""
-        await self.store.erase_tract(quote_id(thread), reason="delete_thread")
-
-    async def copy(self, source: str, target: str) -> bool:
-        """Copy a thread in one transaction; return False if the target exists."""
-        try:
-            await self.store.copy_tract(quote_id(source), quote_id(target))
-        except TractExistsError:
-            return False
-        except TractNotFoundError:
-            pass
-        return True
-
-    async def copy_writes(self, source: str, target: str) -> None:
-        """Copy the pending writes of a thread to another that has its checkpoints."""
-        commits = await self.branch(source).keys(f"{KEYS}writes/")
-        commits.sort(key=lambda commit: commit.created_at)
-        contents = await self.branch(source).get_contents(each.commit_hash for each in commits)
-        for commit, content in zip(commits, contents, strict=True):
-            if not isinstance(content, StateContent) or commit.key is None:
-                continue
-            payload = dict(content.payload)
-            writes = payload.pop("writes")
-            large = await self.large(source, [value for _, _, value in writes])
-            values = [
-                (index, channel, large[value["at"]] if "at" in value else value)
-                for index, channel, value in writes
-            ]
-            await self.put_writes(target, commit.key, payload, values)
-
-    async def drop(self, thread: str, is_doomed: Callable[[Record], bool]) -> None:
-        """Erase checkpoints, their writes, and what no other checkpoint is made of."""
-        doomed: set[str] = set()
-        kept: set[str] = set()
-        lines = []
-        for ns in await self.namespaces(thread):
-            records = [record async for record in self.records(thread, ns)]
-            left = [record for record in records if not is_doomed(record)]
-            for record in records:
-                used = await self._used(thread, record)
-                (doomed if is_doomed(record) else kept).update(used)
-            if len(left) < len(records):
-                lines.append((ns, records[0], left[0] if left else None))
-        if not lines:
-            return
-        commits = {each.commit_hash: each for each in await self.branch(thread).query()}
-        contents = {commits[each].content_hash for each in kept if each in commits}
-        gone = [
-            each
-            for each in sorted(doomed - kept)
-            if each in commits and commits[each].content_hash not in contents
-        ]
-        await self._drop(thread, gone, lines)
-
-    async def _drop(
-        self, thread: str, gone: Sequence[str], lines: Sequence[tuple[str, Record, Record | None]]
-    ) -> None:
-        drops = self.store.tract(quote_id(thread), branch=DROPS)
-        heads = [await self.branch(thread, ns).head() for ns, _, _ in lines]
-        named = [each.commit for _, _, each in lines if each is not None]
-        reached = await drops.reached_by(named)
-        async with self.store.transaction() as tx:
-            for (ns, newest, left), head in zip(lines, heads, strict=True):
-                branch = self.branch(thread, ns)
-                on = tx.on(branch, expected_head=head)
-                if left is None or left.commit != newest.commit:
-                    self._moved(tx, on, branch, None if left is None else left.commit, reached)
-            tx.on(drops).state({"langgraph": "dropped"})
-            tx.on(drops).erase(gone, reason="langgraph")
-        for each in gone:
-            self._records.pop(each, None)
-
-    async def _used(self, thread: str, record: Record) -> set[str]:
-        """Return all commits that a checkpoint is made of."""
-        used = {record.commit}
-        for element in await self.elements(thread, record):
-            used |= {element.commit, element.edited} - {""}
-        branch = self.store.tract(quote_id(thread), branch=WRITES)
-        writes = await branch.keys(writes_key(record.ns, record.id))
-        used |= {each.commit_hash for each in writes}
-        packed = [record.payload["checkpoint"], record.payload["metadata"]]
-        packed += [*record.values.values(), *(w.value for w in await self.writes(thread, record))]
-        return used | {each["at"] for each in packed if "at" in each}
 
     # Records in memory
 
@@ -501,6 +358,11 @@ class Threads:
                 self._kept(record_of(commit, content))
         return [found for each in commits if (found := self._known(each)) is not None]
 
+    def forget(self, commits: Sequence[str]) -> None:
+        """Forget checkpoints that were erased."""
+        for commit in commits:
+            self._records.pop(commit, None)
+
     def _known(self, commit: str) -> Record | None:
         return self._records.get(commit)
 
@@ -510,78 +372,6 @@ class Threads:
             if len(self._records) > _MOST_RECORDS:
                 self._records.popitem(last=False)
         return record
-
-
-class _Staged:
-    """A checkpoint that is staged."""
-
-    def __init__(self, plan: Plan, era: str | None, *, late: bool = False) -> None:
-        self._plan = plan
-        self._late = late
-        self._new: list[tuple[Element, StagedCommit]] = []
-        self._edits: list[tuple[str, StagedCommit]] = []
-        self._at: list[tuple[dict[str, Any], StagedCommit]] = []
-        self._state: StagedCommit | None = None
-        count = len(plan.change.elements)
-        shown = plan.channel is not None
-        self._shown = Shown(plan.channel or "", era or secrets.token_hex(8), count)
-        self._payload: dict[str, Any] = {
-            "langgraph": "checkpoint",
-            "id": plan.id,
-            "ns": plan.ns,
-            "parent": plan.parent_id,
-            "shown": list(self._shown) if shown else None,
-        }
-
-    def on(self, branch: StagedBranch) -> None:
-        """Stage everything on a branch."""
-        plan, change = self._plan, self._plan.change
-        for entry in change.skipped:
-            branch.annotate(entry, "skip")
-        for entry, content in change.edited:
-            edit = branch.commit(content, operation="edit", edit_target=entry)
-            self._edits.append((entry, edit))
-        for element in change.elements[change.kept :]:
-            options = plan.made_with.get(element.id, {})
-            self._new.append((element, branch.commit(element.content, **options)))
-        self._payload["checkpoint"] = self._placed(branch, plan.checkpoint)
-        self._payload["metadata"] = self._placed(branch, plan.metadata)
-        values = dict(plan.values)
-        self._payload["values"] = [
-            [channel, self._placed(branch, values[channel]) if channel in values else {}]
-            for channel in plan.channels
-        ]
-        key = key_of(plan.ns, plan.id, late=self._late)
-        self._state = branch.state(
-            self._payload, key=key, on_key="replace", metadata=plan.about or None
-        )
-
-    def _placed(self, branch: StagedBranch, value: Packed | Large) -> Packed:
-        if not isinstance(value, Large):
-            return value
-        staged = branch.state({"kind": value.kind, "data": value.data})
-        placed: dict[str, Any] = {"at": staged.reference}
-        self._at.append((placed, staged))
-        return placed
-
-    def landed(self) -> tuple[Record, list[Element]]:
-        """Return the checkpoint and its messages, once they are written."""
-        assert self._state is not None
-        for placed, staged in self._at:
-            placed["at"] = staged.info.commit_hash
-        for element, staged in self._new:
-            element.commit = staged.info.commit_hash
-        elements = self._plan.change.elements
-        edits = {entry: staged.info.commit_hash for entry, staged in self._edits}
-        for element in elements if edits else ():
-            element.edited = edits.get(element.commit, element.edited)
-        return Record(self._state.info.commit_hash, self._payload), elements
-
-
-def _staged(batch: StagedBranch, value: Packed | Large) -> Packed:
-    if not isinstance(value, Large):
-        return value
-    return {"at": batch.state({"kind": value.kind, "data": value.data})}
 
 
 def _aside_name(checkpoint_id: str) -> str:
