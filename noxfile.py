@@ -161,12 +161,8 @@ def conformance(session: nox.Session) -> None:
     """Run the frameworks' own tests on our stores, and on theirs for comparison.
 
     Arguments are a framework and a checkout of it; without, its source distribution is fetched.
+    Without a framework, all are run.
     """
     session.install(".", *_group("conformance"))
-    session.run(
-        "python",
-        "-m",
-        "conformance",
-        *(session.posargs or ["openai-agents"]),
-        env={"PYTHONPATH": "tests"},
-    )
+    for arguments in [session.posargs] if session.posargs else [["openai-agents"], ["langgraph"]]:
+        session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})

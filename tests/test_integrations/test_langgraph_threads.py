@@ -328,8 +328,8 @@ async def test_a_copy_goes_its_own_way_and_can_go_into_a_thread_that_exists(
             assert one.pending_writes == other.pending_writes
     assert (len(copied), len(merged)) == (5, 6)
     await line.put(messages=[*talk(), *said("of the source")])
-    other = Line(saver, copied[0].config, version=9)
-    await other.put(messages=[*talk(), *said("of the copy")])
+    beside = Line(saver, copied[0].config, version=9)
+    await beside.put(messages=[*talk(), *said("of the copy")])
     assert await texts(saver, "new") == [*(await texts(saver))[:-1], "of the copy"]
     for each in (saver, TractSaver(store)):
         for thread, last in (("t", "of the source"), ("new", "of the copy")):

@@ -24,6 +24,8 @@ PYRIGHT = {
     # A page shows what calls return and how functions are written, and need not use them.
     "reportUnusedFunction": "none",
     "reportUnusedVariable": "none",
+    # LangGraph has types, but no py.typed that says so.
+    "reportMissingTypeStubs": "none",
 }
 _OVERLOADS = re.compile(r": note: +(def |Possible overload)")
 _COLUMN = re.compile(r"(\.md:\d+):\d+")
