@@ -21,16 +21,11 @@ from support.offline import run_offline
 from support.printed import Printed
 from support.provider import provider_api
 from tract import exceptions
-from tract.integrations import openai_agents, pydantic_ai
+from tract.integrations import langgraph, openai_agents, pydantic_ai
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ADAPTERS = [openai_agents, pydantic_ai]
-from tract.integrations import langgraph, openai_agents
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ADAPTERS = [langgraph, openai_agents]
+ADAPTERS = [langgraph, openai_agents, pydantic_ai]
 REFERENCE = ROOT / "docs" / "reference.md"
 
 

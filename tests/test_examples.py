@@ -9,8 +9,9 @@ import pytest
 from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-TESTED_HERE = {"chat", "conversations", "many_agents", "recover_stream", "replica", "tool_loop"}
-TESTED_HERE = {"chat", "graph", "many_agents", "recover_stream", "replica", "tool_loop"}
+TESTED_HERE = {
+    *("chat", "conversations", "graph", "many_agents", "recover_stream", "replica", "tool_loop")
+}
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
 
@@ -55,6 +56,9 @@ def test_conversations_of_pydantic_ai_go_on_fork_and_are_deleted(tmp_path: Path)
         "102 conversations, 103 responses",
         "left of user-1: None",
         "faults: 0",
+    ]
+
+
 def test_a_graph_resumes_and_its_thread_keeps_both_lines(tmp_path: Path) -> None:
     lines = printed("graph", str(tmp_path / "graphs.db"))
 

@@ -200,7 +200,8 @@ class CallGate:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        """Where the store is used."""
         self._forks = PROCESS.forks
         self._calls: dict[_Call, asyncio.Task[Any] | None] = {}
         self._empty: asyncio.Future[None] | None = None
@@ -235,7 +236,7 @@ class CallGate:
             found = asyncio.get_running_loop()
         except RuntimeError:
             found = running_loop(self.path)  # raises the error that says so
-        if found is not self._loop:
+        if found is not self.loop:
             raise StorageError(
                 "the store belongs to another event loop. Open one in each loop, which may share "
                 "the file, or open it with `TractStore.open(..., own_loop=True)`.",
@@ -272,6 +273,6 @@ class CallGate:
         """
         self.closed = True
         while calls := [t for t in self._calls.values() if t is None or not t.done()]:
-            self._empty = self._loop.create_future()
+            self._empty = self.loop.create_future()
             tasks = [task for task in calls if task is not None]
             await one_of(self._empty, *tasks)

@@ -91,7 +91,7 @@ class LentStore:
                     runner.run(self.get())
             if self._store is None or home_of(self._store) is not None:
                 return driven(work)
-            loop = self._store._runtime.gate._loop
+            loop = self._store._runtime.gate.loop
             if not loop.is_running():
                 raise StorageError("the event loop that opened the store is not running.")
             return asyncio.run_coroutine_threadsafe(work, loop).result()
