@@ -1,0 +1,120 @@
+"""Events of ADK as commits, and back.
+
+What an event says is a native content of the Gemini API, so that it compiles with its calls, images and
+signatures. All else that the event has is JSON in the commit's metadata, as ADK itself stores it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from google.adk.events.event import Event
+from google.genai import types
+from pydantic_core import from_json, to_jsonable_python
+
+from tract.formats.sending import to_google
+from tract.history.media import may_hold
+from tract.models.annotations import Priority
+from tract.models.commit import CommitInfo, EntryInfo
+from tract.models.content import ContentModel, FreeformContent, NativeContent
+from tract.models.erasure import ERASED
+
+__all__ = ["EVENT", "StoredEvent", "event_json", "json_safe", "logged_event", "stored_event"]
+
+API = "google.generate_content"
+EVENT = "adk"
+"""The member of a commit's metadata that has the event's JSON."""
+_TOOLS = "$tools"  # the role of entries that define tools, which nobody said
+
+
+class StoredEvent(NamedTuple):
+    """An event as it is committed."""
+
+    content: ContentModel
+    metadata: dict[str, Any]
+    shown: bool
+    """False for an event that says nothing, which no context shows."""
+
+    @property
+    def text(self) -> str:
+        """The event's JSON, without what is in the content."""
+        return str(self.metadata[EVENT])
+
+
+def stored_event(event: Event) -> StoredEvent:
+    """Return an event as it is committed."""
+    item: dict[str, Any] = {}
+    if event.content is not None:
+        item = from_json(event.content.model_dump_json(by_alias=True, exclude_none=True))
+    left_out = {"content"} if item else None
+    metadata = {
+        "author": event.author,
+        "invocation_id": event.invocation_id,
+        EVENT: event.model_dump_json(exclude_none=True, exclude=left_out),
+    }
+    if item:
+        return StoredEvent(NativeContent(api=API, item=item), metadata, shown=True)
+    return StoredEvent(FreeformContent(payload={"event": event.id}), metadata, shown=False)
+
+
+def event_json(entry: EntryInfo) -> str | None:
+    """Return the event that an entry is, as JSON; None if the session does not have it any more.
+
+    What others committed, or put in the place of what an event said, is translated.
+    """
+    if entry.content_type == ERASED or entry.role == _TOOLS:
+        return None
+    text = (entry.metadata or {}).get(EVENT)
+    if isinstance(text, str):
+        if entry.content_type == "freeform" and entry.edited_by is None:
+            return text
+        return (
+            None if entry.priority is Priority.SKIP else f'{text[:-1]},"content":{_said(entry)}}}'
+        )
+    return None if entry.priority is Priority.SKIP else _of_others(entry)
+
+
+def logged_event(info: CommitInfo) -> tuple[dict[str, Any], float]:
+    """Return how a commit's event changed the state, and its time; nothing, if it has no event."""
+    text = (info.metadata or {}).get(EVENT)
+    if not isinstance(text, str):
+        return {}, info.created_at.timestamp()
+    fields = json.loads(text)
+    return fields.get("actions", {}).get("state_delta") or {}, fields["timestamp"]
+
+
+def json_safe(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a state as JSON can hold it; what it cannot becomes its text, as in ADK."""
+    copied: dict[str, Any] = json.loads(
+        json.dumps(to_jsonable_python(dict(state), serialize_unknown=True, inf_nan_mode="null"))
+    )
+    return copied
+
+
+def _said(entry: EntryInfo) -> str:
+    native = entry.message.native
+    if native is not None and native.api == API and not may_hold(native.text):
+        return native.text
+    content = entry.content
+    if isinstance(content, NativeContent) and content.api == API:
+        return json.dumps(content.item)
+    return _translated(entry)
+
+
+def _of_others(entry: EntryInfo) -> str:
+    author = "model" if entry.role == "assistant" else "user"
+    event = Event(id=entry.commit_hash, author=author, timestamp=entry.created_at.timestamp())
+    text = event.model_dump_json(exclude_none=True)
+    return f'{text[:-1]},"content":{_said(entry)}}}'
+
+
+def _translated(entry: EntryInfo) -> str:
+    said = to_google(entry.messages, exact=True)["contents"]
+    parts: list[Any] = [part for each in said for part in each.get("parts", ())]
+    if not said:  # a system message is no content of the API
+        parts = [{"text": entry.message.content or ""}]
+    role = "model" if entry.role == "assistant" else "user"
+    known = types.Content.model_validate_json(json.dumps({"role": role, "parts": parts}))
+    return known.model_dump_json(exclude_none=True)
