@@ -10,9 +10,9 @@ from google.adk.events.event import Event
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.sessions.session import Session
 
-from tract.integrations.adk.events import event_json
+from tract.integrations.adk.events import as_event, event_json
 from tract.integrations.adk.names import Named, session_of
-from tract.integrations.adk.records import Found, Scopes, find_state, record_of, scope_state
+from tract.integrations.adk.records import Found, Scopes, find_state, found_at, state_of
 from tract.models.commit import EntryInfo
 from tract.store import TractStore
 from tract.tract import AsyncTract
@@ -59,8 +59,7 @@ async def _made(entries: list[EntryInfo]) -> list[Event]:
 
 
 def _events(entries: list[EntryInfo]) -> list[Event]:
-    texts = filter(None, map(event_json, entries))
-    return [Event.model_validate_json(text) for text in texts]
+    return [as_event(text) for text in filter(None, map(event_json, entries))]
 
 
 async def before_invocation(tract: AsyncTract, head: str, invocation_id: str | None) -> str:
@@ -84,33 +83,22 @@ async def sessions_of(
 ) -> list[Session]:
     """Return the sessions of a user, without events."""
     tract = Named(store, app_name, user_id, "").user
-    branches, (_, user) = await asyncio.gather(tract.branches(), scope_state(tract))
-    heads = {each.name: each.head_hash for each in branches if each.head_hash is not None}
-    ids = {name: session_of(name) for name in heads}
-    shown = [(found, heads[name]) for name, found in ids.items() if found is not None]
+    branches = [each for each in await tract.branches() if each.head_hash is not None]
+    heads = [each.head_hash or "" for each in branches]
+    contents = await tract.get_contents(heads)
+    states = await found_at(tract, heads, contents)
+    ids = [session_of(each.name) for each in branches]
+    user: dict[str, Any] = {}
+    if None in ids:
+        user = state_of(contents[ids.index(None)])
     sessions = []
-    states = await _states(tract, [head for _, head in shown])
-    for (session_id, head), found in zip(shown, states, strict=True):
+    for session_id, head, known in zip(ids, heads, states, strict=True):
+        if session_id is None:
+            continue
         named = Named(store, app_name, user_id, session_id)
-        found = found or await find_state(named.tract, head)
+        found = known or await find_state(named.tract, head)
         sessions.append(session_of_user(named, found, Scopes(app, user, found.state)))
     return sessions
-
-
-async def _states(tract: AsyncTract, heads: list[str]) -> list[Found | None]:
-    """Return what sessions are at their heads, in two trips; None for a head that is not a record."""
-    payloads = [record_of(content) for content in await tract.get_contents(heads)]
-    at = {head: (each or {}).get("at", head) for head, each in zip(heads, payloads, strict=True)}
-    others = list({where for head, where in at.items() if where != head})
-    states = dict(zip(heads, [(each or {}).get("state") for each in payloads], strict=True))
-    holders = [record_of(content) or {} for content in await tract.get_contents(others)]
-    states |= {where: each.get("state") for where, each in zip(others, holders, strict=True)}
-    return [
-        None
-        if payload is None
-        else Found(head, payload["time"], dict(states[at[head]] or {}), at[head], payload)
-        for head, payload in zip(heads, payloads, strict=True)
-    ]
 
 
 def session_of_user(named: Named, found: Found, scopes: Scopes) -> Session:
@@ -122,7 +110,7 @@ def session_of_user(named: Named, found: Found, scopes: Scopes) -> Session:
         state=scopes.merged(),
         last_update_time=found.time,
     )
-    set_marker(session, found.marker)
+    set_marker(session, found.head)
     return session
 
 

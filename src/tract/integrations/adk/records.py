@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.adk.sessions.state import State
 from pydantic import BaseModel
 
+from tract.handles.staging import StagedBranch, StagedCommit
 from tract.integrations.adk.events import json_safe, logged_event
 from tract.models.content import StateContent
 from tract.tract import AsyncTract
 
-__all__ = ["Found", "Scopes", "find_state", "record_of", "scope_state", "split"]
+__all__ = [
+    "Found",
+    "Record",
+    "Scopes",
+    "find_state",
+    "found_at",
+    "scope_payload",
+    "scope_state",
+    "split",
+    "state_of",
+]
 
+_LARGE = 1_000  # characters of a state that not every record repeats
 _PAGE = 50  # commits that are read at a time, back to a record
 
 
@@ -44,10 +57,43 @@ def split(state: Mapping[str, Any] | None) -> Scopes:
     return scopes
 
 
-def record_of(content: BaseModel) -> dict[str, Any] | None:
-    """Return the payload of a session's record; None for any other content."""
+class Record(NamedTuple):
+    """What a session is after an event: a state commit, and the session's newest."""
+
+    time: float
+    state: dict[str, Any]
+    event: str | None = None
+    after: str | None = None
+    """The head that the event followed."""
+
+    def stage(self, branch: StagedBranch, session_id: str, at: str | None = None) -> StagedCommit:
+        """Stage it; a large state that has not changed is in the record *at*.
+
+        Keys keep the newest of both from being pruned.
+        """
+        payload: dict[str, Any] = {"adk": "session", **self._asdict()}
+        large = at is not None and len(json.dumps(self.state)) > _LARGE
+        if large:
+            payload |= {"state": None, "at": at}
+        key = f"{'head' if large else 'state'}/{session_id}"
+        return branch.state(payload, key=key, on_key="replace")
+
+
+class Found(NamedTuple):
+    """What a session is at a head."""
+
+    head: str
+    time: float
+    state: dict[str, Any]
+    at: str | None = None
+    """The record that has the state; None if events that others committed have changed it."""
+    event: str | None = None
+    after: str | None = None
+
+
+def _payload(content: BaseModel, kind: str) -> dict[str, Any] | None:
     payload = content.payload if isinstance(content, StateContent) else None
-    return payload if isinstance(payload, dict) and payload.get("adk") == "session" else None
+    return payload if isinstance(payload, dict) and payload.get("adk") == kind else None
 
 
 async def scope_state(tract: AsyncTract) -> tuple[str | None, dict[str, Any]]:
@@ -56,23 +102,18 @@ async def scope_state(tract: AsyncTract) -> tuple[str | None, dict[str, Any]]:
     if head is None:
         return None, {}
     [content] = await tract.get_contents([head])
-    payload = content.payload if isinstance(content, StateContent) else {}  # or it was erased
-    return head, payload.get("state", {})
+    return head, state_of(content)
 
 
-class Found(NamedTuple):
-    """What a session is at a head. `at` is the record that has the state, if there is one."""
+def scope_payload(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload of a state commit that has the state of an app or a user."""
+    return {"adk": "scope", "state": state}
 
-    head: str
-    time: float
-    state: dict[str, Any]
-    at: str | None
-    payload: Mapping[str, Any] = {}
 
-    @property
-    def marker(self) -> str:
-        """What sessions of ADK carry, to tell that they are stale."""
-        return f"{self.head}:{self.at or ''}"
+def state_of(content: BaseModel) -> dict[str, Any]:
+    """Return the state of an app or a user; an empty one, if it was erased."""
+    found: dict[str, Any] = (_payload(content, "scope") or {}).get("state", {})
+    return found
 
 
 async def find_state(tract: AsyncTract, head: str) -> Found:
@@ -81,31 +122,52 @@ async def find_state(tract: AsyncTract, head: str) -> Found:
     As a rule that is a record. Where others committed, it is the newest record before, and what the
     events since then have changed.
     """
-    [content] = await tract.get_contents([head])
-    payload = record_of(content)
-    if payload is not None:
-        return await _recorded(tract, head, head, payload)
-    found: Found | None = None
+    contents = await tract.get_contents([head])
+    [found] = await found_at(tract, [head], contents)
+    return found or await _rebuilt(tract, head)
+
+
+async def found_at(
+    tract: AsyncTract, heads: Sequence[str], contents: Sequence[BaseModel]
+) -> list[Found | None]:
+    """Return what sessions are at their heads; None for a head that is not a record."""
+    payloads = [_payload(content, "session") for content in contents]
+    at = [each["at"] for each in payloads if each is not None and each["state"] is None]
+    holders = await tract.get_contents(at) if at else []
+    states = iter([(_payload(each, "session") or {}).get("state") for each in holders])
+    return [
+        None
+        if each is None
+        else _found(head, each, next(states) if each["state"] is None else None)
+        for head, each in zip(heads, payloads, strict=True)
+    ]
+
+
+def _found(head: str, payload: dict[str, Any], state: dict[str, Any] | None) -> Found:
+    own = payload["state"]
+    state = own if own is not None else state or {}  # or it was erased
+    at = payload.get("at", head)
+    return Found(head, payload["time"], state, at, payload["event"], payload["after"])
+
+
+async def _rebuilt(tract: AsyncTract, head: str) -> Found:
     changes: list[tuple[dict[str, Any], float]] = []
     info = await tract.get_commit(head)
+    [content] = await tract.get_contents([head])
     page = [] if info is None else [(info, content)]
-    while page and found is None:
+    while page:
         for each, content in page:
-            payload = record_of(content)
-            if payload is not None:
-                found = await _recorded(tract, head, each.commit_hash, payload)
-                break
+            [found] = await found_at(tract, [each.commit_hash], [content])
+            if found is not None:
+                return _changed(head, found.state, changes)
             changes.append(logged_event(each))
         page = await tract.log(_PAGE, before=page[-1][0].commit_hash, contents=True)
-    state = found.state if found else {}
+    return _changed(head, {}, changes)
+
+
+def _changed(
+    head: str, state: dict[str, Any], changes: list[tuple[dict[str, Any], float]]
+) -> Found:
     for changed, _ in reversed(changes):
         state |= split(changed).session
-    return Found(head, changes[0][1] if changes else 0.0, state, None)
-
-
-async def _recorded(tract: AsyncTract, head: str, at: str, payload: dict[str, Any]) -> Found:
-    at, state = payload.get("at", at), payload.get("state")
-    if state is None:
-        [content] = await tract.get_contents([at])
-        state = (record_of(content) or {}).get("state", {})  # or it was erased
-    return Found(head, payload["time"], state, at, payload)
+    return Found(head, changes[0][1] if changes else 0.0, state)

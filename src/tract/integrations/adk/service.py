@@ -21,7 +21,7 @@ from google.adk.sessions.base_session_service import (
 from google.adk.sessions.session import Session
 
 from tract.exceptions import BranchNotFoundError, CommitNotFoundError, HeadMovedError
-from tract.handles.staging import StagedBranch, StagedCommit
+from tract.handles.staging import StagedBranch
 from tract.integrations.adk.events import EVENT, StoredEvent, stored_event
 from tract.integrations.adk.names import APP, USER, Named, users_of
 from tract.integrations.adk.plugin import Calls
@@ -33,7 +33,15 @@ from tract.integrations.adk.reading import (
     sessions_of,
     set_marker,
 )
-from tract.integrations.adk.records import Found, Scopes, find_state, scope_state, split
+from tract.integrations.adk.records import (
+    Found,
+    Record,
+    Scopes,
+    find_state,
+    scope_payload,
+    scope_state,
+    split,
+)
 from tract.integrations.lending import LentStore
 from tract.models.erasure import TractErasureReceipt
 from tract.store import TractStore
@@ -86,7 +94,7 @@ class TractSessionService(BaseSessionService):
                     app = await _updated(tx, named.app, APP, given.app)
                     user = await _updated(tx, named.user, USER, given.user)
                     branch = tx.on(named.tract, expected_head=None)
-                    made = _staged_state(branch, named, now, given.session)
+                    made = Record(now, given.session).stage(branch, session_id)
             except HeadMovedError:
                 if await named.tract.head() is not None:
                     raise AlreadyExistsError(
@@ -94,7 +102,7 @@ class TractSessionService(BaseSessionService):
                     ) from None
                 continue  # the state of the app or the user has changed meanwhile
             head = made.info.commit_hash
-            found = Found(head, now, given.session, head)
+            found = Found(head, now, given.session)
             return session_of_user(named, found, Scopes(app, user, given.session))
 
     async def get_session(
@@ -110,11 +118,14 @@ class TractSessionService(BaseSessionService):
         head = await named.tract.head()
         if head is None:
             return None
-        found, (_, app), (_, user) = await asyncio.gather(
-            find_state(named.tract, head), scope_state(named.app), scope_state(named.user)
+        found, (_, app), (_, user), said = await asyncio.gather(
+            find_state(named.tract, head),
+            scope_state(named.app),
+            scope_state(named.user),
+            events(named.tract, head, config or GetSessionConfig()),
         )
         session = session_of_user(named, found, Scopes(app, user, found.state))
-        session.events = await events(named.tract, head, config or GetSessionConfig())
+        session.events = said
         return session
 
     async def list_sessions(
@@ -155,21 +166,20 @@ class TractSessionService(BaseSessionService):
         event = self._trim_temp_delta_state(event)
         named, stored = await self._named(session), stored_event(event)
         async with self._turn(session):  # of those that hold the same object
-            marker = await self._written(named, session, event, stored)
+            head = await self._written(named, session, event, stored)
             session.last_update_time = event.timestamp
-            set_marker(session, marker)
+            set_marker(session, head)
             return self._commit_event_to_session(session, event)
 
     async def _written(
         self, named: Named, session: Session, event: Event, stored: StoredEvent
     ) -> str:
-        """Write an event, and return the session's next marker."""
+        """Write an event, and return the session's next head."""
         changes = split(event.actions.state_delta)
-        marker = marker_of(session) or await _unmarked(named, session)
-        head, _, at = marker.partition(":")
-        state = None
-        if changes.session or not at:
-            state = (await _existing(named, head)).state | changes.session
+        head = marker_of(session) or await _unmarked(named, session)
+        found = await _existing(named, head)
+        record = Record(event.timestamp, found.state | changes.session, event.id, head)
+        at = None if changes.session or found.at is None else found.at
         while True:
             try:
                 async with named.store.transaction() as tx:
@@ -179,15 +189,13 @@ class TractSessionService(BaseSessionService):
                         await _updated(tx, named.user, USER, changes.user)
                     branch = tx.on(named.tract, expected_head=head)
                     self._stage(branch, event, stored)
-                    more = {"event": event.id, "after": head}
-                    made = _staged_state(branch, named, event.timestamp, state, at, more)
+                    made = record.stage(branch, named.session_id, at)
             except HeadMovedError:
                 now = await named.tract.head()
                 if now == head:
                     continue  # the state of the app or the user has changed meanwhile
                 return await _delivered(named, now, head, stored)
-            new = made.info.commit_hash
-            return f"{new}:{at if state is None else new}"
+            return made.info.commit_hash
 
     def _stage(self, branch: StagedBranch, event: Event, stored: StoredEvent) -> None:
         call = self.calls.of(event)
@@ -226,7 +234,7 @@ class TractSessionService(BaseSessionService):
         )
         async with named.store.transaction() as tx:
             branch = tx.on(named.tract).fork(new.tract.branch, at_commit=found.head)
-            _staged_state(branch, new, found.time, found.state)
+            Record(found.time, found.state).stage(branch, new_id)
         return await self._loaded(new)
 
     async def rewind_session(
@@ -251,7 +259,7 @@ class TractSessionService(BaseSessionService):
             async with named.store.transaction() as tx:
                 branch = tx.on(named.tract, expected_head=head)
                 branch.reset(found.head, reason=f"rewind before {before_invocation_id}")
-                _staged_state(branch, named, found.time, found.state)
+                Record(found.time, found.state).stage(branch, named.session_id)
         except HeadMovedError:
             raise StaleSessionError(_STALE) from None
         return await self._loaded(named)
@@ -297,27 +305,8 @@ async def _updated(
     if changes:
         state |= changes
         branch = tx.on(tract, expected_head=head)
-        branch.state({"adk": scope, "state": state}, key=f"state/{scope}", on_key="replace")
+        branch.state(scope_payload(state), key=f"%{scope}", on_key="replace")
     return state
-
-
-def _staged_state(
-    branch: StagedBranch,
-    named: Named,
-    time: float,
-    state: dict[str, Any] | None,
-    at: str = "",
-    more: dict[str, Any] | None = None,
-) -> StagedCommit:
-    """Stage a session's record: with *state*, or with the record that has it.
-
-    A record with a state has a key, so that pruning keeps the newest.
-    """
-    payload = {"adk": "session", "time": time, **(more or {})}
-    if state is None:
-        return branch.state(payload | {"at": at})
-    key = f"state/session/{named.session_id}"
-    return branch.state(payload | {"state": state}, key=key, on_key="replace")
 
 
 async def _head(named: Named) -> str:
@@ -337,7 +326,7 @@ async def _existing(named: Named, head: str) -> Found:
 
 
 async def _unmarked(named: Named, session: Session) -> str:
-    """Return the marker of a session that carries none, such as one that was sent as JSON.
+    """Return the head of a session that carries none, such as one that was sent as JSON.
 
     Raises:
         StaleSessionError: the store has a newer one, with another last event.
@@ -345,13 +334,13 @@ async def _unmarked(named: Named, session: Session) -> str:
     found = await find_state(named.tract, await _head(named))
     if found.time > session.last_update_time:
         mine = session.events[-1].id if session.events else None
-        if found.payload.get("event") != mine:
+        if found.event != mine:
             raise StaleSessionError(_STALE)
-    return found.marker
+    return found.head
 
 
 async def _delivered(named: Named, now: str | None, expected: str, stored: StoredEvent) -> str:
-    """Return the marker of an event that was written before, when nobody learnt of it.
+    """Return the head after an event that was written before, when nobody learnt of it.
 
     Raises:
         StaleSessionError: it was not, but others have written to the session.
@@ -360,10 +349,10 @@ async def _delivered(named: Named, now: str | None, expected: str, stored: Store
     if now is None:
         raise SessionNotFoundError(f"Session {named.session_id} not found.")
     found = await find_state(named.tract, now)
-    if found.payload.get("after") == expected:
+    if found.after == expected:
         [entry] = await named.tract.entries(
             at_commit=now, include_skipped=True, newest=True, limit=1
         )
         if (entry.metadata or {}).get(EVENT) == stored.text:
-            return found.marker
+            return now
     raise StaleSessionError(_STALE)
