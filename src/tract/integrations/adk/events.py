@@ -23,7 +23,6 @@ from tract.models.content import ContentModel, FreeformContent, NativeContent
 from tract.models.erasure import ERASED
 
 __all__ = [
-    "EVENT",
     "StoredEvent",
     "as_event",
     "event_json",
@@ -33,8 +32,10 @@ __all__ = [
 ]
 
 API = "google.generate_content"
-EVENT = "adk"
-"""The member of a commit's metadata that has the event's JSON."""
+SAID = "adk"
+"""The member of a commit's metadata that has the event's JSON, without what is in the content."""
+WHOLE = "adk_whole"
+"""The same for an event that says nothing: no context shows it, and its content has nothing of it."""
 _TOOLS = "$tools"  # the role of entries that define tools, which nobody said
 
 
@@ -62,29 +63,24 @@ class StoredEvent(NamedTuple):
 
     content: ContentModel
     metadata: dict[str, Any]
-    shown: bool
-    """False for an event that says nothing, which no context shows."""
 
     @property
-    def text(self) -> str:
-        """The event's JSON, without what is in the content."""
-        return str(self.metadata[EVENT])
+    def says_something(self) -> bool:
+        """False for an event that no context shows."""
+        return SAID in self.metadata
 
 
 def stored_event(event: Event) -> StoredEvent:
     """Return an event as it is committed."""
-    item: dict[str, Any] = {}
+    metadata = {"author": event.author, "invocation_id": event.invocation_id}
     if event.content is not None:
-        item = from_json(event.content.model_dump_json(by_alias=True, exclude_none=True))
-    left_out = {"content"} if item else None
-    metadata = {
-        "author": event.author,
-        "invocation_id": event.invocation_id,
-        EVENT: event.model_dump_json(exclude_none=True, exclude=left_out),
-    }
-    if item:
-        return StoredEvent(NativeContent(api=API, item=item), metadata, shown=True)
-    return StoredEvent(FreeformContent(payload={"event": event.id}), metadata, shown=False)
+        said = event.content.model_dump_json(by_alias=True, exclude_none=True)
+        text = event.model_dump_json(exclude_none=True, exclude={"content"})
+        if said != "{}":
+            item = from_json(said)
+            return StoredEvent(NativeContent(api=API, item=item), metadata | {SAID: text})
+    text = event.model_dump_json(exclude_none=True)
+    return StoredEvent(FreeformContent(payload={"event": event.id}), metadata | {WHOLE: text})
 
 
 def event_json(entry: EntryInfo) -> str | None:
@@ -92,21 +88,20 @@ def event_json(entry: EntryInfo) -> str | None:
 
     What others committed, or put in the place of what an event said, is translated.
     """
-    if entry.content_type == ERASED or entry.role == _TOOLS:
+    metadata = entry.metadata or {}
+    whole, said = metadata.get(WHOLE), metadata.get(SAID)
+    if isinstance(whole, str):
+        return whole
+    if entry.priority is Priority.SKIP or entry.content_type == ERASED or entry.role == _TOOLS:
         return None
-    text = (entry.metadata or {}).get(EVENT)
-    if isinstance(text, str):
-        if entry.content_type == "freeform" and entry.edited_by is None:
-            return text
-        return (
-            None if entry.priority is Priority.SKIP else f'{text[:-1]},"content":{_said(entry)}}}'
-        )
-    return None if entry.priority is Priority.SKIP else _of_others(entry)
+    text = said if isinstance(said, str) else _of_others(entry)
+    return f'{text[:-1]},"content":{_content(entry)}}}'
 
 
 def logged_event(info: CommitInfo) -> tuple[dict[str, Any], float]:
     """Return how a commit's event changed the state, and its time; nothing, if it has no event."""
-    text = (info.metadata or {}).get(EVENT)
+    metadata = info.metadata or {}
+    text = metadata.get(WHOLE, metadata.get(SAID))
     if not isinstance(text, str):
         return {}, info.created_at.timestamp()
     fields = json.loads(text)
@@ -121,7 +116,7 @@ def json_safe(state: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def _said(entry: EntryInfo) -> str:
+def _content(entry: EntryInfo) -> str:
     native = entry.message.native
     if native is not None and native.api == API and not may_hold(native.text):
         return native.text
@@ -134,8 +129,7 @@ def _said(entry: EntryInfo) -> str:
 def _of_others(entry: EntryInfo) -> str:
     author = "model" if entry.role == "assistant" else "user"
     event = Event(id=entry.commit_hash, author=author, timestamp=entry.created_at.timestamp())
-    text = event.model_dump_json(exclude_none=True)
-    return f'{text[:-1]},"content":{_said(entry)}}}'
+    return event.model_dump_json(exclude_none=True)
 
 
 def _translated(entry: EntryInfo) -> str:

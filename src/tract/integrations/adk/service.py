@@ -22,7 +22,7 @@ from google.adk.sessions.session import Session
 
 from tract.exceptions import BranchNotFoundError, CommitNotFoundError, HeadMovedError
 from tract.handles.staging import StagedBranch
-from tract.integrations.adk.events import EVENT, StoredEvent, stored_event
+from tract.integrations.adk.events import StoredEvent, stored_event
 from tract.integrations.adk.names import APP, USER, Named, users_of
 from tract.integrations.adk.plugin import Calls
 from tract.integrations.adk.reading import (
@@ -204,7 +204,7 @@ class TractSessionService(BaseSessionService):
         entry = branch.commit(
             stored.content, metadata=stored.metadata, generation_config=call.config
         )
-        if not stored.shown:
+        if not stored.says_something:
             branch.annotate(entry, "skip")
 
     async def fork_session(
@@ -353,6 +353,6 @@ async def _delivered(named: Named, now: str | None, expected: str, stored: Store
         [entry] = await named.tract.entries(
             at_commit=now, include_skipped=True, newest=True, limit=1
         )
-        if (entry.metadata or {}).get(EVENT) == stored.text:
+        if entry.metadata == stored.metadata:
             return now
     raise StaleSessionError(_STALE)
