@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
@@ -15,6 +16,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 # Test modules are compiled once, not by each worker, child and session.
 BYTECODE: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None}
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+
+ADK_TESTS = tuple(map(str, sorted(Path("tests/test_integrations").glob("test_adk*.py"))))
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -46,14 +49,14 @@ def types(session: nox.Session) -> None:
     """Check the types within, of what the documentation shows, and of the installed package.
 
     Both checkers accept every Python block of the pages, the providers' SDKs being there; of the
-    package, pyright finds every public type complete.
+    package, pyright finds every public type complete. For the adapter of ADK, `adk` does so.
     """
     session.install(".", *_group("types"))
     session.run("mypy")
     # The node that pip installed is used even where an older one is on the path.
     node = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0"}
     session.run("python", "-m", "typed", env={"PYTHONPATH": "tests", **node})
-    session.run("pyright", "--ignoreexternal", "--verifytypes", "tract", env=node)
+    session.run("python", "-m", "typed.complete", env={"PYTHONPATH": "tests", **node})
 
 
 @nox.session
@@ -94,8 +97,9 @@ def postgres(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests with each runtime dependency at its lower bound; arguments go to pytest."""
     project = PYPROJECT["project"]
-    extras = chain.from_iterable(project["optional-dependencies"].values())
-    pins = [_lowest(dependency) for dependency in (*project["dependencies"], *extras)]
+    extras = {**project["optional-dependencies"]}
+    del extras["adk"]  # see `adk`
+    pins = [_lowest(each) for each in (*project["dependencies"], *chain(*extras.values()))]
     session.install(".", *pins, *_group("tests"))
     session.run("pytest", *PARALLEL, *session.posargs, env=BYTECODE)
 
@@ -161,8 +165,30 @@ def conformance(session: nox.Session) -> None:
     """Run the frameworks' own tests on our stores, and on theirs for comparison.
 
     Arguments are a framework and a checkout of it; without, its source distribution is fetched.
-    Without a framework, all are run.
+    Without a framework, all are run. Google's ADK has an environment of its own, and is tested there.
     """
-    session.install(".", *_group("conformance"))
-    for arguments in [session.posargs] if session.posargs else [["openai-agents"], ["langgraph"]]:
+    if session.posargs[:1] != ["adk"]:
+        session.install(".", *_group("conformance"))
+        all_of_them = [["openai-agents"], ["langgraph"]]
+        for arguments in [session.posargs] if session.posargs else all_of_them:
+            session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})
+    if session.posargs[:1] in ([], ["adk"]):
+        session.notify("adk", session.posargs[1:])
+
+
+@nox.session
+def adk(session: nox.Session) -> None:
+    """Test the adapter of Google's ADK, whose release of google-genai other tests do not run with.
+
+    An argument is a checkout of ADK, whose own tests then run, too: its source distribution has none.
+    """
+    session.install(".[adk]", *_group("adk"))
+    session.run("mypy", "src/tract/integrations/adk", "tests/support/adk.py", *ADK_TESTS)
+    node = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0"}
+    session.run("python", "-m", "typed.complete", env={"PYTHONPATH": "tests", **node})
+    session.run("pytest", *PARALLEL, *ADK_TESTS, env=BYTECODE)
+    pages = ("tests/test_docs.py", "tests/test_examples.py")
+    session.run("pytest", *pages, "-k", "adk", env=BYTECODE)
+    if session.posargs:
+        arguments = ("adk", *session.posargs)
         session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from support.frameworks import lacking
 from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {
-    *("chat", "conversations", "graph", "many_agents", "recover_stream", "replica", "tool_loop")
+    *("adk_travel", "chat", "conversations", "graph", "many_agents", "recover_stream"),
+    *("replica", "tool_loop"),
 }
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
@@ -68,6 +70,20 @@ def test_a_graph_resumes_and_its_thread_keeps_both_lines(tmp_path: Path) -> None
         "Done: nothing.",
         "aside: Done: a seat to Bergen.",
         "main: Done: nothing.",
+    ]
+
+
+@pytest.mark.skipif(lacking("google.adk") is not None, reason="google-adk is not installed")
+def test_the_adk_agent_goes_on_in_the_next_run_and_tries_another_way_aside(tmp_path: Path) -> None:
+    path = str(tmp_path / "sessions.db")
+    first = printed("adk_travel", path)
+    second = printed("adk_travel", path)
+
+    assert first == ["Booked: night 1.", "aside: Booked: night 1, a tent.", "sessions: 2"]
+    assert second == [
+        "Booked: night 1, night 2.",
+        "aside: Booked: night 1, night 2, a tent.",
+        "sessions: 3",
     ]
 
 

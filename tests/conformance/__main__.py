@@ -38,9 +38,10 @@ def main() -> int:
         f"{suite.distribution} {version(suite.distribution)}: {suite.theirs} passes "
         f"{sum(theirs.values())} of {len(theirs)}, ours {sum(ours.values())} of {len(ours)}\n"
     )
-    unexplained = [name for name in failed if name not in suite.others]
-    for name in failed:
-        sys.stdout.write(f"  {name}: {suite.others.get(name, 'FAILED')}\n")
+    reasons = {name: suite.others.get(name.rpartition("::")[2]) for name in failed}
+    unexplained = [name for name, reason in reasons.items() if reason is None]
+    for name, reason in reasons.items():
+        sys.stdout.write(f"  {name}: {reason or 'FAILED'}\n")
     return 1 if unexplained or not ours else 0
 
 

@@ -121,4 +121,16 @@ SUITES: Mapping[str, Suite] = {
         ("-k", "sqlite"),
         {"NO_DOCKER": "true"},
     ),
+    "adk": Suite(
+        "google-adk",
+        "conformance.swapped_adk",
+        "SqliteSessionService",
+        "tests/unittests/**/test_*.py",
+        "SqliteSessionService",
+        {
+            "test_sqlite_session_service_preserves_uri_query_parameters": (
+                "expects an error of sqlite3; ours is a StoreReadOnlyError"
+            ),
+        },
+    ),
 }

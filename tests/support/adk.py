@@ -10,13 +10,14 @@ from google.adk.events.event_actions import EventActions, EventCompaction
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
+from google.adk.sessions import Session
 from google.adk.tools.tool_confirmation import ToolConfirmation
 from google.genai import types
 from pydantic import PrivateAttr
 
 from support.pictures import png
 
-__all__ = ["EVENTS", "SESSION", "Answering", "called", "said", "state_event"]
+__all__ = ["EVENTS", "SESSION", "Answering", "called", "said", "state_event", "texts"]
 
 SESSION: dict[str, Any] = {"app_name": "travel", "user_id": "anna", "session_id": "s"}
 USAGE = types.GenerateContentResponseUsageMetadata(
@@ -42,6 +43,12 @@ def state_event(**changes: Any) -> Event:
     """Return an event that says nothing and changes the state; `__` stands for the colon."""
     delta = {key.replace("__", ":"): value for key, value in changes.items()}
     return Event(author="agent", invocation_id="i", actions=EventActions(state_delta=delta))
+
+
+def texts(session: Session) -> list[str | None]:
+    """Return what the first part of each event says."""
+    contents = [event.content for event in session.events]
+    return [each.parts[0].text if each and each.parts else None for each in contents]
 
 
 def _event(*parts: types.Part, role: str | None = "model", **fields: Any) -> Event:

@@ -12,14 +12,13 @@ import pytest
 pytest.importorskip("google.adk", reason="google-adk needs an environment of its own")
 
 from google.adk.agents import LlmAgent, ParallelAgent, RunConfig
-from google.adk.agents.run_config import StreamingMode
 from google.adk.apps.app import App
 from google.adk.events.event import Event
 from google.adk.runners import Runner
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
-from support.adk import SESSION, Answering, said
+from support.adk import SESSION, Answering, said, texts
 from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore, config
@@ -98,7 +97,7 @@ async def test_a_loop_with_a_tool_is_on_the_branch_with_how_it_was_made(
 
 async def test_streamed_answers_are_kept_once(service: TractSessionService) -> None:
     await service.create_session(**SESSION)
-    streaming = RunConfig(streaming_mode=StreamingMode.SSE)
+    streaming = RunConfig.model_validate({"streaming_mode": "sse"})
     events = await run(runner(service, helper(text("Hello."))), "Hi", streaming)
 
     assert [event.partial for event in events] == [True, None]
@@ -174,7 +173,7 @@ async def test_a_run_goes_on_in_another_process_and_after_a_rewind_of_adks_own(
 
 async def test_a_hundred_sessions_at_once_are_all_whole(service: TractSessionService) -> None:
     async def one(number: int) -> None:
-        names = {"app_name": "travel", "user_id": f"u{number % 7}", "session_id": str(number)}
+        names = SESSION | {"user_id": f"u{number % 7}", "session_id": str(number)}
         session = await service.create_session(**names)
         for step in range(3):
             await service.append_event(session, said(f"{number}.{step}"))
@@ -188,9 +187,7 @@ async def test_a_hundred_sessions_at_once_are_all_whole(service: TractSessionSer
             app_name="travel", user_id=each.user_id, session_id=each.id
         )
         assert found is not None
-        assert [event.content.parts[0].text for event in found.events] == [  # type: ignore[union-attr,index]
-            f"{each.id}.{step}" for step in range(3)
-        ]
+        assert texts(found) == [f"{each.id}.{step}" for step in range(3)]
 
 
 _WRITER = """
@@ -249,5 +246,4 @@ async def test_a_killed_process_leaves_each_event_with_its_states_or_nothing(
                 for event in session.events
                 for name, value in event.actions.state_delta.items()
             } == session.state
-        await service.append_event(session, said("on"))
-        assert (await (await service.tract(session)).verify()).faults == ()
+            assert (await (await service.tract(session)).verify()).faults == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from support.frameworks import lacking
 from support.markdown import python_blocks
 
 __all__ = ["as_module", "pages_with_code"]
@@ -20,9 +21,17 @@ _INDENT = "    "
 
 
 def pages_with_code(root: Path) -> list[Path]:
-    """Return the README and the pages of the documentation that have Python blocks."""
+    """Return the README and the pages of the documentation that have Python blocks.
+
+    Those of frameworks that are not installed are left out.
+    """
     pages = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
-    return [page for page in pages if python_blocks(page.read_text(encoding="utf-8"))]
+    return [page for page in pages if _can_be_checked(page.read_text(encoding="utf-8"))]
+
+
+def _can_be_checked(page: str) -> bool:
+    blocks = python_blocks(page)
+    return bool(blocks) and not any(lacking(block.text) for block in blocks)
 
 
 def as_module(page: str) -> str:

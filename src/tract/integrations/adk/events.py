@@ -139,4 +139,5 @@ def _translated(entry: EntryInfo) -> str:
         parts = [{"text": entry.message.content or ""}]
     role = "model" if entry.role == "assistant" else "user"
     known = types.Content.model_validate_json(json.dumps({"role": role, "parts": parts}))
-    return known.model_dump_json(exclude_none=True)
+    text: str = known.model_dump_json(exclude_none=True)
+    return text

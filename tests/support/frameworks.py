@@ -1,0 +1,26 @@
+"""Frameworks that pin releases of what the tests use, so that they need environments of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+__all__ = ["APART", "lacking"]
+
+APART: Mapping[str, str] = {"google.adk": "tract.integrations.adk"}
+"""Such frameworks, each with the adapter that imports it."""
+
+
+def lacking(text: str) -> str | None:
+    """Return a framework that a name or a page speaks of and that is not installed here."""
+    for framework, adapter in APART.items():
+        if (framework in text or adapter in text) and not _is_installed(framework):
+            return framework
+    return None
+
+
+def _is_installed(framework: str) -> bool:
+    try:
+        return find_spec(framework) is not None
+    except ModuleNotFoundError:
+        return False
