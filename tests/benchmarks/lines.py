@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from benchmarks import (
     branches,
@@ -33,6 +34,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers_langgraph import SaverBackend
 from benchmarks.peers_openai import AlchemyBackend, SqliteBackend
 from benchmarks.peers_pydantic_ai import CONVERSATIONS
+from support.frameworks import lacking
 from tract import TractConfig
 
 __all__ = ["LINES", "NOTES"]
@@ -410,6 +412,10 @@ _STORES = (
         {OURS: stores.own_loop},
     ),
 )
+_ADK: tuple[Line, ...] = (
+    () if lacking("google.adk") else import_module("benchmarks.peers_adk").LINES
+)
 LINES: tuple[Line, ...] = (
-    *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES, *CONVERSATIONS),
+    *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES),
+    *(*CONVERSATIONS, *_ADK),
 )

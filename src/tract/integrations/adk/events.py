@@ -129,7 +129,8 @@ def _content(entry: EntryInfo) -> str:
 def _of_others(entry: EntryInfo) -> str:
     author = "model" if entry.role == "assistant" else "user"
     event = Event(id=entry.commit_hash, author=author, timestamp=entry.created_at.timestamp())
-    return event.model_dump_json(exclude_none=True)
+    text: str = event.model_dump_json(exclude_none=True)
+    return text
 
 
 def _translated(entry: EntryInfo) -> str:

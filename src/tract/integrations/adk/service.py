@@ -22,9 +22,9 @@ from google.adk.sessions.session import Session
 
 from tract.exceptions import BranchNotFoundError, CommitNotFoundError, HeadMovedError
 from tract.handles.staging import StagedBranch
+from tract.integrations.adk.calls import Calls
 from tract.integrations.adk.events import StoredEvent, stored_event
 from tract.integrations.adk.names import APP, USER, Named, users_of
-from tract.integrations.adk.plugin import Calls
 from tract.integrations.adk.reading import (
     before_invocation,
     events,
