@@ -28,6 +28,7 @@ __all__ = [
 
 _MANY = 50  # events that are made on a thread
 _MARKER = "_storage_update_marker"
+_HAS_MARKER = _MARKER in Session.__private_attributes__
 
 
 async def events(tract: AsyncTract, head: str, config: GetSessionConfig) -> list[Event]:
@@ -110,17 +111,17 @@ def session_of_user(named: Named, found: Found, scopes: Scopes) -> Session:
         state=scopes.merged(),
         last_update_time=found.time,
     )
-    set_marker(session, found.head)
+    set_marker(session, found.head)  # its state is read if there is need
     return session
 
 
 def marker_of(session: Session) -> str | None:
     """Return the marker that a session carries; None if it has none, or ADK has no such thing."""
-    marker = getattr(session, _MARKER, None)
+    marker = getattr(session, _MARKER, None) if _HAS_MARKER else None
     return marker if isinstance(marker, str) else None
 
 
 def set_marker(session: Session, marker: str) -> None:
     """Let a session carry a marker, if it can; it is private to ADK, and not in every release."""
-    if hasattr(session, _MARKER):
+    if _HAS_MARKER:
         setattr(session, _MARKER, marker)

@@ -18,6 +18,7 @@ __all__ = [
     "Found",
     "Record",
     "Scopes",
+    "find_marked",
     "find_state",
     "found_at",
     "scope_payload",
@@ -89,6 +90,21 @@ class Found(NamedTuple):
     """The record that has the state; None if events that others committed have changed it."""
     event: str | None = None
     after: str | None = None
+
+    @property
+    def marker(self) -> str:
+        """What an object of the session carries: the head, and the state unless it is large.
+
+        So that an append need not read what the object holds anyway.
+        """
+        state = json.dumps(self.state, sort_keys=True)
+        return self.head if len(state) > _LARGE else f"{self.head} {state}"
+
+
+async def find_marked(tract: AsyncTract, marker: str) -> Found:
+    """Return what a session is at the head of an object's marker."""
+    head, _, state = marker.partition(" ")
+    return Found(head, 0.0, json.loads(state)) if state else await find_state(tract, head)
 
 
 def _payload(content: BaseModel, kind: str) -> dict[str, Any] | None:

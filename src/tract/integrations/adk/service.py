@@ -37,6 +37,7 @@ from tract.integrations.adk.records import (
     Found,
     Record,
     Scopes,
+    find_marked,
     find_state,
     scope_payload,
     scope_state,
@@ -103,7 +104,9 @@ class TractSessionService(BaseSessionService):
                 continue  # the state of the app or the user has changed meanwhile
             head = made.info.commit_hash
             found = Found(head, now, given.session)
-            return session_of_user(named, found, Scopes(app, user, given.session))
+            session = session_of_user(named, found, Scopes(app, user, given.session))
+            set_marker(session, found.marker)
+            return session
 
     async def get_session(
         self,
@@ -126,6 +129,7 @@ class TractSessionService(BaseSessionService):
         )
         session = session_of_user(named, found, Scopes(app, user, found.state))
         session.events = said
+        set_marker(session, found.marker)
         return session
 
     async def list_sessions(
@@ -166,18 +170,19 @@ class TractSessionService(BaseSessionService):
         event = self._trim_temp_delta_state(event)
         named, stored = await self._named(session), stored_event(event)
         async with self._turn(session):  # of those that hold the same object
-            head = await self._written(named, session, event, stored)
+            found = await self._written(named, session, event, stored)
             session.last_update_time = event.timestamp
-            set_marker(session, head)
+            set_marker(session, found.marker)
             return self._commit_event_to_session(session, event)
 
     async def _written(
         self, named: Named, session: Session, event: Event, stored: StoredEvent
-    ) -> str:
-        """Write an event, and return the session's next head."""
+    ) -> Found:
+        """Write an event, and return what the session is then."""
         changes = split(event.actions.state_delta)
-        head = marker_of(session) or await _unmarked(named, session)
-        found = await _existing(named, head)
+        marker = marker_of(session)
+        found = await (_existing(named, marker) if marker else _unmarked(named, session))
+        head = found.head
         record = Record(event.timestamp, found.state | changes.session, event.id, head)
         at = None if changes.session or found.at is None else found.at
         while True:
@@ -195,7 +200,7 @@ class TractSessionService(BaseSessionService):
                 if now == head:
                     continue  # the state of the app or the user has changed meanwhile
                 return await _delivered(named, now, head, stored)
-            return made.info.commit_hash
+            return Found(made.info.commit_hash, event.timestamp, record.state)
 
     def _stage(self, branch: StagedBranch, event: Event, stored: StoredEvent) -> None:
         call = self.calls.of(event)
@@ -316,17 +321,17 @@ async def _head(named: Named) -> str:
     return head
 
 
-async def _existing(named: Named, head: str) -> Found:
+async def _existing(named: Named, marker: str) -> Found:
     """Return what a session is at the head that its object was loaded at."""
     try:
-        return await find_state(named.tract, head)
+        return await find_marked(named.tract, marker)
     except CommitNotFoundError:  # it was erased, or is another store's
         await _head(named)
         raise StaleSessionError(_STALE) from None
 
 
-async def _unmarked(named: Named, session: Session) -> str:
-    """Return the head of a session that carries none, such as one that was sent as JSON.
+async def _unmarked(named: Named, session: Session) -> Found:
+    """Return what a session is whose object has no marker, such as one that was sent as JSON.
 
     Raises:
         StaleSessionError: the store has a newer one, with another last event.
@@ -336,11 +341,11 @@ async def _unmarked(named: Named, session: Session) -> str:
         mine = session.events[-1].id if session.events else None
         if found.event != mine:
             raise StaleSessionError(_STALE)
-    return found.head
+    return found
 
 
-async def _delivered(named: Named, now: str | None, expected: str, stored: StoredEvent) -> str:
-    """Return the head after an event that was written before, when nobody learnt of it.
+async def _delivered(named: Named, now: str | None, expected: str, stored: StoredEvent) -> Found:
+    """Return what a session is after an event that was written before, when nobody learnt of it.
 
     Raises:
         StaleSessionError: it was not, but others have written to the session.
@@ -354,5 +359,5 @@ async def _delivered(named: Named, now: str | None, expected: str, stored: Store
             at_commit=now, include_skipped=True, newest=True, limit=1
         )
         if entry.metadata == stored.metadata:
-            return now
+            return found
     raise StaleSessionError(_STALE)
