@@ -7,8 +7,15 @@ An app's user is a tract, a session a branch of it, an event a commit. So a sess
 searches, and a stale writer is refused in the transaction itself.
 """
 
+from tract.integrations.adk.importing import ImportReport, import_sessions
 from tract.integrations.adk.plugin import TractPlugin
 from tract.integrations.adk.registry import register
 from tract.integrations.adk.service import TractSessionService
 
-__all__ = ["TractPlugin", "TractSessionService", "register"]
+__all__ = [
+    "ImportReport",
+    "TractPlugin",
+    "TractSessionService",
+    "import_sessions",
+    "register",
+]

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from pydantic_core import from_json, to_jsonable_python
 
 from tract.formats.sending import to_google
+from tract.handles.staging import StagedBranch
 from tract.history.media import may_hold
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, EntryInfo
@@ -64,10 +65,11 @@ class StoredEvent(NamedTuple):
     content: ContentModel
     metadata: dict[str, Any]
 
-    @property
-    def says_something(self) -> bool:
-        """False for an event that no context shows."""
-        return SAID in self.metadata
+    def stage(self, branch: StagedBranch, config: dict[str, Any] | None = None) -> None:
+        """Stage it; no context shows an event that says nothing."""
+        entry = branch.commit(self.content, metadata=self.metadata, generation_config=config)
+        if WHOLE in self.metadata:
+            branch.annotate(entry, "skip")
 
 
 def stored_event(event: Event) -> StoredEvent:

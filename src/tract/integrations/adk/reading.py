@@ -20,6 +20,7 @@ from tract.tract import AsyncTract
 __all__ = [
     "before_invocation",
     "events",
+    "events_at",
     "marker_of",
     "session_of_user",
     "sessions_of",
@@ -41,10 +42,15 @@ async def events(tract: AsyncTract, head: str, config: GetSessionConfig) -> list
         found = await _made(newest[::-1])
         if len(found) == most or len(newest) < most:
             return found
-    found = await _made(await _entries(tract, head, None))
+    found = await events_at(tract, head)
     if since:
         found = [event for event in found if event.timestamp >= since]
     return found if most is None else found[-most:]
+
+
+async def events_at(tract: AsyncTract, head: str) -> list[Event]:
+    """Return all events of a session at *head*, oldest first."""
+    return await _made(await _entries(tract, head, None))
 
 
 async def _entries(tract: AsyncTract, head: str, newest: int | None) -> list[EntryInfo]:

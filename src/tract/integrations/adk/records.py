@@ -13,6 +13,7 @@ from tract.handles.staging import StagedBranch, StagedCommit
 from tract.integrations.adk.events import json_safe, logged_event
 from tract.models.content import StateContent
 from tract.tract import AsyncTract
+from tract.transaction import Transaction
 
 __all__ = [
     "Found",
@@ -21,10 +22,10 @@ __all__ = [
     "find_marked",
     "find_state",
     "found_at",
-    "scope_payload",
     "scope_state",
     "split",
     "state_of",
+    "updated",
 ]
 
 _LARGE = 1_000  # characters of a state that not every record repeats
@@ -121,9 +122,16 @@ async def scope_state(tract: AsyncTract) -> tuple[str | None, dict[str, Any]]:
     return head, state_of(content)
 
 
-def scope_payload(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the payload of a state commit that has the state of an app or a user."""
-    return {"adk": "scope", "state": state}
+async def updated(
+    tx: Transaction, tract: AsyncTract, scope: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Stage changes of the state of an app or a user, and return that."""
+    head, state = await scope_state(tract)
+    if changes:
+        state |= changes
+        branch = tx.on(tract, expected_head=head)
+        branch.state({"adk": "scope", "state": state}, key=f"%{scope}", on_key="replace")
+    return state
 
 
 def state_of(content: BaseModel) -> dict[str, Any]:

@@ -39,15 +39,14 @@ from tract.integrations.adk.records import (
     Scopes,
     find_marked,
     find_state,
-    scope_payload,
     scope_state,
     split,
+    updated,
 )
 from tract.integrations.lending import LentStore
 from tract.models.erasure import TractErasureReceipt
 from tract.store import TractStore
 from tract.tract import AsyncTract
-from tract.transaction import Transaction
 
 __all__ = ["TractSessionService"]
 
@@ -92,8 +91,8 @@ class TractSessionService(BaseSessionService):
         while True:
             try:
                 async with named.store.transaction() as tx:
-                    app = await _updated(tx, named.app, APP, given.app)
-                    user = await _updated(tx, named.user, USER, given.user)
+                    app = await updated(tx, named.app, APP, given.app)
+                    user = await updated(tx, named.user, USER, given.user)
                     branch = tx.on(named.tract, expected_head=None)
                     made = Record(now, given.session).stage(branch, session_id)
             except HeadMovedError:
@@ -189,9 +188,9 @@ class TractSessionService(BaseSessionService):
             try:
                 async with named.store.transaction() as tx:
                     if changes.app:
-                        await _updated(tx, named.app, APP, changes.app)
+                        await updated(tx, named.app, APP, changes.app)
                     if changes.user:
-                        await _updated(tx, named.user, USER, changes.user)
+                        await updated(tx, named.user, USER, changes.user)
                     branch = tx.on(named.tract, expected_head=head)
                     self._stage(branch, event, stored)
                     made = record.stage(branch, named.session_id, at)
@@ -206,11 +205,7 @@ class TractSessionService(BaseSessionService):
         call = self.calls.of(event)
         if call.usage is not None:
             branch.record_usage(call.usage)  # of the context that the event is the answer to
-        entry = branch.commit(
-            stored.content, metadata=stored.metadata, generation_config=call.config
-        )
-        if not stored.says_something:
-            branch.annotate(entry, "skip")
+        stored.stage(branch, call.config)
 
     async def fork_session(
         self,
@@ -287,6 +282,10 @@ class TractSessionService(BaseSessionService):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def opened(self) -> TractStore:
+        """Return the store, opened if need be."""
+        return await self._store.get()
+
     async def _named(self, session: Session) -> Named:
         return Named(await self._store.get(), session.app_name, session.user_id, session.id)
 
@@ -300,18 +299,6 @@ class TractSessionService(BaseSessionService):
     def _turn(self, session: Session) -> asyncio.Lock:
         key = asyncio.get_running_loop(), session.app_name, session.user_id, session.id
         return self._turns.setdefault(key, asyncio.Lock())
-
-
-async def _updated(
-    tx: Transaction, tract: AsyncTract, scope: str, changes: dict[str, Any]
-) -> dict[str, Any]:
-    """Stage changes of the state of an app or a user, and return that."""
-    head, state = await scope_state(tract)
-    if changes:
-        state |= changes
-        branch = tx.on(tract, expected_head=head)
-        branch.state(scope_payload(state), key=f"%{scope}", on_key="replace")
-    return state
 
 
 async def _head(named: Named) -> str:
