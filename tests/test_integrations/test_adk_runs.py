@@ -217,13 +217,13 @@ async def test_processes_that_write_one_session_lose_nothing(tmp_path: Path) -> 
     path = tmp_path / "adk.db"
     async with TractSessionService(path) as service:
         await service.create_session(**SESSION)
-        running = [await started(_WRITER, path, name, 8) for name in ("a", "b")]
+        running = [await started(_WRITER, path, name, 5) for name in ("a", "b")]
         assert [await each.ended() for each in running] == [0, 0]
         session = await service.get_session(**SESSION)
 
     assert session is not None
-    assert len(session.events) == 16
-    assert len(session.state) == 32
+    assert len(session.events) == 10
+    assert len(session.state) == 20
     assert {
         name: value for event in session.events for name, value in event.actions.state_delta.items()
     } == session.state

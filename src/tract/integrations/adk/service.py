@@ -118,12 +118,17 @@ class TractSessionService(BaseSessionService):
         """Return a session with its events, or None if there is none."""
         named = Named(await self._store.get(), app_name, user_id, session_id.strip())
         head = await named.tract.head()
-        if head is None:
+        while head is not None:
+            (_, app), (_, user) = await asyncio.gather(
+                scope_state(named.app), scope_state(named.user)
+            )
+            before, head = head, await named.tract.head()
+            if head == before:
+                break  # else the states may be those of a later event
+        else:
             return None
-        found, (_, app), (_, user), said = await asyncio.gather(
+        found, said = await asyncio.gather(
             find_state(named.tract, head),
-            scope_state(named.app),
-            scope_state(named.user),
             events(named.tract, head, config or GetSessionConfig()),
         )
         session = session_of_user(named, found, Scopes(app, user, found.state))
