@@ -53,7 +53,7 @@ ROWS = {
         f"INSERT INTO blobs VALUES (sha256('{EVIL}'), CAST('{EVIL}' AS BLOB))",
         f"UPDATE commits SET erased_as = sha256('{EVIL}') WHERE erased_as IS NOT NULL",
     ],
-    "an id too long": of_other_tract("hex(zeroblob(200))"),
+    "an id too long": of_other_tract("hex(zeroblob(600))"),
     "an empty id": of_other_tract("''"),
     "an id of bytes": of_other_tract("x'ff'"),
     "a long key": ["UPDATE commits SET key = hex(zeroblob(600)) WHERE key = 'k'"],

@@ -278,7 +278,8 @@ async def test_an_erased_key_is_free_for_those_that_share_the_transaction(
     store: Repositories,
 ) -> None:
     old, gone = keyed("old", "k", "keep"), draft("gone")
-    [named] = hashes(await store.commits.write(MAIN, [old]))
+    [named, first] = hashes(await store.commits.write(MAIN, [old, draft("first")]))
+    await store.erasures.erase(MAIN.tract_id, [first], {})  # makes the indexes that erasures need
     markers = {old.content_hash: Marker(gone.content_hash, gone.data)}
     _, kept, _, [new] = await asyncio.gather(
         say(store, OTHER_TRACT, "first"),
