@@ -58,11 +58,17 @@ def write_fourth(path: Path) -> None:
         connection.executescript((SUPPORT / "fourth_schema.sql").read_text(encoding="utf-8"))
 
 
+def write_fifth(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((SUPPORT / "fifth_schema.sql").read_text(encoding="utf-8"))
+
+
 FORMER: tuple[Callable[[Path], None], ...] = (
     write_first,
     write_second,
     write_third,
     write_fourth,
+    write_fifth,
 )
 """What writes a database of each version before the present one, oldest first."""
 
@@ -137,7 +143,9 @@ def _without_defaults(told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("write_it", [*FORMER, lambda path: None], ids=["1", "2", "3", "4", "new"])
+@pytest.mark.parametrize(
+    "write_it", [*FORMER, lambda path: None], ids=["1", "2", "3", "4", "5", "new"]
+)
 def test_it_comes_to_have_the_tables_and_indexes_that_are_declared(
     tmp_path: Path, write_it: Callable[[Path], None]
 ) -> None:
@@ -173,13 +181,13 @@ for path in sys.argv[1:]:
 
 
 def test_a_column_more_in_every_table_does_not_change_the_steps_before(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("1.db", "2.db", "3.db", "4.db", "new.db")]
+    paths = [tmp_path / name for name in ("1.db", "2.db", "3.db", "4.db", "5.db", "new.db")]
     for write_it, path in zip(FORMER, paths, strict=False):
         write_it(path)
     printed(ADDING, *paths)
 
     one, *others = map(schema, paths)
-    assert others == [one] * 4
+    assert others == [one] * 5
     for name in METADATA.tables:
         assert [row[1] for row in one[name][1] if row[1] == "added"] == ["added"]
 
@@ -242,6 +250,25 @@ async def test_a_view_of_somebodys_on_our_tables_is_no_hindrance(db_path: Path) 
     with closing(sqlite3.connect(db_path)) as connection:
         assert connection.execute("SELECT * FROM heads").fetchall() == before
         assert before
+
+
+# the fifth schema
+
+
+async def test_a_database_of_the_fifth_schema_keeps_keys_titles_and_what_was_erased(
+    db_path: Path,
+) -> None:
+    write_fifth(db_path)
+    async with TractStore.open(db_path, **OPTIONS) as store:
+        planner = store.tract("planner")
+        info, report = await planner.info(), await planner.verify()
+        named = await planner.get_by_keys(["progress", "wish"])
+
+        assert info is not None
+        assert (info.title, info.metadata) == ("Plans", {"of": "a journey"})
+        assert sorted(named) == ["progress", "wish"]
+        assert (report.faults, [each.reason for each in report.erased]) == ((), ["asked for"])
+        assert (await planner.compile()).messages[-1].content.endswith("by train")  # type: ignore[union-attr]
 
 
 # the fourth schema

@@ -151,6 +151,7 @@ commits: Table = Table(
         "erased_as",
         sqlite_where=text("erased_as IS NOT NULL"),
     ),
+    Index("ix_commits_compact", "tract_id", sqlite_where=text("operation = 'compact'")),
 )
 """Immutable commits.
 

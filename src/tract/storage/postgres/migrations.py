@@ -88,7 +88,10 @@ _NAMES_AND_ERASURE = (
     "max(created_at) AS last_time, count(*) AS number FROM commits GROUP BY tract_id) AS found "
     "WHERE tracts.tract_id = found.tract_id",
 )
-STEPS: Sequence[Sequence[str]] = ((*_TABLES, *FUNCTIONS), _NAMES_AND_ERASURE)
+_COMPACTIONS = (
+    "CREATE INDEX ix_commits_compact ON commits (tract_id) WHERE operation = 'compact'",
+)
+STEPS: Sequence[Sequence[str]] = ((*_TABLES, *FUNCTIONS), _NAMES_AND_ERASURE, _COMPACTIONS)
 """The statements of each step, from an empty schema on."""
 
 

@@ -133,6 +133,11 @@ _NAMES_AND_ERASURE = (
     "SELECT tract_id, min(created_at), max(created_at), count(*) FROM commits GROUP BY tract_id",
 )
 
+# A release that does not know compactions would show what they hide: it must not open the file.
+_COMPACTIONS = (
+    "CREATE INDEX ix_commits_compact ON commits (tract_id) WHERE operation = 'compact'",
+)
+
 
 def _running(statements: Sequence[str]) -> Migration:
     def step(connection: sqlite3.Connection) -> None:
@@ -148,6 +153,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _running(_EMPTY_BRANCHES),
     _running(_ATTACHMENTS),
     _running(_NAMES_AND_ERASURE),
+    _running(_COMPACTIONS),
 )
 """Step n leads from version n to n + 1; an empty database has version 0 and takes them all."""
 
