@@ -8,6 +8,7 @@ what a REPL does, which runs its event loop again after each Ctrl-C; so do the o
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import itertools
 import os
 import signal
@@ -246,13 +247,24 @@ def limited(interrupts: Interrupts) -> Iterator[None]:
             print("hangs after an interrupt at", interrupts.came)
             for task in asyncio.all_tasks(interrupts.made):
                 print(task)
-                task.print_stack(file=sys.stdout)
+                for frame in _awaited_in(task.get_coro()):
+                    print(f"  {frame.f_code.co_filename}:{frame.f_lineno}", frame.f_code.co_name)
             sys.stdout.flush()
+            faulthandler.dump_traceback()  # of every thread
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     yield
     done.set()
+
+
+def _awaited_in(awaitable: Any) -> Iterator[FrameType]:
+    """Yield the frames of a task that is not running, from the outermost to what it waits for."""
+    while awaitable is not None:
+        frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
 
 
 def interrupted(how: str, at: int, path: Path) -> bool:
