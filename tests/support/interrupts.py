@@ -8,6 +8,7 @@ what a REPL does, which runs its event loop again after each Ctrl-C; so do the o
 from __future__ import annotations
 
 import asyncio
+import dis
 import faulthandler
 import itertools
 import os
@@ -34,10 +35,12 @@ from tract.engine.streams import arrived, open_streams
 from tract.engine.watching import hub
 from tract.formats import deltas
 from tract.storage.sql import grouping as groups
+from tract.storage.sqlite.freshness import mapping
 
 __all__ = ["busy_until_interrupted"]
 
 _BEFORE = 20  # commits before the first interrupt
+_LOAD_CONST = dis.opmap["LOAD_CONST"]
 _EACH = 6  # commits of each caller that goes on, and pieces of each stream
 _PIECE = "piece " * 3000  # more than a stream may have unsaved
 _LIMIT = 15.0  # seconds that a run may take which may hang
@@ -46,6 +49,7 @@ _FOLDERS = tuple(folder for package in (tract, aiosqlite) for folder in package.
 _LINES = {
     "line": _FOLDERS,
     "grouping": (groups.__file__,),
+    "mapping": (mapping.__file__,),
     "saving": (open_streams.__file__, arrived.__file__, deltas.__file__),
     "turns": (turns.__file__,),
     "watching": (hub.__file__,),
@@ -181,7 +185,7 @@ class Interrupts:
             return None
         if self._how == "saving" and frame.f_code.co_name not in _SAVING:
             return None
-        if event == "line" and self.armed:
+        if event == "line" and self.armed and not _leaves_a_block(frame):
             self._come_by(f"{frame.f_code.co_filename}:{frame.f_lineno}")
         return self._trace
 
@@ -191,6 +195,12 @@ class Interrupts:
             self.disarm()
             self.came = place
             raise KeyboardInterrupt
+
+
+def _leaves_a_block(frame: FrameType) -> bool:
+    """Return True where a `with` block is left, which Python does before it looks for signals."""
+    start = frame.f_lasti
+    return frame.f_code.co_code[start : start + 6 : 2] == bytes([_LOAD_CONST] * 3)
 
 
 def _is_ours(callback: Any) -> bool:

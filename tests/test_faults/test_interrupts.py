@@ -27,6 +27,7 @@ def environment() -> dict[str, str]:
         pytest.param("untold", 1, marks=LONG),
         pytest.param("after", 2, marks=LONG),
         ("line", 29),
+        ("mapping", 1),
     ],
 )
 def test_closing_ends_wherever_a_second_interrupt_comes(

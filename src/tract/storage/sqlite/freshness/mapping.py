@@ -105,11 +105,10 @@ class _Mappings:
 
     def sweep(self) -> None:
         """Release the indexes that nobody uses, as far as that releases no locks of SQLite's."""
-        if self.lock.acquire(blocking=False):  # otherwise the holder sweeps, or the next caller
-            try:
-                self._sweep()
-            finally:
-                self.lock.release()
+        if self.lock.locked():  # the holder sweeps, or the next caller
+            return
+        with self.lock:  # not `acquire()`: an interrupt behind that would leave it locked for good
+            self._sweep()
 
     def _map(self, path: str) -> Mapping:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
