@@ -56,6 +56,8 @@ __all__ = [
     "BranchNotMergedError",
     "BudgetExceededError",
     "CommitNotFoundError",
+    "CompactionError",
+    "CompactionTargetError",
     "ContentValidationError",
     "EditTargetError",
     "ForkedProcessError",
@@ -232,6 +234,38 @@ class BudgetExceededError(TractError):
             f"{self.max_tokens}. Nothing was committed. Edit long entries, annotate some as SKIP, "
             "or raise `TokenBudgetConfig.max_tokens`."
         )
+
+
+class CompactionError(TractError):
+    """The context was not shortened; nothing was written. `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The context was not shortened: {self.reason}"
+
+
+class CompactionTargetError(CompactionError):
+    """The context cannot be made as short as it was asked to be; nothing was written.
+
+    `floor` is what it costs without everything that may be hidden: pins, instructions, open calls,
+    earlier summaries, and the recent steps. `tokens` is what it would have had with the summary, if
+    there was one.
+    """
+
+    def __init__(self, target_tokens: int, floor: int, tokens: int | None = None) -> None:
+        with_summary = f"with its summary it would have {tokens} tokens. " if tokens else ""
+        super().__init__(
+            f"{with_summary}The target is {target_tokens} tokens, and what has to stay costs {floor}. "
+            "Unpin entries, keep fewer recent steps, roll up earlier summaries, ask for a shorter "
+            "summary, or raise the target."
+        )
+        self.args: tuple[object, ...] = (target_tokens, floor, tokens)
+        self.target_tokens = target_tokens
+        self.floor = floor
+        self.tokens = tokens
 
 
 class HeadMovedError(TractError):

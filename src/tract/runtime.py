@@ -27,6 +27,7 @@ from tract.engine.commit.listing import EntryLister
 from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
+from tract.engine.compaction.compacting import CompactionEngine
 from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -156,6 +157,9 @@ class Runtime:
         )
         self.settler: CallSettler = CallSettler(self.contexts, self.commits)
         self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.contents, threads)
+        self.compactor: CompactionEngine = CompactionEngine(
+            self.contexts, self.commits, storage.blobs, drafts, compiler, threads
+        )
         self.keys: KeyReader = KeyReader(storage.keys, threads)
         self.queries: CommitQueries = CommitQueries(storage, self.contents, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -15,6 +16,7 @@ from tract.engine.branches.merging import Asked
 from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.keys import checked_key, checked_on_key
+from tract.engine.compaction.compacting import Demands, Summariser
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
@@ -24,8 +26,10 @@ from tract.formats.registry import FORMATS, format_of
 from tract.formats.telling import Reader, api_of
 from tract.handles.abroad import with_caller
 from tract.handles.arguments import (
+    checked_aims,
     checked_boundary,
     checked_commit,
+    checked_count,
     checked_end,
     checked_hash,
     checked_head,
@@ -49,6 +53,7 @@ from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
+from tract.models.compaction import CompactionInfo, CompactionPlan, CompactionResult
 from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import ErasureReceipt
@@ -71,6 +76,7 @@ from tract.protocols import (
     UNSET,
     CompiledContext,
     ContextCompiler,
+    Message,
     TokenCounter,
     TokenUsage,
     UnsetType,
@@ -438,6 +444,150 @@ class AsyncTract:
         staged += [commits.stage(Given(each)) for each in append]
         with self._call():
             return await commits.land(self._branch, staged, expected)
+
+    async def plan_compaction(
+        self,
+        *,
+        target_tokens: int | None = None,
+        keep_recent: int = 6,
+        keep: Callable[[Message], bool] | Iterable[str] = (),
+        roll_up: bool = False,
+        summary_tokens: int | None = None,
+    ) -> CompactionPlan:
+        """Return what `compact` would hide; write nothing.
+
+        Nothing is cut through a step, which is a call of the model with its tool calls and their
+        results. Pins, instructions, open calls and earlier summaries stay.
+
+        Args:
+            target_tokens: what the context is to cost at most, with its summary. None hides all that
+                may be hidden.
+            keep_recent: how many of the newest steps stay, with what led to them.
+            keep: what stays as well: entries by their hashes, or a function that is called with each
+                message and returns True for those.
+            roll_up: whether earlier summaries may be hidden, too. Without, they stay as they are,
+                and so does a provider's prompt cache up to them.
+            summary_tokens: what the summary may cost; a quarter of the target if not given.
+
+        Raises:
+            CompactionTargetError: what has to stay costs more than the target.
+            ValueError: a number is negative.
+        """
+        aims = checked_aims(target_tokens, summary_tokens, keep_recent, keep, roll_up=roll_up)
+        with self._call():
+            return await self._runtime.compactor.plan(self._branch, aims)
+
+    async def compact(
+        self,
+        summarise: Summariser | None,
+        *,
+        plan: CompactionPlan | None = None,
+        target_tokens: int | None = None,
+        keep_recent: int = 6,
+        keep: Callable[[Message], bool] | Iterable[str] = (),
+        must_keep: Iterable[str | re.Pattern[str]] = (),
+        roll_up: bool = False,
+        summary_tokens: int | None = None,
+        reason: str | None = None,
+    ) -> CompactionResult | None:
+        """Hide entries behind a summary, by one commit that `expand` undoes.
+
+            async def summarise(request):
+                reply = await client.responses.create(
+                    model="gpt-5-mini", **request.context.request("openai.responses"), ...
+                )
+                return reply.output_text
+
+            done = await tract.compact(summarise, target_tokens=60_000)
+
+        The summary stands in the place of the first entry that it hides, and is an entry like any
+        other: it can be edited, skipped, pinned, and hidden by a later compaction. The summariser
+        runs outside any transaction; what is committed meanwhile stays. If something that it was
+        given changes meanwhile, it is called again with what is there then.
+
+        Args:
+            summarise: an async function of a `CompactionRequest` that returns a text, a content, or
+                a `Summary` that says how it was made. None shows nothing in place of what is hidden.
+            plan: from `plan_compaction`; the arguments that it takes are not used then.
+            target_tokens: as for `plan_compaction`, and so are the next four.
+            keep_recent: how many of the newest steps stay.
+            keep: what stays as well.
+            roll_up: whether earlier summaries may be hidden, too.
+            summary_tokens: what the summary may cost.
+            must_keep: texts and patterns that the summary must hold.
+            reason: a note on why.
+
+        Returns:
+            What was done; None if there is nothing to hide.
+
+        Raises:
+            CompactionError: the summary is empty or lacks something, what it is of changes again and
+                again, or the plan is outdated. Nothing was written.
+            CompactionTargetError: the context would be longer than its target.
+            ContentValidationError: the summary cannot be stored.
+            and what *summarise* raises.
+        """
+        aims = checked_aims(target_tokens, summary_tokens, keep_recent, keep, roll_up=roll_up)
+        demands = Demands((*must_keep,), None if reason is None else checked_text("reason", reason))
+        with self._call():
+            return await self._runtime.compactor.compact(
+                self._branch, summarise, aims, plan, demands
+            )
+
+    async def clear_tool_results(
+        self,
+        *,
+        keep: int = 3,
+        exclude_tools: Iterable[str] = (),
+        placeholder: str = "[This result was cleared to save space.]",
+        reason: str | None = None,
+    ) -> CompactionResult | None:
+        """Show a placeholder for older tool results, by one commit that `expand` undoes.
+
+        It takes no model, and the calls stay. Pinned results do, too.
+
+        Args:
+            keep: how many of the newest entries with results stay as they are.
+            exclude_tools: the tools whose results stay.
+            placeholder: what a model sees instead.
+            reason: a note on why.
+
+        Returns:
+            What was done; None if there is nothing to clear.
+
+        Raises:
+            ContentValidationError: *placeholder* or *reason* cannot be stored.
+            ValueError: *keep* is negative.
+        """
+        exclude = frozenset(exclude_tools)
+        text = checked_text("placeholder", placeholder)
+        note = None if reason is None else checked_text("reason", reason)
+        number = checked_count("keep", keep)
+        with self._call():
+            return await self._runtime.compactor.clear(self._branch, number, exclude, text, note)
+
+    async def expand(self, commit_hash: str, *, reason: str | None = None) -> CommitInfo:
+        """Undo a compaction: show again what it hides or clears, to the byte.
+
+        Edits and priorities that were set meanwhile are in force. If a later compaction hides the
+        summary, it goes on hiding what is shown again.
+
+        Raises:
+            EditTargetError: it is not a compaction of this branch, or was undone already.
+            CommitNotFoundError: this tract has no such commit.
+        """
+        target = checked_hash(commit_hash)
+        note = None if reason is None else checked_text("reason", reason)
+        with self._call():
+            return await self._runtime.compactor.expand(self._branch, target, note)
+
+    async def compactions(
+        self, *, at_commit: str | UnsetType | None = UNSET
+    ) -> list[CompactionInfo]:
+        """Return the compactions in the history of the head, or of another commit, oldest first."""
+        position = Position() if at_commit is UNSET else checked_position(at_commit, None)
+        with self._call():
+            return await self._runtime.compactor.list(self._branch, position)
 
     async def compile(
         self,

@@ -14,6 +14,7 @@ from tract.exceptions import BlobNotFoundError, TractError
 from tract.history.canonical import canonical_bytes, stored_json
 from tract.history.hashing import content_hash
 from tract.models.commit import moment
+from tract.models.compaction import COMPACTION
 from tract.models.erasure import ERASED, CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.storage.repositories import (
     BlobRepository,
@@ -169,6 +170,7 @@ class Eraser:
                     "priority": fields.get("priority" if is_annotation else PRIORITY),
                     "reason": reason,
                     "erased_at": moment(now).isoformat(),
+                    **_still_hides(item.content_type, fields),
                 }
             )
             yield item.content_hash, Marker(content_hash(data), data, along=says)
@@ -188,3 +190,11 @@ class Eraser:
             return self._compiler.messages(content_type, fields)[0].role
         except Exception:  # of a type that is not registered, or of an earlier form
             return "assistant"
+
+
+def _still_hides(content_type: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return what a marker keeps of a compaction, so that the context goes on hiding the same."""
+    if content_type != COMPACTION:
+        return {}
+    kept = {name: fields[name] for name in ("hides", "clears", "placeholder") if name in fields}
+    return {"compaction": kept if fields.get("summary") is None else {**kept, "summary": ""}}

@@ -27,7 +27,7 @@ from tract.storage.repositories import (
 __all__ = ["Verifier", "own_faults"]
 
 
-_WITH_ATTACHMENTS = frozenset({"message", "native", "state", "tool_io"})
+_WITH_ATTACHMENTS = frozenset({"compaction", "message", "native", "state", "tool_io"})
 
 
 class Verifier:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from tract.engine.compaction.planning import Aims
 from tract.engine.pruning import Boundary
 from tract.exceptions import (
     CommitNotFoundError,
@@ -21,8 +22,10 @@ from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
 
 __all__ = [
+    "checked_aims",
     "checked_boundary",
     "checked_commit",
+    "checked_count",
     "checked_end",
     "checked_hash",
     "checked_head",
@@ -212,6 +215,35 @@ def checked_limit(limit: object, name: str = "limit") -> int | None:
     if count < 0:
         raise ValueError(f"{name} must be an integer from 0 up, or None, not {shown(limit)}")
     return count if count < _MOST else None
+
+
+def checked_count(name: str, value: object) -> int:
+    """Return a number of things.
+
+    Raises:
+        ValueError: it is not an integer from 0 up.
+    """
+    count = checked_limit(value, name)
+    if value is None or count is None:
+        raise ValueError(f"{name} must be an integer from 0 up, not {shown(value)}")
+    return count
+
+
+def checked_aims(
+    target_tokens: object, summary_tokens: object, keep_recent: object, keep: Any, *, roll_up: bool
+) -> Aims:
+    """Return what a compaction is asked for.
+
+    Raises:
+        ValueError: a number is not an integer from 0 up.
+    """
+    return Aims(
+        checked_limit(target_tokens, "target_tokens"),
+        checked_limit(summary_tokens, "summary_tokens"),
+        checked_count("keep_recent", keep_recent),
+        keep if callable(keep) else frozenset(map(checked_hash, keep)),
+        roll_up,
+    )
 
 
 def checked_order(order: object) -> Literal["time", "context"]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
+from tract.engine.compaction.compacting import Summariser
 from tract.handles.staging import StagedBranch
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -20,6 +21,7 @@ from tract.models.commit import (
     EntryInfo,
     VerifyReport,
 )
+from tract.models.compaction import CompactionInfo, CompactionPlan, CompactionResult
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
@@ -41,6 +43,7 @@ from tract.models.tracts import TractInfo
 from tract.protocols import (
     CompiledContext,
     ContextCompiler,
+    Message,
     TokenCounter,
     TokenUsage,
     ToolCall,
@@ -111,6 +114,38 @@ class SyncTract:
         reason: str | None = ...,
         expected_head: str | UnsetType | None = ...,
     ) -> list[CommitInfo]: ...
+    def plan_compaction(
+        self,
+        *,
+        target_tokens: int | None = ...,
+        keep_recent: int = ...,
+        keep: Callable[[Message], bool] | Iterable[str] = ...,
+        roll_up: bool = ...,
+        summary_tokens: int | None = ...,
+    ) -> CompactionPlan: ...
+    def compact(
+        self,
+        summarise: Summariser | None,
+        *,
+        plan: CompactionPlan | None = ...,
+        target_tokens: int | None = ...,
+        keep_recent: int = ...,
+        keep: Callable[[Message], bool] | Iterable[str] = ...,
+        must_keep: Iterable[str | re.Pattern[str]] = ...,
+        roll_up: bool = ...,
+        summary_tokens: int | None = ...,
+        reason: str | None = ...,
+    ) -> CompactionResult | None: ...
+    def clear_tool_results(
+        self,
+        *,
+        keep: int = ...,
+        exclude_tools: Iterable[str] = ...,
+        placeholder: str = ...,
+        reason: str | None = ...,
+    ) -> CompactionResult | None: ...
+    def expand(self, commit_hash: str, *, reason: str | None = ...) -> CommitInfo: ...
+    def compactions(self, *, at_commit: str | UnsetType | None = ...) -> list[CompactionInfo]: ...
     def compile(
         self,
         *,

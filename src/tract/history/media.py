@@ -252,6 +252,8 @@ def attachments_in(content_type: str, fields: Mapping[str, Any]) -> tuple[str, .
         return tuple(dict.fromkeys(each.sha256 for each in references(fields["payload"])))
     if content_type == "tool_io" and type(fields["payload"]) is list:
         return tuple(dict.fromkeys(each.sha256 for each in references(fields["payload"])))
+    if content_type == "compaction" and fields["summary"] is not None:
+        return attachments_in(fields["summary"]["content_type"], fields["summary"])
     return ()
 
 

@@ -61,6 +61,7 @@ class EntryInfo:
     """One entry of a context: what was committed, as edits and annotations have left it.
 
     `commit_hash` is the commit that added it, and `edited_by` the one whose content it shows now.
+    `hidden_by` is the compaction that hides it, if one does.
     `message` is what a model gets of it, or the first of `messages` if its content shows several,
     and `token_count` the tokens of these alone.
     `metadata` and `created_at` are those of the commit that added it.
@@ -77,6 +78,7 @@ class EntryInfo:
         "commit_hash",
         "content_type",
         "edited_by",
+        "hidden_by",
         "message",
         "priority",
         "token_count",
@@ -96,9 +98,11 @@ class EntryInfo:
         stored: Any,
         load: Callable[[Any], BaseModel],
         more: tuple[Message, ...] = (),
+        hidden_by: str | None = None,
     ) -> None:
         self.commit_hash: str = commit_hash
         self.edited_by: str | None = edited_by
+        self.hidden_by: str | None = hidden_by
         self.content_type: str = content_type
         self.message: Message = message
         self.priority: Priority = priority

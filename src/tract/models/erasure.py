@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from tract.models.base import Value
 from tract.models.content import ContentModel
@@ -25,7 +25,8 @@ class ErasedContent(ContentModel):
     """What stands in the place of an erased content; made by `erase()`, not by `commit()`.
 
     `of_type` and `role` are the type of that content and the role that it was shown with. An
-    annotation keeps its `priority`, as do contents whose type has one.
+    annotation keeps its `priority`, as do contents whose type has one, and a compaction what it hides:
+    its fields but for the summary.
     """
 
     content_type: Literal["erased"] = "erased"
@@ -34,6 +35,7 @@ class ErasedContent(ContentModel):
     priority: Literal["skip", "normal", "pinned"] | None = None
     reason: str
     erased_at: datetime
+    compaction: dict[str, Any] | None = None
 
 
 class ErasureReceipt(Value):

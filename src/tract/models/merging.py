@@ -52,10 +52,15 @@ class ConflictKind(StrEnum):
 
     CONTENT = "content"
     PRIORITY = "priority"
+    HIDDEN = "hidden"
+    """One side hid the entry by a compaction, and the other edited or annotated it."""
 
 
 class MergeConflict(Value):
     """A shared entry, `target_hash`, whose content or priority the two sides set differently.
+
+    If one side hid it by a compaction, and the other has changed it, the two values are its contents.
+    Only `ours` and `theirs` decide that: to show it undoes the compaction; else it stays hidden.
 
     `base`, `ours` and `theirs` are content models or priorities, depending on `kind`: the value
     where the sides parted, and on each side now. `base` is None if earlier merges crossed and left

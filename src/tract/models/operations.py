@@ -26,6 +26,10 @@ class CommitOperation(StrEnum):
     """Brings in the commits of another branch; made by `merge()`."""
     STATE = "state"
     """Holds a program's state, which no context shows; made by committing it."""
+    COMPACT = "compact"
+    """Hides a set of entries and shows a summary in their place; made by `compact()`."""
+    EXPAND = "expand"
+    """Undoes a compaction; made by `expand()`."""
 
 
 class Effect(Enum):
@@ -34,6 +38,8 @@ class Effect(Enum):
     ADD = "adds an entry"
     REPLACE = "replaces the content of its target"
     PRIORITISE = "sets the priority of its target"
+    HIDE = "hides entries, and adds one in their place"
+    RESTORE = "shows again what its target hid"
     NOTHING = "leaves the context as it is"
 
 
@@ -58,12 +64,12 @@ class OperationRule:
     @property
     def is_entry(self) -> bool:
         """Whether other commits may target it."""
-        return self.effect is Effect.ADD
+        return self.effect is Effect.ADD or self.effect is Effect.HIDE
 
     @property
     def is_shown(self) -> bool:
         """Whether a model sees its content, which then counts tokens."""
-        return self.effect is Effect.ADD or self.effect is Effect.REPLACE
+        return self.effect in (Effect.ADD, Effect.REPLACE, Effect.HIDE)
 
 
 OPERATIONS: dict[str, OperationRule] = {
@@ -80,6 +86,16 @@ OPERATIONS: dict[str, OperationRule] = {
     ),
     CommitOperation.STATE: OperationRule(
         Effect.NOTHING, made_by="commit", points_to="an APPEND commit: no context shows a state"
+    ),
+    CommitOperation.COMPACT: OperationRule(
+        Effect.HIDE, made_by="compact", content_type="compaction"
+    ),
+    CommitOperation.EXPAND: OperationRule(
+        Effect.RESTORE,
+        made_by="expand",
+        needs_target=True,
+        content_type="expansion",
+        points_to="the COMPACT commit that it undoes",
     ),
 }
 """Every operation that a commit can have, by its name."""

@@ -40,14 +40,22 @@ class SideChanges(NamedTuple):
 
     def of(self, kind: ConflictKind) -> Set[str]:
         """Return the entries whose content, or priority, was changed."""
-        return self.edited if kind is ConflictKind.CONTENT else self.annotated
+        return {
+            ConflictKind.CONTENT: self.edited,
+            ConflictKind.PRIORITY: self.annotated,
+            ConflictKind.HIDDEN: self.all,
+        }[kind]
 
 
 class Verdict(NamedTuple):
-    """What a merge must show for an entry: the content and config, or the priority, of `entry`."""
+    """What a merge must show for an entry: the content and config, or the priority, of `entry`.
+
+    If it is to be shown at all, `hidden_by` are the compactions that are to be undone for that.
+    """
 
     kind: ConflictKind
     entry: Entry
+    hidden_by: tuple[str, ...] = ()
 
 
 class EntryConflict(NamedTuple):
@@ -109,7 +117,7 @@ def settle(
     pairs = _pairs(ours.entries, theirs.entries, our_changes, their_changes, in_order=in_order)
     conflicts: list[EntryConflict] = []
     verdicts: list[Verdict] = []
-    for kind in ConflictKind:
+    for kind in (ConflictKind.CONTENT, ConflictKind.PRIORITY):
         by_us, by_them = our_changes.of(kind), their_changes.of(kind)
         for shared in _changed(kind, bases, pairs, by_us | by_them):
             found = _compared(kind, shared, by_us, by_them)
@@ -117,6 +125,7 @@ def settle(
                 conflicts.append(found)
             else:
                 verdicts.append(found)
+    conflicts += _hidden_and_changed(bases[0], pairs, our_changes, their_changes)
     place = {entry.commit_hash: at for at, (entry, _) in enumerate(pairs)}
     conflicts.sort(key=lambda conflict: place[conflict.target_hash])
     verdicts.sort(key=lambda verdict: place[verdict.entry.commit_hash])
@@ -134,10 +143,43 @@ def unmet(merged: Snapshot, verdicts: Iterable[Verdict]) -> list[Verdict]:
         return []
     shown = _named(merged, {verdict.entry.commit_hash for verdict in wanted})
     return [
-        verdict
+        verdict._replace(hidden_by=_hiding(merged, shown[verdict.entry.commit_hash]))
+        if verdict.kind is ConflictKind.HIDDEN
+        else verdict
         for verdict in wanted
         if not _same(verdict.kind, shown[verdict.entry.commit_hash], verdict.entry)
     ]
+
+
+def _hiding(merged: Snapshot, entry: Entry) -> tuple[str, ...]:
+    """Return the compactions that hide an entry: its own, and those that hide its summary."""
+    summaries = {each.commit_hash: each for each in merged.entries if each.is_summary}
+    found: list[str] = []
+    by = entry.hidden_by
+    while by is not None and by not in found:
+        found.append(by)
+        by = summaries[by].hidden_by
+    return tuple(found)
+
+
+def _hidden_and_changed(
+    base: Snapshot,
+    pairs: Sequence[tuple[Entry, Entry]],
+    our_changes: SideChanges,
+    their_changes: SideChanges,
+) -> Iterator[EntryConflict]:
+    """Yield the entries that one side has hidden since *base*, and the other has changed."""
+    found = []
+    for ours, theirs in pairs:
+        if (ours.hidden_by is None) != (theirs.hidden_by is None):
+            seen, changes = (theirs, their_changes) if ours.hidden_by else (ours, our_changes)
+            if seen.visible and seen.commit_hash in changes.all:
+                found.append((ours, theirs))
+    before = _named(base, {ours.commit_hash for ours, _ in found}) if found else {}
+    for ours, theirs in found:
+        former = before.get(ours.commit_hash)
+        if former is None or former.hidden_by is None:
+            yield EntryConflict(ConflictKind.HIDDEN, former, ours, theirs)
 
 
 class _Shared(NamedTuple):
@@ -240,6 +282,8 @@ def _same(kind: ConflictKind, one: Entry, other: Entry) -> bool:
         return True
     if kind is ConflictKind.PRIORITY:
         return one.priority is other.priority
+    if kind is ConflictKind.HIDDEN:
+        return (one.hidden_by is None) == (other.hidden_by is None)
     return one.messages == other.messages and _config(one) == _config(other)
 
 

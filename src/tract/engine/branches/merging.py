@@ -287,7 +287,9 @@ class Merger:
         if heads.brings_merges_alone and not (conflicts or again):
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=heads.ours)
         merge = self._engine.merge_draft(call.other.branch, heads.theirs, call.asked.message)
-        restated = [await self._restated(branch, item) for item in again]
+        restated = [await self._restated(branch, item) for item in again if not item.hidden_by]
+        undone = dict.fromkeys(each for item in again for each in item.hidden_by)
+        restated += [self._engine.expansion_draft(each, "merge") for each in undone]
         stated = [item.found.target_hash for item in shown]
         basis = heads.basis([*stated, *(item.entry.commit_hash for item in again)])
         records = await self._write(call, [merge, *restated, *drafts], basis, steps)

@@ -15,8 +15,11 @@ from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine
 from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entry
+from tract.engine.compile.provided import shown_content
 from tract.exceptions import ContentValidationError, shown
-from tract.history.canonical import canonical_json, stored_json
+from tract.history.canonical import canonical_bytes, canonical_json, stored_json
+from tract.history.hashing import content_hash
+from tract.models.compaction import COMPACTION
 from tract.models.merging import ConflictKind, MergeConflict, OnConflict, Resolution
 from tract.models.operations import CommitOperation
 from tract.storage.repositories import BlobRepository, BranchName, CommitDraft
@@ -78,8 +81,12 @@ class Sides:
 
     async def _stored(self, branch: BranchName, entry: Entry) -> tuple[BaseModel, str]:
         record, data = await self._blobs.get(branch.tract_id, entry.source_hash)
-        content = await self._contents.load(branch.tract_id, record.content_type, data)
-        return content, record.content_hash
+        content_type, hashed = record.content_type, record.content_hash
+        if content_type == COMPACTION:
+            content_type, fields = shown_content(content_type, stored_json(data, "a compaction"))
+            data = canonical_bytes(fields, surrogates=True)
+            hashed = content_hash(data)
+        return await self._contents.load(branch.tract_id, content_type, data), hashed
 
 
 class Resolver:
@@ -136,6 +143,12 @@ class Resolver:
         """Return the resolution for an answer, which is copied before anything is awaited."""
         if issubclass(type(answer), str) and str.__str__(answer) in _SIDES:
             return _taken(item.found, cast(Side, str.__str__(answer)))
+        if item.found.kind is ConflictKind.HIDDEN:
+            raise ContentValidationError(
+                f"whether the entry {item.found.target_hash} stays hidden is decided by 'ours' or "
+                "'theirs'",
+                "on_conflict",
+            )
         if item.found.kind is ConflictKind.PRIORITY:
             return await self._engine.annotation(item.found.target_hash, answer, "merge")
         target = item.found.target_hash

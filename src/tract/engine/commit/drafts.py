@@ -20,11 +20,19 @@ from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.contents import PRIORITY, PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
-from tract.history.canonical import as_object, canonical_bytes, canonical_json, plain_text
+from tract.history.canonical import (
+    as_object,
+    canonical_bytes,
+    canonical_json,
+    plain_text,
+    stored_json,
+)
 from tract.history.hashing import content_hash
 from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
+from tract.models.compaction import COMPACTION, CompactionContent, ExpansionContent
 from tract.models.config import ContentType
+from tract.models.content import DialogueContent
 from tract.models.erasure import ERASED
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation, OnKey
@@ -38,6 +46,8 @@ _LONGEST_CONFIG = 16_000  # bytes
 _BY_VALUE = 2  # the last marshal version whose bytes do not depend on shared objects
 _SPLIT = PROVIDED | {"state"}
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
+
+_NO_SUMMARY = DialogueContent(role="user", text="")
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -133,6 +143,35 @@ class DraftMaker:
         content = AnnotationContent(priority=priority.value, reason=_text(reason, "reason"))
         data = self._bounded(canonical_bytes(content.model_dump()), "reason")
         return _draft("annotation", CommitOperation.ANNOTATE, data, target)
+
+    def compaction(self, what: CompactionContent, summary: Given | None) -> CommitDraft:
+        """Return the draft of a COMPACT commit, which shows *summary* for what it hides.
+
+        Raises:
+            ContentValidationError: the summary, or what comes with it, cannot be stored.
+        """
+        given = Given(_NO_SUMMARY) if summary is None else summary
+        draft = self.check(given)()
+        fields = what.model_dump()
+        if summary is not None:
+            fields["summary"] = stored_json(draft.data, "summary")
+        data = self._bounded(canonical_bytes(fields, surrogates=True), "hides")
+        return draft._replace(
+            content_type=COMPACTION,
+            operation=CommitOperation.COMPACT.value,
+            content_hash=content_hash(data),
+            data=data,
+        )
+
+    def expansion(self, target: str, reason: str | None) -> CommitDraft:
+        """Return the draft of an EXPAND commit.
+
+        Raises:
+            ContentValidationError: *reason* cannot be stored.
+        """
+        content = ExpansionContent(reason=_text(reason, "reason"))
+        data = self._bounded(canonical_bytes(content.model_dump()), "reason")
+        return _draft("expansion", CommitOperation.EXPAND, data, target)
 
     def erased(self, target: str, data: bytes) -> CommitDraft:
         """Return the draft of an EDIT that leaves an entry erased, by what stands for its content."""

@@ -126,6 +126,23 @@ class CommitEngine:
         draft = make()
         return Staged(lambda: draft, is_quick=True)
 
+    def stage_expansion(self, target: str, reason: str | None) -> Staged:
+        """Check an EXPAND commit; see `stage`."""
+        draft = self.expansion_draft(target, reason)
+        return Staged(lambda: draft, is_quick=True)
+
+    async def resolve(self, tract_id: str, named: str) -> str | None:
+        """Return the hash that a hash or a name stands for; None for an empty branch.
+
+        Raises:
+            CommitNotFoundError: the tract has no such commit.
+        """
+        return await self._commits.resolve(tract_id, named)
+
+    def expansion_draft(self, target: str, reason: str | None) -> CommitDraft:
+        """Return the draft of an EXPAND commit."""
+        return self._drafts.expansion(target, reason)
+
     def erased_draft(self, target: str, data: bytes) -> CommitDraft:
         """Return the draft by which a merge leaves an entry erased."""
         return self._drafts.erased(target, data)

@@ -75,7 +75,8 @@ class EntryLister:
         shown = (
             entry
             for entry in every
-            if include_skipped or (entry.priority is not Priority.SKIP and not entry.erased)
+            if include_skipped
+            or (entry.priority is not Priority.SKIP and not entry.erased and not entry.hidden_by)
         )
         entries = list(islice(shown, limit))
         named = [entry.commit_hash for entry in entries]
@@ -127,6 +128,7 @@ def _info(
         source,
         load,
         entry.more,
+        entry.hidden_by,
     )
 
 

@@ -18,7 +18,7 @@ from tract.storage.repositories import AttachmentRepository, StoredContent
 __all__ = ["AttachmentReader", "ContentLoader", "loader"]
 
 
-_WITH_MEDIA = frozenset({"native", "state", "tool_io"})
+_WITH_MEDIA = frozenset({"compaction", "native", "state", "tool_io"})
 """Types of contents that callers get with their media back in place."""
 _NODE = 16  # bytes' worth of work for each content, however short
 

@@ -31,10 +31,11 @@ from tract.engine.compile.fold import (
     Snapshot,
     TooLongError,
     fold_steps,
+    gathered,
     tokens_of,
     window_around,
 )
-from tract.engine.compile.provided import TOOLS
+from tract.engine.compile.provided import TOOLS, shown_content, without_results
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
@@ -95,6 +96,7 @@ class DefaultContextCompiler:
 
     def messages(self, content_type: str, fields: Mapping[str, Any]) -> tuple[Message, ...]:
         """Return the messages that show a content, one or several; see `render`."""
+        content_type, fields = shown_content(content_type, fields)
         if not self.registry.is_built_in(content_type):
             model = self._custom(content_type)
             to_messages = getattr(model, "to_messages", None)
@@ -186,6 +188,15 @@ class DefaultContextCompiler:
         """Whether a view knows its tokens without counting the whole list."""
         return self._sums is not None
 
+    @property
+    def tokens_for_reply(self) -> int:
+        """What a context costs beside its messages."""
+        return 0 if self._sums is None else self._sums.tokens_for_reply
+
+    def gathered(self, entries: Sequence[Entry]) -> Snapshot:
+        """Return a snapshot of nothing but some entries."""
+        return gathered(entries, self._sums)
+
     def empty(self) -> Snapshot:
         """Return the snapshot of a history without commits."""
         return Snapshot()
@@ -193,7 +204,7 @@ class DefaultContextCompiler:
     def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> Snapshot:
         """Return the snapshot after *steps*."""
         assert isinstance(snapshot, Snapshot)
-        return fold_steps(snapshot, steps, self._entry, self._sums)
+        return fold_steps(snapshot, steps, self._entry, self._sums, self._cleared)
 
     def fold_at_once(
         self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
@@ -204,7 +215,7 @@ class DefaultContextCompiler:
         assert isinstance(snapshot, Snapshot)
         sums = None if self._sums is None else BriefCounter(self._sums)
         try:
-            return fold_steps(snapshot, steps, self._entry, sums)
+            return fold_steps(snapshot, steps, self._entry, sums, self._cleared)
         except TooLongError:
             return None
 
@@ -251,11 +262,13 @@ class DefaultContextCompiler:
     def _entry(self, step: CommitStep) -> Entry:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
-        if step.content_type == ERASED:
-            try:
+        try:
+            if step.content_type == ERASED:
                 return self._erased(step, fields)
-            except (LookupError, TypeError):
-                raise unreadable(what) from None
+            content_type, fields = shown_content(step.content_type, fields)
+            step = step._replace(content_type=content_type)
+        except (LookupError, TypeError):
+            raise unreadable(what) from None
         try:
             messages = self.messages(step.content_type, fields)
         except (LookupError, TypeError, AttributeError):
@@ -276,6 +289,19 @@ class DefaultContextCompiler:
         if not self.registry.is_built_in(step.content_type):
             entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
         return entry._replace(attachments=named)
+
+    def _cleared(self, entry: Entry, placeholder: str) -> Entry:
+        """Return an entry whose tool results are *placeholder*, with their calls as they are."""
+        messages = tuple(without_results(each, placeholder) for each in entry.messages)
+        body = self.count(messages) if self._sums is not None else 0
+        return entry._replace(
+            message=messages[0],
+            more=messages[1:],
+            body_tokens=body,
+            message_tokens=body + entry.message_tokens - entry.body_tokens,
+            attachments=(),
+            nbytes=entry.nbytes + sum(map(bytes_of, messages)),
+        )
 
     def _erased(self, step: CommitStep, fields: Mapping[str, Any]) -> Entry:
         """Return an entry that the context leaves out, with the placeholder that it may show."""

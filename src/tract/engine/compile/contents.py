@@ -22,6 +22,7 @@ from tract.exceptions import AttachmentNotFoundError, ContentValidationError, Tr
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
 from tract.history.media import may_refer, put_back
 from tract.models.annotations import AnnotationContent, Priority
+from tract.models.compaction import COMPACTION, CompactionContent, ExpansionContent
 from tract.models.config import ContentType
 from tract.models.content import (
     ArtifactContent,
@@ -79,7 +80,9 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
 }
 _OF_VERBS: dict[str, type[ContentModel]] = {
     "annotation": AnnotationContent,
+    COMPACTION: CompactionContent,
     ERASED: ErasedContent,
+    "expansion": ExpansionContent,
     "merge": MergeContent,
 }
 """Contents that methods of their own make, not `commit()`."""
@@ -198,8 +201,9 @@ class ContentRegistry:
         return self._model(name), name, content
 
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
-        if isinstance(content, (AnnotationContent, ErasedContent, MergeContent)):
-            raise _not_by_hand(content.content_type)
+        for name, verbs in _OF_VERBS.items():
+            if isinstance(content, verbs):
+                raise _not_by_hand(name)
         custom = {name: kind.model for name, kind in self._custom.items()}
         for name, model in (*_BUILT_IN.items(), *custom.items()):
             if type(content) is model:
@@ -270,6 +274,11 @@ class ContentRegistry:
             ContentValidationError: its type is custom and not registered with this store, or the
                 registered model no longer admits it.
         """
+        if content_type == COMPACTION:
+            fields = stored_json(data, "a compaction")
+            if may_refer(data):
+                fields["summary"] = put_back(fields["summary"], media)
+            return _validated(CompactionContent, fields)
         if content_type in _OF_VERBS:
             return _validated(_OF_VERBS[content_type], data)
         model = self._model(content_type)

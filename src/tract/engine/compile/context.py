@@ -258,7 +258,7 @@ class SnapshotContext(CompiledContext):
         ]
 
     def _shown(self) -> Iterator[Entry]:
-        return (entry for entry in self._snapshot.entries if entry.visible)
+        return self._snapshot.entries.shown()
 
 
 def _as_one(group: Sequence[Sent]) -> Sent:

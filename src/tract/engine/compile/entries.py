@@ -7,6 +7,7 @@ and everything else is shared.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ _TEXT_OVERHEAD = 49
 
 
 class Entry(NamedTuple):
-    """One APPEND commit with its current messages, config and priority.
+    """One APPEND or COMPACT commit with its current messages, config and priority.
 
     Most contents show a single message. `body_tokens` counts what it holds, `message_tokens` the
     whole message by itself; of several messages, both are the sum.
@@ -48,6 +49,14 @@ class Entry(NamedTuple):
     """The messages after the first, if there are several; then none of them joins others."""
     erased: bool = False
     """Whether its content was erased; the message is a placeholder then, as a rule not shown."""
+    hidden_by: str | None = None
+    """The COMPACT commit that hides it; its own if that has no summary to show, or was undone."""
+    cleared: tuple[str, Entry] | None = None
+    """The COMPACT commit that cleared its tool results, and the entry with them."""
+    is_summary: bool = False
+    """Whether a COMPACT commit made it."""
+    undone: bool = False
+    """Whether an EXPAND commit undid the compaction that made it."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -71,6 +80,7 @@ class Entry(NamedTuple):
             self.priority is not Priority.SKIP
             and self.message.role is not TOOLS
             and not self.erased
+            and self.hidden_by is None
         )
 
     @property
@@ -200,6 +210,23 @@ class Entries:
         pages = [chunk.page for chunk in self.full]
         pages.append(self.last.page)
         return pages
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], former: Entries) -> Entries:
+        """Return the sequence of *entries*, which shares chunks with *former* up to a difference."""
+        full: list[Chunk] = []
+        for start in range(0, len(entries) - len(entries) % CHUNK_SIZE, CHUNK_SIZE):
+            items = tuple(entries[start : start + CHUNK_SIZE])
+            there = former.full[len(full)] if len(full) < len(former.full) else None
+            same = there is not None and all(map(operator.is_, there.items, items))
+            full.append(there if there is not None and same else Chunk(items))
+        return cls(tuple(full), Chunk(tuple(entries[len(full) * CHUNK_SIZE :])))
+
+    def shown(self) -> Iterator[Entry]:
+        """Yield the entries that the compiled context shows."""
+        for chunk in (*self.full, self.last):
+            if chunk.visible:
+                yield from (entry for entry in chunk.items if entry.visible)
 
     def __len__(self) -> int:
         return len(self.full) * CHUNK_SIZE + len(self.tail)

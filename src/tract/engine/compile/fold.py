@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tract.engine.compile.entries import Entries, Entry, bytes_of
+from tract.engine.compile.hiding import Hides, hidden, hides_of, restored
 from tract.engine.compile.pages import JOINT, joins
 from tract.engine.compile.provided import TOOLS
 from tract.engine.threads import Breath
@@ -30,6 +31,7 @@ __all__ = [
     "TooLongError",
     "Window",
     "fold_steps",
+    "gathered",
     "tokens_of",
     "window_around",
 ]
@@ -73,8 +75,12 @@ def fold_steps(
     steps: Sequence[CommitStep],
     make_entry: Callable[[CommitStep], Entry],
     counter: BaseTokenCounter | None,
+    clear: Callable[[Entry, str], Entry],
 ) -> Snapshot:
-    """Return *snapshot* after *steps*; sums are only kept if *counter* is given."""
+    """Return *snapshot* after *steps*; sums are only kept if *counter* is given.
+
+    *make_entry* returns the entry of a step, and *clear* an entry without its tool results.
+    """
     state = _State(snapshot, counter)
     breath = Breath()
     for number, step in enumerate(steps, 1):
@@ -87,7 +93,19 @@ def fold_steps(
             state.change(step, partial(_edited, new=make_entry(step)))
         elif effect is Effect.PRIORITISE:
             state.change(step, partial(_annotated, step=step))
+        elif effect is Effect.HIDE:
+            summary = make_entry(step)._replace(is_summary=True)
+            state.rebuild(partial(hidden, summary=summary, what=_hides(step), clear=clear))
+        elif effect is Effect.RESTORE:
+            state.rebuild(partial(restored, compaction=step.edit_target or ""))
     return state.snapshot(steps[-1].commit_hash if steps else snapshot.head_hash)
+
+
+def gathered(entries: Sequence[Entry], counter: BaseTokenCounter | None) -> Snapshot:
+    """Return a snapshot of nothing but some entries."""
+    state = _State(Snapshot(), counter)
+    state.rebuild(lambda _: [*entries])
+    return state.snapshot(None)
 
 
 def _edited(entry: Entry, new: Entry) -> Entry:
@@ -98,6 +116,9 @@ def _edited(entry: Entry, new: Entry) -> Entry:
         config_json=config,
         priority=entry.priority,
         edited_by=new.commit_hash,
+        hidden_by=entry.hidden_by,
+        is_summary=entry.is_summary,
+        undone=entry.undone,
         nbytes=new.nbytes + bytes_of(new.message, config) - bytes_of(new.message, new.config_json),
     )
 
@@ -109,6 +130,14 @@ def _annotated(entry: Entry, step: CommitStep) -> Entry:
     except (LookupError, TypeError, ValueError):
         raise unreadable(what) from None
     return entry._replace(priority=priority)
+
+
+def _hides(step: CommitStep) -> Hides:
+    what = f"the content of the commit {step.commit_hash}"
+    try:
+        return hides_of(stored_json(step.data, what))
+    except (TypeError, AttributeError):
+        raise unreadable(what) from None
 
 
 class _State:
@@ -183,6 +212,21 @@ class _State:
                 window.entries(entries), window.before, window.after, self._counter
             ) - tokens_of(window.entries(self._entries), window.before, window.after, self._counter)
         self._entries = entries
+        self._last = entries.newest_visible()
+
+    def rebuild(self, change: Callable[[Entries], list[Entry]]) -> None:
+        """Change any number of entries at once."""
+        self._flush()
+        former = self._entries
+        after = change(former)
+        self._entries = entries = Entries.of(after, former)
+        shown = [*entries.shown()]
+        self._visible = len(shown)
+        self._plain = sum(entry.message_tokens for entry in shown)
+        self._nbytes = sum(entry.nbytes for entry in after)
+        if self._counter is not None:
+            self._joined = tokens_of(shown, None, None, self._counter)
+        self._has_attachments = self._has_attachments or any(each.attachments for each in after)
         self._last = entries.newest_visible()
 
     def _flush(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tract.formats.registry import FORMATS
 from tract.history.canonical import canonical_json
+from tract.models.compaction import COMPACTION
 from tract.parts import (
     MediaPart,
     Native,
@@ -18,7 +20,15 @@ from tract.parts import (
 )
 from tract.protocols import Message
 
-__all__ = ["TOOLS", "media_result", "message_of_parts", "message_of_tools", "native_message"]
+__all__ = [
+    "TOOLS",
+    "media_result",
+    "message_of_parts",
+    "message_of_tools",
+    "native_message",
+    "shown_content",
+    "without_results",
+]
 
 TOOLS = "$tools"
 """The role of an entry that holds tool definitions, which is not shown as a message."""
@@ -97,3 +107,29 @@ def message_of_tools(fields: Fields, role: str | None) -> Message:
     """Return what stands for tool definitions: a message that is never shown."""
     native = Native(fields["api"], canonical_json(fields["tools"], surrogates=True))
     return Message(TOOLS, given=(), native=native)
+
+
+_NO_SUMMARY: Fields = {"content_type": "dialogue", "role": "user", "text": "", "name": None}
+
+
+def shown_content(content_type: str, fields: Fields) -> tuple[str, Fields]:
+    """Return the type and fields of what shows a content: of a compaction, its summary.
+
+    A compaction without one has a summary that is never shown.
+    """
+    if content_type != COMPACTION:
+        return content_type, fields
+    summary = fields["summary"]
+    shown = _NO_SUMMARY if summary is None else summary
+    return shown["content_type"], shown
+
+
+def without_results(message: Message, placeholder: str) -> Message:
+    """Return *message* with a placeholder in the place of what its tool results hold."""
+    parts = [
+        replace(part, parts=(TextPart(text=placeholder),), native=None)
+        if isinstance(part, ToolResultPart)
+        else part
+        for part in message.parts
+    ]
+    return Message.of(message.role, parts, name=message.name)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tract.engine.compile.contents import PRIORITY, ContentRegistry, render
+from tract.engine.compile.provided import shown_content
 from tract.history.canonical import stored_json
 from tract.models.erasure import ERASED
 from tract.parts import (
@@ -22,7 +23,7 @@ from tract.parts import (
 
 __all__ = ["text_of"]
 
-_SILENT = frozenset({"annotation", ERASED, "merge", "state", "tools"})
+_SILENT = frozenset({"annotation", ERASED, "expansion", "merge", "state", "tools"})
 _NO_TEXT = frozenset({"content_type", PRIORITY})
 
 
@@ -34,7 +35,7 @@ def text_of(content_type: str, data: bytes | None) -> str:
     if content_type in _SILENT or not data:
         return ""
     try:
-        fields = stored_json(data, "")
+        content_type, fields = shown_content(content_type, stored_json(data, ""))
         if ContentRegistry.is_built_in(content_type):
             pieces = _built_in(content_type, fields)
         else:
@@ -44,7 +45,7 @@ def text_of(content_type: str, data: bytes | None) -> str:
         return ""
 
 
-def _built_in(content_type: str, fields: dict[str, Any]) -> Iterator[str]:
+def _built_in(content_type: str, fields: Mapping[str, Any]) -> Iterator[str]:
     payload = fields.get("payload")
     if content_type in ("freeform", "tool_io") and not isinstance(payload, str):
         yield fields.get("tool_name") or ""

@@ -1,0 +1,1 @@
+"""Shortening contexts: what can be hidden, and hiding it."""

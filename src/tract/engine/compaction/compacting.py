@@ -1,0 +1,341 @@
+"""`CompactionEngine`: shortens the context of a branch by a commit, and undoes that by another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic import BaseModel
+
+from tract.crossing import called_back
+from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.commit.engine import CommitEngine
+from tract.engine.compaction.planning import Aims, clearable, planned
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.entries import Entries, Entry
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.reading import ContextReader, Found, ViewOptions
+from tract.engine.threads import Threads
+from tract.exceptions import (
+    CompactionError,
+    CompactionTargetError,
+    EditTargetError,
+    HeadMovedError,
+    TractError,
+    shown,
+)
+from tract.history.canonical import stored_json
+from tract.models.annotations import Priority
+from tract.models.commit import CommitInfo, moment
+from tract.models.compaction import (
+    CompactionContent,
+    CompactionInfo,
+    CompactionPlan,
+    CompactionRequest,
+    CompactionResult,
+    Summary,
+)
+from tract.models.content import DialogueContent
+from tract.protocols import CommitStep, Message
+from tract.storage.repositories import (
+    BlobRepository,
+    BranchName,
+    CommitDraft,
+    Position,
+    StoredContent,
+)
+
+__all__ = ["CompactionEngine", "Demands", "Summariser"]
+
+Summariser: TypeAlias = Callable[
+    [CompactionRequest], Awaitable[str | BaseModel | Mapping[str, Any] | Summary]
+]
+
+_HEAD = Position()
+_TRIES = 3
+"""How often an edit of what is being summarised may make a compaction begin again."""
+
+
+class Demands(NamedTuple):
+    """What a compaction is to record, and what its summary must hold."""
+
+    must_keep: Sequence[str | re.Pattern[str]] = ()
+    reason: str | None = None
+
+
+class CompactionEngine:
+    """Plans and makes the compactions of one store.
+
+    A summariser runs outside any transaction. What is committed meanwhile becomes the tail. If what
+    it was given has changed, the compaction begins again with what is there now.
+    """
+
+    def __init__(
+        self,
+        contexts: ContextReader,
+        commits: CommitEngine,
+        blobs: BlobRepository,
+        drafts: DraftMaker,
+        compiler: DefaultContextCompiler,
+        threads: Threads,
+    ) -> None:
+        self._contexts = contexts
+        self._commits = commits
+        self._blobs = blobs
+        self._drafts = drafts
+        self._compiler = compiler
+        self._threads = threads
+
+    async def plan(self, branch: BranchName, aims: Aims) -> CompactionPlan:
+        """Return what a compaction would hide; see `AsyncTract.plan_compaction`."""
+        return await self._planned(await self._snapshot(branch), aims)
+
+    async def compact(
+        self,
+        branch: BranchName,
+        summarise: Summariser | None,
+        aims: Aims,
+        plan: CompactionPlan | None,
+        demands: Demands,
+    ) -> CompactionResult | None:
+        """Hide entries behind a summary; see `AsyncTract.compact`."""
+        self._commits.check_writable()
+        for _ in range(_TRIES):
+            snapshot = await self._snapshot(branch)
+            here = plan or await self._planned(snapshot, aims)
+            if not here.hides:
+                return None
+            covered = await self._threads.run(_covered, snapshot.entries, here.hides)
+            done = None
+            if covered is not None:
+                draft = await self._draft(branch, summarise, snapshot, covered, here, demands)
+                done = await self._land(branch, draft, covered, here)
+            if done is not None:
+                return done
+            if plan is not None:
+                raise CompactionError(
+                    "what the plan hides was changed meanwhile. Plan again, or leave `plan` out."
+                )
+        raise CompactionError("what it hides was changed each time while it was summarised.")
+
+    async def _draft(
+        self,
+        branch: BranchName,
+        summarise: Summariser | None,
+        snapshot: Snapshot,
+        covered: Sequence[Entry],
+        plan: CompactionPlan,
+        demands: Demands,
+    ) -> CommitDraft:
+        content = CompactionContent(hides=[*plan.hides], reason=demands.reason)
+        if summarise is None:
+            return await self._threads.run(self._drafts.compaction, content, None)
+        request = await self._request(branch, snapshot, covered, plan.summary_tokens)
+        given = _given(await called_back(summarise, request))
+        draft = await self._threads.run(self._drafts.compaction, content, given)
+        await self._threads.run(self._check_kept, draft, demands.must_keep)
+        return draft
+
+    def _check_kept(self, draft: CommitDraft, must_keep: Sequence[str | re.Pattern[str]]) -> None:
+        """Raise unless the summary says something, and all that it must."""
+        messages = self._compiler.messages(draft.content_type, stored_json(draft.data, "summary"))
+        text = "\n".join(each.content or "" for each in messages)
+        if not any(each.content or each.parts for each in messages):
+            raise CompactionError("the summariser returned nothing.")
+        for each in must_keep:
+            if not (each in text if isinstance(each, str) else each.search(text)):
+                what = each if isinstance(each, str) else each.pattern
+                raise CompactionError(f"the summary does not hold {shown(what)}, which it must.")
+
+    async def clear(
+        self,
+        branch: BranchName,
+        keep: int,
+        exclude: Collection[str],
+        placeholder: str,
+        reason: str | None,
+    ) -> CompactionResult | None:
+        """Clear tool results; see `AsyncTract.clear_tool_results`."""
+        self._commits.check_writable()
+        while True:
+            snapshot = await self._snapshot(branch)
+            found = await self._threads.run(clearable, snapshot, keep, exclude)
+            if not found:
+                return None
+            content = CompactionContent(
+                clears=[each.commit_hash for each in found], placeholder=placeholder, reason=reason
+            )
+            draft = await self._threads.run(self._drafts.compaction, content, None)
+            done = await self._land(branch, draft, found, None)
+            if done is not None:
+                return done
+
+    async def expand(self, branch: BranchName, target: str, reason: str | None) -> CommitInfo:
+        """Undo a compaction; see `AsyncTract.expand`."""
+        self._commits.check_writable()
+        while True:
+            snapshot = await self._snapshot(branch)
+            compaction = await self._commits.resolve(branch.tract_id, target) or target
+            _check_in_force(snapshot.entries, compaction)
+            staged = self._commits.stage_expansion(compaction, reason)
+            try:
+                (info,) = await self._commits.land(branch, [staged], snapshot.head_hash)
+            except HeadMovedError:
+                continue
+            return info
+
+    async def list(self, branch: BranchName, position: Position) -> list[CompactionInfo]:
+        """Return the compactions in a history, oldest first; see `AsyncTract.compactions`."""
+        snapshot = await self._snapshot(branch, position)
+        found = {each.commit_hash: each for each in snapshot.entries if each.is_summary}
+        stored = await self._blobs.get_many(branch.tract_id, [*found])
+        return await self._threads.run(_infos, snapshot, stored)
+
+    async def _snapshot(self, branch: BranchName, position: Position = _HEAD) -> Snapshot:
+        found = await self._contexts.snapshot(branch, position)
+        if not isinstance(found.snapshot, Snapshot) or not self._compiler.counts_incrementally:
+            raise TractError(
+                "Shortening a context needs its entries and their tokens, which only the default "
+                "compiler, its subclasses, and counters of type BaseTokenCounter have."
+            )
+        return found.snapshot
+
+    async def _planned(self, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
+        kept = aims.keep
+        if callable(kept):
+            kept = await called_back(_chosen, kept, [*snapshot.entries.shown()])
+        return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, kept)
+
+    def _reply(self, snapshot: Snapshot) -> int:
+        return self._compiler.tokens_for_reply if snapshot.visible else 0
+
+    async def _request(
+        self, branch: BranchName, snapshot: Snapshot, covered: Sequence[Entry], room: int | None
+    ) -> CompactionRequest:
+        part = await self._threads.run(self._compiler.gathered, covered)
+        part = replace(part, has_attachments=snapshot.has_attachments)
+        former = [each.message.content for each in covered if each.is_summary]
+        pinned = (each for each in snapshot.entries.shown() if each.priority is Priority.PINNED)
+        return CompactionRequest(
+            context=await self._contexts.show(branch.tract_id, Found(part, None), ViewOptions()),
+            previous_summary=former[-1] if former else None,
+            pinned=tuple(message for entry in pinned for message in entry.messages),
+            target_tokens=room,
+        )
+
+    async def _land(
+        self,
+        branch: BranchName,
+        draft: CommitDraft,
+        covered: Sequence[Entry],
+        plan: CompactionPlan | None,
+    ) -> CompactionResult | None:
+        """Write a compaction onto the newest head; return None if what it covers has changed."""
+        while True:
+            snapshot = await self._snapshot(branch)
+            if await self._threads.run(_have_changed, snapshot.entries, covered):
+                return None
+            after = await self._contexts.folded(snapshot.apart(), [_step(draft)])
+            assert isinstance(after, Snapshot)
+            before = snapshot.joined_tokens + self._reply(snapshot)
+            tokens = after.joined_tokens + self._reply(after)
+            if plan is not None and plan.target_tokens is not None:
+                came = max(0, before - plan.tokens_before)  # what others committed since
+                if tokens - came > plan.target_tokens:
+                    raise CompactionTargetError(plan.target_tokens, plan.floor, tokens - came)
+            try:
+                (row,) = await self._commits.write(branch, [draft], snapshot.head_hash)
+            except HeadMovedError:
+                continue
+            return CompactionResult(
+                commit_hash=row.commit_hash,
+                hidden=() if plan is None else plan.hides,
+                cleared=tuple(each.commit_hash for each in covered) if plan is None else (),
+                tokens_before=before,
+                tokens_after=tokens,
+            )
+
+
+def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[str]:
+    return {each.commit_hash for each in entries if any(map(keep, each.messages))}
+
+
+def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:
+    """Return the entries to hide; None if the context does not show one of them any more."""
+    wanted = {*hides}
+    found = [entry for entry in entries.shown() if entry.commit_hash in wanted]
+    return found if len(found) == len(wanted) else None
+
+
+_state = attrgetter("edited_by", "config_json", "priority", "erased", "hidden_by", "cleared")
+
+
+def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
+    now = {entry.commit_hash: entry for entry in entries.shown()}
+    return any(
+        (found := now.get(each.commit_hash)) is None
+        or (found is not each and _state(found) != _state(each))
+        for each in covered
+    )
+
+
+def _step(draft: CommitDraft) -> CommitStep:
+    return CommitStep(
+        commit_hash="-",
+        operation=draft.operation,
+        edit_target=None,
+        content_type=draft.content_type,
+        data=draft.data,
+        token_count=draft.token_count,
+        token_source=draft.token_source,
+        generation_config_json=draft.generation_config_json,
+    )
+
+
+def _given(returned: object) -> Given:
+    """Return what a summariser returned, as the input of a commit."""
+    summary = returned if isinstance(returned, Summary) else Summary(returned)  # type: ignore[arg-type]  # checked by the draft
+    content = summary.content
+    if isinstance(content, str):
+        if not content.strip():
+            raise CompactionError("the summariser returned nothing.")
+        content = DialogueContent(role="user", text=content)
+    return Given(content, metadata=summary.metadata, generation_config=summary.generation_config)
+
+
+def _check_in_force(entries: Entries, compaction: str) -> None:
+    position = entries.find(compaction)
+    entry = None if position is None else entries[position]
+    if entry is None or not entry.is_summary:
+        raise EditTargetError(
+            compaction,
+            "is not a compaction in this branch's history; `compactions()` lists them.",
+        )
+    if entry.undone:
+        raise EditTargetError(compaction, "is a compaction that was undone already.")
+
+
+def _infos(snapshot: Snapshot, stored: Sequence[StoredContent]) -> list[CompactionInfo]:
+    entries = [*snapshot.entries]
+    by_hash = {each.commit_hash: each for each in entries if each.is_summary}
+    made = sorted(stored, key=lambda each: each.created_at)
+    return [_info(entries, by_hash[each.commit_hash], each) for each in made]
+
+
+def _info(entries: Sequence[Entry], summary: Entry, stored: StoredContent) -> CompactionInfo:
+    fields = stored_json(stored.data or b"", "a compaction")
+    fields = fields.get("compaction", fields)
+    hides = {*fields["hides"]}
+    return CompactionInfo(
+        commit_hash=stored.commit_hash,
+        created_at=moment(stored.created_at),
+        hidden=tuple(fields["hides"]),
+        cleared=tuple(fields["clears"]),
+        tokens_hidden=sum(each.message_tokens for each in entries if each.commit_hash in hides),
+        summary_tokens=summary.message_tokens if fields.get("summary") is not None else 0,
+        reason=fields.get("reason"),
+        undone=summary.undone,
+    )

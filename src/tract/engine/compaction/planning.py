@@ -1,0 +1,196 @@
+"""What a compaction may hide. Plain values, no I/O.
+
+A context falls into blocks, which a cut never goes through: a tool call with its results and all that
+stands between them, thinking with the message that it leads to, and every other message by itself. A
+block stays as it is if one of its entries does: a pin, an instruction, an open call, an earlier
+summary, something recent, or what the caller keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from tract.engine.compile.entries import Entry
+from tract.engine.compile.fold import Snapshot
+from tract.exceptions import CompactionTargetError
+from tract.formats.pairing import is_models, matched
+from tract.models.annotations import Priority
+from tract.models.compaction import CompactionPlan
+from tract.parts import ThinkingPart, ToolResultPart
+from tract.protocols import Message
+
+__all__ = ["Aims", "Block", "Keep", "blocks_of", "clearable", "planned"]
+
+_SUMMARY_SHARE = 4
+"""A summary gets a quarter of the target unless the caller says otherwise."""
+_INSTRUCTING = frozenset({"developer", "system"})
+
+
+Keep: TypeAlias = Callable[[Message], bool] | Collection[str]
+"""What a caller wants to stay: messages, or the entries that are named."""
+
+
+class Aims(NamedTuple):
+    """What a compaction is asked for; see `AsyncTract.plan_compaction`."""
+
+    target_tokens: int | None
+    summary_tokens: int | None
+    keep_recent: int
+    keep: Keep
+    roll_up: bool
+
+
+class Block(NamedTuple):
+    """Entries that stay together, oldest first."""
+
+    entries: tuple[Entry, ...]
+    is_step: bool
+    """Whether the model speaks in it."""
+    is_open: bool
+    """Whether a call of it has no result."""
+
+    @property
+    def tokens(self) -> int:
+        """What the entries cost by themselves."""
+        return sum(entry.message_tokens for entry in self.entries)
+
+
+def blocks_of(entries: Sequence[Entry]) -> list[Block]:
+    """Return the blocks of entries that a context shows."""
+    messages = [message for entry in entries for message in entry.messages]
+    owner = [at for at, entry in enumerate(entries) for _ in entry.messages]
+    calls, _ = matched(messages)
+    reach = [*range(len(entries))]  # the last entry that each must stay together with
+    for call in calls:
+        if call.result is not None:
+            first, last = sorted((owner[call.at], owner[call.result.at]))
+            reach[first] = max(reach[first], last)
+    for at, entry in enumerate(entries[:-1]):
+        if _only_thinks(entry):
+            reach[at] = max(reach[at], at + 1)
+    still_open = {owner[call.at] for call in calls if call.result is None}
+    return [*_cut(entries, reach, still_open)]
+
+
+def _cut(
+    entries: Sequence[Entry], reach: Sequence[int], still_open: Collection[int]
+) -> Iterable[Block]:
+    first = 0
+    while first < len(entries):
+        last = at = first
+        while at <= last:
+            last = max(last, reach[at])
+            at += 1
+        some = tuple(entries[first : last + 1])
+        yield Block(
+            some,
+            any(map(is_models, (message for entry in some for message in entry.messages))),
+            any(at in still_open for at in range(first, last + 1)),
+        )
+        first = last + 1
+
+
+def _only_thinks(entry: Entry) -> bool:
+    parts = entry.message.given
+    if not parts or entry.more:
+        return False
+    return all(isinstance(each, ThinkingPart) for each in parts)
+
+
+def planned(snapshot: Snapshot, reply: int, aims: Aims, kept: Collection[str]) -> CompactionPlan:
+    """Return the least that has to be hidden, oldest first, so that the context meets its target.
+
+    Without a target, everything is hidden that may be. *reply* are the tokens that a context costs
+    beside its messages, and *kept* the entries that stay. Messages are counted apart, which is never less than what they cost joined.
+
+    Raises:
+        CompactionTargetError: even with all of that hidden, the context would be too long.
+    """
+    blocks = blocks_of([*snapshot.entries.shown()])
+    free = [
+        block
+        for block in blocks[: len(blocks) - _recent(blocks, aims.keep_recent)]
+        if not block.is_open and not any(_stays(each, aims, kept) for each in block.entries)
+    ]
+    before, target = snapshot.plain_tokens + reply, aims.target_tokens
+    floor = before - sum(block.tokens for block in free)
+    chosen: Sequence[Block] = free
+    room = aims.summary_tokens
+    if target is not None:
+        room = target // _SUMMARY_SHARE if room is None else room
+        chosen = _enough(free, before - target, room)
+        if before - sum(block.tokens for block in chosen) + room * bool(chosen) > target:
+            raise CompactionTargetError(target, floor)
+    return CompactionPlan(
+        head_hash=snapshot.head_hash or "",
+        hides=tuple(entry.commit_hash for block in chosen for entry in block.entries),
+        tokens_before=snapshot.joined_tokens + reply,
+        tokens_hidden=sum(block.tokens for block in chosen),
+        floor=floor,
+        target_tokens=target,
+        summary_tokens=room,
+    )
+
+
+def _enough(free: Sequence[Block], excess: int, room: int) -> Sequence[Block]:
+    """Return the first blocks that hold *excess* tokens and those of a summary.
+
+    A cut comes after a step, so that no answer stays without its question.
+    """
+    if excess <= 0:
+        return ()
+    hidden = 0
+    for number, block in enumerate(free, 1):
+        hidden += block.tokens
+        if hidden >= excess + room and block.is_step:
+            return free[:number]
+    return free
+
+
+def _recent(blocks: Sequence[Block], steps: int) -> int:
+    """Return how many of the last blocks hold the last *steps* steps, with what led to the first."""
+    if steps == 0:
+        return 0
+    left = steps
+    for number, block in enumerate(reversed(blocks), 1):
+        left -= block.is_step
+        if left == 0:
+            while number < len(blocks) and not blocks[-number - 1].is_step:
+                number += 1
+            return number
+    return len(blocks)
+
+
+def _stays(entry: Entry, aims: Aims, kept: Collection[str]) -> bool:
+    return (
+        entry.priority is Priority.PINNED
+        or entry.message.role in _INSTRUCTING
+        or (entry.is_summary and not aims.roll_up)
+        or entry.commit_hash in kept
+    )
+
+
+def clearable(snapshot: Snapshot, keep: int, exclude: Collection[str]) -> list[Entry]:
+    """Return the entries with tool results but for the newest *keep*, oldest first.
+
+    Pins stay, and so do results of the tools in *exclude*, and those that are cleared already.
+    """
+    shown = [*snapshot.entries.shown()]
+    messages = [message for entry in shown for message in entry.messages]
+    names: dict[int, set[str]] = {}
+    for result in matched(messages).results:
+        name = result.call.name if result.call else result.name
+        names.setdefault(id(messages[result.at]), set()).add(name or "")
+    found = [
+        entry
+        for entry in shown
+        if any(isinstance(part, ToolResultPart) for each in entry.messages for part in each.parts)
+    ]
+    return [
+        entry
+        for entry in (found[:-keep] if keep else found)
+        if entry.priority is not Priority.PINNED
+        and entry.cleared is None
+        and not any(names.get(id(each), set()) & {*exclude} for each in entry.messages)
+    ]

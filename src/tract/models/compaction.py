@@ -1,0 +1,124 @@
+"""Compactions: what they commit, how they are planned, and what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from tract.models.base import Value
+from tract.models.content import ContentModel
+from tract.protocols import CompiledContext, Message
+
+__all__ = [
+    "COMPACTION",
+    "CompactionContent",
+    "CompactionInfo",
+    "CompactionPlan",
+    "CompactionRequest",
+    "CompactionResult",
+    "ExpansionContent",
+    "Summary",
+]
+
+COMPACTION = "compaction"
+
+
+class CompactionContent(ContentModel):
+    """The content of a COMPACT commit; made by `compact()`, not by `commit()`.
+
+    `hides` and `clears` are entries, named by the commits that appended them. The context leaves out
+    those that it hides, and shows `summary`, the fields of any content, in the place of the first of
+    them. Of those that it clears, it shows the tool results as `placeholder`.
+    """
+
+    content_type: Literal["compaction"] = "compaction"
+    hides: list[str] = Field(default_factory=list)
+    clears: list[str] = Field(default_factory=list)
+    placeholder: str = ""
+    summary: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+class ExpansionContent(ContentModel):
+    """The content of an EXPAND commit; made by `expand()`, not by `commit()`."""
+
+    content_type: Literal["expansion"] = "expansion"
+    reason: str | None = None
+
+
+class CompactionPlan(Value):
+    """What a compaction of a branch would do; making one writes nothing.
+
+    `hides` are the entries that a summary is to stand for, oldest first, and `clears` those whose
+    tool results are to be cleared. The context at `head_hash` has `tokens_before` tokens, of which the
+    entries to hide have `tokens_hidden`. `floor` is what no summary gets below: what pins,
+    instructions, open calls and the recent steps cost. `target_tokens` is what was asked for, and
+    `summary_tokens` what that leaves for the summary.
+    """
+
+    head_hash: str
+    hides: tuple[str, ...]
+    clears: tuple[str, ...] = ()
+    tokens_before: int
+    tokens_hidden: int
+    floor: int
+    target_tokens: int | None
+    summary_tokens: int | None
+
+
+class CompactionResult(Value):
+    """What a compaction did: its commit, which `expand()` takes, and the context's tokens."""
+
+    commit_hash: str
+    hidden: tuple[str, ...]
+    cleared: tuple[str, ...]
+    tokens_before: int
+    tokens_after: int
+
+
+class CompactionInfo(Value):
+    """One compaction in the history of a branch, in force or undone.
+
+    `tokens_hidden` is what the entries that it hides cost, and `summary_tokens` what its summary does.
+    """
+
+    commit_hash: str
+    created_at: datetime
+    hidden: tuple[str, ...]
+    cleared: tuple[str, ...]
+    tokens_hidden: int
+    summary_tokens: int
+    reason: str | None
+    undone: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionRequest:
+    """What a summariser gets.
+
+    Attributes:
+        context: the entries to shorten, as a context: its `messages`, or what `request()` and the
+            four `to_…` make of them.
+        previous_summary: the text of the newest summary in `context`, if there is one.
+        pinned: the messages that stay, for the summariser to know.
+        target_tokens: how long the summary may be; None if nothing limits it.
+    """
+
+    context: CompiledContext
+    previous_summary: str | None
+    pinned: tuple[Message, ...]
+    target_tokens: int | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a summariser returns, to say more than the text: how it was made."""
+
+    content: str | BaseModel | Mapping[str, Any]
+    _: KW_ONLY
+    generation_config: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
