@@ -16,7 +16,7 @@ from tract.engine.branches.merging import Asked
 from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.keys import checked_key, checked_on_key
-from tract.engine.compaction.compacting import Demands, Summariser
+from tract.engine.compaction.compacting import Demands
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
@@ -53,7 +53,12 @@ from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
 from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
-from tract.models.compaction import CompactionInfo, CompactionPlan, CompactionResult
+from tract.models.compaction import (
+    CompactionInfo,
+    CompactionPlan,
+    CompactionResult,
+    Summariser,
+)
 from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import ErasureReceipt

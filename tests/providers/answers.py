@@ -27,6 +27,8 @@ class Answer:
     thinking: str = ""
     """What the model thinks first; it is signed, and the next step of a tool loop needs it."""
     calls: tuple[Call, ...] = ()
+    cut_off: bool = False
+    """It came to the most tokens that the request allows; only whole replies say so."""
     hold_after: int | None = None
     """After so many events of a stream nothing more comes, until the client goes; of a whole
     reply nothing comes at all."""

@@ -28,6 +28,7 @@ _GEMINI = re.compile(r"/v1(?:beta)?/models/([^/:]+):(streamG|g)enerateContent")
 _PATHS = {
     "/v1/chat/completions": chat.SPEAKER,
     "/v1/responses": responses.SPEAKER,
+    "/v1/responses/compact": responses.COMPACTION,
     "/v1/messages": messages.SPEAKER,
 }
 

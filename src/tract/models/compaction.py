@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -21,6 +21,7 @@ __all__ = [
     "CompactionRequest",
     "CompactionResult",
     "ExpansionContent",
+    "Summariser",
     "Summary",
 ]
 
@@ -122,3 +123,9 @@ class Summary:
     _: KW_ONLY
     generation_config: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
+
+
+Summariser: TypeAlias = Callable[
+    [CompactionRequest], Awaitable[str | BaseModel | Mapping[str, Any] | Summary]
+]
+"""What makes a summary: an async function. `tract.summarisers` has ready ones."""

@@ -17,7 +17,7 @@ from providers.exchanges import Event
 
 def _whole(answer: Answer, number: int, request: Body) -> Body:
     message = _message(answer, number)
-    reason = "tool_calls" if answer.calls else "stop"
+    reason = "tool_calls" if answer.calls else "length" if answer.cut_off else "stop"
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     prompt, completion = tokens(exact(request["messages"])), tokens(exact(message))
     return {

@@ -24,7 +24,8 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
         signed = {"thoughtSignature": signature} if place == 0 else {}
         parts.append({"functionCall": called, **signed})
     given, made = tokens(exact(request["contents"])), tokens(exact(parts))
-    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    reason = "MAX_TOKENS" if answer.cut_off else "STOP"
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": reason, "index": 0}
     return {
         "candidates": [candidate],
         "modelVersion": "gemini-3-pro-preview",

@@ -13,8 +13,10 @@ from providers.anthropic_messages import current_loop, turns
 from providers.exchanges import Event
 
 
-def _whole(answer: Answer, number: int, request: Body) -> Body:
+def _content(answer: Answer, number: int, request: Body) -> list[Body]:
     content: list[Body] = []
+    if request.get("compaction"):
+        return [{"type": "compaction", "content": answer.text or None, "signature": "c2ln"}]
     if answer.thinking:
         signature = base64.b64encode(f"signature {number}: {answer.thinking}".encode()).decode()
         block = {"type": "thinking", "thinking": answer.thinking, "signature": signature}
@@ -24,13 +26,19 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
     for place, call in enumerate(answer.calls):
         called = {"id": f"toolu_{number}_{place}", "name": call.name, "input": call.arguments}
         content.append({"type": "tool_use", **called})
+    return content
+
+
+def _whole(answer: Answer, number: int, request: Body) -> Body:
+    content = _content(answer, number, request)
+    reason = "max_tokens" if answer.cut_off else "tool_use" if answer.calls else "end_turn"
     return {
         "id": f"msg_{number}",
         "type": "message",
         "role": "assistant",
         "model": request["model"],
         "content": content,
-        "stop_reason": "tool_use" if answer.calls else "end_turn",
+        "stop_reason": "compaction" if request.get("compaction") else reason,
         "stop_sequence": None,
         "usage": {
             "input_tokens": tokens(exact(request["messages"])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -38,9 +39,9 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
         "id": f"resp_{number}",
         "object": "response",
         "created_at": 1_778_535_251,
-        "status": "completed",
+        "status": "incomplete" if answer.cut_off else "completed",
         "error": None,
-        "incomplete_details": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if answer.cut_off else None,
         "instructions": request.get("instructions"),
         "metadata": {},
         "model": request["model"],
@@ -51,6 +52,19 @@ def _whole(answer: Answer, number: int, request: Body) -> Body:
         "tools": request.get("tools", []),
         "top_p": 1.0,
         "usage": _usage(tokens(exact(request["input"])), tokens(exact(output))),
+    }
+
+
+def _compacted(answer: Answer, number: int, request: Body) -> Body:
+    kept = [item for item in items(request["input"]) if item.get("role") == "user"]
+    sealed = base64.b64encode(f"{number}: {answer.text}".encode()).decode()
+    output = [*kept, {"type": "compaction", "id": f"cmp_{number}", "encrypted_content": sealed}]
+    return {
+        "id": f"resp_{number}",
+        "object": "response.compaction",
+        "created_at": 1_778_535_251,
+        "output": output,
+        "usage": _usage(tokens(exact(request["input"])), tokens(answer.text)),
     }
 
 
@@ -138,3 +152,4 @@ SPEAKER = Speaker(
     sent=_sent,
     error=error,
 )
+COMPACTION = replace(SPEAKER, api="openai.responses.compact", whole=_compacted)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
-
-from pydantic import BaseModel
+from typing import NamedTuple
 
 from tract.crossing import called_back
 from tract.engine.commit.drafts import DraftMaker, Given
@@ -36,6 +34,7 @@ from tract.models.compaction import (
     CompactionPlan,
     CompactionRequest,
     CompactionResult,
+    Summariser,
     Summary,
 )
 from tract.models.content import DialogueContent
@@ -48,11 +47,7 @@ from tract.storage.repositories import (
     StoredContent,
 )
 
-__all__ = ["CompactionEngine", "Demands", "Summariser"]
-
-Summariser: TypeAlias = Callable[
-    [CompactionRequest], Awaitable[str | BaseModel | Mapping[str, Any] | Summary]
-]
+__all__ = ["CompactionEngine", "Demands"]
 
 _HEAD = Position()
 _TRIES = 3
