@@ -80,7 +80,7 @@ async def tract() -> AsyncIterator[AsyncTract]:
 
 
 async def turn(tract: AsyncTract, number: int) -> None:
-    name = {"tool_name": "look", "call_id": f"c{number}"}
+    name: dict[str, Any] = {"tool_name": "look", "call_id": f"c{number}"}
     await tract.user(f"question {number}")
     await tract.commit(ToolIOContent(**name, direction="call", payload={"at": number}))
     await tract.commit(ToolIOContent(**name, direction="result", payload=f"found {number}"))

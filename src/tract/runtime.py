@@ -28,6 +28,7 @@ from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compaction.compacting import CompactionEngine
+from tract.engine.compaction.maintaining import Maintainer
 from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -160,6 +161,11 @@ class Runtime:
         self.compactor: CompactionEngine = CompactionEngine(
             self.contexts, self.commits, storage.blobs, drafts, compiler, threads
         )
+        self.maintainer: Maintainer = Maintainer(
+            self.contexts, commits, self.compactor, config.compaction
+        )
+        if budget is not None:
+            budget.on_compact = self.maintainer.make_room
         self.keys: KeyReader = KeyReader(storage.keys, threads)
         self.queries: CommitQueries = CommitQueries(storage, self.contents, threads)
         self.usage: UsageKeeper = UsageKeeper(storage.usages, self.contexts, redactor)

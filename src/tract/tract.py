@@ -17,6 +17,7 @@ from tract.engine.branches.resolving import checked_way
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compaction.compacting import Demands
+from tract.engine.compaction.planning import PLACEHOLDER
 from tract.engine.compile.reading import ViewOptions
 from tract.engine.streams.recording import StreamOptions
 from tract.engine.watching.watch import CommitsOnce, Everything, Watch
@@ -56,6 +57,7 @@ from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
 from tract.models.compaction import (
     CompactionInfo,
     CompactionPlan,
+    CompactionPolicy,
     CompactionResult,
     Summariser,
 )
@@ -544,7 +546,7 @@ class AsyncTract:
         *,
         keep: int = 3,
         exclude_tools: Iterable[str] = (),
-        placeholder: str = "[This result was cleared to save space.]",
+        placeholder: str = PLACEHOLDER,
         reason: str | None = None,
     ) -> CompactionResult | None:
         """Show a placeholder for older tool results, by one commit that `expand` undoes.
@@ -570,6 +572,39 @@ class AsyncTract:
         number = checked_count("keep", keep)
         with self._call():
             return await self._runtime.compactor.clear(self._branch, number, exclude, text, note)
+
+    async def maintain(
+        self, summarise: Summariser | None = None, *, policy: CompactionPolicy | None = None
+    ) -> CompactionResult | None:
+        """Shorten the context if it is too long by a policy; call it after each reply, say.
+
+            policy = CompactionPolicy(trigger_tokens=100_000, target_tokens=60_000)
+            await tract.maintain(responses_summariser(client, model="gpt-5-mini"), policy=policy)
+
+        Below the trigger, it does nothing. Else it clears older tool results if that is enough, and
+        has the rest summarised if it is not. Tokens are those that the API reported last, with what
+        was counted since; where there is no report for the newest 16 commits, all are counted.
+
+        However many tasks ask for one branch, one of them does the work; the others wait, look
+        again, and find it done. Of several processes, the slower one drops its work. A summariser
+        that calls this for its own branch gets None.
+
+        Args:
+            summarise: as for `compact`; there are ready ones in `tract.summarisers`. Without one,
+                clearing tool results is all that is done.
+            policy: when and how far; that of `TractConfig(compaction=...)` if not given.
+
+        Returns:
+            What was done, if anything was.
+
+        Raises:
+            CompactionError: as for `compact`. Nothing was written.
+            CompactionTargetError: as for `compact`.
+            ValueError: there is no policy.
+            and what *summarise* raises.
+        """
+        with self._call():
+            return await self._runtime.maintainer.maintain(self._branch, summarise, policy)
 
     async def expand(self, commit_hash: str, *, reason: str | None = None) -> CommitInfo:
         """Undo a compaction: show again what it hides or clears, to the byte.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple, TypeAlias
 
-from tract.engine.commit.budget import Budget, OverBudgetError
+from tract.engine.commit.budget import MOST_TRIES, Budget, OverBudgetError
 from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.commit.forecast import HEAD, Forecast
 from tract.engine.commit.infos import commit_infos
@@ -25,6 +25,7 @@ from tract.storage.repositories import (
     CommitDraft,
     EraseContents,
     Landed,
+    Position,
     RefRepository,
     TransactionRepository,
 )
@@ -54,6 +55,14 @@ class StagedErasure(NamedTuple):
 
 
 StagedItem: TypeAlias = Placed | StagedErasure | Change
+
+
+class _Over(NamedTuple):
+    """A context that would exceed the budget, by the branch and the position that it grows from."""
+
+    branch: BranchName
+    position: Position
+    error: OverBudgetError
 
 
 class TransactionEngine:
@@ -112,26 +121,46 @@ class TransactionEngine:
             await forecast.add(change)
         idle = _idle(changes, forecast)
         awaited = [(branch, head) for branch, head in expected if branch not in idle]
-        async with AsyncExitStack() as turns:
-            for branch in forecast.branches:
-                await turns.enter_async_context(self._budget.turn(branch))
-            landed = await self._checked(self._budget, changes, forecast, awaited)
-        if isinstance(landed, Landed):
-            return landed
-        for tokens in landed:
-            await self._budget.act(tokens)
+        over: list[_Over] = []
+        for _ in range(MOST_TRIES):
+            async with AsyncExitStack() as turns:
+                for branch in forecast.branches:
+                    await turns.enter_async_context(self._budget.turn(branch))
+                landed = await self._checked(self._budget, changes, forecast, awaited)
+            if isinstance(landed, Landed):
+                return landed
+            over = landed
+            if not await self._made_room(self._budget, over, awaited):
+                break
+        for each in over:
+            await self._budget.act(each.error.tokens)
         return await self._transactions.write(changes, expected)
+
+    async def _made_room(
+        self, budget: Budget, over: Iterable[_Over], awaited: list[tuple[BranchName, str | None]]
+    ) -> bool:
+        """Return True if every branch has room now; *awaited* follows the commits that made it."""
+        for branch, position, error in over:
+            if position is not HEAD:  # a context that is stored stays as it is
+                return False
+            room = await budget.make_room(branch, error)
+            if not room.fits:
+                return False
+            for at, (named, head) in enumerate(awaited):
+                if named == branch:
+                    awaited[at] = named, await self.commits.follow(branch.tract_id, head, room)
+        return True
 
     async def _checked(
         self, budget: Budget, changes: Sequence[Change], forecast: Forecast, expected: Expected
-    ) -> Landed | list[int]:
+    ) -> Landed | list[_Over]:
         """Write on the heads that the budget was checked against, however often they move.
 
-        Return the tokens of the contexts that would exceed it, if there are any.
+        Return the contexts that would exceed it, if there are any.
         """
         while True:
             heads: dict[BranchName, str | None] = {}
-            over: list[int] = []
+            over: list[_Over] = []
             for branch, position, steps in forecast.futures():
                 found = await self._contexts.snapshot(branch, position)
                 if position is HEAD:
@@ -139,7 +168,7 @@ class TransactionEngine:
                 try:
                     await budget.check(found, steps)
                 except OverBudgetError as error:
-                    over.append(error.tokens)
+                    over.append(_Over(branch, position, error))
             for branch, head in expected:
                 now = heads[branch] if branch in heads else await self._refs.head(branch)
                 await self.commits.check_head(branch, now, head)

@@ -8,7 +8,6 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import BaseModel
 
-from tract.engine.compaction.compacting import Summariser
 from tract.handles.staging import StagedBranch
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation
@@ -21,7 +20,13 @@ from tract.models.commit import (
     EntryInfo,
     VerifyReport,
 )
-from tract.models.compaction import CompactionInfo, CompactionPlan, CompactionResult
+from tract.models.compaction import (
+    CompactionInfo,
+    CompactionPlan,
+    CompactionPolicy,
+    CompactionResult,
+    Summariser,
+)
 from tract.models.config import ContentType, TractConfig
 from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
@@ -143,6 +148,9 @@ class SyncTract:
         exclude_tools: Iterable[str] = ...,
         placeholder: str = ...,
         reason: str | None = ...,
+    ) -> CompactionResult | None: ...
+    def maintain(
+        self, summarise: Summariser | None = ..., *, policy: CompactionPolicy | None = ...
     ) -> CompactionResult | None: ...
     def expand(self, commit_hash: str, *, reason: str | None = ...) -> CommitInfo: ...
     def compactions(self, *, at_commit: str | UnsetType | None = ...) -> list[CompactionInfo]: ...

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tract.models.base import Value
 from tract.models.content import ContentModel
@@ -18,6 +18,7 @@ __all__ = [
     "CompactionContent",
     "CompactionInfo",
     "CompactionPlan",
+    "CompactionPolicy",
     "CompactionRequest",
     "CompactionResult",
     "ExpansionContent",
@@ -69,6 +70,47 @@ class CompactionPlan(Value):
     floor: int
     target_tokens: int | None
     summary_tokens: int | None
+
+
+_Tokens = Annotated[int, Field(ge=0)]
+
+
+class CompactionPolicy(Value):
+    """When `maintain()` shortens a context, and how far.
+
+    It does at *trigger_tokens* or more, to *target_tokens* or fewer. The steps to be kept are those
+    of `plan_compaction`.
+
+    Attributes:
+        trigger_tokens: what a context has at least when it is shortened.
+        target_tokens: what it is to have at most, in the tokens of the trigger.
+        keep_recent: how many of the newest steps stay.
+        keep_results: how many of the newest entries with tool results are never cleared.
+        clear_at_least: results are not cleared if that frees fewer tokens: whatever changes the
+            middle of a context makes the provider's prompt cache of what follows worthless.
+        tools_first: whether clearing tool results does if that alone meets the target.
+        roll_up: whether earlier summaries are summarised again once the target cannot be met
+            otherwise. Until then they keep their bytes.
+
+    Raises:
+        ValueError: a number is negative, or the target is not below the trigger.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    trigger_tokens: _Tokens
+    target_tokens: _Tokens
+    keep_recent: _Tokens = 6
+    keep_results: _Tokens = 3
+    clear_at_least: _Tokens = 1_000
+    tools_first: bool = True
+    roll_up: bool = True
+
+    @model_validator(mode="after")
+    def _shorter_afterwards(self) -> Self:
+        if self.target_tokens >= self.trigger_tokens:
+            raise ValueError("target_tokens must be less than trigger_tokens")
+        return self
 
 
 class CompactionResult(Value):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
 from tract.models.annotations import Priority
+from tract.models.compaction import CompactionPolicy, Summariser
 from tract.models.pruning import Retention
 
 __all__ = ["BudgetAction", "ContentType", "TokenBudgetConfig", "TractConfig"]
@@ -60,16 +61,29 @@ class BudgetAction(StrEnum):
     CALLBACK = "callback"
     """Call the callback, await it if it is a coroutine function, and commit unless it raises. It
     may use the tract, for instance to shorten the context."""
+    COMPACT = "compact"
+    """Shorten the context by the budget's policy first, whatever its trigger, so that the commit
+    fits. If it still does not, raise `BudgetExceededError` and do not commit."""
 
 
 class TokenBudgetConfig(BaseModel):
-    """A token limit on the compiled context, checked as each commit would leave it."""
+    """A token limit on the compiled context, checked as each commit would leave it.
+
+    Attributes:
+        max_tokens: the limit, in counted tokens.
+        action: what happens to a commit that would exceed it.
+        callback: for the action `callback`.
+        policy: for the action `compact`, as for `maintain()`.
+        summarise: for the action `compact`; without it, only tool results are cleared.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     max_tokens: Annotated[int, Field(gt=0)]
     action: BudgetAction = BudgetAction.WARN
     callback: BudgetCallback | None = None
+    policy: CompactionPolicy | None = None
+    summarise: Summariser | None = None
 
     if TYPE_CHECKING:  # otherwise checkers accept only the fields' own types
 
@@ -77,14 +91,27 @@ class TokenBudgetConfig(BaseModel):
             self,
             *,
             max_tokens: int,
-            action: BudgetAction | Literal["warn", "reject", "callback"] = BudgetAction.WARN,
+            action: (
+                BudgetAction | Literal["warn", "reject", "callback", "compact"]
+            ) = BudgetAction.WARN,
             callback: BudgetCallback | None = None,
+            policy: CompactionPolicy | None = None,
+            summarise: Summariser | None = None,
         ) -> None: ...
 
     @model_validator(mode="after")
     def _callback_where_it_is_called(self) -> Self:
         if (self.action is BudgetAction.CALLBACK) != (self.callback is not None):
             raise ValueError("give a `callback` exactly when the action is 'callback'")
+        return self
+
+    @model_validator(mode="after")
+    def _policy_where_it_is_used(self) -> Self:
+        compacts = self.action is BudgetAction.COMPACT
+        if compacts is (self.policy is None) or (self.summarise is not None and not compacts):
+            raise ValueError("give a `policy` exactly when the action is 'compact'")
+        if self.policy is not None and self.policy.target_tokens >= self.max_tokens:
+            raise ValueError("the policy's target_tokens must be less than max_tokens")
         return self
 
 
@@ -109,6 +136,7 @@ class TractConfig(BaseModel):
             booleans, null and JSON schemas are kept. Case, dashes, underscores, spaces and trailing
             digits are ignored; names of six letters or more also match the end of a longer key.
             A set replaces the default one; an empty set turns redaction off.
+        compaction: when and how far `maintain()` shortens contexts, unless it is told.
         retention: how much of histories `TractStore.retain()` keeps. Nothing else reads it, and no
             database stores it.
     """
@@ -124,6 +152,7 @@ class TractConfig(BaseModel):
     busy_timeout: Annotated[float, Field(ge=0)] = 30.0
     readers: Annotated[int, Field(ge=1, le=16)] = 2
     redact_keys: frozenset[Annotated[str, Field(strict=True)]] = DEFAULT_REDACT_KEYS
+    compaction: CompactionPolicy | None = None
     retention: Retention | None = None
 
     @field_validator("redact_keys")

@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from tract import callers
 from tract.crossing import called_back
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
-from tract.exceptions import BudgetExceededError, TokenBudgetWarning, TractError
+from tract.exceptions import (
+    BudgetExceededError,
+    CompactionTargetError,
+    TokenBudgetWarning,
+    TractError,
+)
 from tract.models.config import BudgetAction, TokenBudgetConfig
 from tract.protocols import CommitStep
 from tract.storage.repositories import BranchName, CommitDraft, CommitRepository, Position
 from tract.waiting import Lock
 
-__all__ = ["Budget", "OverBudgetError"]
+__all__ = ["MOST_TRIES", "Budget", "OverBudgetError", "Room"]
 
 _HASH_LENGTH = 64
+MOST_TRIES = 8
+"""How often room is made for one write: others may take it before it is written."""
 
 
 class OverBudgetError(Exception):
-    """A write was not attempted; the context would have `tokens`. Callers never see this."""
+    """A write was not attempted; the context would have `tokens`. Callers never see this.
 
-    def __init__(self, tokens: int) -> None:
-        super().__init__(tokens)
+    `added` is how many more that is than before.
+    """
+
+    def __init__(self, tokens: int, added: int) -> None:
+        super().__init__(tokens, added)
         self.tokens = tokens
+        self.added = added
+
+
+class Room(NamedTuple):
+    """What making room for a commit came to: whether it fits now, and the commit that was made."""
+
+    fits: bool
+    made: str | None = None
+
+
+MakeRoom = Callable[[BranchName, TokenBudgetConfig, int], Awaitable[Room]]
+"""Shortens a branch's context so that it can take so many tokens more; see `Maintainer`."""
 
 
 class Budget:
@@ -37,11 +60,13 @@ class Budget:
         self._contexts = contexts
         self._limits = limits
         self._turns: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
+        self.on_compact: MakeRoom | None = None
+        """Called for the action `compact`."""
 
     @property
     def calls_back(self) -> bool:
-        """Whether `act` calls a callback of the caller's."""
-        return self._limits.callback is not None
+        """Whether an action calls a callback of the caller's, or waits for one."""
+        return self._limits.action in (BudgetAction.CALLBACK, BudgetAction.COMPACT)
 
     def turn(self, branch: BranchName) -> Lock:
         """Return the lock of a branch, which admits one check and write at a time."""
@@ -87,28 +112,43 @@ class Budget:
         tokens = await self._tokens_after(found, steps)
         if tokens is None or tokens <= self._limits.max_tokens:
             return
-        if tokens > await self._count(found):
-            raise OverBudgetError(tokens)
+        before = await self._count(found)
+        if tokens > before:
+            raise OverBudgetError(tokens, tokens - before)
 
     async def admit(self, branch: BranchName, to: str) -> None:
         """Take the budget's action if moving *branch* to the commit *to* would exceed it.
 
         Raises:
-            BudgetExceededError: the action is `reject`.
+            BudgetExceededError: the action is `reject` or `compact`.
         """
         now = await self._count(await self._contexts.snapshot(branch))
         tokens = await self._count(await self._contexts.snapshot(branch, Position(to)))
         if tokens > max(now, self._limits.max_tokens):
             await self.act(tokens)
 
+    async def make_room(self, branch: BranchName, over: OverBudgetError) -> Room:
+        """Shorten the context if that is the budget's action; no turn may be held meanwhile.
+
+        Raises:
+            BudgetExceededError: what has to stay is too long.
+            and what the caller's summariser raises.
+        """
+        if self._limits.action is not BudgetAction.COMPACT or self.on_compact is None:
+            return Room(fits=False)
+        try:
+            return await self.on_compact(branch, self._limits, over.added)
+        except CompactionTargetError as error:
+            raise BudgetExceededError(over.tokens, self._limits.max_tokens) from error
+
     async def act(self, tokens: int) -> None:
         """Take the budget's action on a context of so many tokens.
 
         Raises:
-            BudgetExceededError: the action is `reject`.
+            BudgetExceededError: the action is `reject`, or `compact`, and there is no room.
         """
         budget = self._limits
-        if budget.action is BudgetAction.REJECT:
+        if budget.action in (BudgetAction.REJECT, BudgetAction.COMPACT):
             raise BudgetExceededError(tokens, budget.max_tokens)
         if budget.callback is not None:
             await called_back(budget.callback, tokens, budget.max_tokens)

@@ -32,7 +32,6 @@ from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.compaction import COMPACTION, CompactionContent, ExpansionContent
 from tract.models.config import ContentType
-from tract.models.content import DialogueContent
 from tract.models.erasure import ERASED
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation, OnKey
@@ -47,7 +46,7 @@ _BY_VALUE = 2  # the last marshal version whose bytes do not depend on shared ob
 _SPLIT = PROVIDED | {"state"}
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
-_NO_SUMMARY = DialogueContent(role="user", text="")
+_NO_SUMMARY = {"content_type": "dialogue", "role": "user", "text": ""}
 
 E = TypeVar("E", bound=StrEnum)
 

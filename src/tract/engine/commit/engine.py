@@ -8,7 +8,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tract.engine.commit.budget import Budget, OverBudgetError
+from tract.engine.commit.budget import MOST_TRIES, Budget, OverBudgetError, Room
 from tract.engine.commit.drafts import DraftMaker, Given, checked_priority
 from tract.engine.commit.infos import annotation_of, commit_infos
 from tract.engine.compile.reading import ContextReader
@@ -54,7 +54,7 @@ class CommitEngine:
     checked on a thread. `land` makes drafts of staged commits and writes them in one transaction.
     With a budget, they are written on the very head that they were checked against. Checked writes
     to one branch hold a lock, so that they do not invalidate each other's checks. The lock is not
-    held while the budget's callback runs, which may use the tract.
+    held while the budget's callback runs or the context is shortened, which use the tract.
     """
 
     def __init__(
@@ -269,14 +269,28 @@ class CommitEngine:
     ) -> list[CommitRow]:
         """Write commits if the budget admits them, or if its action does."""
         self._commits.check_writable()
-        try:
-            async with budget.turn(branch):
-                steps = [*brought, *await budget.steps(branch, drafts, kept)]
-                return await self._checked(budget, attempt, branch, steps, expected, basis)
-        except OverBudgetError as over:
-            tokens = over.tokens
-        await budget.act(tokens)
+        for _ in range(MOST_TRIES):
+            try:
+                async with budget.turn(branch):
+                    steps = [*brought, *await budget.steps(branch, drafts, kept)]
+                    return await self._checked(budget, attempt, branch, steps, expected, basis)
+            except OverBudgetError as error:
+                over = error
+            room = await budget.make_room(branch, over)
+            if not room.fits:
+                break
+            if expected is not UNSET:
+                expected = await self.follow(branch.tract_id, expected, room)
+        await budget.act(over.tokens)
         return await attempt(expected_head=expected)
+
+    async def follow(self, tract_id: str, expected: str | None, room: Room) -> str | None:
+        """Return the head to expect: the commit that made room, if it followed *expected*."""
+        if expected is None or room.made is None:
+            return expected
+        made = await self._commits.get(tract_id, room.made)
+        was = await self._commits.resolve(tract_id, expected)
+        return room.made if made is not None and made.parent_hash == was else expected
 
     async def _checked(
         self,

@@ -152,8 +152,12 @@ class CompactionEngine:
         exclude: Collection[str],
         placeholder: str,
         reason: str | None,
+        is_worth: Callable[[int, int], bool] | None = None,
     ) -> CompactionResult | None:
-        """Clear tool results; see `AsyncTract.clear_tool_results`."""
+        """Clear tool results; see `AsyncTract.clear_tool_results`.
+
+        Nothing is done if *is_worth* is False of the context's tokens before and after.
+        """
         self._commits.check_writable()
         while True:
             snapshot = await self._snapshot(branch)
@@ -164,6 +168,8 @@ class CompactionEngine:
                 clears=[each.commit_hash for each in found], placeholder=placeholder, reason=reason
             )
             draft = await self._threads.run(self._drafts.compaction, content, None)
+            if is_worth is not None and not is_worth(*await self._tokens(snapshot, draft)):
+                return None
             done = await self._land(branch, draft, found, None)
             if done is not None:
                 return done
@@ -233,10 +239,7 @@ class CompactionEngine:
             snapshot = await self._snapshot(branch)
             if await self._threads.run(_have_changed, snapshot.entries, covered):
                 return None
-            after = await self._contexts.folded(snapshot.apart(), [_step(draft)])
-            assert isinstance(after, Snapshot)
-            before = snapshot.joined_tokens + self._reply(snapshot)
-            tokens = after.joined_tokens + self._reply(after)
+            before, tokens = await self._tokens(snapshot, draft)
             if plan is not None and plan.target_tokens is not None:
                 came = max(0, before - plan.tokens_before)  # what others committed since
                 if tokens - came > plan.target_tokens:
@@ -252,6 +255,13 @@ class CompactionEngine:
                 tokens_before=before,
                 tokens_after=tokens,
             )
+
+    async def _tokens(self, snapshot: Snapshot, draft: CommitDraft) -> tuple[int, int]:
+        """Return the tokens of a context, and what it will have after a commit."""
+        after = await self._contexts.folded(snapshot.apart(), [_step(draft)])
+        assert isinstance(after, Snapshot)
+        before = snapshot.joined_tokens + self._reply(snapshot)
+        return before, after.joined_tokens + self._reply(after)
 
 
 def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[str]:

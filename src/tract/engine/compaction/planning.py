@@ -20,10 +20,12 @@ from tract.models.compaction import CompactionPlan
 from tract.parts import ThinkingPart, ToolResultPart
 from tract.protocols import Message
 
-__all__ = ["Aims", "Block", "Keep", "blocks_of", "clearable", "planned"]
+__all__ = ["PLACEHOLDER", "Aims", "Block", "Keep", "blocks_of", "clearable", "planned"]
 
 _SUMMARY_SHARE = 4
 """A summary gets a quarter of the target unless the caller says otherwise."""
+PLACEHOLDER = "[This result was cleared to save space.]"
+"""What stands in the place of a cleared result."""
 _INSTRUCTING = frozenset({"developer", "system"})
 
 
