@@ -22,11 +22,13 @@ from support.markdown import Block, broken_links, directives, python_blocks, rel
 from support.offline import run_offline
 from support.printed import Printed
 from support.provider import provider_api
-from tract import exceptions
+from tract import exceptions, summarisers
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ADAPTERS = ("adk", "langgraph", "openai_agents", "pydantic_ai")
+MODULES = [summarisers]
+"""Public modules beside `tract` itself."""
 REFERENCE = ROOT / "docs" / "reference.md"
 
 
@@ -201,7 +203,7 @@ def test_the_public_names_are_sorted_and_there() -> None:
 def test_the_reference_documents_each_public_name_once_and_no_other() -> None:
     """Building the docs then fails on a name that it cannot document."""
     documented = directives(text(REFERENCE))
-    public = [f"tract.{name}" for name in tract.__all__]
+    public = [f"{module.__name__}.{name}" for module in (tract, *MODULES) for name in module.__all__]
     for adapter in ADAPTERS:
         public += [f"tract.integrations.{adapter}.{name}" for name in exported(adapter)]
 

@@ -30,6 +30,7 @@ from tract import (
     BudgetAction,
     CommitNotFoundError,
     CommitOperation,
+    CompactionPolicy,
     ContentValidationError,
     EditTargetError,
     EntryInfo,
@@ -60,6 +61,7 @@ EDIT = CommitOperation.EDIT
 COUNTER = NullTokenCounter()
 MARK = "of the other tract"
 SAID = {"content_type": "dialogue", "role": "user", "text": "mine"}
+ALWAYS = CompactionPolicy(trigger_tokens=1, target_tokens=0, clear_at_least=0)
 KINDS = ("entry", "edit", "annotation", "head", "side")
 BRANCHES = ("main", "side", "new")
 
@@ -614,6 +616,7 @@ CALLS: dict[str, list[Call | Refused]] = {
         Refused(CommitNotFoundError, lambda w, name: w.mine.reset(name)),
         Refused(HeadMovedError, lambda w, name: w.mine.reset(None, expected_head=name)),
     ],
+    "AsyncTract.maintain": [lambda w, name: w.mine.maintain(policy=ALWAYS)],
     "AsyncTract.settle": [
         Refused(HeadMovedError, lambda w, name: w.mine.settle(expected_head=name)),
         settled,
@@ -818,6 +821,7 @@ HARMLESS = {
     "vacuum",
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
+    *("policy", "summarise"),
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
     # what is looked for, and how it is shown; no value of these names a commit
     *(

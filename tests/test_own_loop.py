@@ -30,6 +30,7 @@ from support.stubs import STUB, stub
 from tract import (
     AsyncTract,
     CommitInfo,
+    CompactionPolicy,
     HeadMovedError,
     MergeConflict,
     Retention,
@@ -119,6 +120,7 @@ def _exported() -> Path:
     return path
 
 
+ALWAYS = CompactionPolicy(trigger_tokens=1, target_tokens=0, clear_at_least=0)
 TRACT: Calls = {
     "annotate": lambda t: t.annotate("main", "pinned"),
     "assistant": lambda t: t.assistant("hi", expected_head="main"),
@@ -167,6 +169,7 @@ TRACT: Calls = {
     "reflog": lambda t: t.reflog(),
     "register_content_type": lambda t: t.register_content_type("ticket", Ticket),
     "reset": lambda t: t.reset("side"),
+    "maintain": lambda t: t.maintain(policy=ALWAYS),
     "settle": lambda t: t.settle(),
     "state": lambda t: t.state({"n": 1}),
     "stats": lambda t: t.stats(),

@@ -136,6 +136,7 @@ ENUMS_AND_CONFIG = {
     "SearchStatus",
     "Source",
     "TokenBudgetConfig",
+    "CompactionPolicy",
     "TractConfig",
     "UNSET",
 }
@@ -188,6 +189,7 @@ ERRORS = {
 TYPES = {
     "AnthropicArguments",
     "BudgetCallback",
+    "Summariser",
     "CommitOptions",
     "StagedOptions",
     "ConfigField",
@@ -677,7 +679,7 @@ def test_enums_have_the_documented_values() -> None:
         *("added", "removed", "edited", "reprioritised", "config_changed")
     ]
     assert [*tract.SearchStatus] == ["shown", "hidden", "edited", "unreachable"]
-    assert [*tract.BudgetAction] == ["warn", "reject", "callback"]
+    assert [*tract.BudgetAction] == ["warn", "reject", "callback", "compact"]
 
 
 def test_the_options_have_the_documented_defaults() -> None:

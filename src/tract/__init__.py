@@ -87,6 +87,7 @@ from tract.models.compaction import (
     CompactionRequest,
     CompactionResult,
     ExpansionContent,
+    Summariser,
     Summary,
 )
 from tract.models.conditions import Field, Term, TextTerm, config, metadata
@@ -315,6 +316,7 @@ __all__ = [
     "StoreReadOnlyError",
     "Stream",
     "StreamRecoveredError",
+    "Summariser",
     "Summary",
     "SyncBatch",
     "SyncLeftStream",

@@ -25,6 +25,8 @@ from tract import (
     Batch,
     CommitInfo,
     CommitOperation,
+    CompactionPolicy,
+    CompactionRequest,
     DialogueContent,
     ErasedContent,
     LeftStream,
@@ -355,6 +357,29 @@ async def _settle(scene: Scene, mark: str) -> Victim:
     return Victim(tract.settle, settle)
 
 
+async def _maintain(scene: Scene, mark: str) -> Victim:
+    tract = scene.store.tract(f"long {mark}")
+    for number in range(4):
+        await tract.user(f"{number} {mark}")
+        await tract.assistant(f"{number} {mark}")
+    made = [info.commit_hash for info in reversed(await tract.log(None))]
+    counted = (await tract.compile()).token_count
+    policy = CompactionPolicy(trigger_tokens=counted, target_tokens=counted - 1, keep_recent=1)
+
+    async def summarise(_: CompactionRequest) -> str:
+        await asyncio.sleep(0)
+        return mark
+
+    async def settle(outcome: Outcome) -> list[str]:
+        log = [info.commit_hash for info in reversed(await tract.log(None))]
+        scene.told(tract.tract_id, log)
+        if outcome.finished and log != [*made, outcome.value.commit_hash]:
+            return [f"it returned {outcome.value}, and {log} is there"]
+        return [] if log[:8] == made and len(log) < 10 else [f"half is there: {log}"]
+
+    return Victim(lambda: tract.maintain(summarise, policy=policy), settle)
+
+
 async def _tools(scene: Scene, mark: str) -> list[CommitInfo]:
     tool = {"type": "function", "name": mark, "parameters": {"type": "object"}}
     return [await scene.work.tools([tool], metadata={"mark": mark})]
@@ -642,6 +667,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.entries": (reading(_entries),),
     "AsyncTract.attach": (reading(lambda scene, entry: scene.work.attach(b"a", "image/png")),),
     "AsyncTract.attachment": (reading(_attachment),),
+    "AsyncTract.maintain": (_maintain,),
     "AsyncTract.settle": (_settle,),
     "AsyncTract.erase": (_erase,),
     "AsyncTract.prune": (_prune,),

@@ -72,9 +72,6 @@ class CompactionPlan(Value):
     summary_tokens: int | None
 
 
-_Tokens = Annotated[int, Field(ge=0)]
-
-
 class CompactionPolicy(Value):
     """When `maintain()` shortens a context, and how far.
 
@@ -98,11 +95,11 @@ class CompactionPolicy(Value):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    trigger_tokens: _Tokens
-    target_tokens: _Tokens
-    keep_recent: _Tokens = 6
-    keep_results: _Tokens = 3
-    clear_at_least: _Tokens = 1_000
+    trigger_tokens: Annotated[int, Field(ge=0)]
+    target_tokens: Annotated[int, Field(ge=0)]
+    keep_recent: Annotated[int, Field(ge=0)] = 6
+    keep_results: Annotated[int, Field(ge=0)] = 3
+    clear_at_least: Annotated[int, Field(ge=0)] = 1_000
     tools_first: bool = True
     roll_up: bool = True
 
