@@ -319,6 +319,51 @@ async def test_a_summariser_may_ask_for_its_own_branch_and_does_not_wait_for_its
     assert asked == [None]
 
 
+async def test_a_store_with_a_loop_of_its_own_has_the_same_turns(db_path: Path) -> None:
+    asked: list[object] = []
+    config = TractConfig(compaction=POLICY)
+    async with TractStore.open(
+        db_path, own_loop=True, tokenizer=WordCounter(), config=config
+    ) as store:
+        tract = store.tract("t")
+
+        async def summarise(request: CompactionRequest) -> str:
+            asked.append(await tract.maintain(summarise))
+            return "the summary"
+
+        for number in range(5):
+            await turn(tract, number)
+        async with asyncio.timeout(10):
+            done = await asyncio.gather(*(tract.maintain(summarise) for _ in range(5)))
+
+    assert sum(each is not None for each in done) == 1
+    assert asked == [None]
+
+
+async def test_a_task_that_a_summariser_left_behind_asks_like_any_other(
+    tract: AsyncTract,
+) -> None:
+    left: list[asyncio.Task[Any]] = []
+    over = asyncio.Event()
+
+    async def later() -> object:
+        await over.wait()
+        return await tract.maintain(Summary())
+
+    async def summarise(request: CompactionRequest) -> str:
+        left.append(asyncio.create_task(later()))
+        return "the summary"
+
+    for number in range(5):
+        await turn(tract, number)
+    await tract.maintain(summarise)
+    for number in range(5, 10):
+        await turn(tract, number)
+    over.set()
+
+    assert await left[0] is not None
+
+
 async def test_what_another_store_shortened_meanwhile_is_not_shortened_again(
     db_path: Path,
 ) -> None:
