@@ -519,6 +519,23 @@ async def test_an_expected_head_follows_the_commit_that_made_room(target: Path |
             await tract.user(WORDS * 3, expected_head=expected.commit_hash)
 
 
+async def test_an_expected_head_does_not_follow_what_others_committed(target: Path | str) -> None:
+    summarise = Summary()
+    summarise.go_on.clear()
+    async with limited(target, compacting(250, summarise)) as tract:
+        await turn(tract, 0)
+        await turn(tract, 1)
+        expected = await tract.head()
+        waiting = asyncio.create_task(tract.user(WORDS * 2, expected_head=expected))
+        await asyncio.wait_for(summarise.begun.wait(), 10)
+        await tract.user("hm")
+        summarise.go_on.set()
+
+        with pytest.raises(HeadMovedError):
+            await waiting
+        assert (await tract.compile()).messages[-1].content == "hm"
+
+
 async def test_a_cancelled_commit_that_waits_for_room_commits_nothing(target: Path | str) -> None:
     summarise = Summary()
     async with limited(target, compacting(250, summarise)) as tract:

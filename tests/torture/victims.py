@@ -26,7 +26,6 @@ from tract import (
     CommitInfo,
     CommitOperation,
     CompactionPolicy,
-    CompactionRequest,
     DialogueContent,
     ErasedContent,
     LeftStream,
@@ -359,25 +358,21 @@ async def _settle(scene: Scene, mark: str) -> Victim:
 
 async def _maintain(scene: Scene, mark: str) -> Victim:
     tract = scene.store.tract(f"long {mark}")
-    for number in range(4):
-        await tract.user(f"{number} {mark}")
-        await tract.assistant(f"{number} {mark}")
+    named: dict[str, Any] = {"tool_name": "f", "call_id": mark}
+    await tract.commit(ToolIOContent(**named, direction="call", payload="{}"))
+    await tract.commit(ToolIOContent(**named, direction="result", payload=mark))
+    await tract.record_usage({"prompt_tokens": 9, "completion_tokens": 0})
     made = [info.commit_hash for info in reversed(await tract.log(None))]
-    counted = (await tract.compile()).token_count
-    policy = CompactionPolicy(trigger_tokens=counted, target_tokens=counted - 1, keep_recent=1)
-
-    async def summarise(_: CompactionRequest) -> str:
-        await asyncio.sleep(0)
-        return mark
+    policy = CompactionPolicy(trigger_tokens=9, target_tokens=0, keep_results=0, clear_at_least=0)
 
     async def settle(outcome: Outcome) -> list[str]:
         log = [info.commit_hash for info in reversed(await tract.log(None))]
         scene.told(tract.tract_id, log)
         if outcome.finished and log != [*made, outcome.value.commit_hash]:
             return [f"it returned {outcome.value}, and {log} is there"]
-        return [] if log[:8] == made and len(log) < 10 else [f"half is there: {log}"]
+        return [] if log[:2] == made and len(log) < 4 else [f"half is there: {log}"]
 
-    return Victim(lambda: tract.maintain(summarise, policy=policy), settle)
+    return Victim(lambda: tract.maintain(policy=policy), settle)
 
 
 async def _tools(scene: Scene, mark: str) -> list[CommitInfo]:
