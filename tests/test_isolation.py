@@ -821,7 +821,7 @@ HARMLESS = {
     "vacuum",
     # what is committed, and how
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
-    *("policy", "summarise"),
+    *("policy", "strategy", "summarise"),
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
     # what is looked for, and how it is shown; no value of these names a commit
     *(

@@ -136,6 +136,7 @@ ENUMS_AND_CONFIG = {
     "SearchStatus",
     "Source",
     "TokenBudgetConfig",
+    "CompactionBlock",
     "CompactionPolicy",
     "TractConfig",
     "UNSET",
@@ -189,6 +190,7 @@ ERRORS = {
 TYPES = {
     "AnthropicArguments",
     "BudgetCallback",
+    "Strategy",
     "Summariser",
     "CommitOptions",
     "StagedOptions",

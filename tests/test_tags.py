@@ -398,7 +398,7 @@ NO_HASH = {
         "api",
         "contents",
     ),
-    *("policy", "summarise"),
+    *("policy", "strategy", "summarise"),
     *("payload", "key", "keys", "on_key", "prefix", "content_types", "state"),
     *("data", "media_type", "sha256"),  # bytes, which are named by a hash of their own
 }

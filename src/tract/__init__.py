@@ -80,6 +80,7 @@ from tract.models.commit import (
     VerifyReport,
 )
 from tract.models.compaction import (
+    CompactionBlock,
     CompactionContent,
     CompactionInfo,
     CompactionPlan,
@@ -87,6 +88,7 @@ from tract.models.compaction import (
     CompactionRequest,
     CompactionResult,
     ExpansionContent,
+    Strategy,
     Summariser,
     Summary,
 )
@@ -216,6 +218,7 @@ __all__ = [
     "CommitOperation",
     "CommitOptions",
     "CommitStep",
+    "CompactionBlock",
     "CompactionContent",
     "CompactionError",
     "CompactionInfo",
@@ -314,6 +317,7 @@ __all__ = [
     "StoreFullError",
     "StoreInfo",
     "StoreReadOnlyError",
+    "Strategy",
     "Stream",
     "StreamRecoveredError",
     "Summariser",

@@ -59,6 +59,7 @@ from tract.models.compaction import (
     CompactionPlan,
     CompactionPolicy,
     CompactionResult,
+    Strategy,
     Summariser,
 )
 from tract.models.conditions import checked_conditions
@@ -458,6 +459,7 @@ class AsyncTract:
         target_tokens: int | None = None,
         keep_recent: int = 6,
         keep: Callable[[Message], bool] | Iterable[str] = (),
+        strategy: Strategy | None = None,
         roll_up: bool = False,
         summary_tokens: int | None = None,
     ) -> CompactionPlan:
@@ -472,15 +474,20 @@ class AsyncTract:
             keep_recent: how many of the newest steps stay, with what led to them.
             keep: what stays as well: entries by their hashes, or a function that is called with each
                 message and returns True for those.
+            strategy: a function that gets the blocks that may be hidden, oldest first, and returns
+                those that it does not want to keep, in the order in which to hide them until the
+                target is met. `tract.strategies` has ready ones; the default is oldest first.
             roll_up: whether earlier summaries may be hidden, too. Without, they stay as they are,
                 and so does a provider's prompt cache up to them.
             summary_tokens: what the summary may cost; a quarter of the target if not given.
 
         Raises:
             CompactionTargetError: what has to stay costs more than the target.
-            ValueError: a number is negative.
+            ValueError: a number is negative, or *strategy* returns what it was not given.
         """
-        aims = checked_aims(target_tokens, summary_tokens, keep_recent, keep, roll_up=roll_up)
+        aims = checked_aims(
+            target_tokens, summary_tokens, keep_recent, keep, strategy, roll_up=roll_up
+        )
         with self._call():
             return await self._runtime.compactor.plan(self._branch, aims)
 
@@ -492,6 +499,7 @@ class AsyncTract:
         target_tokens: int | None = None,
         keep_recent: int = 6,
         keep: Callable[[Message], bool] | Iterable[str] = (),
+        strategy: Strategy | None = None,
         must_keep: Iterable[str | re.Pattern[str]] = (),
         roll_up: bool = False,
         summary_tokens: int | None = None,
@@ -516,9 +524,10 @@ class AsyncTract:
             summarise: an async function of a `CompactionRequest` that returns a text, a content, or
                 a `Summary` that says how it was made. None shows nothing in place of what is hidden.
             plan: from `plan_compaction`; the arguments that it takes are not used then.
-            target_tokens: as for `plan_compaction`, and so are the next four.
+            target_tokens: as for `plan_compaction`, and so are the next five.
             keep_recent: how many of the newest steps stay.
             keep: what stays as well.
+            strategy: what is hidden first.
             roll_up: whether earlier summaries may be hidden, too.
             summary_tokens: what the summary may cost.
             must_keep: texts and patterns that the summary must hold.
@@ -534,7 +543,9 @@ class AsyncTract:
             ContentValidationError: the summary cannot be stored.
             and what *summarise* raises.
         """
-        aims = checked_aims(target_tokens, summary_tokens, keep_recent, keep, roll_up=roll_up)
+        aims = checked_aims(
+            target_tokens, summary_tokens, keep_recent, keep, strategy, roll_up=roll_up
+        )
         demands = Demands((*must_keep,), None if reason is None else checked_text("reason", reason))
         with self._call():
             return await self._runtime.compactor.compact(

@@ -17,6 +17,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
+from tract.models.compaction import Strategy
 from tract.models.refs import MAX_REF_NAME, check_ref_name, check_storable, utf8_size
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
@@ -230,7 +231,13 @@ def checked_count(name: str, value: object) -> int:
 
 
 def checked_aims(
-    target_tokens: object, summary_tokens: object, keep_recent: object, keep: Any, *, roll_up: bool
+    target_tokens: object,
+    summary_tokens: object,
+    keep_recent: object,
+    keep: Any,
+    strategy: Strategy | None,
+    *,
+    roll_up: bool,
 ) -> Aims:
     """Return what a compaction is asked for.
 
@@ -243,6 +250,7 @@ def checked_aims(
         checked_count("keep_recent", keep_recent),
         keep if callable(keep) else frozenset(map(checked_hash, keep)),
         roll_up,
+        strategy,
     )
 
 

@@ -25,6 +25,7 @@ from tract.models.compaction import (
     CompactionPlan,
     CompactionPolicy,
     CompactionResult,
+    Strategy,
     Summariser,
 )
 from tract.models.config import ContentType, TractConfig
@@ -125,6 +126,7 @@ class SyncTract:
         target_tokens: int | None = ...,
         keep_recent: int = ...,
         keep: Callable[[Message], bool] | Iterable[str] = ...,
+        strategy: Strategy | None = ...,
         roll_up: bool = ...,
         summary_tokens: int | None = ...,
     ) -> CompactionPlan: ...
@@ -136,6 +138,7 @@ class SyncTract:
         target_tokens: int | None = ...,
         keep_recent: int = ...,
         keep: Callable[[Message], bool] | Iterable[str] = ...,
+        strategy: Strategy | None = ...,
         must_keep: Iterable[str | re.Pattern[str]] = ...,
         roll_up: bool = ...,
         summary_tokens: int | None = ...,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -15,6 +15,7 @@ from tract.protocols import CompiledContext, Message
 
 __all__ = [
     "COMPACTION",
+    "CompactionBlock",
     "CompactionContent",
     "CompactionInfo",
     "CompactionPlan",
@@ -22,6 +23,7 @@ __all__ = [
     "CompactionRequest",
     "CompactionResult",
     "ExpansionContent",
+    "Strategy",
     "Summariser",
     "Summary",
 ]
@@ -50,6 +52,27 @@ class ExpansionContent(ContentModel):
 
     content_type: Literal["expansion"] = "expansion"
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionBlock:
+    """Entries that may be hidden, all of them or none, as a strategy sees them.
+
+    Attributes:
+        hashes: the commits that appended them, oldest first.
+        messages: what they show.
+        tokens: what that costs.
+        is_step: whether the model speaks in it.
+    """
+
+    hashes: tuple[str, ...]
+    messages: tuple[Message, ...]
+    tokens: int
+    is_step: bool
+
+
+Strategy: TypeAlias = Callable[[Sequence[CompactionBlock]], Iterable[CompactionBlock]]
+"""Returns the blocks that may be hidden in the order to hide them; those left out stay."""
 
 
 class CompactionPlan(Value):
@@ -88,6 +111,7 @@ class CompactionPolicy(Value):
         tools_first: whether clearing tool results does if that alone meets the target.
         roll_up: whether earlier summaries are summarised again once the target cannot be met
             otherwise. Until then they keep their bytes.
+        strategy: what is hidden first, as for `compact`.
 
     Raises:
         ValueError: a number is negative, or the target is not below the trigger.
@@ -102,6 +126,7 @@ class CompactionPolicy(Value):
     clear_at_least: Annotated[int, Field(ge=0)] = 1_000
     tools_first: bool = True
     roll_up: bool = True
+    strategy: Strategy | None = None
 
     @model_validator(mode="after")
     def _shorter_afterwards(self) -> Self:

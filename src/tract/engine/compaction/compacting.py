@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tract.crossing import called_back
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
-from tract.engine.compaction.planning import Aims, clearable, planned
+from tract.engine.compaction.planning import Aims, clearable, free_blocks, ordered, planned
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
@@ -29,11 +29,13 @@ from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, moment
 from tract.models.compaction import (
+    CompactionBlock,
     CompactionContent,
     CompactionInfo,
     CompactionPlan,
     CompactionRequest,
     CompactionResult,
+    Strategy,
     Summariser,
     Summary,
 )
@@ -208,7 +210,11 @@ class CompactionEngine:
         kept = aims.keep
         if callable(kept):
             kept = await called_back(_chosen, kept, [*snapshot.entries.shown()])
-        return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, kept)
+        free = await self._threads.run(free_blocks, snapshot, aims, kept)
+        if aims.strategy is not None:
+            views = await called_back(_listed, aims.strategy, [block.view for block in free])
+            free = ordered(free, views)
+        return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, free)
 
     def _reply(self, snapshot: Snapshot) -> int:
         return self._compiler.tokens_for_reply if snapshot.visible else 0
@@ -266,6 +272,10 @@ class CompactionEngine:
 
 def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[str]:
     return {each.commit_hash for each in entries if any(map(keep, each.messages))}
+
+
+def _listed(strategy: Strategy, blocks: Sequence[CompactionBlock]) -> list[CompactionBlock]:
+    return [*strategy(blocks)]
 
 
 def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:

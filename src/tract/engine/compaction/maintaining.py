@@ -127,7 +127,7 @@ class Maintainer:
     ) -> Aims:
         """Return the first aims that can be met, or the last: earlier summaries stay if they can."""
         for target, roll_up in product(targets, sorted({False, policy.roll_up})):
-            aims = Aims(target, None, policy.keep_recent, (), roll_up)
+            aims = Aims(target, None, policy.keep_recent, (), roll_up, policy.strategy)
             with suppress(CompactionTargetError):
                 await self._compactor.plan(branch, aims)
                 break

@@ -16,11 +16,21 @@ from tract.engine.compile.fold import Snapshot
 from tract.exceptions import CompactionTargetError
 from tract.formats.pairing import is_models, matched
 from tract.models.annotations import Priority
-from tract.models.compaction import CompactionPlan
+from tract.models.compaction import CompactionBlock, CompactionPlan, Strategy
 from tract.parts import ThinkingPart, ToolResultPart
 from tract.protocols import Message
 
-__all__ = ["PLACEHOLDER", "Aims", "Block", "Keep", "blocks_of", "clearable", "planned"]
+__all__ = [
+    "PLACEHOLDER",
+    "Aims",
+    "Block",
+    "Keep",
+    "blocks_of",
+    "clearable",
+    "free_blocks",
+    "ordered",
+    "planned",
+]
 
 _SUMMARY_SHARE = 4
 """A summary gets a quarter of the target unless the caller says otherwise."""
@@ -41,6 +51,7 @@ class Aims(NamedTuple):
     keep_recent: int
     keep: Keep
     roll_up: bool
+    strategy: Strategy | None = None
 
 
 class Block(NamedTuple):
@@ -56,6 +67,44 @@ class Block(NamedTuple):
     def tokens(self) -> int:
         """What the entries cost by themselves."""
         return sum(entry.message_tokens for entry in self.entries)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The commits that appended the entries."""
+        return tuple(entry.commit_hash for entry in self.entries)
+
+    @property
+    def view(self) -> CompactionBlock:
+        """The block as a strategy sees it."""
+        return CompactionBlock(
+            hashes=self.hashes,
+            messages=tuple(message for entry in self.entries for message in entry.messages),
+            tokens=self.tokens,
+            is_step=self.is_step,
+        )
+
+
+def free_blocks(snapshot: Snapshot, aims: Aims, kept: Collection[str]) -> list[Block]:
+    """Return the blocks that may be hidden, oldest first; *kept* are entries that stay."""
+    blocks = blocks_of([*snapshot.entries.shown()])
+    return [
+        block
+        for block in blocks[: len(blocks) - _recent(blocks, aims.keep_recent)]
+        if not block.is_open and not any(_stays(each, aims, kept) for each in block.entries)
+    ]
+
+
+def ordered(blocks: Iterable[Block], views: Iterable[CompactionBlock]) -> list[Block]:
+    """Return *blocks* in the order in which a strategy returned them.
+
+    Raises:
+        ValueError: it returned something else, or a block twice.
+    """
+    left = {block.hashes: block for block in blocks}
+    try:
+        return [left.pop(view.hashes) for view in views]
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("a strategy returns blocks that it was given, each once") from None
 
 
 def blocks_of(entries: Sequence[Entry]) -> list[Block]:
@@ -100,33 +149,30 @@ def _only_thinks(entry: Entry) -> bool:
     return all(isinstance(each, ThinkingPart) for each in parts)
 
 
-def planned(snapshot: Snapshot, reply: int, aims: Aims, kept: Collection[str]) -> CompactionPlan:
-    """Return the least that has to be hidden, oldest first, so that the context meets its target.
+def planned(snapshot: Snapshot, reply: int, aims: Aims, free: Sequence[Block]) -> CompactionPlan:
+    """Return the first of the blocks *free* that have to be hidden, so that the target is met.
 
-    Without a target, everything is hidden that may be. *reply* are the tokens that a context costs
-    beside its messages, and *kept* the entries that stay. Messages are counted apart, which is never less than what they cost joined.
+    Without a target, all of them are hidden. *reply* are the tokens that a context costs beside its
+    messages. Messages are counted apart, which is never less than what they cost joined.
 
     Raises:
         CompactionTargetError: even with all of that hidden, the context would be too long.
     """
-    blocks = blocks_of([*snapshot.entries.shown()])
-    free = [
-        block
-        for block in blocks[: len(blocks) - _recent(blocks, aims.keep_recent)]
-        if not block.is_open and not any(_stays(each, aims, kept) for each in block.entries)
-    ]
     before, target = snapshot.plain_tokens + reply, aims.target_tokens
     floor = before - sum(block.tokens for block in free)
     chosen: Sequence[Block] = free
     room = aims.summary_tokens
     if target is not None:
         room = target // _SUMMARY_SHARE if room is None else room
-        chosen = _enough(free, before - target, room)
+        chosen = _enough(free, before - target, room, after_step=aims.strategy is None)
         if before - sum(block.tokens for block in chosen) + room * bool(chosen) > target:
             raise CompactionTargetError(target, floor)
+    hides = {named for block in chosen for named in block.hashes}
     return CompactionPlan(
         head_hash=snapshot.head_hash or "",
-        hides=tuple(entry.commit_hash for block in chosen for entry in block.entries),
+        hides=tuple(
+            each.commit_hash for each in snapshot.entries.shown() if each.commit_hash in hides
+        ),
         tokens_before=snapshot.joined_tokens + reply,
         tokens_hidden=sum(block.tokens for block in chosen),
         floor=floor,
@@ -135,17 +181,17 @@ def planned(snapshot: Snapshot, reply: int, aims: Aims, kept: Collection[str]) -
     )
 
 
-def _enough(free: Sequence[Block], excess: int, room: int) -> Sequence[Block]:
+def _enough(free: Sequence[Block], excess: int, room: int, *, after_step: bool) -> Sequence[Block]:
     """Return the first blocks that hold *excess* tokens and those of a summary.
 
-    A cut comes after a step, so that no answer stays without its question.
+    With *after_step*, a cut comes after a step, so that no answer stays without its question.
     """
     if excess <= 0:
         return ()
     hidden = 0
     for number, block in enumerate(free, 1):
         hidden += block.tokens
-        if hidden >= excess + room and block.is_step:
+        if hidden >= excess + room and (block.is_step or not after_step):
             return free[:number]
     return free
 
