@@ -94,6 +94,7 @@ MODELS = {
     "Native",
     "NativePart",
     "OpenCall",
+    "StablePrefix",
     "Origin",
     "PriorityAnnotation",
     "ReflogEntry",

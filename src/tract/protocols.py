@@ -36,6 +36,7 @@ __all__ = [
     "OpenCall",
     "OpenCalls",
     "ResponsesArguments",
+    "StablePrefix",
     "TokenCounter",
     "TokenUsage",
     "ToolCall",
@@ -218,6 +219,17 @@ was committed.
 """
 
 
+class StablePrefix(NamedTuple):
+    """What a context has in common with the one compiled before it, from the beginning.
+
+    `commit_hash` is the last entry that is the same, None if the first one differs, and `tokens`
+    what the entries up to it cost, each counted by itself.
+    """
+
+    commit_hash: str | None
+    tokens: int
+
+
 class OpenCall(NamedTuple):
     """A tool call in a context that has no result there."""
 
@@ -386,6 +398,16 @@ class CompiledContext(ABC):
     def losses(self) -> list[Loss]:
         """What the last `request()` or `to_…()` of this context left out or changed, in order."""
         return []
+
+    @property
+    def stable_prefix(self) -> StablePrefix | None:
+        """What is still the same of the context that this store compiled last for the branch.
+
+        A provider's prompt cache holds that, if it was sent. It is nothing once the tools have changed.
+        None if no context of the branch was compiled before, or that one was evicted; and for one
+        of the past.
+        """
+        return None
 
     @property
     def open_calls(self) -> list[OpenCall]:

@@ -250,7 +250,7 @@ class AsyncTract:
             KeyExistsError: a commit has that *key*; nothing was written.
             EditTargetError: *edit_target* is missing, or is not an entry of this branch's history.
             HeadMovedError: the head is not *expected_head*.
-            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            BudgetExceededError: the context would exceed a budget whose action is `reject` or `compact`.
             TokenizerUnavailableError: the vocabulary of the tokenizer is not available.
         """
         if edit_target is not None:

@@ -95,7 +95,7 @@ class TransactionEngine:
 
         Raises:
             ContentValidationError: something else than a state holds the mark.
-            BudgetExceededError: a context would exceed a budget whose action is `reject`.
+            BudgetExceededError: a context would exceed a budget whose action is `reject` or `compact`.
             and what `TransactionRepository.write` raises.
         """
         drafts = await self.commits.drafts([each.staged for each in items if type(each) is Placed])

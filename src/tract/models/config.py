@@ -63,7 +63,8 @@ class BudgetAction(StrEnum):
     may use the tract, for instance to shorten the context."""
     COMPACT = "compact"
     """Shorten the context by the budget's policy first, whatever its trigger, so that the commit
-    fits. If it still does not, raise `BudgetExceededError` and do not commit."""
+    fits. If it still does not, raise `BudgetExceededError` and do not commit. What the summariser
+    raises is passed on."""
 
 
 class TokenBudgetConfig(BaseModel):

@@ -172,6 +172,10 @@ class BranchStats(Value):
     `entries` and `tokens` are those of its compiled context. `attachments` and `attachment_bytes`
     are those that its commits refer to, and are not in `blobs` and `bytes`. A blob or attachment
     counts once, however many commits share it.
+
+    `compiled_tokens` are those of all contexts that this store, since it was opened, has compiled at
+    the branch's heads, and `stable_tokens` those in their `stable_prefix`: what prompt caches could
+    serve.
     """
 
     commits: int
@@ -181,6 +185,8 @@ class BranchStats(Value):
     bytes: int
     attachments: int
     attachment_bytes: int
+    compiled_tokens: int = 0
+    stable_tokens: int = 0
 
 
 def check_ref_name(name: object) -> None:

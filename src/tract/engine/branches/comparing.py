@@ -54,7 +54,8 @@ class Comparer:
         return await settled(partial(self._stats, branch))
 
     async def _stats(self, branch: BranchName) -> BranchStats:
-        context = await self._contexts.compile(branch, Position(), ViewOptions())
+        context = await self._contexts.view(await self._contexts.snapshot(branch), ViewOptions())
+        compiled, stable = self._contexts.prefixes.sums(branch)
         sizes = await self._comparisons.sizes(branch.tract_id, context.head_hash)
         return BranchStats(
             commits=sizes.commits,
@@ -64,6 +65,8 @@ class Comparer:
             bytes=sizes.nbytes,
             attachments=sizes.attachments,
             attachment_bytes=sizes.attached_nbytes,
+            compiled_tokens=compiled,
+            stable_tokens=stable,
         )
 
     async def diff(self, branch: BranchName, a: Position, b: Position) -> ContextDiff:

@@ -178,7 +178,7 @@ class CommitEngine:
         """Write staged commits in one transaction; *ending* is the stream that they end.
 
         Raises:
-            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            BudgetExceededError: the context would exceed a budget whose action is `reject` or `compact`.
             and what `CommitRepository.write` raises.
         """
         drafts = await self.drafts(staged)
@@ -214,7 +214,7 @@ class CommitEngine:
         *brought* are the steps that the merge adds to the history before the drafts.
 
         Raises:
-            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            BudgetExceededError: the context would exceed a budget whose action is `reject` or `compact`.
         """
         attempt = partial(self._commits.merge, branch, drafts, basis)
         if self._budget is None:
@@ -227,7 +227,7 @@ class CommitEngine:
         """Take the budget's action if moving *branch* to the commit *to* would exceed it.
 
         Raises:
-            BudgetExceededError: the action is `reject`.
+            BudgetExceededError: the action is `reject` or `compact`.
         """
         if self._budget is not None:
             await self._budget.admit(branch, to)

@@ -87,6 +87,10 @@ class SnapshotCache:
         flight = self._flights.get(key)
         return None if flight is None else await _landing(flight)
 
+    def peek(self, key: CacheKey) -> CompileSnapshot | None:
+        """Return a snapshot that is there, which is no use of it."""
+        return self._snapshots.get(key)
+
     async def hit(self, key: CacheKey) -> CompileSnapshot | None:
         """Return what `get` does, and count a hit if that is not None."""
         snapshot = await self.get(key)

@@ -28,6 +28,7 @@ from tract.protocols import (
     OpenCall,
     OpenCalls,
     ResponsesArguments,
+    StablePrefix,
     Uncounted,
 )
 
@@ -51,6 +52,7 @@ class SnapshotContext(CompiledContext):
         "_losses",
         "_media",
         "_messages",
+        "_prefix",
         "_quick",
         "_snapshot",
         "_source",
@@ -75,6 +77,7 @@ class SnapshotContext(CompiledContext):
         self._quick: _Asked | None = None
         """What the quick way was taken for, which does not look for losses."""
         self._messages: tuple[Message, ...] | None = None
+        self._prefix: StablePrefix | None = None
 
     def counted(self, tokens: int, source: str) -> SnapshotContext:
         """Return this context with its token count."""
@@ -86,6 +89,15 @@ class SnapshotContext(CompiledContext):
         """Return this context with the bytes of its attachments."""
         self._media = media
         return self
+
+    def following(self, prefix: StablePrefix | None) -> SnapshotContext:
+        """Return this context with what it has in common with the last one."""
+        self._prefix = prefix
+        return self
+
+    @property
+    def stable_prefix(self) -> StablePrefix | None:
+        return self._prefix
 
     @property
     def messages(self) -> list[Message]:

@@ -139,6 +139,11 @@ class Chunk:
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
 
     @cached_property
+    def shown_tokens(self) -> int:
+        """What its visible entries cost, each by itself."""
+        return sum(entry.shown_tokens for entry in self.items)
+
+    @cached_property
     def attachments(self) -> frozenset[str]:
         """What its visible entries refer to."""
         return frozenset(

@@ -11,6 +11,7 @@ from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.prefixes import Prefixes
 from tract.engine.threads import Threads
 from tract.exceptions import (
     AttachmentNotFoundError,
@@ -91,19 +92,28 @@ class ContextReader:
         self._histories = histories
         self._cache = cache
         self._compiler = compiler
+        self.prefixes: Prefixes = Prefixes(cache)
         self.on_erasure: Callable[[], object] = bool
         """Called when contents were erased."""
 
     async def compile(
         self, branch: BranchName, position: Position, options: ViewOptions
     ) -> CompiledContext:
-        """Return the context at *position*.
+        """Return the context at *position*; that of the head is noted as the last of its branch.
 
         Raises:
             CommitNotFoundError: *position* names a commit that the tract does not have.
         """
         found = await self.snapshot(branch, position)
-        return await self.show(branch.tract_id, found, options)
+        context = await self.show(branch.tract_id, found, options)
+        snapshot = found.snapshot
+        if (
+            position == _HEAD
+            and isinstance(snapshot, Snapshot)
+            and isinstance(context, SnapshotContext)
+        ):
+            return context.following(self.prefixes.note(branch, snapshot))
+        return context
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
         """Return the snapshot at *position*, by one trip if it is cached."""

@@ -170,7 +170,7 @@ class StreamEngine:
             HeadMovedError: the head is not *expected_head*; the parts are kept.
             KeyExistsError: a commit has its key; the parts are kept.
             ContentValidationError: the stream is too large.
-            BudgetExceededError: the context would exceed a budget whose action is `reject`.
+            BudgetExceededError: the context would exceed a budget whose action is `reject` or `compact`.
         """
         run = partial(self.threads.run_if, arrived.is_heavy)
         called = await run(attrgetter("called"), arrived)

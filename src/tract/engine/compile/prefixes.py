@@ -1,0 +1,110 @@
+"""How much of the context that was compiled last for a branch the next one begins with.
+
+Providers cache the beginning of a request, so what changes there costs. Nothing is kept but a head
+and two sums a branch: a last context that the cache has evicted is not compared.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from tract.engine.compile.cache import CacheKey, SnapshotCache
+from tract.engine.compile.entries import CHUNK_SIZE, Chunk, Entries, Entry
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.provided import TOOLS
+from tract.models.annotations import Priority
+from tract.protocols import Message, StablePrefix
+from tract.storage.repositories import BranchName
+
+__all__ = ["Prefixes", "stable_prefix"]
+
+_MOST_BRANCHES = 10_000
+
+
+class _Compiled:
+    """What was compiled for a branch: the head of the last context, and tokens of all."""
+
+    __slots__ = ("head_hash", "stable", "tokens")
+
+    def __init__(self) -> None:
+        self.head_hash: str | None = None
+        self.tokens = 0
+        self.stable = 0
+
+
+class Prefixes:
+    """The contexts that callers compiled last, by branch."""
+
+    def __init__(self, cache: SnapshotCache) -> None:
+        self._cache = cache
+        self._branches: OrderedDict[tuple[str, str], _Compiled] = OrderedDict()
+
+    def note(self, branch: BranchName, snapshot: Snapshot) -> StablePrefix | None:
+        """Note that a context was compiled; return what it has in common with the last one."""
+        last = self._branches.setdefault(branch[:2], _Compiled())
+        self._branches.move_to_end(branch[:2])
+        if len(self._branches) > _MOST_BRANCHES:
+            self._branches.popitem(last=False)
+        former = last.head_hash and self._cache.peek(CacheKey(branch.tract_id, last.head_hash))
+        prefix = stable_prefix(former, snapshot) if isinstance(former, Snapshot) else None
+        last.head_hash = snapshot.head_hash
+        last.tokens += snapshot.plain_tokens
+        last.stable += 0 if prefix is None else prefix.tokens
+        return prefix
+
+    def sums(self, branch: BranchName) -> tuple[int, int]:
+        """Return the tokens that were compiled for a branch, and how many of them were stable."""
+        found = self._branches.get(branch[:2])
+        return (0, 0) if found is None else (found.tokens, found.stable)
+
+
+def stable_prefix(former: Snapshot, now: Snapshot) -> StablePrefix:
+    """Return what two contexts begin with; nothing if their tools, which come first, differ."""
+    one, other = former.entries, now.entries
+    chunks = _shared_chunks(one.full, other.full)
+    if (former.has_tools or now.has_tools) and _tools(one, chunks) != _tools(other, chunks):
+        return StablePrefix(None, 0)
+    size = len(one.last.items)
+    if chunks == len(one.full) and (*islice(_rest(other, chunks), size),) == one.last.items:
+        last = one.newest_visible()  # the usual case: only commits were appended
+        return StablePrefix(None if last is None else last.commit_hash, former.plain_tokens)
+    alike = [*_alike(_rest(one, chunks), _rest(other, chunks))]
+    position = other.visible_before(chunks * CHUNK_SIZE)
+    last = alike[-1] if alike else None if position is None else other[position]
+    return StablePrefix(
+        None if last is None else last.commit_hash,
+        sum(chunk.shown_tokens for chunk in other.full[:chunks])
+        + sum(entry.message_tokens for entry in alike),
+    )
+
+
+def _shared_chunks(one: Sequence[Chunk], other: Sequence[Chunk]) -> int:
+    """Return how many chunks two sequences begin with that are the same objects."""
+    if one is other or one == other[: len(one)]:
+        return len(one)
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a is not b), min(len(one), len(other)))
+
+
+def _rest(entries: Entries, chunks: int) -> Iterator[Entry]:
+    """Return the entries behind the first *chunks*."""
+    return chain.from_iterable(each.items for each in (*entries.full[chunks:], entries.last))
+
+
+def _alike(one: Iterable[Entry], other: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the entries of *other* that are shown like those of *one*, up to a difference."""
+    shown = (entry for entry in other if entry.visible)
+    for a, b in zip((entry for entry in one if entry.visible), shown, strict=False):
+        if a is not b and a.messages != b.messages:
+            return
+        yield b
+
+
+def _tools(entries: Entries, chunks: int) -> Message | None:
+    """Return the newest tool definitions behind the first *chunks*."""
+    for entry in reversed([*_rest(entries, chunks)]):
+        if entry.message.role is TOOLS and entry.priority is not Priority.SKIP:
+            return entry.message
+    return None
