@@ -78,7 +78,15 @@ VALUES: list[BaseModel] = [
         last_message=MESSAGE,
     ),
     BranchStats(
-        commits=3, entries=2, tokens=12, blobs=2, bytes=99, attachments=1, attachment_bytes=4
+        commits=3,
+        entries=2,
+        tokens=12,
+        blobs=2,
+        bytes=99,
+        attachments=1,
+        attachment_bytes=4,
+        compiled_tokens=24,
+        stable_tokens=10,
     ),
 ]
 values = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)

@@ -185,8 +185,8 @@ class BranchStats(Value):
     bytes: int
     attachments: int
     attachment_bytes: int
-    compiled_tokens: int = 0
-    stable_tokens: int = 0
+    compiled_tokens: int
+    stable_tokens: int
 
 
 def check_ref_name(name: object) -> None:
