@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -13,18 +16,24 @@ import pytest_asyncio
 from support.counters import WordCounter
 from tract import (
     AsyncTract,
+    CommitNotFoundError,
+    CommitStep,
     CompactionContent,
     CompactionError,
     CompactionRequest,
     CompactionTargetError,
+    CompileSnapshot,
     ContentValidationError,
+    DefaultContextCompiler,
     DialogueContent,
     EditTargetError,
     ErasedContent,
     MergeConflict,
     MergeConflictError,
+    MessageContent,
     Priority,
     Summary,
+    ThinkingPart,
     ToolIOContent,
     TractStore,
     from_anthropic,
@@ -44,13 +53,16 @@ def tract(store: TractStore) -> AsyncTract:
     return store.tract("t")
 
 
+def look(direction: Literal["call", "result"], call_id: str, payload: Any) -> ToolIOContent:
+    return ToolIOContent(tool_name="look", direction=direction, payload=payload, call_id=call_id)
+
+
 async def turn(tract: AsyncTract, number: int, *, tools: bool = False) -> None:
     async with tract.batch() as batch:
         batch.commit(DialogueContent(role="user", text=f"question {number} {WORDS}"))
         if tools:
-            name = {"tool_name": "look", "call_id": f"c{number}"}
-            batch.commit(ToolIOContent(**name, direction="call", payload={"at": number}))
-            batch.commit(ToolIOContent(**name, direction="result", payload=f"found {WORDS}"))
+            batch.commit(look("call", f"c{number}", {"at": number}))
+            batch.commit(look("result", f"c{number}", f"found {WORDS}"))
         batch.commit(DialogueContent(role="assistant", text=f"answer {number} {WORDS}"))
 
 
@@ -382,6 +394,127 @@ async def test_an_outdated_plan_is_refused(tract: AsyncTract) -> None:
         await tract.compact(short, plan=plan)
 
 
+async def test_a_plan_hides_nothing_that_was_pinned_since(tract: AsyncTract) -> None:
+    for number in range(2):
+        await turn(tract, number)
+    plan = await tract.plan_compaction(keep_recent=1)
+    await tract.annotate(plan.hides[0], Priority.PINNED)
+    before = await texts(tract)
+
+    with pytest.raises(CompactionError, match="Plan again"):
+        await tract.compact(short, plan=plan)
+
+    assert await texts(tract) == before
+
+
+async def test_a_plan_that_cuts_through_a_step_is_refused(tract: AsyncTract) -> None:
+    for number in range(2):
+        await turn(tract, number, tools=True)
+    plan = await tract.plan_compaction(keep_recent=1)
+    half = plan.model_copy(update={"hides": plan.hides[:2]})
+    head = await tract.head()
+
+    with pytest.raises(CompactionError, match="Plan again"):
+        await tract.compact(short, plan=half)
+
+    assert await tract.head() == head
+
+
+async def test_thinking_whose_message_may_yet_come_stays(tract: AsyncTract) -> None:
+    await turn(tract, 0)
+    thinking = ThinkingPart(text="I shall look")
+    await tract.commit(MessageContent(role="assistant", parts=(thinking,)))
+
+    async def slow(request: CompactionRequest) -> str:
+        await tract.commit(look("call", "c1", {}))
+        return "the summary"
+
+    await tract.compact(slow, keep_recent=0)
+
+    [_, thought, call] = (await tract.compile(aggregate_same_role=False)).messages
+    assert thought.parts == (thinking,)
+    assert call.tool_calls[0].id == "c1"
+
+
+async def test_one_text_is_not_a_list_of_texts(tract: AsyncTract) -> None:
+    await turn(tract, 0)
+    for call in (
+        tract.compact(short, keep_recent=0, must_keep="order"),
+        tract.compact(short, keep_recent=0, must_keep=re.compile("order")),  # type: ignore[arg-type]
+        tract.compact(short, keep_recent=0, keep="0" * 64),
+        tract.clear_tool_results(exclude_tools="look"),
+    ):
+        with pytest.raises(ContentValidationError, match="give a list"):
+            await call
+
+
+async def test_what_is_kept_by_an_unknown_name_is_an_error(tract: AsyncTract) -> None:
+    await turn(tract, 0)
+
+    with pytest.raises(CommitNotFoundError):
+        await tract.plan_compaction(keep=["nothing"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"content_type": "state", "payload": {}},
+        {"content_type": "tools", "api": "openai.chat", "tools": []},
+        {"content_type": "annotation", "priority": "skip"},
+        {"content_type": "compaction", "hides": []},
+        {"content_type": "nonsense"},
+    ],
+    ids=lambda content: str(content["content_type"]),
+)
+async def test_what_shows_nothing_is_no_summary(tract: AsyncTract, content: dict[str, Any]) -> None:
+    await turn(tract, 0)
+    head = await tract.head()
+
+    with pytest.raises((CompactionError, ContentValidationError)):
+        await tract.compact(lambda request: content, keep_recent=0)
+
+    assert await tract.head() == head
+
+
+@pytest.mark.parametrize("direction", ["call", "result"])
+async def test_a_summary_leaves_no_call_and_no_result_alone(
+    tract: AsyncTract, direction: Literal["call", "result"]
+) -> None:
+    await turn(tract, 0)
+    head = await tract.head()
+
+    with pytest.raises(CompactionError, match="not both"):
+        await tract.compact(lambda request: look(direction, "c9", "x"), keep_recent=0)
+
+    assert await tract.head() == head
+
+
+async def test_a_placeholder_of_an_erased_entry_stays_hidden(tract: AsyncTract) -> None:
+    await turn(tract, 0)
+    [first, _] = await tract.entries()
+    await tract.compact(short, keep_recent=0)
+    await tract.erase([first.commit_hash], reason="asked")
+
+    context = await tract.compile(include_erased=True)
+
+    assert [message.content for message in context.messages] == ["the summary"]
+
+
+async def test_pruning_keeps_what_undoing_shows(tract: AsyncTract) -> None:
+    for number in range(3):
+        await turn(tract, number, tools=True)
+    before = await tract.compile()
+    done = [await tract.clear_tool_results(keep=1), await tract.compact(short, keep_recent=1)]
+
+    await tract.prune(keep=0, reason="old")
+
+    for each in reversed(done):
+        assert each is not None
+        await tract.expand(each.commit_hash)
+    assert (await tract.compile()).messages == before.messages
+    assert (await tract.verify()).faults == ()
+
+
 async def test_two_that_compact_at_once_hide_each_entry_once(tract: AsyncTract) -> None:
     for number in range(4):
         await turn(tract, number)
@@ -558,6 +691,44 @@ async def test_compactions_are_listed_with_what_became_of_them(tract: AsyncTract
     ]
 
 
+class Recording(DefaultContextCompiler):
+    """Records on which threads steps were folded, by their operation."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.threads: defaultdict[str, set[threading.Thread]] = defaultdict(set)
+
+    def _record(self, steps: Sequence[CommitStep]) -> None:
+        for step in steps:
+            self.threads[step.operation].add(threading.current_thread())
+
+    def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> Any:
+        self._record(steps)
+        return super().fold(snapshot, steps)
+
+    def fold_at_once(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> Any:
+        self._record(steps)
+        return super().fold_at_once(snapshot, steps)
+
+
+async def test_what_touches_every_entry_is_not_folded_on_the_loop(target: Path | str) -> None:
+    compiler = Recording(counter=WordCounter())
+    async with AsyncTract.open(target, tract_id="t", compiler=compiler) as tract:
+        for number in range(2):
+            await turn(tract, number)
+            await tract.compile()
+        done = await tract.compact(short, keep_recent=0)
+        assert done is not None
+        await tract.compile()
+        await tract.expand(done.commit_hash)
+        await tract.compile()
+
+    here = threading.current_thread()
+    assert here in compiler.threads["append"]
+    assert {*compiler.threads} >= {"compact", "expand"}
+    assert here not in compiler.threads["compact"] | compiler.threads["expand"]
+
+
 async def test_reopening_shows_the_same(tmp_path: Path) -> None:
     async with AsyncTract.open(tmp_path / "a.db", tract_id="t") as tract:
         for number in range(4):
@@ -603,20 +774,24 @@ async def test_an_edit_on_one_side_and_a_compaction_on_the_other_conflict(
 
 
 @pytest.mark.parametrize("way", ["ours", "theirs"])
-async def test_such_a_conflict_is_decided_by_a_side(tract: AsyncTract, way: str) -> None:
+@pytest.mark.parametrize("compacted", ["ours", "theirs"])
+async def test_such_a_conflict_is_decided_by_a_side(
+    tract: AsyncTract, way: str, compacted: str
+) -> None:
     await turn(tract, 0)
     [first, _] = await tract.entries()
     aside = await tract.fork("aside")
     better = DialogueContent(role="user", text="edited")
-    await aside.commit(better, operation="edit", edit_target=first.commit_hash)
-    await tract.compact(short, keep_recent=0)
+    edits, compacts = (aside, tract) if compacted == "ours" else (tract, aside)
+    await edits.commit(better, operation="edit", edit_target=first.commit_hash)
+    await compacts.compact(short, keep_recent=0)
 
     def decide(conflict: MergeConflict) -> str:
         return way
 
     await tract.merge("aside", on_conflict=decide)  # type: ignore[arg-type]  # a literal
 
-    shown = ["the summary"] if way == "ours" else ["edited", "answer 0"]
+    shown = ["the summary"] if way == compacted else ["edited", "answer 0"]
     assert await texts(tract) == shown
 
 

@@ -203,7 +203,9 @@ def test_the_public_names_are_sorted_and_there() -> None:
 def test_the_reference_documents_each_public_name_once_and_no_other() -> None:
     """Building the docs then fails on a name that it cannot document."""
     documented = directives(text(REFERENCE))
-    public = [f"{module.__name__}.{name}" for module in (tract, *MODULES) for name in module.__all__]
+    public = [
+        f"{module.__name__}.{name}" for module in (tract, *MODULES) for name in module.__all__
+    ]
     for adapter in ADAPTERS:
         public += [f"tract.integrations.{adapter}.{name}" for name in exported(adapter)]
 

@@ -30,7 +30,10 @@ from tract import (
     BudgetAction,
     CommitNotFoundError,
     CommitOperation,
+    CompactionError,
+    CompactionPlan,
     CompactionPolicy,
+    CompactionRequest,
     ContentValidationError,
     EditTargetError,
     EntryInfo,
@@ -418,6 +421,34 @@ async def streamed(world: World, name: str) -> Any:
     ]
 
 
+def planned(name: str) -> CompactionPlan:
+    """Return a plan that hides a commit of the other tract."""
+    return CompactionPlan(
+        head_hash=name,
+        hides=(name,),
+        tokens_before=1,
+        tokens_hidden=1,
+        floor=0,
+        target_tokens=None,
+        summary_tokens=None,
+    )
+
+
+async def compacted(world: World, name: str) -> Any:
+    """Shorten, list and undo; nothing of the other tract is summarised."""
+    asked: list[CompactionRequest] = []
+
+    async def summarise(request: CompactionRequest) -> str:
+        asked.append(request)
+        return name
+
+    await world.mine.user("mine")
+    done = await world.mine.compact(summarise, keep_recent=0, must_keep=[name])
+    assert done is not None
+    told = [done, await world.mine.compactions(), [each.context.to_dicts() for each in asked]]
+    return [*told, await world.mine.expand(done.commit_hash, reason=name)]
+
+
 CALLS: dict[str, list[Call | Refused]] = {
     "AsyncTract.aclose": [closed],
     "AsyncTract.attach": [lambda w, name: w.mine.attach(name.encode(), "text/plain")],
@@ -462,6 +493,26 @@ CALLS: dict[str, list[Call | Refused]] = {
             EditTargetError, lambda w, name: w.mine.commit(SAID, operation=EDIT, edit_target=name)
         ),
         Refused(HeadMovedError, lambda w, name: w.mine.commit(SAID, expected_head=name)),
+    ],
+    "AsyncTract.plan_compaction": [
+        lambda w, name: w.mine.plan_compaction(keep=["kept"], keep_recent=0),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.plan_compaction(keep=[name])),
+    ],
+    "AsyncTract.compact": [
+        compacted,
+        Refused(CompactionError, lambda w, name: w.mine.compact(None, plan=planned(name))),
+        Refused(CommitNotFoundError, lambda w, name: w.mine.compact(None, keep=[name])),
+    ],
+    "AsyncTract.clear_tool_results": [
+        lambda w, name: w.mine.clear_tool_results(keep=0, placeholder=name)
+    ],
+    "AsyncTract.expand": [
+        compacted,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.expand(name)),
+    ],
+    "AsyncTract.compactions": [
+        compacted,
+        Refused(CommitNotFoundError, lambda w, name: w.mine.compactions(at_commit=name)),
     ],
     "AsyncTract.compile": [
         compiled,
@@ -820,6 +871,8 @@ HARMLESS = {
     "exact",
     "vacuum",
     # what is committed, and how
+    *("summarise", "target_tokens", "keep_recent", "must_keep", "roll_up", "summary_tokens"),
+    *("exclude_tools", "placeholder"),
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("policy", "strategy", "summarise"),
     *("priority", "usage", "options", "as_", "redact", "reply", "tools", "api"),
@@ -853,6 +906,7 @@ HARMLESS = {
 }
 NAMES = {"tract_id", "branch", "names"}
 HASHES = {
+    "plan",
     "sha256",
     "at_commit",
     "before",

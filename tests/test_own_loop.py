@@ -121,6 +121,27 @@ def _exported() -> Path:
 
 
 ALWAYS = CompactionPolicy(trigger_tokens=1, target_tokens=0, clear_at_least=0)
+
+
+def expanded(t: Any) -> Any:
+    """Undo a compaction, made first on a branch of its own."""
+    if isinstance(t, SyncTract):
+        aside = t.fork(f"compacted-{next(_NUMBERS)}")
+        aside.user("hello")
+        done = aside.compact(None, keep_recent=0)
+        assert done is not None
+        return aside.expand(done.commit_hash)
+    return _expanded(t)
+
+
+async def _expanded(t: AsyncTract) -> CommitInfo:
+    aside = await t.fork(f"compacted-{next(_NUMBERS)}")
+    await aside.user("hello")
+    done = await aside.compact(None, keep_recent=0)
+    assert done is not None
+    return await aside.expand(done.commit_hash)
+
+
 TRACT: Calls = {
     "annotate": lambda t: t.annotate("main", "pinned"),
     "assistant": lambda t: t.assistant("hi", expected_head="main"),
@@ -132,7 +153,12 @@ TRACT: Calls = {
     "branch": lambda t: t.branch,
     "branches": lambda t: t.branches(),
     "cherry_pick": lambda t: t.cherry_pick("side"),
+    "clear_tool_results": lambda t: t.clear_tool_results(exclude_tools=iter(())),
     "commit": lambda t: t.commit(SAID, metadata={"a": 1}),
+    "compact": lambda t: t.compact(
+        lambda request: "short", keep_recent=0, must_keep=iter(["short"])
+    ),
+    "compactions": lambda t: t.compactions(),
     "compare": lambda t: t.compare(["side"]),
     "compile": lambda t: t.compile(at_time=datetime.now(UTC)),
     "delete_branch": lambda t: t.delete_branch("new", force=True),
@@ -141,6 +167,7 @@ TRACT: Calls = {
     "edit_entries": lambda t: t.edit_entries(append=iter([SAID])),
     "entries": lambda t: t.entries(),
     "erase": lambda t: t.erase([], reason="none"),
+    "expand": expanded,
     "prune": lambda t: t.prune(keep=1000, reason="none"),
     "fork": lambda t: t.fork("new"),
     "get_by_keys": lambda t: t.get_by_keys(["k"]),
@@ -153,6 +180,7 @@ TRACT: Calls = {
     "log": lambda t: t.log(5, contents=True),
     "merge": lambda t: t.merge("side"),
     "on": lambda t: t.on("side"),
+    "plan_compaction": lambda t: t.plan_compaction(keep=lambda message: False),
     "origins": lambda t: t.origins(),
     "query": lambda t: t.query(),
     "count": lambda t: t.count(),

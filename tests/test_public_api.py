@@ -52,10 +52,12 @@ FACADES = {
 }
 CONTENTS = {
     "ArtifactContent",
+    "CompactionContent",
     "Content",
     "ContentModel",
     "DialogueContent",
     "ErasedContent",
+    "ExpansionContent",
     "FreeformContent",
     "InstructionContent",
     "MergeContent",
@@ -75,6 +77,10 @@ MODELS = {
     "BranchReset",
     "BranchStats",
     "CommitInfo",
+    "CompactionInfo",
+    "CompactionPlan",
+    "CompactionRequest",
+    "CompactionResult",
     "CompileSnapshot",
     "CompiledContext",
     "Condition",
@@ -111,6 +117,7 @@ MODELS = {
     "ToolCallPart",
     "ToolResultPart",
     "StoreInfo",
+    "Summary",
     "TractInfo",
     "VacuumReport",
     "Uncounted",
@@ -161,6 +168,8 @@ ERRORS = {
     "BranchNotMergedError",
     "BudgetExceededError",
     "CommitNotFoundError",
+    "CompactionError",
+    "CompactionTargetError",
     "ContentValidationError",
     "EditTargetError",
     "ForkedProcessError",
@@ -251,6 +260,13 @@ STORE_OPTIONS = [
     ("compiler", KEYWORD, None),
     ("content_types", KEYWORD, None),
 ]
+AIMS = [
+    ("target_tokens", KEYWORD, None),
+    ("keep_recent", KEYWORD, 6),
+    ("keep", KEYWORD, ()),
+    ("roll_up", KEYWORD, False),
+    ("summary_tokens", KEYWORD, None),
+]
 TARGET = ("target", POSITIONAL, ":memory:")
 NAME = ("name", POSITIONAL, REQUIRED)
 SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
@@ -310,6 +326,29 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("include_erased", KEYWORD, False),
         ],
     ),
+    (AsyncTract.plan_compaction, AIMS),
+    (
+        AsyncTract.compact,
+        [
+            ("summarise", POSITIONAL, REQUIRED),
+            ("plan", KEYWORD, None),
+            *AIMS[:3],
+            ("must_keep", KEYWORD, ()),
+            *AIMS[3:],
+            ("reason", KEYWORD, None),
+        ],
+    ),
+    (
+        AsyncTract.clear_tool_results,
+        [
+            ("keep", KEYWORD, 3),
+            ("exclude_tools", KEYWORD, ()),
+            ("placeholder", KEYWORD, "[This result was cleared to save space.]"),
+            ("reason", KEYWORD, None),
+        ],
+    ),
+    (AsyncTract.expand, [("commit_hash", POSITIONAL, REQUIRED), ("reason", KEYWORD, None)]),
+    (AsyncTract.compactions, [("at_commit", KEYWORD, UNSET)]),
     (AsyncTract.head, []),
     (AsyncTract.get_commit, [("commit_hash", POSITIONAL, REQUIRED)]),
     (
@@ -674,9 +713,17 @@ def test_compiled_context_has_the_documented_attributes() -> None:
 
 def test_enums_have_the_documented_values() -> None:
     assert [*tract.Priority] == ["skip", "normal", "pinned"]
-    assert [*CommitOperation] == ["append", "edit", "annotate", "merge", "state"]
+    assert [*CommitOperation] == [
+        "append",
+        "edit",
+        "annotate",
+        "merge",
+        "state",
+        "compact",
+        "expand",
+    ]
     assert [*tract.MergeKind] == ["up-to-date", "fast-forward", "merge", "squash"]
-    assert [*tract.ConflictKind] == ["content", "priority"]
+    assert [*tract.ConflictKind] == ["content", "priority", "hidden"]
     assert [*tract.OriginKind] == ["squash", "cherry-pick"]
     assert [*tract.EntryChange] == [
         *("added", "removed", "edited", "reprioritised", "config_changed")

@@ -281,6 +281,7 @@ ENTRY: dict[tuple[str, str], Call] = {
         t, lambda batch: batch.record_usage(TokenUsage(1), head_hash=name)
     ),
     ("edit_entries", "skip"): lambda t, name: t.edit_entries(skip=[name]),
+    ("compactions", "at_commit"): lambda t, name: t.compactions(at_commit=name),
     ("compile", "at_commit"): lambda t, name: t.compile(at_commit=name),
     ("entries", "at_commit"): lambda t, name: t.entries(at_commit=name),
     ("cherry_pick", "hashes"): lambda t, name: t.cherry_pick(name, name),
@@ -367,6 +368,8 @@ HEAD: dict[tuple[str, str], Call] = {
 }
 """Calls that take the hash of the head."""
 NO_HASH = {
+    *("summarise", "plan", "target_tokens", "keep_recent", "must_keep", "roll_up"),
+    *("summary_tokens", "exclude_tools", "placeholder"),
     *("title", "expected_metadata"),
     *("content", "text", "operation", "message", "metadata", "generation_config", "name", "reason"),
     *("priority", "usage", "at_time", "include_edit_annotations", "aggregate_same_role", "limit"),
@@ -418,11 +421,29 @@ def parameters() -> set[tuple[str, str]]:
             elif "options" in there:
                 there = there - {"options"} | {"edit_target", "expected_head"}
             found |= {(prefix + name, parameter) for parameter in there - NO_HASH}
-    return found - {("open", "target"), ("keys", "before"), ("search", "after")}  # a key, a cursor
+    others = {("open", "target"), ("keys", "before"), ("search", "after")}  # a key, a cursor
+    return found - others - {("expand", "commit_hash")}  # of compactions alone, below
 
 
 def test_every_parameter_that_takes_a_hash_is_given_a_tag() -> None:
     assert parameters() == ENTRY.keys() | HEAD.keys()
+
+
+@pytest.mark.parametrize("naming", ["tag", "short hash", "capitals"])
+async def test_a_tag_or_a_short_hash_stands_for_a_compaction_and_for_what_it_keeps(
+    main: AsyncTract, naming: str
+) -> None:
+    a, b = await main.user("a"), await main.user("b")
+    await main.tag("v1", a.commit_hash)
+    done = await main.compact(None, keep_recent=0, keep=[NAMINGS[naming](a.commit_hash)])
+    assert done is not None
+    assert done.hidden == (b.commit_hash,)
+    await main.delete_tag("v1")
+    await main.tag("v1", done.commit_hash)
+
+    await main.expand(NAMINGS[naming](done.commit_hash))
+
+    assert [each.undone for each in await main.compactions()] == [True]
 
 
 async def picked(tract: AsyncTract) -> str:

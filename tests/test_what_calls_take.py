@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from tract import (
     AsyncTract,
     BudgetAction,
     CommitNotFoundError,
+    CompactionRequest,
     ContentModel,
     ContentValidationError,
     DialogueContent,
     NullTokenCounter,
     Priority,
+    Summary,
     TokenBudgetConfig,
     ToolIOContent,
 )
@@ -144,6 +147,27 @@ async def test_a_single_hash_is_no_list_of_them(tract: AsyncTract) -> None:
     with pytest.raises(ContentValidationError) as raised:
         await tract.erase([], reason=None)  # type: ignore[arg-type]
     assert raised.value.path == "reason"
+
+
+def _returned(summary: Any, _: CompactionRequest) -> Any:
+    return summary
+
+
+async def test_a_summariser_is_any_function_and_returns_any_content(tract: AsyncTract) -> None:
+    summaries: list[Any] = [
+        "a text",
+        {"content_type": "dialogue", "role": "user", "text": "fields"},
+        DialogueContent(role="assistant", text="a model"),
+        Summary("said how", generation_config={"model": "m"}),
+    ]
+    kept = await tract.user("kept")
+    for summary in summaries:
+        await tract.user("hidden")
+        keep = (each for each in [kept.commit_hash])
+        await tract.compact(partial(_returned, summary), keep_recent=0, keep=keep)
+
+    shown = (await tract.compile(aggregate_same_role=False)).messages
+    assert [each.content for each in shown] == ["kept", "a text", "fields", "a model", "said how"]
 
 
 async def test_entries_take_a_side_and_a_limit(tract: AsyncTract) -> None:

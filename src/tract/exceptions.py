@@ -8,6 +8,8 @@ TractError
 ├── ContentValidationError     a content, config, metadata or usage is not storable (a ValueError)
 ├── EditTargetError            the target of an edit, annotation or pick is missing or unsuitable
 ├── BudgetExceededError        the commit would take the context over its token budget
+├── CompactionError            a context was not shortened: a bad summary, or changed meanwhile
+│   └── CompactionTargetError  what has to stay, or the summary, costs more than the target
 ├── HeadMovedError             the branch is not where the caller expected it
 │   └── BranchBusyError        others kept changing the entries that a merge depends on
 ├── RefNameError               a name that no branch or tag can have (a ValueError)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
+from re import Pattern
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, cast, overload
 from uuid import uuid4
 
@@ -40,6 +40,7 @@ from tract.handles.arguments import (
     checked_order,
     checked_position,
     checked_ref,
+    checked_several,
     checked_target,
     checked_text,
     said,
@@ -472,8 +473,8 @@ class AsyncTract:
             target_tokens: what the context is to cost at most, with its summary. None hides all that
                 may be hidden.
             keep_recent: how many of the newest steps stay, with what led to them.
-            keep: what stays as well: entries by their hashes, or a function that is called with each
-                message and returns True for those.
+            keep: what stays as well: entries by their hashes or tags, or a function that is called
+                with each message and returns True for those.
             strategy: a function that gets the blocks that may be hidden, oldest first, and returns
                 those that it does not want to keep, in the order in which to hide them until the
                 target is met. `tract.strategies` has ready ones; the default is oldest first.
@@ -483,6 +484,8 @@ class AsyncTract:
 
         Raises:
             CompactionTargetError: what has to stay costs more than the target.
+            CommitNotFoundError: one of *keep* is not a commit of this tract.
+            ContentValidationError: *keep* is a string.
             ValueError: a number is negative, or *strategy* returns what it was not given.
         """
         aims = checked_aims(
@@ -500,7 +503,7 @@ class AsyncTract:
         keep_recent: int = 6,
         keep: Callable[[Message], bool] | Iterable[str] = (),
         strategy: Strategy | None = None,
-        must_keep: Iterable[str | re.Pattern[str]] = (),
+        must_keep: Iterable[str | Pattern[str]] = (),
         roll_up: bool = False,
         summary_tokens: int | None = None,
         reason: str | None = None,
@@ -521,8 +524,8 @@ class AsyncTract:
         given changes meanwhile, it is called again with what is there then.
 
         Args:
-            summarise: an async function of a `CompactionRequest` that returns a text, a content, or
-                a `Summary` that says how it was made. None shows nothing in place of what is hidden.
+            summarise: a function of a `CompactionRequest`, async or not, that returns a text, a
+                content, or a `Summary` that says how it was made. None shows nothing in place of what is hidden.
             plan: from `plan_compaction`; the arguments that it takes are not used then.
             target_tokens: as for `plan_compaction`, and so are the next five.
             keep_recent: how many of the newest steps stay.
@@ -537,16 +540,18 @@ class AsyncTract:
             What was done; None if there is nothing to hide.
 
         Raises:
-            CompactionError: the summary is empty or lacks something, what it is of changes again and
-                again, or the plan is outdated. Nothing was written.
+            CompactionError: the summary is empty, lacks something or leaves a tool call alone, what
+                it is of changes again and again, or the plan is outdated. Nothing was written.
             CompactionTargetError: the context would be longer than its target.
-            ContentValidationError: the summary cannot be stored.
+            CommitNotFoundError: one of *keep* is not a commit of this tract.
+            ContentValidationError: the summary cannot be stored, or a list is a string.
             and what *summarise* raises.
         """
         aims = checked_aims(
             target_tokens, summary_tokens, keep_recent, keep, strategy, roll_up=roll_up
         )
-        demands = Demands((*must_keep,), None if reason is None else checked_text("reason", reason))
+        note = None if reason is None else checked_text("reason", reason)
+        demands = Demands(checked_several("must_keep", must_keep), note)
         with self._call():
             return await self._runtime.compactor.compact(
                 self._branch, summarise, aims, plan, demands
@@ -577,7 +582,7 @@ class AsyncTract:
             ContentValidationError: *placeholder* or *reason* cannot be stored.
             ValueError: *keep* is negative.
         """
-        exclude = frozenset(exclude_tools)
+        exclude = frozenset(checked_several("exclude_tools", exclude_tools))
         text = checked_text("placeholder", placeholder)
         note = None if reason is None else checked_text("reason", reason)
         number = checked_count("keep", keep)

@@ -17,7 +17,13 @@ from support.repositories import (
     say,
     stored,
 )
-from tract import BranchNotFoundError, CommitNotFoundError, HeadMovedError, TokenUsage
+from tract import (
+    BranchNotFoundError,
+    CommitNotFoundError,
+    EditTargetError,
+    HeadMovedError,
+    TokenUsage,
+)
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
@@ -41,6 +47,23 @@ async def parted(store: Repositories) -> tuple[str, str, str]:
 
 async def basis(store: Repositories, *touched: str, squash: bool = False) -> MergeBasis:
     return basis_of(await store.comparisons.relation(MAIN, OTHER_BRANCH), *touched, squash=squash)
+
+
+async def test_what_follows_a_merge_in_a_batch_may_target_what_it_brings(
+    store: Repositories,
+) -> None:
+    shared, _, theirs = await parted(store)
+    stranger, *_ = await say(store, THIRD, "beside")
+
+    with pytest.raises(EditTargetError, match="not in this branch's history"):
+        await store.commits.write(MAIN, [annotation(theirs), merge_of(theirs)])
+    with pytest.raises(EditTargetError, match="not in this branch's history"):
+        await store.commits.write(MAIN, [merge_of(theirs), annotation(stranger)])
+    made = await store.commits.write(
+        MAIN, [merge_of(theirs), annotation(theirs), edit("x", shared)]
+    )
+
+    assert [each.edit_target for each in made] == [None, theirs, shared]
 
 
 # relation

@@ -24,6 +24,9 @@ async def made(tract: AsyncTract) -> dict[CommitOperation, CommitInfo]:
     await tract.user("here")
     await tract.merge("other")
     await tract.state({"step": 1})
+    done = await tract.compact(lambda request: "the summary", keep_recent=0)
+    assert done is not None
+    await tract.expand(done.commit_hash)
     return {info.operation: info for info in await tract.log(None)}
 
 

@@ -137,7 +137,7 @@ def test_a_conflict_keeps_the_very_contents() -> None:
     ("enum", "names"),
     [
         (MergeKind, ["up-to-date", "fast-forward", "merge", "squash"]),
-        (ConflictKind, ["content", "priority"]),
+        (ConflictKind, ["content", "priority", "hidden"]),
         (OriginKind, ["squash", "cherry-pick"]),
         (EntryChange, ["added", "removed", "edited", "reprioritised", "config_changed"]),
     ],

@@ -26,6 +26,7 @@ from tract import (
     CommitInfo,
     CommitOperation,
     CompactionPolicy,
+    CompactionRequest,
     DialogueContent,
     ErasedContent,
     LeftStream,
@@ -334,6 +335,48 @@ async def _retain(scene: Scene, _: str) -> bool:
     return not report.receipts
 
 
+async def _short(request: CompactionRequest) -> str:
+    await asyncio.sleep(0)
+    return "the summary"
+
+
+def _shortens(
+    call: Callable[[AsyncTract, str], Awaitable[Any]], after: list[str], *, undone: bool = False
+) -> Prepare:
+    """Return the victim of a compaction, or of undoing one; *after* is what the tract then shows.
+
+    It is called with a tract and the hash of what is to be undone.
+    """
+
+    async def prepare(scene: Scene, mark: str) -> Victim:
+        tract = scene.store.tract(f"shortened {mark}")
+        for direction, payload in (("call", {}), ("result", "found")):
+            await tract.commit(
+                ToolIOContent(
+                    tool_name="f",
+                    direction=direction,  # type: ignore[arg-type]  # one of the two
+                    payload=payload,
+                    call_id=mark,
+                )
+            )
+        done = await tract.compact(_short, keep_recent=0) if undone else None
+        before = await tract.compile()
+        head = "" if done is None else done.commit_hash
+
+        async def settle(outcome: Outcome) -> list[str]:
+            context = await tract.compile()
+            shown = [message.content or "" for message in context.messages]
+            log = await tract.log(None)
+            scene.told(tract.tract_id, [info.commit_hash for info in reversed(log)])
+            if outcome.finished or context.head_hash != before.head_hash:
+                return [] if shown == after else [f"it shows {shown} after {outcome.value}"]
+            return [] if context.messages == before.messages else [f"half is there: {shown}"]
+
+        return Victim(lambda: call(tract, head), settle)
+
+    return prepare
+
+
 async def _collect(scene: Scene, _: str) -> bool:
     return (await scene.store.collect()).nbytes >= 0
 
@@ -476,6 +519,10 @@ def reading(call: Callable[[Scene, str], Awaitable[Any]]) -> Prepare:
         return Victim(lambda: call(scene, entry), settle)
 
     return prepare
+
+
+async def _compactions(scene: Scene, _: str) -> bool:
+    return await scene.work.compactions() == []
 
 
 async def _verify(scene: Scene, _: str) -> bool:
@@ -667,6 +714,19 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
     "AsyncTract.erase": (_erase,),
     "AsyncTract.prune": (_prune,),
     "AsyncTract.tools": (_commits(1, _tools),),
+    "AsyncTract.plan_compaction": (reading(lambda scene, entry: scene.work.plan_compaction()),),
+    "AsyncTract.compact": (
+        _shortens(lambda tract, _: tract.compact(_short, keep_recent=0), ["the summary"]),
+    ),
+    "AsyncTract.clear_tool_results": (
+        _shortens(
+            lambda tract, _: tract.clear_tool_results(keep=0, placeholder="gone"), ["", "gone"]
+        ),
+    ),
+    "AsyncTract.expand": (
+        _shortens(lambda tract, done: tract.expand(done), ["", "found"], undone=True),
+    ),
+    "AsyncTract.compactions": (reading(_compactions),),
     "AsyncTract.record": (_commits(1, _record),),
     "AsyncTract.get_by_keys": (reading(_by_keys),),
     "AsyncTract.keys": (reading(_keys),),

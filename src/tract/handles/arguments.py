@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from tract.engine.compaction.planning import Aims
 from tract.engine.pruning import Boundary
@@ -36,12 +37,15 @@ __all__ = [
     "checked_order",
     "checked_position",
     "checked_ref",
+    "checked_several",
     "checked_target",
     "checked_text",
     "checked_tract_order",
     "checked_tracts",
     "said",
 ]
+
+T = TypeVar("T")
 
 _MOST = 2**62  # SQL counts in 64 bits
 
@@ -230,6 +234,17 @@ def checked_count(name: str, value: object) -> int:
     return count
 
 
+def checked_several(name: str, values: Iterable[T]) -> tuple[T, ...]:
+    """Return some things as a tuple.
+
+    Raises:
+        ContentValidationError: it is one string, which would be taken for its letters.
+    """
+    if isinstance(values, (str, re.Pattern)):
+        raise ContentValidationError(f"give a list, not {shown(values)} alone", name)
+    return (*values,)
+
+
 def checked_aims(
     target_tokens: object,
     summary_tokens: object,
@@ -242,13 +257,15 @@ def checked_aims(
     """Return what a compaction is asked for.
 
     Raises:
+        ContentValidationError: *keep* is a string.
+        CommitNotFoundError: one of *keep* is not a string.
         ValueError: a number is not an integer from 0 up.
     """
     return Aims(
         checked_limit(target_tokens, "target_tokens"),
         checked_limit(summary_tokens, "summary_tokens"),
         checked_count("keep_recent", keep_recent),
-        keep if callable(keep) else frozenset(map(checked_hash, keep)),
+        keep if callable(keep) else frozenset(map(checked_hash, checked_several("keep", keep))),
         roll_up,
         strategy,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from os import PathLike
+from re import Pattern
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
@@ -139,7 +140,7 @@ class SyncTract:
         keep_recent: int = ...,
         keep: Callable[[Message], bool] | Iterable[str] = ...,
         strategy: Strategy | None = ...,
-        must_keep: Iterable[str | re.Pattern[str]] = ...,
+        must_keep: Iterable[str | Pattern[str]] = ...,
         roll_up: bool = ...,
         summary_tokens: int | None = ...,
         reason: str | None = ...,

@@ -190,6 +190,11 @@ class Summary:
 
 
 Summariser: TypeAlias = Callable[
-    [CompactionRequest], Awaitable[str | BaseModel | Mapping[str, Any] | Summary]
+    [CompactionRequest],
+    str
+    | BaseModel
+    | Mapping[str, Any]
+    | Summary
+    | Awaitable[str | BaseModel | Mapping[str, Any] | Summary],
 ]
-"""What makes a summary: an async function. `tract.summarisers` has ready ones."""
+"""What makes a summary: a function, async or not. `tract.summarisers` has ready ones."""

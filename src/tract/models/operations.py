@@ -67,6 +67,11 @@ class OperationRule:
         return self.effect is Effect.ADD or self.effect is Effect.HIDE
 
     @property
+    def changes_many(self) -> bool:
+        """Whether it changes any number of entries."""
+        return self.effect is Effect.HIDE or self.effect is Effect.RESTORE
+
+    @property
     def is_shown(self) -> bool:
         """Whether a model sees its content, which then counts tokens."""
         return self.effect in (Effect.ADD, Effect.REPLACE, Effect.HIDE)

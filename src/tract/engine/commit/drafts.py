@@ -32,6 +32,7 @@ from tract.history.redaction import REDACTED, Redactor
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.compaction import COMPACTION, CompactionContent, ExpansionContent
 from tract.models.config import ContentType
+from tract.models.content import DialogueContent
 from tract.models.erasure import ERASED
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS, CommitOperation, OnKey
@@ -45,8 +46,6 @@ _LONGEST_CONFIG = 16_000  # bytes
 _BY_VALUE = 2  # the last marshal version whose bytes do not depend on shared objects
 _SPLIT = PROVIDED | {"state"}
 _UNCHANGING = frozenset({str, int, float, bool, type(None)})
-
-_NO_SUMMARY = {"content_type": "dialogue", "role": "user", "text": ""}
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -149,8 +148,10 @@ class DraftMaker:
         Raises:
             ContentValidationError: the summary, or what comes with it, cannot be stored.
         """
-        given = Given(_NO_SUMMARY) if summary is None else summary
+        given = summary or Given(DialogueContent(role="user", text=""))
         draft = self.check(given)()
+        if draft.operation == CommitOperation.STATE:
+            raise ContentValidationError("no context shows a state", "summary")
         fields = what.model_dump()
         if summary is not None:
             fields["summary"] = stored_json(draft.data, "summary")

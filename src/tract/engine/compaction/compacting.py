@@ -6,12 +6,20 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tract.crossing import called_back
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
-from tract.engine.compaction.planning import Aims, clearable, free_blocks, ordered, planned
+from tract.engine.compaction.planning import (
+    Aims,
+    Keep,
+    clearable,
+    free_blocks,
+    leaves_whole,
+    ordered,
+    planned,
+)
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
@@ -25,6 +33,7 @@ from tract.exceptions import (
     TractError,
     shown,
 )
+from tract.formats.pairing import matched
 from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, moment
@@ -88,7 +97,7 @@ class CompactionEngine:
 
     async def plan(self, branch: BranchName, aims: Aims) -> CompactionPlan:
         """Return what a compaction would hide; see `AsyncTract.plan_compaction`."""
-        return await self._planned(await self._snapshot(branch), aims)
+        return await self._planned(branch, await self._snapshot(branch), aims)
 
     async def compact(
         self,
@@ -102,7 +111,7 @@ class CompactionEngine:
         self._commits.check_writable()
         for _ in range(_TRIES):
             snapshot = await self._snapshot(branch)
-            here = plan or await self._planned(snapshot, aims)
+            here = plan or await self._planned(branch, snapshot, aims)
             if not here.hides:
                 return None
             covered = await self._threads.run(_covered, snapshot.entries, here.hides)
@@ -142,6 +151,9 @@ class CompactionEngine:
         text = "\n".join(each.content or "" for each in messages)
         if not any(each.content or each.parts for each in messages):
             raise CompactionError("the summariser returned nothing.")
+        calls, results = matched(messages)
+        if any(call.result is None for call in calls) or any(not each.call for each in results):
+            raise CompactionError("the summary has a tool call or a result, and not both.")
         for each in must_keep:
             if not (each in text if isinstance(each, str) else each.search(text)):
                 what = each if isinstance(each, str) else each.pattern
@@ -206,15 +218,22 @@ class CompactionEngine:
             )
         return found.snapshot
 
-    async def _planned(self, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
-        kept = aims.keep
-        if callable(kept):
-            kept = await called_back(_chosen, kept, [*snapshot.entries.shown()])
+    async def _planned(self, branch: BranchName, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
+        kept = await self._kept(branch.tract_id, snapshot, aims.keep)
         free = await self._threads.run(free_blocks, snapshot, aims, kept)
         if aims.strategy is not None:
             views = await called_back(_listed, aims.strategy, [block.view for block in free])
             free = ordered(free, views)
         return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, free)
+
+    async def _kept(self, tract_id: str, snapshot: Snapshot, keep: Keep) -> Collection[str]:
+        """Return the entries that a caller wants to stay, by their full hashes."""
+        if callable(keep):
+            return cast(set[str], await called_back(_chosen, keep, [*snapshot.entries.shown()]))
+        found = [name for name in keep if snapshot.entries.find(name) is not None]
+        others = [name for name in keep if name not in found]
+        found += [await self._commits.resolve(tract_id, name) or name for name in others]
+        return found
 
     def _reply(self, snapshot: Snapshot) -> int:
         return self._compiler.tokens_for_reply if snapshot.visible else 0
@@ -222,7 +241,8 @@ class CompactionEngine:
     async def _request(
         self, branch: BranchName, snapshot: Snapshot, covered: Sequence[Entry], room: int | None
     ) -> CompactionRequest:
-        part = await self._threads.run(self._compiler.gathered, covered)
+        named = {each.commit_hash for each in covered}
+        part = await self._threads.run(self._compiler.gathered, snapshot, named)
         part = replace(part, has_attachments=snapshot.has_attachments)
         former = [each.message.content for each in covered if each.is_summary]
         pinned = (each for each in snapshot.entries.shown() if each.priority is Priority.PINNED)
@@ -279,10 +299,10 @@ def _listed(strategy: Strategy, blocks: Sequence[CompactionBlock]) -> list[Compa
 
 
 def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:
-    """Return the entries to hide; None if the context does not show one of them any more."""
-    wanted = {*hides}
-    found = [entry for entry in entries.shown() if entry.commit_hash in wanted]
-    return found if len(found) == len(wanted) else None
+    """Return the entries to hide; None if one is not shown any more, or has to stay by now."""
+    wanted, shown = {*hides}, [*entries.shown()]
+    found = [entry for entry in shown if entry.commit_hash in wanted]
+    return found if len(found) == len(wanted) and leaves_whole(shown, wanted) else None
 
 
 _state = attrgetter("edited_by", "config_json", "priority", "erased", "hidden_by", "cleared")

@@ -28,6 +28,7 @@ __all__ = [
     "blocks_of",
     "clearable",
     "free_blocks",
+    "leaves_whole",
     "ordered",
     "planned",
 ]
@@ -61,7 +62,7 @@ class Block(NamedTuple):
     is_step: bool
     """Whether the model speaks in it."""
     is_open: bool
-    """Whether a call of it has no result."""
+    """Whether a call of it has no result, or thinking no message yet."""
 
     @property
     def tokens(self) -> int:
@@ -121,6 +122,8 @@ def blocks_of(entries: Sequence[Entry]) -> list[Block]:
         if _only_thinks(entry):
             reach[at] = max(reach[at], at + 1)
     still_open = {owner[call.at] for call in calls if call.result is None}
+    if entries and _only_thinks(entries[-1]):
+        still_open.add(len(entries) - 1)  # what it leads to may come while others are summarised
     return [*_cut(entries, reach, still_open)]
 
 
@@ -181,6 +184,18 @@ def planned(snapshot: Snapshot, reply: int, aims: Aims, free: Sequence[Block]) -
     )
 
 
+def leaves_whole(entries: Sequence[Entry], hides: Collection[str]) -> bool:
+    """Return True if hiding some of *entries* cuts through no block, and hides nothing that stays."""
+    wanted = {*hides}
+    for block in blocks_of(entries):
+        within = [each.commit_hash in wanted for each in block.entries]
+        if any(within) and (
+            not all(within) or block.is_open or any(map(_must_stay, block.entries))
+        ):
+            return False
+    return True
+
+
 def _enough(free: Sequence[Block], excess: int, room: int, *, after_step: bool) -> Sequence[Block]:
     """Return the first blocks that hold *excess* tokens and those of a summary.
 
@@ -211,12 +226,11 @@ def _recent(blocks: Sequence[Block], steps: int) -> int:
 
 
 def _stays(entry: Entry, aims: Aims, kept: Collection[str]) -> bool:
-    return (
-        entry.priority is Priority.PINNED
-        or entry.message.role in _INSTRUCTING
-        or (entry.is_summary and not aims.roll_up)
-        or entry.commit_hash in kept
-    )
+    return _must_stay(entry) or (entry.is_summary and not aims.roll_up) or entry.commit_hash in kept
+
+
+def _must_stay(entry: Entry) -> bool:
+    return entry.priority is Priority.PINNED or entry.message.role in _INSTRUCTING
 
 
 def clearable(snapshot: Snapshot, keep: int, exclude: Collection[str]) -> list[Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -193,9 +193,11 @@ class DefaultContextCompiler:
         """What a context costs beside its messages."""
         return 0 if self._sums is None else self._sums.tokens_for_reply
 
-    def gathered(self, entries: Sequence[Entry]) -> Snapshot:
-        """Return a snapshot of nothing but some entries."""
-        return gathered(entries, self._sums)
+    def gathered(self, snapshot: CompileSnapshot, hashes: Collection[str]) -> Snapshot:
+        """Return a snapshot of nothing but some of the entries that *snapshot* shows."""
+        assert isinstance(snapshot, Snapshot)
+        shown = snapshot.entries.shown()
+        return gathered([each for each in shown if each.commit_hash in hashes], self._sums)
 
     def empty(self) -> Snapshot:
         """Return the snapshot of a history without commits."""

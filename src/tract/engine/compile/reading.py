@@ -19,6 +19,7 @@ from tract.exceptions import (
     CommitNotFoundError,
     StoreCorruptError,
 )
+from tract.models.operations import rule_of
 from tract.models.store import CacheInfo
 from tract.protocols import (
     CommitStep,
@@ -268,6 +269,7 @@ class ContextReader:
             isinstance(self._compiler, DefaultContextCompiler)
             and self._compiler.ready
             and len(steps) <= _QUICK_STEPS
+            and not any(rule_of(step.operation).changes_many for step in steps)
             and sum(len(step.data) for step in steps) <= _QUICK_BYTES
         )
 

@@ -6,7 +6,7 @@ the transaction can go on with the next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from tract.exceptions import (
@@ -295,13 +295,24 @@ class WriteTransaction:
                 "`branches()` list them.",
             )
         _check_is_entry(target, place.operation)
-        if not self.reaches(tract_id, tip, place):
+        if not (
+            self.reaches(tract_id, tip, place) or self._brings(tract_id, drafts[:index], place)
+        ):
             raise EditTargetError(
                 target,
                 "is not in this branch's history. Bring it here with `cherry_pick()` or `merge()`, "
                 "or work on its branch.",
             )
         return place.commit_hash.hex()
+
+    def _brings(self, tract_id: str, drafts: Iterable[CommitDraft], place: Place) -> bool:
+        """Return True if a merge among *drafts* brings a commit into the branch's history."""
+        for draft in drafts:
+            if draft.merge_parent is not None:
+                merged = find_place(self.connection, tract_id, draft.merge_parent)
+                if merged is not None and is_ancestor(self.connection, tract_id, place, merged):
+                    return True
+        return False
 
     def reaches(self, tract_id: str, tip: Tip, place: Place) -> bool:
         """Return True if a branch's history, including this transaction, has a commit."""
