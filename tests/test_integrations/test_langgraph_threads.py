@@ -430,6 +430,26 @@ async def test_a_recorder_says_how_each_message_was_made(store: TractStore) -> N
     assert await texts(saver) == ["Hello", "One", "Hello", "Two"]
 
 
+async def test_secrets_in_definitions_of_tools_are_not_recorded(store: TractStore) -> None:
+    saver = TractSaver(store)
+    arguments = {"type": "object", "properties": {"password": {"type": "string"}}}
+    tools = [
+        {"type": "mcp", "authorization": "SECRET", "headers": {"X-Key": "SECRET"}, "label": "m"},
+        {"type": "function", "function": {"name": "login", "parameters": arguments}},
+    ]
+    words = iter([AIMessage("One", id="1")])
+    model = GenericFakeChatModel(messages=words).bind(
+        tools=tools, aws_session_token="SECRET", max_tokens=9
+    )
+    answer = await model.ainvoke("Hello", {"callbacks": [saver.recorder]})
+    await Line(saver, config_of("t")).put(messages=[answer])
+
+    [made] = await (await saver.tract("t")).query(tract_config("max_tokens") == 9)
+    assert made.generation_config is not None
+    assert "SECRET" not in str(made.generation_config)
+    assert made.generation_config["tools"] == [{"type": "mcp", "label": "m"}, tools[1]]
+
+
 async def test_threads_of_other_savers_come_whole_and_once(
     store: TractStore, tmp_path: Path
 ) -> None:

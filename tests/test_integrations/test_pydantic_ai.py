@@ -31,6 +31,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.openai import OpenAIResponsesModelSettings
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RequestUsage
@@ -461,6 +462,20 @@ async def test_responses_say_what_they_were_made_with(
     asked_ = await store.tract("c").get_commit(str(made[0].parent_hash))
     assert asked_ is not None
     assert asked_.generation_config is None
+
+
+async def test_secrets_in_settings_are_not_recorded_however_deep_they_are(
+    store: TractConversationStore,
+) -> None:
+    remote: Any = {"type": "mcp", "authorization": "SECRET", "headers": {"X-Key": "SECRET"}}
+    settings = OpenAIResponsesModelSettings(max_tokens=9, openai_native_tools=[remote])
+    given = Conversation(conversation_id="c")
+    agent = Agent(TestModel(), capabilities=[store.capability])
+    await store.save(await agent.run("Hi", conversation=given, model_settings=settings))
+
+    [made] = await store.tract("c").query(config("max_tokens") == 9)
+    assert made.generation_config is not None
+    assert made.generation_config["openai_native_tools"] == [{"type": "mcp"}]
 
 
 async def test_agents_that_run_at_once_record_their_own_settings(

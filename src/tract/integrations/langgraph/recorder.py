@@ -12,11 +12,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from tract.integrations.langgraph.values import is_plain
+from tract.integrations.secrecy import without_secrets
 
 __all__ = ["TractRecorder"]
 
 _UNCLAIMED = 1024  # calls and messages kept for checkpoints that may never come
-_SECRET = ("header", "api_key", "extra_")
 
 
 class TractRecorder(BaseCallbackHandler):
@@ -44,11 +44,12 @@ class TractRecorder(BaseCallbackHandler):
     ) -> None:
         """Note what a call is made with; headers and further fields, which may hold secrets, are not."""
         given: Mapping[str, Any] = options.get("invocation_params") or {}
-        config = {
+        plain = {
             key: value
             for key, value in given.items()
-            if value is not None and is_plain({key: value}) and not _may_be_secret(key)
+            if value is not None and is_plain({key: value})
         }
+        config = without_secrets(plain)
         told = metadata or {}
         if "model" not in config and isinstance(told.get("ls_model_name"), str):
             config["model"] = told["ls_model_name"]
@@ -75,10 +76,6 @@ class TractRecorder(BaseCallbackHandler):
     def made_with(self, message_id: str | None) -> dict[str, Any] | None:
         """Return what `commit` takes for a message, or None if no call is known that made it."""
         return None if message_id is None else self._made.get(message_id)
-
-
-def _may_be_secret(key: str) -> bool:
-    return any(each in key.lower() for each in _SECRET)
 
 
 def _keep(kept: OrderedDict[Any, dict[str, Any]], key: Any, value: dict[str, Any]) -> None:

@@ -12,10 +12,11 @@ from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.tools import RunContext
 from pydantic_core import to_jsonable_python
 
+from tract.integrations.secrecy import without_secrets
+
 __all__ = ["TractCapability"]
 
 _UNCLAIMED = 1024  # responses that are kept for a save that may never come
-_SECRET = "extra_"  # what the names of settings that may hold secrets begin with
 
 
 class TractCapability(AbstractCapability[Any]):
@@ -59,11 +60,13 @@ def _key(response: ModelResponse, run_id: str | None) -> Hashable:
 def _config(request: ModelRequestContext, response: ModelResponse) -> dict[str, Any]:
     """Return what a call was made with; headers and bodies, which may hold secrets, are not."""
     given, asked = request.model_settings or {}, request.model_request_parameters
-    settings = {
-        name: to_jsonable_python(value, fallback=repr, serialize_unknown=True)
-        for name, value in given.items()
-        if value is not None and not name.startswith(_SECRET)
-    }
+    settings = without_secrets(
+        {
+            name: to_jsonable_python(value, fallback=repr, serialize_unknown=True)
+            for name, value in given.items()
+            if value is not None
+        }
+    )
     tools = [tool.name for tool in (*asked.function_tools, *asked.output_tools)]
     native = [tool.unique_id for tool in asked.native_tools]
     found = {
