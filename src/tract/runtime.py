@@ -54,7 +54,7 @@ from tract.models.config import ContentType, TractConfig
 from tract.models.pruning import Retention
 from tract.protocols import ContextCompiler, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
-from tract.storage.repositories import Repositories
+from tract.storage.repositories import Repositories, TractTimes
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 
@@ -254,6 +254,11 @@ class Runtime:
         """Write the whole database to a new file; see `TractStore.backup`."""
         async with new_file(path, self._threads) as temporary:
             await back_up(self.database, temporary, progress)
+
+    async def times(self, tract_id: str) -> TractTimes | None:
+        """Return when a tract was begun and last erased, for what remembers contents."""
+        with self.gate.call():
+            return (await self._storage.erasures.times([tract_id])).get(tract_id)
 
     async def copy_tract(self, source: str, target: str, at: str | UnsetType | None) -> None:
         """Copy a tract within this store."""

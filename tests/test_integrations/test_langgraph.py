@@ -21,6 +21,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -275,6 +276,26 @@ async def test_a_value_whose_version_is_the_parents_is_stored_once(store: TractS
     assert found is not None
     assert found.checkpoint["channel_values"] == values
     assert len([each for each in states if each.key is None and each.operation == "state"]) == 1
+
+
+async def test_checkpoints_and_metadata_of_any_size_are_put_one_after_the_other(
+    store: TractStore,
+) -> None:
+    saver = TractSaver(store)
+    line = Line(saver, config_of("t"))
+    channels = {f"channel-{number:04}": number for number in range(5_000)}
+    for number in range(2):
+        about = {"run_id": str(number), "note": "x" * 100_000}
+        await line.put(about, messages=talk()[: number + 1], **channels)
+
+    config = RunnableConfig(configurable={"thread_id": "t"})
+    found = [each async for each in TractSaver(store).alist(config, filter={"run_id": "1"})]
+    assert [each.metadata["note"] for each in found] == ["x" * 100_000]
+    assert len(found[0].checkpoint["channel_versions"]) == 5_001
+    await saver.adelete_for_runs(["0"])
+    assert len(await everything(saver, "t")) == 1
+    await saver.aprune(["t"])
+    assert len(await everything(saver, "t")) == 1
 
 
 async def test_an_encrypting_serializer_sees_everything(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ async def newest(threads: Threads, thread: str, packer: Packer) -> set[str]:
 async def delete(threads: Threads, thread: str) -> None:
     """Delete a thread for good."""
     await threads.store.erase_tract(quote_id(thread), reason="delete_thread")
+    await threads.noticed(thread)
 
 
 async def copy(threads: Threads, source: str, target: str) -> bool:
@@ -110,7 +111,7 @@ async def _dropped(
                 moved(tx, on, branch, None if left is None else left.commit, reached)
         tx.on(drops).state({"langgraph": "dropped"})
         tx.on(drops).erase(gone, reason="langgraph")
-    threads.forget(gone)
+    await threads.noticed(thread)
 
 
 async def _used(threads: Threads, thread: str, record: Record) -> set[str]:
@@ -121,6 +122,5 @@ async def _used(threads: Threads, thread: str, record: Record) -> set[str]:
     branch = threads.store.tract(quote_id(thread), branch=WRITES)
     writes = await branch.keys(writes_key(record.ns, record.id))
     used |= {each.commit_hash for each in writes}
-    packed = [record.payload["checkpoint"], record.payload["metadata"]]
-    packed += [*record.values.values(), *(w.value for w in await threads.writes(thread, record))]
+    packed = [*record.values.values(), *(w.value for w in await threads.writes(thread, record))]
     return used | {each["at"] for each in packed if "at" in each}

@@ -24,8 +24,8 @@ class Plan(NamedTuple):
     id: str
     parent_id: str | None
     parent: Record | None
-    checkpoint: Packed | Large
-    metadata: Packed | Large
+    checkpoint: Packed
+    metadata: Packed
     about: Mapping[str, Any]
     values: Sequence[tuple[str, Packed | Large]]
     channels: Sequence[str]
@@ -73,8 +73,8 @@ class Staged:
         for element in change.elements[change.kept :]:
             options = plan.made_with.get(element.id, {})
             self._new.append((element, branch.commit(element.content, **options)))
-        self._payload["checkpoint"] = self._placed(branch, plan.checkpoint)
-        self._payload["metadata"] = self._placed(branch, plan.metadata)
+        self._payload["checkpoint"] = plan.checkpoint
+        self._payload["metadata"] = plan.metadata
         values = dict(plan.values)
         self._payload["values"] = [
             [channel, self._placed(branch, values[channel]) if channel in values else {}]

@@ -14,7 +14,7 @@ from tract.integrations.langgraph.values import Element, Packer, all_match
 
 __all__ = ["Change", "Lists", "change_of"]
 
-_MOST_ELEMENTS = 100_000
+_MOST_CHARACTERS = 64_000_000
 
 
 class Change(NamedTuple):
@@ -58,11 +58,11 @@ def change_of(before: Sequence[Element], messages: Sequence[BaseMessage], packer
 
 
 class Lists:
-    """The lists of the eras that were used last, for any thread."""
+    """The lists of the eras that were used last, for any thread, up to a number of characters."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], list[Element]] = OrderedDict()
-        self._elements = 0
+        self._size = 0
         self._lock = threading.Lock()
 
     def get(self, thread: str, era: str, count: int) -> list[Element] | None:
@@ -81,9 +81,20 @@ class Lists:
         """Remember the first elements of an era."""
         with self._lock:
             known = self._known.get((thread, era), [])
-            if len(known) < len(elements):
-                self._elements += len(elements) - len(known)
-                self._known[thread, era] = elements
+            if len(known) >= len(elements):
+                return
+            self._size += _size(elements[len(known) :])
+            self._known[thread, era] = elements
             self._known.move_to_end((thread, era))
-            while self._elements > _MOST_ELEMENTS and len(self._known) > 1:
-                self._elements -= len(self._known.popitem(last=False)[1])
+            while self._size > _MOST_CHARACTERS:
+                self._size -= _size(self._known.popitem(last=False)[1])
+
+    def forget(self, thread: str) -> None:
+        """Forget the lists of a thread."""
+        with self._lock:
+            for key in [key for key in self._known if key[0] == thread]:
+                self._size -= _size(self._known.pop(key))
+
+
+def _size(elements: Sequence[Element]) -> int:
+    return sum(each.size for each in elements)

@@ -15,9 +15,6 @@ from tract.integrations.langgraph.values import Element, Packed, Packer, is_plai
 
 __all__ = ["Place", "planned"]
 
-_INLINE_REST = 1 << 16
-"""Bytes of what a checkpoint has beside its values that stay in it."""
-
 
 class Place(NamedTuple):
     """Where a checkpoint goes, and what its parent shows."""
@@ -59,8 +56,8 @@ def planned(
         checkpoint["id"],
         place.parent_id,
         parent,
-        packer.pack(rest, _INLINE_REST),
-        packer.pack(metadata, _INLINE_REST),
+        packer.pack_inline(rest),
+        packer.pack_inline(metadata),
         {name: each for name, each in metadata.items() if _is_told(each) and is_plain(name)},
         packed,
         list(values),

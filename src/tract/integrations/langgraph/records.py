@@ -9,6 +9,7 @@ left are on branches `aside/…`, and pending writes on the branch `writes`.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -25,6 +26,7 @@ __all__ = [
     "KEYS",
     "WRITES",
     "Record",
+    "Records",
     "Shown",
     "Write",
     "branch_of",
@@ -41,6 +43,8 @@ WRITES = "writes"
 DROPS = "drops"
 """The branch that moves whenever checkpoints are erased, so that none is built upon meanwhile."""
 _LONGEST = 300
+_MOST_CHARACTERS = 32_000_000
+_COST = 1_000
 
 
 class Shown(NamedTuple):
@@ -73,6 +77,12 @@ class Record:
         """The channels that have values, in order."""
         return [channel for channel, _ in self.payload["values"]]
 
+    @property
+    def size(self) -> int:
+        """How many characters are packed in it, and what it costs beside them."""
+        packed = [self.payload["checkpoint"], self.payload["metadata"], *self.values.values()]
+        return _COST + sum(len(each.get("json") or each.get("bytes", "  ")[1]) for each in packed)
+
     def metadata(self, packer: Packer) -> Any:
         """Return the checkpoint's metadata, as a new object."""
         return packer.unpack(self.payload["metadata"])
@@ -81,6 +91,31 @@ class Record:
         """Return the checkpoint without its values, as a new object."""
         rest: dict[str, Any] = packer.unpack(self.payload["checkpoint"])
         return rest
+
+
+class Records:
+    """The checkpoints that were used last, up to a number of characters."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Record] = OrderedDict()
+        self._size = 0
+
+    def get(self, commit: str) -> Record | None:
+        """Return the checkpoint that a commit is, if it is known."""
+        return self._known.get(commit)
+
+    def put(self, record: Record) -> None:
+        """Remember a checkpoint."""
+        if record.commit not in self._known:
+            self._known[record.commit] = record
+            self._size += record.size
+            while self._size > _MOST_CHARACTERS:
+                self._size -= self._known.popitem(last=False)[1].size
+
+    def forget(self) -> None:
+        """Forget all, because some were erased."""
+        self._known.clear()
+        self._size = 0
 
 
 class Write(NamedTuple):

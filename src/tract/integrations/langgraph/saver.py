@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections import OrderedDict
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -90,7 +91,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
         self._lent = LentStore(store)
         self._lists = Lists()
         self._threads: list[Threads] = []
-        self._newest: dict[tuple[str, str], Record] = {}
+        self._newest: OrderedDict[tuple[str, str], Record] = OrderedDict()
 
     @classmethod
     def open(
@@ -214,7 +215,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
                 break
         self._newest[thread, ns] = record
         if len(self._newest) > _MOST_THREADS:
-            self._newest.pop(next(iter(self._newest)))
+            self._newest.popitem(last=False)  # at once, as threads share it
         return config_of(config["configurable"]["thread_id"], ns, checkpoint["id"])
 
     def _at_hand(
@@ -290,6 +291,9 @@ class TractSaver(BaseCheckpointSaver[Any]):
         """Delete a thread for good: its tract is erased."""
         thread = str(thread_id)
         await self._run(lambda threads: housekeeping.delete(threads, thread))
+        for key in [*self._newest]:
+            if key[0] == thread:
+                self._newest.pop(key, None)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Erase the checkpoints of runs, with their writes and the messages that no other shows."""

@@ -25,6 +25,7 @@ from tract.integrations.langgraph.records import (
     KEYS,
     WRITES,
     Record,
+    Records,
     Write,
     branch_of,
     key_of,
@@ -36,12 +37,14 @@ from tract.integrations.langgraph.values import Element, Large, Packed, Packer, 
 from tract.models.conditions import metadata
 from tract.models.content import StateContent
 from tract.models.quoting import quote_id, unquote_id
+from tract.storage.repositories import TractTimes
 from tract.store import TractStore
 from tract.tract import AsyncTract
 
 __all__ = ["Threads", "Whole"]
 
-_MOST_RECORDS = 4096
+_MOST_THREADS = 4096
+_MOST_WRITES = 64
 _PAGE = 64
 
 
@@ -52,6 +55,16 @@ class Whole(NamedTuple):
     elements: list[Element]
     writes: list[Write]
     large: Mapping[str, Large]
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that have values, in order, but for those whose values were erased."""
+        values = self.record.values
+        return [
+            each
+            for each in self.record.channels
+            if "at" not in values[each] or values[each]["at"] in self.large
+        ]
 
     def unpacked(self, packed: Packed, packer: Packer) -> Any:
         """Return a value as new objects."""
@@ -71,7 +84,8 @@ class Threads:
     def __init__(self, store: TractStore, lists: Lists) -> None:
         self.store: TractStore = store
         self.lists: Lists = lists
-        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._records = Records()
+        self._times: OrderedDict[str, TractTimes | None] = OrderedDict()
         self._writes: OrderedDict[str, tuple[str | None, dict[str, list[Write]]]] = OrderedDict()
         for name, model in CONTENT_TYPES.items():
             store.register_content_type(name, model)
@@ -88,7 +102,7 @@ class Threads:
         head = await branch.head()
         if head is None:
             return None
-        found = self._known(head)
+        found = self._records.get(head)
         if found is None:
             [(commit, content)] = await branch.log(1, contents=True)
             found = self._kept(record_of(commit.commit_hash, content))
@@ -109,6 +123,7 @@ class Threads:
         self, thread: str, ns: str, before: str | None = None, size: int = _PAGE
     ) -> AsyncIterator[Record]:
         """Yield the checkpoints of a namespace, those of the greatest ids first."""
+        await self.noticed(thread)
         branch = self.branch(thread, ns)
         late = {each.id: each for each in await self._late(branch, ns)}
         waiting = sorted(late.values(), key=lambda each: each.id)
@@ -149,13 +164,15 @@ class Threads:
         if known != head:
             kept = {}
             self._writes[branch.tract_id] = (head, kept)
-            if len(self._writes) > _MOST_RECORDS:
+            if len(self._writes) > _MOST_THREADS:
                 self._writes.popitem(last=False)
         prefix = writes_key(record.ns, record.id)
         if prefix not in kept:
             commits = await branch.keys(prefix)
             commits.sort(key=lambda commit: commit.created_at)
             contents = await branch.get_contents(commit.commit_hash for commit in commits)
+            if len(kept) >= _MOST_WRITES:  # of a listing of many
+                kept.clear()
             kept[prefix] = writes_of(contents)
         return kept[prefix]
 
@@ -166,14 +183,16 @@ class Threads:
             return []
         found = self.lists.get(thread, shown.era, shown.length)
         if found is None:
-            branch = self.branch(thread, record.ns)
+            branch, times = self.branch(thread, record.ns), self._times.get(thread)
             entries = await branch.entries(at_commit=record.commit)
             found = [
                 Element(entry.content, entry.commit_hash, entry.edited_by or "")
                 for entry in entries
                 if isinstance(entry.content, LangChainContent)
             ]
-            self.lists.put(thread, shown.era, found)
+            is_whole = len(found) == shown.length  # else some were erased, and places are others
+            if is_whole and self._times.get(thread) == times:
+                self.lists.put(thread, shown.era, found)
         return found
 
     async def large(self, thread: str, packed: Sequence[Packed]) -> dict[str, Large]:
@@ -190,6 +209,7 @@ class Threads:
 
     async def one(self, thread: str, ns: str, checkpoint_id: str | None) -> Whole | None:
         """Return a checkpoint by its id, or the newest."""
+        await self.noticed(thread)
         if checkpoint_id:
             record = await self.record(thread, ns, checkpoint_id)
         else:
@@ -197,27 +217,38 @@ class Threads:
         return None if record is None else await self.whole(thread, record)
 
     async def whole(self, thread: str, record: Record) -> Whole | None:
-        """Return a checkpoint with all that it refers to; None if it was deleted meanwhile."""
+        """Return a checkpoint with all that it refers to; None if it was deleted meanwhile.
+
+        Messages and values that were erased by themselves are left out.
+        """
+        is_sure = not await self.noticed(thread)
         try:
             elements = await self.elements(thread, record)
             writes = await self.writes(thread, record)
-            payload = record.payload
-            packed = [payload["checkpoint"], payload["metadata"], *record.values.values()]
-            packed += [write.value for write in writes]
+            packed = [*record.values.values(), *(write.value for write in writes)]
             large = await self.large(thread, packed)
         except CommitNotFoundError:
             return None
         shown = record.shown
-        if any("at" in each and each["at"] not in large for each in packed):
+        is_all = all(each["at"] in large for each in packed if "at" in each)
+        is_all = is_all and (shown is None or len(elements) == shown.length)
+        if not (is_sure and is_all) and not await self._is_stored(thread, record):
             return None
-        if shown is not None and len(elements) != shown.length:
-            return None
+        writes = [each for each in writes if "at" not in each.value or each.value["at"] in large]
         return Whole(record, elements, writes, large)
+
+    async def _is_stored(self, thread: str, record: Record) -> bool:
+        try:
+            [content] = await self.branch(thread).get_contents([record.commit])
+        except CommitNotFoundError:
+            return False
+        return record_of(record.commit, content) is not None
 
     async def before(
         self, thread: str, ns: str, checkpoint_id: str | None
     ) -> tuple[Record | None, list[Element]]:
         """Return a parent and the messages that it shows; None and none if there is none."""
+        await self.noticed(thread)
         record = None if checkpoint_id is None else await self.record(thread, ns, checkpoint_id)
         if record is None:
             return None, []
@@ -291,7 +322,7 @@ class Threads:
     async def _landed(self, plan: Plan, branch: AsyncTract, *, expected: str | None) -> Record:
         """Append a checkpoint to its parent, which is the head of the branch."""
         era = None if plan.parent is None or plan.parent.shown is None else plan.parent.shown.era
-        if not plan.change.appends_only:
+        if not plan.change.appends_only or plan.change.kept != _length(plan.parent):
             era = None
         async with self.store.transaction() as tx:
             staged = Staged(plan, era)
@@ -351,27 +382,40 @@ class Threads:
         return await self._read(branch, [commit.commit_hash for commit in commits])
 
     async def _read(self, branch: AsyncTract, commits: Sequence[str]) -> list[Record]:
-        missing = [commit for commit in commits if self._known(commit) is None]
+        found = {commit: self._records.get(commit) for commit in commits}
+        missing = [commit for commit, record in found.items() if record is None]
         if missing:
             contents = await branch.get_contents(missing)
             for commit, content in zip(missing, contents, strict=True):
-                self._kept(record_of(commit, content))
-        return [found for each in commits if (found := self._known(each)) is not None]
-
-    def forget(self, commits: Sequence[str]) -> None:
-        """Forget checkpoints that were erased."""
-        for commit in commits:
-            self._records.pop(commit, None)
-
-    def _known(self, commit: str) -> Record | None:
-        return self._records.get(commit)
+                found[commit] = self._kept(record_of(commit, content))
+        return [record for record in found.values() if record is not None]
 
     def _kept(self, record: Record | None) -> Record | None:
         if record is not None:
-            self._records[record.commit] = record
-            if len(self._records) > _MOST_RECORDS:
-                self._records.popitem(last=False)
+            self._records.put(record)
         return record
+
+    async def noticed(self, thread: str) -> bool:
+        """Return True if something of a thread was erased since this was asked last.
+
+        What is remembered of it is forgotten then.
+        """
+        times = await self.store._runtime.times(quote_id(thread))
+        is_known = thread in self._times
+        if is_known and self._times[thread] == times:
+            return False
+        self._times[thread] = times
+        self._times.move_to_end(thread)
+        if len(self._times) > _MOST_THREADS:
+            self.lists.forget(self._times.popitem(last=False)[0])
+        self._records.forget()
+        self._writes.pop(quote_id(thread), None)
+        self.lists.forget(thread)
+        return is_known
+
+
+def _length(record: Record | None) -> int:
+    return 0 if record is None or record.shown is None else record.shown.length
 
 
 def _aside_name(checkpoint_id: str) -> str:

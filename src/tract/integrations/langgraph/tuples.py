@@ -41,12 +41,12 @@ def tuple_of(
 ) -> CheckpointTuple:
     """Return a checkpoint with everything in it made anew."""
     record = found.record
-    rest: Any = found.unpacked(record.payload["checkpoint"], packer)
-    rest["channel_values"] = {channel: found.value(channel, packer) for channel in record.channels}
+    rest: Any = record.rest(packer)
+    rest["channel_values"] = {channel: found.value(channel, packer) for channel in found.channels}
     return CheckpointTuple(
         config or config_of(thread, record.ns, record.id),
         rest,
-        found.unpacked(record.payload["metadata"], packer),
+        record.metadata(packer),
         config_of(thread, record.ns, record.parent) if record.parent else None,
         [
             (write.task, write.channel, found.unpacked(write.value, packer))
@@ -84,6 +84,6 @@ def delta_of(steps: Sequence[Whole], channel: str, packer: Packer) -> DeltaChann
             for write in step.writes
             if write.channel == channel
         ]
-        if channel in step.record.values:
+        if channel in step.channels:
             return DeltaChannelHistory(writes=writes, seed=step.value(channel, packer))
     return DeltaChannelHistory(writes=writes)

@@ -88,6 +88,12 @@ class Element:
         self._like: bytes | None = None
         self._seen: bytes | None = None
 
+    @property
+    def size(self) -> int:
+        """How many characters its content has."""
+        packed = self.content.packed
+        return len(self.content.fields) + (0 if packed is None else len(packed[1]))
+
     @classmethod
     def of(cls, message: BaseMessage, packer: Packer) -> Element:
         """Return a new element."""
@@ -185,11 +191,18 @@ class Packer:
         self.is_legible: bool = type(serde) is JsonPlusSerializer
         self._inline = inline
 
-    def pack(self, value: Any, inline: int | None = None) -> Packed | Large:
+    def pack(self, value: Any) -> Packed | Large:
         """Return *value* in a form that shares nothing with it."""
         kind, data = self.serde.dumps_typed(value)
-        if len(data) > (self._inline if inline is None else inline):
+        if len(data) > self._inline:
             return Large(kind, bytes(data))
+        return self._packed(value, kind, data)
+
+    def pack_inline(self, value: Any) -> Packed:
+        """Return *value* likewise, to be part of what it belongs to however large it is."""
+        return self._packed(value, *self.serde.dumps_typed(value))
+
+    def _packed(self, value: Any, kind: str, data: bytes) -> Packed:
         if self.is_legible and is_plain(value):
             return {"json": json.dumps(value, ensure_ascii=False)}
         return {"bytes": [kind, base64.b64encode(data).decode()]}
