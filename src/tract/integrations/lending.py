@@ -38,7 +38,7 @@ class LentStore:
     @property
     def now(self) -> TractStore | None:
         """The store, if it is open."""
-        return self._store
+        return None if self._closed else self._store
 
     async def get(self) -> TractStore:
         """Return the store, opened once however many ask at a time.
@@ -49,10 +49,10 @@ class LentStore:
         """
         while True:
             with self._lock:
-                if self._store is not None:
-                    return self._store
                 if self._closed:
                     raise StoreClosedError(self._target)
+                if self._store is not None:
+                    return self._store
                 opening, mine = self._opening, self._opening is None
                 if opening is None:
                     opening = self._opening = Future()
@@ -80,6 +80,7 @@ class LentStore:
             StorageError: this thread has a running loop, or the store's is not running.
             and what *work* and `get` raise.
         """
+        handed: Future[T] | None = None
         try:
             if is_in_loop():
                 raise StorageError(
@@ -94,9 +95,13 @@ class LentStore:
             loop = self._store._runtime.gate.loop
             if not loop.is_running():
                 raise StorageError("the event loop that opened the store is not running.")
-            return asyncio.run_coroutine_threadsafe(work, loop).result()
+            handed = asyncio.run_coroutine_threadsafe(work, loop)
+            return handed.result()
         finally:
-            work.close()
+            if handed is None:
+                work.close()
+            else:  # it is that loop's, and still under way if this thread was interrupted
+                handed.cancel()
 
     async def _open(self, opening: Future[None]) -> None:
         try:
@@ -109,7 +114,7 @@ class LentStore:
             opening.set_result(None)
 
     async def aclose(self) -> None:
-        """Close the store if it was opened here; calling it again does nothing."""
+        """Close the store if it was opened here. If that was cancelled, calling it again goes on."""
         if not self._owned:
             return
         with self._lock:
@@ -117,7 +122,7 @@ class LentStore:
             opening = self._opening
         if opening is not None:
             await asyncio.wrap_future(opening)
-        with self._lock:
-            store, self._store = self._store, None
+        store = self._store
         if store is not None:
             await store.aclose()
+            self._store = None
