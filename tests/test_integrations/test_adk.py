@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,39 @@ async def test_an_erased_user_leaves_nothing_and_others_stay(service: TractSessi
     assert await service.get_user_state(**USER) == {}
     [left] = (await service.list_sessions(app_name="travel")).sessions
     assert left.user_id == "bo"
+
+
+async def test_a_user_can_be_erased_while_sessions_are_read_written_and_forked(
+    tmp_path: Path,
+) -> None:
+    done = asyncio.Event()
+    path = tmp_path / "a.db"
+    async with TractSessionService(path) as service, TractSessionService(path) as other:
+
+        async def write() -> None:
+            while not done.is_set():
+                session = await other.create_session(**USER, state={"user:a": 1, "b": "x" * 2_000})
+                with suppress(SessionNotFoundError):
+                    for number in range(5):
+                        await other.append_event(session, state_event(user__n=number))
+
+        async def read() -> None:
+            while not done.is_set():
+                listed = await service.list_sessions(app_name="travel")
+                for each in listed.sessions[-2:]:
+                    await service.get_session(**USER, session_id=each.id)
+                    with suppress(SessionNotFoundError):
+                        await service.fork_session(**USER, session_id=each.id)
+
+        others = [asyncio.create_task(each()) for each in (write, read, read)]
+        for _ in range(5):
+            await asyncio.sleep(0.15)
+            await service.erase_user(**USER, reason="asked")
+        done.set()
+        await asyncio.gather(*others)
+
+        session = await filled(service, said("Hi"))
+        assert (await (await service.tract(session)).verify()).faults == ()
 
 
 @pytest.mark.parametrize("size", [10, 5_000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,55 @@ async def test_a_graph_goes_on_after_a_message_was_erased(store: TractStore) -> 
     assert [each.content for each in done["messages"]] == ["Yes.", "Go on.", "Yes."]
     state = await builder.compile(checkpointer=TractSaver(store)).aget_state(config_of("t"))
     assert [each.content for each in state.values["messages"]] == ["Yes.", "Go on.", "Yes."]
+
+
+async def test_what_is_put_during_a_prune_stays(store: TractStore) -> None:
+    saver, other = TractSaver(store), TractSaver(store)
+    line = Line(saver, config_of("t"))
+    done = asyncio.Event()
+
+    async def prune() -> None:
+        while not done.is_set():
+            await other.aprune(["t"])
+            await other.adelete_for_runs(["odd"])
+
+    pruning = asyncio.create_task(prune())
+    for number in range(20):
+        await line.put({"run_id": ["even", "odd"][number % 2]}, messages=said("a", str(number)))
+        newest = await saver.aget_tuple(config_of("t"))
+        if number % 2 == 0:
+            assert newest is not None
+            assert newest.config == line.config
+            assert newest.checkpoint["channel_values"]["messages"] == said("a", str(number))
+    done.set()
+    await pruning
+
+
+async def test_a_thread_can_be_read_and_written_while_it_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    done = asyncio.Event()
+    async with TractSaver.open(path) as saver, TractSaver.open(path) as other:
+
+        async def delete() -> None:
+            while not done.is_set():
+                await other.adelete_thread("t")
+                await other.aprune(["t"])
+
+        async def read() -> None:
+            while not done.is_set():
+                await saver.aget_tuple(config_of("t"))
+                await everything(saver, "t")
+
+        others = [asyncio.create_task(each()) for each in (delete, read, read)]
+        for _ in range(12):
+            line = Line(saver, config_of("t"))
+            for number in range(3):
+                await line.put(messages=said(*map(str, range(number))), document="x" * 600)
+                await saver.aput_writes(line.config, [("document", "y" * 600)], "task")
+        done.set()
+        await asyncio.gather(*others)
+        await line.put(messages=said("a", "b"), document="z")
+
+        for each in (saver, other):
+            assert await values(each) == {"messages": said("a", "b"), "document": "z"}
+        assert (await (await saver.tract("t")).verify()).faults == ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from google.adk.sessions.state import State
 from pydantic import BaseModel
 
+from tract.engine.compile.reading import settled
 from tract.handles.staging import StagedBranch, StagedCommit
 from tract.integrations.adk.events import json_safe, logged_event
 from tract.models.content import StateContent
@@ -115,6 +117,10 @@ def _payload(content: BaseModel, kind: str) -> dict[str, Any] | None:
 
 async def scope_state(tract: AsyncTract) -> tuple[str | None, dict[str, Any]]:
     """Return the head of the branch that has the state of an app or a user, and that state."""
+    return await settled(partial(_scope_state, tract))
+
+
+async def _scope_state(tract: AsyncTract) -> tuple[str | None, dict[str, Any]]:
     head = await tract.head()
     if head is None:
         return None, {}

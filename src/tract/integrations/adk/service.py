@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -20,6 +21,7 @@ from google.adk.sessions.base_session_service import (
 )
 from google.adk.sessions.session import Session
 
+from tract.engine.compile.reading import settled
 from tract.exceptions import BranchNotFoundError, CommitNotFoundError, HeadMovedError
 from tract.handles.staging import StagedBranch
 from tract.integrations.adk.calls import Calls
@@ -117,24 +119,7 @@ class TractSessionService(BaseSessionService):
     ) -> Session | None:
         """Return a session with its events, or None if there is none."""
         named = Named(await self._store.get(), app_name, user_id, session_id.strip())
-        head = await named.tract.head()
-        while head is not None:
-            (_, app), (_, user) = await asyncio.gather(
-                scope_state(named.app), scope_state(named.user)
-            )
-            before, head = head, await named.tract.head()
-            if head == before:
-                break  # else the states may be those of a later event
-        else:
-            return None
-        found, said = await asyncio.gather(
-            find_state(named.tract, head),
-            events(named.tract, head, config or GetSessionConfig()),
-        )
-        session = session_of_user(named, found, Scopes(app, user, found.state))
-        session.events = said
-        set_marker(session, found.marker)
-        return session
+        return await settled(partial(_read, named, config or GetSessionConfig()))
 
     async def list_sessions(
         self, *, app_name: str, user_id: str | None = None
@@ -143,7 +128,9 @@ class TractSessionService(BaseSessionService):
         store = await self._store.get()
         users = [user_id] if user_id is not None else await users_of(store, app_name)
         _, app = await scope_state(Named(store, app_name, "", "").app)
-        listed = await asyncio.gather(*(sessions_of(store, app_name, each, app) for each in users))
+        listed = await asyncio.gather(
+            *(settled(partial(sessions_of, store, app_name, each, app)) for each in users)
+        )
         sessions = [session for each in listed for session in each]
         sessions.sort(key=lambda each: (each.last_update_time, each.user_id, each.id))
         return ListSessionsResponse(sessions=sessions)
@@ -233,14 +220,16 @@ class TractSessionService(BaseSessionService):
         new = Named(named.store, app_name, user_id, new_id)
         if await new.tract.head() is not None:
             raise AlreadyExistsError(f"Session with id {new_id} already exists.")
-        head = await _head(named)
-        found = await find_state(
-            named.tract, await before_invocation(named.tract, head, before_invocation_id)
-        )
-        async with named.store.transaction() as tx:
-            branch = tx.on(named.tract).fork(new.tract.branch, at_commit=found.head)
-            Record(found.time, found.state).stage(branch, new_id)
-        return await self._loaded(new)
+        while True:
+            head, found = await settled(partial(_found_before, named, before_invocation_id))
+            try:
+                async with named.store.transaction() as tx:  # the session may be deleted meanwhile
+                    branch = tx.on(named.tract, expected_head=head)
+                    fork = branch.fork(new.tract.branch, at_commit=found.head)
+                    Record(found.time, found.state).stage(fork, new_id)
+            except HeadMovedError:
+                continue
+            return await self._loaded(new)
 
     async def rewind_session(
         self, *, app_name: str, user_id: str, session_id: str, before_invocation_id: str
@@ -256,10 +245,7 @@ class TractSessionService(BaseSessionService):
             StaleSessionError: others have written to it meanwhile.
         """
         named = Named(await self._store.get(), app_name, user_id, session_id.strip())
-        head = await _head(named)
-        found = await find_state(
-            named.tract, await before_invocation(named.tract, head, before_invocation_id)
-        )
+        head, found = await settled(partial(_found_before, named, before_invocation_id))
         try:
             async with named.store.transaction() as tx:
                 branch = tx.on(named.tract, expected_head=head)
@@ -306,11 +292,37 @@ class TractSessionService(BaseSessionService):
         return self._turns.setdefault(key, asyncio.Lock())
 
 
+async def _read(named: Named, config: GetSessionConfig) -> Session | None:
+    head = await named.tract.head()
+    while head is not None:
+        (_, app), (_, user) = await asyncio.gather(scope_state(named.app), scope_state(named.user))
+        before, head = head, await named.tract.head()
+        if head == before:
+            break  # else the states may be those of a later event
+    else:
+        return None
+    found, said = await asyncio.gather(
+        find_state(named.tract, head),
+        events(named.tract, head, config),
+    )
+    session = session_of_user(named, found, Scopes(app, user, found.state))
+    session.events = said
+    set_marker(session, found.marker)
+    return session
+
+
 async def _head(named: Named) -> str:
     head = await named.tract.head()
     if head is None:
         raise SessionNotFoundError(f"Session {named.session_id} not found.")
     return head
+
+
+async def _found_before(named: Named, invocation_id: str | None) -> tuple[str, Found]:
+    """Return the head of a session, and what that was before an invocation."""
+    head = await _head(named)
+    at = await before_invocation(named.tract, head, invocation_id)
+    return head, await find_state(named.tract, at)
 
 
 async def _existing(named: Named, marker: str) -> Found:

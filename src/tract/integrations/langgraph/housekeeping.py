@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from tract.exceptions import TractExistsError, TractNotFoundError
+from tract.exceptions import (
+    BranchNotFoundError,
+    CommitNotFoundError,
+    HeadMovedError,
+    TractExistsError,
+    TractNotFoundError,
+)
 from tract.integrations.langgraph.landing import moved
 from tract.integrations.langgraph.records import DROPS, KEYS, WRITES, Record, writes_key
 from tract.integrations.langgraph.threads import Threads
@@ -12,9 +19,12 @@ from tract.integrations.langgraph.values import Packer
 from tract.models.content import StateContent
 from tract.models.quoting import quote_id
 
-__all__ = ["copy", "copy_writes", "delete", "drop", "newest"]
+__all__ = ["Choose", "copy", "copy_writes", "delete", "drop", "newest"]
 
 _COUNTERS = "counters_since_delta_snapshot"
+
+Choose: TypeAlias = Callable[[Threads], Awaitable[Callable[[Record], bool]]]
+"""What says which checkpoints are to be erased."""
 
 
 async def newest(threads: Threads, thread: str, packer: Packer) -> set[str]:
@@ -68,12 +78,26 @@ async def copy_writes(threads: Threads, source: str, target: str) -> None:
         await threads.put_writes(target, commit.key, payload, values)
 
 
-async def drop(threads: Threads, thread: str, is_doomed: Callable[[Record], bool]) -> None:
+async def drop(threads: Threads, thread: str, choose: Choose) -> None:
     """Erase checkpoints, their writes, and what no other checkpoint is made of."""
+    while True:
+        try:
+            await _drop(threads, thread, choose)
+            break
+        except (HeadMovedError, BranchNotFoundError, CommitNotFoundError):
+            continue  # others have written or deleted meanwhile
+    await threads.noticed(thread)
+
+
+async def _drop(threads: Threads, thread: str, choose: Choose) -> None:
+    drops = threads.store.tract(quote_id(thread), branch=DROPS)
+    dropped = await drops.head()
+    heads = {ns: await threads.branch(thread, ns).head() for ns in await threads.namespaces(thread)}
+    is_doomed = await choose(threads)  # only now: what is put from here on moves a head
     doomed: set[str] = set()
     kept: set[str] = set()
     lines = []
-    for ns in await threads.namespaces(thread):
+    for ns in heads:
         records = [record async for record in threads.records(thread, ns)]
         left = [record for record in records if not is_doomed(record)]
         for record in records:
@@ -83,35 +107,27 @@ async def drop(threads: Threads, thread: str, is_doomed: Callable[[Record], bool
             lines.append((ns, records[0], left[0] if left else None))
     if not lines:
         return
+    gone = await _only(threads, thread, doomed, kept)
+    reached = await drops.reached_by([each.commit for _, _, each in lines if each is not None])
+    async with threads.store.transaction() as tx:
+        for ns, newest, left_ in lines:
+            branch = threads.branch(thread, ns)
+            on = tx.on(branch, expected_head=heads[ns])
+            if left_ is None or left_.commit != newest.commit:
+                moved(tx, on, branch, None if left_ is None else left_.commit, reached)
+        tx.on(drops, expected_head=dropped).state({"langgraph": "dropped"})
+        tx.on(drops).erase(gone, reason="langgraph")
+
+
+async def _only(threads: Threads, thread: str, doomed: set[str], kept: set[str]) -> list[str]:
+    """Return those of the doomed commits that share no content with one that is kept."""
     commits = {each.commit_hash: each for each in await threads.branch(thread).query()}
     contents = {commits[each].content_hash for each in kept if each in commits}
-    gone = [
+    return [
         each
         for each in sorted(doomed - kept)
         if each in commits and commits[each].content_hash not in contents
     ]
-    await _dropped(threads, thread, gone, lines)
-
-
-async def _dropped(
-    threads: Threads,
-    thread: str,
-    gone: Sequence[str],
-    lines: Sequence[tuple[str, Record, Record | None]],
-) -> None:
-    drops = threads.store.tract(quote_id(thread), branch=DROPS)
-    heads = [await threads.branch(thread, ns).head() for ns, _, _ in lines]
-    named = [each.commit for _, _, each in lines if each is not None]
-    reached = await drops.reached_by(named)
-    async with threads.store.transaction() as tx:
-        for (ns, newest, left), head in zip(lines, heads, strict=True):
-            branch = threads.branch(thread, ns)
-            on = tx.on(branch, expected_head=head)
-            if left is None or left.commit != newest.commit:
-                moved(tx, on, branch, None if left is None else left.commit, reached)
-        tx.on(drops).state({"langgraph": "dropped"})
-        tx.on(drops).erase(gone, reason="langgraph")
-    await threads.noticed(thread)
 
 
 async def _used(threads: Threads, thread: str, record: Record) -> set[str]:

@@ -210,7 +210,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
             try:
                 record = await self._run(partial(_put, plan))
             except ParentGoneError:
-                before = None
+                before = None, []  # so that all of it is written
             else:
                 break
         self._newest[thread, ns] = record
@@ -302,8 +302,11 @@ class TractSaver(BaseCheckpointSaver[Any]):
         def is_doomed(record: Record) -> bool:
             return record.metadata(packer).get("run_id") in gone
 
+        async def choose(_: Threads) -> Callable[[Record], bool]:
+            return is_doomed
+
         for thread in await self._run(lambda threads: threads.of_runs(sorted(gone))):
-            await self._run(partial(_drop, thread, is_doomed))
+            await self._run(partial(_drop, thread, choose))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Erase all but the newest checkpoints of threads, or with `delete` whole threads.
@@ -317,8 +320,7 @@ class TractSaver(BaseCheckpointSaver[Any]):
             if strategy == "delete":
                 await self.adelete_thread(thread)
                 continue
-            kept = await self._run(partial(_newest, thread, packer))
-            await self._run(partial(_drop, thread, partial(_is_old, kept)))
+            await self._run(partial(_drop, thread, partial(_old, thread, packer)))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all that it has; into one that exists, checkpoint by checkpoint."""
@@ -482,9 +484,9 @@ async def _put(plan: Plan, threads: Threads) -> Record:
     return await threads.put(plan)
 
 
-async def _drop(thread: str, is_doomed: Callable[[Record], bool], threads: Threads) -> None:
-    await housekeeping.drop(threads, thread, is_doomed)
+async def _drop(thread: str, choose: housekeeping.Choose, threads: Threads) -> None:
+    await housekeeping.drop(threads, thread, choose)
 
 
-async def _newest(thread: str, packer: Packer, threads: Threads) -> set[str]:
-    return await housekeeping.newest(threads, thread, packer)
+async def _old(thread: str, packer: Packer, threads: Threads) -> Callable[[Record], bool]:
+    return partial(_is_old, await housekeeping.newest(threads, thread, packer))

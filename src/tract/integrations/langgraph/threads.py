@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tract.exceptions import (
+    AttachmentNotFoundError,
+    BlobNotFoundError,
+    BranchNotFoundError,
     CommitNotFoundError,
     HeadMovedError,
 )
@@ -46,6 +49,10 @@ __all__ = ["Threads", "Whole"]
 _MOST_THREADS = 4096
 _MOST_WRITES = 64
 _PAGE = 64
+
+
+_GONE = (AttachmentNotFoundError, BlobNotFoundError, CommitNotFoundError)
+"""What a read raises if what it names was deleted meanwhile."""
 
 
 class Whole(NamedTuple):
@@ -104,8 +111,10 @@ class Threads:
             return None
         found = self._records.get(head)
         if found is None:
-            [(commit, content)] = await branch.log(1, contents=True)
-            found = self._kept(record_of(commit.commit_hash, content))
+            logged = await branch.log(1, contents=True)
+            if not logged:
+                return None  # it was deleted meanwhile
+            found = self._kept(record_of(logged[0][0].commit_hash, logged[0][1]))
         if found is not None and found.ns == ns:
             return found
         # others have committed to the branch
@@ -227,7 +236,7 @@ class Threads:
             writes = await self.writes(thread, record)
             packed = [*record.values.values(), *(write.value for write in writes)]
             large = await self.large(thread, packed)
-        except CommitNotFoundError:
+        except _GONE:
             return None
         shown = record.shown
         is_all = all(each["at"] in large for each in packed if "at" in each)
@@ -240,7 +249,7 @@ class Threads:
     async def _is_stored(self, thread: str, record: Record) -> bool:
         try:
             [content] = await self.branch(thread).get_contents([record.commit])
-        except CommitNotFoundError:
+        except _GONE:
             return False
         return record_of(record.commit, content) is not None
 
@@ -305,8 +314,8 @@ class Threads:
         while True:
             try:
                 return await self._aside(plan, branch)
-            except HeadMovedError:
-                continue
+            except (HeadMovedError, BranchNotFoundError, CommitNotFoundError):
+                continue  # others have written or deleted meanwhile
 
     async def put_writes(
         self, thread: str, key: str, payload: dict[str, Any], values: Sequence[tuple[Any, ...]]
@@ -341,11 +350,14 @@ class Threads:
         parent = None if plan.parent is None else plan.parent.commit
         late = latest is not None and plan.id < latest.id
         reached = await branch.reached_by({each for each in (head, parent) if each is not None})
+        if parent is not None and not reached[parent]:
+            raise ParentGoneError  # the thread is being deleted
         async with self.store.transaction() as tx:
             staged = Staged(plan, None, late=late)
             on = tx.on(branch, expected_head=head)
-            tx.on(drops, expected_head=dropped)
+            unmoved = tx.on(drops, expected_head=dropped)
             if late:
+                unmoved.state({"langgraph": "late"})  # as this moves no head
                 staged.on(on.fork(_aside_name(plan.id), at_commit=parent))
             else:
                 is_left = head is not None and head != parent and reached[head] == [branch.branch]
@@ -378,14 +390,22 @@ class Threads:
         self, branch: AsyncTract, ns: str, before: str | None, size: int
     ) -> list[Record]:
         at = None if before is None else key_of(ns, before)
-        commits = await branch.keys(key_of(ns), newest=True, before=at, limit=size)
+        try:
+            commits = await branch.keys(key_of(ns), newest=True, before=at, limit=size)
+        except CommitNotFoundError:  # it was erased meanwhile
+            listed = await branch.keys(key_of(ns), newest=True)
+            commits = [each for each in listed if each.key is not None and each.key < (at or "")]
+            commits = commits[:size]
         return await self._read(branch, [commit.commit_hash for commit in commits])
 
     async def _read(self, branch: AsyncTract, commits: Sequence[str]) -> list[Record]:
         found = {commit: self._records.get(commit) for commit in commits}
         missing = [commit for commit, record in found.items() if record is None]
         if missing:
-            contents = await branch.get_contents(missing)
+            try:
+                contents = await branch.get_contents(missing)
+            except _GONE:
+                return []  # the thread is being deleted
             for commit, content in zip(missing, contents, strict=True):
                 found[commit] = self._kept(record_of(commit, content))
         return [record for record in found.values() if record is not None]
