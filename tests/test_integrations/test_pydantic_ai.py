@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -615,6 +616,48 @@ async def test_a_history_that_was_deleted_after_its_record_was_read_is_not_taken
     with pytest.raises(LookupError):
         await store.read_history(record.head_id)
     assert await store.load("c") is None
+
+
+async def test_a_history_that_was_erased_with_all_after_its_record_was_read_is_not_found(
+    store: TractConversationStore, tracts: TractStore
+) -> None:
+    await store.save(conversation("Hello", "Hi."))
+    record = await store.read_record("c")
+    await tracts.erase_tract("conversations", reason="asked")
+
+    assert record is not None
+    assert record.head_id is not None
+    with pytest.raises(LookupError):
+        await store.read_history(record.head_id)
+    with pytest.raises(LookupError):
+        await store.read_entry(record.head_id)
+
+
+async def test_everybody_can_be_erased_while_conversations_are_read_and_saved(
+    store: TractConversationStore, tracts: TractStore
+) -> None:
+    done = asyncio.Event()
+
+    async def save() -> None:
+        while not done.is_set():
+            given = await store.load("c") or Conversation(conversation_id="c")
+            given.messages.append(asked("Hello"))
+            with suppress(ConversationConflict):
+                await store.save(given)
+
+    async def read() -> None:
+        while not done.is_set():
+            await store.list_conversations()
+            await store.load_entries("c")
+
+    others = [asyncio.create_task(each()) for each in (save, read, read)]
+    for _ in range(5):
+        await asyncio.sleep(0.05)
+        await tracts.erase_tract("conversations", reason="asked")
+    done.set()
+    await asyncio.gather(*others)
+
+    assert (await store.tract("c").verify()).faults == ()
 
 
 async def test_a_conversation_may_begin_with_a_response(store: TractConversationStore) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 
+from tract.engine.compile.reading import settled
 from tract.integrations.lending import LentStore
 from tract.integrations.pydantic_ai.contents import (
     CONTENT_TYPES,
@@ -78,6 +80,9 @@ class Reader:
 
     async def stored(self, conversation_id: str) -> Stored:
         """Return a conversation as it is now."""
+        return await settled(partial(self._stored, conversation_id))
+
+    async def _stored(self, conversation_id: str) -> Stored:
         tract = await self.tract(branch_of(conversation_id))
         head = await tract.head()
         if head is None:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Self
 
@@ -28,6 +30,7 @@ from pydantic_ai.conversation_store import (
     ConversationStore,
 )
 
+from tract.engine.compile.reading import settled
 from tract.exceptions import (
     BranchExistsError,
     BranchNotFoundError,
@@ -145,6 +148,11 @@ class TractConversationStore(ConversationStore):
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
+        return await settled(partial(self._read_records, scope, limit))
+
+    async def _read_records(
+        self, scope: str | None, limit: int | None
+    ) -> Sequence[ConversationRecord]:
         tract = await self._reader.tract(JOURNAL)
         asked = None if scope is None else safe(scope)
         listed = [
@@ -160,17 +168,23 @@ class TractConversationStore(ConversationStore):
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
     ) -> list[ConversationEntry]:
-        return [] if head_id is None else await self._reader.history(head_id, limit)
+        if head_id is None:
+            return []
+        try:
+            return await self._reader.history(head_id, limit)
+        except CommitNotFoundError:  # the tract was erased since the record was read
+            raise LookupError(head_id) from None
 
     async def read_entry(self, entry_id: str) -> ConversationEntry:
         tract = await self._reader.tract(JOURNAL)
         named = await self._reader.commit_of(tract, entry_id)
-        content = await tract.get_content(named)
-        if isinstance(content, PydanticAIEntry):
-            return ENTRIES.validate_json(f"[{content.entry}]")[0]
-        for entry in entries_of(await tract.entries(at_commit=named, newest=True, limit=1)):
-            if entry.id == entry_id:
-                return entry
+        with suppress(CommitNotFoundError):  # the tract was erased meanwhile
+            content = await tract.get_content(named)
+            if isinstance(content, PydanticAIEntry):
+                return ENTRIES.validate_json(f"[{content.entry}]")[0]
+            for entry in entries_of(await tract.entries(at_commit=named, newest=True, limit=1)):
+                if entry.id == entry_id:
+                    return entry
         raise LookupError(entry_id)
 
     async def known_entries(self, ids: Iterable[str]) -> set[str]:
