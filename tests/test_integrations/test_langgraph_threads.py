@@ -447,7 +447,8 @@ async def test_secrets_in_definitions_of_tools_are_not_recorded(store: TractStor
     [made] = await (await saver.tract("t")).query(tract_config("max_tokens") == 9)
     assert made.generation_config is not None
     assert "SECRET" not in str(made.generation_config)
-    assert made.generation_config["tools"] == [{"type": "mcp", "label": "m"}, tools[1]]
+    remote = {"type": "mcp", "authorization": "[redacted]", "label": "m"}
+    assert made.generation_config["tools"] == [remote, tools[1]]
 
 
 async def test_threads_of_other_savers_come_whole_and_once(

@@ -56,6 +56,15 @@ async def test_a_store_that_was_closed_while_it_opened_is_not_handed_out(tmp_pat
     await session.aclose()
 
 
+async def test_a_closed_store_is_named_without_its_password() -> None:
+    session = TractSession("s", "postgresql://me:secret@127.0.0.1:1/db")
+    await session.aclose()
+
+    with pytest.raises(StoreClosedError) as caught:
+        await session.get_items()
+    assert "secret" not in str(caught.value)
+
+
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     def interrupt(*_: object) -> None:

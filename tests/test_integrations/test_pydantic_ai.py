@@ -476,7 +476,8 @@ async def test_secrets_in_settings_are_not_recorded_however_deep_they_are(
 
     [made] = await store.tract("c").query(config("max_tokens") == 9)
     assert made.generation_config is not None
-    assert made.generation_config["openai_native_tools"] == [{"type": "mcp"}]
+    [kept] = made.generation_config["openai_native_tools"]
+    assert kept == {"type": "mcp", "authorization": "[redacted]"}
 
 
 async def test_agents_that_run_at_once_record_their_own_settings(

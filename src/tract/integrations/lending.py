@@ -31,6 +31,7 @@ class LentStore:
         self._owned = not isinstance(given, TractStore)
         self._store: TractStore | None = given if isinstance(given, TractStore) else None
         self._target: str = "" if isinstance(given, TractStore) else os.fspath(given)
+        self._name = "the store of an adapter"  # a URL may have a password
         self._opening: Future[None] | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -50,7 +51,7 @@ class LentStore:
         while True:
             with self._lock:
                 if self._closed:
-                    raise StoreClosedError(self._target)
+                    raise StoreClosedError(self._name)
                 if self._store is not None:
                     return self._store
                 opening, mine = self._opening, self._opening is None
@@ -107,7 +108,7 @@ class LentStore:
         try:
             opened = await TractStore.open(self._target, own_loop=True)
             with self._lock:
-                self._store = opened
+                self._store, self._name = opened, opened._runtime.database.path
         finally:  # if it failed or was cancelled, the next caller tries
             with self._lock:
                 self._opening = None

@@ -1,31 +1,27 @@
-"""Settings of calls without what may be secret in them."""
+"""Settings of calls without what may be secret in them and has no name that says so."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
+
+from tract.history.redaction import is_schema
 
 __all__ = ["without_secrets"]
 
-_SECRET = re.compile(
-    r"^extra_|header|api_?key|authorization|credential|secret|password"
-    r"|(^|access_|auth_|bearer_|refresh_|security_|session_)token$",
-    re.IGNORECASE,
-)
-_SCHEMAS = frozenset({"input_schema", "json_schema", "parameters", "schema"})
-"""What names of arguments are in, with their types and no values."""
+_SECRET = ("header", "api_key", "extra_")
 
 
 def without_secrets(settings: Any) -> Any:
-    """Return a copy without members that may be secret by their names, however deep they are.
+    """Return a copy without headers and further fields of requests, however deep they are.
 
-    Definitions of tools have some: those of a remote server can have its headers.
+    Definitions of tools have some: those of a remote server can have its headers. Credentials by
+    their own names are redacted by the store.
     """
-    if isinstance(settings, dict):
+    if isinstance(settings, dict) and not is_schema(settings):
         return {
-            name: each if name in _SCHEMAS else without_secrets(each)
+            name: without_secrets(each)
             for name, each in settings.items()
-            if not (isinstance(name, str) and _SECRET.search(name))
+            if not any(part in str(name).lower() for part in _SECRET)
         }
     if isinstance(settings, (list, tuple)):
         return [without_secrets(each) for each in settings]
