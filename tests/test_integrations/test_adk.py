@@ -382,6 +382,26 @@ async def test_erased_events_are_gone_from_the_session(service: TractSessionServ
     assert (await tract.verify()).faults == ()
 
 
+async def test_what_an_erased_event_set_is_gone_once_it_is_set_anew_and_pruned(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.db"
+    async with TractStore.open(path, tokenizer=COUNTER) as store:
+        service = TractSessionService(store)
+        session = await filled(service, state_event(answer="secret", user__answer="secret"))
+        tract = await service.tract(session)
+        [entry] = await tract.entries(include_skipped=True)
+        await tract.erase([entry.commit_hash], reason="asked")
+        session = await loaded(service)
+        assert session.state["answer"] == "secret"
+
+        await service.append_event(session, state_event(answer=None, user__answer=None))
+        await tract.prune(keep=0, reason="asked")
+        await store.vacuum()
+        assert b"secret" not in path.read_bytes()
+        assert (await loaded(service)).state == {"answer": None, "user:answer": None}
+
+
 async def test_an_erased_user_leaves_nothing_and_others_stay(service: TractSessionService) -> None:
     await filled(service)
     await filled(service, said("Hi"), user_id="bo")

@@ -223,14 +223,18 @@ class Threads:
             record = await self.record(thread, ns, checkpoint_id)
         else:
             record = await self.latest(thread, ns)
-        return None if record is None else await self.whole(thread, record)
+        return None if record is None else await self._whole(thread, record)
 
     async def whole(self, thread: str, record: Record) -> Whole | None:
         """Return a checkpoint with all that it refers to; None if it was deleted meanwhile.
 
         Messages and values that were erased by themselves are left out.
         """
-        is_sure = not await self.noticed(thread)
+        if await self.noticed(thread) and not await self._is_stored(thread, record):
+            return None
+        return await self._whole(thread, record)
+
+    async def _whole(self, thread: str, record: Record) -> Whole | None:
         try:
             elements = await self.elements(thread, record)
             writes = await self.writes(thread, record)
@@ -241,7 +245,7 @@ class Threads:
         shown = record.shown
         is_all = all(each["at"] in large for each in packed if "at" in each)
         is_all = is_all and (shown is None or len(elements) == shown.length)
-        if not (is_sure and is_all) and not await self._is_stored(thread, record):
+        if not is_all and not await self._is_stored(thread, record):
             return None
         writes = [each for each in writes if "at" not in each.value or each.value["at"] in large]
         return Whole(record, elements, writes, large)
