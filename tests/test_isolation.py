@@ -783,6 +783,9 @@ CALLS: dict[str, list[Call | Refused]] = {
     "Batch.reset": [
         Refused(CommitNotFoundError, lambda w, name: in_batch(w, lambda batch: batch.reset(name))),
     ],
+    "Batch.set_info": [
+        lambda w, name: in_batch(w, lambda batch: batch.set_info(title=name, metadata={"a": name}))
+    ],
     "Batch.state": [
         lambda w, name: in_batch(w, lambda batch: batch.state({"named": name})),
         Refused(

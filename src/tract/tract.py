@@ -43,6 +43,7 @@ from tract.handles.arguments import (
     checked_several,
     checked_target,
     checked_text,
+    checked_title,
     said,
 )
 from tract.handles.batch import Batch
@@ -409,7 +410,9 @@ class AsyncTract:
         """
         self._check_open()
         runtime, expected = self._runtime, checked_head(expected_head)
-        staging = Staging(runtime.transactions, runtime.usage, runtime.gate, "batch")
+        staging = Staging(
+            runtime.transactions, runtime.usage, runtime.tracts, runtime.gate, "batch"
+        )
         return Batch(staging, self._branch, expected)
 
     async def edit_entries(
@@ -1077,10 +1080,7 @@ class AsyncTract:
             ContentValidationError: *title* or an object cannot be stored.
             ValueError: neither a title nor metadata were given.
         """
-        if title is UNSET and metadata is UNSET:
-            raise ValueError("give title or metadata, or both")
-        if title is not UNSET and title is not None:
-            title = checked_text("title", title)
+        title = checked_title(title, metadata)
         with self._call():
             return await self._runtime.tracts.describe(
                 self.tract_id, title, metadata, expected_metadata, redact=redact is not False

@@ -27,7 +27,9 @@ class Transaction:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._staging = Staging(runtime.transactions, runtime.usage, runtime.gate, "transaction")
+        self._staging = Staging(
+            runtime.transactions, runtime.usage, runtime.tracts, runtime.gate, "transaction"
+        )
         self.commits: list[CommitInfo] = []
         """The commits, in the order of staging; empty until the block is left."""
         self.receipts: list[ErasureReceipt] = []

@@ -35,6 +35,7 @@ from tract.storage.repositories import (
     Position,
     RecordUsage,
     ResetBranch,
+    SetInfo,
 )
 
 MARK = b"f" * 48
@@ -240,6 +241,32 @@ async def test_erasures_are_part_of_a_transaction(store: Repositories) -> None:
     assert (erased.commits, erased.contents) == ([named], 1)
     _, data = await store.blobs.get(MAIN.tract_id, named)
     assert data == gone.data
+
+
+async def test_titles_and_metadata_are_part_of_a_transaction(store: Repositories) -> None:
+    def refuse(present: str | None) -> None:
+        seen.append(present)
+        raise TractError("they changed")
+
+    seen: list[str | None] = []
+    given = SetInfo(MAIN, "T", '{"a":1}')
+    await store.transactions.write([AddCommits(MAIN, [draft("a")]), given])
+    failing: list[list[Change]] = [
+        [SetInfo(MAIN, None, check=refuse), AddCommits(MAIN, [draft("b")])],
+        [AddCommits(OTHER_TRACT, [draft("b")]), SetInfo(MAIN, None, check=refuse)],
+    ]
+    for changes in failing:
+        with pytest.raises(TractError, match="they changed"):
+            await store.transactions.write(changes)
+
+    assert seen
+    assert {*seen} == {'{"a":1}'}
+    row = await store.tracts.get(MAIN.tract_id)
+    assert row is not None
+    assert (row.title, row.metadata_json, row.commits) == ("T", '{"a":1}', 1)
+    assert await store.tracts.ids() == [MAIN.tract_id]
+    await store.transactions.write([SetInfo(OTHER_TRACT, metadata_json=None, check=seen.append)])
+    assert seen[-1] is None
 
 
 async def test_crossing_transactions_do_not_wait_for_each_other_for_ever(

@@ -20,6 +20,7 @@ from tract import (
     FreeformContent,
     HeadMovedError,
     KeyExistsError,
+    MetadataChangedError,
     Priority,
     StagedBranch,
     StateContent,
@@ -368,6 +369,43 @@ async def test_an_edit_and_an_erasure_land_together(target: Path | str) -> None:
             await run(store.transaction(), lambda tx: tx.on(b).erase(kept.commit_hash, reason="r"))
 
 
+async def test_metadata_land_with_the_commits_that_they_tell_of(target: Path | str) -> None:
+    """In the order of staging, and only if they are what was expected."""
+    async with TractStore.open(target, tokenizer=COUNTER) as store:
+        a, b = store.tract("a"), store.tract("b")
+        async with store.transaction() as tx:
+            given = {"seen": 1}
+            tx.on(a).set_info(title="A", metadata=given, expected_metadata=None)
+            given["seen"] = 2
+            tx.on(a).user("x")
+            tx.on(a).set_info(
+                metadata={"api_key": "k"}, expected_metadata={"seen": 1}, redact=False
+            )
+        async with b.batch() as batch:
+            batch.set_info(metadata={"api_key": "k"})
+        before = await a.info()
+        for stage in (
+            lambda on: on.set_info(metadata={}, expected_metadata={"seen": 1}),
+            lambda on: on.set_info(title="B", expected_metadata=None),
+        ):
+
+            def body(tx: Transaction, stage: Callable[[StagedBranch], object] = stage) -> None:
+                tx.on(b).user("never")
+                stage(tx.on(a))
+
+            with pytest.raises(MetadataChangedError):
+                await run(store.transaction(), body)
+
+        info, other = await a.info(), await b.info()
+        assert info is not None
+        assert info == before
+        assert (info.title, info.metadata, info.commits) == ("A", {"api_key": "k"}, 1)
+        assert other is not None
+        assert (other.metadata, other.commits) == ({"api_key": "[redacted]"}, 0)
+        with pytest.raises(ValueError, match="title or metadata"):
+            await run(store.transaction(), lambda tx: tx.on(a).set_info())
+
+
 async def test_watchers_of_every_branch_see_what_arrives(target: Path | str) -> None:
     """In this store and in another one."""
     async with (
@@ -411,6 +449,7 @@ async def test_a_transaction_stages_only_inside_its_block(store: TractStore) -> 
         lambda: on.delete_branch("x"),
         lambda: on.record_usage(None),
         lambda: on.erase([], reason="r"),
+        lambda: on.set_info(title="x"),
     ):
         with pytest.raises(TractError, match="async with"):
             late()

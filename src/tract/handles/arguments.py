@@ -40,6 +40,7 @@ __all__ = [
     "checked_several",
     "checked_target",
     "checked_text",
+    "checked_title",
     "checked_tract_order",
     "checked_tracts",
     "said",
@@ -100,6 +101,20 @@ def checked_text(name: str, value: object) -> str:
     if text is None:
         raise ContentValidationError(f"a {type(value).__name__} is not a string", name)
     return plain_text(text, name)
+
+
+def checked_title(title: str | UnsetType | None, metadata: object) -> str | UnsetType | None:
+    """Return a title that is to be set, with metadata or alone; None and UNSET stay.
+
+    Raises:
+        ContentValidationError: it cannot be stored.
+        ValueError: neither was given.
+    """
+    if title is UNSET and metadata is UNSET:
+        raise ValueError("give title or metadata, or both")
+    if title is UNSET or title is None:
+        return title
+    return checked_text("title", title)
 
 
 def checked_hash(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel
 
+from tract.engine.branches.tracts import TractEngine
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import Staged
 from tract.engine.commit.usage import UsageKeeper
@@ -27,6 +28,7 @@ from tract.handles.arguments import (
     checked_ref,
     checked_target,
     checked_text,
+    checked_title,
     said,
 )
 from tract.lifecycle import CallGate
@@ -70,10 +72,16 @@ class Staging:
     """What one block has staged, and what became of it; *noun* names the block in errors."""
 
     def __init__(
-        self, engine: TransactionEngine, usage: UsageKeeper, gate: CallGate, noun: str
+        self,
+        engine: TransactionEngine,
+        usage: UsageKeeper,
+        tracts: TractEngine,
+        gate: CallGate,
+        noun: str,
     ) -> None:
         self.engine: TransactionEngine = engine
         self.usage: UsageKeeper = usage
+        self.tracts: TractEngine = tracts
         self.noun: str = noun
         self.items: list[StagedItem] = []
         self.number: int = 0
@@ -361,6 +369,23 @@ class StagedBranch:
         counts, raw_json = self._staging.usage.read(usage, redact=redact is not False)
         if counts.prompt_tokens:
             self._staging.add(RecordUsage(self._branch, counts, raw_json, at))
+
+    def set_info(
+        self,
+        *,
+        title: str | UnsetType | None = UNSET,
+        metadata: Mapping[str, Any] | UnsetType | None = UNSET,
+        expected_metadata: Mapping[str, Any] | UnsetType | None = UNSET,
+        redact: bool = True,
+    ) -> None:
+        """Stage the title or the metadata of the branch's tract; see `AsyncTract.set_info`.
+
+        *expected_metadata* are those that the tract has at that point of the transaction.
+        """
+        self._staging.check_open()
+        given = checked_title(title, metadata), metadata, expected_metadata
+        change = self._staging.tracts.change(self._branch, *given, redact=redact is not False)
+        self._staging.add(change)
 
     def erase(self, hashes: Iterable[str], *, reason: str) -> None:
         """Stage the erasure of stored commits; see `AsyncTract.erase`.

@@ -13,7 +13,14 @@ from tract.models.commit import moment
 from tract.models.query import Condition, Source, config_condition
 from tract.models.tracts import TractInfo
 from tract.protocols import UNSET, UnsetType
-from tract.storage.repositories import Listing, TractOrder, TractRepository, TractRow
+from tract.storage.repositories import (
+    BranchName,
+    Listing,
+    SetInfo,
+    TractOrder,
+    TractRepository,
+    TractRow,
+)
 
 __all__ = ["TractEngine", "conditions_of", "cursor_of"]
 
@@ -40,6 +47,28 @@ class TractEngine:
         row = await self._tracts.get(tract_id)
         return None if row is None else _info(row, TractOrder.UPDATED)
 
+    def change(
+        self,
+        branch: BranchName,
+        title: str | UnsetType | None,
+        metadata: Mapping[str, Any] | UnsetType | None,
+        expected_metadata: Mapping[str, Any] | UnsetType | None,
+        *,
+        redact: bool,
+    ) -> SetInfo:
+        """Return what `AsyncTract.set_info` changes.
+
+        Raises:
+            ContentValidationError: an object cannot be stored.
+        """
+        redactor = self._redactor if redact else None
+        text = metadata if metadata is UNSET else _json(metadata, "metadata", redactor)
+        check = None
+        if expected_metadata is not UNSET:
+            expected = _json(expected_metadata, "expected_metadata", None)
+            check = partial(_check, expected)
+        return SetInfo(branch, title, text, check)
+
     async def describe(
         self,
         tract_id: str,
@@ -50,13 +79,9 @@ class TractEngine:
         redact: bool,
     ) -> TractInfo:
         """See `AsyncTract.set_info`."""
-        redactor = self._redactor if redact else None
-        text = metadata if metadata is UNSET else _json(metadata, "metadata", redactor)
-        check = None
-        if expected_metadata is not UNSET:
-            expected = _json(expected_metadata, "expected_metadata", None)
-            check = partial(_check, expected)
-        await self._tracts.describe(tract_id, title, text, check)
+        given = title, metadata, expected_metadata
+        change = self.change(BranchName(tract_id, "main"), *given, redact=redact)
+        await self._tracts.describe(tract_id, change.title, change.metadata_json, change.check)
         info = await self.info(tract_id)
         assert info is not None
         return info

@@ -69,6 +69,7 @@ from tract.storage.repositories.transactions import (
     Named,
     RecordUsage,
     ResetBranch,
+    SetInfo,
     TransactionRepository,
 )
 from tract.storage.values import (
@@ -160,6 +161,7 @@ __all__ = [
     "Residue",
     "Rows",
     "SearchRepository",
+    "SetInfo",
     "Sizes",
     "SpoolPart",
     "SpoolRepository",

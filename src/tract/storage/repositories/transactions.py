@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from tract.protocols import UNSET, TokenUsage, UnsetType
@@ -22,6 +22,7 @@ __all__ = [
     "Named",
     "RecordUsage",
     "ResetBranch",
+    "SetInfo",
     "TransactionRepository",
 ]
 
@@ -96,6 +97,15 @@ class EraseContents(NamedTuple):
     markers: Mapping[str, Marker]
 
 
+class SetInfo(NamedTuple):
+    """Set the title or the metadata of the branch's tract; see `TractRepository.describe`."""
+
+    branch: BranchName
+    title: str | UnsetType | None = UNSET
+    metadata_json: str | UnsetType | None = UNSET
+    check: Callable[[str | None], None] | None = None
+
+
 Change: TypeAlias = (
     AddCommits
     | ForkBranch
@@ -105,6 +115,7 @@ Change: TypeAlias = (
     | DeleteTag
     | RecordUsage
     | EraseContents
+    | SetInfo
 )
 
 

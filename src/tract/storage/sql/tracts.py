@@ -1,22 +1,18 @@
-"""Rows of tracts: listing them, and setting titles and metadata; runs where the connection does."""
+"""Rows of tracts, to list them; runs where the connection does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 from tract.exceptions import StoreCorruptError, shown
-from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Listing, TractOrder, TractRow
 from tract.storage.sql.configs.language import ConfigLanguage
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.statements import tracts as sql
 from tract.storage.sql.statements.tract_lists import Shape, listing_of, remembered_listing
-from tract.storage.sql.writing.tract_rows import open_row
-from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["describe", "get", "ids", "listed"]
+__all__ = ["get", "ids", "listed"]
 
 _ALL = 2**62
 _TEXTS = (str, type(None))
@@ -59,27 +55,6 @@ def listed(connection: Connection, *, language: ConfigLanguage, listing: Listing
     else:
         statement = remembered_listing(shape)
     return [_row(row) for row in connection.all(statement, **parameters)]
-
-
-def describe(
-    transaction: WriteTransaction,
-    tract_id: str,
-    title: str | UnsetType | None,
-    metadata_json: str | UnsetType | None,
-    check: Callable[[str | None], None] | None,
-) -> None:
-    """See `TractRepository.describe`."""
-    connection, times = transaction.connection, transaction.tips.row_times
-    if check is not None:
-        row = connection.one(sql.PRESENT, tract_id=tract_id)
-        check(row[0] if row else None)
-    now = transaction.next_time(tract_id)
-    open_row(connection, times, tract_id)
-    if title is not UNSET:
-        connection.run(sql.SET_TITLE, of_tract=tract_id, new_title=title)
-    if metadata_json is not UNSET:
-        connection.run(sql.SET_METADATA, of_tract=tract_id, new_metadata=metadata_json)
-    transaction.touch(tract_id, now)
 
 
 def _row(row: Row) -> TractRow:

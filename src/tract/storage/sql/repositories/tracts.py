@@ -9,6 +9,7 @@ from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Listing, TractRepository, TractRow
 from tract.storage.sql import tracts
 from tract.storage.sql.database import Database
+from tract.storage.sql.writing.describing import describe
 
 __all__ = ["SqlTractRepository"]
 
@@ -37,7 +38,7 @@ class SqlTractRepository(TractRepository):
         check: Callable[[str | None], None] | None = None,
     ) -> None:
         await self._database.write(
-            lambda transaction: tracts.describe(transaction, tract_id, title, metadata_json, check),
+            lambda transaction: describe(transaction, tract_id, title, metadata_json, check),
             [tract_id],
             traced=False,
         )

@@ -24,13 +24,16 @@ from tract.storage.repositories import (
     Named,
     RecordUsage,
     ResetBranch,
+    SetInfo,
 )
 from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing import erasing, ref_writes
+from tract.storage.sql.writing.describing import describe
 from tract.storage.sql.writing.transaction import HalfWrittenError, WriteTransaction
 
 __all__ = ["make"]
 
+_WITHOUT_REFS = (AddCommits, RecordUsage, SetInfo)
 _DIGITS = 16
 _NUMBER = re.compile(rb"[0-9a-f]{16}")
 
@@ -77,7 +80,7 @@ def _changes_nothing(
 
 def _look_ahead(transaction: WriteTransaction, changes: Sequence[Change]) -> None:
     """Read what commits need before the first is made: PostgreSQL needs no transaction then."""
-    if len(changes) < 2 or not all(isinstance(each, (AddCommits, RecordUsage)) for each in changes):
+    if len(changes) < 2 or not all(isinstance(each, _WITHOUT_REFS) for each in changes):
         return
     for change in changes:
         transaction.tips.of(change.branch)
@@ -115,6 +118,8 @@ class _Made:
                 ref_writes.untag(transaction, branch.tract_id, change.name)
             case RecordUsage():
                 self._record(change)
+            case SetInfo(_, title, metadata_json, check):
+                describe(transaction, branch.tract_id, title, metadata_json, check)
             case EraseContents(_, named, markers):
                 erased = erasing.erase(
                     transaction,
