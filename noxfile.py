@@ -17,7 +17,13 @@ nox.options.sessions = ["lint", "types", "tests"]
 BYTECODE: dict[str, str | None] = {"PYTHONDONTWRITEBYTECODE": None}
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
-ADK_TESTS = tuple(map(str, sorted(Path("tests/test_integrations").glob("test_adk*.py"))))
+
+def _tests_of(adapter: str) -> tuple[str, ...]:
+    return tuple(map(str, sorted(Path("tests/test_integrations").glob(f"test_{adapter}*.py"))))
+
+
+ADK_TESTS = _tests_of("adk")
+CLAUDE_AGENT_TESTS = _tests_of("claude_agent")
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -49,7 +55,7 @@ def types(session: nox.Session) -> None:
     """Check the types within, of what the documentation shows, and of the installed package.
 
     Both checkers accept every Python block of the pages, the providers' SDKs being there; of the
-    package, pyright finds every public type complete. For the adapter of ADK, `adk` does so.
+    package, pyright finds every public type complete. For some adapters, sessions of their own do so.
     """
     session.install(".", *_group("types"))
     session.run("mypy")
@@ -98,7 +104,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with each runtime dependency at its lower bound; arguments go to pytest."""
     project = PYPROJECT["project"]
     extras = {**project["optional-dependencies"]}
-    del extras["adk"]  # see `adk`
+    del extras["adk"], extras["claude-agent"]  # see the sessions of their names
     pins = [_lowest(each) for each in (*project["dependencies"], *chain(*extras.values()))]
     session.install(".", *pins, *_group("tests"))
     session.run("pytest", *PARALLEL, *session.posargs, env=BYTECODE)
@@ -165,15 +171,17 @@ def conformance(session: nox.Session) -> None:
     """Run the frameworks' own tests on our stores, and on theirs for comparison.
 
     Arguments are a framework and a checkout of it; without, its source distribution is fetched.
-    Without a framework, all are run. Google's ADK has an environment of its own, and is tested there.
+    Without a framework, all are run. Some have environments of their own, and are tested there.
     """
-    if session.posargs[:1] != ["adk"]:
+    apart = {"adk": "adk", "claude-agent": "claude_agent"}
+    if not session.posargs or session.posargs[0] not in apart:
         session.install(".", *_group("conformance"))
         all_of_them = [["openai-agents"], ["langgraph"]]
         for arguments in [session.posargs] if session.posargs else all_of_them:
             session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})
-    if session.posargs[:1] in ([], ["adk"]):
-        session.notify("adk", session.posargs[1:])
+    for framework, own in apart.items():
+        if session.posargs[:1] in ([], [framework]):
+            session.notify(own, session.posargs[1:])
 
 
 @nox.session
@@ -192,3 +200,22 @@ def adk(session: nox.Session) -> None:
     if session.posargs:
         arguments = ("adk", *session.posargs)
         session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def claude_agent(session: nox.Session) -> None:
+    """Test the adapter of the Claude Agent SDK, without the command line that its wheels bundle.
+
+    The SDK's own tests run, too: of the checkout that an argument names, or of its source distribution.
+    """
+    without_command_line = ("--no-binary", "claude-agent-sdk")
+    session.install(*without_command_line, ".[claude-agent]", *_group("claude-agent"))
+    support = "tests/support/claude.py"
+    session.run("mypy", "src/tract/integrations/claude_agent", support, *CLAUDE_AGENT_TESTS)
+    node = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0"}
+    session.run("python", "-m", "typed.complete", env={"PYTHONPATH": "tests", **node})
+    session.run("pytest", *PARALLEL, *CLAUDE_AGENT_TESTS, env=BYTECODE)
+    session.run("pytest", "tests/test_docs.py", "-k", "claude", env=BYTECODE)
+    session.install("pip")  # which fetches that
+    arguments = ("claude-agent", *session.posargs)
+    session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})

@@ -26,7 +26,7 @@ from tract import exceptions, strategies, summarisers
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ADAPTERS = ("adk", "langgraph", "openai_agents", "pydantic_ai")
+ADAPTERS = ("adk", "claude_agent", "langgraph", "openai_agents", "pydantic_ai")
 MODULES = [strategies, summarisers]
 """Public modules beside `tract` itself."""
 REFERENCE = ROOT / "docs" / "reference.md"

@@ -38,11 +38,16 @@ def main() -> int:
         f"{suite.distribution} {version(suite.distribution)}: {suite.theirs} passes "
         f"{sum(theirs.values())} of {len(theirs)}, ours {sum(ours.values())} of {len(ours)}\n"
     )
-    reasons = {name: suite.others.get(name.rpartition("::")[2]) for name in failed}
+    reasons = {name: _reason(suite, name) for name in failed}
     unexplained = [name for name, reason in reasons.items() if reason is None]
     for name, reason in reasons.items():
         sys.stdout.write(f"  {name}: {reason or 'FAILED'}\n")
     return 1 if unexplained or not ours else 0
+
+
+def _reason(suite: Suite, name: str) -> str | None:
+    """Return why ours cannot pass a test, which is named with its module or alone."""
+    return suite.others.get(name) or suite.others.get(name.rpartition("::")[2])
 
 
 def _fetched(suite: Suite, folder: Path) -> Path:

@@ -121,6 +121,23 @@ SUITES: Mapping[str, Suite] = {
         ("-k", "sqlite"),
         {"NO_DOCKER": "true"},
     ),
+    "claude-agent": Suite(
+        "claude-agent-sdk",
+        "conformance.swapped_claude_agent",
+        "InMemorySessionStore",
+        "tests/test_[st]*.py",
+        "InMemorySessionStore",
+        {
+            name + backend: "counts steps of the loop, in which a file is not read"
+            for name in (
+                "test_load_concurrency_is_bounded",
+                "test_gap_fill_bounded_concurrency",
+                "test_cancelled_after_mkdtemp_cleans_temp_dir",
+                "test_eager_flush_mode_appends_per_frame_before_result",
+            )
+            for backend in ("", "[asyncio]", "[trio]")
+        },
+    ),
     "adk": Suite(
         "google-adk",
         "conformance.swapped_adk",

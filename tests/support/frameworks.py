@@ -1,4 +1,7 @@
-"""Frameworks that pin releases of what the tests use, so that they need environments of their own."""
+"""Frameworks that need environments of their own.
+
+They pin releases of what the tests use, or are too large for all to install.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from importlib.util import find_spec
 
 __all__ = ["APART", "lacking"]
 
-APART: Mapping[str, str] = {"google.adk": "tract.integrations.adk"}
+APART: Mapping[str, str] = {
+    "google.adk": "tract.integrations.adk",
+    "claude_agent_sdk": "tract.integrations.claude_agent",
+}
 """Such frameworks, each with the adapter that imports it."""
 
 

@@ -20,7 +20,7 @@ from tract.history.canonical import canonical_json
 from tract.models.commit import CommitInfo
 from tract.models.content import ContentModel, NativeContent, StateContent
 
-__all__ = ["API", "Planned", "entry_of", "planned", "preserved"]
+__all__ = ["API", "Planned", "digest", "entry_of", "planned", "preserved"]
 
 API = "anthropic.messages"
 _REST = "claude_agent"
@@ -98,7 +98,7 @@ def planned(entries: Iterable[Mapping[str, Any]], *, is_subagent: bool) -> Itera
         entry: dict[str, Any] = json.loads(json.dumps(given))
         uuid = _text(entry, "uuid")
         after, place = (_named(uuid), 0) if uuid else (after, place + 1)
-        key = f"entry/{after}/{place}/{_digest(entry)}" if after else None
+        key = f"entry/{after}/{place}/{digest(entry)}" if after else None
         if key is None or key not in keys:
             keys.add(key)
             yield _planned(entry, key, is_subagent=is_subagent)
@@ -173,10 +173,11 @@ def _is_storable(value: Any) -> bool:
 
 def _named(uuid: str) -> str:
     """Return an entry's name as a part of a key."""
-    return uuid if _PLAIN.fullmatch(uuid) else _digest(uuid)
+    return uuid if _PLAIN.fullmatch(uuid) else digest(uuid)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Return a text that is the same for equal JSON values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Self, TypeVar
 
+import anyio.to_thread
 from claude_agent_sdk import (
     SessionKey,
     SessionListSubkeysKey,
@@ -17,6 +18,7 @@ from claude_agent_sdk import (
 )
 from pydantic import BaseModel
 
+from tract.crossing import is_in_loop
 from tract.exceptions import BranchNotFoundError
 from tract.formats.sending import to_anthropic
 from tract.integrations.claude_agent.appending import append, summary_in
@@ -31,6 +33,8 @@ from tract.store import TractStore
 from tract.tract import AsyncTract
 
 __all__ = ["TractSessionStore"]
+
+T = TypeVar("T")
 
 _MANY = 200  # entries that are made on a thread
 _NOT_MAIN = "%"
@@ -61,14 +65,14 @@ class TractSessionStore(SessionStore):
         named = Named.of(key)
         batch = list(planned(entries, is_subagent=bool(named.subpath)))  # copied before any await
         if batch:
-            await self._store.run(append, named, batch)
+            await self._run(append, named, batch)
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return the entries of a transcript, equal and in order; None if there is none.
 
         An entry whose message was edited in the tract has the new one; erased ones are left out.
         """
-        return await self._store.run(_load, Named.of(key))
+        return await self._run(_load, Named.of(key))
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Return the sessions of a project, and when each was written last; reads no entries."""
@@ -76,7 +80,7 @@ class TractSessionStore(SessionStore):
             SessionStoreListEntry(
                 session_id=session_in(info.tract_id, project_key), mtime=_mtime(info)
             )
-            for info in await self._store.run(_listed, sessions_prefix(project_key))
+            for info in await self._run(_listed, sessions_prefix(project_key))
         ]
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
@@ -87,13 +91,13 @@ class TractSessionStore(SessionStore):
                 mtime=_mtime(info),
                 data=summary_in(info.metadata),
             )
-            for info in await self._store.run(_listed, sessions_prefix(project_key))
+            for info in await self._run(_listed, sessions_prefix(project_key))
         ]
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """Return the subpaths of a session's subagents, sorted."""
         named = Named(key["project_key"], key["session_id"])
-        listed = await self._store.run(_listed, named.subagents_prefix)
+        listed = await self._run(_listed, named.subagents_prefix)
         return sorted(named.subpath_in(info.tract_id) for info in listed)
 
     async def delete(self, key: SessionKey) -> None:
@@ -103,11 +107,18 @@ class TractSessionStore(SessionStore):
         nothing names: call it again. For `TractStore.erase_tract`'s receipt, and to have no byte
         left in the file, see there.
         """
-        await self._store.run(_delete, Named.of(key))
+        await self._run(_delete, Named.of(key))
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
         await self._store.aclose()
+
+    async def _run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what *work* does with the store; under Trio, which the SDK runs on, too, on a thread."""
+        call = self._store.run(work, *args)
+        if is_in_loop():
+            return await call
+        return await anyio.to_thread.run_sync(self._store.block, call)
 
     async def __aenter__(self) -> Self:
         await self._store.get()
