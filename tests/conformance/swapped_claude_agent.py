@@ -34,7 +34,8 @@ class InMemorySessionStore(TractSessionStore):
 
     def get_entries(self, key: SessionKey) -> list[Any]:
         """Return all entries of a transcript."""
-        return list(_now(self.load(key)) or [])
+        found: list[Any] | None = _now(self.load(key))
+        return found or []
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from support.pictures import png
 
-__all__ = ["ENTRIES", "KEY", "USAGE", "asked", "said", "subagent", "texts"]
+__all__ = ["ENTRIES", "KEY", "USAGE", "asked", "said", "subagent", "tag", "texts"]
 
 KEY: Any = {"project_key": "-home-anna-libraries", "session_id": "0f2c"}
 USAGE = {
@@ -20,9 +20,14 @@ USAGE = {
 }
 
 
-def subagent(name: str) -> Any:
+def subagent(name: str, **fields: str) -> Any:
     """Return the key of a subagent of the session."""
-    return {**KEY, "subpath": f"subagents/agent-{name}"}
+    return {**KEY, "subpath": f"subagents/agent-{name}", **fields}
+
+
+def tag(name: str) -> Any:
+    """Return an entry that has no uuid."""
+    return {"type": "tag", "tag": name}
 
 
 def _entry(kind: str, uuid: str | None, **fields: Any) -> Any:

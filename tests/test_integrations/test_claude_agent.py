@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 pytest.importorskip("claude_agent_sdk", reason="it bundles 400 MB: an environment of its own")
 
@@ -23,7 +24,7 @@ from claude_agent_sdk import (
 )
 from claude_agent_sdk.testing import run_session_store_conformance
 
-from support.claude import ENTRIES, KEY, USAGE, asked, said, subagent, texts
+from support.claude import ENTRIES, KEY, USAGE, asked, said, subagent, tag, texts
 from support.opening import COUNTER
 from tract import (
     ErasedContent,
@@ -124,11 +125,11 @@ async def test_a_batch_that_is_sent_again_changes_nothing(
 
 
 async def test_entries_without_a_uuid_are_kept_each_time(sessions: TractSessionStore) -> None:
-    title = {"type": "custom-title", "customTitle": "T"}
-    given: list[Any] = [title, title]
+    title = tag("T")
+    given = [title, title]
     await sessions.append(KEY, given)
     await sessions.append(KEY, given)
-    await sessions.append(KEY, [asked("u", "x"), title, title])  # type: ignore[list-item]
+    await sessions.append(KEY, [asked("u", "x"), title, title])
 
     assert await sessions.load(KEY) == [*given, *given, asked("u", "x"), title, title]
 
@@ -256,9 +257,9 @@ async def test_lists_and_summaries_are_those_of_the_sdk(sessions: TractSessionSt
         for name in names:
             key: Any = {**KEY, "session_id": name}
             await store.append(key, ENTRIES[:5])
-            await store.append({**key, "subpath": "subagents/x/agent-1"}, ENTRIES[3:5])
+            await store.append(subagent("1", session_id=name), ENTRIES[3:5])
             await store.append(key, ENTRIES[5:17])
-        await store.append({**KEY, "project_key": "other"}, [asked("o", "other")])
+        await store.append({"project_key": "other", "session_id": "a"}, [asked("o", "other")])
     project = KEY["project_key"]
 
     ours = {each["session_id"]: each for each in await sessions.list_session_summaries(project)}
@@ -270,15 +271,16 @@ async def test_lists_and_summaries_are_those_of_the_sdk(sessions: TractSessionSt
     }
     for name in names:
         found = await sessions.list_subkeys({"project_key": project, "session_id": name})
-        assert found == ["subagents/x/agent-1"]
+        assert found == ["subagents/agent-1"]
     assert await sessions.list_sessions("none") == []
 
 
 async def test_a_list_is_newest_by_the_last_append(sessions: TractSessionStore) -> None:
     for name in ("a", "b", "a"):
-        await sessions.append({**KEY, "session_id": name}, [asked(name, "x"), asked("2", "y")])
+        key: Any = {**KEY, "session_id": name}
+        await sessions.append(key, [asked(name, "x"), asked("2", "y")])
         await asyncio.sleep(0.002)
-        await sessions.append({**KEY, "session_id": name}, [{"type": "tag", "tag": name}])
+        await sessions.append(key, [tag(name)])
     listed = await sessions.list_sessions(KEY["project_key"])
 
     times = {each["session_id"]: each["mtime"] for each in listed}
@@ -291,7 +293,7 @@ async def test_metadata_of_others_stay(sessions: TractSessionStore) -> None:
     info = await tract.info()
     assert info is not None
     await tract.set_info(title="Mine", metadata={**(info.metadata or {}), "user": "anna"})
-    await sessions.append(KEY, [{"type": "tag", "tag": "t"}])
+    await sessions.append(KEY, [tag("t")])
 
     info = await tract.info()
     assert info is not None
@@ -404,3 +406,14 @@ def test_a_store_that_was_opened_by_path_serves_any_loop(tmp_path: Path) -> None
     again = TractSessionStore(tmp_path / "s.db")
     assert asyncio.run(again.load(KEY)) == ENTRIES
     asyncio.run(again.aclose())
+
+
+def test_the_sdk_may_run_on_trio(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with TractSessionStore(tmp_path / "s.db") as sessions:
+            await sessions.append(KEY, ENTRIES)
+            assert await sessions.load(KEY) == ENTRIES
+            assert await sessions.list_sessions("none") == []
+            assert (await sessions.list_subkeys(KEY)) == []
+
+    trio.run(main)

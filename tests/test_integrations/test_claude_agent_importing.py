@@ -30,7 +30,7 @@ def write(path: Path, entries: Iterable[Any]) -> Path:
 
 @pytest.fixture
 def projects(tmp_path: Path) -> Path:
-    project = tmp_path / "claude" / "projects" / KEY["project_key"]
+    project: Path = tmp_path / "claude" / "projects" / KEY["project_key"]
     write(project / f"{SESSION}.jsonl", ENTRIES)
     agent = write(project / SESSION / "subagents" / "agent-1.jsonl", ENTRIES[2:5])
     agent.with_suffix(".meta.json").write_text(json.dumps(META))

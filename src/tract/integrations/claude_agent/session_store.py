@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Self, TypeVar
 
 import anyio.to_thread
@@ -111,17 +111,20 @@ class TractSessionStore(SessionStore):
 
     async def aclose(self) -> None:
         """Close the store if it was opened here; calling it again does nothing."""
-        await self._store.aclose()
+        await self._awaited(self._store.aclose())
 
     async def _run(self, work: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Return what *work* does with the store; under Trio, which the SDK runs on, too, on a thread."""
-        call = self._store.run(work, *args)
+        """Return what *work* does with the store."""
+        return await self._awaited(self._store.run(work, *args))
+
+    async def _awaited(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call; under Trio, which the SDK runs on, too, on a thread."""
         if is_in_loop():
             return await call
         return await anyio.to_thread.run_sync(self._store.block, call)
 
     async def __aenter__(self) -> Self:
-        await self._store.get()
+        await self._run(_opened)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,6 +136,10 @@ class TractSessionStore(SessionStore):
 
 
 # Each of these is one trip to the store's loop.
+
+
+async def _opened(store: TractStore) -> None:
+    """Do nothing but open it."""
 
 
 async def _load(store: TractStore, named: Named) -> list[SessionStoreEntry] | None:
