@@ -264,6 +264,7 @@ AIMS = [
     ("target_tokens", KEYWORD, None),
     ("keep_recent", KEYWORD, 6),
     ("keep", KEYWORD, ()),
+    ("strategy", KEYWORD, None),
     ("roll_up", KEYWORD, False),
     ("summary_tokens", KEYWORD, None),
 ]
@@ -332,9 +333,9 @@ SIGNATURES: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         [
             ("summarise", POSITIONAL, REQUIRED),
             ("plan", KEYWORD, None),
-            *AIMS[:3],
+            *AIMS[:4],
             ("must_keep", KEYWORD, ()),
-            *AIMS[3:],
+            *AIMS[4:],
             ("reason", KEYWORD, None),
         ],
     ),

@@ -53,7 +53,7 @@ async def test_a_session_is_mirrored_and_resumes_elsewhere(
     command_line.chmod(0o755)
     project = project_key_for_directory(tmp_path)
 
-    async def ask(store: TractSessionStore, home: str, prompt: str, **more: Any) -> str | None:
+    async def ask(store: TractSessionStore, home: str, prompt: str, **more: Any) -> Any:
         env = {"CLAUDE_CONFIG_DIR": str(tmp_path / home), "PROJECT": project}
         options = ClaudeAgentOptions(
             cli_path=command_line, cwd=tmp_path, session_store=store, env=env, **more

@@ -290,7 +290,7 @@ async def test_checkpoints_and_metadata_of_any_size_are_put_one_after_the_other(
 
     config = RunnableConfig(configurable={"thread_id": "t"})
     found = [each async for each in TractSaver(store).alist(config, filter={"run_id": "1"})]
-    assert [each.metadata["note"] for each in found] == ["x" * 100_000]
+    assert [dict(each.metadata)["note"] for each in found] == ["x" * 100_000]
     assert len(found[0].checkpoint["channel_versions"]) == 5_001
     await saver.adelete_for_runs(["0"])
     assert len(await everything(saver, "t")) == 1
