@@ -821,6 +821,24 @@ async def test_a_compaction_cannot_be_picked(tract: AsyncTract) -> None:
         await aside.cherry_pick(done.commit_hash)
 
 
+async def test_a_search_says_what_a_compaction_hides(store: TractStore) -> None:
+    await store.enable_search()
+    tract, other = store.tract("t"), store.tract("other")
+    for each in (tract, other):
+        await each.user("a zebra")
+        await each.assistant("it has stripes")
+    done = await tract.compact(short, keep_recent=0)
+    assert done is not None
+
+    assert [hit.status for hit in await tract.search("zebra")] == ["hidden"]
+    assert [hit.status for hit in await tract.search("summary")] == ["shown"]
+    found = {hit.commit.tract_id: hit.status for hit in await store.search("zebra")}
+    assert found == {"t": "hidden", "other": "shown"}
+    await tract.expand(done.commit_hash)
+    assert [hit.status for hit in await tract.search("zebra")] == ["shown"]
+    assert [hit.status for hit in await tract.search("summary")] == ["hidden"]
+
+
 async def test_a_reset_takes_a_compaction_back(tract: AsyncTract) -> None:
     await turn(tract, 0)
     head = await tract.head()

@@ -128,7 +128,7 @@ class Runtime:
         self.keeper: Housekeeper = Housekeeper(
             storage.stores, storage.erasures, database.path, self.contexts.cache_info
         )
-        self.searcher: Searcher = Searcher(storage.searches, self._threads)
+        self.searcher: Searcher = Searcher(storage.searches, self.contexts, self._threads)
         self.streams: StreamEngine = StreamEngine(
             storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )

@@ -32,7 +32,7 @@ class SearchStatus(StrEnum):
     SHOWN = "shown"
     """The context of the branch's head shows it."""
     HIDDEN = "hidden"
-    """Its entry's priority is SKIP."""
+    """Its entry's priority is SKIP, or a compaction hides it."""
     EDITED = "edited"
     """Its entry shows another content now, or none because that was erased."""
     UNREACHABLE = "unreachable"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from tract.engine.commit.infos import commit_info
 from tract.engine.compile.contents import default_priority
+from tract.engine.compile.entries import Entries
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.reading import ContextReader
 from tract.engine.searching.ranking import Ranked, ranked, snippet
 from tract.engine.searching.texts import text_of
 from tract.engine.threads import Threads
@@ -29,14 +32,18 @@ __all__ = ["Searcher"]
 _CANDIDATES = 200
 """The newest commits that have the words are ranked; then those before them."""
 _MAIN = "main"
+_NODE = 16  # bytes' worth of work for each entry
 _HEAVY = 20  # ranking a byte takes as long as handling this many
 
 
 class Searcher:
     """Keeps and asks the search index of one store."""
 
-    def __init__(self, searches: SearchRepository, threads: Threads) -> None:
+    def __init__(
+        self, searches: SearchRepository, contexts: ContextReader, threads: Threads
+    ) -> None:
         self._searches = searches
+        self._contexts = contexts
         self._threads = threads
         self._indexing = asyncio.Lock()
 
@@ -110,7 +117,23 @@ class Searcher:
         ]
         if branch_only:
             hits = [(each, standing) for each, standing in hits if standing.is_reached]
-        return [_hit(terms, each, standing, window) for each, standing in hits[:room]]
+        hits = hits[:room]
+        hidden: set[str] = set()
+        for tract_id in {each.found.record.tract_id for each, which in hits if which.may_be_hidden}:
+            hidden |= await self._hidden(branch or BranchName(tract_id, _MAIN))
+        return [_hit(terms, each, _status(each, which, hidden), window) for each, which in hits]
+
+    async def _hidden(self, branch: BranchName) -> set[str]:
+        """Return the entries that compactions hide."""
+        snapshot = (await self._contexts.snapshot(branch)).snapshot
+        if not isinstance(snapshot, Snapshot):
+            return set()
+        entries = snapshot.entries
+        return await self._threads.run_if_long(_NODE * len(entries), _hidden_of, entries)
+
+
+def _hidden_of(entries: Entries) -> set[str]:
+    return {entry.commit_hash for entry in entries if entry.hidden_by is not None}
 
 
 def _size(found: Sequence[Found]) -> int:
@@ -130,7 +153,7 @@ def _later(
 
 
 def _hit(
-    terms: Sequence[SearchTerm], each: Ranked, standing: Standing, window: SearchCursor
+    terms: Sequence[SearchTerm], each: Ranked, status: SearchStatus, window: SearchCursor
 ) -> SearchHit:
     piece, marks = snippet(terms, each.text)
     return SearchHit(
@@ -138,17 +161,20 @@ def _hit(
         snippet=piece,
         marks=marks,
         rank=each.rank,
-        status=_status(standing),
+        status=status,
         cursor=str(window._replace(rank=each.rank, number=each.found.number)),
     )
 
 
-def _status(standing: Standing) -> SearchStatus:
+def _status(each: Ranked, standing: Standing, hidden: Set[str]) -> SearchStatus:
+    record = each.found.record
     if not standing.is_reached:
         return SearchStatus.UNREACHABLE
     if not standing.is_current:
         return SearchStatus.EDITED
-    return SearchStatus.HIDDEN if _priority(standing) is Priority.SKIP else SearchStatus.SHOWN
+    is_hidden = (record.edit_target or record.commit_hash) in hidden
+    is_skipped = _priority(standing) is Priority.SKIP
+    return SearchStatus.HIDDEN if is_hidden or is_skipped else SearchStatus.SHOWN
 
 
 def _priority(standing: Standing) -> Priority:

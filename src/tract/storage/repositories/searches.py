@@ -51,12 +51,14 @@ class Standing(NamedTuple):
 
     `is_current` says whether its entry shows its content now. `priority` is the content of the
     newest annotation, or of the entry itself if there is none, of the type `priority_type`.
+    `may_be_hidden` says whether the tract has compactions.
     """
 
     is_reached: bool = False
     is_current: bool = False
     priority_type: str = ""
     priority: bytes | None = None
+    may_be_hidden: bool = False
 
 
 class SearchRepository(ABC):

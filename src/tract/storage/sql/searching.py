@@ -298,6 +298,7 @@ def _standings(
     wanted = {entry: last.get((entry, Effect.PRIORITISE), entry[1]) for entry in entries}
     rows = connection.find(searches.PRIORITIES, wanted.values(), tracts=tracts)
     contents = {row[:2]: row[2:] for row in rows}
+    compacted = {row[0] for row in connection.find(searches.COMPACTED, tracts)}
     found: dict[tuple[str, str], Standing] = {}
     for each in commits:
         entry = _key(each.tract_id, each.edit_target or each.commit_hash)
@@ -308,6 +309,7 @@ def _standings(
             last.get((entry, Effect.REPLACE), entry[1]) == key[1],
             content[0] if content else "",
             as_bytes(content[1]) if content else None,
+            each.tract_id in compacted,
         )
     return found
 

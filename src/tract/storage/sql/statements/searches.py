@@ -18,6 +18,7 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    text,
 )
 
 from tract.models.operations import OPERATIONS
@@ -128,4 +129,11 @@ PRIORITIES = Lookup(
     commits.c.tract_id,
 )
 """What commits hold that say how an entry is shown."""
+COMPACTED = Lookup(
+    commits.c.tract_id,
+    lambda named: (
+        select(commits.c.tract_id).where(named, text("commits.operation = 'compact'")).distinct()
+    ),
+)
+"""The tracts that have compactions, by the index of these."""
 WALK_SEGMENTS = walk_of(*LINKS, commits.c.segment)
