@@ -42,6 +42,7 @@ from tract.exceptions import ContentValidationError
 from tract.history.canonical import stored_json, unreadable
 from tract.history.media import attachments_in
 from tract.models.annotations import Priority
+from tract.models.compaction import COMPACTION
 from tract.models.erasure import ERASED
 from tract.protocols import (
     CommitStep,
@@ -96,7 +97,8 @@ class DefaultContextCompiler:
 
     def messages(self, content_type: str, fields: Mapping[str, Any]) -> tuple[Message, ...]:
         """Return the messages that show a content, one or several; see `render`."""
-        content_type, fields = shown_content(content_type, fields)
+        if content_type == COMPACTION:
+            content_type, fields = shown_content(content_type, fields)
         if not self.registry.is_built_in(content_type):
             model = self._custom(content_type)
             to_messages = getattr(model, "to_messages", None)
@@ -267,8 +269,9 @@ class DefaultContextCompiler:
         try:
             if step.content_type == ERASED:
                 return self._erased(step, fields)
-            content_type, fields = shown_content(step.content_type, fields)
-            step = step._replace(content_type=content_type)
+            if step.content_type == COMPACTION:
+                content_type, fields = shown_content(step.content_type, fields)
+                step = step._replace(content_type=content_type)
         except (LookupError, TypeError):
             raise unreadable(what) from None
         try:

@@ -26,10 +26,12 @@ _MOST_BRANCHES = 10_000
 class _Compiled:
     """What was compiled for a branch: the head of the last context, and tokens of all."""
 
-    __slots__ = ("head_hash", "stable", "tokens")
+    __slots__ = ("head_hash", "stable", "tokens", "whole")
 
     def __init__(self) -> None:
         self.head_hash: str | None = None
+        self.whole: StablePrefix | None = None
+        """All of the last context, once it was compiled again."""
         self.tokens = 0
         self.stable = 0
 
@@ -47,8 +49,11 @@ class Prefixes:
         self._branches.move_to_end(branch[:2])
         if len(self._branches) > _MOST_BRANCHES:
             self._branches.popitem(last=False)
-        former = last.head_hash and self._cache.peek(CacheKey(branch.tract_id, last.head_hash))
-        prefix = stable_prefix(former, snapshot) if isinstance(former, Snapshot) else None
+        prefix = last.whole
+        if prefix is None or last.head_hash != snapshot.head_hash:
+            former = last.head_hash and self._cache.peek(CacheKey(branch.tract_id, last.head_hash))
+            prefix = stable_prefix(former, snapshot) if isinstance(former, Snapshot) else None
+            last.whole = prefix if last.head_hash == snapshot.head_hash else None
         last.head_hash = snapshot.head_hash
         last.tokens += snapshot.plain_tokens
         last.stable += 0 if prefix is None else prefix.tokens
