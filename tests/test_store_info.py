@@ -117,7 +117,7 @@ async def test_a_file_says_how_it_was_opened(db_path: Path) -> None:
     async with TractStore.open(tokenizer=COUNTER) as store:
         memory = await store.info()
 
-    assert (written.engine, written.path, written.schema_version) == ("sqlite", str(db_path), 5)
+    assert (written.engine, written.path, written.schema_version) == ("sqlite", str(db_path), 6)
     assert (written.durability, written.read_only) == ("full", False)
     assert (read.durability, read.read_only) == ("normal", True)
     assert counted(read) == counted(written)
@@ -138,7 +138,7 @@ async def test_a_server_is_named_without_its_password(postgres_url: str) -> None
     assert (info.log_nbytes, info.free_nbytes) == (None, None)
     assert info.nbytes > 0
     assert int(info.engine_version.split(".")[0]) >= 15
-    assert info.schema_version == 2
+    assert info.schema_version == 3
     assert "secret" not in lent.path
     assert lent.path.startswith("postgresql")
     assert counted(lent) == counted(info)
