@@ -21,12 +21,11 @@ from support.stateful.drafts import (
     note,
     stage,
 )
-from support.stateful.opened import Place
+from support.stateful.opened import ACTIONS, Place
 from support.stateful.same import same, spoil
 from tract import (
     UNSET,
     Batch,
-    BudgetAction,
     CommitInfo,
     ContentValidationError,
     HeadMovedError,
@@ -106,7 +105,7 @@ class Together(Machine):
             after = place.tract.tokens(place.branch, drafts, setup)
             limits = [*limits, after - 1, after, after]
         max_tokens = max(1, data.draw(st.sampled_from(limits), "budget"))
-        action = data.draw(st.sampled_from(BudgetAction), "action")
+        action = data.draw(ACTIONS, "action")
         await self.open(setup._replace(max_tokens=max_tokens, budget_action=action))
         place = place._replace(store=self.stores[-1])
 
