@@ -117,8 +117,17 @@ class ContextReader:
         return context
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
-        """Return the snapshot at *position*, by one trip if it is cached."""
-        return await settled(partial(self._snapshot, branch, position))
+        """Return the snapshot at *position*, by one trip if it is cached.
+
+        A commit that a caller names and the tract does not have needs no second look.
+        """
+        read = partial(self._snapshot, branch, position)
+        if position == _HEAD:
+            return await settled(read)
+        try:
+            return await read()
+        except StoreCorruptError:
+            return await read()
 
     async def _snapshot(self, branch: BranchName, position: Position) -> Found:
         located = await self._located(branch, position)
