@@ -145,7 +145,7 @@ class Budget:
         """Take the budget's action on a context of so many tokens.
 
         Raises:
-            BudgetExceededError: the action is `reject`, or `compact`, and there is no room.
+            BudgetExceededError: the action is `reject`, or it is `compact` and made too little room.
         """
         budget = self._limits
         if budget.action in (BudgetAction.REJECT, BudgetAction.COMPACT):

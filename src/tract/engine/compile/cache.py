@@ -88,7 +88,7 @@ class SnapshotCache:
         return None if flight is None else await _landing(flight)
 
     def peek(self, key: CacheKey) -> CompileSnapshot | None:
-        """Return a snapshot that is there, which is no use of it."""
+        """Return a cached snapshot without counting that as a use of it."""
         return self._snapshots.get(key)
 
     async def hit(self, key: CacheKey) -> CompileSnapshot | None:

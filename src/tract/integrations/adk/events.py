@@ -138,7 +138,7 @@ def _of_others(entry: EntryInfo) -> str:
 def _translated(entry: EntryInfo) -> str:
     said = to_google(entry.messages, exact=True)["contents"]
     parts: list[Any] = [part for each in said for part in each.get("parts", ())]
-    if not said:  # a system message is no content of the API
+    if not said:  # the API has no content for a system message
         parts = [{"text": entry.message.content or ""}]
     role = "model" if entry.role == "assistant" else "user"
     known = types.Content.model_validate_json(json.dumps({"role": role, "parts": parts}))

@@ -153,7 +153,7 @@ class TractSessionService(BaseSessionService):
 
         Raises:
             StaleSessionError: others have written to the session since it was loaded.
-            SessionNotFoundError: there is no such session any more.
+            SessionNotFoundError: the session was deleted.
         """
         if event.partial:
             return event
@@ -211,7 +211,7 @@ class TractSessionService(BaseSessionService):
         """Make a session that begins as another one is, or was before an invocation; it copies nothing.
 
         Raises:
-            SessionNotFoundError: there is no such session.
+            SessionNotFoundError: the user has no session of that id.
             InvocationNotFoundError: the session has no such invocation.
             AlreadyExistsError: there is a session of the new id.
         """
@@ -240,7 +240,7 @@ class TractSessionService(BaseSessionService):
         `tract.reflog()` has its head.
 
         Raises:
-            SessionNotFoundError: there is no such session.
+            SessionNotFoundError: the user has no session of that id.
             InvocationNotFoundError: the session has no such invocation.
             StaleSessionError: others have written to it meanwhile.
         """

@@ -121,6 +121,7 @@ async def _places(
     """Return where a database in SQLite keeps each write, which savers do not tell."""
     if type(source).__name__ != "AsyncSqliteSaver":
         return []
+    # Its package is not a dependency, so the attribute has no type here.
     async with getattr(source, "conn").execute(_WRITES, _named(config)) as cursor:  # noqa: B009
         return [tuple(row) async for row in cursor]
 
