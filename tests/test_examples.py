@@ -12,7 +12,7 @@ from support.offline import run_offline
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {
     *("adk_travel", "chat", "conversations", "graph", "many_agents", "recover_stream"),
-    *("replica", "tool_loop"),
+    *("replica", "telemetry", "tool_loop"),
 }
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
@@ -102,3 +102,14 @@ def test_every_example_is_tested_and_listed() -> None:
 
     assert {name for name in programs if f"`{name}.py`" not in page} == {"tasks", "transcripts"}
     assert programs == TESTED_HERE | TESTED_ELSEWHERE
+
+
+def test_spans_are_written_to_a_file_for_a_collector(tmp_path: Path) -> None:
+    lines = printed("telemetry", str(tmp_path / "traces.jsonl"))
+
+    assert lines == [
+        *["tract.commit in a turn"] * 4,
+        "tract.merge in a turn",
+        "tract.compile in a turn",
+        "turn",
+    ]

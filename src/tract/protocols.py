@@ -370,6 +370,14 @@ class CompiledContext(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} knows no requests of this kind.")
 
+    def to_otel(self) -> list[dict[str, Any]]:
+        """Return the messages as OpenTelemetry's GenAI conventions (0.1.0) describe them.
+
+        This is what their attributes `gen_ai.input.messages` and `gen_ai.system_instructions` hold.
+        Nothing is left out: media stand in it as base64, and what only one API has as its JSON.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no messages of this kind.")
+
     def request(
         self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None
     ) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -58,11 +58,18 @@ from tract.storage.repositories import Repositories, TractTimes
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 
-__all__ = ["Options", "Runtime", "checked_options"]
+__all__ = ["Options", "Reporting", "Runtime", "checked_options"]
 
 
 ContentTypes = Mapping[str, type[BaseModel] | ContentType]
 """Content types of an application's own, by name."""
+
+
+class Reporting(Protocol):
+    """What reports on stores elsewhere, such as `tract.telemetry.Telemetry`."""
+
+    def attach(self, runtime: Runtime) -> None:
+        """Report what a store does from now on."""
 
 
 class Options(NamedTuple):
@@ -75,6 +82,7 @@ class Options(NamedTuple):
     content_types: ContentTypes = MappingProxyType({})
     remembers: bool = True
     """False has every answer come from the database; see `Freshness`."""
+    telemetry: Reporting | None = None
 
 
 def checked_options(
@@ -82,6 +90,7 @@ def checked_options(
     tokenizer: TokenCounter | None,
     compiler: ContextCompiler | None,
     content_types: ContentTypes | None,
+    telemetry: Reporting | None,
 ) -> Options:
     """Return the options of a store, with the defaults filled in.
 
@@ -99,7 +108,7 @@ def checked_options(
             "The compiler has a counter and roles of its own. Pass `tokenizer` and `type_to_role` "
             "to the compiler: DefaultContextCompiler(counter, type_to_role=...)."
         )
-    return Options(config, tokenizer, compiler, content_types=content_types)
+    return Options(config, tokenizer, compiler, content_types=content_types, telemetry=telemetry)
 
 
 class Runtime:
@@ -132,6 +141,8 @@ class Runtime:
         self.streams: StreamEngine = StreamEngine(
             storage, self.commits, self._threads, self.gate, self.clock, redactor, self.contexts
         )
+        if options.telemetry is not None:
+            options.telemetry.attach(self)
 
     def _wire_commits(
         self,

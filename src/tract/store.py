@@ -38,7 +38,7 @@ from tract.models.searching import SearchHit, checked_cursor, search_terms
 from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
 from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
-from tract.runtime import Runtime, checked_options
+from tract.runtime import Reporting, Runtime, checked_options
 from tract.storage.repositories import Listing, TractOrder
 from tract.tract import AsyncTract
 from tract.transaction import Transaction
@@ -65,6 +65,7 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
+        telemetry: Reporting | None = None,
         own_loop: bool = False,
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or use it in `async with`, which closes the store.
@@ -75,7 +76,7 @@ class TractStore:
 
         See `AsyncTract.open` for the other arguments and the errors.
         """
-        options = checked_options(config, tokenizer, compiler, content_types)
+        options = checked_options(config, tokenizer, compiler, content_types, telemetry)
 
         async def open_it() -> TractStore:
             if not own_loop:
@@ -100,6 +101,7 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
+        telemetry: Reporting | None = None,
     ) -> Opening[TractStore]:
         """Use the connections of an engine; the result is as that of `open`.
 
@@ -111,7 +113,7 @@ class TractStore:
         Raises:
             StorageError: the engine is of another kind, or does not have enough connections.
         """
-        options = checked_options(config, tokenizer, compiler, content_types)
+        options = checked_options(config, tokenizer, compiler, content_types, telemetry)
 
         async def open_it() -> TractStore:
             return cls(await Runtime.from_engine(engine, options))

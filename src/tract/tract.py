@@ -91,7 +91,7 @@ from tract.protocols import (
     TokenUsage,
     UnsetType,
 )
-from tract.runtime import Runtime, checked_options
+from tract.runtime import Reporting, Runtime, checked_options
 from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
@@ -152,6 +152,7 @@ class AsyncTract:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
+        telemetry: Reporting | None = None,
     ) -> Opening[AsyncTract]:
         """Open a database for one tract.
 
@@ -170,6 +171,7 @@ class AsyncTract:
             compiler: turns histories into contexts; by default a `DefaultContextCompiler`.
             content_types: types of your own by name, each a pydantic model or a `ContentType`; see
                 `register_content_type`.
+            telemetry: a `tract.telemetry.Telemetry`, if OpenTelemetry should know of the calls.
 
         Raises:
             StorageError: the database cannot be opened, or *target* has an unknown parameter.
@@ -177,7 +179,7 @@ class AsyncTract:
             ValueError: *tokenizer*, or roles in *config*, were given with a compiler that has its
                 own, or a content type cannot be registered.
         """
-        options = checked_options(config, tokenizer, compiler, content_types)
+        options = checked_options(config, tokenizer, compiler, content_types, telemetry)
         chosen = uuid4().hex if tract_id is None else tract_id
         checked_name("tract_id", chosen)
 

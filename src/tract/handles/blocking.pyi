@@ -56,6 +56,7 @@ from tract.protocols import (
     ToolCall,
     UnsetType,
 )
+from tract.runtime import Reporting
 from tract.tract import CommitOptions
 
 C = TypeVar("C", bound=BaseModel)
@@ -398,6 +399,7 @@ class SyncStore:
         tokenizer: TokenCounter | None = ...,
         compiler: ContextCompiler | None = ...,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = ...,
+        telemetry: Reporting | None = ...,
     ) -> Self: ...
     def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
     def transaction(self) -> SyncTransaction: ...

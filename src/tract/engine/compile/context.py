@@ -13,6 +13,7 @@ from tract.engine.compile.provided import TOOLS
 from tract.engine.tokens.media import Beside
 from tract.formats.format import Format, Sent, Writing
 from tract.formats.keeping import kept_arguments
+from tract.formats.otel import otel_messages
 from tract.formats.pairing import open_calls
 from tract.formats.registry import format_of
 from tract.formats.sending import arguments, tool_arguments
@@ -194,6 +195,9 @@ class SnapshotContext(CompiledContext):
     ) -> GoogleArguments:
         given = self._arguments("google.generate_content", open_calls, model)
         return cast(GoogleArguments, given)
+
+    def to_otel(self) -> list[dict[str, Any]]:
+        return otel_messages(self.messages, loader(self._media))
 
     def request(
         self, api: str, *, open_calls: OpenCalls = "error", model: str | None = None

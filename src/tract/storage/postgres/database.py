@@ -29,6 +29,7 @@ from tract.storage.postgres.writer import MAX_GROUP, Job, Writer
 from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
+from tract.storage.sql.grouping import Groups
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing.transaction import WriteTransaction
@@ -67,6 +68,11 @@ class PostgresDatabase:
     def trips(self) -> int:
         """Round trips to the server so far: the measure of what a verb costs."""
         return self._trips.count
+
+    @property
+    def writes(self) -> Groups[Job]:
+        """The groups in which writes leave."""
+        return self.writer.groups
 
     async def write(
         self,

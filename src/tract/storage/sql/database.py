@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
+from tract.storage.sql.grouping import Groups
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import SearchIndex
 from tract.storage.sql.writing.transaction import WriteTransaction
@@ -35,6 +36,10 @@ class Database(Protocol):
     @property
     def trips(self) -> int:
         """Trips made so far: the measure of what a verb costs."""
+
+    @property
+    def writes(self) -> Groups[Any]:
+        """The groups in which writes leave."""
 
     def write(
         self,

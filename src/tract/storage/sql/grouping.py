@@ -92,6 +92,8 @@ class Groups(Generic[Job]):
         self._scheduled = False
         self.flight: _Flight | None = None
         """The group that is away; the next one leaves once all of its callers are notified."""
+        self.on_leave: Callable[[int], object] | None = None
+        """Called with the number of jobs in each group."""
         self._lonely = True
 
     async def run(self, job: Job, size: int = 1) -> Any:
@@ -124,6 +126,8 @@ class Groups(Generic[Job]):
         group = self._next_group()
         self._lonely = len(group) < 2
         if group:
+            if self.on_leave is not None:
+                self.on_leave(len(group))
             flight = self.flight = _Flight([item.future for item in group])
             self._send([item.job for item in group], partial(self._landed, flight))
 

@@ -107,6 +107,11 @@ class Database:
         self._watching: asyncio.TimerHandle | None = None
         self._is_indexed = False
 
+    @property
+    def writes(self) -> Groups[Any]:
+        """The groups in which writes leave."""
+        return self._writer.groups
+
     def write(
         self,
         job: Callable[[WriteTransaction], T],

@@ -1,0 +1,89 @@
+"""The metrics of the stores of one `Telemetry`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakSet
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from tract.engine.watching.hub import Portion
+from tract.protocols import CompiledContext
+from tract.runtime import Runtime
+from tract.telemetry.conventions import Attributes
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """Durations, sizes and counts; their names begin with `tract.`."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._stores: WeakSet[Runtime] = WeakSet()
+        self._lock = threading.Lock()
+        self._duration = meter.create_histogram(
+            "tract.operation.duration", "s", "How long calls of stores took."
+        )
+        self._group = meter.create_histogram(
+            "tract.write.group_size", "{write}", "Writes that shared a transaction."
+        )
+        self._lag = meter.create_histogram(
+            "tract.watch.lag", "s", "The age of the newest commit that a waiting watch was given."
+        )
+        self._tokens = meter.create_histogram(
+            "tract.context.tokens", "{token}", "The tokens of compiled contexts."
+        )
+        self._stable = meter.create_histogram(
+            "tract.context.stable_prefix",
+            "{token}",
+            "How many of these the context before began with, too.",
+        )
+        meter.create_observable_counter(
+            "tract.cache.compiles", [self._compiles], "{compile}", "Compiles, by what they found."
+        )
+        meter.create_observable_gauge(
+            "tract.cache.size", [self._sizes], "By", "The memory that cached snapshots take."
+        )
+
+    def watch(self, runtime: Runtime) -> None:
+        """Observe a store until it is closed and dropped."""
+        with self._lock:
+            self._stores.add(runtime)
+        runtime.database.writes.on_leave = self._group.record
+
+    def took(self, seconds: float, attributes: Attributes) -> None:
+        """Record the duration of a call."""
+        self._duration.record(seconds, attributes)
+
+    def told(self, portion: Portion) -> None:
+        """Record how far behind a watch is that waited for commits."""
+        if portion.records:
+            lag = time.time_ns() // 1000 - portion.records[-1].created_at
+            self._lag.record(max(lag, 0) / 1_000_000)
+
+    def compiled(self, context: CompiledContext) -> None:
+        """Record what a context holds."""
+        self._tokens.record(context.token_count)
+        if context.stable_prefix is not None:
+            self._stable.record(context.stable_prefix.tokens)
+
+    def _open(self) -> list[Runtime]:
+        with self._lock:
+            return [each for each in self._stores if not each.database.closed]
+
+    def _compiles(self, _: CallbackOptions) -> Iterable[Observation]:
+        for runtime in self._open():
+            info, store = runtime.contexts.cache_info(), _named(runtime)
+            for result, count in (("hit", info.hits), ("fold", info.folds), ("miss", info.misses)):
+                yield Observation(count, {"tract.cache.result": result, **store})
+
+    def _sizes(self, _: CallbackOptions) -> Iterable[Observation]:
+        for runtime in self._open():
+            yield Observation(runtime.contexts.cache_info().bytes, _named(runtime))
+
+
+def _named(runtime: Runtime) -> dict[str, Any]:
+    return {"tract.store": runtime.database.path}
