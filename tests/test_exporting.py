@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,11 @@ from tract import (
     TokenUsage,
     TractNotFoundError,
     TractStore,
+    UnsetType,
 )
+from tract.engine.bundling import chosen
 from tract.engine.copying import Copier
+from tract.engine.exporting import Renewal
 from tract.engine.threads import Threads
 from tract.storage.repositories import Portion
 from tract.storage.sql.database import Database
@@ -189,6 +193,80 @@ async def test_a_tract_that_shrinks_before_a_copy_is_done_is_refused(
         refused = "before" if how == "a content of a tract before" else "t"
         assert [each.tract_id for each in told.value.faults] == [refused]
         assert (await other.tract("t").branches() == []) == (refused == "t")
+
+
+MARK = "the xyzzy of a secret"
+
+
+async def _erase(store: TractStore) -> None:
+    [first] = await store.tract("t").query(limit=1)
+    await store.tract("t").erase([first.commit_hash], reason="asked")
+
+
+async def _erase_tract(store: TractStore) -> None:
+    await store.erase_tract("t", reason="asked")
+
+
+async def _begin_anew(store: TractStore) -> None:
+    await store.erase_tract("t", reason="asked")
+    await store.tract("t").user("anew")
+
+
+SHRINKING: dict[str, tuple[Callable[[TractStore], Awaitable[None]], int]] = {
+    "erased": (_erase, 301),
+    "erased whole": (_erase_tract, 0),
+    "begun anew": (_begin_anew, 1),
+}
+
+
+@pytest.mark.parametrize("tracts", [None, {"t": "main", "a": "main"}], ids=["all", "chosen"])
+@pytest.mark.parametrize("how", SHRINKING)
+async def test_a_tract_that_is_erased_meanwhile_goes_out_as_it_is_then(
+    place: Place, bundle: Path, how: str, tracts: dict[str, str | UnsetType | None] | None
+) -> None:
+    """The others go out as ever, and nothing that was erased is in the file."""
+    shrink, left = SHRINKING[how]
+    async with TractStore.open(place, tokenizer=COUNTER) as store:
+        await store.tract("a").user("stays")
+        async with store.tract("t").batch() as batch:
+            for number in range(301):
+                batch.user(f"{MARK if number == 0 or left < 2 else 'text'} {number}")
+        database, threads = probe(store).parts.database, Threads()
+        source = repositories_over(database)._replace(
+            copies=Overtaken(database, partial(shrink, store))
+        )
+        some = None if tracts is None else await chosen(source.copies, tracts)
+        async with TractStore.open(bundle, tokenizer=COUNTER) as exported:
+            target = repositories_over(probe(exported).parts.database)
+            renewal = Renewal(source, target, tracts)
+            copier = Copier(source, target, threads, "target", None, some, renewal.again)
+            report = await copier.copy()
+            await renewal.finish()
+        threads.close()
+
+        assert report.left_out == (() if left else ("t",))
+        assert (report.tracts, report.commits) == (2 if left else 1, 1 + left)
+    assert MARK.encode() not in data_of(bundle)
+    assert files(bundle) == ["bundle.tract"]
+    async with TractStore.open(bundle, tokenizer=COUNTER) as exported:
+        assert await exported.tract_ids() == (["a", "t"] if left else ["a"])
+        assert len(await exported.tract("t").log(None)) == left
+        for tract_id in await exported.tract_ids():
+            assert (await exported.tract(tract_id).verify()).faults == ()
+
+
+async def test_nothing_goes_out_of_a_tract_whose_erasure_was_cut_short(
+    place: Place, bundle: Path
+) -> None:
+    async with TractStore.open(place, tokenizer=COUNTER) as store:
+        await store.tract("a").user("stays")
+        await store.tract("t").user(MARK)
+        erasures = repositories_over(probe(store).parts.database).erasures
+        await erasures.drop_names("t")
+        report = await store.export(bundle)
+
+        assert (report.tracts, report.commits, report.left_out) == (1, 1, ("t",))
+    assert MARK.encode() not in data_of(bundle)
 
 
 async def test_nothing_goes_out_of_a_tract_while_a_prune_of_it_is_under_way(

@@ -1,10 +1,11 @@
-"""Readers that a prune overtakes: they return what was there before, or what is there after."""
+"""Readers that a prune or an erasure overtakes: they return what was there before, or what is there after."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ READERS: dict[str, Reader] = {
     "entries": lambda tract, hashes: _entries(tract),
     "entries at": lambda tract, hashes: _entries(tract, at_commit=hashes[-1]),
     "messages": lambda tract, hashes: _messages(tract),
+    "request": lambda tract, hashes: _request(tract),
     "difference": lambda tract, hashes: tract.diff("main", "side"),
     "annotations": lambda tract, hashes: tract.get_annotations(hashes[1]),
     "branches of": lambda tract, hashes: tract.reached_by(hashes[:3]),
@@ -64,12 +66,23 @@ MIXED = {"annotations", "comparison", "difference", "query after", "reflog", "se
 """Those that ask for several things, each of which is as it was or as it is."""
 
 
+PORTIONS = {
+    *("log", "log before", "log of a context", "log with contents", "messages", "request", "size"),
+    *("query of a branch", "query with contents"),
+}
+"""Those that read in portions, and so may show some of what is erased together, and some not."""
+
+
 async def _entries(tract: AsyncTract, **asked: Any) -> object:
     return [(each.commit_hash, each.content) for each in await tract.entries(**asked)]
 
 
 async def _messages(tract: AsyncTract) -> object:
     return (await tract.compile()).messages
+
+
+async def _request(tract: AsyncTract) -> object:
+    return (await tract.compile()).request("anthropic.messages")
 
 
 async def _faults(tract: AsyncTract) -> object:
@@ -102,11 +115,12 @@ async def outcome(asked: Awaitable[object]) -> object:
         return type(error)
 
 
+@pytest.mark.parametrize("how", ["pruned", "erased", "erased whole"])
 @pytest.mark.parametrize("name", READERS)
-async def test_a_reader_that_a_prune_overtakes_returns_what_was_or_what_is(
-    tmp_path: Path, name: str
+async def test_a_reader_that_is_overtaken_returns_what_was_or_what_is(
+    tmp_path: Path, name: str, how: str
 ) -> None:
-    """Whichever of its statements comes after the prune."""
+    """Whichever of its statements comes after the prune, or after an erasure."""
     read, path, turn = READERS[name], tmp_path / "made.db", 0
     hashes = await filled(path)
     while True:
@@ -119,7 +133,7 @@ async def test_a_reader_that_a_prune_overtakes_returns_what_was_or_what_is(
         ):
             side = two.tract("t", branch="side")
             before = await outcome(read(one.tract("t", branch="side"), hashes))
-            overtaking = await _overtaken(one, two, turn)
+            overtaking = await _overtaken(one, two, turn, partial(SHRINKING[how], one, hashes))
 
             found = await outcome(read(side, hashes))
 
@@ -127,27 +141,48 @@ async def test_a_reader_that_a_prune_overtakes_returns_what_was_or_what_is(
                 break
             overtaking.result()
             after = await outcome(read(side, hashes))
-            assert name in MIXED or found in (before, after), f"at statement {turn}"
+            one_by_one = name in MIXED or (how == "erased" and name in PORTIONS)
+            assert one_by_one or found in (before, after), f"at statement {turn}"
+            assert not isinstance(found, type) or found in (before, after), f"at statement {turn}"
     assert turn > 1
 
 
-async def _overtaken(one: TractStore, two: TractStore, turn: int) -> asyncio.Future[None]:
-    """Have *one* prune what *two* reads, before the statement number *turn* of that.
+async def _prune(one: TractStore, hashes: list[str]) -> None:
+    """Prune; a whole `prune()` would wait at its end for the readers, to empty the log."""
+    prunes = repositories_over(probe(one).parts.database).prunes
+    side = one.tract("t", branch="side")
+    await one.tract("t").user("new", key="k", on_key="replace")
+    await side.reset("start", reason="no use")
+    plan = await prunes.plan("t", before=None, keep=0)
+    page = await prunes.unreached("t", plan, plan.boundary)
+    dropped = await prunes.drop("t", plan, page.commits)
+    assert dropped is not None
+    assert dropped.commits > LOST
 
-    A whole `prune()` would wait at its end for the readers, to empty the log.
-    """
+
+async def _erase(one: TractStore, hashes: list[str]) -> None:
+    """Erase an image and every other text."""
+    plan = await probe(one).parts.eraser.plan("t", hashes[::2], "asked")
+    erasures = repositories_over(probe(one).parts.database).erasures
+    assert (await erasures.erase("t", plan.commits, plan.markers)).contents > LOST // 2
+
+
+async def _erase_tract(one: TractStore, hashes: list[str]) -> None:
+    erasures = repositories_over(probe(one).parts.database).erasures
+    through = await erasures.drop_names("t")
+    while (await erasures.drop_commits("t", through)).more:
+        pass
+
+
+SHRINKING = {"pruned": _prune, "erased": _erase, "erased whole": _erase_tract}
+
+
+async def _overtaken(
+    one: TractStore, two: TractStore, turn: int, shrink: Callable[[], Awaitable[None]]
+) -> asyncio.Future[None]:
+    """Have *one* take from what *two* reads, before the statement number *turn* of that."""
     loop, done = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
-    left, prunes = [turn], repositories_over(probe(one).parts.database).prunes
-
-    async def shrink() -> None:
-        side = one.tract("t", branch="side")
-        await one.tract("t").user("new", key="k", on_key="replace")
-        await side.reset("start", reason="no use")
-        plan = await prunes.plan("t", before=None, keep=0)
-        page = await prunes.unreached("t", plan, plan.boundary)
-        dropped = await prunes.drop("t", plan, page.commits)
-        assert dropped is not None
-        assert dropped.commits > LOST
+    left = [turn]
 
     def traced(statement: str) -> None:
         left[0] -= 1

@@ -36,6 +36,7 @@ from tract.engine.compile.contents import ContentRegistry, register_all
 from tract.engine.compile.reading import ContextReader
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
+from tract.engine.exporting import Renewal
 from tract.engine.housekeeping import Housekeeper
 from tract.engine.pruning import Pruner
 from tract.engine.searching.searcher import Searcher
@@ -244,7 +245,11 @@ class Runtime:
             database = await open_database(temporary, TractConfig())
             try:
                 target = repositories_over(database)
-                return await Copier(storage, target, threads, str(path), progress, some).copy()
+                renewal = Renewal(storage, target, tracts)
+                to, again = str(path), renewal.again
+                report = await Copier(storage, target, threads, to, progress, some, again).copy()
+                await renewal.finish()
+                return report
             finally:
                 await to_the_end(database.aclose())
 

@@ -272,8 +272,10 @@ class TractStore:
         """Write tracts to a new file, which `import_` reads and `open` opens, on any machine.
 
         The file is a SQLite store, whatever engine this one is on. Every hash is computed again on
-        the way. Each tract is as it was at one moment; others may write meanwhile. The file appears
-        at *path* once it is whole: a call that fails or is cancelled leaves none.
+        the way. Each tract is as it was at one moment; others may write meanwhile. One of which
+        contents are erased or pruned meanwhile is begun anew; one that is gone is left out, and the
+        report names it. The file appears at *path* once it is whole: a call that fails or is
+        cancelled leaves none.
 
         Args:
             path: where no file is yet.
@@ -287,8 +289,8 @@ class TractStore:
         Raises:
             TractNotFoundError: the store has nothing of a tract.
             CommitNotFoundError: a tract has no such commit.
-            StoreCopyError: tracts are damaged, or contents of them were erased or pruned meanwhile;
-                no file is left.
+            StoreCopyError: tracts are damaged, a prune of them is under way, or they were erased
+                from again and again; no file is left.
             StorageError: there is a file at *path*, or none can be written.
         """
         chosen = checked_tracts(tracts)
@@ -406,8 +408,8 @@ class TractStore:
 
         Contents that other tracts hold stay for these. This takes a transaction for every few
         hundred commits. The first one deletes the branches, so that all handles find an empty
-        tract; a commit that comes later begins the tract anew. `tract_ids()` lists it until the
-        last commit is gone. Call this again if it was cut short.
+        tract, and nobody can build on what is still there; what comes later begins the tract anew.
+        `tract_ids()` lists it until the last commit is gone. Call this again if it was cut short.
 
         Args:
             tract_id: one that does not exist is fine.

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
-from support.drafts import MAIN, OTHER_TRACT, draft
-from support.repositories import EngineUnderTest, Repositories, say
-from tract.storage.repositories import Attached, BranchName, Marker, Position
+import pytest
+
+from support.drafts import MAIN, OTHER_TRACT, annotation, draft, edit
+from support.repositories import EngineUnderTest, Repositories, merge_of, say
+from tract import (
+    UNSET,
+    CommitNotFoundError,
+    ContentValidationError,
+    EditTargetError,
+    TokenUsage,
+    TractError,
+    TractNotFoundError,
+)
+from tract.storage.repositories import (
+    AddTag,
+    Attached,
+    BranchName,
+    CopyOvertakenError,
+    ForkBranch,
+    Marker,
+    MergeBasis,
+    OutdatedMergeError,
+    Position,
+    ResetBranch,
+)
 
 MARKER = b'{"content_type":"erased"}'
 TRACT = MAIN.tract_id
@@ -170,6 +193,213 @@ async def test_a_tract_that_begins_anew_has_nothing_of_what_was_said_of_it(
     assert row is not None
     assert (row.title, row.metadata_json, row.commits, row.branches) == (None, None, 1, 1)
     assert through <= row.created_at <= row.updated_at
+
+
+SIDE = BranchName(TRACT, "side")
+DATA = b"picture"
+PICTURE = Attached(sha256(DATA).hexdigest(), DATA, "image/png")
+
+Write = Callable[[Repositories, str], Awaitable[object]]
+BUILDING: dict[str, tuple[type[TractError], Write]] = {
+    "a fork": (CommitNotFoundError, lambda store, old: store.refs.fork(MAIN, "side", old)),
+    "a short hash": (CommitNotFoundError, lambda store, old: store.refs.fork(MAIN, "x", old[:12])),
+    "a tag": (CommitNotFoundError, lambda store, old: store.tags.tag(MAIN, "v1", old)),
+    "a move": (CommitNotFoundError, lambda store, old: store.refs.move(SIDE, old, action="merge")),
+    "an edit": (EditTargetError, lambda store, old: store.commits.write(MAIN, [edit("b", old)])),
+    "an annotation": (
+        CommitNotFoundError,
+        lambda store, old: store.commits.write(MAIN, [annotation(old)]),
+    ),
+    "usage": (
+        CommitNotFoundError,
+        lambda store, old: store.usages.record(TRACT, old, TokenUsage(1, 1), '{"a":"secret"}'),
+    ),
+    "a staged fork": (
+        CommitNotFoundError,
+        lambda store, old: store.transactions.write([ForkBranch(MAIN, "side", old)]),
+    ),
+    "a staged reset": (
+        CommitNotFoundError,
+        lambda store, old: store.transactions.write([ResetBranch(MAIN, old, None)]),
+    ),
+    "a staged tag": (
+        CommitNotFoundError,
+        lambda store, old: store.transactions.write([AddTag(MAIN, "v1", old)]),
+    ),
+    "a copy": (
+        TractNotFoundError,
+        lambda store, old: store.copy_targets.copy_within(TRACT, "copy", UNSET),
+    ),
+    "a copy of a history": (
+        TractNotFoundError,
+        lambda store, old: store.copy_targets.copy_within(TRACT, "copy", old),
+    ),
+    "a bundle": (CommitNotFoundError, lambda store, old: store.copies.bundle(TRACT, old)),
+}
+
+
+@pytest.mark.parametrize("how", BUILDING)
+async def test_nothing_is_built_on_a_tract_that_goes(
+    pair: tuple[Repositories, Repositories], how: str
+) -> None:
+    """It would lose what it stands on."""
+    one, two = pair
+    said = await say(one, MAIN, *map(str, range(300)))
+    assert await two.refs.head(MAIN) == said[-1]
+    through = await one.erasures.drop_names(TRACT)
+    assert (await one.erasures.drop_commits(TRACT, through)).more
+    expected, build = BUILDING[how]
+    for store in (two, one):
+        with pytest.raises(expected):
+            await build(store, said[0])
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    assert await two.tracts.ids() == []
+    [new] = await say(two, MAIN, "anew")
+    await two.refs.fork(MAIN, "side", new)
+
+
+async def test_nothing_is_merged_that_goes(pair: tuple[Repositories, Repositories]) -> None:
+    one, two = pair
+    [base] = await say(one, MAIN, "a")
+    await one.refs.fork(MAIN, "side")
+    [theirs] = await say(one, SIDE, "b")
+    through = await one.erasures.drop_names(TRACT)
+    [new] = await say(two, MAIN, "c")
+    parents = {new: (None, None), theirs: (base, None), base: (None, None)}
+    basis = MergeBasis(new, theirs, parents, {base, theirs})
+    with pytest.raises(OutdatedMergeError):
+        await two.commits.merge(MAIN, [merge_of(theirs)], basis)
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    assert [row.commit_hash for row in await two.histories.log(MAIN, limit=None)] == [new]
+
+
+async def test_what_is_given_while_a_tract_goes_stays(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    """Attachments, too, that the tract had before; those it had before alone go."""
+    one, two = pair
+    gone = Attached(sha256(b"gone").hexdigest(), b"gone", "image/png")
+    with_picture = draft("a")._replace(attachments=(PICTURE,))
+    await one.commits.write(MAIN, [with_picture])
+    await one.attachments.add(TRACT, gone)
+    through = await one.erasures.drop_names(TRACT)
+    for each in (PICTURE, gone):
+        bare = Attached(each.sha256, None, None)
+        with pytest.raises(ContentValidationError, match="was never given"):
+            await two.commits.write(MAIN, [draft("b")._replace(attachments=(bare,))])
+    await two.commits.write(MAIN, [with_picture])
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    names = [PICTURE.sha256, gone.sha256]
+    assert await two.attachments.load(TRACT, names) == {PICTURE.sha256: DATA}
+    assert not (await one.erasures.collect(b"")).blobs
+
+
+async def test_bytes_that_are_attached_while_a_tract_goes_stay(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, two = pair
+    await one.attachments.add(TRACT, PICTURE)
+    await say(one, MAIN, "a")
+    through = await one.erasures.drop_names(TRACT)
+    await two.attachments.add(TRACT, PICTURE)
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    assert await two.attachments.load(TRACT, [PICTURE.sha256]) == {PICTURE.sha256: DATA}
+
+
+async def test_what_is_said_of_a_tract_while_it_goes_stays(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, two = pair
+    await say(one, MAIN, "a")
+    through = await one.erasures.drop_names(TRACT)
+    await two.tracts.describe(TRACT, "a title", '{"of":"it"}')
+    await two.refs.fork(MAIN, "empty", None)
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+
+    row = await two.tracts.get(TRACT)
+    assert row is not None
+    assert (row.title, row.metadata_json, row.branches) == ("a title", '{"of":"it"}', 1)
+
+
+async def test_two_that_erase_a_tract_leave_nothing_of_it(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, two = pair
+    [old] = await say(one, MAIN, "a")
+    first = await one.erasures.drop_names(TRACT)
+    [new] = await say(two, MAIN, "b")
+    second = await two.erasures.drop_names(TRACT)
+    while (await one.erasures.drop_commits(TRACT, first)).more:
+        pass
+    for each in (old, new):
+        with pytest.raises(CommitNotFoundError):
+            await one.refs.fork(MAIN, "side", each)
+    while (await two.erasures.drop_commits(TRACT, second)).more:
+        pass
+
+    assert await one.tracts.ids() == []
+    assert await one.commits.get(TRACT, new) is None
+
+
+async def test_nothing_of_a_tract_that_goes_is_copied(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    """What comes meanwhile is."""
+    one, two = pair
+    await one.commits.write(MAIN, [draft("a")._replace(attachments=(PICTURE,))])
+    await one.tracts.describe(TRACT, "a secret", None)
+    [old] = await say(one, MAIN, "b")
+    await one.usages.record(TRACT, old, TokenUsage(1, 1), "{}")
+    await one.erasures.drop_names(TRACT)
+    outline = await two.copies.outline(TRACT)
+
+    assert (outline.last_time, outline.commits, outline.refs, outline.runs) == (0, 0, {}, {})
+    assert outline.facts == {**outline.facts, "title": None, "created_at": 0, "updated_at": 0}
+    assert await two.copies.line(TRACT, -1, 2**62) == []
+    assert await two.copies.commits(TRACT, -1, 2**62) is None
+    assert await two.copies.attachments(TRACT, b"") == []
+    assert await two.copies.usages(TRACT, b"", 2**62) == []
+
+    [new] = await say(two, MAIN, "c")
+    outline = await two.copies.outline(TRACT)
+    await two.copy_targets.copy_within(TRACT, "copy", UNSET)
+    copied = [name for _, name in await two.copies.line("copy", -1, 2**62)]
+
+    assert (outline.commits, [*outline.refs]) == (1, ["refs/heads/main"])
+    assert copied == [new]
+    assert await two.attachments.load("copy", [PICTURE.sha256]) == {}
+
+
+async def test_nothing_is_copied_into_a_tract_that_goes(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    """Its first commits would go, and those that follow them stay."""
+    one, two = pair
+    await say(one, MAIN, "a", "b")
+    portion = await one.copies.commits(TRACT, -1, 2**62)
+    outline = await one.copies.outline(TRACT)
+    assert portion is not None
+    through = await one.erasures.drop_names(TRACT)
+    for last in (outline.last_time, 0):
+        with pytest.raises(CopyOvertakenError):
+            await two.copy_targets.add(TRACT, portion.rows, last)
+        with pytest.raises(CopyOvertakenError):
+            await two.copy_targets.settle(TRACT, outline._replace(last_time=last))
+    while (await one.erasures.drop_commits(TRACT, through)).more:
+        pass
+    await two.copy_targets.add(TRACT, portion.rows, 0)
+    await two.copy_targets.settle(TRACT, outline)
+
+    assert len(await two.histories.log(MAIN, limit=None)) == 2
 
 
 async def test_what_is_needed_is_not_collected(store: Repositories) -> None:

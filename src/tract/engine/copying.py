@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any
 
 from tract.engine.flaws import flaw_of
@@ -20,8 +28,11 @@ from tract.storage.repositories import (
     StoredCommit,
 )
 
-__all__ = ["Copier"]
+__all__ = ["Anew", "Copier"]
 
+Anew = Callable[[Sequence[str]], Awaitable[Mapping[str, CopyRepository]]]
+"""Takes tracts out of a target of one's own; returns those that are still there, to copy again."""
+_ATTEMPTS = 8
 _NBYTES = 4_000_000  # of attachments that are written at once, unless a single one is larger
 
 
@@ -36,26 +47,43 @@ class Copier:
         path: str,
         progress: Callable[[CopyProgress], object] | None,
         chosen: Mapping[str, CopyRepository] | None = None,
+        anew: Anew | None = None,
     ) -> None:
         self._source = source
         self._chosen = chosen
+        self._anew = anew
         self._target = target
         self._threads = threads
         self._path = path
         self._progress = progress
-        self._tracts = self._number = 0
-        self._commits = self._attachments = 0
-        self._faults: list[CopyFault] = []
-        self._begun: dict[str, tuple[int, int]] = {}
-        """When the tracts were begun and last erased, as they were copied."""
+        self._numbers: dict[str, int] = {}
+        self._done: dict[str, _Tract] = {}
+        self._left_out: list[str] = []
 
     async def copy(self) -> CopyReport:
         """Copy every tract, or those chosen; see `copy_store`."""
         found = self._chosen
         if found is None:
             found = dict.fromkeys(await self._source.copies.tract_ids(), self._source.copies)
-        self._tracts = len(found)
-        for self._number, (tract_id, copies) in enumerate(found.items(), 1):
+        self._numbers = {tract_id: number for number, tract_id in enumerate(found, 1)}
+        await self._copy_all(found)
+        for _ in range(_ATTEMPTS):
+            overtaken = await self._overtaken()
+            if self._anew is None or not (again := {*overtaken, *self._empty()}):
+                break
+            there = await self._anew([*again])
+            self._left_out += again - there.keys()
+            for each in again:
+                del self._done[each]
+            await self._copy_all(there)
+        return self._report(await self._overtaken())
+
+    def _empty(self) -> list[str]:
+        """Return the tracts of which nothing was left when they were looked at."""
+        return [each for each, tract in self._done.items() if tract.is_empty]
+
+    async def _copy_all(self, found: Mapping[str, CopyRepository]) -> None:
+        for tract_id, copies in found.items():
             source = self._source._replace(copies=copies)
             tract = _Tract(tract_id, source, self._target, self._threads)
             try:
@@ -65,33 +93,40 @@ class Copier:
                 tract.fault(None, error.problem)
             except CopyOvertakenError:
                 tract.fault(None, f"others wrote to it in the target meanwhile. {_REMEDY}")
-            self._begun[tract_id] = tract.begun
-            self._commits += tract.commits
-            self._attachments += tract.attachments
-            self._faults += tract.faults
-        await self._check_erasures()
-        if self._faults:
-            raise StoreCopyError(self._faults, self._path)
-        return CopyReport(tracts=self._tracts, commits=self._commits, attachments=self._attachments)
+            self._done[tract_id] = tract
 
-    async def _check_erasures(self) -> None:
-        """Note the tracts of which contents were erased meanwhile, which can look like damage."""
-        now = await self._source.erasures.times([*self._begun])
-        overtaken = [
-            each for each, at in self._begun.items() if _is_overtaken(at, now.get(each, _NEVER))
+    async def _overtaken(self) -> list[str]:
+        """Return the tracts of which contents were erased meanwhile, which can look like damage."""
+        begun = {each: tract.begun for each, tract in self._done.items()}
+        now = await self._source.erasures.times([*begun])
+        return [each for each, at in begun.items() if _is_overtaken(at, now.get(each, _NEVER))]
+
+    def _report(self, overtaken: Sequence[str]) -> CopyReport:
+        faults = [
+            fault
+            for tract_id, tract in self._done.items()
+            if tract_id not in overtaken
+            for fault in tract.faults
         ]
-        self._faults = [
-            *(fault for fault in self._faults if fault.tract_id not in overtaken),
-            *(CopyFault(tract_id=each, commit_hash=None, problem=_OVERTAKEN) for each in overtaken),
+        faults += [
+            CopyFault(tract_id=each, commit_hash=None, problem=_OVERTAKEN) for each in overtaken
         ]
+        if faults:
+            raise StoreCopyError(faults, self._path)
+        return CopyReport(
+            tracts=len(self._done),
+            commits=sum(tract.commits for tract in self._done.values()),
+            attachments=sum(tract.attachments for tract in self._done.values()),
+            left_out=tuple(sorted(self._left_out)),
+        )
 
     def _tell(self, tract_id: str, done: int, of: int) -> None:
         if self._progress is not None:
             self._progress(
                 CopyProgress(
                     tract_id=tract_id,
-                    tract=self._number,
-                    tracts=self._tracts,
+                    tract=self._numbers[tract_id],
+                    tracts=len(self._numbers),
                     commits=done,
                     of_commits=of,
                 )
@@ -114,6 +149,7 @@ class _Tract:
         self.commits: int = 0
         self.attachments: int = 0
         self.begun: tuple[int, int] = _NEVER
+        self.is_empty: bool = False
         self.faults: list[CopyFault] = []
 
     def fault(self, commit_hash: str | None, problem: str) -> None:
@@ -140,6 +176,7 @@ class _Tract:
         ours = await self._with_erasures(theirs, ours)
         yield ours.commits, theirs.commits
         await self._copy_attachments(ours.last_time)
+        self.is_empty = theirs.is_empty and not self.attachments
         async for count in self._copy_commits(ours.last_time, theirs.last_time):
             yield ours.commits + count, theirs.commits
         await self._copy_usage(theirs.last_time)

@@ -206,12 +206,14 @@ class CopyFault(Value):
 class CopyReport(Value):
     """What `copy_store()` did: tracts of the source, and commits and attachments that it copied.
 
-    Those that the target had already are not counted.
+    Those that the target had already are not counted. `left_out` are the tracts that were erased
+    while `export()` wrote them, and of which the file has nothing.
     """
 
     tracts: int
     commits: int
     attachments: int
+    left_out: tuple[str, ...] = ()
 
 
 def microseconds(moment: datetime) -> int:

@@ -76,7 +76,10 @@ meta: Table = Table(
     _needed("value", Text),
     **_SMALL,
 )
-"""Facts about the database itself, such as its schema version."""
+"""Facts about the database itself, such as its schema version.
+
+Rows `erasing/…` say of tracts that are being erased up to which time their commits go.
+"""
 
 blobs: Table = Table(
     "blobs",
@@ -98,6 +101,8 @@ attachments: Table = Table(
     **_SMALL,
 )
 """The bytes that each tract was given, and may refer to; `media_type` is null if nobody said.
+
+`created_at` is when they were given last; -1 says that the tract is being erased, and has lost them.
 
 Blobs are shared, so without this a tract could read another's bytes if it knew their hash.
 """

@@ -16,6 +16,7 @@ from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.models.annotations import Priority
 from tract.models.commit import EntryInfo
+from tract.models.erasure import ERASED
 from tract.storage.repositories import BlobRepository, BranchName, Position, StoredContent
 
 __all__ = ["EntryLister"]
@@ -54,7 +55,9 @@ class EntryLister:
             TractError: the store's compiler keeps no entries.
         """
         read = partial(self._entries, include_skipped=include_skipped, newest=newest)
-        return await settled(partial(read, branch, position, limit))
+        look = partial(settled, partial(read, branch, position, limit))
+        found, is_whole = await look()
+        return found if is_whole else (await look())[0]
 
     async def _entries(
         self,
@@ -64,7 +67,8 @@ class EntryLister:
         *,
         include_skipped: bool,
         newest: bool,
-    ) -> list[EntryInfo]:
+    ) -> tuple[list[EntryInfo], bool]:
+        """Return entries, and False if contents of them may have been erased since the first trip."""
         found = await self._contexts.snapshot(branch, position)
         if not isinstance(found.snapshot, Snapshot):
             raise TractError(
@@ -82,9 +86,15 @@ class EntryLister:
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]
         stored = await self._blobs.get_many(branch.tract_id, named)
-        media = await self._loader.media(branch.tract_id, stored)
+        media, is_whole = await self._loader.media(branch.tract_id, stored)
         load = partial(self._loader.made, media)
-        return await self._threads.run_if_long(_NODE * len(stored), _infos, entries, stored, load)
+        size = _NODE * len(stored)
+        infos = await self._threads.run_if_long(size, _infos, entries, stored, load)
+        erased = any(
+            info.content_type == ERASED and not entry.erased
+            for entry, info in zip(entries, infos, strict=False)
+        )
+        return infos, is_whole and not erased
 
     async def contents(self, tract_id: str, named: Sequence[str]) -> list[BaseModel]:
         """Return the contents of commits, in order; see `AsyncTract.get_contents`."""

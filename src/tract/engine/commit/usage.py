@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -143,7 +144,12 @@ class UsageKeeper:
         if counts.prompt_tokens:
             await self._usages.record(branch.tract_id, sent, counts, raw_json)
             shown = Found(found.snapshot, counts)
-        return await self._contexts.show(branch.tract_id, shown, ViewOptions())
+        again = partial(self._again, branch, sent, shown.usage)
+        return await self._contexts.show(branch.tract_id, shown, ViewOptions(), again)
+
+    async def _again(self, branch: BranchName, sent: str, usage: TokenUsage | None) -> Found:
+        found = await self._contexts.snapshot(branch, Position(sent))
+        return found._replace(usage=usage)
 
 
 def _as_dict(usage: object) -> dict[str, Any]:

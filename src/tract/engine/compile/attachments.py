@@ -114,7 +114,8 @@ class ContentLoader:
             AttachmentNotFoundError: media of it are missing from the store.
             and what `ContentRegistry.load` raises.
         """
-        media = await self._media(tract_id, [(content_type, data)])
+        named = _named(content_type, data)
+        media = await self._attachments.load(tract_id, named) if named else {}
         size = len(data) + sum(map(len, media.values()))
         return await self._threads.run_if_long(
             size, self._registry.load, content_type, data, loader(media)
@@ -127,16 +128,22 @@ class ContentLoader:
             BlobNotFoundError: one of them is missing from the store.
             and what `load` raises.
         """
-        media = await self.media(tract_id, stored)
+        media, _ = await self.media(tract_id, stored)
         size = sum(_NODE + len(item.data or b"") for item in stored)
         make = partial(self.made, media)
         return await self._threads.run_if_long(
             size + sum(map(len, media.values())), lambda: [make(item) for item in stored]
         )
 
-    async def media(self, tract_id: str, stored: Iterable[StoredContent]) -> dict[str, bytes]:
-        """Return the media that belong into contents, in one trip at most."""
-        return await self._media(tract_id, ((item.content_type, item.data) for item in stored))
+    async def media(
+        self, tract_id: str, stored: Iterable[StoredContent]
+    ) -> tuple[dict[str, bytes], bool]:
+        """Return the media that belong into contents, in one trip at most, and if they are all."""
+        named: dict[str, None] = {}
+        for item in stored:
+            named |= _named(item.content_type, item.data)
+        media = await self._attachments.load(tract_id, named) if named else {}
+        return media, len(media) == len(named)
 
     def made(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
         """Return the content model of a stored content whose media were read before."""
@@ -144,15 +151,13 @@ class ContentLoader:
             raise BlobNotFoundError(item.content_hash)
         return self._registry.load(item.content_type, item.data, loader(media))
 
-    async def _media(
-        self, tract_id: str, stored: Iterable[tuple[str, bytes | None]]
-    ) -> dict[str, bytes]:
-        named: dict[str, None] = {}
-        for content_type, data in stored:
-            if content_type in _WITH_MEDIA and data is not None and may_refer(data):
-                fields = stored_json(data, f"a content of type {content_type!r}")
-                named |= dict.fromkeys(attachments_in(content_type, fields))
-        return await self._attachments.load(tract_id, named) if named else {}
+
+def _named(content_type: str, data: bytes | None) -> dict[str, None]:
+    """Return the media that belong into a content."""
+    if content_type not in _WITH_MEDIA or data is None or not may_refer(data):
+        return {}
+    fields = stored_json(data, f"a content of type {content_type!r}")
+    return dict.fromkeys(attachments_in(content_type, fields))
 
 
 def loader(media: Mapping[str, bytes]) -> Callable[[str], bytes]:

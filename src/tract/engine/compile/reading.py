@@ -106,7 +106,13 @@ class ContextReader:
             CommitNotFoundError: *position* names a commit that the tract does not have.
         """
         found = await self.snapshot(branch, position)
-        context = await self.show(branch.tract_id, found, options)
+
+        async def again() -> Found:
+            nonlocal found
+            found = await self.snapshot(branch, position)
+            return found
+
+        context = await self.show(branch.tract_id, found, options, again)
         snapshot = found.snapshot
         if (
             position == _HEAD
@@ -199,8 +205,18 @@ class ContextReader:
         """Wait until no compile is under way."""
         await self._cache.drain()
 
-    async def show(self, tract_id: str, found: Found, options: ViewOptions) -> CompiledContext:
-        """Return the context of a snapshot with the bytes of its attachments, for requests."""
+    async def show(
+        self,
+        tract_id: str,
+        found: Found,
+        options: ViewOptions,
+        again: Callable[[], Awaitable[Found]] | None = None,
+    ) -> CompiledContext:
+        """Return the context of a snapshot with the bytes of its attachments, for requests.
+
+        If some are missing, that of what *again* finds: they may have been erased since the first
+        trip. Those that are missing from that, too, a request says.
+        """
         context, snapshot = await self.view(found, options), found.snapshot
         if (
             self._attachments is not None
@@ -208,7 +224,10 @@ class ContextReader:
             and snapshot.has_attachments
             and isinstance(context, SnapshotContext)
         ):
-            media = await self._attachments.load_encoded(tract_id, snapshot.entries.attachments)
+            named = snapshot.entries.attachments
+            media = await self._attachments.load_encoded(tract_id, named)
+            if again is not None and len(media) < len(named):
+                return await self.show(tract_id, await again(), options)
             return context.carrying(media)
         return context
 

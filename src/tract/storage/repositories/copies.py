@@ -44,6 +44,12 @@ class Outline(NamedTuple):
     missing: Sequence[str]
     facts: Mapping[str, Any]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of the tract, but perhaps attachments."""
+        times = self.facts["created_at"], self.facts["updated_at"]
+        return not (self.commits or self.refs or self.runs or self.streams or any(times))
+
 
 class Portion(NamedTuple):
     """The next commits of a tract, with the rows that belong to them, up to the time `through`.

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.history.graph import Commit
+from tract.storage.sql.ancestry.condemned import condemned_key
 from tract.storage.sql.naming import is_beginning, look_up
-from tract.storage.sql.port import Connection
+from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import check_types, name_of
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.commits import Walk
@@ -52,13 +53,18 @@ class Place(NamedTuple):
     operation: str
 
 
-def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -> Place | None:
-    """Return the place of the commit that a hash or a ref names, or None."""
+def find_place(
+    connection: Connection, tract_id: str, commit_hash: str | None, *, to_stay: bool = False
+) -> Place | None:
+    """Return the place of the commit that a hash or a ref names, or None.
+
+    With *to_stay*, None also for a commit that an erasure of the whole tract is going to delete.
+    """
     key, ref = look_up(connection, tract_id, commit_hash)
     if key is None:
         return None
     if ref is None:
-        row = connection.one(sql.PLACE, tract_id=tract_id, hash=key)
+        row = _to_stay(connection, tract_id, key) if to_stay else _at(connection, tract_id, key)
     else:
         row = None if ref[0] is None else ref[1:]
     if row is None:
@@ -67,13 +73,26 @@ def find_place(connection: Connection, tract_id: str, commit_hash: str | None) -
     return Place(key, row[0], row[1], row[2])
 
 
-def place_or_beginning(connection: Connection, tract_id: str, named: str | None) -> Place | None:
+def _at(connection: Connection, tract_id: str, key: bytes) -> Row | None:
+    return connection.one(sql.PLACE, tract_id=tract_id, hash=key)
+
+
+def _to_stay(connection: Connection, tract_id: str, key: bytes) -> Row | None:
+    condemned = condemned_key(tract_id)
+    return connection.one(sql.PLACE_TO_STAY, tract_id=tract_id, hash=key, condemned=condemned)
+
+
+def place_or_beginning(
+    connection: Connection, tract_id: str, named: str | None, *, to_stay: bool = False
+) -> Place | None:
     """Return the place of the commit that *named* stands for; None for an empty history.
+
+    With *to_stay*, a commit that an erasure of the whole tract is going to delete is not there.
 
     Raises:
         CommitNotFoundError: *named* stands for nothing.
     """
-    place = find_place(connection, tract_id, named)
+    place = find_place(connection, tract_id, named, to_stay=to_stay)
     if place is None and named is not None and not is_beginning(connection, tract_id, named):
         raise CommitNotFoundError(named)
     return place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tract.storage.repositories import CopyOvertakenError, Outline, Rows
 from tract.storage.schema import commits, refs, runs
+from tract.storage.sql.ancestry.condemned import NEVER, condemned_through
 from tract.storage.sql.copying import statements as copying
 from tract.storage.sql.naming import BRANCHES
 from tract.storage.sql.statements import commits as sql
@@ -53,8 +54,13 @@ def set_facts(transaction: WriteTransaction, tract_id: str, outline: Outline) ->
 
 
 def _check(transaction: WriteTransaction, tract_id: str, last_time: int) -> None:
-    """Check that the last commit of a tract is of *last_time*; all of its answers are forgotten."""
+    """Check that the last commit of a tract is of *last_time*; all of its answers are forgotten.
+
+    Nothing goes into one that is being erased: its last commits would lose what they follow.
+    """
     transaction.reported.add(tract_id)
+    if condemned_through(transaction.connection, tract_id) > NEVER:
+        raise CopyOvertakenError
     row = transaction.connection.one(sql.LAST_TIME, tract_id=tract_id)
     if (row[0] if row else 0) != last_time:
         raise CopyOvertakenError

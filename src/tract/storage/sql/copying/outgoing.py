@@ -10,6 +10,7 @@ from sqlalchemy import Table
 from tract.exceptions import StoreCorruptError, TractError
 from tract.storage.repositories import Bundle, Outline, Portion, Rows
 from tract.storage.schema import attachments, origins, refs, runs, spool, usage
+from tract.storage.sql.ancestry.condemned import NEVER, condemned_through
 from tract.storage.sql.ancestry.walk import place_or_beginning, walk_all
 from tract.storage.sql.copying import statements as copying
 from tract.storage.sql.keys import stored_key
@@ -49,14 +50,17 @@ def tract_ids(connection: Connection) -> list[str]:
 def outline(connection: Connection, *, tract_id: str) -> Outline:
     """See `CopyRepository.outline`."""
     with connection.at_one_moment():
+        gone = condemned_through(connection, tract_id)
         last = connection.one(sql.LAST_TIME, tract_id=tract_id)
+        if last is not None and isinstance(last[0], int) and last[0] <= gone:
+            last = None
         [[count]] = connection.all(
-            sql.COUNT, tract_id=tract_id, through=_FOR_EVER, after=-1, limit=_FOR_EVER
+            sql.COUNT, tract_id=tract_id, through=_FOR_EVER, after=gone, limit=_FOR_EVER
         )
         named = _named(refs, connection.all(copying.REFS, tract_id=tract_id))
         ended = _named(runs, connection.all(copying.RUNS, tract_id=tract_id))
         streams = connection.all(copying.STREAMS, tract_id=tract_id)
-        facts = _facts(connection, tract_id, last[0] if last else 0)
+        facts = _facts(connection, tract_id, last[0] if last else 0, gone)
         heads = {row["commit_hash"] for row in named} | {row["end_hash"] for row in ended}
         found = {
             row[0] for row in connection.find(copying.TIMES, heads - {None}, tract_id=tract_id)
@@ -94,7 +98,7 @@ def history(
         CommitNotFoundError: there is no such commit.
         TractError: it is before the first.
     """
-    head = place_or_beginning(connection, tract_id, at)
+    head = place_or_beginning(connection, tract_id, at, to_stay=True)
     if head is None:
         raise TractError("There is no commit yet to copy: commit first, or name another one.")
     walked = [*walk_all(connection, copying.WALK_SHOWN, tract_id, [head])]
@@ -119,10 +123,17 @@ def history(
     return outline, walked
 
 
-def _facts(connection: Connection, tract_id: str, last_time: Any) -> dict[str, Any]:
-    """Return what is known of a tract as a whole; its row may be behind its last commit."""
+def _facts(
+    connection: Connection, tract_id: str, last_time: Any, gone: int = NEVER
+) -> dict[str, Any]:
+    """Return what is known of a tract as a whole; its row may be behind its last commit.
+
+    Nothing is of one that is being erased, but for what came after the time *gone*.
+    """
     found = connection.one(copying.OF_TRACT, tract_id=tract_id)
     facts = dict(zip(copying.FACTS, found or (None, None, 0, 0, 0), strict=True))
+    if gone > NEVER and max(facts["updated_at"], last_time) <= gone:
+        facts |= {"created_at": 0, "updated_at": 0, "erasures": 0}
     if isinstance(last_time, int) and isinstance(facts["updated_at"], int):
         facts["updated_at"] = max(facts["updated_at"], last_time)
     return facts
@@ -153,6 +164,7 @@ def line(
     connection: Connection, *, tract_id: str, after: int, through: int
 ) -> list[tuple[int, str]]:
     """See `CopyRepository.line`."""
+    after = max(after, condemned_through(connection, tract_id))
     rows = connection.all(
         copying.LINE, tract_id=tract_id, after=after, through=through, limit=_HASHES
     )
@@ -162,6 +174,7 @@ def line(
 def commits(connection: Connection, *, tract_id: str, after: int, through: int) -> Portion | None:
     """See `CopyRepository.commits`."""
     with connection.at_one_moment(), connection.lenient_text():
+        after = max(after, condemned_through(connection, tract_id))
         found = connection.all(
             copying.COMMITS, tract_id=tract_id, after=after, through=through, limit=_COMMITS
         )
@@ -204,8 +217,9 @@ def usages(
     connection: Connection, *, tract_id: str, after: bytes, through: int
 ) -> list[Mapping[str, Any]]:
     """See `CopyRepository.usages`."""
+    since = condemned_through(connection, tract_id)
     rows = connection.all(
-        copying.USAGES, tract_id=tract_id, after=after, through=through, limit=_PAGE
+        copying.USAGES, tract_id=tract_id, after=after, since=since, through=through, limit=_PAGE
     )
     return _named(usage, rows)
 

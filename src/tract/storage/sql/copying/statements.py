@@ -95,6 +95,7 @@ ATTACHMENTS = Statement(
         .where(
             attachments.c.tract_id == bindparam("tract_id"),
             attachments.c.attachment_hash > bindparam("after"),
+            attachments.c.created_at >= 0,
         )
         .order_by(attachments.c.attachment_hash)
         .limit(bindparam("limit"))
@@ -119,6 +120,7 @@ def _usages() -> Select[Any]:
         .where(
             usage.c.tract_id == bindparam("tract_id"),
             usage.c.commit_hash > bindparam("after"),
+            commits.c.created_at > bindparam("since"),
             commits.c.created_at <= bindparam("through"),
         )
         .order_by(usage.c.commit_hash)

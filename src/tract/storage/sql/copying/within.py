@@ -31,6 +31,7 @@ from tract.storage.schema import (
     tracts,
     usage,
 )
+from tract.storage.sql.ancestry.condemned import NEVER, condemned_through
 from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.copying import incoming, outgoing
 from tract.storage.sql.naming import BRANCHES
@@ -49,13 +50,14 @@ def copy(
     connection = transaction.connection
     transaction.reported.add(target)
     transaction.tips.finish()
-    if connection.all(_THERE, tract_id=target)[0][0]:
+    gone = condemned_through(connection, source)
+    if connection.all(_THERE, tract_id=target, gone=NEVER, given=NEVER)[0][0]:
         raise TractExistsError(target)
-    if not connection.all(_THERE, tract_id=source)[0][0]:
+    if not connection.all(_THERE, tract_id=source, gone=gone, given=0)[0][0]:
         raise TractNotFoundError(source)
     if at is UNSET:
         outline = outgoing.outline(connection, tract_id=source)
-        given: Mapping[str, Any] = {"source": source}
+        given: Mapping[str, Any] = {"source": source, "gone": gone}
     else:
         outline, _ = outgoing.history(connection, tract_id=source, at=at, target=target)
         given = {"source": source, "at": outline.refs[f"{BRANCHES}main"]["commit_hash"]}
@@ -81,10 +83,19 @@ def _run(
 
 
 def _there() -> Select[Any]:
-    """Whether a tract has anything; a row of `tracts` may be nothing but a lock."""
+    """Whether a tract has anything; a row of `tracts` may be nothing but a lock.
+
+    Commits up to a time *gone*, and attachments before another, do not count.
+    """
     having = [
-        exists().where(table.c.tract_id == bindparam("tract_id"))
-        for table in (commits, refs, runs, attachments, spool)
+        exists().where(table.c.tract_id == bindparam("tract_id"), *conditions)
+        for table, *conditions in (
+            (commits, commits.c.created_at > bindparam("gone")),
+            (refs,),
+            (runs,),
+            (attachments, attachments.c.created_at >= bindparam("given")),
+            (spool,),
+        )
     ]
     said = tracts.c.title.is_not(None) | tracts.c.metadata_json.is_not(None)
     return select(or_(*having, exists().where(tracts.c.tract_id == bindparam("tract_id"), said)))
@@ -162,7 +173,10 @@ def _of_new(table: Table) -> ColumnElement[bool]:
 
 
 _WHOLE: Sequence[Statement] = [
-    _copied(table) for table in (commits, attachments, keys, origins, refs, runs, usage)
+    _copied(commits, commits.c.created_at > bindparam("gone")),
+    _copied(attachments, attachments.c.created_at >= 0),
+    *(_copied(table) for table in (keys, refs, runs)),
+    *(_copied(table, _of_new(table)) for table in (origins, usage)),
 ]
 _HISTORY: Sequence[Statement] = [
     _copied(commits, _reached()),

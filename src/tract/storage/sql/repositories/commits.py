@@ -217,11 +217,11 @@ class SqlUsageRepository(UsageRepository):
     async def record(
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
-        await self._database.write(
-            lambda transaction: transaction.set_usage(tract_id, commit_hash, usage, raw_json),
-            [tract_id],
-            traced=False,
-        )
+        def job(transaction: WriteTransaction) -> None:
+            transaction.resolve(tract_id, commit_hash)
+            transaction.set_usage(tract_id, commit_hash, usage, raw_json)
+
+        await self._database.write(job, [tract_id], traced=False)
 
 
 def _named(

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     ScalarSelect,
     Select,
     Table,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal,
@@ -38,6 +40,8 @@ from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
 
 __all__ = ["BLOB", "RECORD", "SHOWN_TYPE", "Walk", "distinct", "walk_of"]
 
+_CONDEMNED = -1
+"""The time of attachments that an erasure of their tract is going to take."""
 _tract = commits.c.tract_id == bindparam("tract_id")
 RECORD = (
     commits.c.commit_hash,
@@ -132,6 +136,9 @@ RECORDS = select(*RECORD)
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
 SET_META = Insertion(meta, ["key", "value"], instead=["value"])
 """Migrations run this on tables of every version, so it names its columns."""
+DROP_META = Statement(
+    lambda: delete(meta).where(meta.c.key == bindparam("name"), meta.c.value == bindparam("former"))
+)
 
 
 def distinct(tract_id: ColumnElement[str]) -> Select[Any]:
@@ -249,11 +256,17 @@ USAGE_AND_ERASURES = Statement(
 )
 """Do what `USAGE` does in a single row, whether there is a report or not."""
 LAST_TIME = Statement(_last_time)
-PLACE = Statement(
-    lambda: select(
-        commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash
-    ).where(*_at_hash)
+_PLACE = (commits.c.created_at, commits.c.segment, commits.c.operation, commits.c.parent_hash)
+PLACE = Statement(lambda: select(*_PLACE).where(*_at_hash))
+_condemned = (
+    select(cast(meta.c.value, BigInteger))
+    .where(meta.c.key == bindparam("condemned"))
+    .scalar_subquery()
 )
+PLACE_TO_STAY = Statement(
+    lambda: select(*_PLACE).where(*_at_hash, commits.c.created_at > func.coalesce(_condemned, -1))
+)
+"""The place of a commit, unless its tract is being erased up to a later time."""
 COMMIT = Statement(lambda: select(*RECORD).where(*_at_hash))
 RECORDS_OF = Lookup(commits.c.commit_hash, lambda named: select(*RECORD).where(_tract, named))
 HASHES = Statement(
@@ -296,8 +309,17 @@ IS_ATTACHED = Statement(
     lambda: select(attachments.c.size).where(
         attachments.c.tract_id == bindparam("tract_id"),
         attachments.c.attachment_hash == bindparam("hash"),
+        attachments.c.created_at >= 0,
     )
 )
+CONDEMN_GRANTS = Statement(
+    lambda: (
+        update(attachments)
+        .where(attachments.c.tract_id == bindparam("of_tract"))
+        .values(created_at=_CONDEMNED)
+    )
+)
+"""Take attachments from a tract that is being erased; giving them again sets another time."""
 USES = Lookup(
     attachment_uses.c.content_hash,
     lambda named: select(attachment_uses.c.content_hash, attachment_uses.c.attachment_hash).where(
@@ -399,8 +421,8 @@ REFS: Table = refs
 
 ADD_BLOB = Insertion(blobs, instead=[], filling="data")
 """Bytes that are there stay; what was erased comes back if it is committed again."""
-ADD_ATTACHMENT = Insertion(attachments, instead=[])
-SET_ATTACHMENT = Insertion(attachments, instead=["media_type"])
+ADD_ATTACHMENT = Insertion(attachments, instead=["created_at"])
+SET_ATTACHMENT = Insertion(attachments, instead=["media_type", "created_at"])
 ADD_USE = Insertion(attachment_uses, instead=[])
 ADD_COMMIT = Insertion(commits, [name for name in commits.c.keys() if name != "erased_as"])
 SET_BRANCH = Insertion(refs, instead=["commit_hash", "updated_at"])

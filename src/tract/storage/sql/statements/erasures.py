@@ -201,7 +201,7 @@ GRANTS = Statement(
         select(attachments.c.attachment_hash)
         .where(
             attachments.c.tract_id == bindparam("tract_id"),
-            attachments.c.created_at <= bindparam("through"),
+            attachments.c.created_at < 0,
         )
         .limit(bindparam("limit"))
     )
@@ -223,6 +223,7 @@ CLEAR_TRACT = Statement(
 DROP_TRACT = Statement(
     lambda: delete(tracts).where(
         _of(tracts),
+        tracts.c.updated_at <= bindparam("through"),
         not_(select(commits.c.commit_hash).where(commits.c.tract_id == tracts.c.tract_id).exists()),
     )
 )

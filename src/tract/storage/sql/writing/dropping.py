@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tract.storage.repositories import Freed
+from tract.storage.sql.ancestry.condemned import condemn, release
 from tract.storage.sql.naming import BRANCHES
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import SearchIndex, forget_tract
@@ -27,6 +28,7 @@ def drop_names(transaction: WriteTransaction, *, search: SearchIndex, tract_id: 
     through = transaction.next_time(tract_id)
     for statement in erasures.DROP_ALL:
         connection.run(statement, of_tract=tract_id)
+    condemn(connection, tract_id, through)
     forget_tract(connection, search, tract_id, through=through)
     count(transaction, tract_id)
     connection.run(erasures.CLEAR_TRACT, of_tract=tract_id, now=through)
@@ -55,12 +57,13 @@ def drop_commits(
             connection.find(lookup, [row[0] for row in found], of_tract=tract_id)
         held = {key for row in found for key in row[1:] if key is not None}
         return free(connection, held)._replace(commits=len(found), more=True)
-    granted = connection.all(erasures.GRANTS, tract_id=tract_id, through=through, limit=AT_ONCE)
+    granted = connection.all(erasures.GRANTS, tract_id=tract_id, limit=AT_ONCE)
     keys = [row[0] for row in granted]
     connection.find(erasures.DROP_GRANTS, keys, of_tract=tract_id)
     if not keys:
         forget_tract(connection, search, tract_id, through=through)
-        connection.run(erasures.DROP_TRACT, of_tract=tract_id)
+        connection.run(erasures.DROP_TRACT, of_tract=tract_id, through=through)
+        release(connection, tract_id, through)
     return free(connection, keys)._replace(more=bool(keys))
 
 

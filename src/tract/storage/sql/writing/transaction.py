@@ -124,8 +124,8 @@ class WriteTransaction:
         """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
-        if find_place(self.connection, branch.tract_id, basis.theirs) is None:
-            raise OutdatedMergeError  # its branch was deleted meanwhile, and pruned
+        if self._place(branch.tract_id, basis.theirs) is None:
+            raise OutdatedMergeError  # its branch was deleted meanwhile, and pruned or erased
         if self._allowance is None:
             self._allowance = Allowance()
         if not still_holds(
@@ -164,7 +164,7 @@ class WriteTransaction:
         """Return *commit*; None if a prune or an erasure has deleted it since it was a head."""
         if commit is None or self.tips.of(BranchName(*branch)).head == commit:
             return commit
-        return commit if find_place(self.connection, branch.tract_id, commit) else None
+        return commit if self._place(branch.tract_id, commit) else None
 
     def attach(self, tract_id: str, attached: Attached) -> None:
         """Give bytes to a tract; see `AttachmentRepository.add`."""
@@ -196,7 +196,11 @@ class WriteTransaction:
         """Do what `resolve` does, and return the commit's place."""
         if digest(named) is None:
             self.tips.finish()  # a name may be a branch's
-        return place_or_beginning(self.connection, tract_id, named)
+        return place_or_beginning(self.connection, tract_id, named, to_stay=True)
+
+    def _place(self, tract_id: str, named: str) -> Place | None:
+        """Return the place of a commit that one can build on; None if there is none."""
+        return find_place(self.connection, tract_id, named, to_stay=True)
 
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
         """Record *usage* for a commit; see `UsageRepository.record`."""
@@ -285,7 +289,7 @@ class WriteTransaction:
             target = there.commit_hash
         if digest(target) is None:
             self.tips.finish()  # a name may be a branch's
-        place = find_place(self.connection, tract_id, target)
+        place = self._place(tract_id, target)
         if place is None:
             if draft.operation == CommitOperation.ANNOTATE:
                 raise CommitNotFoundError(target)
@@ -309,7 +313,7 @@ class WriteTransaction:
         """Return True if a merge among *drafts* brings a commit into the branch's history."""
         for draft in drafts:
             if draft.merge_parent is not None:
-                merged = find_place(self.connection, tract_id, draft.merge_parent)
+                merged = self._place(tract_id, draft.merge_parent)
                 if merged is not None and is_ancestor(self.connection, tract_id, place, merged):
                     return True
         return False
