@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NoReturn
 
 from tract.exceptions import AmbiguousHashError, BranchNotFoundError
@@ -16,6 +17,7 @@ __all__ = [
     "BRANCHES",
     "MAIN",
     "TAGS",
+    "condemned_key",
     "digest",
     "digests",
     "is_beginning",
@@ -135,6 +137,11 @@ def is_beginning(connection: Connection, tract_id: str, named: object) -> bool:
         return False
     ref = _ref(connection, tract_id, name)
     return name == MAIN if ref is None else ref[0] is None
+
+
+def condemned_key(tract_id: str) -> str:
+    """Return the key in `_tract_meta` that says how much of a tract is condemned."""
+    return f"erasing/{sha256(tract_id.encode()).hexdigest()[:56]}"
 
 
 def missing_branch(connection: Connection, branch: BranchName) -> None:

@@ -7,20 +7,14 @@ that is cut short. It is named by a digest, because ids of tracts are longer tha
 
 from __future__ import annotations
 
-from hashlib import sha256
-
+from tract.storage.sql.naming import condemned_key
 from tract.storage.sql.port import Connection
 from tract.storage.sql.statements import commits as sql
 
-__all__ = ["NEVER", "condemn", "condemned_key", "condemned_through", "release"]
+__all__ = ["NEVER", "condemn", "condemned_through", "release"]
 
 NEVER = -1
 """Before the time of any commit."""
-
-
-def condemned_key(tract_id: str) -> str:
-    """Return the key of the row that says how much of a tract is condemned."""
-    return f"erasing/{sha256(tract_id.encode()).hexdigest()[:56]}"
 
 
 def condemned_through(connection: Connection, tract_id: str) -> int:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError, StoreCorruptError
 from tract.history.graph import Commit
-from tract.storage.sql.ancestry.condemned import condemned_key
-from tract.storage.sql.naming import is_beginning, look_up
+from tract.storage.sql.naming import condemned_key, is_beginning, look_up
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import check_types, name_of
 from tract.storage.sql.statements import commits as sql
