@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ SHRINKING = {"pruned": _prune, "erased": _erase, "erased whole": _erase_tract}
 
 
 async def _overtaken(
-    one: TractStore, two: TractStore, turn: int, shrink: Callable[[], Awaitable[None]]
+    one: TractStore, two: TractStore, turn: int, shrink: Callable[[], Coroutine[Any, Any, None]]
 ) -> asyncio.Future[None]:
     """Have *one* take from what *two* reads, before the statement number *turn* of that."""
     loop, done = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
