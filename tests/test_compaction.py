@@ -811,14 +811,57 @@ async def test_two_sides_that_compacted_the_same_show_one_summary(tract: AsyncTr
     assert await texts(tract) == ["question 0", "answer 0", "question 1", "answer 1"]
 
 
-async def test_a_compaction_cannot_be_picked(tract: AsyncTract) -> None:
+async def test_a_picked_compaction_hides_the_same_entries(tract: AsyncTract) -> None:
     await turn(tract, 0)
     aside = await tract.fork("aside")
+    done = await tract.compact(short, keep_recent=0, reason="too long")
+    assert done is not None
+    await turn(aside, 1)
+
+    [picked] = await aside.cherry_pick(done.commit_hash)
+
+    assert await texts(aside) == ["the summary", "question 1", "answer 1"]
+    [origin] = await aside.origins(picked.commit_hash)
+    assert origin.source_hash == done.commit_hash
+    [info] = await aside.compactions()
+    assert (info.hidden, info.reason) == (done.hidden, "too long")
+    await aside.expand(picked.commit_hash)
+    assert await texts(aside) == ["question 0", "answer 0", "question 1", "answer 1"]
+
+
+async def test_picked_cleared_results_are_cleared(tract: AsyncTract) -> None:
+    await turn(tract, 0, tools=True)
+    aside = await tract.fork("aside")
+    done = await tract.clear_tool_results(keep=0, placeholder="gone")
+    assert done is not None
+
+    await aside.cherry_pick(done.commit_hash)
+
+    assert (await texts(aside))[2] == "gone"
+
+
+@pytest.mark.parametrize("change", ["edit", "pin", "hide", "leave out"])
+async def test_a_compaction_is_not_picked_where_its_entries_are_not_as_they_were(
+    tract: AsyncTract, change: str
+) -> None:
+    first = await tract.user("a")
+    aside = await tract.fork("aside")
+    await turn(tract, 0)
+    if change != "leave out":
+        await aside.merge("main")
     done = await tract.compact(short, keep_recent=0)
     assert done is not None
+    if change == "edit":
+        await aside.user("b", operation="edit", edit_target=first.commit_hash)
+    elif change == "pin":
+        await aside.annotate(first.commit_hash, Priority.PINNED)
+    elif change == "hide":
+        await aside.compact(short, keep_recent=0)
+    before = await aside.head()
 
     with pytest.raises(EditTargetError, match="COMPACT"):
         await aside.cherry_pick(done.commit_hash)
+    assert await aside.head() == before
 
 
 async def test_a_search_says_what_a_compaction_hides(store: TractStore) -> None:

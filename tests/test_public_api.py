@@ -144,7 +144,7 @@ ENUMS_AND_CONFIG = {
     "SearchStatus",
     "Source",
     "TokenBudgetConfig",
-    "CompactionBlock",
+    "MessageGroup",
     "CompactionPolicy",
     "TractConfig",
     "UNSET",

@@ -12,9 +12,9 @@ import pytest_asyncio
 from support.counters import WordCounter
 from tract import (
     AsyncTract,
-    CompactionBlock,
     CompactionPolicy,
     Message,
+    MessageGroup,
     Priority,
     Strategy,
     ToolIOContent,
@@ -47,9 +47,9 @@ def weight(message: Message) -> float:
         (head_and_tail(1), ["q0", "a0", "q3", "a3"]),
         (head_and_tail(9), ["q0", "a0", "q1", "a1", "q2", "a2", "q3", "a3"]),
         (by_importance(weight), ["q3", "a3"]),
-        (lambda blocks: blocks[1:3], ["q0", "a1", "q2", "a2", "q3", "a3"]),
-        (lambda blocks: [], ["q0", "a0", "q1", "a1", "q2", "a2", "q3", "a3"]),
-        (lambda blocks: iter(reversed(blocks)), ["q3", "a3"]),
+        (lambda groups: groups[1:3], ["q0", "a1", "q2", "a2", "q3", "a3"]),
+        (lambda groups: [], ["q0", "a0", "q1", "a1", "q2", "a2", "q3", "a3"]),
+        (lambda groups: iter(reversed(groups)), ["q3", "a3"]),
     ],
     ids=["no head", "head", "all head", "importance", "a slice", "nothing", "an iterator"],
 )
@@ -79,49 +79,49 @@ async def test_what_it_puts_first_is_hidden_first_until_the_target_is_met(
 
 
 async def test_it_sees_blocks_that_may_be_hidden_whole(tract: AsyncTract) -> None:
-    seen: list[CompactionBlock] = []
+    seen: list[MessageGroup] = []
     name: dict[str, Any] = {"tool_name": "look", "call_id": "c"}
     call = await tract.commit(ToolIOContent(**name, direction="call", payload={}))
     result = await tract.commit(ToolIOContent(**name, direction="result", payload="r"))
     await tract.annotate((await tract.entries())[0].commit_hash, Priority.PINNED)
     await tract.commit(ToolIOContent(tool_name="look", direction="call", payload={}, call_id="o"))
 
-    def strategy(blocks: Sequence[CompactionBlock]) -> Sequence[CompactionBlock]:
-        seen.extend(blocks)
-        return blocks
+    def strategy(groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
+        seen.extend(groups)
+        return groups
 
     plan = await tract.plan_compaction(keep_recent=0, strategy=strategy)
 
     assert [each.is_step for each in seen] == [True, False, True, False, True, False, True, True]
     assert seen[-1].hashes == (call.commit_hash, result.commit_hash)
     assert [message.role for message in seen[-1].messages] == ["assistant", "tool"]
-    assert plan.hides == tuple(each for block in seen for each in block.hashes)
+    assert plan.hides == tuple(each for group in seen for each in group.hashes)
     assert plan.tokens_hidden == sum(each.tokens for each in seen)
 
 
 @pytest.mark.parametrize(
     "strategy",
     [
-        lambda blocks: [*blocks, blocks[0]],
-        lambda blocks: [None],
-        lambda blocks: ["x"],
-        lambda blocks: [
-            CompactionBlock(hashes=("x",), messages=(), tokens=0, is_step=False),
+        lambda groups: [*groups, groups[0]],
+        lambda groups: [None],
+        lambda groups: ["x"],
+        lambda groups: [
+            MessageGroup(hashes=("x",), messages=(), tokens=0, is_step=False),
         ],
     ],
-    ids=["twice", "none", "a text", "a block of its own"],
+    ids=["twice", "none", "a text", "a group of its own"],
 )
 async def test_what_it_was_not_given_is_refused(tract: AsyncTract, strategy: Any) -> None:
     head = await tract.head()
 
-    with pytest.raises(ValueError, match="blocks that it was given"):
+    with pytest.raises(ValueError, match="groups that it was given"):
         await tract.compact(None, keep_recent=1, strategy=strategy)
 
     assert await tract.head() == head
 
 
 async def test_what_it_raises_reaches_the_caller(tract: AsyncTract) -> None:
-    def strategy(blocks: Sequence[CompactionBlock]) -> Sequence[CompactionBlock]:
+    def strategy(groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):

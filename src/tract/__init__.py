@@ -80,7 +80,6 @@ from tract.models.commit import (
     VerifyReport,
 )
 from tract.models.compaction import (
-    CompactionBlock,
     CompactionContent,
     CompactionInfo,
     CompactionPlan,
@@ -88,6 +87,7 @@ from tract.models.compaction import (
     CompactionRequest,
     CompactionResult,
     ExpansionContent,
+    MessageGroup,
     Strategy,
     Summariser,
     Summary,
@@ -219,7 +219,6 @@ __all__ = [
     "CommitOperation",
     "CommitOptions",
     "CommitStep",
-    "CompactionBlock",
     "CompactionContent",
     "CompactionError",
     "CompactionInfo",
@@ -270,6 +269,7 @@ __all__ = [
     "MergeResult",
     "Message",
     "MessageContent",
+    "MessageGroup",
     "MetadataChangedError",
     "Native",
     "NativeContent",

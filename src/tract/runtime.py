@@ -29,6 +29,7 @@ from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compaction.compacting import CompactionEngine
 from tract.engine.compaction.maintaining import Maintainer
+from tract.engine.compaction.picking import CompactionPicker
 from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -173,6 +174,7 @@ class Runtime:
         self.compactor: CompactionEngine = CompactionEngine(
             self.contexts, self.commits, storage.blobs, drafts, compiler, threads
         )
+        self._picker = CompactionPicker(self.contexts, drafts, self.contents, threads)
         self.maintainer: Maintainer = Maintainer(
             self.contexts, commits, self.compactor, config.compaction
         )
@@ -184,7 +186,9 @@ class Runtime:
 
     def _wire_branches(self, compiler: DefaultContextCompiler, storage: Repositories) -> None:
         self.branches: BranchEngine = BranchEngine(storage.refs, storage.tags)
-        self.merging: Merger = Merger(storage, self.contexts, self.commits, self.contents)
+        self.merging: Merger = Merger(
+            storage, self.contexts, self.commits, self.contents, self._picker.pick
+        )
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
         self.contexts.on_erasure = self.watching.forget

@@ -1412,7 +1412,8 @@ class AsyncTract:
         Raises:
             CommitNotFoundError: the tract has no such commit.
             HeadMovedError: the head is not *expected_head*.
-            EditTargetError: a commit is an annotation or a merge, which have no content to pick.
+            EditTargetError: a commit is an annotation or a merge, which have no content to pick; or
+                it is a compaction, and this branch does not show all that it hides as it was then.
         """
         picked = [checked_hash(each) for each in hashes]
         expected = checked_head(expected_head)

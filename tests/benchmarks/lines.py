@@ -8,6 +8,7 @@ from importlib import import_module
 from benchmarks import (
     branches,
     commits,
+    compactions,
     depth,
     fresh,
     graphs,
@@ -399,6 +400,7 @@ _STORES = (
     ),
     *searching.lines(_OURS),
     *graphs.lines(),
+    *compactions.lines(),
     Line(
         "own_loop",
         (

@@ -21,7 +21,19 @@ from tract.formats.format import Sent, Writing
 from tract.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message, OpenCalls
 
-__all__ = ["Call", "Result", "is_models", "matched", "open_calls", "paired", "rebuilt"]
+__all__ = [
+    "Call",
+    "Result",
+    "Unanswered",
+    "answer_behind",
+    "answered",
+    "calls_and_results",
+    "is_models",
+    "matched",
+    "open_calls",
+    "paired",
+    "rebuilt",
+]
 
 UNANSWERED = "There is no result: the call was not answered."
 """The result of a call that has none, so that a request can be sent at all."""
@@ -53,6 +65,10 @@ class Result:
     call: Call | None = None
 
 
+Unanswered = defaultdict[str | None, list[Call]]
+"""Calls without a result, by their ids."""
+
+
 class Matched(NamedTuple):
     """The calls and results of a list of messages, in order, without the provider's own tools."""
 
@@ -72,23 +88,38 @@ def matched(messages: Sequence[Message]) -> Matched:
     without an id answers the oldest unanswered call without one: of its own tool, or else of any.
     A result that comes before its call answers it, too. A second result of a call answers nothing.
     """
-    calls: list[Call] = []
-    results: list[Result] = []
-    unanswered: defaultdict[str | None, list[Call]] = defaultdict(list)
-    for found in _found(messages):
-        if isinstance(found, Call):
-            calls.append(found)
-            unanswered[found.id].append(found)
-        else:
-            results.append(found)
-            _answer(found, unanswered[found.call_id])
-    for result in results:
-        if result.call is None and result.call_id is not None:
-            _answer(result, unanswered[result.call_id])  # of a call behind it
-    return Matched(calls, results)
+    found = [*calls_and_results(messages)]
+    unanswered: Unanswered = defaultdict(list)
+    answer_behind(answered(found, unanswered), unanswered)
+    return Matched(
+        [each for each in found if isinstance(each, Call)],
+        [each for each in found if isinstance(each, Result)],
+    )
 
 
-def _found(messages: Sequence[Message]) -> Iterator[Call | Result]:
+def answered(found: Iterable[Call | Result], unanswered: Unanswered) -> list[Result]:
+    """Give results the calls before them; return those that have none.
+
+    *unanswered* are earlier calls without a result, by id, and becomes what is left then.
+    """
+    alone: list[Result] = []
+    for each in found:
+        if isinstance(each, Call):
+            unanswered[each.id].append(each)
+        elif not _answer(each, unanswered[each.call_id]):
+            alone.append(each)
+    return alone
+
+
+def answer_behind(alone: Iterable[Result], unanswered: Unanswered) -> None:
+    """Give results that have no call before them one behind them."""
+    for result in alone:
+        if result.call_id is not None:
+            _answer(result, unanswered[result.call_id])
+
+
+def calls_and_results(messages: Sequence[Message]) -> Iterator[Call | Result]:
+    """Yield the calls and results of *messages* in order, none with another yet."""
     turn, in_turn = 0, False
     for at, message in enumerate(messages):
         models = is_models(message)
@@ -113,10 +144,10 @@ def _plain(at: int, message: Message, turn: int) -> Iterator[Call | Result]:
         yield Result(at, 0, message.tool_call_id, message.tool_name)
 
 
-def _answer(result: Result, unanswered: list[Call]) -> None:
-    """Give *result* its call, which is unanswered no longer."""
+def _answer(result: Result, unanswered: list[Call]) -> bool:
+    """Give *result* its call, which is unanswered no longer; return False if there is none."""
     if not unanswered:
-        return
+        return False
     if result.call_id is None:
         own = [call for call in unanswered if call.name == result.name]
         call = (own or unanswered)[0]
@@ -125,6 +156,7 @@ def _answer(result: Result, unanswered: list[Call]) -> None:
         call = next(each for each in unanswered if each.turn == latest)
     unanswered.remove(call)
     result.call, call.result = call, result
+    return True
 
 
 def open_calls(messages: Sequence[Message]) -> list[Call]:

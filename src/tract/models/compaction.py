@@ -15,7 +15,6 @@ from tract.protocols import CompiledContext, Message
 
 __all__ = [
     "COMPACTION",
-    "CompactionBlock",
     "CompactionContent",
     "CompactionInfo",
     "CompactionPlan",
@@ -23,6 +22,7 @@ __all__ = [
     "CompactionRequest",
     "CompactionResult",
     "ExpansionContent",
+    "MessageGroup",
     "Strategy",
     "Summariser",
     "Summary",
@@ -55,8 +55,8 @@ class ExpansionContent(ContentModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompactionBlock:
-    """Entries that may be hidden, all of them or none, as a strategy sees them.
+class MessageGroup:
+    """Messages of a context that may be hidden, all of them or none, as a strategy sees them.
 
     Attributes:
         hashes: the commits that appended them, oldest first.
@@ -71,8 +71,8 @@ class CompactionBlock:
     is_step: bool
 
 
-Strategy: TypeAlias = Callable[[Sequence[CompactionBlock]], Iterable[CompactionBlock]]
-"""Returns the blocks that may be hidden in the order to hide them; those left out stay."""
+Strategy: TypeAlias = Callable[[Sequence[MessageGroup]], Iterable[MessageGroup]]
+"""Returns the groups that may be hidden in the order to hide them; those left out stay."""
 
 
 class CompactionPlan(Value):

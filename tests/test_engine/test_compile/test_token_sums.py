@@ -7,8 +7,8 @@ import pytest
 from support.counters import WordCounter
 from tract import BaseTokenCounter, Message, Priority, TiktokenCounter, ToolCall
 from tract.engine.compile.entries import Entries, Entry
-from tract.engine.compile.fold import BriefCounter, TooLongError, tokens_of, window_around
 from tract.engine.compile.pages import joined, joins
+from tract.engine.compile.tally import BriefCounter, TooLongError, tokens_of, window_around
 
 COUNTER = TiktokenCounter()
 MESSAGES = [

@@ -60,7 +60,7 @@ from tract.storage.repositories import (
 )
 from tract.waiting import Lock
 
-__all__ = ["Asked", "Merger"]
+__all__ = ["Asked", "Merger", "PickCompaction"]
 
 
 class Asked(NamedTuple):
@@ -72,6 +72,9 @@ class Asked(NamedTuple):
     message: str | None
     expected_head: str | UnsetType | None = UNSET
 
+
+PickCompaction = Callable[[BranchName, CommitRow, bytes], Awaitable[tuple[Staged, str | None]]]
+"""Makes a compaction again on a branch; returns the head that it was checked against, too."""
 
 _ATTEMPTS = 50
 """How often a merge is computed while others change its entries, before it raises."""
@@ -167,8 +170,10 @@ class Merger:
         contexts: ContextReader,
         engine: CommitEngine,
         contents: ContentLoader,
+        pick_compaction: PickCompaction,
     ) -> None:
         self._storage = storage
+        self._pick_compaction = pick_compaction
         self._contexts = contexts
         self._engine = engine
         self._contents_of = contents
@@ -211,10 +216,19 @@ class Merger:
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitInfo]:
         """Commit the contents of other commits; see `AsyncTract.cherry_pick`."""
-        staged = [await self._picked(branch, each) for each in hashes]
-        if not staged and expected_head is UNSET:
+        if not hashes and expected_head is UNSET:
             return []
-        return await self._engine.land(branch, staged, expected_head)
+        while True:
+            picked = [await self._picked(branch, each) for each in hashes]
+            staged = [each for each, _ in picked]
+            heads = [head for _, head in picked if head is not None]
+            fixed = expected_head is not UNSET or not heads
+            expected = expected_head if fixed else heads[0]
+            try:
+                return await self._engine.land(branch, staged, expected)
+            except HeadMovedError:
+                if fixed:
+                    raise  # otherwise, what a picked compaction hides is looked at again
 
     async def _has_moved(self, call: _Call, relation: Relation) -> bool:
         """Return True if one of the branches points elsewhere than a merge was computed from.
@@ -370,8 +384,11 @@ class Merger:
             )
         return draft._replace(generation_config_json=kept_config(entry))
 
-    async def _picked(self, branch: BranchName, commit_hash: str) -> Staged:
+    async def _picked(self, branch: BranchName, commit_hash: str) -> tuple[Staged, str | None]:
+        """Return a commit made again, and the head that it needs, if it needs one."""
         record, data = await self._storage.blobs.get(branch.tract_id, commit_hash)
+        if record.operation == CommitOperation.COMPACT and record.content_type != ERASED:
+            return await self._pick_compaction(branch, record, data)
         if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,
@@ -379,7 +396,7 @@ class Merger:
             )
         if record.content_type == ERASED:
             raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
-        return self._engine.stage(
+        staged = self._engine.stage(
             Given(
                 await self._contents_of.load(branch.tract_id, record.content_type, data),
                 message=record.message,
@@ -389,6 +406,7 @@ class Merger:
                 origins=(Origin("cherry-pick", record.commit_hash),),
             )
         )
+        return staged, None
 
 
 def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import NamedTuple, cast
 
 from tract.crossing import called_back
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
+from tract.engine.compaction.picking import entry_state
 from tract.engine.compaction.planning import (
     Aims,
     Keep,
     clearable,
-    free_blocks,
+    free_sections,
     leaves_whole,
     ordered,
     planned,
+    views_of,
 )
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.entries import Entries, Entry
@@ -38,12 +39,12 @@ from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo, moment
 from tract.models.compaction import (
-    CompactionBlock,
     CompactionContent,
     CompactionInfo,
     CompactionPlan,
     CompactionRequest,
     CompactionResult,
+    MessageGroup,
     Strategy,
     Summariser,
     Summary,
@@ -220,10 +221,10 @@ class CompactionEngine:
 
     async def _planned(self, branch: BranchName, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
         kept = await self._kept(branch.tract_id, snapshot, aims.keep)
-        free = await self._threads.run(free_blocks, snapshot, aims, kept)
+        free = await self._threads.run(free_sections, snapshot, aims, kept)
         if aims.strategy is not None:
-            views = await called_back(_listed, aims.strategy, [block.view for block in free])
-            free = ordered(free, views)
+            groups = await self._threads.run(views_of, free)
+            free = ordered(free, await called_back(_listed, aims.strategy, groups))
         return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, free)
 
     async def _kept(self, tract_id: str, snapshot: Snapshot, keep: Keep) -> Collection[str]:
@@ -294,25 +295,22 @@ def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[st
     return {each.commit_hash for each in entries if any(map(keep, each.messages))}
 
 
-def _listed(strategy: Strategy, blocks: Sequence[CompactionBlock]) -> list[CompactionBlock]:
-    return [*strategy(blocks)]
+def _listed(strategy: Strategy, groups: Sequence[MessageGroup]) -> list[MessageGroup]:
+    return [*strategy(groups)]
 
 
 def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:
     """Return the entries to hide; None if one is not shown any more, or has to stay by now."""
-    wanted, shown = {*hides}, [*entries.shown()]
-    found = [entry for entry in shown if entry.commit_hash in wanted]
-    return found if len(found) == len(wanted) and leaves_whole(shown, wanted) else None
-
-
-_state = attrgetter("edited_by", "config_json", "priority", "erased", "hidden_by", "cleared")
+    wanted = {*hides}
+    found = [entry for entry in entries.shown() if entry.commit_hash in wanted]
+    return found if len(found) == len(wanted) and leaves_whole(entries, wanted) else None
 
 
 def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
     now = {entry.commit_hash: entry for entry in entries.shown()}
     return any(
         (found := now.get(each.commit_hash)) is None
-        or (found is not each and _state(found) != _state(each))
+        or (found is not each and entry_state(found) != entry_state(each))
         for each in covered
     )
 

@@ -26,16 +26,9 @@ from tract.engine.compile.custom import (
     version_of,
 )
 from tract.engine.compile.entries import Entry, bytes_of
-from tract.engine.compile.fold import (
-    BriefCounter,
-    Snapshot,
-    TooLongError,
-    fold_steps,
-    gathered,
-    tokens_of,
-    window_around,
-)
+from tract.engine.compile.fold import Snapshot, fold_steps, gathered
 from tract.engine.compile.provided import TOOLS, shown_content, without_results
+from tract.engine.compile.tally import BriefCounter, TooLongError, tokens_of, window_around
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError

@@ -1,24 +1,37 @@
 """Entries, and the persistent sequence that snapshots share.
 
-A snapshot must not change while the next one grows out of it. So entries are kept in chunks of a
-fixed size: appending copies at most the last, unfilled chunk, replacing an entry copies one chunk,
-and everything else is shared.
+A snapshot must not change while the next one grows out of it. So entries are kept in chunks:
+appending copies at most the last, unfilled chunk, replacing an entry copies one chunk, and everything
+else is shared. A chunk that a compaction hides as a whole keeps the chunk that it was, so that hiding
+and showing many entries takes a step for each chunk, not for each entry.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeVar, cast
 
 from tract.engine.compile.pages import Page
 from tract.engine.compile.provided import TOOLS
 from tract.models.annotations import Priority
 from tract.protocols import Message
 
-__all__ = ["CHUNK_SIZE", "Chunk", "Entries", "Entry", "Growth", "bytes_of"]
+__all__ = [
+    "CHUNK_SIZE",
+    "Chunk",
+    "Chunks",
+    "Entries",
+    "Entry",
+    "Growth",
+    "HiddenChunk",
+    "bytes_of",
+]
+
+T = TypeVar("T")
 
 CHUNK_SIZE = 64
 _MOST_COPIED = 32_000  # characters of joined texts up to which a chunk keeps its page
@@ -125,10 +138,11 @@ class Growth:
 
 
 class Chunk:
-    """Up to `CHUNK_SIZE` entries; immutable."""
+    """Up to `CHUNK_SIZE` entries, or some more with summaries among them; immutable."""
 
     def __init__(self, items: tuple[Entry, ...]) -> None:
         self.items: tuple[Entry, ...] = items
+        self.size: int = len(items)
         self.growth: Growth = Growth(len(items))
         self.visible: bool = any(entry.visible for entry in items)
         self.nbytes: int = sum(entry.nbytes for entry in items)
@@ -139,9 +153,35 @@ class Chunk:
         return {entry.commit_hash: position for position, entry in enumerate(self.items)}
 
     @cached_property
+    def shown(self) -> tuple[Entry, ...]:
+        """Its visible entries."""
+        return tuple(entry for entry in self.items if entry.visible) if self.visible else ()
+
+    @cached_property
     def shown_tokens(self) -> int:
         """What its visible entries cost, each by itself."""
-        return sum(entry.shown_tokens for entry in self.items)
+        return sum(entry.message_tokens for entry in self.shown)
+
+    @cached_property
+    def compactions(self) -> frozenset[str]:
+        """The compactions that hid or cleared entries of it, or have their summary in it."""
+        found = {entry.hidden_by for entry in self.items}
+        found.update(entry.cleared[0] for entry in self.items if entry.cleared)
+        found.update(entry.commit_hash for entry in self.items if entry.is_summary)
+        return frozenset(each for each in found if each is not None)
+
+    @cached_property
+    def _derived(self) -> dict[Callable[..., Any], Any]:
+        return {}
+
+    def derived(self, make: Callable[..., T], *arguments: object) -> T:
+        """Return *make* of the entries shown, called once for as long as the chunk is kept.
+
+        The *arguments* have to be the same for all chunks of a store.
+        """
+        if make not in self._derived:
+            self._derived[make] = make(self.shown, *arguments)
+        return cast(T, self._derived[make])
 
     @cached_property
     def attachments(self) -> frozenset[str]:
@@ -171,6 +211,7 @@ class Chunk:
             return self
         chunk = Chunk.__new__(Chunk)
         chunk.items = (*self.items, *entries)
+        chunk.size = len(chunk.items)
         chunk.visible = self.visible or any(entry.visible for entry in entries)
         chunk.nbytes = self.nbytes + sum(entry.nbytes for entry in entries)
         alone = bool(self.items) and self.growth.size == len(self.items)  # or another has grown
@@ -187,6 +228,35 @@ class Chunk:
         return Chunk((*self.items[:offset], entry, *self.items[offset + 1 :]))
 
 
+class HiddenChunk(Chunk):
+    """A chunk of which one compaction hides every entry; `former` is the chunk before that."""
+
+    def __init__(self, former: Chunk, by: str) -> None:
+        self.former: Chunk = former
+        self.by: str = by
+        self.size = former.size
+        self.growth = former.growth  # its memory is counted with that of the former
+        self.visible = False
+        self.nbytes = former.nbytes
+
+    @cached_property
+    def items(self) -> tuple[Entry, ...]:  # type: ignore[override]  # made once somebody looks inside
+        """The entries; most compactions are never looked into again."""
+        return tuple(entry._replace(hidden_by=self.by) for entry in self.former.items)
+
+    @property
+    def index(self) -> dict[str, int]:
+        return self.former.index
+
+    @cached_property
+    def compactions(self) -> frozenset[str]:
+        return self.former.compactions | {self.by}
+
+    @property
+    def page(self) -> Page:
+        return _NOTHING.page
+
+
 def _shown(entries: Iterable[Entry]) -> Iterator[Message]:
     for entry in entries:
         if entry.visible:
@@ -197,11 +267,28 @@ def _shown(entries: Iterable[Entry]) -> Iterator[Message]:
 _NOTHING = Chunk(())
 
 
+class Chunks(tuple[Chunk, ...]):
+    """The chunks of a sequence but for its last, and where they are."""
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The position of each chunk's first entry, and of the first behind all."""
+        return [*accumulate((chunk.size for chunk in self), initial=0)]
+
+    @cached_property
+    def shown(self) -> list[int]:
+        """The numbers of the chunks that have visible entries."""
+        return [number for number, chunk in enumerate(self) if chunk.visible]
+
+
+_NO_CHUNKS = Chunks()
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """An immutable sequence of entries: full chunks, then a tail shorter than one."""
+    """An immutable sequence of entries: chunks, then a last one of fewer than `CHUNK_SIZE`."""
 
-    full: tuple[Chunk, ...] = ()
+    full: Chunks = _NO_CHUNKS
     last: Chunk = _NOTHING
 
     @property
@@ -210,69 +297,72 @@ class Entries:
         return self.last.items
 
     @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """All chunks."""
+        return (*self.full, self.last)
+
+    @property
+    def shown_chunks(self) -> list[Chunk]:
+        """The chunks that have visible entries, and the last one."""
+        return [*(self.full[number] for number in self.full.shown), self.last]
+
+    @property
     def pages(self) -> list[Page]:
-        """The pages of all chunks."""
-        pages = [chunk.page for chunk in self.full]
-        pages.append(self.last.page)
-        return pages
+        """The pages of the chunks that have visible entries, and of the last one."""
+        return [chunk.page for chunk in self.shown_chunks]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], former: Entries) -> Entries:
-        """Return the sequence of *entries*, which shares chunks with *former* up to a difference."""
+    def of(cls, chunks: Iterable[Chunk]) -> Entries:
+        """Return the sequence of what *chunks* hold, in which large ones are divided."""
         full: list[Chunk] = []
-        for start in range(0, len(entries) - len(entries) % CHUNK_SIZE, CHUNK_SIZE):
-            items = tuple(entries[start : start + CHUNK_SIZE])
-            there = former.full[len(full)] if len(full) < len(former.full) else None
-            same = there is not None and all(map(operator.is_, there.items, items))
-            full.append(there if there is not None and same else Chunk(items))
-        return cls(tuple(full), Chunk(tuple(entries[len(full) * CHUNK_SIZE :])))
+        for chunk in chunks:
+            if chunk.size > 2 * CHUNK_SIZE:
+                full += map(Chunk, (chunk.items[:CHUNK_SIZE], chunk.items[CHUNK_SIZE:]))
+            elif chunk.size:
+                full.append(chunk)
+        last = full.pop() if full and full[-1].size < CHUNK_SIZE else _NOTHING
+        return cls(Chunks(full), last)
 
     def shown(self) -> Iterator[Entry]:
         """Yield the entries that the compiled context shows."""
-        for chunk in (*self.full, self.last):
-            if chunk.visible:
-                yield from (entry for entry in chunk.items if entry.visible)
+        for chunk in self.shown_chunks:
+            yield from chunk.shown
 
     def __len__(self) -> int:
-        return len(self.full) * CHUNK_SIZE + len(self.tail)
+        return self.full.starts[-1] + self.last.size
 
     def __getitem__(self, position: int) -> Entry:
-        chunk, offset = divmod(position, CHUNK_SIZE)
-        return self.full[chunk].items[offset] if chunk < len(self.full) else self.tail[offset]
+        number, offset = self._place(position)
+        return self._chunk(number).items[offset]
 
     def __iter__(self) -> Iterator[Entry]:
-        for chunk in self.full:
+        for chunk in self.chunks:
             yield from chunk.items
-        yield from self.tail
 
     def visible_before(self, position: int) -> int | None:
         """Return the last position before *position* whose entry is shown, or None."""
-        number, offset = divmod(position - 1, CHUNK_SIZE)
-        if number >= len(self.full):
-            for found in range(offset, -1, -1):
-                if self.tail[found].visible:
-                    return number * CHUNK_SIZE + found
-            number, offset = len(self.full) - 1, CHUNK_SIZE - 1
-        full = self.full
-        while number >= 0:  # a context of many hidden entries stays here for long
-            if full[number].visible:
-                for found in range(offset, -1, -1):
-                    if full[number].items[found].visible:
-                        return number * CHUNK_SIZE + found
-            number, offset = number - 1, CHUNK_SIZE - 1
+        number, offset = self._place(position - 1)
+        while number >= 0:
+            items = self._chunk(number).items if self._chunk(number).visible else ()
+            for found in range(min(offset, len(items) - 1), -1, -1):
+                if items[found].visible:
+                    return self.full.starts[number] + found
+            before = bisect_left(self.full.shown, number) - 1
+            number, offset = self.full.shown[before] if before >= 0 else -1, position
         return None
 
     def visible_after(self, position: int) -> int | None:
         """Return the first position after *position* whose entry is shown, or None."""
-        position += 1
-        while position < len(self):
-            number, offset = divmod(position, CHUNK_SIZE)
-            if self._shows(number):
-                items = self._items(number)
-                for found in range(offset, len(items)):
-                    if items[found].visible:
-                        return number * CHUNK_SIZE + found
-            position = (number + 1) * CHUNK_SIZE
+        number, offset = self._place(position + 1)
+        while number <= len(self.full):
+            items = self._chunk(number).items if self._chunk(number).visible else ()
+            for found in range(offset, len(items)):
+                if items[found].visible:
+                    return self.full.starts[number] + found
+            if number == len(self.full):
+                break
+            after = bisect_right(self.full.shown, number)
+            number, offset = (*self.full.shown[after : after + 1], len(self.full))[0], 0
         return None
 
     def newest_visible(self) -> Entry | None:
@@ -286,23 +376,26 @@ class Entries:
     @property
     def attachments(self) -> set[str]:
         """What the entries that the compiled context shows refer to."""
-        return set(self.last.attachments).union(*(chunk.attachments for chunk in self.full))
+        return set[str]().union(*(chunk.attachments for chunk in self.shown_chunks))
 
-    def _items(self, number: int) -> tuple[Entry, ...]:
-        return self.full[number].items if number < len(self.full) else self.tail
+    def _place(self, position: int) -> tuple[int, int]:
+        """Return the number of the chunk that an entry is in, and its offset there."""
+        starts = self.full.starts
+        number = bisect_right(starts, position) - 1
+        return number, position - starts[number]
 
-    def _shows(self, number: int) -> bool:
-        return (self.full[number] if number < len(self.full) else self.last).visible
+    def _chunk(self, number: int) -> Chunk:
+        return self.full[number] if number < len(self.full) else self.last
 
     def find(self, commit_hash: str) -> int | None:
         """Return the position of an entry, or None; new entries are searched first."""
         for offset in range(len(self.tail) - 1, -1, -1):
             if self.tail[offset].commit_hash == commit_hash:
-                return len(self.full) * CHUNK_SIZE + offset
+                return self.full.starts[-1] + offset
         for number in range(len(self.full) - 1, -1, -1):
             found = self.full[number].index.get(commit_hash)
             if found is not None:
-                return number * CHUNK_SIZE + found
+                return self.full.starts[number] + found
         return None
 
     def apart(self) -> Entries:
@@ -312,18 +405,19 @@ class Entries:
     def extended(self, entries: Sequence[Entry]) -> Entries:
         """Return the sequence with *entries* at its end."""
         size = len(self.tail) + len(entries)
-        if size <= CHUNK_SIZE:
-            grown = self.last.grown(entries)
-            return Entries(self.full, grown) if size < CHUNK_SIZE else Entries((*self.full, grown))
+        if size < CHUNK_SIZE:
+            return Entries(self.full, self.last.grown(entries))
+        if size == CHUNK_SIZE:
+            return Entries(Chunks((*self.full, self.last.grown(entries))))
         tail = (*self.tail, *entries)
         whole = size - size % CHUNK_SIZE
         filled = [Chunk(tail[start : start + CHUNK_SIZE]) for start in range(0, whole, CHUNK_SIZE)]
-        return Entries((*self.full, *filled), Chunk(tail[whole:]))
+        return Entries(Chunks((*self.full, *filled)), Chunk(tail[whole:]))
 
     def replaced(self, position: int, entry: Entry) -> Entries:
         """Return the sequence with *entry* in place of the one at *position*."""
-        number, offset = divmod(position, CHUNK_SIZE)
+        number, offset = self._place(position)
+        changed = self._chunk(number).replaced(offset, entry)
         if number == len(self.full):
-            return Entries(self.full, self.last.replaced(offset, entry))
-        chunk = self.full[number].replaced(offset, entry)
-        return Entries((*self.full[:number], chunk, *self.full[number + 1 :]), self.last)
+            return Entries(self.full, changed)
+        return Entries(Chunks((*self.full[:number], changed, *self.full[number + 1 :])), self.last)

@@ -1,11 +1,4 @@
-"""The fold: applying the next commits to a snapshot makes the next one. Plain values, no I/O.
-
-Token sums are kept exact while entries are added and changed. The count of a message list is a sum
-over its messages. The texts of a joined message cannot be counted separately, because a token may
-span the blank line between them. But where a counter knows that a text `joins_cleanly`, no token
-does. Such places cut a message into stretches, and a change only recounts those that it touches,
-however long the history.
-"""
+"""The fold: applying the next commits to a snapshot makes the next one. Plain values, no I/O."""
 
 from __future__ import annotations
 
@@ -15,8 +8,9 @@ from functools import partial
 
 from tract.engine.compile.entries import Entries, Entry, bytes_of
 from tract.engine.compile.hiding import Hides, hidden, hides_of, restored
-from tract.engine.compile.pages import JOINT, joins
+from tract.engine.compile.pages import joins
 from tract.engine.compile.provided import TOOLS
+from tract.engine.compile.tally import joined_tokens, tokens_of, window_around
 from tract.engine.threads import Breath
 from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError
@@ -25,18 +19,8 @@ from tract.models.annotations import Priority
 from tract.models.operations import Effect, rule_of
 from tract.protocols import CommitStep
 
-__all__ = [
-    "BriefCounter",
-    "Snapshot",
-    "TooLongError",
-    "Window",
-    "fold_steps",
-    "gathered",
-    "tokens_of",
-    "window_around",
-]
+__all__ = ["Snapshot", "fold_steps", "gathered"]
 
-_BRIEF = 16_000  # characters, about a millisecond of work
 _AT_A_TIME = 32  # steps between two looks at the time
 _NO_ENTRIES = Entries()
 
@@ -95,6 +79,7 @@ def fold_steps(
             state.change(step, partial(_annotated, step=step))
         elif effect is Effect.HIDE:
             summary = make_entry(step)._replace(is_summary=True)
+            state.note(summary)
             state.rebuild(partial(hidden, summary=summary, what=_hides(step), clear=clear))
         elif effect is Effect.RESTORE:
             state.rebuild(partial(restored, compaction=step.edit_target or ""))
@@ -104,8 +89,10 @@ def fold_steps(
 def gathered(entries: Sequence[Entry], counter: BaseTokenCounter | None) -> Snapshot:
     """Return a snapshot of nothing but some entries."""
     state = _State(Snapshot(), counter)
-    state.rebuild(lambda _: [*entries])
-    return state.snapshot(None)
+    state.rebuild(lambda none: none.extended(entries))
+    return replace(
+        state.snapshot(None), has_attachments=any(entry.attachments for entry in entries)
+    )
 
 
 def _edited(entry: Entry, new: Entry) -> Entry:
@@ -155,7 +142,7 @@ class _State:
         self._pending: list[Entry] = []
         self._last = self._entries.newest_visible()
 
-    def _note(self, entry: Entry) -> None:
+    def note(self, entry: Entry) -> None:
         """Note what contexts look for only if some entry has it."""
         if entry.attachments:
             self._has_attachments = True
@@ -163,7 +150,7 @@ class _State:
             self._has_tools = True
 
     def append(self, entry: Entry) -> None:
-        self._note(entry)
+        self.note(entry)
         if not entry.visible:  # tool definitions
             self._nbytes += entry.nbytes
             self._pending.append(entry)
@@ -201,7 +188,7 @@ class _State:
             )
         old = self._entries[position]
         new = change(old)
-        self._note(new)
+        self.note(new)
         entries = self._entries.replaced(position, new)
         self._visible += new.visible - old.visible
         self._plain += new.shown_tokens - old.shown_tokens
@@ -214,19 +201,16 @@ class _State:
         self._entries = entries
         self._last = entries.newest_visible()
 
-    def rebuild(self, change: Callable[[Entries], list[Entry]]) -> None:
+    def rebuild(self, change: Callable[[Entries], Entries]) -> None:
         """Change any number of entries at once."""
         self._flush()
-        former = self._entries
-        after = change(former)
-        self._entries = entries = Entries.of(after, former)
-        shown = [*entries.shown()]
-        self._visible = len(shown)
-        self._plain = sum(entry.message_tokens for entry in shown)
-        self._nbytes = sum(entry.nbytes for entry in after)
+        self._entries = entries = change(self._entries)
+        shown = entries.shown_chunks
+        self._visible = sum(len(chunk.shown) for chunk in shown)
+        self._plain = sum(chunk.shown_tokens for chunk in shown)
+        self._nbytes = sum(chunk.nbytes for chunk in entries.chunks)
         if self._counter is not None:
-            self._joined = tokens_of(shown, None, None, self._counter)
-        self._has_attachments = self._has_attachments or any(each.attachments for each in after)
+            self._joined = joined_tokens(shown, self._counter)
         self._last = entries.newest_visible()
 
     def _flush(self) -> None:
@@ -246,122 +230,3 @@ class _State:
             self._has_tools,
             self._has_attachments,
         )
-
-
-# Token sums -------------------------------------------------------------------------------------
-
-
-class TooLongError(Exception):
-    """There is too much text to count on the event loop."""
-
-
-class BriefCounter(BaseTokenCounter):
-    """A counter that raises a `TooLongError` once it was given too much text."""
-
-    def __init__(self, counter: BaseTokenCounter) -> None:
-        self._counter = counter
-        self._room = _BRIEF
-
-    @property
-    def source(self) -> str:
-        return self._counter.source
-
-    def count_text(self, text: str) -> int:
-        self._room -= len(text)
-        if self._room < 0:
-            raise TooLongError
-        return self._counter.count_text(text)
-
-    def joins_cleanly(self, text: str) -> bool:
-        return self._counter.joins_cleanly(text)
-
-
-class Window:
-    """Neighbouring visible entries that are counted together, and the entries beside them."""
-
-    __slots__ = ("after", "before", "first", "last")
-
-    def __init__(self, first: int, last: int, before: Entry | None, after: Entry | None) -> None:
-        self.first: int = first
-        self.last: int = last
-        self.before: Entry | None = before
-        self.after: Entry | None = after
-
-    def entries(self, entries: Entries) -> list[Entry]:
-        """Return the visible entries of the window."""
-        shown: list[Entry] = []
-        position = entries.visible_after(self.first - 1)
-        while position is not None and position <= self.last:
-            shown.append(entries[position])
-            position = entries.visible_after(position)
-        return shown
-
-
-def window_around(entries: Entries, position: int, counter: BaseTokenCounter) -> Window:
-    """Return the window whose count may change when the entry at *position* does.
-
-    It reaches from the start of the previous visible entry's stretch to the end of the next visible
-    entry's stretch, and is the same before and after the change.
-    """
-    first, last = position, position
-    found = entries.visible_before(position)
-    if found is not None:
-        first = found
-        before = entries.visible_before(first)
-        while before is not None and _continues_stretch(entries[before], entries[first], counter):
-            first, before = before, entries.visible_before(before)
-    found = entries.visible_after(position)
-    if found is not None:
-        last = found
-        after = entries.visible_after(last)
-        while after is not None and _continues_stretch(entries[last], entries[after], counter):
-            last, after = after, entries.visible_after(after)
-    return Window(
-        first,
-        last,
-        _entry(entries, entries.visible_before(first)),
-        _entry(entries, entries.visible_after(last)),
-    )
-
-
-def tokens_of(
-    shown: Sequence[Entry], before: Entry | None, after: Entry | None, counter: BaseTokenCounter
-) -> int:
-    """Return what visible entries add to the joined context between *before* and *after*.
-
-    The first must start a stretch, or a message.
-    """
-    total = 0
-    stretch: list[str] = []
-    for index, entry in enumerate(shown):
-        previous = shown[index - 1] if index else before
-        following = shown[index + 1] if index + 1 < len(shown) else after
-        if previous is None or not joins(previous.message, entry.message):
-            total += entry.message_tokens - entry.body_tokens
-        if entry.message.content is None:
-            total += entry.body_tokens
-            continue
-        stretch.append(entry.message.content)
-        if following is None or not _continues_stretch(entry, following, counter):
-            followed = following is not None and _texts_join(entry, following)
-            alone = len(stretch) == 1 and not followed
-            total += (
-                entry.body_tokens
-                if alone
-                else counter.count_text(JOINT.join(stretch) + (JOINT if followed else ""))
-            )
-            stretch = []
-    return total
-
-
-def _texts_join(before: Entry, after: Entry) -> bool:
-    return not after.message.tool_calls and joins(before.message, after.message)
-
-
-def _continues_stretch(before: Entry, after: Entry, counter: BaseTokenCounter) -> bool:
-    """Return True if a token may span the blank line between two neighbours."""
-    return _texts_join(before, after) and not counter.joins_cleanly(after.message.content or "")
-
-
-def _entry(entries: Entries, position: int | None) -> Entry | None:
-    return None if position is None else entries[position]

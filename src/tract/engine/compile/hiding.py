@@ -8,10 +8,10 @@ that hides nothing that was shown, or that was undone, has a summary that hides 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tract.engine.compile.entries import Entry
+from tract.engine.compile.entries import CHUNK_SIZE, Chunk, Entries, Entry, HiddenChunk
 
 __all__ = ["Hides", "hidden", "hides_of", "restored"]
 
@@ -27,6 +27,20 @@ class Hides(NamedTuple):
     placeholder: str
     has_summary: bool
 
+    def leaves(self, chunk: Chunk) -> bool:
+        """Return True if a chunk has none of the entries, or hides all that it has already."""
+        if isinstance(chunk, HiddenChunk):
+            return True
+        return self.hides.isdisjoint(chunk.index) and self.clears.isdisjoint(chunk.index)
+
+    def hides_all_of(self, chunk: Chunk) -> bool:
+        """Return True if a whole chunk is hidden, of which nothing is hidden yet."""
+        return (
+            chunk.size >= CHUNK_SIZE
+            and self.hides.issuperset(chunk.index)
+            and not any(entry.hidden_by for entry in chunk.items)
+        )
+
 
 def hides_of(fields: Mapping[str, Any]) -> Hides:
     """Return what the content of a COMPACT commit, or what stands for an erased one, hides."""
@@ -39,31 +53,58 @@ def hides_of(fields: Mapping[str, Any]) -> Hides:
     )
 
 
-def hidden(entries: Iterable[Entry], summary: Entry, what: Hides, clear: Clear) -> list[Entry]:
+def hidden(entries: Entries, summary: Entry, what: Hides, clear: Clear) -> Entries:
     """Return *entries* after a compaction; *summary* is its own entry."""
-    by, after, place = summary.commit_hash, list[Entry](), None
-    for entry in entries:
-        if entry.commit_hash in what.hides and entry.hidden_by is None:
-            place = len(after) if place is None else place
-            entry = entry._replace(hidden_by=by)
-        elif entry.commit_hash in what.clears and entry.hidden_by is None and not entry.cleared:
-            entry = clear(entry, what.placeholder)._replace(cleared=(by, entry))
-        after.append(entry)
-    if place is None or not what.has_summary:
-        summary = summary._replace(hidden_by=by)
-    after.insert(len(after) if place is None else place, summary)
-    return after
+    by, after, is_placed = summary.commit_hash, list[Chunk](), not what.has_summary
+    for chunk in entries.chunks:
+        if what.leaves(chunk):
+            after.append(chunk)
+        elif is_placed and what.hides_all_of(chunk):
+            after.append(HiddenChunk(chunk, by))
+        else:
+            items = [_hidden(entry, by, what, clear) for entry in chunk.items]
+            place = None if is_placed else _first(items, by)
+            if place is not None:
+                items.insert(place, summary)
+                is_placed = True
+            after.append(Chunk(tuple(items)))
+    if is_placed and what.has_summary:
+        return Entries.of(after)
+    return Entries.of(after).extended([summary._replace(hidden_by=by)])
 
 
-def restored(entries: Iterable[Entry], compaction: str) -> list[Entry]:
+def _hidden(entry: Entry, by: str, what: Hides, clear: Clear) -> Entry:
+    if entry.hidden_by is not None:
+        return entry
+    if entry.commit_hash in what.hides:
+        return entry._replace(hidden_by=by)
+    if entry.commit_hash in what.clears and not entry.cleared:
+        return clear(entry, what.placeholder)._replace(cleared=(by, entry))
+    return entry
+
+
+def _first(entries: Sequence[Entry], by: str) -> int | None:
+    """Return the offset of the first entry that a compaction hides."""
+    return next((at for at, entry in enumerate(entries) if entry.hidden_by == by), None)
+
+
+def restored(entries: Entries, compaction: str) -> Entries:
     """Return *entries* without what a compaction did.
 
     If its summary is hidden by a later one, that hides now what it hid.
     """
-    former = [*entries]
-    outer = next((each.hidden_by for each in former if each.commit_hash == compaction), None)
+    position = entries.find(compaction)
+    outer = None if position is None else entries[position].hidden_by
     by = None if outer == compaction else outer
-    return [_restored(entry, compaction, by) for entry in former]
+    return Entries.of(_restored_in(chunk, compaction, by) for chunk in entries.chunks)
+
+
+def _restored_in(chunk: Chunk, compaction: str, by: str | None) -> Chunk:
+    if compaction not in chunk.compactions:
+        return chunk
+    if isinstance(chunk, HiddenChunk) and chunk.by == compaction:
+        return chunk.former if by is None else HiddenChunk(chunk.former, by)
+    return Chunk(tuple(_restored(entry, compaction, by) for entry in chunk.items))
 
 
 def _restored(entry: Entry, compaction: str, by: str | None) -> Entry:

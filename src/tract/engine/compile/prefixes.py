@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from tract.engine.compile.cache import CacheKey, SnapshotCache
-from tract.engine.compile.entries import CHUNK_SIZE, Chunk, Entries, Entry
+from tract.engine.compile.entries import Chunk, Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.provided import TOOLS
 from tract.models.annotations import Priority
@@ -76,7 +76,7 @@ def stable_prefix(former: Snapshot, now: Snapshot) -> StablePrefix:
         last = one.newest_visible()  # the usual case: only commits were appended
         return StablePrefix(None if last is None else last.commit_hash, former.plain_tokens)
     alike = [*_alike(_rest(one, chunks), _rest(other, chunks))]
-    position = other.visible_before(chunks * CHUNK_SIZE)
+    position = other.visible_before(other.full.starts[chunks])
     last = alike[-1] if alike else None if position is None else other[position]
     return StablePrefix(
         None if last is None else last.commit_hash,

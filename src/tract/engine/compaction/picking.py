@@ -1,0 +1,108 @@
+"""Picking compactions: a COMPACT of one branch, made again where it means the same."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import NamedTuple
+
+from tract.engine.commit.drafts import DraftMaker, Given
+from tract.engine.commit.engine import Staged
+from tract.engine.commit.infos import parsed
+from tract.engine.compaction.planning import leaves_whole
+from tract.engine.compile.attachments import ContentLoader
+from tract.engine.compile.entries import Entries
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.hiding import Hides, hides_of
+from tract.engine.compile.reading import ContextReader
+from tract.engine.threads import Threads
+from tract.exceptions import EditTargetError
+from tract.history.canonical import canonical_bytes, stored_json
+from tract.models.compaction import CompactionContent
+from tract.storage.repositories import BranchName, CommitRow, Origin, Position
+
+__all__ = ["CompactionPicker", "Picked", "entry_state"]
+
+entry_state = attrgetter("edited_by", "config_json", "priority", "erased", "hidden_by", "cleared")
+"""What a compaction relies on of an entry that it hides or clears."""
+
+
+class Picked(NamedTuple):
+    """A compaction to be committed, on the head that it was checked against."""
+
+    staged: Staged
+    head: str | None
+
+
+class CompactionPicker:
+    """Makes compactions of other branches again."""
+
+    def __init__(
+        self,
+        contexts: ContextReader,
+        drafts: DraftMaker,
+        contents: ContentLoader,
+        threads: Threads,
+    ) -> None:
+        self._contexts = contexts
+        self._drafts = drafts
+        self._contents = contents
+        self._threads = threads
+
+    async def pick(self, branch: BranchName, record: CommitRow, data: bytes) -> Picked:
+        """Return a compaction, ready for another branch.
+
+        Raises:
+            EditTargetError: an entry that it hides or clears is not shown there as it was here.
+        """
+        assert record.parent_hash is not None  # it hides what came before
+        source = await self._contexts.snapshot(branch, Position(record.parent_hash))
+        target = await self._contexts.snapshot(branch)
+        before, now = source.snapshot, target.snapshot
+        fields = stored_json(data, "a compaction")
+        if (
+            not isinstance(before, Snapshot)
+            or not isinstance(now, Snapshot)
+            or not await self._threads.run(
+                _means_the_same, before.entries, now.entries, hides_of(fields)
+            )
+        ):
+            raise EditTargetError(
+                record.commit_hash,
+                "is a COMPACT, and this branch does not show what it hides as its own did. Merge "
+                "that branch, or call compact() here.",
+            )
+        what = CompactionContent(**{**fields, "summary": None})
+        summary = await self._summary(branch, record, fields["summary"])
+        draft = await self._threads.run(self._drafts.compaction, what, summary)
+        origin = Origin("cherry-pick", record.commit_hash)
+        draft = draft._replace(message=record.message, origins=(origin,))
+        return Picked(Staged(lambda: draft, is_quick=True), now.head_hash)
+
+    async def _summary(
+        self, branch: BranchName, record: CommitRow, fields: dict[str, object] | None
+    ) -> Given | None:
+        if fields is None:
+            return None
+        stored = canonical_bytes(fields, surrogates=True)
+        return Given(
+            await self._contents.load(branch.tract_id, str(fields["content_type"]), stored),
+            metadata=parsed(record.metadata_json),
+            generation_config=parsed(record.generation_config_json),
+            redact=False,  # the source was redacted when it was stored
+        )
+
+
+def _means_the_same(source: Entries, target: Entries, what: Hides) -> bool:
+    """Return True if what a compaction hid or cleared is shown elsewhere as it was, and whole."""
+    named = what.hides | what.clears
+    before = {each.commit_hash: each for each in source.shown() if each.commit_hash in named}
+    now = {each.commit_hash: each for each in target.shown() if each.commit_hash in named}
+    return (
+        before.keys() == now.keys()
+        and bool(now)
+        and all(
+            each is now[name] or entry_state(each) == entry_state(now[name])
+            for name, each in before.items()
+        )
+        and leaves_whole(target, what.hides)
+    )
