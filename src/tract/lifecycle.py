@@ -164,7 +164,11 @@ class _Call:
         self.active: bool = False
 
     def __enter__(self) -> None:
-        self._gate._enter(self)
+        gate = self._gate
+        if gate.closed:
+            gate.check_open()
+        gate.check_loop()
+        gate._calls[self] = asyncio.current_task()
         self.active = True
         self._token = _under_way.set(self)
 
@@ -254,12 +258,6 @@ class CallGate:
     def _is_inside(self) -> bool:
         call = _under_way.get()
         return call is not None and call.is_of(self)
-
-    def _enter(self, call: _Call) -> None:
-        if self.closed:
-            self.check_open()
-        self.check_loop()
-        self._calls[call] = asyncio.current_task()
 
     def _leave(self, call: _Call) -> None:
         self._calls.pop(call, None)

@@ -273,7 +273,9 @@ class AsyncTract:
             on_key=on_key,
         )
         with self._call():
-            return await self._runtime.commits.commit(self._branch, given, expected_head)
+            commits = self._runtime.commits
+            [info] = await commits.land(self._branch, [commits.stage(given)], expected_head)
+            return info
 
     async def state(
         self,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 
 from tract.history.canonical import canonical_json
 
 __all__ = ["commit_hash", "content_hash"]
+
+_quoted = '"{}"'.format
+"""Returns a name of letters and digits as JSON."""
 
 
 def content_hash(data: bytes) -> str:
@@ -32,20 +36,18 @@ def commit_hash(
     message, metadata and generation config are not hashed.
     """
     # Written by hand, because every commit waits for it; the keys are in canonical order.
-    merged = "" if merge_parent is None else f'"merge_parent":{_json(merge_parent)},'
-    aimed = "" if target is None else f',"target":{_json(target)}'
+    names = "".join(filter(None, (content_hash, operation, parent, target, merge_parent)))
+    json: Callable[[str], str] = _quoted
+    if not (names.isalnum() and names.isascii()):  # from a damaged store it may be any string
+        json = canonical_json
+    merged = "" if merge_parent is None else f'"merge_parent":{json(merge_parent)},'
+    above = "null" if parent is None else json(parent)
+    aimed = "" if target is None else f',"target":{json(target)}'
     text = (
-        f'{{"content_hash":{_json(content_hash)},"content_type":{_type_json(content_type)},{merged}'
-        f'"operation":{_json(operation)},"parent":{_json(parent)}{aimed},"timestamp":{timestamp}}}'
+        f'{{"content_hash":{json(content_hash)},"content_type":{_type_json(content_type)},{merged}'
+        f'"operation":{json(operation)},"parent":{above}{aimed},"timestamp":{timestamp}}}'
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _json(name: str | None) -> str:
-    """Return a hash or an operation as JSON; from a damaged store it may be any string."""
-    if name is None:
-        return "null"
-    return f'"{name}"' if name.isalnum() and name.isascii() else canonical_json(name)
 
 
 @lru_cache(maxsize=256)

@@ -66,7 +66,7 @@ def test_values_of_its_own_and_given_ones_find_their_places(
         by_name=by_name,
     )
 
-    assert statement.form(SQLITE).bound == {"own": 5}
+    assert statement.forms[SQLITE].bound == {"own": 5}
     assert connection.one(statement, given=6) == (5, 6, 5)
 
 
@@ -120,7 +120,7 @@ def test_an_insertion_of_a_key_that_is_there_sets_what_it_names_instead(
 @pytest.mark.parametrize("name", EVERY)
 def test_every_portable_statement_can_be_told_to_another_engine(name: str) -> None:
     statement = EVERY[name]
-    text = statement.form(POSTGRES).sql
+    text = statement.forms[POSTGRES].sql
 
-    assert ("ON CONFLICT" in text) == ("ON CONFLICT" in statement.form(SQLITE).sql)
+    assert ("ON CONFLICT" in text) == ("ON CONFLICT" in statement.forms[SQLITE].sql)
     assert "sqlite" not in text

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from tract.engine.commit.attachments import split
 from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import PRIORITY, PROVIDED, Fields
+from tract.engine.compile.contents import BUILT_IN, PRIORITY, PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import (
     as_object,
@@ -83,11 +83,13 @@ class DraftMaker:
         self._redactor = redactor
         self._counts: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._configs: dict[bytes, str] = {}
+        self._ready = False
 
     @property
     def ready(self) -> bool:
         """Whether counting can start without loading anything."""
-        return self._compiler.ready
+        self._ready = self._ready or self._compiler.ready
+        return self._ready
 
     def check(self, given: Given) -> Callable[[], CommitDraft]:
         """Check the input, and return a function that counts its tokens and makes the draft.
@@ -113,24 +115,29 @@ class DraftMaker:
         redactor = self._redactor if _redacts(given, kind) else None
         if len(data) > self._max_content_bytes:
             self._bounded(data, _longest(fields))
-        draft = _draft(
-            name,
-            operation,
-            data,
-            given.edit_target,
+        hashed = content_hash(data)
+        draft = partial(
+            CommitDraft,
+            content_type=name,
+            operation=str.__str__(operation),
+            content_hash=hashed,
+            data=data,
+            target=given.edit_target,
             message=message,
             metadata_json=_object(given.metadata, "metadata", redactor),
             generation_config_json=self._config(given.generation_config, redactor),
+            token_count=0,
             token_source=self._compiler.source_of(name),
             origins=given.origins,
+            attachments=attachments,
         )
-        if attachments:
-            draft = draft._replace(attachments=attachments)
         if given.key is not None:
-            draft = draft._replace(key=checked_key(given.key), on_key=checked_on_key(given.on_key))
+            key, on_key = checked_key(given.key), checked_on_key(given.on_key)
+            draft = partial(draft, key=key, on_key=on_key)
         if operation == CommitOperation.STATE:
-            return lambda: draft
-        return partial(self._counted, draft, json.loads(data) if _may_change(fields) else fields)
+            return draft
+        fields = json.loads(data) if _may_change(fields) else fields
+        return partial(self._counted, draft, name, hashed, fields)
 
     def annotation(self, target: str | int, priority: Priority, reason: str | None) -> CommitDraft:
         """Return the draft of an ANNOTATE commit.
@@ -184,24 +191,26 @@ class DraftMaker:
         draft = _draft("merge", CommitOperation.MERGE, data, None, message=note)
         return draft._replace(merge_parent=merged_head)
 
-    def _counted(self, draft: CommitDraft, fields: Fields) -> CommitDraft:
-        """Return the draft with its token count; each content is counted once.
+    def _counted(
+        self, draft: Callable[..., CommitDraft], name: str, hashed: str, fields: Fields
+    ) -> CommitDraft:
+        """Return the draft of a content, with its token count; each content is counted once.
 
         What a custom content shows may refer to attachments, too.
         """
-        counted = self._counts.get(draft.content_hash)
+        counted = self._counts.get(hashed)
         if counted is None:
-            messages = self._compiler.messages(draft.content_type, fields)
+            messages = self._compiler.messages(name, fields)
             named: tuple[str, ...] = ()
-            if not self._registry.is_built_in(draft.content_type):
-                named = self._compiler.attachments(draft.content_type, fields, messages)
+            if name not in BUILT_IN:
+                named = self._compiler.attachments(name, fields, messages)
             if len(self._counts) >= _REMEMBERED:
                 self._counts.clear()
-            counted = self._counts[draft.content_hash] = self._compiler.count(messages), named
+            counted = self._counts[hashed] = self._compiler.count(messages), named
         count, named = counted
         if named:
-            draft = draft._replace(attachments=tuple(map(Attached, named)))
-        return draft._replace(token_count=count)
+            return draft(token_count=count, attachments=tuple(map(Attached, named)))
+        return draft(token_count=count)
 
     def _config(self, value: Any, redactor: Redactor | None) -> str | None:
         """Return a config as JSON text, cached: most commits of an agent have the same config.
@@ -259,8 +268,9 @@ def checked_priority(value: object) -> Priority:
 
 def _object(value: object, path: str, redactor: Redactor | None) -> str | None:
     """Return a config or metadata as JSON text; a redactor removes its secrets."""
-    given = as_object(value, path)
-    return None if given is None else canonical_json(given, path, redactor)
+    if value is None:
+        return None
+    return canonical_json(as_object(value, path), path, redactor)
 
 
 def _may_change(fields: Mapping[str, Any]) -> bool:
@@ -337,23 +347,18 @@ def _draft(
     target: str | int | None,
     *,
     message: str | None = None,
-    metadata_json: str | None = None,
-    generation_config_json: str | None = None,
-    token_source: str = "",
-    origins: tuple[Origin, ...] = (),
 ) -> CommitDraft:
     return CommitDraft(
         content_type=content_type,
-        operation=operation.value,
+        operation=str.__str__(operation),
         content_hash=content_hash(data),
         data=data,
         target=target,
         message=message,
-        metadata_json=metadata_json,
-        generation_config_json=generation_config_json,
+        metadata_json=None,
+        generation_config_json=None,
         token_count=0,
-        token_source=token_source,
-        origins=origins,
+        token_source="",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
@@ -34,7 +34,7 @@ __all__ = ["CommitEngine", "Staged"]
 _QUICK = 50  # small commits, about a millisecond of work
 
 Expected = str | UnsetType | None
-_Attempt = Callable[..., Awaitable[list[CommitRow]]]
+_Attempt = Callable[..., Coroutine[Any, Any, list[CommitRow]]]
 
 
 class Staged(NamedTuple):
@@ -83,13 +83,6 @@ class CommitEngine:
     def check_writable(self) -> None:
         """Raise a `StoreReadOnlyError` early, before work is done that cannot be written."""
         self._commits.check_writable()
-
-    async def commit(
-        self, branch: BranchName, given: Given, expected_head: Expected = UNSET
-    ) -> CommitInfo:
-        """Check and write one commit; see `AsyncTract.commit`."""
-        (info,) = await self.land(branch, [self.stage(given)], expected_head)
-        return info
 
     async def annotate(
         self,
@@ -185,21 +178,31 @@ class CommitEngine:
         rows = await self.write(branch, drafts, expected_head, ending)
         return await commit_infos(self._threads, rows)
 
-    async def write(
+    def write(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected_head: Expected = UNSET,
         ending: StreamEnd | None = None,
-    ) -> list[CommitRow]:
+    ) -> Coroutine[Any, Any, list[CommitRow]]:
         """Write drafts in one transaction, as `land` does."""
         attempt = partial(self._commits.write, branch, drafts, ending=ending)
         if self._budget is None:
-            return await attempt(expected_head=expected_head)
+            return attempt(expected_head=expected_head)
+        return self._write_within(self._budget, attempt, branch, drafts, expected_head)
+
+    async def _write_within(
+        self,
+        budget: Budget,
+        attempt: _Attempt,
+        branch: BranchName,
+        drafts: Sequence[CommitDraft],
+        expected_head: Expected,
+    ) -> list[CommitRow]:
         kept = await self.kept(branch.tract_id, drafts)
         if kept and len(kept) == len(drafts):  # nothing is made that could exceed the budget
             return await attempt(expected_head=expected_head)
-        return await self._within(self._budget, attempt, branch, drafts, expected_head, kept=kept)
+        return await self._within(budget, attempt, branch, drafts, expected_head, kept=kept)
 
     async def merge(
         self,
@@ -324,4 +327,7 @@ class CommitEngine:
 
 
 def _made(staged: Sequence[Staged]) -> list[CommitDraft]:
-    return [item.make() for item in staged]
+    drafts: list[CommitDraft] = []
+    for item in staged:
+        drafts.append(item.make())  # noqa: PERF401
+    return drafts

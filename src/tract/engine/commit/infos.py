@@ -29,8 +29,7 @@ def commit_info(record: CommitRow) -> CommitInfo:
     Raises:
         StoreCorruptError: it holds values that no commit can have.
     """
-    metadata = parsed(record.metadata_json)
-    generation_config = parsed(record.generation_config_json)
+    metadata, config = record.metadata_json, record.generation_config_json
     try:
         return CommitInfo(
             commit_hash=record.commit_hash,
@@ -42,8 +41,8 @@ def commit_info(record: CommitRow) -> CommitInfo:
             edit_target=record.edit_target,
             message=record.message,
             token_count=record.token_count,
-            metadata=metadata,
-            generation_config=generation_config,
+            metadata=None if metadata is None else parsed(metadata),
+            generation_config=None if config is None else parsed(config),
             created_at=moment(record.created_at),
             merge_parent=record.merge_parent,
             key=record.key,
@@ -54,14 +53,16 @@ def commit_info(record: CommitRow) -> CommitInfo:
 
 async def commit_infos(threads: Threads, records: Sequence[CommitRow]) -> list[CommitInfo]:
     """Return rows as callers see them, made on a thread if they are many or large."""
-    texts = sum(len(r.metadata_json or "") + len(r.generation_config_json or "") for r in records)
+    texts = 0
+    for record in records:
+        texts += len(record.metadata_json or "") + len(record.generation_config_json or "")
     if len(records) <= _QUICK and texts <= _QUICK_TEXT:
-        return _infos(records)
+        return list(map(commit_info, records))
     return await threads.run(_infos, records)
 
 
 def _infos(records: Sequence[CommitRow]) -> list[CommitInfo]:
-    return [commit_info(record) for record in records]
+    return list(map(commit_info, records))
 
 
 def annotation_of(record: CommitRow, data: bytes | None) -> PriorityAnnotation:

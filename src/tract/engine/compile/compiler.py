@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tract.engine.compile.contents import (
+    BUILT_IN,
     ContentRegistry,
     default_priority,
     marked,
@@ -81,7 +82,7 @@ class DefaultContextCompiler:
             ContentValidationError: the type is custom and not registered with this store.
         """
         role = self._roles.get(content_type)
-        if self.registry.is_built_in(content_type):
+        if content_type in BUILT_IN:
             return render(content_type, fields, role)
         to_text = getattr(self._custom(content_type), "to_text", None)
         if to_text is None:
@@ -92,7 +93,7 @@ class DefaultContextCompiler:
         """Return the messages that show a content, one or several; see `render`."""
         if content_type == COMPACTION:
             content_type, fields = shown_content(content_type, fields)
-        if not self.registry.is_built_in(content_type):
+        if content_type not in BUILT_IN:
             model = self._custom(content_type)
             to_messages = getattr(model, "to_messages", None)
             if to_messages is not None:
@@ -103,7 +104,7 @@ class DefaultContextCompiler:
         self, content_type: str, fields: Mapping[str, Any], messages: Sequence[Message]
     ) -> tuple[str, ...]:
         """Return the SHA-256 of each attachment that a content, or what it shows, refers to."""
-        if self.registry.is_built_in(content_type):
+        if content_type in BUILT_IN:
             return attachments_in(content_type, fields)
         return attachments_of(messages)
 
@@ -164,7 +165,7 @@ class DefaultContextCompiler:
             return ""
         if self.source.startswith(UNTRUSTED):
             return ""
-        if self.registry.is_built_in(content_type):
+        if content_type in BUILT_IN:
             alike = content_type != "tool_io" or content_type not in self._roles
             return self.source if alike else ""
         model = self.registry.custom(content_type)
@@ -284,7 +285,7 @@ class DefaultContextCompiler:
             named = self.attachments(step.content_type, fields, messages)
         except (LookupError, TypeError, AttributeError):
             raise unreadable(what) from None
-        if not self.registry.is_built_in(step.content_type):
+        if step.content_type not in BUILT_IN:
             entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
         return entry._replace(attachments=named)
 

@@ -45,6 +45,7 @@ from tract.parts import TextPart, ToolResultPart, to_json
 from tract.protocols import Message, ToolCall
 
 __all__ = [
+    "BUILT_IN",
     "EDITED_MARK",
     "PRIORITY",
     "PROVIDED",
@@ -78,6 +79,9 @@ _BUILT_IN: dict[str, type[ContentModel]] = {
     "tool_io": ToolIOContent,
     "tools": ToolsContent,
 }
+BUILT_IN = frozenset(_BUILT_IN)
+"""Types that every store has; custom ones cannot replace them."""
+
 _OF_VERBS: dict[str, type[ContentModel]] = {
     "annotation": AnnotationContent,
     COMPACTION: CompactionContent,
@@ -134,7 +138,7 @@ class ContentRegistry:
                 f"The model of content type {name!r} must be a pydantic BaseModel class with fields"
             )
         checked_version(model)
-        if self.is_built_in(name):
+        if name in BUILT_IN:
             taken = ContentType(_BUILT_IN[name])
         else:
             taken = self._custom.get(name, kind)
@@ -150,11 +154,6 @@ class ContentRegistry:
     def kind(self, content_type: str) -> ContentType | None:
         """Return how a content type is treated; None if it is built-in and like any other."""
         return _STATE if content_type == "state" else self._custom.get(content_type)
-
-    @staticmethod
-    def is_built_in(content_type: str) -> bool:
-        """Return True if every store has this content type; custom ones cannot replace it."""
-        return content_type in _BUILT_IN
 
     def read(self, content: object, role: object = None) -> tuple[str, Fields]:
         """Return the type and the validated fields of a caller's content, with *role* if given.
@@ -191,14 +190,14 @@ class ContentRegistry:
                 f"a {type(content).__name__} is not a content. Give a content model such as "
                 "DialogueContent(...), or a dict with 'content_type'.",
             )
-        content = dict(cast(Mapping[str, Any], content))
-        named = content.get("content_type")
+        values: dict[str, Any] = dict(content)  # type: ignore[call-overload]  # `kind` tells
+        named = values.get("content_type")
         if not issubclass(type(named), str):
             raise ContentValidationError(
                 f"is missing or not a string. Use one of: {self._names()}.", "content_type"
             )
         name = str.__str__(named)
-        return self._model(name), name, content
+        return self._model(name), name, values
 
     def _given_model(self, content: BaseModel) -> tuple[type[BaseModel], str, BaseModel]:
         for name, verbs in _OF_VERBS.items():

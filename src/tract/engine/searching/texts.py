@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tract.engine.compile.contents import PRIORITY, ContentRegistry, render
+from tract.engine.compile.contents import BUILT_IN, PRIORITY, render
 from tract.engine.compile.provided import shown_content
 from tract.history.canonical import stored_json
 from tract.models.erasure import ERASED
@@ -36,7 +36,7 @@ def text_of(content_type: str, data: bytes | None) -> str:
         return ""
     try:
         content_type, fields = shown_content(content_type, stored_json(data, ""))
-        if ContentRegistry.is_built_in(content_type):
+        if content_type in BUILT_IN:
             pieces = _built_in(content_type, fields)
         else:
             pieces = _strings({k: v for k, v in fields.items() if k not in _NO_TEXT})

@@ -81,7 +81,7 @@ class PostgresConnection:
             self._before_reading(parameters.get("tract_id"))
         if any(type(value) is str and "\0" in value for value in parameters.values()):
             return []  # the server takes no NUL in a text, so it has none
-        form = statement.form(POSTGRES)
+        form = statement.forms[POSTGRES]
         found = self._waited(self.raw.fetch(form.sql, *form.values(parameters)))
         self.has_read = True
         return [tuple(record) for record in found]
@@ -130,7 +130,7 @@ class PostgresConnection:
             self._waited(self.raw.execute(batch.plain, *batch.values, timeout=self._patience))
             return
         for write in writes:
-            form = write.statement.form(POSTGRES)
+            form = write.statement.forms[POSTGRES]
             values = form.values(dict(write.parameters))
             self._waited(self.raw.execute(form.sql, *values, timeout=self._patience))
 

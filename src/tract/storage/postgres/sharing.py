@@ -32,7 +32,7 @@ _FIND = (
 @cache
 def _text() -> str:
     """Return `sql.HEAD` for many refs at once."""
-    form = sql.HEAD.form(POSTGRES)
+    form = sql.HEAD.forms[POSTGRES]
     columns = form.values({"tract_id": "item.tract_id", "name": "item.name"})
     head = form.sql
     for number, column in reversed([*enumerate(columns, 1)]):
@@ -61,7 +61,7 @@ class Heads:
         if "\0" in head.tract_id:
             return []  # the server takes no NUL in a text, so it has none
         if not self._links.are_all_lent:
-            form = sql.HEAD.form(POSTGRES)
+            form = sql.HEAD.forms[POSTGRES]
             async with self._links.lent() as raw:
                 self._trips.count += 1
                 found = await raw.fetch(form.sql, *form.values(parameters))

@@ -95,12 +95,13 @@ class _Written(NamedTuple):
     erased: Set[str]
 
 
-class _Step(NamedTuple):
-    """A commit that was just written, and the last erasure of its tract then."""
+class _Recent(NamedTuple):
+    """A commit that was just written, the last erasure of its tract then, and its size."""
 
     step: CommitStep
     parent: str | None
     erasures: int
+    nbytes: int
 
 
 class _Watched(NamedTuple):
@@ -134,7 +135,7 @@ class Freshness:
         """The state that the last transaction left, which its tips describe."""
         self._tips: Tips | None = None
         self._written: deque[_Written] = deque()
-        self._steps: OrderedDict[tuple[str, str], _Step] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
         self._room = _MAX_BYTES if remembers else 0
         self._watched = _Watched()
         self._times: tuple[State | None, dict[tuple[str, ...], Mapping[str, TractTimes]]]
@@ -164,15 +165,15 @@ class Freshness:
         if head.commit_hash in known:
             return Located(head.commit_hash, head.usage, head.commit_hash, (), head.erasures)
         steps: list[CommitStep] = []
-        found = self._steps.get((tract_id, head.commit_hash))
+        found = self._recent.get((tract_id, head.commit_hash))
         while found is not None and len(steps) < _NEAR:
-            step, parent, erasures = found
+            step, parent, erasures, _ = found
             if erasures != head.erasures:
                 return None
             steps.append(step)
             if parent is None or parent in known:
                 return Located(head.commit_hash, head.usage, parent, steps[::-1], erasures)
-            found = self._steps.get((tract_id, parent))
+            found = self._recent.get((tract_id, parent))
         return None
 
     def watched(self, connection: Connection, branches: Sequence[BranchName]) -> Heads:
@@ -236,7 +237,7 @@ class Freshness:
             )
         )
         if transaction.erased:
-            self._forget_steps(transaction.erased)
+            self._forget_recent(transaction.erased)
         for record, draft in transaction.made:
             if record.tract_id in transaction.erased:
                 continue
@@ -252,7 +253,8 @@ class Freshness:
         moved: set[BranchName] = set()
         while self._written:
             moved.update(self._written[0].moved)
-            moved.update(BranchName(tract_id, "") for tract_id in self._written[0].erased)
+            for tract_id in self._written[0].erased:
+                moved.add(BranchName(tract_id, ""))
             self._take_over(self._written[0])
             self._written.popleft()
         return moved
@@ -312,36 +314,29 @@ class Freshness:
         self._count = 0
         self._state = state
 
-    def _forget_steps(self, tracts: Set[str]) -> None:
-        for key in [key for key in self._steps if key[0] in tracts]:
-            self._room += _bytes_of(self._steps.pop(key).step)
+    def _forget_recent(self, tracts: Set[str]) -> None:
+        for key in [key for key in self._recent if key[0] in tracts]:
+            self._room += self._recent.pop(key).nbytes
 
     def _add(self, record: CommitRow, draft: CommitDraft, erasures: int) -> None:
         """Remember a commit that was written, evicting the oldest to make room."""
-        step = _step_of(record, draft)
-        nbytes = _bytes_of(step)
+        data, config = draft.step_data, record.generation_config_json
+        nbytes = _OVERHEAD + len(data) + len(config or "")
         if nbytes > _MAX_BYTES_EACH or record.merge_parent is not None:
             return
-        self._steps[record.tract_id, record.commit_hash] = _Step(step, record.parent_hash, erasures)
+        step = CommitStep(
+            record.commit_hash,
+            record.operation,
+            record.edit_target,
+            record.content_type,
+            data,
+            record.token_count,
+            draft.token_source,
+            config,
+        )
+        recent = _Recent(step, record.parent_hash, erasures, nbytes)
+        self._recent[record.tract_id, record.commit_hash] = recent
         self._room -= nbytes
         while self._room < 0:
-            _, oldest = self._steps.popitem(last=False)
-            self._room += _bytes_of(oldest.step)
-
-
-def _step_of(record: CommitRow, draft: CommitDraft) -> CommitStep:
-    return CommitStep(
-        record.commit_hash,
-        record.operation,
-        record.edit_target,
-        record.content_type,
-        draft.step_data,
-        record.token_count,
-        draft.token_source,
-        record.generation_config_json,
-    )
-
-
-def _bytes_of(step: CommitStep) -> int:
-    config = step.generation_config_json
-    return _OVERHEAD + len(step.data or b"") + (len(config) if config else 0)
+            _, oldest = self._recent.popitem(last=False)
+            self._room += oldest.nbytes

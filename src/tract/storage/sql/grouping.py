@@ -123,13 +123,13 @@ class Groups(Generic[Job]):
         self._scheduled = False
         if self.flight is not None:
             return
-        group = self._next_group()
-        self._lonely = len(group) < 2
-        if group:
+        jobs, waiting = self._next_group()
+        self._lonely = len(jobs) < 2
+        if jobs:
             if self.on_leave is not None:
-                self.on_leave(len(group))
-            flight = self.flight = _Flight([item.future for item in group])
-            self._send([item.job for item in group], partial(self._landed, flight))
+                self.on_leave(len(jobs))
+            flight = self.flight = _Flight(waiting)
+            self._send(jobs, partial(self._landed, flight))
 
     @property
     def is_quiet(self) -> bool:
@@ -166,15 +166,17 @@ class Groups(Generic[Job]):
             if not future.done():
                 future.settle(error=_unsent())
 
-    def _next_group(self) -> list[_Pending[Job]]:
-        group: list[_Pending[Job]] = []
+    def _next_group(self) -> tuple[list[Job], list[Waiter[Any]]]:
+        jobs: list[Job] = []
+        waiting: list[Waiter[Any]] = []
         room = self._room
-        while self._pending and (room >= self._pending[0].size or not group):
-            item = self._pending.popleft()
-            if not item.future.cancelled():
-                group.append(item)
-                room -= item.size
-        return group
+        while self._pending and (room >= self._pending[0].size or not jobs):
+            job, future, size = self._pending.popleft()
+            if not future.cancelled():
+                jobs.append(job)
+                waiting.append(future)
+                room -= size
+        return jobs, waiting
 
     def _landed(
         self,

@@ -48,12 +48,12 @@ class SqliteConnection:
         self.raw: sqlite3.Connection = raw
 
     def one(self, statement: Statement, **parameters: Any) -> Row | None:
-        form = statement.form(SQLITE)
+        form = statement.forms[SQLITE]
         rows = self.raw.execute(form.sql, form.values(parameters)).fetchall()
         return rows[0] if rows else None
 
     def all(self, statement: Statement, **parameters: Any) -> list[Row]:
-        form = statement.form(SQLITE)
+        form = statement.forms[SQLITE]
         # read to the end, so that no statement stays open
         return self.raw.execute(form.sql, form.values(parameters)).fetchall()
 
@@ -73,7 +73,7 @@ class SqliteConnection:
         return rows
 
     def run(self, statement: Statement, **parameters: Any) -> None:
-        form = statement.form(SQLITE)
+        form = statement.forms[SQLITE]
         self.raw.execute(form.sql, form.values(parameters))
 
     @contextmanager

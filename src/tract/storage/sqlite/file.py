@@ -62,8 +62,9 @@ class DatabaseFile:
         self._path = self.path
         self.log: WriteAheadLog = WriteAheadLog(connection, self._path)
         self._version = self._others_version()
-        self._opened: os.stat_result | None = None
-        self._opened = self._look()
+        self._opened: Inode | None = None
+        found = self._look()
+        self._opened = None if found is None else inode_of(found)
         self._companions = Companions(
             connection, self._path if has_log else "", shares_index=shares_index
         )
@@ -158,7 +159,7 @@ class DatabaseFile:
             ) from None
         except OSError:  # we may have dropped the privileges that opened it
             return None
-        if self._opened is not None and not os.path.samestat(found, self._opened):
+        if self._opened is not None and (found.st_dev, found.st_ino) != self._opened:
             raise StorageError(
                 f"the file was replaced by another while it was open. {so} Close the store and "
                 "open it again."

@@ -36,7 +36,7 @@ ESCAPES = st.text('\0\1\2\3\\"ud08cPn/ \ud7ff\U0001f600', max_size=6)
 
 
 def form(statement: Statement) -> Form:
-    return statement.form(POSTGRES)
+    return statement.forms[POSTGRES]
 
 
 def text_of(stored: object) -> str | None:

@@ -42,7 +42,7 @@ async def test_the_index_is_used(asked: PostgresConnection, operator: str, value
     stored = [canonical_json({"model": f"m{number}"}) for number in range(100)]
     await asked.run_in(add_configs, "t", stored)
     condition = config_condition("model", operator, value)
-    form = LANGUAGE.matching(condition, indexed={condition.path}).form(POSTGRES)
+    form = LANGUAGE.matching(condition, indexed={condition.path}).forms[POSTGRES]
     values = form.values({"tract_id": "t", "limit": 10})
     await asked.raw.execute("SET enable_seqscan = off")
     for mode in ("force_custom_plan", "force_generic_plan"):
@@ -61,8 +61,8 @@ async def test_of_two_indexes_the_one_that_finds_fewer_is_used(asked: PostgresCo
         await asked.run_in(POSTGRES_QUERIES.create_index, (field,))
     conditions = [config_condition("t", "<", 1), config_condition("m", "=", "m7")]
     statement = LANGUAGE.matching(*conditions, indexed={("m",), ("t",)})
-    values = statement.form(POSTGRES).values({"tract_id": "agent", "limit": 10})
-    plan = await asked.raw.fetch(f"EXPLAIN {statement.form(POSTGRES).sql}", *values)
+    values = statement.forms[POSTGRES].values({"tract_id": "agent", "limit": 10})
+    plan = await asked.raw.fetch(f"EXPLAIN {statement.forms[POSTGRES].sql}", *values)
     [condition_of_index] = [row[0] for row in plan if "Index Cond" in row[0]]
 
     assert "'m'" in condition_of_index

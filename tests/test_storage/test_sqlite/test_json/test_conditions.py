@@ -56,7 +56,7 @@ async def tract() -> AsyncIterator[AsyncTract]:
 
 
 def sql_of(statement: Statement) -> str:
-    return statement.form(SQLITE).sql
+    return statement.forms[SQLITE].sql
 
 
 def at(path: Sequence[str | int], value: Any) -> dict[str, Any]:
@@ -303,7 +303,7 @@ async def test_a_query_reads_one_tract_by_its_index_in_order_of_time(
     value = ["x", 1, None] if "in" in operator else "x"
     statement = matching(config_condition(field, operator, value))
     explain = "EXPLAIN QUERY PLAN " + sql_of(statement)
-    parameters = statement.form(SQLITE).values({"tract_id": "agent", "limit": 10})
+    parameters = statement.forms[SQLITE].values({"tract_id": "agent", "limit": 10})
     plan = await database.read(lambda to: to.raw.execute(explain, parameters).fetchall())
     steps = [row[3] for row in plan]
 
@@ -331,7 +331,7 @@ def test_the_sql_has_no_part_of_field_or_value(
 
     assert MARK not in sql_of(statement)
     assert not isinstance(value, int) or str(value) not in sql_of(statement)
-    assert any(MARK in str(bound) for bound in statement.form(SQLITE).bound.values())
+    assert any(MARK in str(bound) for bound in statement.forms[SQLITE].bound.values())
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=2).map(tuple), values)

@@ -81,9 +81,9 @@ async def test_the_index_is_used(db_path: Path, operator: str, value: Any) -> No
         await store.create_config_index("model")
     statement = matching(config_condition("model", operator, value), indexed={("model",)})
     with closing(sqlite3.connect(db_path)) as connection:
-        given = statement.form(SQLITE).values({"tract_id": "t", "limit": 10})
+        given = statement.forms[SQLITE].values({"tract_id": "t", "limit": 10})
         plan = connection.execute(
-            f"EXPLAIN QUERY PLAN {statement.form(SQLITE).sql}", given
+            f"EXPLAIN QUERY PLAN {statement.forms[SQLITE].sql}", given
         ).fetchall()
 
     assert "USING INDEX ix_commits_config_" in plan[0][3]

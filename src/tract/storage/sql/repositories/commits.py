@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,20 +42,19 @@ class SqlCommitRepository(CommitRepository):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write(
+    def write(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         *,
         expected_head: str | UnsetType | None = UNSET,
         ending: StreamEnd | None = None,
-    ) -> list[CommitRow]:
-        def job(transaction: WriteTransaction) -> list[CommitRow]:
-            if ending is None:
-                return transaction.commit(branch, drafts, expected_head)
-            return transaction.end_stream(branch, drafts, expected_head, ending)
-
-        return await self._database.write(job, [branch.tract_id], len(drafts))
+    ) -> Coroutine[Any, Any, list[CommitRow]]:
+        job = partial(WriteTransaction.commit, branch=branch, drafts=drafts)
+        if ending is not None:
+            job = partial(WriteTransaction.end_stream, branch=branch, drafts=drafts, ending=ending)
+        write = partial(job, expected_head=expected_head)
+        return self._database.write(write, [branch.tract_id], len(drafts))
 
     def check_writable(self) -> None:
         self._database.check_writable()

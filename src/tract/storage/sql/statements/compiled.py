@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -45,27 +45,43 @@ class Form:
     other parameters are passed when the statement runs.
     """
 
-    __slots__ = ("_bind", "bound", "sql")
+    __slots__ = ("bound", "sql", "values")
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
         compiled = clause.compile(dialect=dialect)
         given = compiled.params or {}
         self.sql: str = str(compiled)
         self.bound: dict[str, Any] = {name: at for name, at in given.items() if at is not None}
-        self._bind = _binding(getattr(compiled, "positiontup", None))
+        self.values: Callable[[dict[str, Any]], Bound] = _binding(
+            getattr(compiled, "positiontup", None), self.bound
+        )
+        """Returns parameters by name, and the bound values, in the form that the driver takes."""
 
-    def values(self, parameters: dict[str, Any]) -> Bound:
-        """Return *parameters* and the bound values in the form that the driver takes."""
-        return self._bind({**self.bound, **parameters} if self.bound else parameters)
 
+def _binding(places: list[str] | None, bound: dict[str, Any]) -> Callable[[dict[str, Any]], Bound]:
+    """Return the function that turns parameters by name into the driver's form.
 
-def _binding(places: list[str] | None) -> Callable[[dict[str, Any]], Bound]:
-    """Return the function that turns parameters by name into the driver's form."""
+    Every commit runs several statements, none of which has bound values.
+    """
+    bind: Callable[[dict[str, Any]], Bound]
     if places is None:
-        return dict
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda values: tuple(values[name] for name in places)
+        bind = dict
+    elif len(places) > 1:
+        bind = itemgetter(*places)
+    else:
+        bind = lambda values: tuple(values[name] for name in places)  # noqa: E731
+    return (lambda parameters: bind({**bound, **parameters})) if bound else bind
+
+
+class _Forms(dict[Styles, Form]):
+    """The forms of a statement, each compiled when it is first looked up."""
+
+    def __init__(self, compile_it: Callable[[Styles], Form]) -> None:
+        self._compile = compile_it
+
+    def __missing__(self, styles: Styles) -> Form:
+        form = self[styles] = self._compile(styles)
+        return form
 
 
 class Statement:
@@ -74,15 +90,11 @@ class Statement:
     def __init__(self, clause: Callable[[], ClauseElement], *, by_name: bool = False) -> None:
         self._clause = clause
         self._by_name = by_name
-        self._forms: dict[Styles, Form] = {}
+        self.forms: Mapping[Styles, Form] = _Forms(self._form)
+        """The statement in the form that each engine runs."""
 
-    def form(self, styles: Styles) -> Form:
-        """Return the statement in the form that an engine runs."""
-        form = self._forms.get(styles)
-        if form is None:
-            dialect = styles.by_name if self._by_name else styles.by_place
-            form = self._forms[styles] = Form(self._built(styles), dialect)
-        return form
+    def _form(self, styles: Styles) -> Form:
+        return Form(self._built(styles), styles.by_name if self._by_name else styles.by_place)
 
     def _built(self, styles: Styles) -> ClauseElement:
         return self._clause()

@@ -58,15 +58,13 @@ class KeyWrites:
         """Forget the keys of a tract that may have been taken from their commits."""
         self._known = {named: row for named, row in self._known.items() if named[0] != tract_id}
 
-    def give(self, record: CommitRow) -> None:
-        """Let the key of a commit that was made name it."""
-        if record.key is None:
-            return
-        self._known[record.tract_id, record.key] = record
+    def give(self, record: CommitRow, key: str) -> None:
+        """Let *key* name a commit that was made under it."""
+        self._known[record.tract_id, key] = record
         self._connection.run(
             sql.SET_KEY,
             tract_id=record.tract_id,
-            key=keys.stored_key(record.key),
+            key=keys.stored_key(key),
             commit_hash=bytes.fromhex(record.commit_hash),
             created_at=record.created_at,
         )

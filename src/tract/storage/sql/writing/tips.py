@@ -66,7 +66,7 @@ class Tips:
         self.connection = connection
         self._tips: dict[str, dict[str, Tip]] = {}
         self._known = 0
-        self._looked_at: dict[tuple[str, str], Tip] = {}
+        self._looked_at: dict[BranchName, Tip] = {}
         self._segments: dict[str, int] = {}  # the last of each known tract, but for those of tips
         self.last_times: dict[str, int] = {}
         """The newest time of each known tract."""
@@ -98,8 +98,12 @@ class Tips:
         """
         tip = self._looked_at.get(branch)
         if tip is None:
-            tip = self._tips.get(branch.tract_id, {}).get(branch.branch)
-            tip = self._put(branch, tip or self._read(branch))
+            known = self._tips.get(branch.tract_id)
+            tip = known.get(branch.branch) if known else None
+            if tip is None:
+                tip = self._put(branch, self._read(branch))
+            else:
+                self._looked_at[branch] = tip
         if not tip.exists:
             missing_branch(self.connection, branch)
         return tip
@@ -192,8 +196,9 @@ class Tips:
 
     def finish(self) -> None:
         """Write the branches that got commits; called before COMMIT."""
-        for (tract_id, branch), tip in self._looked_at.items():
-            self._write(BranchName(tract_id, branch), tip)
+        for branch, tip in self._looked_at.items():
+            if tip.moved:
+                self._write(branch, tip)
 
     def _put(self, branch: BranchName, tip: Tip) -> Tip:
         of_tract = self._tips.setdefault(branch.tract_id, {})

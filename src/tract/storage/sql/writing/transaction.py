@@ -7,6 +7,7 @@ the transaction can go on with the next job.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 
 from tract.exceptions import (
@@ -45,7 +46,9 @@ from tract.storage.sql.writing.tract_rows import MANY, TractChange, add_change
 __all__ = ["HalfWrittenError", "WriteTransaction"]
 
 _key = attrgetter("key")
+_target = attrgetter("target")
 _attachments = attrgetter("attachments")
+_NO_TARGET = frozenset({None})
 
 
 class HalfWrittenError(Exception):
@@ -68,7 +71,6 @@ class WriteTransaction:
         self.connection = connection
         self.clock = clock
         self.tips: Tips = tips or Tips(connection)
-        self.keys: KeyWrites = KeyWrites(connection)
         self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
@@ -91,20 +93,23 @@ class WriteTransaction:
         if kept and len(kept) == len(drafts):
             return [each for each in kept.values() if not isinstance(each, int)]  # none is
         tip = self.tips.of(branch)
-        self.check_head(branch.tract_id, tip.head, expected_head)
+        if expected_head is not UNSET:
+            self.check_head(branch.tract_id, tip.head, expected_head)
         if tip.head is None and drafts:
             check_ref_name(branch.branch)
         if any(map(_attachments, drafts)):
             attachments.check(self.connection, branch.tract_id, drafts)
-        if not kept and all(draft.target is None for draft in drafts):
-            return [self._add(branch.tract_id, tip, draft, None) for draft in drafts]
+        records: list[CommitRow] = []
+        if not kept and _NO_TARGET.issuperset(map(_target, drafts)):
+            for draft in drafts:
+                records.append(self._add(branch.tract_id, tip, draft, None))  # noqa: PERF401
+            return records
         targets = [
             None
             if index in kept
             else self._checked_target(branch.tract_id, tip, drafts, index, kept)
             for index in range(len(drafts))
         ]
-        records: list[CommitRow] = []
         for index, (draft, target) in enumerate(zip(drafts, targets, strict=True)):
             if isinstance(target, int):
                 target = records[target].commit_hash
@@ -216,6 +221,11 @@ class WriteTransaction:
             created_at=self.clock(),
         )
 
+    @cached_property
+    def keys(self) -> KeyWrites:
+        """The keys that are given."""
+        return KeyWrites(self.connection)
+
     @property
     def spools(self) -> SpoolWrites:
         """Writes of parts of streams."""
@@ -224,18 +234,13 @@ class WriteTransaction:
     def finish(self) -> None:
         """Write the heads that moved, and rows of tracts; call this before COMMIT."""
         self.tips.finish()
-        row_times = self.tips.row_times
-        late = [
-            record
-            for record, _ in self.made
-            if record.created_at - (row_times.get(record.tract_id) or -LAG) > LAG
-        ]
-        if late or self.changes or len(self.made) >= MANY:
-            self._write_rows()
-
-    def _write_rows(self) -> None:
+        times: dict[str, list[int]] = {}
         for record, _ in self.made:
-            self.touch(record.tract_id, record.created_at, 1)
+            times.setdefault(record.tract_id, []).append(record.created_at)
+        for tract_id, made in times.items():
+            known = self.tips.row_times.get(tract_id) or -LAG
+            if made[-1] - known > LAG or len(made) >= MANY or tract_id in self.changes:
+                self.touch(tract_id, made[-1], len(made), since=made[0])
         for tract_id, change in self.changes.items():
             add_change(self.connection, self.tips.row_times, tract_id, change)
 
@@ -246,26 +251,28 @@ class WriteTransaction:
 
     def next_time(self, tract_id: str) -> int:
         """Return the time of the next commit or move of a tract."""
-        now = max(self.clock(), self._last_time(tract_id) + 1)
-        self.tips.last_times[tract_id] = now
+        last = self.tips.last_times.get(tract_id)
+        if last is None:
+            last = self._last_time(tract_id)
+        now = self.tips.last_times[tract_id] = max(self.clock(), last + 1)
         return now
 
-    def touch(self, tract_id: str, now: int, commits: int = 0) -> None:
-        """Note what was just done in a tract at the time *now*: some commits, or something else."""
+    def touch(self, tract_id: str, now: int, commits: int = 0, *, since: int | None = None) -> None:
+        """Note what was done in a tract up to the time *now*: some commits, or something else.
+
+        The first of the commits was made at the time *since*, if that was not *now*.
+        """
         change = self.changes.get(tract_id)
         if change is None:
             change = self.changes[tract_id] = TractChange(now)
-        change.first = min(change.first, now)
+        change.first = min(change.first, now if since is None else since)
         change.last = max(change.last, now)
         change.commits += commits
         change.is_more |= not commits
 
     def _last_time(self, tract_id: str) -> int:
-        last = self.tips.last_times.get(tract_id)
-        if last is None:
-            row = self.connection.one(sql.LAST_TIME, tract_id=tract_id)
-            last = self.tips.note_time(tract_id, row[0] if row else 0)
-        return last
+        row = self.connection.one(sql.LAST_TIME, tract_id=tract_id)
+        return self.tips.note_time(tract_id, row[0] if row else 0)
 
     def _checked_target(
         self,
@@ -384,7 +391,8 @@ class WriteTransaction:
             merge_parent=key_or_none(record.merge_parent),
             key=record.key,
         )
-        self.keys.give(record)
+        if record.key is not None:
+            self.keys.give(record, record.key)
         for origin in draft.origins:
             self.connection.run(
                 refs.ADD_ORIGIN,

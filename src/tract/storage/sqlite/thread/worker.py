@@ -177,12 +177,13 @@ class Worker:
 
         *deliver* is called again if a KeyboardInterrupt cut it short.
         """
-        if self.is_gone:
+        connection = self._connection._connection
+        if connection is None or not self._connection._running:
             self.waiting += 1
             self._landed.append((deliver, None, self._closed_by_its_owner()))
             self._loop.call_soon(self.collect)
             return
-        trip = _Trip(self, self._connection._conn, function, deliver)
+        trip = _Trip(self, connection, function, deliver)
         self._connection._tx.put_nowait((None, trip))
         self.trips += 1
         self.waiting += 1
