@@ -332,7 +332,7 @@ class Entries:
         return self.full.starts[-1] + self.last.size
 
     def __getitem__(self, position: int) -> Entry:
-        number, offset = self._place(position)
+        number, offset = self._place(position if position >= 0 else position + len(self))
         return self._chunk(number).items[offset]
 
     def __iter__(self) -> Iterator[Entry]:
