@@ -364,23 +364,104 @@ async def test_a_task_that_a_summariser_left_behind_asks_like_any_other(
     assert await left[0] is not None
 
 
-async def test_what_another_store_shortened_meanwhile_is_not_shortened_again(
-    db_path: Path,
+async def test_what_another_store_shortens_is_waited_for_and_not_shortened_again(
+    target: Path | str,
 ) -> None:
     held, free = Summary(), Summary()
     held.go_on.clear()
-    async with opened(db_path) as one, opened(db_path) as two:
+    async with opened(target) as one, opened(target) as two:
         for number in range(5):
             await turn(one.tract("t"), number)
         slow = asyncio.create_task(one.tract("t").maintain(held))
         await asyncio.wait_for(held.begun.wait(), 10)
-        done = await two.tract("t").maintain(free)
+        asked = asyncio.create_task(two.tract("t").maintain(free))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        held.go_on.set()
+
+        assert await slow is not None
+        assert await asked is None
+        assert (held.calls, free.calls) == (1, 0)
+
+
+async def test_what_was_shortened_meanwhile_without_asking_is_not_shortened_again(
+    target: Path | str,
+) -> None:
+    held = Summary()
+    held.go_on.clear()
+    async with opened(target) as one, opened(target) as two:
+        for number in range(5):
+            await turn(one.tract("t"), number)
+        slow = asyncio.create_task(one.tract("t").maintain(held))
+        await asyncio.wait_for(held.begun.wait(), 10)
+        await two.tract("t").compact(Summary(), keep_recent=1)
         head = await two.tract("t").head()
         held.go_on.set()
 
-        assert done is not None
         assert await slow is None
         assert (held.calls, await one.tract("t").head()) == (1, head)
+
+
+async def test_a_cancelled_task_leaves_the_work_to_another_store_at_once(
+    target: Path | str,
+) -> None:
+    held, free = Summary(), Summary()
+    held.go_on.clear()
+    async with opened(target) as one, opened(target) as two:
+        for number in range(5):
+            await turn(one.tract("t"), number)
+        first = asyncio.create_task(one.tract("t").maintain(held))
+        await asyncio.wait_for(held.begun.wait(), 10)
+        asked = asyncio.create_task(two.tract("t").maintain(free))
+        first.cancel()
+        async with asyncio.timeout(10):  # a lease lapses later
+            assert await asked is not None
+        await asyncio.wait([first])
+
+        assert first.cancelled()
+        assert free.calls == 1
+
+
+async def test_a_task_that_stops_waiting_holds_nothing(target: Path | str) -> None:
+    held, free = Summary(), Summary()
+    held.go_on.clear()
+    async with opened(target) as one, opened(target) as two:
+        for number in range(5):
+            await turn(one.tract("t"), number)
+        first = asyncio.create_task(one.tract("t").maintain(held))
+        await asyncio.wait_for(held.begun.wait(), 10)
+        for pause in (0, 0.001, 0.01, 0.05):
+            asked = asyncio.create_task(two.tract("t").maintain(free))
+            await asyncio.sleep(pause)
+            asked.cancel()
+            await asyncio.wait([asked])
+            assert asked.cancelled()
+        held.go_on.set()
+
+        assert await first is not None
+        for number in range(5, 10):
+            await turn(one.tract("t"), number)
+        async with asyncio.timeout(10):
+            assert await one.tract("t").maintain(free) is not None
+
+
+async def test_a_summariser_may_ask_for_its_branch_through_another_store(
+    target: Path | str,
+) -> None:
+    asked: list[object] = []
+    async with opened(target) as one, opened(target) as two:
+
+        async def summarise(request: CompactionRequest) -> str:
+            asked.append(await two.tract("t").maintain(Summary()))
+            return "the summary"
+
+        for number in range(5):
+            await turn(one.tract("t"), number)
+        async with asyncio.timeout(10):
+            done = await one.tract("t").maintain(summarise)
+
+    assert done is not None
+    assert asked == [None]
 
 
 async def test_a_policy_is_needed(target: Path | str) -> None:

@@ -145,6 +145,7 @@ ENUMS_AND_CONFIG = {
     "Source",
     "TokenBudgetConfig",
     "MessageGroup",
+    "MaintenanceConfig",
     "CompactionPolicy",
     "TractConfig",
     "UNSET",

@@ -97,6 +97,7 @@ from tract.models.config import (
     BudgetAction,
     BudgetCallback,
     ContentType,
+    MaintenanceConfig,
     TokenBudgetConfig,
     TractConfig,
 )
@@ -261,6 +262,7 @@ __all__ = [
     "KeyExistsError",
     "LeftStream",
     "Loss",
+    "MaintenanceConfig",
     "MediaPart",
     "MergeConflict",
     "MergeConflictError",

@@ -28,8 +28,10 @@ from tract.engine.commit.queries import CommitQueries
 from tract.engine.commit.settling import CallSettler
 from tract.engine.commit.usage import UsageKeeper
 from tract.engine.compaction.compacting import CompactionEngine
+from tract.engine.compaction.leasing import Leases
 from tract.engine.compaction.maintaining import Maintainer
 from tract.engine.compaction.picking import CompactionPicker
+from tract.engine.compaction.upkeep import Upkeep
 from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -135,6 +137,10 @@ class Runtime:
         register_all(self.registry, options.content_types)
         self._wire_commits(options, compiler, storage, redactor)
         self._wire_branches(compiler, storage)
+        self._upkeep: Upkeep | None = None
+        if options.config.maintenance is not None:
+            self._upkeep = Upkeep(self.maintainer, self.gate, options.config.maintenance)
+            self.watching.on_moves = self._upkeep.moved
         self.tracts: TractEngine = TractEngine(storage.tracts, redactor)
         self.keeper: Housekeeper = Housekeeper(
             storage.stores, storage.erasures, database.path, self.contexts.cache_info
@@ -176,7 +182,7 @@ class Runtime:
         )
         self._picker = CompactionPicker(self.contexts, drafts, self.contents, threads)
         self.maintainer: Maintainer = Maintainer(
-            self.contexts, commits, self.compactor, config.compaction
+            self.contexts, commits, self.compactor, Leases(storage.leases), config.compaction
         )
         if budget is not None:
             budget.on_compact = self.maintainer.make_room
@@ -310,6 +316,8 @@ class Runtime:
             raise cancelled
 
     async def _close(self) -> None:
+        if self._upkeep is not None:
+            await self._upkeep.aclose()
         self.watching.close()
         await self.streams.settle()
         await self.gate.close()

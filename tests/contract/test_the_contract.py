@@ -24,6 +24,7 @@ KINDS = {
     "tags": repositories.TagRepository,
     "arrivals": repositories.ArrivalRepository,
     "spools": repositories.SpoolRepository,
+    "leases": repositories.LeaseRepository,
     "attachments": repositories.AttachmentRepository,
     "copies": repositories.CopyRepository,
     "copy_targets": repositories.CopyTargetRepository,

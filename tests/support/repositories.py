@@ -26,6 +26,7 @@ from tract.storage.repositories import (
     ErasureRepository,
     HistoryRepository,
     KeyRepository,
+    LeaseRepository,
     MergeBasis,
     PruneRepository,
     QueryRepository,
@@ -92,6 +93,7 @@ class Repositories(NamedTuple):
     tags: TagRepository
     arrivals: ArrivalRepository
     spools: SpoolRepository
+    leases: LeaseRepository
     attachments: AttachmentRepository
     copies: CopyRepository
     copy_targets: CopyTargetRepository

@@ -20,7 +20,7 @@ def models(base):
 
 found = {m for m in models(BaseModel) if not m.__subclasses__()}
 ours = {m for m in found if m.__module__.startswith("tract.")}
-options = {tract.TractConfig, tract.TokenBudgetConfig}
+options = {tract.TractConfig, tract.TokenBudgetConfig, tract.MaintenanceConfig}
 assert len(ours) > 10
 assert not any(model.__pydantic_complete__ for model in ours)
 build_models()

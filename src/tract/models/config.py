@@ -14,7 +14,7 @@ from tract.models.annotations import Priority
 from tract.models.compaction import CompactionPolicy, Summariser
 from tract.models.pruning import Retention
 
-__all__ = ["BudgetAction", "ContentType", "TokenBudgetConfig", "TractConfig"]
+__all__ = ["BudgetAction", "ContentType", "MaintenanceConfig", "TokenBudgetConfig", "TractConfig"]
 
 BudgetCallback = Callable[[int, int], Awaitable[None] | None]
 """Called with the tokens that the context would have and with the budget."""
@@ -116,6 +116,22 @@ class TokenBudgetConfig(BaseModel):
         return self
 
 
+class MaintenanceConfig(BaseModel):
+    """Has a store maintain its branches by itself, as by `maintain()` after each change.
+
+    Attributes:
+        summarise: as for `maintain()`; without it, only tool results are cleared.
+        on_error: called with an error, and the tract and branch that it concerns; may be a
+            coroutine function. Without it, the event loop's exception handler gets the error, and
+            logs it unless told otherwise. Nothing was written then; the next commit tries again.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+
+    summarise: Summariser | None = None
+    on_error: Callable[[Exception, str, str], object] | None = None
+
+
 class TractConfig(BaseModel):
     """The options of a store; one object may open any number of stores.
 
@@ -138,6 +154,8 @@ class TractConfig(BaseModel):
             digits are ignored; names of six letters or more also match the end of a longer key.
             A set replaces the default one; an empty set turns redaction off.
         compaction: when and how far `maintain()` shortens contexts, unless it is told.
+        maintenance: has tasks of the store do that for each branch that the store moves, until it
+            is closed. It needs `compaction`, and runs in the store's event loop.
         retention: how much of histories `TractStore.retain()` keeps. Nothing else reads it, and no
             database stores it.
     """
@@ -154,7 +172,14 @@ class TractConfig(BaseModel):
     readers: Annotated[int, Field(ge=1, le=16)] = 2
     redact_keys: frozenset[Annotated[str, Field(strict=True)]] = DEFAULT_REDACT_KEYS
     compaction: CompactionPolicy | None = None
+    maintenance: MaintenanceConfig | None = None
     retention: Retention | None = None
+
+    @model_validator(mode="after")
+    def _maintenance_by_a_policy(self) -> Self:
+        if self.maintenance is not None and self.compaction is None:
+            raise ValueError("`maintenance` needs a policy: give `compaction`")
+        return self
 
     @field_validator("redact_keys")
     @classmethod

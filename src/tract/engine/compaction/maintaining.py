@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from tract.engine.commit.budget import Room
 from tract.engine.compaction.compacting import CompactionEngine, Demands
+from tract.engine.compaction.leasing import Leases
 from tract.engine.compaction.planning import PLACEHOLDER, Aims
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import CompactionTargetError
@@ -41,8 +42,8 @@ class _Turn:
 class Maintainer:
     """Shortens the contexts of one store where a policy or a budget asks for it.
 
-    A branch is maintained by one task at a time. Another one waits, and then looks at what there is.
-    A summariser must not wait for itself: what it calls finds that there is nothing to do. No turn
+    A branch is maintained by one task at a time, in one process. Another one waits, and then looks
+    at what there is. A summariser must not wait for itself: what it calls finds that there is nothing to do. No turn
     of a budget is held while a task waits here, so that the two cannot wait for each other.
     """
 
@@ -51,11 +52,13 @@ class Maintainer:
         contexts: ContextReader,
         commits: CommitRepository,
         compactor: CompactionEngine,
+        leases: Leases,
         default: CompactionPolicy | None,
     ) -> None:
         self._contexts = contexts
         self._commits = commits
         self._compactor = compactor
+        self._leases = leases
         self._default = default
         self._locks: WeakValueDictionary[tuple[str, str], Lock] = WeakValueDictionary()
 
@@ -69,12 +72,21 @@ class Maintainer:
                 "give a policy, or open the store with TractConfig(compaction=CompactionPolicy(...))"
             )
         async with self._turn(branch) as is_free:
-            counted = await self._counted(branch)
-            reported = counted + await self._uncounted(branch)
-            if not is_free or reported < policy.trigger_tokens:
+            if not is_free or not await self._targets(branch, policy):
                 return None
-            targets = _in_counted(policy.target_tokens, counted, reported)
-            return await self._shortened(branch, summarise, policy, targets)
+            async with self._alone(branch, summarise) as is_free:
+                targets = await self._targets(branch, policy)  # another process may have met them
+                if not is_free or not targets:
+                    return None
+                return await self._shortened(branch, summarise, policy, targets)
+
+    async def _targets(self, branch: BranchName, policy: CompactionPolicy) -> Sequence[int]:
+        """Return the targets to try one after the other; none if the context is short enough."""
+        counted = await self._counted(branch)
+        reported = counted + await self._uncounted(branch)
+        if reported < policy.trigger_tokens:
+            return ()
+        return _in_counted(policy.target_tokens, counted, reported)
 
     async def make_room(self, branch: BranchName, budget: TokenBudgetConfig, added: int) -> Room:
         """Shorten a context by a budget's policy, so that it can take *added* tokens more.
@@ -91,8 +103,13 @@ class Maintainer:
                 return Room(fits=True)
             if not is_free:
                 return Room(fits=False)
-            targets = sorted({min(policy.target_tokens, room), room})
-            done = await self._shortened(branch, budget.summarise, policy, targets)
+            async with self._alone(branch, budget.summarise) as is_free:
+                if await self._counted(branch) <= room:
+                    return Room(fits=True)  # another process was faster
+                if not is_free:
+                    return Room(fits=False)
+                targets = sorted({min(policy.target_tokens, room), room})
+                done = await self._shortened(branch, budget.summarise, policy, targets)
         return (
             Room(fits=False) if done is None else Room(done.tokens_after <= room, done.commit_hash)
         )
@@ -152,6 +169,15 @@ class Maintainer:
                 return usage.prompt_tokens - await self._counted(branch, position)
             head = row.parent_hash
         return 0
+
+    @asynccontextmanager
+    async def _alone(self, branch: BranchName, summarise: Summariser | None) -> AsyncIterator[bool]:
+        """Keep other processes from asking a summariser, too; yield what `Leases.held` does."""
+        if summarise is None:
+            yield True  # it does not take long, and only one can write it
+            return
+        async with self._leases.held(branch) as is_free:
+            yield is_free
 
     @asynccontextmanager
     async def _turn(self, branch: BranchName) -> AsyncIterator[bool]:

@@ -124,6 +124,8 @@ class WatchHub:
         """Erasures that this store has made or noticed."""
         self.on_times: Callable[[str, TractTimes | None], object] = _nothing
         """Called with the times of watched tracts, as they are read now and then."""
+        self.on_moves: Callable[[Iterable[BranchName]], object] = _nothing
+        """Called with the branches that this store has moved, whether or not they are watched."""
         self._reads = 0
         storage.arrivals.on_move(self._moved)
 
@@ -296,6 +298,8 @@ class WatchHub:
         return Portion(taken_back, records, infos, behind, times, number)
 
     def _moved(self, branches: Iterable[BranchName]) -> None:
+        branches = [*branches]
+        self.on_moves(branches)
         if self._topics:
             erased = set[str]()
             for branch in branches:

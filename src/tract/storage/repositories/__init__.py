@@ -38,6 +38,7 @@ from tract.storage.repositories.histories import (
     VerifyRepository,
 )
 from tract.storage.repositories.keys import KeyRepository
+from tract.storage.repositories.leases import LeaseRepository
 from tract.storage.repositories.pruning import (
     Dropped,
     Page,
@@ -136,6 +137,7 @@ __all__ = [
     "HistoryRepository",
     "KeyRepository",
     "Landed",
+    "LeaseRepository",
     "Listing",
     "Located",
     "Marker",
@@ -205,6 +207,7 @@ class Repositories(NamedTuple):
     tags: TagRepository
     arrivals: ArrivalRepository
     spools: SpoolRepository
+    leases: LeaseRepository
     attachments: AttachmentRepository
     copies: CopyRepository
     copy_targets: CopyTargetRepository

@@ -19,6 +19,7 @@ from tract.storage.sql.repositories.histories import (
     SqlVerifyRepository,
 )
 from tract.storage.sql.repositories.keys import SqlKeyRepository
+from tract.storage.sql.repositories.leases import SqlLeaseRepository
 from tract.storage.sql.repositories.pruning import SqlPruneRepository
 from tract.storage.sql.repositories.refs import (
     SqlArrivalRepository,
@@ -48,6 +49,7 @@ def repositories_over(database: Database) -> Repositories:
         tags=SqlTagRepository(database),
         arrivals=SqlArrivalRepository(database),
         spools=SqlSpoolRepository(database),
+        leases=SqlLeaseRepository(database),
         attachments=SqlAttachmentRepository(database),
         copies=SqlCopyRepository(database),
         copy_targets=SqlCopyTargetRepository(database),
