@@ -2,7 +2,8 @@
 
 `support.compacted` checks each shortening: no API refuses what is left, no call or result is left
 alone, pins and instructions and what was to be kept stay, the target is met or nothing is written,
-and what stands before the first hidden entry is the same to the byte.
+what stands before the first hidden entry is the same to the byte, and every token count is that of
+the messages. Summarisers fail, are cancelled, and are overtaken by writers of two stores.
 """
 
 from __future__ import annotations
@@ -44,8 +45,11 @@ async def test_shortening_loses_nothing_but_tokens(tmp_path: Path, seeds: range)
 async def shortened(path: Path, seed: int) -> int:
     """Check one history, and return how often it was shortened."""
     counter = TiktokenCounter() if seed % 5 == 4 else WordCounter()
-    async with TractStore.open(path, tokenizer=counter) as store:
-        history = Shortened(store, seed, native=seed % 2 == 0)
+    async with (
+        TractStore.open(path, tokenizer=counter) as store,
+        TractStore.open(path, tokenizer=counter) as beside,
+    ):
+        history = Shortened(store, beside, counter, seed)
         await history.grow(30 + seed % 30)
         await history.undo_all()
         before = await history.everywhere()

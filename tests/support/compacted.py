@@ -15,6 +15,7 @@ from providers.validators import APIS, problems
 from tract import (
     UNSET,
     AsyncTract,
+    BaseTokenCounter,
     CompactionError,
     CompactionRequest,
     CompactionResult,
@@ -26,6 +27,7 @@ from tract import (
     Message,
     Priority,
     ReasoningContent,
+    ThinkingPart,
     ToolCallPart,
     ToolIOContent,
     ToolResultPart,
@@ -35,7 +37,7 @@ from tract import (
     from_responses,
 )
 
-__all__ = ["Shortened", "orphans", "seen"]
+__all__ = ["MODELS", "Shortened", "orphans", "seen"]
 
 INSTRUCTING = {"developer", "system"}
 MODELS = {
@@ -94,6 +96,18 @@ def orphans(messages: Sequence[Message]) -> set[str]:
     return {each for each in calls | results if calls[each] != results[each]}
 
 
+def spoken(messages: Sequence[Message]) -> str:
+    """Return all that messages say, however they are joined."""
+    return "".join("".join(message.content or "" for message in messages).split())
+
+
+def counted(counter: BaseTokenCounter, context: CompiledContext) -> int:
+    """Return the tokens of a context, all counted again: its list, and thinking beside that."""
+    parts = [part for message in context.messages for part in message.parts]
+    thought = [part.text for part in parts if isinstance(part, ThinkingPart) and part.text]
+    return counter.count_messages(context.to_dicts()) + sum(map(counter.count_text, thought))
+
+
 def plainly(context: CompiledContext) -> tuple[Any, ...]:
     """Return everything of a context that can be compared."""
     return (
@@ -105,11 +119,17 @@ def plainly(context: CompiledContext) -> tuple[Any, ...]:
 class Shortened:
     """A tract that grows by random steps and is shortened between them; see `check`."""
 
-    def __init__(self, store: TractStore, seed: int, *, native: bool) -> None:
+    def __init__(
+        self, store: TractStore, beside: TractStore, counter: BaseTokenCounter, seed: int
+    ) -> None:
+        """*beside* is another opening of the same database, as another process has it."""
         self.store = store
+        self._beside = beside
+        self._counter = counter
         self.tract: AsyncTract = store.tract("t")
         self._random = Random(seed)
-        self._native = native
+        self._native = seed % 2 == 0
+        self._summarised: tuple[Sequence[str], str] | None = None
         self._names = ["main"]
         self._count = 0
         self.done = 0
@@ -260,7 +280,11 @@ class Shortened:
         if calm and not plan:
             assert target is None or done.tokens_after <= target
             assert {*keep} & {*before.context.commit_hashes} <= {*after.context.commit_hashes}
+        if not options["roll_up"]:  # what an earlier compaction froze keeps its bytes
+            assert not {*done.hidden} & {each.commit_hash for each in await tract.compactions()}
         await self._check(tract, done)
+        if summarise is not None:
+            await self._check_summarised(tract, done)
 
     def _summariser(self, tract: AsyncTract, before: Seen) -> tuple[bool, Any]:
         """Return whether a summariser leaves the tract alone, and the summariser."""
@@ -269,6 +293,7 @@ class Shortened:
 
         async def good(request: CompactionRequest) -> str:
             assert orphans(request.context.messages) <= alone
+            self._note(request)
             await asyncio.sleep(0)
             return self._random.choice(["short", "short", "a short summary", "", "long " * 60])
 
@@ -276,12 +301,17 @@ class Shortened:
             raise self._random.choice([OddError, asyncio.CancelledError])
 
         async def meanwhile(request: CompactionRequest) -> str:
+            self._note(request)
             write = (self._say, self._step, self._late, self._edit, self._annotate, self._compacted)
             await self._random.choice(write)(tract)
             return "a summary"
 
         made = {"good": good, "none": None, "bad": bad, "meanwhile": meanwhile}
         return kind != "meanwhile", made[kind]
+
+    def _note(self, request: CompactionRequest) -> None:
+        """Take down what a summariser was given last."""
+        self._summarised = request.context.commit_hashes, spoken(request.context.messages)
 
     async def _compacted(self, tract: AsyncTract) -> None:
         """Let another caller be first."""
@@ -300,9 +330,9 @@ class Shortened:
     ) -> CompactionResult | None:
         """Call; where it raises or has nothing to do, check that nothing was written."""
         task = asyncio.ensure_future(call())
-        if self._random.random() < 0.05:
-            asyncio.get_running_loop().call_soon(task.cancel)
-            calm = False  # it may have been written all the same
+        is_cancelled = self._random.random() < 0.1
+        if is_cancelled:
+            asyncio.get_running_loop().call_later(self._random.uniform(0, 0.004), task.cancel)
         error: BaseException | None = None
         done = None
         try:
@@ -312,8 +342,21 @@ class Shortened:
         if isinstance(error, CompactionTargetError) and error.tokens is None:
             assert error.floor <= before.context.token_count or not calm
         if done is None and calm:
-            assert await tract.head() == before.context.head_hash, repr(error)
+            await self._check_nothing(tract, before, error, is_cancelled=is_cancelled)
         return done
+
+    async def _check_nothing(
+        self, tract: AsyncTract, before: Seen, error: BaseException | None, *, is_cancelled: bool
+    ) -> None:
+        """Check that nothing was written, or all of it by a call that was cancelled too late."""
+        head = await tract.head()
+        if is_cancelled and head != before.context.head_hash:
+            made = await tract.get_commit(str(head))
+            assert made is not None
+            assert (made.operation, made.parent_hash) == ("compact", before.context.head_hash)
+            await self._check_sound(tract)
+            return
+        assert head == before.context.head_hash, repr(error)
 
     async def _clear(self, tract: AsyncTract) -> None:
         before = await seen(tract)
@@ -328,8 +371,14 @@ class Shortened:
     async def _expand(self, tract: AsyncTract) -> None:
         made = [each for each in await tract.compactions() if not each.undone]
         if made:
-            await tract.expand(self._random.choice(made).commit_hash)
+            last = made[-1].commit_hash == await tract.head()
+            await tract.expand((made[-1] if last else self._random.choice(made)).commit_hash)
             await self._check_sound(tract)
+            if last:
+                before = await tract.compile(at_commit=(await tract.log(3))[-1].commit_hash)
+                after = await tract.compile()
+                assert after.to_dicts() == before.to_dicts()
+                assert plainly(after)[:3] == plainly(before)[:3]
 
     async def _at_once(self, tract: AsyncTract) -> None:
         """Shorten one branch from several tasks, with a writer beside them."""
@@ -339,11 +388,14 @@ class Shortened:
             return "a summary"
 
         before = await seen(tract)
-        *made, _ = await asyncio.gather(
+        other = self._beside.tract("t", branch=tract.branch)
+        *made, _, _ = await asyncio.gather(
             tract.compact(summarise, keep_recent=1),
+            other.compact(summarise, keep_recent=2),
             tract.compact(None, keep_recent=2),
-            tract.clear_tool_results(keep=1),
+            other.clear_tool_results(keep=1),
             tract.user(self._text()),
+            other.user(self._text()),
         )
         after = await seen(tract)
         assert before.stays.items() <= after.stays.items()
@@ -364,8 +416,13 @@ class Shortened:
         assert before.stays.items() <= shown.items()
         assert not gone & {*shown}
         assert orphans(after.context.messages) <= orphans(before.context.messages)
-        assert done.tokens_before == (await tract.compile(at_commit=made.parent_hash)).token_count
-        assert done.tokens_after == (await tract.compile(at_commit=made.commit_hash)).token_count
+        for at, tokens in (
+            (made.parent_hash, done.tokens_before),
+            (made.commit_hash, done.tokens_after),
+        ):
+            context = await tract.compile(at_commit=at)
+            assert tokens == context.token_count
+            assert tokens == counted(self._counter, context)
         left = [each for each in before.shown if each[0] not in gone]
         new = [each for each in after.shown if each[0] != done.commit_hash]
         assert [each for each, _ in new] == [each for each, _ in left]
@@ -373,6 +430,16 @@ class Shortened:
         assert changed <= {*done.cleared}
         self._check_prefix(before, after, gone | {*done.cleared})
         await self._check_sound(tract)
+
+    async def _check_summarised(self, tract: AsyncTract, done: CompactionResult) -> None:
+        """Check that a summariser was given what its summary hides, as it was shown until then."""
+        made = await tract.get_commit(done.commit_hash)
+        assert made is not None
+        shown = dict((await seen(tract, made.parent_hash)).shown)
+        assert self._summarised is not None
+        hashes, text = self._summarised
+        assert hashes == [*done.hidden]
+        assert text == spoken([each for named in done.hidden for each in shown[named]])
 
     def _check_prefix(self, before: Seen, after: Seen, touched: set[str]) -> None:
         """Check that what stands before the first touched entry is the same to the byte."""
