@@ -6,6 +6,7 @@ from typing import Any
 
 from torture import (
     cancellation,
+    compactions,
     comparison,
     erasures,
     forks,
@@ -25,6 +26,7 @@ FAULTS: tuple[Fault[Any], ...] = (
     *kills.FAULTS,
     *turns.FAULTS,
     *erasures.FAULTS,
+    *compactions.FAULTS,
     *many_processes.FAULTS,
     *cancellation.FAULTS,
     *storage.FAULTS,
