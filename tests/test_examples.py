@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {
-    *("adk_travel", "chat", "conversations", "graph", "many_agents", "recover_stream"),
-    *("replica", "telemetry", "tool_loop"),
+    *("adk_travel", "chat", "conversations", "graph", "long_talk", "many_agents"),
+    *("recover_stream", "replica", "telemetry", "tool_loop"),
 }
 TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
 
@@ -38,6 +39,18 @@ def test_the_tool_loop_answers_from_its_tools_and_records_each_step() -> None:
         *["native", "tool_io"] * 2,
         "dialogue",
     ]
+
+
+def test_the_agent_of_a_short_window_answers_about_what_it_no_longer_sees() -> None:
+    in_window, answer, sizes, work, faults = printed("long_talk")
+
+    said, sent, window = (int(each.replace(",", "")) for each in re.findall(r"[\d,]*\d", sizes))
+    compactions, looked_back = map(int, re.findall(r"\d+", work))
+    assert (in_window, answer) == ("still in the window: False", "Your locker is B17.")
+    assert sent <= window == 8_000 < said / 4
+    assert compactions > 5
+    assert looked_back == 1
+    assert faults == "faults: 0"
 
 
 def test_fifty_agents_share_a_store_and_none_writes_what_is_outdated(tmp_path: Path) -> None:
