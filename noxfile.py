@@ -135,10 +135,14 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure against plain SQLite and the peers; `--quick` in CI, `--help` for the rest.
 
-    `--url postgresql://…` measures against plain asyncpg and the peers on that server.
+    `--url postgresql://…` measures against plain asyncpg and the peers on that server. With `windows`
+    as the first argument, replay recorded conversations in short windows instead.
     """
     session.install(".", *_group("bench"))
-    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
+    module, arguments = "benchmarks", session.posargs
+    if arguments[:1] == ["windows"]:
+        module, arguments = "benchmarks.windows", arguments[1:]
+    session.run("python", "-m", module, *arguments, env={"PYTHONPATH": "tests"})
 
 
 @nox.session

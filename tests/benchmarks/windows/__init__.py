@@ -1,0 +1,1 @@
+"""How components that shorten contexts do on recorded conversations."""
