@@ -104,9 +104,9 @@ async def test_however_a_branch_was_moved_it_is_looked_at(target: Path | str, wa
             await fill(tract, 3)
             await tract.merge("side")
         else:
-            await fill(tract, 2)
+            await fill(tract, 4)
             async with tract.stream() as stream:
-                await stream.write(WORDS * 7)
+                await stream.write(WORDS)
 
         await until(tract.compactions)
 

@@ -154,7 +154,7 @@ async def _check_compactions(report: Report, tract: AsyncTract, told: _Told) -> 
 async def _check_undone(report: Report, tract: AsyncTract) -> None:
     """Check that undoing all on a branch aside shows every turn again, whole and in order."""
     log = [info for info in reversed(await tract.log(None)) if info.message == "turn"]
-    aside = await tract.fork(f"undone {len(await tract.branches())}")
+    aside = await tract.fork(f"undone-{len(await tract.branches())}")
     for made in reversed(await aside.compactions()):
         if not made.undone:
             await aside.expand(made.commit_hash)

@@ -9,19 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.windows.measuring import Figures, replayed, tokens_of
-from benchmarks.windows.ours import CLEARING, SUMMARISING, Whole
+from benchmarks.windows.ours import Clearing, Summarising, Whole
 from benchmarks.windows.peers import AgentsCompaction, AgentsLimit, HistoryProcessor, TrimMessages
 from benchmarks.windows.ways import Way
 from benchmarks.workload import ChatMessage, transcripts
 from support.markdown import write_measured
 
 WAYS: tuple[type[Way], ...] = (
-    *(Whole, SUMMARISING, CLEARING),
+    *(Whole, Summarising, Clearing),
     *(TrimMessages, HistoryProcessor, AgentsLimit, AgentsCompaction),
 )
 IN_A_ROW, WINDOW = 25, 8_000
 _HEADER = (
-    *("way", "tokens sent", "same prefix", "over the window", "orphans", "early in the last"),
+    *(
+        "way",
+        "tokens sent",
+        "same prefix",
+        "over the window",
+        "orphans",
+        "early in the last request",
+    ),
     *("early, looking back", "ms a turn"),
 )
 

@@ -17,7 +17,7 @@ from tract import (
     from_openai,
 )
 
-__all__ = ["CLEARING", "SUMMARISING", "Whole"]
+__all__ = ["Clearing", "Summarising", "Whole"]
 
 
 class Whole(Way):
@@ -82,6 +82,12 @@ class Maintained(Way):
                 break
             except CompactionTargetError:  # what has to stay is too long: keep less of it
                 continue
+        else:  # instructions and the last step alone are longer than that: hide all else
+            if (await self._tract.compile()).token_count > self.window:
+                room = self.window // 10
+                await self._tract.compact(
+                    summarise, keep_recent=1, roll_up=True, summary_tokens=room
+                )
         return [dict(each) for each in (await self._tract.compile()).to_openai()]
 
     def _summariser(self) -> Summariser | None:
@@ -91,14 +97,14 @@ class Maintained(Way):
         return bool(await self._tract.search(f'"{word}"'))
 
 
-class SUMMARISING(Maintained):
+class Summarising(Maintained):
     """Summarises, without clearing results."""
 
     title = "asynctract, summaries"
     tools_first = False
 
 
-class CLEARING(Maintained):
+class Clearing(Maintained):
     """Clears tool results where that is enough."""
 
     title = "asynctract, tool results first"
