@@ -86,7 +86,7 @@ async def _live(
             for each in "ab"
         ]
         outputs = [each.stdout for each in processes if each.stdout is not None]
-        firsts = [await output.readline() for output in outputs]
+        firsts = [await _until_shortened(output) for output in outputs]
         reading = [asyncio.create_task(output.read()) for output in outputs]
         for process, delay in zip(processes, delays, strict=True):
             for tract_id in TRACTS:
@@ -98,6 +98,16 @@ async def _live(
         spoken = [first + await rest for first, rest in zip(firsts, reading, strict=True)]
     for line in b"".join(spoken).splitlines():
         told.hear(*json.loads(line))
+
+
+async def _until_shortened(output: asyncio.StreamReader) -> bytes:
+    """Return what a process tells up to its first shortening, however slow the machine is."""
+    told = b""
+    while line := await output.readline():
+        told += line
+        if line.startswith(b'["compacted"'):
+            break
+    return told
 
 
 async def _examine(report: Report, place: Place, told: _Told, beside: TractStore) -> None:
