@@ -81,13 +81,14 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Run the tests that take long: properties, models and short torture; arguments go to pytest.
 
-    With `full` as the first argument they try more seeds, examples and kills than CI has time for.
+    Properties are among them, with four times the examples that `tests` tries. With `full` as the
+    first argument they try more seeds, examples and kills than CI has time for.
     """
     session.install(".", *_group("tests"))
-    env, arguments = dict(BYTECODE), session.posargs
+    env, arguments = {"TRACT_TEST_EXAMPLES": "all", **BYTECODE}, session.posargs
     if arguments[:1] == ["full"]:
         env["TRACT_TEST_FULL"], arguments = "1", arguments[1:]
-    session.run("pytest", *PARALLEL, "-m", "long", *arguments, env=env)
+    session.run("pytest", *PARALLEL, "-m", "long or hypothesis", *arguments, env=env)
 
 
 @nox.session
@@ -95,7 +96,7 @@ def postgres(session: nox.Session) -> None:
     """Run what a store promises on any engine on PostgreSQL; arguments go to pytest."""
     session.install(".", *_group("tests"))
     selected = session.posargs or ["-m", "not long"]
-    env = {"TRACT_TEST_ENGINE": "postgres", **BYTECODE}
+    env = {"TRACT_TEST_ENGINE": "postgres", "TRACT_TEST_EXAMPLES": "all", **BYTECODE}
     session.run("pytest", *PARALLEL, *selected, env=env)
 
 

@@ -19,6 +19,7 @@ from blockbuster import BlockBuster
 from hypothesis import is_hypothesis_test, settings
 
 import tract
+from support.effort import examples
 from support.frameworks import lacking
 from support.opening import COUNTER
 from support.threads import connection_threads, left_of
@@ -29,7 +30,13 @@ pytest_plugins = ["support.postgres.fixtures"]
 TRANSCRIPTS = Path(__file__).parents[2] / "shared" / "data"
 
 # Machines differ in speed, and the first example of a run warms every cache.
-settings.register_profile("tract", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.register_profile(
+    "tract",
+    max_examples=examples(100),
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
 settings.load_profile("tract")
 
 
@@ -124,7 +131,7 @@ async def _loop_without_leftovers() -> AsyncIterator[None]:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
         # Tasks that have been told to end get their turn to do so.
-        _, left = await asyncio.wait(left, timeout=0.2)
+        _, left = await asyncio.wait(left, timeout=10)
 
     assert not left, f"still running after the test: {sorted(map(repr, left))}"
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.effort import examples
 from support.hostile import HOSTILE
 from torture.fuzzer import CORPUS
 from torture.targets import (
@@ -198,7 +199,7 @@ def test_every_hostile_value_as_every_argument(rig: Rig, argument: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_made_of_any_bytes(rig: Rig, target: str) -> None:
     @given(st.binary(max_size=200))
-    @settings(max_examples=150)
+    @settings(max_examples=examples(150))
     def fuzzed(data: bytes) -> None:
         rig.targets[target](data)
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.configs import configs
+from support.effort import examples
 from tract import (
     AsyncTract,
     CommitInfo,
@@ -85,7 +86,7 @@ async def test_any_providers_config_comes_back_exactly(
 
 
 @given(st.lists(configs, min_size=1, max_size=4))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 async def test_any_json_object_comes_back_exactly(drawn: list[dict[str, Any]]) -> None:
     async with AsyncTract.open(tokenizer=NullTokenCounter()) as tract:
         async with tract.batch() as batch:

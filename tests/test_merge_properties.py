@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from support.branched import Branched
 from support.doing import Doing
 from support.drafts import ticking
+from support.effort import examples
 from support.meanwhile import everything
 from support.naive import messages, shown
 from support.opening import with_clock
@@ -181,7 +182,7 @@ SQUASHED_TWICE = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @example(SQUASHED_TWICE)
 @given(plans)
 def test_a_head_names_one_context_in_any_graph(todo: list[Plan]) -> None:

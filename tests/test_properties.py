@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.counters import WholeCounter
+from support.effort import examples
 from support.histories import histories
 from support.naive import Deed, messages, shown
 from tract import (
@@ -213,7 +214,7 @@ def test_a_fold_gives_the_reference_however_the_history_is_split(
     check()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories(max_size=30))
 def test_equal_snapshots_come_of_equal_histories(deeds: list[Deed]) -> None:
     """One fold of everything and one fold per step end in the same snapshot, sums included."""

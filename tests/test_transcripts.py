@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
+from support.effort import examples
 from tract import (
     AnthropicArguments,
     AsyncTract,
@@ -233,7 +234,7 @@ async def compiled(contents: list[ContentModel]) -> tuple[Messages, AnthropicArg
 
 @pytest.mark.unmeasured
 @given(conversations())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_from_openai_round_trips(messages: Messages) -> None:
     openai, anthropic, sound = asyncio.run(compiled(from_openai(messages)))
 

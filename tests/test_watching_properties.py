@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.doing import Doing
+from support.effort import examples
 from support.naive import messages
 from support.opening import COUNTER
 from support.plans import Plan, plans
@@ -20,7 +21,7 @@ from support.probes import probe
 from tract import AsyncTract, BranchReset, CommitInfo, TractStore, Watch
 from tract.storage.repositories import BranchName
 
-SOON = 10.0  # seconds
+SOON = 20.0  # seconds
 
 
 class Between(NamedTuple):
@@ -173,7 +174,7 @@ CROSSED = [planned("append"), planned("fork"), *[planned("append", 0), planned("
 EDITED = [planned("append"), planned("fork"), planned("edit", 0), planned("edit", 1)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @example([*CROSSED, planned("merge", 0, 1)], [LOOK] * 6 + [FOLLOW])
 @example([*EDITED, planned("merge", 0, 1)], [LOOK] * 4 + [FOLLOW])
 @example([*EDITED, planned("merge", 0, 1), planned("reset", 1)], [LOOK] * 4 + [FOLLOW, LOOK])

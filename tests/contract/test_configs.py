@@ -135,7 +135,7 @@ async def test_of_a_branch_only_its_own_history_is_queried(store: Repositories) 
     assert await store.queries.query(BranchName("agent", "never"), [], branch_only=True) == []
 
 
-@pytest.mark.parametrize("beside", [0, 100, 300 * 30])
+@pytest.mark.parametrize("beside", [0, 100, pytest.param(300 * 30, marks=pytest.mark.long)])
 async def test_a_query_of_a_long_branch_finds_the_same_whatever_its_share_of_the_tract(
     store: Repositories, beside: int
 ) -> None:

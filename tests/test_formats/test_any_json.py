@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.effort import examples
 from support.hostile import HOSTILE
 from support.rendered import shown
 from support.spoilt import JUNK, events, items, replies
@@ -62,7 +63,7 @@ def requests_of(messages: list[Message], media: dict[str, bytes]) -> dict[tuple[
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_an_item_with_anything_in_it_can_be_sent_to_every_api(
     api: str, data: st.DataObject
@@ -182,7 +183,7 @@ def test_messages_of_any_parts_can_be_sent_to_every_api(contents: list[MessageCo
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_a_reply_with_anything_in_it_is_read_or_refused(api: str, data: st.DataObject) -> None:
     given_reply = data.draw(replies(api))
@@ -201,7 +202,7 @@ def names_all(refused: str) -> bool:
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_a_stream_with_anything_in_it_is_read_or_refused_at_its_beginning(
     api: str, data: st.DataObject

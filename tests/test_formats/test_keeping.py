@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.effort import examples
 from tract import (
     AsyncTract,
     CompiledContext,
@@ -213,7 +214,7 @@ async def check(names: list[str], asked: list[str], model: str | None) -> None:
     st.lists(st.sampled_from(APIS), min_size=1, max_size=3, unique=True),
     MODELS,
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_context_that_grows_is_sent_as_if_it_were_written_as_a_whole(
     names: list[str], asked: list[str], model: str | None
 ) -> None:

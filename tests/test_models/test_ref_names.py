@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.effort import examples
 from tract import RefNameError
 from tract.models.refs import MAX_REF_NAME, check_ref_name
 
@@ -133,7 +134,7 @@ NAMES = st.lists(PIECES, max_size=6).map("".join) | st.text(
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(name=NAMES)
 @example(name="@")
 @example(name="HEAD")
@@ -150,7 +151,9 @@ def git_accepts(folder: Path, *arguments: str) -> bool:
     """Ask git, in a folder that it must not take for a part of some repository."""
     command = ["git", "check-ref-format", *arguments]
     env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)}
-    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=60)
+    run = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, check=False, timeout=240
+    )
     return run.returncode == 0
 
 

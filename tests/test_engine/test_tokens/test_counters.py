@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import tokens
-from support.effort import effort
+from support.effort import effort, examples
 from support.scripts import printed
 from tract import Message, TokenCounter, ToolCall
 from tract.engine.tokens.counters import (
@@ -82,7 +82,7 @@ class ForeignCounter:
     "encoding_name", [PACKAGED[0], pytest.param(PACKAGED[1], marks=pytest.mark.long)]
 )
 @given(messages=st.lists(MESSAGES, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_message_list_counts_what_the_formula_says(
     encoding_name: str, messages: list[Message]
 ) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.drafts import MAIN, draft, ticking
+from support.effort import examples
 from support.probes import workers_of
 from tract import StorageError, TractConfig
 from tract.storage.opening import open_database
@@ -291,13 +292,13 @@ async def play(rng: random.Random) -> None:
     carried = [number for carrier in carriers for number in carrier.carried]
     assert len(carried) == len(set(carried))
     for carrier in carriers:  # whoever comes next is served
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with suppress(StorageError):
                 assert await carrier.groups.run((-1, True)) == -1
 
 
 @given(st.randoms(use_true_random=True))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_whatever_comes_between_each_caller_gets_their_own(rng: random.Random) -> None:
     asyncio.run(play(rng))
 
@@ -344,7 +345,7 @@ async def test_an_interrupt_while_callers_are_notified_leaves_none_waiting() -> 
     with pytest.raises(KeyboardInterrupt):
         deliver(Struck([Outcome(job, None) for job in jobs], at=1), None)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await asyncio.gather(*tasks) == jobs
     last = asyncio.create_task(groups.run(5))
     await asyncio.sleep(0.01)
@@ -360,7 +361,7 @@ async def test_an_outcome_that_no_future_takes_is_an_error_of_that_caller_alone(
     outcomes = [Outcome(job, None) for job in jobs]
     outcomes[4] = Outcome(None, StopIteration())
     deliver(outcomes, None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert isinstance(results.pop(4), TypeError)
@@ -376,7 +377,7 @@ async def test_giving_a_group_up_also_answers_a_caller_whose_outcome_no_future_t
     outcomes[4] = Outcome(None, StopIteration())
     deliver(outcomes, None)
     groups.recover(groups.flight)  # before the later turns of the loop, in which the rest is told
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert isinstance(results.pop(4), TypeError)

@@ -20,6 +20,7 @@ from support.asking import (
     sqlite_tables,
 )
 from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, places, queries, satisfies, values
+from support.effort import examples
 from tract import config
 from tract.history.canonical import MAX_DEPTH, canonical_json
 from tract.models.query import OPERATORS, Condition, config_condition
@@ -69,7 +70,7 @@ def on_sqlite(
 
 
 @given(data=st.data())
-@settings(SHARED, max_examples=30)
+@settings(SHARED, max_examples=examples(30))
 async def test_both_engines_find_the_same(asked: PostgresConnection, data: st.DataObject) -> None:
     """With several conditions and a limit, and with an index on some of the fields."""
     stored = data.draw(st.lists(st.none() | configs, min_size=1, max_size=6))
@@ -113,7 +114,7 @@ async def test_every_pair_of_scalars_compares_as_it_should(
 
 
 @given(data=st.data())
-@settings(SHARED, max_examples=30)
+@settings(SHARED, max_examples=examples(30))
 async def test_escapes_are_compared_by_what_they_stand_for(
     asked: PostgresConnection, data: st.DataObject
 ) -> None:
@@ -288,7 +289,7 @@ marked = st.text(max_size=5).map(lambda text: f"{MARK}{text}{MARK}")
     st.sampled_from(OPERATORS),
     marked | st.integers(10**10, 10**20) | values.map(lambda value: [MARK, value]),
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_sql_has_no_part_of_field_or_value(
     field: tuple[str | int, ...], operator: str, value: Any
 ) -> None:
