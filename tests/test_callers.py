@@ -149,7 +149,7 @@ async def commits_in_a_task(tract: AsyncTract) -> int:
 
 
 async def commits_with_a_timeout(tract: AsyncTract) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await tract.commit(SAID)
         return here() - 1
 
@@ -282,7 +282,7 @@ def test_a_task_made_of_a_call_names_a_line_of_the_program(tmp_path: Path) -> No
     """Nothing tells which line made the task; the one that runs the event loop is the program's."""
     script = tmp_path / "gathers.py"
     script.write_text(_GATHERS)
-    child = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    child = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
 
     assert child.returncode == 0, child.stderr
     assert child.stderr.startswith(f"{script}:10: TokenBudgetWarning: ")

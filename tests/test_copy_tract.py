@@ -297,7 +297,7 @@ async def test_a_watcher_of_the_new_tract_notices(place: Place) -> None:
         waiting = [asyncio.ensure_future(anext(watch)) for watch in watches]
         await asyncio.sleep(0.05)
         copied = await store.copy_tract("t", "copy")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             infos = await asyncio.gather(*waiting)
 
         assert {info.commit_hash for info in infos} == {await copied.head()}

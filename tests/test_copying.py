@@ -281,7 +281,7 @@ async def test_a_watcher_and_a_cache_of_the_target_notice(onto: Pair) -> None:
         waiting = asyncio.create_task(anext(watch))
         await asyncio.sleep(0.02)
         await copy_store(source, target)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             info = await waiting
         assert info.commit_hash == await source.tract("long").head()
         after = await watched.user("goes on")

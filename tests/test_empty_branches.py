@@ -231,7 +231,7 @@ async def test_who_watches_is_told_that_a_branch_was_emptied(main: AsyncTract) -
         assert await anext(watch) == old
         await main.reset(None)
         new = await main.user("b")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             reset, commit = await anext(watch), await anext(watch)
 
     assert isinstance(reset, BranchReset)
@@ -246,7 +246,7 @@ async def test_an_empty_branch_is_watched_from_its_beginning(
     empty = await main.fork("empty")
     async with empty.watch(after) as watch:
         first = await empty.user("a")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await anext(watch) == first
 
 

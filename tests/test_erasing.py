@@ -900,7 +900,7 @@ async def test_a_store_with_a_waiting_watch_forgets_what_another_opening_erases(
         else:
             await one.tract("t").erase([gone.commit_hash], reason="asked")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while two.cache_info().snapshots:  # noqa: ASYNC110  (no call, nothing to wait for)
                 await asyncio.sleep(0.01)
         await watch.aclose()

@@ -137,7 +137,7 @@ def run(program: str, path: Path) -> None:
         [sys.executable, "-W", "error", "-c", program, str(path)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
     )
 
     assert (child.stdout, child.stderr, child.returncode) == ("", "", 0)

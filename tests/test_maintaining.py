@@ -257,7 +257,7 @@ async def test_branches_and_tracts_do_not_wait_for_each_other(store: TractStore)
             await turn(each, number)
     branch = await tract.fork("aside")
     waiting = asyncio.create_task(tract.maintain(held))
-    await asyncio.wait_for(held.begun.wait(), 10)
+    await asyncio.wait_for(held.begun.wait(), 20)
 
     assert await branch.maintain(free) is not None
     assert await other.maintain(free) is not None
@@ -273,7 +273,7 @@ async def test_a_cancelled_task_leaves_the_work_to_the_next(tract: AsyncTract) -
         await turn(tract, number)
     head = await tract.head()
     first = asyncio.create_task(tract.maintain(held))
-    await asyncio.wait_for(held.begun.wait(), 10)
+    await asyncio.wait_for(held.begun.wait(), 20)
     second = asyncio.create_task(tract.maintain(free))
     third = asyncio.create_task(tract.maintain(free))
     await asyncio.sleep(0)
@@ -312,7 +312,7 @@ async def test_a_summariser_may_ask_for_its_own_branch_and_does_not_wait_for_its
 
     for number in range(5):
         await turn(tract, number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         done = await tract.maintain(summarise)
 
     assert done is not None
@@ -333,7 +333,7 @@ async def test_a_store_with_a_loop_of_its_own_has_the_same_turns(db_path: Path) 
 
         for number in range(5):
             await turn(tract, number)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             done = await asyncio.gather(*(tract.maintain(summarise) for _ in range(5)))
 
     assert sum(each is not None for each in done) == 1
@@ -373,7 +373,7 @@ async def test_what_another_store_shortens_is_waited_for_and_not_shortened_again
         for number in range(5):
             await turn(one.tract("t"), number)
         slow = asyncio.create_task(one.tract("t").maintain(held))
-        await asyncio.wait_for(held.begun.wait(), 10)
+        await asyncio.wait_for(held.begun.wait(), 20)
         asked = asyncio.create_task(two.tract("t").maintain(free))
         await asyncio.sleep(0.1)
         assert not asked.done()
@@ -393,7 +393,7 @@ async def test_what_was_shortened_meanwhile_without_asking_is_not_shortened_agai
         for number in range(5):
             await turn(one.tract("t"), number)
         slow = asyncio.create_task(one.tract("t").maintain(held))
-        await asyncio.wait_for(held.begun.wait(), 10)
+        await asyncio.wait_for(held.begun.wait(), 20)
         await two.tract("t").compact(Summary(), keep_recent=1)
         head = await two.tract("t").head()
         held.go_on.set()
@@ -580,7 +580,7 @@ async def test_a_summariser_that_commits_to_its_own_branch_does_not_wait_for_its
         held.append(tract)
         await turn(tract, 0)
         await turn(tract, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await turn(tract, 2)
 
     assert len(refused) == 1
@@ -608,7 +608,7 @@ async def test_an_expected_head_does_not_follow_what_others_committed(target: Pa
         await turn(tract, 1)
         expected = await tract.head()
         waiting = asyncio.create_task(tract.user(WORDS * 2, expected_head=expected))
-        await asyncio.wait_for(summarise.begun.wait(), 10)
+        await asyncio.wait_for(summarise.begun.wait(), 20)
         await tract.user("hm")
         summarise.go_on.set()
 
@@ -625,7 +625,7 @@ async def test_a_cancelled_commit_that_waits_for_room_commits_nothing(target: Pa
         head = await tract.head()
         summarise.go_on.clear()
         waiting = asyncio.create_task(turn(tract, 2))
-        await asyncio.wait_for(summarise.begun.wait(), 10)
+        await asyncio.wait_for(summarise.begun.wait(), 20)
 
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -663,7 +663,7 @@ async def test_a_merge_over_the_budget_has_the_branch_shortened_first(target: Pa
         other = await tract.fork("other")
         await turn(tract, 1)
         await turn(other, 2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await tract.merge("other")
 
         assert len(await tract.compactions()) == 1

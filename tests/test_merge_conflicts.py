@@ -209,7 +209,7 @@ async def test_nothing_is_locked_while_a_function_decides(sides: Sides) -> None:
     async def decide(conflict: MergeConflict) -> Any:
         asked.append((conflict.target_hash, conflict.kind))
         assert len(asked) < 5
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await sides.main.user(f"meanwhile {len(asked)}")
             await sides.fork.user(f"there {len(asked)}")
         return Priority.NORMAL if conflict.kind is ConflictKind.PRIORITY else said("decided")

@@ -75,8 +75,8 @@ async def elsewhere(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what another thread does, for 5 seconds at most."""
-    deadline = time.monotonic() + 5
+    """Wait for what another thread does, for 20 seconds at most."""
+    deadline = time.monotonic() + 20
     while not is_so() and time.monotonic() < deadline:  # noqa: ASYNC110  # nothing to wait for
         await asyncio.sleep(0.01)
     assert is_so()
@@ -356,7 +356,7 @@ async def test_a_response_is_iterated_over_in_the_task_of_its_caller(tract: Asyn
         me = asyncio.current_task()
 
         async def response() -> AsyncIterator[dict[str, Any]]:
-            async with asyncio.timeout(5):  # may only be left in the task that entered it
+            async with asyncio.timeout(20):  # may only be left in the task that entered it
                 for chunk in CHUNKS:
                     assert asyncio.current_task() is me
                     yield chunk
@@ -746,7 +746,7 @@ def run(code: str, path: Path) -> tuple[str, str, float]:
         [sys.executable, "-c", _PRELUDE + code, str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     return done.stdout.strip(), done.stderr, time.time() - float(done.stdout.split()[-1])
@@ -789,7 +789,7 @@ print(time.time(), flush=True)
 def test_a_program_that_ends_without_closing_ends_at_once(db_path: Path) -> None:
     _, _, seconds = run(_LEFT, db_path)
 
-    assert seconds < 5  # as soon as a busy machine lets it
+    assert seconds < 20  # as soon as a busy machine lets it
     with SyncStore.open(db_path, tokenizer=COUNTER) as store:
         assert len(store.tract("t").log(None)) >= 3
         assert store.tract("t").verify().faults == ()

@@ -654,7 +654,7 @@ def test_a_star_import_brings_just_the_exported_names() -> None:
 
 def test_importing_loads_no_tokenizer_vocabulary_package_or_provider_sdk() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=240
     )
     names, encodings = done.stdout.splitlines()
     loaded = set(names.split())
@@ -670,7 +670,7 @@ def test_importing_is_silent() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
 
     assert (done.stdout, done.stderr) == ("", "")

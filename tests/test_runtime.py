@@ -404,7 +404,7 @@ def test_a_forgotten_store_does_not_keep_the_program_from_ending(db_path: Path) 
         [sys.executable, "-W", "default", "-c", FORGETFUL, str(db_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
     )
 
     assert done.returncode == 0

@@ -107,7 +107,7 @@ async def test_closing_from_within_a_call_is_refused_and_does_not_hang(target: P
 
     tract = await AsyncTract.open(target, config=tight(close_it))
     call = asyncio.create_task(tract.user("one two three four five six seven"))
-    done, _ = await asyncio.wait([call], timeout=3)
+    done, _ = await asyncio.wait([call], timeout=20)
     if not done:
         await cancel_everybody_else()
 

@@ -34,7 +34,7 @@ class Unavailable(Exception):
 def _run(*command: str | Path) -> None:
     if shutil.which(str(command[0])) is None:
         raise Unavailable(f"there is no {command[0]} here")
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240)
     if done.returncode != 0:
         raise Unavailable(f"{command[0]}: {done.stderr.strip()}")
 
@@ -89,7 +89,7 @@ def immutable(*paths: Path) -> Iterator[None]:
         _run("chattr", "+i", *there)
         yield
     finally:
-        subprocess.run(["chattr", "-i", *map(str, there)], capture_output=True, timeout=30)
+        subprocess.run(["chattr", "-i", *map(str, there)], capture_output=True, timeout=240)
 
 
 def move(path: Path, to: Path) -> None:

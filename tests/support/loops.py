@@ -132,7 +132,7 @@ class Scene:
 
     async def arrival(self, said: Said) -> None:
         """Wait until the last stream has brought so much."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while self.arrived != said:  # noqa: ASYNC110  (nobody tells what has arrived)
                 await asyncio.sleep(0.001)
 

@@ -39,7 +39,7 @@ def run_offline(program: str | Path, *arguments: str, given: str = "") -> list[s
         input=given,
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -90,7 +90,7 @@ def threads_of_connections() -> set[threading.Thread]:
 
 async def threads_left(before: set[threading.Thread]) -> set[threading.Thread]:
     """Return the connections' threads that are not in *before*, after giving them time to end."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     left = threads_of_connections() - before
     while left and time.monotonic() < deadline:
         await asyncio.sleep(0.001)

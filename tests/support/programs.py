@@ -49,7 +49,7 @@ def run_each(program: Path, arguments: Sequence[Sequence[object]]) -> list[tuple
         env=environment(),
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

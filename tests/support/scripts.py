@@ -43,7 +43,7 @@ async def started(code: str, *arguments: object, env: Mapping[str, str] | None =
 def printed(code: str, *arguments: object) -> str:
     """Run a script to its end, which must succeed, and return what it printed."""
     done = subprocess.run(
-        _command(code, arguments), capture_output=True, text=True, timeout=30, check=True
+        _command(code, arguments), capture_output=True, text=True, timeout=240, check=True
     )
     return done.stdout.strip()
 

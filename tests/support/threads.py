@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 __all__ = ["connection_threads", "ended", "left_of"]
 
-_PATIENCE = 2.0  # seconds
+_PATIENCE = 20.0  # seconds
 
 
 def connection_threads() -> frozenset[threading.Thread]:

@@ -14,7 +14,7 @@ __all__ = ["SOON", "commits_from", "copied", "move", "nothing_more", "say", "tak
 
 T = TypeVar("T")
 
-SOON = 10.0  # seconds; no wait of these tests comes near
+SOON = 20.0  # seconds; no wait of these tests comes near, however busy the machine
 
 
 async def say(tract: AsyncTract, *texts: str) -> list[CommitInfo]:

@@ -36,7 +36,7 @@ def run(code: str, path: Path, *options: str) -> list[str]:
         [sys.executable, "-W", "ignore::DeprecationWarning", *options, "-c", _PRELUDE + code, path],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -132,7 +132,7 @@ def test_a_process_that_is_interrupted_twice_ends(
         process.send_signal(signal.SIGINT)
         time.sleep(pause)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
 
     assert process.returncode != 3, told
 
@@ -161,7 +161,7 @@ def test_a_loop_that_is_left_in_the_middle_keeps_no_process_from_ending(tmp_path
     done = subprocess.run(
         [sys.executable, "-c", _LEFT_IN_THE_MIDDLE, str(tmp_path / "context.db")],
         stderr=subprocess.DEVNULL,
-        timeout=60,
+        timeout=240,
         env=environment(),
     )
 
@@ -196,7 +196,7 @@ def test_an_interrupt_while_a_thread_starts_keeps_no_process_from_ending() -> No
         [sys.executable, "-c", _WHILE_A_THREAD_STARTS],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         env=environment(),
     )
 

@@ -73,7 +73,7 @@ with asyncio.Runner(loop_factory=loop_factory(sys.argv[2])) as runner:
 def test_a_loop_that_ends_with_the_store_open_loses_nothing_and_does_not_hang(
     loop: str, db_path: Path
 ) -> None:
-    child = strict("-c", _LEFT_OPEN, str(db_path), loop, timeout=30)
+    child = strict("-c", _LEFT_OPEN, str(db_path), loop, timeout=240)
 
     async def kept() -> list[str]:
         async with AsyncTract.open(db_path, tract_id="t", tokenizer=COUNTER) as tract:

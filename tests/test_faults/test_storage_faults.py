@@ -152,7 +152,7 @@ def test_a_write_error_in_the_middle_of_a_group_leaves_nothing_of_what_failed(
         [sys.executable, "-c", _WRITE_ERRORS, str(db_path), str(room)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env=_with_path(),
     )
     assert child.returncode == 0, child.stderr
@@ -206,7 +206,7 @@ async def test_a_lock_held_for_longer_than_the_busy_timeout_is_told_to_everybody
         assert made == []
         assert {type(error) for error in refused} == {StoreBusyError}
         assert "busy_timeout" in str(refused[0])
-        assert 0.2 <= took < 3  # a wait for each trip, not for each of the 64
+        assert 0.2 <= took < 8  # a wait for each trip, not for each of the 64: that would be 12.8
         after, _ = await commit_all(tract, TEXTS)
     await check_kept(db_path, before + after)
 

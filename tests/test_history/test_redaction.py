@@ -149,7 +149,7 @@ async def test_a_stream_spools_no_secret(tract: AsyncTract, db_path: Path, large
     given = with_secrets(large=large)
     async with tract.stream(metadata=given, generation_config=given) as stream:
         await stream.write("half")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while b"half" not in on_disk(db_path):  # noqa: ASYNC110 - nobody would tell us
                 await asyncio.sleep(0.05)
         open_files = on_disk(db_path)
@@ -223,7 +223,7 @@ async def test_a_recording_spools_no_secret_of_a_usage_report(
         yield {"type": "message_start", "message": {"id": "m", "usage": usage}}
         block = {"type": "text", "text": "half"}
         yield {"type": "content_block_start", "index": 0, "content_block": block}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             found = b""
             while b"half" not in found:
                 await asyncio.sleep(0.05)  # nobody would tell us

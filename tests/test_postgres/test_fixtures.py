@@ -44,7 +44,7 @@ def ran(folder: Path, *arguments: str, **variables: str) -> str:
         env={**inherited, "PYTHONPATH": paths, **_QUICK, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     return done.stdout + done.stderr
 

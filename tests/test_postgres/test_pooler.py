@@ -10,7 +10,7 @@ import asyncpg
 async def test_more_clients_than_connections_are_served(postgres_pooled: str) -> None:
     clients = [await asyncpg.connect(postgres_pooled, statement_cache_size=0) for _ in range(8)]
     asked = "SELECT pg_backend_pid() FROM pg_sleep(0.01)"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         pids = await asyncio.gather(*(client.fetchval(asked) for client in clients))
 
     assert 1 <= len({*pids}) <= 3

@@ -55,11 +55,15 @@ async def test_a_round_trip_is_counted_whatever_its_size(
 
 
 async def test_a_delay_is_that_of_a_round_trip(proxy: Proxy, passing: asyncpg.Connection) -> None:
+    """Not less in any of some, and not more in the quickest: a busy machine adds to others."""
     proxy.delay = 0.1
-    began = time.perf_counter()
-    await passing.execute("SELECT 1")
+    took: list[float] = []
+    while len(took) < 20 and not (took and took[-1] < 0.2):
+        began = time.perf_counter()
+        await passing.execute("SELECT 1")
+        took.append(time.perf_counter() - began)
 
-    assert 0.1 <= time.perf_counter() - began < 0.2
+    assert 0.1 <= min(took) < 0.2
 
 
 async def test_delayed_bytes_keep_their_order(
@@ -207,8 +211,8 @@ async def quickest(url: str) -> float:
     """Return the seconds of the quickest of many round trips."""
     connection = await asyncpg.connect(url)
     statement = await connection.prepare("SELECT 1")
-    took = []
-    for _ in range(50):
+    took: list[float] = []
+    while len(took) < 50 or (len(took) < 5000 and min(took) >= 0.0015):  # on a busy machine
         began = time.perf_counter()
         await statement.fetch()
         took.append(time.perf_counter() - began)

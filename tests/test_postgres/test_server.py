@@ -66,7 +66,7 @@ def spawned(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 def has_ended(pid: int) -> bool:
     """Return True once no process has the id *pid*, False if that takes long."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
@@ -77,7 +77,7 @@ def has_ended(pid: int) -> bool:
 
 
 def has_gone(folder: Path) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     return not folder.exists()

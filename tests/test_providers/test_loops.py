@@ -34,7 +34,7 @@ def meeting(running: Scene, parties: int) -> None:
     barrier = asyncio.Barrier(parties)
 
     async def meet(**arguments: str) -> dict[str, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await barrier.wait()
         return arguments
 
@@ -164,7 +164,7 @@ async def end(running: Scene, asking: asyncio.Task[str], *, cut: bool) -> None:
         await running.server.close()
     else:
         asking.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await asyncio.wait([asking])
     assert asking.cancelled() or asking.exception() is not None
 

@@ -196,11 +196,11 @@ async def test_an_engine_disposed_of_under_a_store_is_told_to_everybody_and_hang
     )
     for _ in range(2):
         for call in calls:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 with pytest.raises(StorageError, match="dispose of an engine after") as refusal:
                     await call()
             assert refusal.value.path == ":memory:"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await store.aclose()
     await engine.dispose()
 
@@ -220,7 +220,7 @@ async def test_nobody_is_told_that_nothing_was_written_while_it_is_still_being_w
             disposing.cancel()
             await asyncio.wait([committing], timeout=2.5)
             other.execute("COMMIT")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 info = await committing
                 await asyncio.wait([disposing])
                 await store.aclose()
@@ -259,7 +259,7 @@ async def test_connections_that_read_rows_their_own_way_are_used_and_go_back_so(
         return await aiosqlite.Connection(connect, iter_chunk_size=64)
 
     options = {"poolclass": StaticPool, "async_creator": made}
-    async with asyncio.timeout(10), engine_of(db_path, **options) as engine:
+    async with asyncio.timeout(20), engine_of(db_path, **options) as engine:
         async with TractStore.from_engine(engine, tokenizer=COUNTER) as store:
             tract = store.tract("agent")
             info = await tract.user("hello", generation_config={"model": "m"})

@@ -224,7 +224,7 @@ async def test_leaving_early_closes_the_response(target: Path | str) -> None:
         async with tract.record_openai(response) as chunks:
             await anext(chunks)
 
-        await asyncio.wait_for(provider.closed.wait(), 5)
+        await asyncio.wait_for(provider.closed.wait(), 20)
 
 
 async def test_who_stops_after_the_finish_reason_has_the_whole_reply(tract: AsyncTract) -> None:

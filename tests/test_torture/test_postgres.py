@@ -49,7 +49,7 @@ def test_faults_take_place_on_the_server_that_is_given(
         env=environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=240,
     )
 
     assert ran.returncode == status, ran.stderr

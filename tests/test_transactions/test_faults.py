@@ -82,7 +82,7 @@ async def test_a_cancelled_transaction_is_written_or_not(
                 await asyncio.sleep(0 if turn < 7 else 0.0005)
             writing.cancel()
             await asyncio.wait([writing])
-            await asyncio.wait_for(store.tract("a").user("goes on"), 5)
+            await asyncio.wait_for(store.tract("a").user("goes on"), 20)
             there = {*await found(store, mark)}
             assert len(there) == 1
             assert writing.cancelled() or there == {True}

@@ -71,7 +71,7 @@ async def test_others_commit_while_the_block_runs_and_come_first(store: TractSto
         tx.on(b).user("second")
         other.on(b).user("first")
         other.on(a).user("second")
-        await asyncio.wait_for(a.user("first"), 5)
+        await asyncio.wait_for(a.user("first"), 20)
 
     assert (await texts(a), await texts(b)) == (["first", "second", "third"], ["first", "second"])
 
@@ -424,7 +424,7 @@ async def test_watchers_of_every_branch_see_what_arrives(target: Path | str) -> 
         await asyncio.sleep(0.05)
         async with store.transaction() as tx:
             staged = [tx.on(each).user("x") for each in (a, a.on("draft"), b)]
-        seen = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        seen = await asyncio.wait_for(asyncio.gather(*waiting), 20)
 
         assert seen == [each.info for each in staged] * 2
 

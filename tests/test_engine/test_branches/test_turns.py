@@ -51,7 +51,7 @@ async def test_other_branches_do_not_wait() -> None:
         async def elsewhere() -> bool:
             return await other.take()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await asyncio.create_task(elsewhere()) is False
 
 
@@ -65,7 +65,7 @@ async def test_a_turn_is_passed_on_by_who_raises() -> None:
 
     with pytest.raises(ValueError, match="stop"):
         await fail()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with turns.at(BRANCH) as turn:
             assert await turn.take() is False
 
@@ -93,7 +93,7 @@ async def test_who_is_cancelled_leaves_the_turn_to_the_next(late: bool) -> None:
     if not late:
         waiting[0].cancel()
     go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.wait([holding, *waiting])
 
     assert waiting[0].cancelled()
@@ -121,7 +121,7 @@ async def test_a_turn_is_lost_after_a_while_and_taken_anew_behind_the_others() -
             lost.set()
             await rest()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(slow(), quick())
     assert had == ["slow", "quick", "slow again"]
 
@@ -148,7 +148,7 @@ async def test_within_a_turn_nobody_waits_for_it(task: bool) -> None:
             await rest()
             assert had[-1] == number
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with turns.at(BRANCH) as turn:
             await turn.take()
             if task:
@@ -170,7 +170,7 @@ async def test_within_turns_at_two_branches_nobody_waits_for_the_other() -> None
             with turns.at(("t", other)) as inner:
                 await inner.take()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(crossing("a", "b"), crossing("b", "a"))
 
 

@@ -241,7 +241,7 @@ async def test_usage_is_recorded_however_much_others_commit_meanwhile(target: Pa
 
         writers = [asyncio.create_task(write()) for _ in range(8)]
         await asyncio.sleep(0.05)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             context = await tract.record_usage(TokenUsage(7, 1))
         done.set()
         await asyncio.gather(*writers)

@@ -117,7 +117,7 @@ async def test_an_index_on_configs_and_a_watch_work(partitioned: str) -> None:
         await tract.annotate(info.commit_hash, Priority.PINNED)
 
         assert await tract.query_by_config("temperature", ">", 0.1) == [info]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             assert await anext(watch) == info
 
 

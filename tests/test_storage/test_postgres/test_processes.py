@@ -56,7 +56,7 @@ async def main(url):
         return "dropped"
 
     print(child(inherited), child(lambda: opened(url)), child(dropped))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await tract.user("two")
         print(len((await tract.log())))
         await tract.aclose()
@@ -92,7 +92,7 @@ def started(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def ran(code: str, url: str) -> tuple[str, str]:
-    return started(code, url).communicate(timeout=60)
+    return started(code, url).communicate(timeout=240)
 
 
 async def check_chain(url: str, told: list[str], names: range, each: int) -> None:

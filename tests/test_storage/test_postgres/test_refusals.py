@@ -89,7 +89,7 @@ async def test_without_patience_a_lock_of_others_is_not_waited_for(postgres_url:
         await tract.user("three")
     await holder.close()
 
-    assert took < 2
+    assert took < 4  # less than the patience that is usual
 
 
 async def test_patience_may_be_longer_than_the_server_can_count(postgres_url: str) -> None:

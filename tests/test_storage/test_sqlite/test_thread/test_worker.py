@@ -121,6 +121,6 @@ def test_a_function_that_outlives_its_event_loop_does_not_hurt_the_thread(db_pat
 async def test_an_iterator_that_ends_over_there_keeps_nobody_waiting(worker: Worker) -> None:
     """No future takes a StopIteration."""
     nothing = iter(())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(RuntimeError, match="StopIteration"):
             await worker.run(lambda _: next(nothing))

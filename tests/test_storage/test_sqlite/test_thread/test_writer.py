@@ -49,7 +49,7 @@ PATIENCE = TractConfig(busy_timeout=0.05)
 async def database(db_path: Path) -> AsyncIterator[Database]:
     database = await open_database(str(db_path), PATIENCE, ticking())
     yield database
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await database.aclose()
 
 
