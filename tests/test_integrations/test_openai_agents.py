@@ -22,43 +22,12 @@ from agents import (
 )
 from agents.memory import OpenAIResponsesCompactionSession, SessionSettings
 
-from support.agents import Answering, called, said
+from support.agents import ITEMS, Answering, called, said
 from support.opening import COUNTER
 from tract import StoreClosedError, TractError, TractStore, config
 from tract.integrations.openai_agents import RecordingModel, TractSession
 
 set_tracing_disabled(True)
-
-ITEMS: list[Any] = [
-    {"role": "user", "content": "How is the weather in Oslo?"},
-    {"role": "developer", "content": "Be terse."},
-    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
-    {
-        "type": "function_call",
-        "call_id": "call_1",
-        "name": "weather",
-        "arguments": '{"city":"Oslo"}',
-    },
-    {"type": "function_call_output", "call_id": "call_1", "output": "rain"},
-    {
-        "type": "message",
-        "id": "msg_1",
-        "role": "assistant",
-        "status": "completed",
-        "content": [{"type": "output_text", "text": "Rain.", "annotations": []}],
-    },
-    {
-        "role": "user",
-        "content": [
-            {
-                "type": "input_image",
-                "detail": "auto",
-                "image_url": "data:image/png;base64,aGVsbG8gd29ybGQsIGhlbGxvIHdvcmxkLCBoZWxsbyB3b3JsZCwgaGVsbG8gd29ybGQh",
-            }
-        ],
-    },
-    {"type": "something_new", "of": ["a", {"later": "release"}]},
-]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ The format of items is that of the Responses API: https://platform.openai.com/do
 """
 
 from tract.integrations.openai_agents.hooks import RecordingModel, TractHooks
+from tract.integrations.openai_agents.importing import ImportReport, import_sessions
 from tract.integrations.openai_agents.session import TractSession
 
-__all__ = ["RecordingModel", "TractHooks", "TractSession"]
+__all__ = ["ImportReport", "RecordingModel", "TractHooks", "TractSession", "import_sessions"]

@@ -12,13 +12,12 @@ from agents.memory.session_settings import coerce_session_settings, resolve_sess
 
 from tract.exceptions import HeadMovedError, TractError
 from tract.formats.openai_responses.contents import from_responses
-from tract.formats.sending import to_responses
 from tract.integrations.lending import LentStore
+from tract.integrations.openai_agents.entries import entries_of, is_by_a_model, items_of
 from tract.integrations.openai_agents.hooks import Context, TractHooks
 from tract.models.commit import EntryInfo
 from tract.models.content import NativeContent
 from tract.models.quoting import quote_id
-from tract.protocols import UNSET, UnsetType
 from tract.store import TractStore
 from tract.tract import AsyncTract
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from agents.items import TResponseInputItem
 
 __all__ = ["TractSession"]
-
-_API = "openai.responses"
-_TOOLS = "$tools"  # the role of entries that define tools, which are not items
 
 
 class TractSession:
@@ -108,7 +104,7 @@ class TractSession:
             return
         call = self.hooks.call(wrapper)
         given = [
-            (content, call.options() if call is not None and _is_by_a_model(item) else {})
+            (content, call.options() if call is not None and is_by_a_model(item) else {})
             for content, item in zip(from_responses(items), items, strict=True)
         ]
         usage = None if call is None else call.usage
@@ -146,8 +142,8 @@ class TractSession:
     async def _get(self, store: TractStore, limit: int | None) -> list[Any]:
         tract = self._on(store)
         if limit is not None:
-            newest = await _entries(tract, limit)
-            return [item for entry in newest for item in _items(entry)][-limit:]
+            newest = await entries_of(tract, limit)
+            return [item for entry in newest for item in items_of(entry)][-limit:]
         context = await tract.compile(aggregate_same_role=False)
         items: list[Any] = context.to_responses(open_calls="keep")["input"]
         return items
@@ -174,8 +170,8 @@ class TractSession:
         tract = self._on(store)
         while True:
             head = await tract.head()
-            newest = await _entries(tract, 1)
-            items = [item for entry in newest for item in _items(entry)]
+            newest = await entries_of(tract, 1)
+            items = [item for entry in newest for item in items_of(entry)]
             if not items:
                 return None
             try:
@@ -199,7 +195,7 @@ class TractSession:
     async def _atomic_replace_items(self, items: list[TResponseInputItem]) -> bool:
         tract = await self.open()
         head = await tract.head()
-        entries = await _entries(tract, None, head)
+        entries = await entries_of(tract, None, head)
         return await _replaced(tract, head, entries, items)
 
     async def _get_compaction_snapshot(
@@ -213,8 +209,8 @@ class TractSession:
             return None
         tract = await self.open()
         head = await tract.head()
-        entries = await _entries(tract, None, head)
-        items = [_items(entry) for entry in entries]
+        entries = await entries_of(tract, None, head)
+        items = [items_of(entry) for entry in entries]
         if any(len(some) != 1 for some in items):
             return None  # of others, so that items and entries do not correspond
         found = [item for [item] in items]
@@ -230,26 +226,6 @@ class TractSession:
             return await _replaced(tract, head, gone, output)
 
         return snapshot(found[kept:], not kept, replace_suffix)
-
-
-async def _entries(
-    tract: AsyncTract, limit: int | None, at: str | UnsetType | None = UNSET
-) -> list[EntryInfo]:
-    """Return the newest entries that a model is shown, oldest first."""
-    entries = await tract.entries(at_commit=at, newest=True, limit=limit)
-    shown = [entry for entry in entries if entry.role != _TOOLS]
-    if limit is not None and len(shown) < limit == len(entries):
-        return (await _entries(tract, None, at))[-limit:]
-    return shown[::-1]
-
-
-def _items(entry: EntryInfo) -> list[Any]:
-    """Return the items that an entry is: one, if the session added it."""
-    content = entry.content
-    if isinstance(content, NativeContent) and content.api == _API:
-        return [content.item]
-    items: list[Any] = to_responses(entry.messages, open_calls="keep")["input"]
-    return items
 
 
 async def _replaced(
@@ -269,13 +245,3 @@ async def _replaced(
     except HeadMovedError:
         return False
     return True
-
-
-def _is_by_a_model(item: Any) -> bool:
-    """Return True for what a model says, calls or thinks, and False for what it was told."""
-    if not isinstance(item, dict):
-        return False
-    kind = item.get("type", "message")
-    if kind == "message":
-        return item.get("role") == "assistant"
-    return not kind.endswith(("_output", "_response", "item_reference"))
