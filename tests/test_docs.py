@@ -26,7 +26,7 @@ from tract import exceptions, strategies, summarisers, telemetry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ADAPTERS = ("adk", "claude_agent", "langgraph", "openai_agents", "pydantic_ai")
+ADAPTERS = ("adk", "claude_agent", "langgraph", "openai_agents", "pydantic_ai", "transcripts")
 MODULES = [strategies, summarisers, telemetry]
 """Public modules beside `tract` itself."""
 REFERENCE = ROOT / "docs" / "reference.md"

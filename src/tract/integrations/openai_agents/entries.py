@@ -10,7 +10,7 @@ from tract.models.content import NativeContent
 from tract.protocols import UNSET, UnsetType
 from tract.tract import AsyncTract
 
-__all__ = ["entries_of", "is_by_a_model", "items_of"]
+__all__ = ["entries_of", "items_of"]
 
 _API = "openai.responses"
 _TOOLS = "$tools"  # the role of entries that define tools, which are not items
@@ -34,13 +34,3 @@ def items_of(entry: EntryInfo) -> list[Any]:
         return [content.item]
     items: list[Any] = to_responses(entry.messages, open_calls="keep")["input"]
     return items
-
-
-def is_by_a_model(item: Any) -> bool:
-    """Return True for what a model says, calls or thinks, and False for what it was told."""
-    if not isinstance(item, dict):
-        return False
-    kind = item.get("type", "message")
-    if kind == "message":
-        return item.get("role") == "assistant"
-    return not kind.endswith(("_output", "_response", "item_reference"))

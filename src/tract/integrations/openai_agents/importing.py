@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.exceptions import BranchExistsError, HeadMovedError, MetadataChangedError
 from tract.formats.openai_responses.contents import from_responses
-from tract.integrations.openai_agents.entries import entries_of, is_by_a_model, items_of
+from tract.integrations.authorship import is_by_a_model
+from tract.integrations.openai_agents.entries import entries_of, items_of
 from tract.integrations.openai_agents.session import TractSession
 from tract.integrations.openai_agents.stored import Line, StoredItem, StoredSession, opened
 from tract.models.quoting import quote_id

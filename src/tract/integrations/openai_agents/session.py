@@ -12,8 +12,9 @@ from agents.memory.session_settings import coerce_session_settings, resolve_sess
 
 from tract.exceptions import HeadMovedError, TractError
 from tract.formats.openai_responses.contents import from_responses
+from tract.integrations.authorship import is_by_a_model
 from tract.integrations.lending import LentStore
-from tract.integrations.openai_agents.entries import entries_of, is_by_a_model, items_of
+from tract.integrations.openai_agents.entries import entries_of, items_of
 from tract.integrations.openai_agents.hooks import Context, TractHooks
 from tract.models.commit import EntryInfo
 from tract.models.content import NativeContent
