@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -13,8 +14,10 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     empty_checkpoint,
 )
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 
-__all__ = ["Line", "config_of", "everything", "talk"]
+__all__ = ["Line", "built", "config_of", "everything", "talk"]
 
 
 def config_of(thread: str, checkpoint_id: str | None = None, ns: str = "") -> RunnableConfig:
@@ -79,3 +82,20 @@ async def everything(saver: BaseCheckpointSaver[Any], thread: str) -> list[Check
     """Return all checkpoints of a thread."""
     config = RunnableConfig(configurable={"thread_id": thread})
     return [each async for each in saver.alist(config)]
+
+
+class _Counting(MessagesState):
+    steps: Annotated[list[str], operator.add]
+
+
+def built(saver: BaseCheckpointSaver[Any]) -> Any:
+    """Return a graph that answers, and asks a human before it does."""
+
+    async def ask(state: _Counting) -> dict[str, Any]:
+        answer = interrupt({"question": state["messages"][-1].content})
+        return {"messages": [AIMessage(f"You said {answer}.")], "steps": ["asked"]}
+
+    graph = StateGraph(_Counting)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+    return graph.compile(checkpointer=saver)

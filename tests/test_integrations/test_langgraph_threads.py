@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -17,16 +16,15 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 
-from support.graphs_of_langgraph import Line, config_of, everything, talk
+from support.graphs_of_langgraph import Line, built, config_of, everything, talk
 from support.killing import started
 from support.opening import COUNTER
 from tract import TractStore, metadata
 from tract import config as tract_config
-from tract.integrations.langgraph import TractSaver, import_threads
+from tract.integrations.langgraph import TractSaver
 
 USAGE = UsageMetadata(input_tokens=9, output_tokens=3, total_tokens=12)
 
@@ -184,7 +182,7 @@ async def test_a_cancelled_put_is_there_whole_or_not_at_all(store: TractStore) -
 KILLED = """
 import asyncio, sys
 from langchain_core.messages import HumanMessage
-from support.graphs_of_langgraph import Line, config_of
+from support.graphs_of_langgraph import Line, built, config_of
 from tract.integrations.langgraph import TractSaver
 
 async def main():
@@ -367,25 +365,6 @@ async def test_the_history_of_delta_channels_is_as_the_memory_savers(store: Trac
     )
 
 
-class Counting(MessagesState):
-    """The state of the graph below."""
-
-    steps: Annotated[list[str], operator.add]
-
-
-def built(saver: BaseCheckpointSaver[Any]) -> Any:
-    """Return a graph that answers, and asks a human before it does."""
-
-    async def ask(state: Counting) -> dict[str, Any]:
-        answer = interrupt({"question": state["messages"][-1].content})
-        return {"messages": [AIMessage(f"You said {answer}.")], "steps": ["asked"]}
-
-    graph = StateGraph(Counting)
-    graph.add_node("ask", ask)
-    graph.add_edge(START, "ask")
-    return graph.compile(checkpointer=saver)
-
-
 async def test_a_graph_that_was_interrupted_resumes_in_another_saver(target: str) -> None:
     config = RunnableConfig(configurable={"thread_id": "t"})
     async with TractStore.open(target, tokenizer=COUNTER) as store:
@@ -449,51 +428,6 @@ async def test_secrets_in_definitions_of_tools_are_not_recorded(store: TractStor
     assert "SECRET" not in str(made.generation_config)
     remote = {"type": "mcp", "authorization": "[redacted]", "label": "m"}
     assert made.generation_config["tools"] == [remote, tools[1]]
-
-
-async def test_threads_of_other_savers_come_whole_and_once(
-    store: TractStore, tmp_path: Path
-) -> None:
-    saver = TractSaver(store)
-    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
-        config = RunnableConfig(configurable={"thread_id": "t"})
-        graph = built(theirs)
-        await graph.ainvoke({"messages": [("user", "Hello")]}, config)
-        line = Line(theirs, config_of("u", ns="child:1"))
-        for end in range(1, 6):
-            await line.put(messages=talk()[:end], place=[end, {1, 2}])
-        await theirs.aput_writes(line.config, [("b", 1), ("a", 2)], "task", "~2")
-        await theirs.aput_writes(line.config, [("c", 3)], "other", "~1")
-        first = await import_threads(theirs, saver, thread_ids=["u"])
-        report = await import_threads(theirs, saver)
-        again = await import_threads(theirs, saver)
-
-        assert (first.threads, first.checkpoints, first.writes, first.kept) == (1, 5, 3, 0)
-        assert (report.threads, report.checkpoints, report.kept) == (2, 7, 5)
-        assert (again.checkpoints, again.kept) == (7, 7)
-        assert first.differences == report.differences == again.differences == ()
-        for thread in ("t", "u"):
-            assert await everything(saver, thread) == await everything(theirs, thread)
-    done = await built(saver).ainvoke(Command(resume="yes"), config)
-    assert [each.content for each in done["messages"]] == ["Hello", "You said yes."]
-    newest = await saver.aget_tuple(config_of("t"))
-    assert newest is not None
-    assert all(isinstance(each, str) for each in newest.checkpoint["channel_versions"].values())
-
-
-async def test_an_import_from_a_saver_without_paths_keeps_the_order_of_writes(
-    store: TractStore,
-) -> None:
-    saver, theirs = TractSaver(store), InMemorySaver()
-    line = Line(theirs, config_of("t"))
-    await line.put(n=1)
-    await theirs.aput_writes(line.config, [("b", 1), ("a", 2)], "a task", "~2")
-    await theirs.aput_writes(line.config, [("c", 3), ("__interrupt__", 4)], "b task", "~1")
-
-    report = await import_threads(theirs, saver)
-
-    assert report.differences == ()
-    assert await everything(saver, "t") == await everything(theirs, "t")
 
 
 @pytest.mark.unmeasured
