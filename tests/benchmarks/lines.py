@@ -35,6 +35,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers_langgraph import SaverBackend
 from benchmarks.peers_openai import AlchemyBackend, SqliteBackend
 from benchmarks.peers_pydantic_ai import CONVERSATIONS
+from benchmarks.sessions import SESSIONS
 from support.frameworks import lacking
 from tract import TractConfig
 
@@ -419,5 +420,5 @@ _ADK: tuple[Line, ...] = (
 )
 LINES: tuple[Line, ...] = (
     *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES),
-    *(*CONVERSATIONS, *_ADK),
+    *(*SESSIONS, *CONVERSATIONS, *_ADK),
 )

@@ -34,7 +34,7 @@ from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_so
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import stored_json, unreadable
-from tract.history.media import attachments_in
+from tract.history.media import attachments_in, may_refer
 from tract.models.annotations import Priority
 from tract.models.compaction import COMPACTION
 from tract.models.erasure import ERASED
@@ -281,6 +281,8 @@ class DefaultContextCompiler:
         entry = self._made(messages, step, priority)
         if entry.message.given is None:
             return entry
+        if step.content_type == "native" and not may_refer(step.data):
+            return entry  # without a walk through its item
         try:
             named = self.attachments(step.content_type, fields, messages)
         except (LookupError, TypeError, AttributeError):
