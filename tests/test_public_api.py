@@ -208,6 +208,7 @@ TYPES = {
     "ConfigField",
     "Decision",
     "GoogleArguments",
+    "Instrumentation",
     "OnConflict",
     "OnInterrupt",
     "OnKey",
@@ -260,6 +261,7 @@ STORE_OPTIONS = [
     ("tokenizer", KEYWORD, None),
     ("compiler", KEYWORD, None),
     ("content_types", KEYWORD, None),
+    ("telemetry", KEYWORD, None),
 ]
 AIMS = [
     ("target_tokens", KEYWORD, None),

@@ -31,6 +31,7 @@ __all__ = [
     "CompiledContext",
     "ContextCompiler",
     "GoogleArguments",
+    "Instrumentation",
     "Loss",
     "Message",
     "OpenCall",
@@ -462,6 +463,16 @@ class CompiledContext(ABC):
             f"<{type(self).__name__} head={head} entries={self.commit_count} "
             f"tokens={self.token_count} ({self.token_source})>"
         )
+
+
+class Instrumentation(Protocol):
+    """What reports on the calls of a store; `tract.telemetry.Telemetry` is one.
+
+    The parts that it gets are internal, and differ from release to release.
+    """
+
+    def attach(self, parts: Any, /) -> None:
+        """Report from now on what the parts of an open store do."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -56,24 +56,17 @@ from tract.lifecycle import CallGate, ended, to_the_end
 from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
 from tract.models.pruning import Retention
-from tract.protocols import ContextCompiler, TokenCounter, UnsetType
+from tract.protocols import ContextCompiler, Instrumentation, TokenCounter, UnsetType
 from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories, TractTimes
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
 
-__all__ = ["Options", "Reporting", "Runtime", "checked_options"]
+__all__ = ["Options", "Runtime", "checked_options"]
 
 
 ContentTypes = Mapping[str, type[BaseModel] | ContentType]
 """Content types of an application's own, by name."""
-
-
-class Reporting(Protocol):
-    """What reports on stores elsewhere, such as `tract.telemetry.Telemetry`."""
-
-    def attach(self, runtime: Runtime) -> None:
-        """Report what a store does from now on."""
 
 
 class Options(NamedTuple):
@@ -86,7 +79,7 @@ class Options(NamedTuple):
     content_types: ContentTypes = MappingProxyType({})
     remembers: bool = True
     """False has every answer come from the database; see `Freshness`."""
-    telemetry: Reporting | None = None
+    telemetry: Instrumentation | None = None
 
 
 def checked_options(
@@ -94,7 +87,7 @@ def checked_options(
     tokenizer: TokenCounter | None,
     compiler: ContextCompiler | None,
     content_types: ContentTypes | None,
-    telemetry: Reporting | None,
+    telemetry: Instrumentation | None,
 ) -> Options:
     """Return the options of a store, with the defaults filled in.
 

@@ -37,8 +37,8 @@ from tract.models.query import ConfigField
 from tract.models.searching import SearchHit, checked_cursor, search_terms
 from tract.models.store import CacheInfo, StoreInfo, VacuumReport
 from tract.models.tracts import TractInfo
-from tract.protocols import UNSET, ContextCompiler, TokenCounter, UnsetType
-from tract.runtime import Reporting, Runtime, checked_options
+from tract.protocols import UNSET, ContextCompiler, Instrumentation, TokenCounter, UnsetType
+from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import Listing, TractOrder
 from tract.tract import AsyncTract
 from tract.transaction import Transaction
@@ -65,7 +65,7 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
-        telemetry: Reporting | None = None,
+        telemetry: Instrumentation | None = None,
         own_loop: bool = False,
     ) -> Opening[TractStore]:
         """Open a database; `await` the result, or use it in `async with`, which closes the store.
@@ -101,7 +101,7 @@ class TractStore:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
-        telemetry: Reporting | None = None,
+        telemetry: Instrumentation | None = None,
     ) -> Opening[TractStore]:
         """Use the connections of an engine; the result is as that of `open`.
 

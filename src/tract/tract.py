@@ -86,12 +86,13 @@ from tract.protocols import (
     UNSET,
     CompiledContext,
     ContextCompiler,
+    Instrumentation,
     Message,
     TokenCounter,
     TokenUsage,
     UnsetType,
 )
-from tract.runtime import Reporting, Runtime, checked_options
+from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import BranchName, ExistingBranch, Position
 
 __all__ = ["AsyncTract", "CommitOptions"]
@@ -152,7 +153,7 @@ class AsyncTract:
         tokenizer: TokenCounter | None = None,
         compiler: ContextCompiler | None = None,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = None,
-        telemetry: Reporting | None = None,
+        telemetry: Instrumentation | None = None,
     ) -> Opening[AsyncTract]:
         """Open a database for one tract.
 

@@ -50,13 +50,13 @@ from tract.models.tracts import TractInfo
 from tract.protocols import (
     CompiledContext,
     ContextCompiler,
+    Instrumentation,
     Message,
     TokenCounter,
     TokenUsage,
     ToolCall,
     UnsetType,
 )
-from tract.runtime import Reporting
 from tract.tract import CommitOptions
 
 C = TypeVar("C", bound=BaseModel)
@@ -399,7 +399,7 @@ class SyncStore:
         tokenizer: TokenCounter | None = ...,
         compiler: ContextCompiler | None = ...,
         content_types: Mapping[str, type[BaseModel] | ContentType] | None = ...,
-        telemetry: Reporting | None = ...,
+        telemetry: Instrumentation | None = ...,
     ) -> Self: ...
     def tract(self, tract_id: str, *, branch: str = ...) -> SyncTract: ...
     def transaction(self) -> SyncTransaction: ...
