@@ -1,0 +1,5 @@
+"""`python -m tract.cli`."""
+
+from tract.cli.app import main
+
+main()

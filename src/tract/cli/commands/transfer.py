@@ -1,0 +1,153 @@
+"""Commands that carry tracts elsewhere: export, import, backup, serve."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import tract
+from tract.cli.commands.importers import IMPORTERS, imported
+from tract.cli.opening import creating, imported_types, reading, target_of, writing
+from tract.cli.options import Json, Store, Types, files
+from tract.cli.output import printing, progressing
+from tract.cli.running import CommandError, ExitCode, awaited
+
+__all__ = ["COMMANDS"]
+
+
+def export(
+    store: Store,
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A new file.", autocompletion=files)],
+    tracts: Annotated[
+        list[str] | None,
+        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
+    ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write a page to look at, not a store.")
+    ] = False,
+    types: Types = None,
+    as_json: Json = False,
+) -> None:
+    """Write tracts to a new file: a store that `tract import` reads, or with --html a page."""
+    if html:
+        _write_page(store, path, tracts, types)
+        return
+    with (
+        reading(store) as opened,
+        printing(as_json=as_json) as out,
+        progressing("Exporting") as step,
+    ):
+        report = opened.export(
+            path, tracts=tracts, progress=lambda done: step(done.commits, done.of_commits)
+        )
+        out.fields(_fields(report))
+
+
+def import_(
+    store: Store,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A file, or a URL, to import.", autocompletion=files),
+    ],
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FRAMEWORK",
+            help=f"The source is the own store of {', '.join(IMPORTERS)}.",
+            autocompletion=lambda: [*IMPORTERS],
+        ),
+    ] = None,
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="NAME", help="The app, from adk.")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option("--scope", metavar="NAME", help="The scope, from pydantic-ai.")
+    ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the store if there is none.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import what `tract export` wrote, or the conversations of an agent framework's own store."""
+    if not create:
+        with writing(store):
+            pass  # it is there, and can be written
+    if framework is not None:
+        given = {name: value for name, value in (("app", app), ("scope", scope)) if value}
+        values = imported(framework, store, source, given)
+    else:
+        with creating(store) as opened, progressing("Importing") as step:
+            report = opened.import_(
+                source, progress=lambda done: step(done.commits, done.of_commits)
+            )
+        values = _fields(report)
+    with printing(as_json=as_json) as out:
+        out.fields(values)
+
+
+def backup(
+    store: Store,
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A new file.", autocompletion=files)],
+) -> None:
+    """Write a whole store to a new file, byte for byte as it is at one moment."""
+    with reading(store) as opened, progressing("Writing") as step:
+        opened.backup(path, progress=lambda done: step(done.nbytes, done.of_nbytes))
+
+
+def serve(
+    store: Store,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 takes any that is free.")] = 0,
+    token: Annotated[
+        str | None, typer.Option("--token", help="What the page must have; by default a new one.")
+    ] = None,
+    tracts: Annotated[
+        list[str] | None,
+        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
+    ] = None,
+    types: Types = None,
+) -> None:
+    """Show a store in a browser, live and read-only, until it is interrupted."""
+    viewer = _viewer()
+
+    async def served() -> None:
+        async with tract.TractStore.open(
+            target_of(store, "ro"), content_types=imported_types(types or ())
+        ) as opened:
+            await viewer.serve(opened, host=host, port=port, token=token, tract_ids=tracts)
+
+    awaited(served())
+
+
+def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str] | None) -> None:
+    viewer = _viewer()
+    if Path(path).exists():
+        raise CommandError(f"There is a file at {path!r} already.", ExitCode.CONFLICT)
+
+    async def written() -> None:
+        async with tract.TractStore.open(
+            target_of(store, "ro"), content_types=imported_types(types or ())
+        ) as opened:
+            await viewer.write_page(opened, path, tract_ids=tracts)
+
+    awaited(written())
+
+
+def _viewer() -> Any:
+    try:
+        return import_module("tract.viewer")
+    except ModuleNotFoundError as error:
+        problem = f"{error.name} is not installed: install `asynctract[viewer]`."
+        raise CommandError(problem) from error
+
+
+def _fields(report: object) -> dict[str, object]:
+    names: dict[str, object] = getattr(type(report), "model_fields", {})
+    return {name: getattr(report, name) for name in names}
+
+
+COMMANDS = {"export": export, "import": import_, "backup": backup, "serve": serve}

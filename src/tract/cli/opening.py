@@ -1,0 +1,143 @@
+"""Opening the store that a command names, and choosing a tract and a branch of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import tract
+from tract.cli.running import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from tract import SyncStore, SyncTract
+
+__all__ = [
+    "chosen",
+    "chosen_tract",
+    "creating",
+    "imported_types",
+    "reading",
+    "schema_of",
+    "target_of",
+    "writing",
+]
+
+_LISTED = 10
+
+
+@contextmanager
+def reading(store: str, types: Iterable[str] | None = None) -> Iterator[SyncStore]:
+    """Open a store that must exist, read-only."""
+    content_types = imported_types(types or ())
+    with tract.SyncStore.open(target_of(store, "ro"), content_types=content_types) as opened:
+        yield opened
+
+
+@contextmanager
+def writing(store: str) -> Iterator[SyncStore]:
+    """Open a store that must exist, and have today's schema, for reading and writing."""
+    with reading(store):
+        pass  # a file that is not a store stays as it is, and an old one is for `migrate`
+    with tract.SyncStore.open(target_of(store, "rw")) as opened:
+        yield opened
+
+
+@contextmanager
+def creating(store: str) -> Iterator[SyncStore]:
+    """Open a store for reading and writing, which is made if there is none."""
+    with tract.SyncStore.open(store) as opened:
+        yield opened
+
+
+def schema_of(store: str) -> tuple[int, int | None]:
+    """Return the schema version of a store, and today's if they differ."""
+    try:
+        with reading(store) as opened:
+            return opened.info().schema_version, None
+    except tract.SchemaVersionError as error:
+        return error.found, error.supported
+
+
+def target_of(store: str, mode: str) -> str:
+    """Return what opens the store that is at a path or URL, and makes none.
+
+    Raises:
+        CommandError: there is no such file, or it is not a file.
+    """
+    if store.startswith("file:") or "://" in store:
+        parts = urlsplit(store)
+        if {"mode", "immutable"} & parse_qs(parts.query).keys():
+            return store
+        return f"{store}{'&' if parts.query else '?'}mode={mode}"
+    if store == ":memory:":
+        raise CommandError("A store in memory is only seen by its own process.", ExitCode.USAGE)
+    path = Path(store)
+    if not path.exists():
+        raise CommandError(f"There is no store at {store!r}.", ExitCode.NOT_FOUND)
+    if path.is_dir():
+        raise CommandError(f"{store!r} is a folder. Give a file in it.", ExitCode.NOT_FOUND)
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+
+
+def chosen_tract(store: SyncStore, tract_id: str | None) -> str:
+    """Return the tract that was asked for, or else the only one, or that called main.
+
+    Raises:
+        CommandError: there are several, or none.
+    """
+    if tract_id is not None:
+        if store.tract(tract_id).info() is None:
+            raise tract.TractNotFoundError(tract_id)
+        return tract_id
+    ids = [each.tract_id for each in store.tracts(limit=_LISTED)]
+    if not ids:
+        raise CommandError("The store has no tracts.", ExitCode.NOT_FOUND)
+    if len(ids) == 1:
+        return ids[0]
+    if store.tract("main").info() is not None:
+        return "main"
+    listed = ", ".join(ids) + (", …" if len(ids) == _LISTED else "")
+    raise CommandError(f"Choose a tract by --tract: {listed}.", ExitCode.USAGE)
+
+
+def chosen(store: SyncStore, tract_id: str | None, branch: str | None) -> SyncTract:
+    """Return a handle on the branch that was asked for, or else on main, or the only one.
+
+    Raises:
+        CommandError: there are several tracts or branches, or no tracts.
+        BranchNotFoundError: there is no such branch.
+    """
+    handle = store.tract(chosen_tract(store, tract_id))
+    if branch is None and handle.head() is not None:
+        return handle
+    names = [each.name for each in handle.branches()]
+    if branch is None:
+        if len(names) > 1 and "main" not in names:
+            listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+            raise CommandError(f"Choose a branch by --branch: {listed}.", ExitCode.USAGE)
+        branch = names[0] if len(names) == 1 else "main"
+    handle = handle.on(branch)
+    handle.head()  # raises if there is no such branch
+    return handle
+
+
+def imported_types(types: Iterable[str]) -> dict[str, Any]:
+    """Return the content types that `MODULE:NAME` names, of modules in this folder, too."""
+    found: dict[str, Any] = {}
+    for each in types:
+        module, _, name = each.partition(":")
+        if not name:
+            raise CommandError(f"{each!r} is not of the form MODULE:NAME.", ExitCode.USAGE)
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        try:
+            found.update(getattr(import_module(module), name))
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise CommandError(f"Cannot import {each!r}: {error}", ExitCode.USAGE) from error
+    return found

@@ -1,0 +1,284 @@
+"""The command as a process: pipes, pagers, terminals, interrupts, completion, and its start."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.commands import PROGRAM, environment
+from tract import SyncStore
+
+WAIT = 60
+LATER = {"aiosqlite", "anyio", "asyncio", "rich", "sqlalchemy", "tiktoken"}
+HELPED = """
+import sys
+from tract.cli.app import app
+app(sys.argv[1:], standalone_mode=False)
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def ended(*arguments: object, **values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=WAIT,
+        env=environment(**values),
+        check=False,
+    )
+
+
+class Terminal:
+    """A terminal of a test's own, with a command in it."""
+
+    def __init__(self, *arguments: object, **values: str) -> None:
+        self._own, other = pty.openpty()
+        self.process = subprocess.Popen(
+            [*PROGRAM, *map(str, arguments)],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=environment(COLUMNS="100", LINES="20", **values),
+            start_new_session=True,
+        )
+        os.close(other)
+        self.shown = ""
+
+    def until(self, text: str | None) -> str:
+        """Read until *text* is shown, or the command has ended; return all that was shown."""
+        deadline = time.monotonic() + WAIT
+        while text is None or text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            if not select.select([self._own], [], [], 1)[0]:
+                continue
+            try:
+                read = os.read(self._own, 65_536)
+            except OSError:  # the other end is closed
+                break
+            self.shown += read.decode("utf-8", "replace")
+            if not read:
+                break
+        return self.shown
+
+    def type(self, text: str) -> None:
+        os.write(self._own, text.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._own)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("long") / "long.db"
+    with SyncStore.open(path) as store, store.tract("t").batch() as batch:
+        for number in range(3_000):
+            batch.user(f"Message {number} " + "and so on " * 20)
+    return path
+
+
+@pytest.mark.parametrize("command", [[], ["log"], ["merge"]], ids=str)
+def test_help_imports_neither_databases_nor_models(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELPED, *command, "--help"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=WAIT,
+        env=environment(),
+        check=True,
+    )
+
+    assert "Usage: " in done.stdout
+    # Typer itself converts the arguments of a command by pydantic.
+    later = LATER if command else {*LATER, "pydantic"}
+    assert {*done.stderr.split()} & later == set()
+
+
+def test_help_takes_a_quarter_of_a_second_at_most() -> None:
+    """Measured as time of the processor, so that a busy machine does not count; the best of five."""
+    command = [*PROGRAM, "--help"]
+    taken: list[float] = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, stdout=subprocess.DEVNULL, timeout=WAIT, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+    assert min(taken) <= 0.25
+
+
+def test_a_pipe_that_is_closed_ends_the_command_quietly(long_log: Path) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "log", str(long_log), "--graph"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert b"Message 2999" in process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (141, b"")
+
+
+def test_an_interrupt_ends_watching_with_130(agents: Path) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "watch", str(agents), "--all", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (130, b"")
+
+
+def test_a_watch_shows_what_other_processes_commit(agents: Path) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "watch", str(agents), "--all", "--json", "--limit", "10"],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(9):
+            process.stdout.readline()
+        with SyncStore.open(agents) as store:
+            store.tract("planner").user("Just now")
+        assert b"Just now" not in process.stdout.readline()  # a commit, without its content
+
+    assert process.returncode == 0
+
+
+def test_an_interrupted_backup_leaves_no_file(long_log: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    process = subprocess.Popen([*PROGRAM, "backup", long_log, copy], env=environment())
+    while process.poll() is None and not any(tmp_path.iterdir()):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(WAIT)
+
+    assert (code, copy.exists()) in ((130, False), (0, True))
+    assert [each for each in tmp_path.iterdir() if each != copy] == []
+
+
+def test_colours_are_for_terminals_alone(agents: Path, terminals: list[Terminal]) -> None:
+    terminals += [
+        Terminal("log", agents, "--no-pager"),
+        Terminal("log", agents, "--no-pager", NO_COLOR="1"),
+        Terminal("branches", agents, "--no-pager", NO_COLOR="1"),
+    ]
+    coloured, plain, table = (each.until(None) for each in terminals)
+
+    assert "\x1b[33m" in coloured
+    assert "\x1b" not in plain + table
+    assert "\x1b" not in ended("log", agents).stdout
+    assert "branch" in table
+
+
+def test_a_pager_is_used_on_a_terminal_alone(agents: Path, terminals: list[Terminal]) -> None:
+    pager = f"{sys.executable} -c \"import os, sys; print('PAGED', os.environ['LESS'], len(sys.stdin.read()))\""
+    terminals.append(Terminal("log", agents, TRACT_PAGER=pager))
+
+    assert re.search(r"PAGED FRX \d+", terminals[0].until(None))
+    assert "PAGED" not in ended("log", agents, TRACT_PAGER=pager).stdout
+
+
+@pytest.mark.parametrize("leaving", ["sys.exit(0)", "os.kill(os.getpid(), 9)"])
+def test_a_pager_that_is_left_or_killed_ends_the_command_quietly(
+    long_log: Path, terminals: list[Terminal], leaving: str
+) -> None:
+    pager = f'{sys.executable} -c "import os, sys; sys.stdin.readline(); print(1234); {leaving}"'
+    terminals.append(Terminal("log", long_log, TRACT_PAGER=pager))
+
+    assert terminals[0].until(None).split() == ["1234"]
+    assert terminals[0].process.wait(WAIT) == 0
+
+
+def test_without_the_pager_everything_is_printed(agents: Path, terminals: list[Terminal]) -> None:
+    terminals.append(Terminal("log", agents, TRACT_PAGER="no-such-pager"))
+
+    assert "You plan trips." in terminals[0].until(None)
+
+
+def test_less_leaves_a_short_output_on_the_screen(agents: Path, terminals: list[Terminal]) -> None:
+    less = "/usr/bin/less"
+    if not os.access(less, os.X_OK):
+        pytest.skip("less is not installed")
+    terminals.append(Terminal("branches", agents, PAGER=less))
+
+    assert "fast" in terminals[0].until(None)
+    assert terminals[0].process.wait(WAIT) == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "erased"), [("n", 1, 0), ("y", 0, 1)])
+def test_a_terminal_is_asked_before_what_cannot_be_undone(
+    agents: Path, terminals: list[Terminal], answer: str, code: int, erased: int
+) -> None:
+    terminals.append(Terminal("erase", agents, "v1", "--reason", "x"))
+    asked = terminals[0]
+    asked.until("[y/N]")
+    asked.type(f"{answer}\n")
+    asked.until(None)
+
+    assert asked.process.wait(WAIT) == code
+    verified = ended("verify", agents)
+    assert verified.stdout.split("\t")[3] == f"{erased}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell: str) -> None:
+    script = ended(_TRACT_COMPLETE=f"source_{shell}").stdout
+
+    assert "_TRACT_COMPLETE=complete" in script
+    assert "tract" in script
+
+
+def test_commands_options_and_files_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "agents.db").touch()
+
+    def completed(words: str, current: int) -> list[str]:
+        values = {
+            "_TRACT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": f"{current}",
+        }
+        return ended(**values).stdout.split()
+
+    assert {"log", "merge", "erase"} <= {*completed("tract ", 1)}
+    assert completed("tract log --gra", 2) == ["--graph"]
+    assert completed(f"tract log {tmp_path}/ag", 2) == [f"{tmp_path}/agents.db"]
+
+
+def test_an_encoding_without_the_characters_is_no_error(agents: Path) -> None:
+    done = ended("log", agents, "--graph", PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("* ")
+    assert done.stdout.isascii()
