@@ -5,10 +5,10 @@ Every public name is exported here; start with `AsyncTract` or `TractStore`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import importlib
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from tract.exports import *
     from tract.exports import __all__ as __all__
 else:
@@ -20,7 +20,7 @@ else:
         """
         if name.startswith("__") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        exports = import_module("tract.exports")
+        exports = importlib.import_module("tract.exports")
         names = {each: getattr(exports, each) for each in exports.__all__}
         globals().update(names, __all__=exports.__all__)
         try:
@@ -29,4 +29,4 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
     def __dir__():
-        return sorted({*globals(), *import_module("tract.exports").__all__})
+        return sorted({*globals(), *importlib.import_module("tract.exports").__all__})

@@ -40,7 +40,9 @@ def query(
     as_json: Json = False,
     no_pager: NoPager = False,
 ) -> None:
-    """List the commits of a tract, or of one branch, that meet all conditions.
+    """List the commits that meet all conditions.
+
+    They are those of all branches, or with --branch of one.
 
     A condition is a field, an operator and a value: 'config.model = gpt-5', 'metadata.user exists',
     'message contains typo', 'operation = edit', 'token_count > 100', 'created_at >= 2026-01-31'.
@@ -78,7 +80,10 @@ def search(
     as_json: Json = False,
     no_pager: NoPager = False,
 ) -> None:
-    """Find commits by the words of their texts, in the whole store, a tract, or a branch."""
+    """Find commits by the words of their texts.
+
+    They are those of the whole store, of a tract by --tract, or of a branch by --branch.
+    """
     if enable:
         with writing(store) as opened, progressing("Indexing") as step:
             opened.enable_search(progress=lambda done: step(done, None))
@@ -111,7 +116,10 @@ def watch(
     types: Types = None,
     as_json: Json = False,
 ) -> None:
-    """Print the commits of a branch as they are made, until it is interrupted."""
+    """Print the commits of a branch as they are made.
+
+    It goes on until it is interrupted.
+    """
     with reading(store, types) as opened, printing(as_json=as_json) as out:
         handle = opened.tract(chosen_tract(opened, tract_id), branch=branch or "main")
         left = limit

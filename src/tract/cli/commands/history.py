@@ -102,7 +102,7 @@ def show(
     as_json: Json = False,
     no_pager: NoPager = False,
 ) -> None:
-    """Show commits: what they say, and all that is stored with them."""
+    """Show commits with all that is stored with them."""
     with reading(store, types) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         handle = chosen(opened, tract_id, branch)
         named = commits or [_head(handle)]
@@ -123,7 +123,10 @@ def cat(
     types: Types = None,
     as_json: Json = False,
 ) -> None:
-    """Print the text of one commit and nothing else: to a pipe as it is, to a terminal escaped."""
+    """Print the text of one commit, and nothing else.
+
+    It goes to a pipe as it is, and to a terminal escaped.
+    """
     with reading(store, types) as opened, printing() as out:
         handle = chosen(opened, tract_id, branch)
         if attachment:

@@ -64,7 +64,7 @@ def info(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a store is, how much it holds, and how large it is."""
+    """Say what a store is, and how large."""
     with reading(store) as opened, printing(as_json=as_json) as out:
         found = opened.info(exact=exact)
         # It was opened read-only for this alone, and its cache is empty.
@@ -79,7 +79,10 @@ def verify(
     types: Types = None,
     as_json: Json = False,
 ) -> None:
-    """Hash everything again, of one tract or of all; exit with 1 if something is wrong."""
+    """Hash everything again, and list what is damaged.
+
+    The exit code is 1 then.
+    """
     faults = 0
     with (
         reading(store, types) as opened,

@@ -59,7 +59,10 @@ def reflog(
     as_json: Json = False,
     no_pager: NoPager = False,
 ) -> None:
-    """List where the branches have pointed, newest first, deleted ones included."""
+    """List where the branches have pointed, newest first.
+
+    Branches that were deleted are included.
+    """
     with reading(store) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         out.table(opened.tract(chosen_tract(opened, tract_id)).reflog(branch)[:limit], _move)
 
@@ -80,7 +83,10 @@ def merge(
     branch: Branch = None,
     as_json: Json = False,
 ) -> None:
-    """Merge a branch into another; on conflicts, write nothing, list them, and exit with 4."""
+    """Merge a branch into another.
+
+    If there are conflicts, nothing is written: they are listed, and the exit code is 4.
+    """
     with writing(store) as opened, printing(as_json=as_json) as out:
         handle = chosen(opened, tract_id, branch)
         try:
@@ -108,7 +114,7 @@ def compare(
     as_json: Json = False,
     no_pager: NoPager = False,
 ) -> None:
-    """Compare branches: their sizes, usage, and what they were generated with."""
+    """Compare the sizes, usage and parameters of branches."""
     with reading(store, types) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         handle = chosen(opened, tract_id, branch)
         chosen_names = names or [each.name for each in handle.branches()]

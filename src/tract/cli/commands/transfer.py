@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from tract.cli.opening import creating, imported_types, reading, target_of, writ
 from tract.cli.options import Json, Store, Types, files
 from tract.cli.output import printing, progressing
 from tract.cli.running import CommandError, ExitCode, awaited
+
+if TYPE_CHECKING:
+    from tract import TractStore
 
 __all__ = ["COMMANDS"]
 
@@ -31,7 +35,10 @@ def export(
     types: Types = None,
     as_json: Json = False,
 ) -> None:
-    """Write tracts to a new file: a store that `tract import` reads, or with --html a page."""
+    """Write tracts to a new file, for import or as a page.
+
+    The file is a store, which `tract import` reads. With --html it is a page to look at.
+    """
     if html:
         _write_page(store, path, tracts, types)
         return
@@ -72,7 +79,7 @@ def import_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import what `tract export` wrote, or the conversations of an agent framework's own store."""
+    """Import an exported file, or a framework's own store."""
     if not create:
         with writing(store):
             pass  # it is there, and can be written
@@ -93,7 +100,7 @@ def backup(
     store: Store,
     path: Annotated[str, typer.Argument(metavar="FILE", help="A new file.", autocompletion=files)],
 ) -> None:
-    """Write a whole store to a new file, byte for byte as it is at one moment."""
+    """Write a whole store to a new file, as it is now."""
     with reading(store) as opened, progressing("Writing") as step:
         opened.backup(path, progress=lambda done: step(done.nbytes, done.of_nbytes))
 
@@ -111,13 +118,14 @@ def serve(
     ] = None,
     types: Types = None,
 ) -> None:
-    """Show a store in a browser, live and read-only, until it is interrupted."""
+    """Show a store in a browser, live, until interrupted."""
     viewer = _viewer()
 
     async def served() -> None:
         async with tract.TractStore.open(
             target_of(store, "ro"), content_types=imported_types(types or ())
         ) as opened:
+            await _present(opened, tracts)
             await viewer.serve(opened, host=host, port=port, token=token, tract_ids=tracts)
 
     awaited(served())
@@ -132,9 +140,17 @@ def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str
         async with tract.TractStore.open(
             target_of(store, "ro"), content_types=imported_types(types or ())
         ) as opened:
+            await _present(opened, tracts)
             await viewer.write_page(opened, path, tract_ids=tracts)
 
     awaited(written())
+
+
+async def _present(store: TractStore, tracts: Iterable[str] | None) -> None:
+    """Raise a `TractNotFoundError` unless the store has all of these tracts."""
+    for each in tracts or ():
+        if await store.tract(each).info() is None:
+            raise tract.TractNotFoundError(each)
 
 
 def _viewer() -> Any:

@@ -69,7 +69,10 @@ def prune(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Shorten the history of a tract, for good; every context since then stays the same."""
+    """Shorten the history of a tract, for good.
+
+    Every context since the boundary stays the same.
+    """
     if keep is None and before is None:
         raise CommandError("Say what to keep, by --keep or --before.", ExitCode.USAGE)
     with writing(store) as opened, printing(as_json=as_json) as out:
@@ -86,7 +89,7 @@ def prune(
 
 
 def collect(store: Store, vacuum: Vacuum = False, yes: Yes = False, as_json: Json = False) -> None:
-    """Delete contents and attachments that nothing refers to any more."""
+    """Delete contents that nothing refers to any more."""
     with writing(store) as opened, printing(as_json=as_json) as out:
         confirm("Delete what nothing refers to, for good?", yes=yes)
         with progressing("Collecting") as step:
@@ -108,7 +111,10 @@ def recover(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """List streamed replies that a process left unfinished, and commit or drop them."""
+    """List replies that were cut off, commit or drop them.
+
+    They are streams whose process ended before they did.
+    """
     if commit and drop:
         raise CommandError("Give --commit or --drop, not both.", ExitCode.USAGE)
     opening = writing if commit or drop else reading
@@ -129,7 +135,10 @@ def recover(
 
 
 def migrate(store: Store, as_json: Json = False) -> None:
-    """Bring a store of an older release up to date, which older releases cannot open then."""
+    """Bring a store of an older release up to date.
+
+    Older releases cannot open it then.
+    """
     found, supported = schema_of(store)
     if supported is not None:
         with tract.SyncStore.open(target_of(store, "rw")):
