@@ -74,10 +74,10 @@ def test_a_path_that_is_not_there_is_an_error_and_makes_no_file(
     tmp_path: Path, command: str
 ) -> None:
     path = tmp_path / "typo.db"
-    rest = {"collect": ["--yes"], "merge": ["x"], "import": [tmp_path / "y"]}.get(command, [])
+    rest = {"collect": "--yes", "merge": "x", "import": str(tmp_path / "y")}.get(command)
 
     for target in (path, f"file:{path}", f"sqlite:///{path}"):
-        ended = tract(command, target, *rest)
+        ended = tract(command, target, *([rest] if rest else []))
 
         assert ended.code in (3, 5), ended.err
         assert [*tmp_path.iterdir()] == []
