@@ -11,7 +11,7 @@ from tract.cli.running import ExitCode, guarded
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="tract",
     help="Look into the context of agents, and keep its stores in order.",
     epilog="Every command takes a store, as a path or a URL: tract log agents.db --graph",
@@ -21,9 +21,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for subject in (history, finding, refs, inspection, transfer, upkeep):
-    for name, command in subject.COMMANDS.items():
-        app.command(name)(guarded(command))
+
+def _register() -> None:
+    for subject in (history, finding, refs, inspection, transfer, upkeep):
+        for name, command in subject.COMMANDS.items():
+            app.command(name)(guarded(command))
+
+
+_register()
 
 
 def main() -> None:

@@ -31,11 +31,11 @@ class Output:
 
     def __init__(self, stream: IO[str], *, as_json: bool, terminal: bool) -> None:
         self._stream = stream
-        self.as_json = as_json
-        self.terminal = terminal
+        self.as_json: bool = as_json
+        self.terminal: bool = terminal
         """Whether someone looks at it, through a pager or not."""
-        self.colours = terminal and not os.environ.get("NO_COLOR") and _term() != "dumb"
-        self.columns = shutil.get_terminal_size().columns if terminal else None
+        self.colours: bool = terminal and not os.environ.get("NO_COLOR") and _term() != "dumb"
+        self.columns: int | None = shutil.get_terminal_size().columns if terminal else None
 
     @property
     def unicode(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -178,4 +178,4 @@ def _flat(text: str) -> str:
     return block(text).replace("\n", " ").replace("\t", " ")
 
 
-COMMANDS = {"query": query, "search": search, "watch": watch}
+COMMANDS: dict[str, Callable[..., None]] = {"query": query, "search": search, "watch": watch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -266,7 +266,7 @@ def _commit(handle: SyncTract, name: str) -> CommitInfo:
     return commit
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "log": log,
     "show": show,
     "cat": cat,

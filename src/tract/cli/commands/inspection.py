@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,4 +139,9 @@ def _fields(report: VerifyReport) -> dict[str, Any]:
     return {name: getattr(report, name) for name in type(report).model_fields}
 
 
-COMMANDS = {"tracts": tracts, "stats": stats, "info": info, "verify": verify}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "tracts": tracts,
+    "stats": stats,
+    "info": info,
+    "verify": verify,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -209,7 +210,7 @@ def _short(commit_hash: str | None) -> str | None:
     return None if commit_hash is None else commit_hash[:12]
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "branches": branches,
     "tags": tags,
     "reflog": reflog,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,4 +166,9 @@ def _fields(report: object) -> dict[str, object]:
     return {name: getattr(report, name) for name in names}
 
 
-COMMANDS = {"export": export, "import": import_, "backup": backup, "serve": serve}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "export": export,
+    "import": import_,
+    "backup": backup,
+    "serve": serve,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -192,7 +193,7 @@ def _boundary(typed: str) -> datetime | str:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "erase": erase,
     "prune": prune,
     "collect": collect,
