@@ -2,4 +2,5 @@
 
 from tract.cli.app import main
 
-main()
+if __name__ == "__main__":  # not where all modules are imported
+    main()
