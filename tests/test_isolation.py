@@ -893,7 +893,7 @@ HARMLESS = {
     "rebuild",
     # stores themselves
     *("target", "config", "conditions", "branch_only", "tokenizer", "compiler", "engine", "model"),
-    *("own_loop", "append", "tract"),
+    *("own_loop", "append", "tract", "telemetry"),
     *("path", "progress", "source"),
     *("data", "media_type"),
     # names of their own for commits, of which each tract has its own; and state

@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tract import (
@@ -104,7 +105,7 @@ async def entry(tract: AsyncTract, commit_hash: str) -> EntryInfo:
     return next(each for each in entries if each.commit_hash == commit_hash)
 
 
-TOOLS = {"look_up": look_up, "look_back": look_back}
+TOOLS: dict[str, Callable[..., Awaitable[str]]] = {"look_up": look_up, "look_back": look_back}
 
 
 # The loop.

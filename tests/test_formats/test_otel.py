@@ -28,7 +28,7 @@ ENCODED = b64encode(PNG).decode()
 async def compiled(*messages: tuple[str, list[Part]]) -> CompiledContext:
     async with AsyncTract.open() as tract:
         for role, parts in messages:
-            await tract.commit(MessageContent(role=role, parts=parts))
+            await tract.commit(MessageContent(role=role, parts=tuple(parts)))
         return await tract.compile()
 
 
