@@ -5,7 +5,7 @@ Every public name is exported here; start with `AsyncTract` or `TractStore`.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import typing
 
 if typing.TYPE_CHECKING:
@@ -18,7 +18,9 @@ else:
 
         The command line prints its help, and completes, without SQLAlchemy and pydantic's models.
         """
-        if name.startswith("__") and name != "__all__":
+        # A module is what `from tract import` loads if there is no such attribute.
+        is_module = importlib.util.find_spec(f"{__name__}.{name}") is not None
+        if is_module or (name.startswith("__") and name != "__all__"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         exports = importlib.import_module("tract.exports")
         names = {each: getattr(exports, each) for each in exports.__all__}
