@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import anyio.to_thread
 
-from tract import AsyncTract, CompiledContext, TractError, TractInfo, TractStore
+from tract import AsyncTract, CompiledContext, TractError, TractInfo, TractNotFoundError, TractStore
 from tract.viewer.reading import Pair, TractReader, info_of, point_of, sections_of, usage_of
 from tract.viewer.shapes import APIS, Shape, detail_of, row_of
 
@@ -38,7 +39,7 @@ async def blocks_of(
     """Yield the data of tracts, of all if none are named; the index comes last.
 
     Raises:
-        LookupError: the store does not have one of them.
+        TractNotFoundError: the store does not have one of them.
     """
     listed: list[Shape] = []
     for info in await _chosen(store, tract_ids):
@@ -56,7 +57,7 @@ async def _chosen(store: TractStore, tract_ids: Iterable[str] | None) -> list[Tr
     for each in dict.fromkeys(tract_ids):
         info = await store.tract(each).info()
         if info is None:
-            raise LookupError(f"the store has no tract {each!r}")
+            raise TractNotFoundError(each)
         chosen.append(info)
     return chosen
 
@@ -91,7 +92,7 @@ class _Embedding:
         yield self._block("refs", refs)
         yield self._block("points", points)
         yield self._block("texts", texts)
-        yield self._block("compare", await self._reader.compare())
+        yield self._block("compare", await self._compared())
         yield self._block("usage", await self._usage())
         yield self._block("media", await self._media())
 
@@ -101,11 +102,12 @@ class _Embedding:
     async def _learn(self, heads: Sequence[str]) -> None:
         """Note what entries cost, and the priorities that their types begin with."""
         for head in heads:
-            entries = await self._tract.entries(at_commit=head, include_skipped=True)
-            for each in entries:
-                if each.edited_by is None:
-                    self._priorities.setdefault(each.content_type, each.priority.value)
-                self._tokens[each.edited_by or each.commit_hash] = each.token_count
+            with suppress(TractError):  # a content there cannot be read; its row says so
+                entries = await self._tract.entries(at_commit=head, include_skipped=True)
+                for each in entries:
+                    if each.edited_by is None:
+                        self._priorities.setdefault(each.content_type, each.priority.value)
+                    self._tokens[each.edited_by or each.commit_hash] = each.token_count
 
     async def _commits(self) -> AsyncIterator[tuple[list[Shape], Shape]]:
         rows, details, before = list[Shape](), Shape(), None
@@ -150,12 +152,21 @@ class _Embedding:
         """
         points, texts = Shape(), dict[str, int]()
         for head in heads:
-            context = await self._tract.compile(at_commit=head)
+            try:
+                context = await self._tract.compile(at_commit=head)
+            except TractError:  # as above
+                continue
             points[head] = point_of(context)
             if context.commit_count <= MOST_ENTRIES:
                 asked = (context, texts)
                 points[head]["requests"] = await anyio.to_thread.run_sync(_requests, *asked)
         return points, [*texts]
+
+    async def _compared(self) -> Shape:
+        try:
+            return await self._reader.compare()
+        except TractError as error:
+            return {"branches": [], "left_out": 0, "why": str(error)}
 
     async def _usage(self) -> dict[str, list[int]]:
         """Return the usage of heads: first of those that contents with a config followed."""

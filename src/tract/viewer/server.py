@@ -20,6 +20,7 @@ from tract import (
     ContentValidationError,
     RefNameError,
     TractError,
+    TractNotFoundError,
     TractStore,
 )
 from tract.viewer.assembling import assembled, policy
@@ -29,7 +30,7 @@ from tract.viewer.reading import PAGE, TractReader, info_of
 
 __all__ = ["app"]
 
-_MISSING = (CommitNotFoundError, BranchNotFoundError, LookupError)
+_MISSING = (CommitNotFoundError, BranchNotFoundError, TractNotFoundError)
 _WRONG = (ValueError, ContentValidationError, RefNameError)
 _Answer = Callable[["_Asked"], Awaitable[Any]]
 
@@ -57,6 +58,8 @@ def app(
     Raises:
         ValueError: *token* or *hosts* is empty.
     """
+    if not token:
+        raise ValueError("token must not be empty")
     views = _Views(store, None if tract_ids is None else frozenset(tract_ids))
     routes = [Route("/", _page)]
     for name, answer in views.answers().items():
@@ -130,7 +133,7 @@ class _Views:
 
     def _checked(self, tract_id: str) -> str:
         if self._allowed is not None and tract_id not in self._allowed:
-            raise LookupError(f"there is no tract {tract_id!r} here")
+            raise TractNotFoundError(tract_id)
         return tract_id
 
     async def _tracts(self, asked: _Asked) -> Any:
@@ -151,6 +154,6 @@ class _Views:
         """Tell of changes as server-sent events until the page leaves or the store is closed."""
         try:
             reader = self._reader(_Asked(request))
-        except (LookupError, ValueError) as error:
+        except (TractNotFoundError, ValueError) as error:
             return _json({"error": str(error)}, 404)
         return StreamingResponse(changes(reader), media_type="text/event-stream")

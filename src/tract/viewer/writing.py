@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import IO
 
 import anyio.to_thread
 
@@ -25,9 +23,9 @@ async def write_page(
 ) -> None:
     """Write one HTML file that shows a store, with the data in it; it needs no network.
 
-    The file appears when it is whole, and replaces one that is there. It has every commit of the
-    tracts, but the requests to model APIs only at the heads of branches and tags, and only of
-    contexts of up to 2,000 entries. Of contents that were erased it has nothing.
+    The file appears when it is whole, and replaces one that is there; only its owner may read it.
+    It has every commit of the tracts, but the requests to model APIs only at the heads of branches
+    and tags, and only of contexts of up to 2,000 entries. Of contents that were erased it has nothing.
 
     Args:
         store: the store.
@@ -35,44 +33,30 @@ async def write_page(
         tract_ids: the tracts; None for all.
 
     Raises:
-        LookupError: the store does not have one of the tracts.
+        TractNotFoundError: the store does not have one of the tracts.
         OSError: the file cannot be written.
     """
-    target = Path(path)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    file = await anyio.to_thread.run_sync(_begin, target)
-    try:
-        async for block in blocks_of(store, tract_ids, now):
-            await anyio.to_thread.run_sync(_write, file, block)
-        await anyio.to_thread.run_sync(_finish, file, target)
-    finally:
-        _discard(file)
+    pieces = [
+        await anyio.to_thread.run_sync(_element, block)
+        async for block in blocks_of(store, tract_ids, now)
+    ]
+    # One job, which removes what it leaves half done even if nobody waits for it any more.
+    await anyio.to_thread.run_sync(_write, Path(path), pieces)
 
 
-def _begin(target: Path) -> IO[str]:
-    """Open a new file beside *target* and write what comes before the data."""
-    page = assembled(live=False)
-    file = tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".tract-", delete=False
-    )
-    file.write(page.before)
-    return file
-
-
-def _write(file: IO[str], block: Block) -> None:
+def _element(block: Block) -> bytes:
     text = embedded_json(block.value)
-    file.write(f'<script type="application/json" id="data-{block.name}">{text}</script>\n')
+    return f'<script type="application/json" id="data-{block.name}">{text}</script>\n'.encode()
 
 
-def _finish(file: IO[str], target: Path) -> None:
-    file.write(assembled(live=False).after)
-    file.close()
-    os.chmod(file.name, 0o600)
-    os.replace(file.name, target)
-
-
-def _discard(file: IO[str]) -> None:
-    """Remove what was not finished; after `_finish`, there is nothing left to remove."""
-    file.close()
-    with suppress(FileNotFoundError):
-        os.unlink(file.name)
+def _write(target: Path, pieces: Sequence[bytes]) -> None:
+    page = assembled(live=False)
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=".tract-", suffix=".html")
+    try:
+        with open(number, "wb") as file:
+            file.writelines([page.before.encode(), *pieces, page.after.encode()])
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -13,8 +13,8 @@ const [WIDE, HIGH, LEFT, BELOW] = [640, 320, 70, 50];
 const MOST_NAMES = 14;
 
 export async function comparePanel(app) {
-  const { branches, left_out } = await app.source.compare(app.tract);
-  if (!branches.length) return [el("h2", {}, "Branches"), el("p.note", {}, "There are no branches.")];
+  const { branches, left_out, why } = await app.source.compare(app.tract);
+  if (!branches.length) return [el("h2", {}, "Branches"), el("p.note", {}, why ?? "There are no branches.")];
   const names = [...new Set(branches.flatMap((each) => Object.keys(each.parameters)))].sort();
   return [
     el("h2", {}, "Branches"),
