@@ -112,6 +112,20 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
+def viewer(session: nox.Session) -> None:
+    """Test the viewer's page in the system's Chromium; arguments go to pytest.
+
+    With `pictures` as the argument, draw the pictures of the documentation.
+    """
+    session.install(".", *_group("viewer"))
+    if session.posargs[:1] == ["pictures"]:
+        session.run("python", "-m", "support.pictured", env={"PYTHONPATH": "tests"})
+        return
+    env = {"TRACT_TEST_BROWSER": "1", **BYTECODE}
+    session.run("pytest", "tests/test_viewer", *session.posargs, env=env)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into `site/`; a warning is an error."""
     session.install(*_group("docs"))

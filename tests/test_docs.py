@@ -22,12 +22,12 @@ from support.markdown import Block, broken_links, directives, python_blocks, rel
 from support.offline import run_offline
 from support.printed import Printed
 from support.provider import provider_api
-from tract import exceptions, strategies, summarisers, telemetry
+from tract import exceptions, strategies, summarisers, telemetry, viewer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ADAPTERS = ("adk", "claude_agent", "langgraph", "openai_agents", "pydantic_ai", "transcripts")
-MODULES = [strategies, summarisers, telemetry]
+MODULES = [strategies, summarisers, telemetry, viewer]
 """Public modules beside `tract` itself."""
 REFERENCE = ROOT / "docs" / "reference.md"
 
