@@ -124,25 +124,22 @@ def opened(browser: Browser, address: str) -> Iterator[Visit]:
         yield opened
 
 
-def test_nothing_in_a_corpus_of_injections_runs_or_loads(opened: Visit) -> None:
-    """Every commit of every tract is shown in every view."""
+@pytest.mark.parametrize("name", CORPUS)
+def test_nothing_that_an_agent_wrote_runs_or_loads(opened: Visit, name: str) -> None:
+    """Every commit of the tract is shown, and its newest one in every view."""
     page = opened.page
-    tracts = page.locator("#tract option").count()
-    strange: set[str] = set()
-    for number in range(tracts):
-        page.locator("#tract").select_option(index=number)
+    page.locator("#tract").select_option(value=CORPUS[name][:200])
+    opened.settle()
+    for key in "253461":
+        page.keyboard.press(key)
         opened.settle()
-        for key in "25346":
-            page.keyboard.press(key)
-            opened.settle()
-        page.keyboard.press("1")
-        page.keyboard.press("g")
-        for _ in range(page.locator("#commits [role=option]").count()):
-            opened.settle()
-            strange |= {*page.evaluate(ELEMENTS)} - KNOWN
-            page.keyboard.press("ArrowDown")
+    page.keyboard.press("g")
+    strange: set[str] = set()
+    for _ in range(page.locator("#commits [role=option]").count()):
+        opened.settle()
+        strange |= {*page.evaluate(ELEMENTS)} - KNOWN
+        page.keyboard.press("ArrowDown")
 
-    assert tracts == len(CORPUS)
     assert strange == set()
     assert page.evaluate("window.pwned") is None
     own = page.url.partition("#")[0]

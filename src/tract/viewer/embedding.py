@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 import anyio.to_thread
 
-from tract import AsyncTract, CompiledContext, TractError, TractInfo, TractNotFoundError, TractStore
+from tract import (
+    AsyncTract,
+    CompiledContext,
+    Field,
+    TractError,
+    TractInfo,
+    TractNotFoundError,
+    TractStore,
+)
 from tract.viewer.reading import Pair, TractReader, info_of, point_of, sections_of, usage_of
 from tract.viewer.shapes import APIS, Shape, detail_of, row_of
 
@@ -101,11 +109,13 @@ class _Embedding:
 
     async def _learn(self, heads: Sequence[str]) -> None:
         """Note what entries cost, and the priorities that their types begin with."""
+        annotations = await self._tract.query(Field.operation == "annotate")
+        annotated = {each.edit_target for each in annotations}
         for head in heads:
             with suppress(TractError):  # a content there cannot be read; its row says so
                 entries = await self._tract.entries(at_commit=head, include_skipped=True)
                 for each in entries:
-                    if each.edited_by is None:
+                    if each.edited_by is None and each.commit_hash not in annotated:
                         self._priorities.setdefault(each.content_type, each.priority.value)
                     self._tokens[each.edited_by or each.commit_hash] = each.token_count
 

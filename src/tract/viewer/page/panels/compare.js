@@ -34,7 +34,8 @@ export async function comparePanel(app) {
 }
 
 function plotOf(branches, names) {
-  const chosen = { x: names[0], y: "tokens" };
+  const values = (name) => new Set(branches.flatMap((each) => each.parameters[name] ?? []).map(worded)).size;
+  const chosen = { x: names.toSorted((a, b) => values(b) - values(a))[0], y: "tokens" };
   const box = el("div.plot");
   const draw = () => fill(box, plot(branches, chosen.x, chosen.y));
   const change = (axis) => (value) => {

@@ -11,8 +11,8 @@ const MOST_PIECES = 300;
 
 export async function contextPanel(app) {
   const point = await app.source.point(app.tract, app.hash);
-  const shown = point.entries.filter(isShown);
-  const left = point.entries.length - shown.length;
+  const shown = point.entries.filter((each) => isShown(each) && each.role !== "$tools");
+  const left = point.entries.filter((each) => !isShown(each)).length;
   const box = el("div.entries");
   const reader = el("div.reader", { role: "region", "aria-label": "Entry", "aria-live": "polite", tabindex: 0 });
   const most = Math.max(1, ...shown.map((each) => each.tokens));
@@ -35,7 +35,7 @@ export async function contextPanel(app) {
     box,
     reader,
     point.tools?.length > 0 &&
-      details(`${counted(point.tools.length, "tool")} in force, ${number(point.tool_tokens)} tokens`, point.tools.map((each) => texts(each, "code"))),
+      details(`${counted(point.tools.length, "tool")} in force, ${counted(point.tool_tokens, "token")}`, point.tools.map((each) => texts(each, "code"))),
     point.uncounted?.length > 0 &&
       el("p.note", {}, `Not counted: ${point.uncounted.map((each) => each.what).join(", ")}`),
   ];
