@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 __all__ = ["PROGRAMS", "Visit", "chromium", "visit"]
 
@@ -38,6 +38,11 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
+
+    def dismiss(self, dialog: Dialog) -> None:
+        """Note a dialog and close it."""
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def show(self, tab: str) -> None:
         """Show one of the views, and wait until it is there."""
@@ -71,7 +76,7 @@ def visit(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
     context.on("request", lambda request: opened.requests.append(request.url))
     page.on("console", lambda message: opened.complaints.append(message.text))
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (opened.dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", opened.dismiss)
     page.goto(address)
     page.wait_for_selector("html[data-ready]", timeout=60_000)
     opened.settle()

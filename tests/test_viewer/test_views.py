@@ -136,7 +136,7 @@ def test_two_points_are_compared_line_by_line(opened: Visit) -> None:
 
 def test_branches_are_compared_as_a_table_and_as_a_plot(opened: Visit) -> None:
     opened.show("compare")
-    opened.page.locator("#panel").get_by_label("Parameter", exact=True).select_option("temperature")
+    opened.page.locator("#panel label.field select").first.select_option("temperature")
 
     assert opened.page.locator("#panel tbody tr").count() == 4
     plot = opened.page.locator("#panel .plot svg")

@@ -57,7 +57,8 @@ export function picture(url, alternative) {
 }
 
 const AT_FIRST = 20_000;
-const MORE = 200_000;
+const MORE = 50_000;
+const RUN = /(\S{2000})/u;
 
 /** Return a text as it is, the beginning of a long one. */
 export function texts(text, className = "text") {
@@ -68,13 +69,18 @@ export function texts(text, className = "text") {
     const piece = text.slice(shown, shown + by);
     shown += piece.length;
     more.remove();
-    box.append(document.createTextNode(visible(piece)));
+    box.append(...broken(piece));
     if (shown >= text.length) return;
     fill(more, `Show more (${(text.length - shown).toLocaleString("en")} characters)`);
     box.append(more);
   }
   grow(AT_FIRST);
   return box;
+}
+
+/** Return a text in nodes; browsers take the square of the length of a word that has no end. */
+function broken(text) {
+  return text.split(RUN).map((each, at) => (at % 2 ? el("span.run", {}, each) : node(each)));
 }
 
 /** Return a table; each cell is a string or an element. */

@@ -44,8 +44,8 @@ function facts(app, row) {
     ["Tokens", number(row.tokens)],
     row.parents.length > 0 && ["Parents", el("span", {}, row.parents.map((each) => link(app, each)))],
     row.target && ["Changes", link(app, row.target)],
-    row.note && ["Message", row.note],
-    row.reason && ["Reason", row.reason],
+    row.note && ["Message", texts(row.note)],
+    row.reason && ["Reason", texts(row.reason)],
     row.key && ["Key", row.key],
     labels.length > 0 && ["Names", labels.join(", ")],
   ].filter(Boolean);
@@ -72,7 +72,7 @@ function beside(row, usage) {
 }
 
 function pairsTable(caption, pairs) {
-  return table(caption, ["Name", "Value"], pairs.map(([name, value]) => [name, worded(value)]));
+  return table(caption, ["Name", "Value"], pairs.map(([name, value]) => [name, texts(worded(value))]));
 }
 
 export function worded(value) {
