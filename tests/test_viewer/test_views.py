@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.viewing import everything, served, written
+from tract import TractStore
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -193,6 +194,21 @@ def test_the_address_leads_back_to_what_was_shown(opened: Visit) -> None:
 
     assert opened.panel == shown
     assert "token" not in opened.page.url
+
+
+def test_a_commit_is_shown_as_it_comes(browser: Browser) -> None:
+    from support.browser import visit  # noqa: PLC0415
+
+    async def say(store: TractStore) -> None:
+        await store.tract("trip").user("One more thing.")
+
+    with (
+        served(everything) as (served_at, on_store),
+        visit(browser, f"{served_at}&tract=trip") as opened,
+    ):
+        on_store(say)
+        opened.page.locator("#commits [role=option]", has_text="One more thing.").wait_for()
+        opened.page.locator("#status", has_text="31 commits, live").wait_for()
 
 
 @pytest.fixture(scope="module")
