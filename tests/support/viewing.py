@@ -130,7 +130,7 @@ async def crowd(store: TractStore, commits: int, branches: int = 8) -> None:
     """Fill a tract with commits on several branches, which are merged now and then."""
     main = store.tract("crowd")
     await main.system("You count.")
-    each = 100
+    each = max(100, commits // 50)
     made = 1
     while made < commits:
         side = await main.fork(f"side-{made}") if made % 3 else main
