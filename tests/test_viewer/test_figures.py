@@ -31,9 +31,7 @@ def test_a_page_of_ten_thousand_commits_can_be_used_within_a_second(
             options = opened.page.locator("#commits [role=option]").count()
             assert 0 < options < IN_SIGHT
             opened.page.locator("#commits [role=listbox]").press("End")
-            opened.page.wait_for_function(
-                "document.querySelector('#commits .space').scrollHeight > 8_000 * 20"
-            )
+            opened.page.wait_for_selector("#commits [aria-posinset='5001']")
             opened.page.locator("#commits [role=listbox]").press("End")
             opened.settle()
         if took[-1] <= SOON:
@@ -60,9 +58,7 @@ def test_of_a_served_history_of_any_length_a_page_is_fetched_at_a_time(
         took = int(page.evaluate("document.documentElement.dataset.ready"))
         if commits > 1_000:
             page.locator("#commits [role=listbox]").press("End")
-            page.wait_for_function(
-                "document.querySelector('#commits .space').scrollHeight > 1_900 * 20"
-            )
+            page.wait_for_selector("#commits [aria-posinset='1001']")
         assert page.locator("#commits [role=option]").count() < IN_SIGHT
         print(f"{commits} commits: ready after {took} ms")
 
