@@ -345,7 +345,7 @@ class AsyncTract:
 
         Raises:
             ContentValidationError: a definition is not a JSON object, or the shape does not tell.
-            and what `commit` raises.
+            TractError: what `commit` raises.
         """
         given = plain_items(tools, "tools", iterable=True)
         chosen = api or (api_of(given) if given else next(iter(FORMATS), "openai.chat"))
@@ -553,7 +553,7 @@ class AsyncTract:
             CompactionTargetError: the context would be longer than its target.
             CommitNotFoundError: one of *keep* is not a commit of this tract.
             ContentValidationError: the summary cannot be stored, or a list is a string.
-            and what *summarise* raises.
+            Exception: what *summarise* raises.
         """
         aims = checked_aims(
             target_tokens, summary_tokens, keep_recent, keep, strategy, roll_up=roll_up
@@ -625,7 +625,7 @@ class AsyncTract:
             CompactionError: as for `compact`. Nothing was written.
             CompactionTargetError: as for `compact`.
             ValueError: there is no policy.
-            and what *summarise* raises.
+            Exception: what *summarise* raises.
         """
         with self._call():
             return await self._runtime.maintainer.maintain(self._branch, summarise, policy)

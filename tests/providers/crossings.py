@@ -173,7 +173,8 @@ def _line(
             continue
         assert form is not None or losses, f"{title}: {api} loses it in silence"
         numbers = [notes.setdefault(loss, len(notes) + 1) for loss in losses]
-        said = "".join(f" [{number}]" for number in numbers)
+        # Between two in a row Markdown would see a reference to a link.
+        said = " " + ", ".join(f"[{number}]" for number in numbers) if numbers else ""
         cells.append(f"{form or 'no'}{said}")
     return f"| {title} | {' | '.join(cells)} |"
 

@@ -114,7 +114,7 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
-        return ", ".join(value)
+        return ", ".join(value) or "-"
     return written(value)
 
 
