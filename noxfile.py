@@ -81,14 +81,15 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Run the tests that take long: properties, models and short torture; arguments go to pytest.
 
-    Properties are among them, with four times the examples that `tests` tries. With `full` as the
-    first argument they try more seeds, examples and kills than CI has time for.
+    With `full` as the first argument they try more seeds, examples and kills than CI has time for,
+    and the properties that `tests` checks run again with four times the examples.
     """
     session.install(".", *_group("tests"))
-    env, arguments = {"TRACT_TEST_EXAMPLES": "all", **BYTECODE}, session.posargs
+    selected, env, arguments = "long", {"TRACT_TEST_EXAMPLES": "all", **BYTECODE}, session.posargs
     if arguments[:1] == ["full"]:
         env["TRACT_TEST_FULL"], arguments = "1", arguments[1:]
-    session.run("pytest", *PARALLEL, "-m", "long or hypothesis", *arguments, env=env)
+        selected = "long or hypothesis"
+    session.run("pytest", *PARALLEL, "-m", selected, *arguments, env=env)
 
 
 @nox.session

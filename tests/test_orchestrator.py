@@ -194,6 +194,13 @@ def test_twenty_five_real_tasks_hold_their_beginnings_once() -> None:
     assert sum(row[-1] == "picked" for row in cells(ran.stdout)) == len(rewarded)
 
 
+def test_a_store_that_is_kept_has_a_page_that_names_its_branches(ran: dict[str, Ran]) -> None:
+    page = (ran["shared"].folder / "agents.html").read_text(encoding="utf-8")
+
+    assert f"Open {ran['shared'].folder / 'agents.html'} in a browser." in ran["shared"].out
+    assert all(f'"trial-{number}"' in page for number in range(3))
+
+
 def test_what_trials_share_is_committed_once(ran: dict[str, Ran]) -> None:
     """Two given messages, two that two trials share, one of its own each, and the answer."""
     assert ran["shared"].status == 0

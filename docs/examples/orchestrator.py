@@ -38,6 +38,7 @@ from tract import (
     TiktokenCounter,
     TractStore,
 )
+from tract.viewer import write_page
 from transcripts import SHIPPED, BadTranscript, first_difference, load
 
 DELTA = 24  # characters
@@ -324,6 +325,14 @@ def orchestrate(tasks: Sequence[Task], path: Path, board: Board) -> int:
     return 0 if all(found == expected for _, found, expected in rows) else 1
 
 
+async def page_of(path: Path) -> Path:
+    """Write the page of a store beside it; return where it is."""
+    page = path.with_suffix(".html")
+    async with TractStore.open(path) as store:
+        await write_page(store, page)
+    return page
+
+
 @contextmanager
 def database(folder: Path | None) -> Iterator[Path]:
     """Yield the path of a new database; without a *folder* it is deleted after the block."""
@@ -345,14 +354,20 @@ def main(arguments: Sequence[str]) -> int:
     """Return 0 if all is as it should be, 1 if something differs, 2 for a bad file or folder."""
     parser = argparse.ArgumentParser(description="Let agents try tasks on branches side by side.")
     parser.add_argument("path", nargs="?", type=Path, default=SHIPPED, help="transcripts (JSONL)")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="keep the store in there")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="keep the store in there, and a page of it"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print each commit")
     given = parser.parse_args(arguments)
     status, problems = 0, []
     try:
         tasks = plan(load(given.path))
         with database(given.into) as path:
-            status = orchestrate(tasks, path, Board(Console(), given.quiet))
+            board = Board(Console(), given.quiet)
+            status = orchestrate(tasks, path, board)
+            if given.into is not None:
+                page = asyncio.run(page_of(path))
+                board.console.print(f"Open {page} in a browser.", soft_wrap=True, markup=False)
     except* Different as group:
         status, problems = 1, leaves(group)
     except* (BadTranscript, BadFolder, StorageError) as group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from itertools import count, pairwise
 
 import pytest
@@ -276,13 +277,13 @@ async def test_what_was_opened_read_only_says_so_before_and_is_read_as_ever(
         with pytest.raises(StoreReadOnlyError):
             reading.commits.check_writable()
         for refused in (
-            reading.commits.write(MAIN, [draft("b")]),
-            reading.commits.create_config_index("t"),
-            reading.refs.fork(MAIN, "side"),
-            reading.tags.tag(MAIN, "v1"),
-            reading.usages.record(MAIN.tract_id, head, TokenUsage(1, 0, 1), "{}"),
-            reading.spools.drop(StreamName(MAIN, "s")),
+            partial(reading.commits.write, MAIN, [draft("b")]),
+            partial(reading.commits.create_config_index, "t"),
+            partial(reading.refs.fork, MAIN, "side"),
+            partial(reading.tags.tag, MAIN, "v1"),
+            partial(reading.usages.record, MAIN.tract_id, head, TokenUsage(1, 0, 1), "{}"),
+            partial(reading.spools.drop, StreamName(MAIN, "s")),
         ):
             with pytest.raises(StoreReadOnlyError):
-                await refused
+                await refused()
         assert await everything(reading) == before

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import Staged
 from tract.engine.commit.infos import parsed
 from tract.engine.compaction.planning import leaves_whole
 from tract.engine.compile.attachments import ContentLoader
-from tract.engine.compile.entries import Entries
+from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.hiding import Hides, hides_of
 from tract.engine.compile.reading import ContextReader
@@ -22,7 +23,9 @@ from tract.storage.repositories import BranchName, CommitRow, Origin, Position
 
 __all__ = ["CompactionPicker", "Picked", "entry_state"]
 
-entry_state = attrgetter("edited_by", "config_json", "priority", "erased", "hidden_by", "cleared")
+entry_state: Callable[[Entry], tuple[Any, ...]] = attrgetter(
+    "edited_by", "config_json", "priority", "erased", "hidden_by", "cleared"
+)
 """What a compaction relies on of an entry that it hides or clears."""
 
 

@@ -234,10 +234,10 @@ class HiddenChunk(Chunk):
     def __init__(self, former: Chunk, by: str) -> None:
         self.former: Chunk = former
         self.by: str = by
-        self.size = former.size
-        self.growth = former.growth  # its memory is counted with that of the former
-        self.visible = False
-        self.nbytes = former.nbytes
+        self.size: int = former.size
+        self.growth: Growth = former.growth  # its memory is counted with that of the former
+        self.visible: bool = False
+        self.nbytes: int = former.nbytes
 
     @cached_property
     def items(self) -> tuple[Entry, ...]:  # type: ignore[override]  # made once somebody looks inside
