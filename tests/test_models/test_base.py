@@ -10,6 +10,7 @@ from tract.models.base import build_models
 
 CHECK = """
 import tract
+import tract.exports  # every public name is loaded
 from pydantic import BaseModel
 from tract.models.base import build_models
 

@@ -45,7 +45,7 @@ class Output:
             "utf16",
         )
 
-    def text(self, text: str) -> None:
+    def put(self, text: str) -> None:
         """Print a line that is escaped already, and may have styles."""
         self._stream.write(f"{text}\n")
 
@@ -78,7 +78,7 @@ class Output:
         longest = max(map(len, named))
         for name, value in named.items():
             head = self.styled(name.ljust(longest), bold=True)
-            self.text(f"{head}  {line(shown(value))}")
+            self.put(f"{head}  {line(shown(value))}")
 
     def table(
         self, records: Iterable[object], cells: Callable[[Any], Mapping[str, object]]
@@ -94,7 +94,7 @@ class Output:
         rows = [cells(record) for record in records]
         if not self.terminal:
             for row in rows:
-                self.text("\t".join(line(shown(value)) for value in row.values()))
+                self.put("\t".join(line(shown(value)) for value in row.values()))
         elif rows:
             shown_rows = [[line(shown(value)) for value in row.values()] for row in rows]
             drawn = _drawing().table([*rows[0]], shown_rows, self.columns, self.colours)

@@ -53,7 +53,7 @@ def query(
         only = branch is not None
         if count:
             number = handle.count(*asked, branch_only=only)
-            out.json({"count": number}) if as_json else out.text(str(number))
+            out.json({"count": number}) if as_json else out.put(str(number))
             return
         found = handle.query(*asked, branch_only=only, limit=limit, newest=not oldest)
         if as_json:
@@ -63,7 +63,7 @@ def query(
         refs = refs_of(handle)
         for start in range(0, len(found), _PAGE):
             for commit, content in with_contents(handle, found[start : start + _PAGE]):
-                out.text(commit_line(out, commit, content, refs))
+                out.put(commit_line(out, commit, content, refs))
 
 
 def search(
@@ -99,7 +99,7 @@ def search(
                 continue
             named = out.styled(hit.commit.commit_hash[:12], fg="yellow")
             place = out.styled(f"{line(hit.tract_id)} {hit.status.value}", fg="cyan")
-            out.text(f"{named} {place}  {_marked(out, hit.snippet, hit.marks)}")
+            out.put(f"{named} {place}  {_marked(out, hit.snippet, hit.marks)}")
 
 
 def watch(
@@ -155,12 +155,12 @@ def _watched(out: Output, handle: SyncTract, event: CommitInfo | tract.BranchRes
         if out.as_json:
             out.json({"reset": event})
         else:
-            out.text(f"{line(event.branch)} was reset to {(event.new_hash or 'nothing')[:12]}")
+            out.put(f"{line(event.branch)} was reset to {(event.new_hash or 'nothing')[:12]}")
     elif out.as_json:
         out.json(event)
     else:
         ((commit, content),) = with_contents(handle, [event])
-        out.text(commit_line(out, commit, content, {}))
+        out.put(commit_line(out, commit, content, {}))
 
 
 def _marked(out: Output, snippet: str, marks: Sequence[tuple[int, int]]) -> str:

@@ -87,7 +87,7 @@ def log(
             return
         refs = refs_of(handle)
         for each in _drawn(out, pages, refs) if graph else _listed(out, pages, refs):
-            out.text(each)
+            out.put(each)
 
 
 def show(
@@ -183,9 +183,9 @@ def compile_(
         else:
             for message in context.messages:
                 for each in message_lines(out, message):
-                    out.text(each)
+                    out.put(each)
             counted = f"{context.token_count:,} tokens by {line(context.token_source)}"
-            out.text(out.styled(f"── {context.commit_count:,} entries, {counted}", dim=True))
+            out.put(out.styled(f"── {context.commit_count:,} entries, {counted}", dim=True))
 
 
 def diff(
@@ -210,8 +210,8 @@ def diff(
         else:
             for entry in found.entries:
                 for each in difference(out, entry):
-                    out.text(each)
-            out.text(
+                    out.put(each)
+            out.put(
                 f"{len(found.entries):,} entries differ, by {found.token_difference:+,} tokens"
             )
     if exit_code and found.entries:
@@ -239,13 +239,13 @@ def _show(out: Output, handle: SyncTract, commit: CommitInfo, names: Sequence[st
         out.document({**_plain(commit), "annotations": annotations, "content": content})
         return
     for each in commit_details(out, commit, names):
-        out.text(each)
+        out.put(each)
     for annotation in annotations:
         reason = f": {line(annotation.reason)}" if annotation.reason else ""
-        out.text(f"{'priority:':<11}{annotation.priority.value}{reason}")
-    out.text("")
+        out.put(f"{'priority:':<11}{annotation.priority.value}{reason}")
+    out.put("")
     out.block(text_of(handle.get_content(commit.commit_hash)), indent="    ")
-    out.text("")
+    out.put("")
 
 
 def _plain(commit: CommitInfo) -> dict[str, object]:

@@ -144,7 +144,7 @@ def _merged(out: Output, done: MergeResult) -> None:
         return
     head = (done.head_hash or "-")[:12]
     decided = f", {len(done.conflicts)} conflicts decided" if done.conflicts else ""
-    out.text(f"{done.kind.value}: {len(done.merged)} commits{decided}; the head is {head}")
+    out.put(f"{done.kind.value}: {len(done.merged)} commits{decided}; the head is {head}")
 
 
 def _branch(info: BranchInfo) -> dict[str, object]:
