@@ -421,7 +421,7 @@ def parameters() -> set[tuple[str, str]]:
             elif "options" in there:
                 there = there - {"options"} | {"edit_target", "expected_head"}
             found |= {(prefix + name, parameter) for parameter in there - NO_HASH}
-    others = {("open", "target"), ("keys", "before"), ("search", "after")}  # a key, a cursor
+    others = {("open", "target"), ("open", "telemetry"), ("keys", "before"), ("search", "after")}
     return found - others - {("expand", "commit_hash")}  # of compactions alone, below
 
 

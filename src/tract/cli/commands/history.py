@@ -211,9 +211,7 @@ def diff(
             for entry in found.entries:
                 for each in difference(out, entry):
                     out.put(each)
-            out.put(
-                f"{len(found.entries):,} entries differ, by {found.token_difference:+,} tokens"
-            )
+            out.put(f"{len(found.entries):,} entries differ, by {found.token_difference:+,} tokens")
     if exit_code and found.entries:
         raise typer.Exit(ExitCode.FAILED)
 
