@@ -166,12 +166,18 @@ def test_a_pipe_that_is_closed_ends_the_command_quietly(long_log: Path) -> None:
     assert (process.returncode, said) == (141, b"")
 
 
+def heed_interrupts() -> None:
+    """Undo what shells do to programs in the background, which ignore interrupts as their parent did."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_ends_watching_with_130(agents: Path) -> None:
     with subprocess.Popen(
         [*PROGRAM, "watch", str(agents), "--all", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -200,7 +206,8 @@ def test_a_watch_shows_what_other_processes_commit(agents: Path) -> None:
 
 def test_an_interrupted_backup_leaves_no_file(long_log: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    process = subprocess.Popen([*PROGRAM, "backup", long_log, copy], env=environment())
+    command = [*PROGRAM, "backup", long_log, copy]
+    process = subprocess.Popen(command, env=environment(), preexec_fn=heed_interrupts)
     while process.poll() is None and not any(tmp_path.iterdir()):
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
