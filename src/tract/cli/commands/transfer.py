@@ -119,29 +119,27 @@ def serve(
     types: Types = None,
 ) -> None:
     """Show a store in a browser, live, until interrupted."""
-    viewer = _viewer()
+    serve_it = _viewer().serve
+    target, named = target_of(store, "ro"), imported_types(types or ())
 
     async def served() -> None:
-        async with tract.TractStore.open(
-            target_of(store, "ro"), content_types=imported_types(types or ())
-        ) as opened:
+        async with tract.TractStore.open(target, content_types=named) as opened:
             await _present(opened, tracts)
-            await viewer.serve(opened, host=host, port=port, token=token, tract_ids=tracts)
+            await serve_it(opened, host=host, port=port, token=token, tract_ids=tracts)
 
     awaited(served())
 
 
 def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str] | None) -> None:
-    viewer = _viewer()
+    write = _viewer().write_page
     if Path(path).exists():
         raise CommandError(f"There is a file at {path!r} already.", ExitCode.CONFLICT)
+    target, named = target_of(store, "ro"), imported_types(types or ())
 
     async def written() -> None:
-        async with tract.TractStore.open(
-            target_of(store, "ro"), content_types=imported_types(types or ())
-        ) as opened:
+        async with tract.TractStore.open(target, content_types=named) as opened:
             await _present(opened, tracts)
-            await viewer.write_page(opened, path, tract_ids=tracts)
+            await write(opened, path, tract_ids=tracts)
 
     awaited(written())
 
