@@ -803,3 +803,17 @@ def test_messages_are_deeply_immutable() -> None:
 
     with pytest.raises(AttributeError):
         message.content = "changed"  # type: ignore[misc]
+
+
+def test_a_name_that_is_not_exported_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing_of_this_name'"):
+        _ = tract.nothing_of_this_name  # type: ignore[attr-defined]
+    assert {*tract.__all__} <= {*dir(tract)}
+
+
+def test_the_viewer_names_what_it_has() -> None:
+    viewer = importlib.import_module("tract.viewer")
+
+    assert callable(viewer.app)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = viewer.nothing

@@ -206,7 +206,7 @@ def test_a_watch_shows_what_other_processes_commit(agents: Path) -> None:
 
 def test_an_interrupted_backup_leaves_no_file(long_log: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    command = [*PROGRAM, "backup", long_log, copy]
+    command = [*PROGRAM, "backup", str(long_log), str(copy)]
     process = subprocess.Popen(command, env=environment(), preexec_fn=heed_interrupts)
     while process.poll() is None and not any(tmp_path.iterdir()):
         time.sleep(0.001)
