@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from support.viewing import everything, served, written
 from tract import TractStore
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
     from support.browser import Visit
 
@@ -209,6 +210,30 @@ def test_a_commit_is_shown_as_it_comes(browser: Browser) -> None:
         on_store(say)
         opened.page.locator("#commits [role=option]", has_text="One more thing.").wait_for()
         opened.page.locator("#status", has_text="31 commits, live").wait_for()
+
+
+def test_another_tract_can_be_opened_while_the_server_is_slow(browser: Browser) -> None:
+    """The last one that was chosen is shown, whichever answer comes last."""
+    from support.browser import visit  # noqa: PLC0415
+
+    def late(route: Route) -> None:
+        time.sleep(0.3)
+        route.continue_()
+
+    with (
+        served(everything) as (served_at, _),
+        visit(browser, f"{served_at}&tract=trip") as opened,
+    ):
+        opened.page.route("**/api/commits?*", late)
+        opened.page.route("**/api/refs?*", late)
+        for tract in ("recipes", "trip", "recipes"):
+            opened.page.locator("#tract").select_option(value=tract)
+        opened.settle()
+
+        assert "Waffles?" in opened.panel
+        assert opened.page.locator("#commits [role=option]").count() == 1
+        assert opened.page.locator("#status").inner_text() == "1 commit, live"
+        assert opened.complaints == []
 
 
 @pytest.fixture(scope="module")

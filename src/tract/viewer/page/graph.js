@@ -42,13 +42,21 @@ export class Graph {
 
   /** Begin anew with the first page of a tract of *total* commits. */
   async start(refs, total) {
-    this.#rows = [];
-    this.#begin();
+    this.clear();
     this.#more = true;
-    this.#loading = null;
     this.#total = total;
     this.label(refs);
     await this.#next();
+  }
+
+  /** Show nothing, and forget what is being loaded. */
+  clear() {
+    this.#rows = [];
+    this.#begin();
+    this.#more = false;
+    this.#loading = null;
+    this.#total = 0;
+    this.#list.set(0, -1);
   }
 
   #begin() {

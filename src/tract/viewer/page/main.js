@@ -37,6 +37,8 @@ class App {
   #refs = { branches: [], tags: [] };
   #tracts = [];
   #ticket = 0;
+  #opening = 0;
+  #changing = Promise.resolve();
   #unwatch = () => {};
 
   constructor(source) {
@@ -86,14 +88,20 @@ class App {
 
   /** Show a tract from its newest commit, or from where the address says. */
   async open(tract, wanted = {}) {
+    const opening = ++this.#opening;
     this.#unwatch();
+    byId("panel").setAttribute("aria-busy", "true");
     const { api, tab } = this.state;
     this.state = { tract, api, tab, hash: null, from: null, words: "", ...wanted, tract };
     byId("tract").value = tract;
     byId("words").value = this.state.words;
-    this.#take(await this.source.refs(tract));
+    this.graph.clear();
+    const refs = await this.source.refs(tract);
+    if (opening !== this.#opening) return; // another tract was opened
+    this.#take(refs);
     const info = this.#tracts.find((each) => each.tract_id === tract);
-    await this.graph.start(this.#refs, info.commits);
+    await this.graph.start(refs, info.commits);
+    if (opening !== this.#opening) return;
     this.show({ hash: this.state.hash ?? this.names()[0]?.hash ?? this.graph.newest });
     this.#tellCounts();
     if (this.source.live) this.#watch(tract);
@@ -111,11 +119,15 @@ class App {
 
   /** Show what is new: commits, and where branches and tags are now. */
   async #changed(tract, refs) {
+    if (tract !== this.tract) return;
     const atNewest = this.hash === this.graph.newest;
     const { commits, more } = await this.source.commits(tract, { after: this.graph.newest });
     if (tract !== this.tract) return;
-    if (more) return this.graph.start(refs, this.graph.counts[1] + commits.length);
     this.#take(refs);
+    if (more) {
+      await this.graph.start(refs, this.graph.counts[1] + commits.length);
+      return this.graph.select(this.hash);
+    }
     this.graph.label(refs);
     if (!commits.length) return;
     this.graph.prepend(commits);
@@ -196,6 +208,11 @@ function tell(text) {
   fill(byId("status"), text);
 }
 
+function failed(error) {
+  tell(error.message);
+  byId("panel").removeAttribute("aria-busy");
+}
+
 // Theme ------------------------------------------------------------------------------------------
 
 function themed(dark) {
@@ -215,7 +232,7 @@ function switchTheme() {
 // Keys -------------------------------------------------------------------------------------------
 
 function listen(app) {
-  byId("tract").addEventListener("change", (event) => app.open(event.target.value));
+  byId("tract").addEventListener("change", (event) => app.open(event.target.value).catch(failed));
   byId("refs").addEventListener("change", (event) => event.target.value && app.show({ hash: event.target.value }));
   byId("theme").addEventListener("click", switchTheme);
   byId("keys").addEventListener("click", help);
@@ -285,7 +302,7 @@ async function run() {
       listen(app);
       document.documentElement.dataset.ready = String(Math.round(performance.now()));
     } catch (error) {
-      tell(error.message);
+      failed(error);
       if (error instanceof Refused) askForToken(begin);
     }
   };
