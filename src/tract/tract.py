@@ -100,6 +100,8 @@ __all__ = ["AsyncTract", "CommitOptions"]
 T = TypeVar("T")
 C = TypeVar("C", bound=BaseModel)
 
+_HEAD = Position()
+
 
 class CommitOptions(TypedDict, total=False):
     """The keywords of `AsyncTract.commit` that `system`, `user`, `assistant` and `tools` take, too."""
@@ -649,7 +651,7 @@ class AsyncTract:
         self, *, at_commit: str | UnsetType | None = UNSET
     ) -> list[CompactionInfo]:
         """Return the compactions in the history of the head, or of another commit, oldest first."""
-        position = Position() if at_commit is UNSET else checked_position(at_commit, None)
+        position = _HEAD if at_commit is UNSET else checked_position(at_commit, None)
         with self._call():
             return await self._runtime.compactor.list(self._branch, position)
 
@@ -681,7 +683,7 @@ class AsyncTract:
             ValueError: both *at_commit* and *at_time* were given, or *at_time* is naive.
         """
         at_head = at_commit is UNSET and at_time is None
-        position = Position() if at_head else checked_position(at_commit, at_time)
+        position = _HEAD if at_head else checked_position(at_commit, at_time)
         options = ViewOptions(include_edit_annotations, aggregate_same_role, include_erased)
         with self._call():
             return await self._runtime.contexts.compile(self._branch, position, options)
@@ -806,7 +808,7 @@ class AsyncTract:
             TractError: the store's compiler is not derived from `DefaultContextCompiler`.
         """
         limit = checked_limit(limit)
-        position = Position() if at_commit is UNSET else checked_position(at_commit, None)
+        position = _HEAD if at_commit is UNSET else checked_position(at_commit, None)
         with self._call():
             return await self._runtime.lister.entries(
                 self._branch, position, limit, include_skipped=include_skipped, newest=newest

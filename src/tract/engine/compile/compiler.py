@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from tract.engine.compile.contents import (
     BUILT_IN,
+    PLAIN,
     ContentRegistry,
+    Renderer,
     default_priority,
     marked,
     render,
@@ -27,9 +28,9 @@ from tract.engine.compile.custom import (
     version_of,
 )
 from tract.engine.compile.entries import Entry, bytes_of
-from tract.engine.compile.fold import Snapshot, fold_steps, gathered
+from tract.engine.compile.fold import Snapshot, fold_steps, gathered, with_changes
 from tract.engine.compile.provided import TOOLS, shown_content, without_results
-from tract.engine.compile.tally import BriefCounter, TooLongError, tokens_of, window_around
+from tract.engine.compile.tally import BriefCounter, TooLongError
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
@@ -52,6 +53,15 @@ __all__ = ["DefaultContextCompiler", "SnapshotContext"]
 _ERASED_TEXT = "[erased]"
 
 _REMEMBERED = 64  # configs, each of which may hold a long prompt
+
+
+class _Plain(NamedTuple):
+    """How the contents of a type that has nothing but text become entries."""
+
+    render: Renderer
+    role: str | None
+    priority: Priority
+    source: str
 
 
 class DefaultContextCompiler:
@@ -229,9 +239,9 @@ class DefaultContextCompiler:
         """Return the context that a model gets for *snapshot*."""
         assert isinstance(snapshot, Snapshot)
         if include_edit_annotations:
-            snapshot = self._changed(snapshot, _is_marked, self._remade)
+            snapshot = with_changes(snapshot, self._sums, _is_marked, self._remade)
         if include_erased:
-            snapshot = self._changed(snapshot, _is_placeholder, _unveiled)
+            snapshot = with_changes(snapshot, self._sums, _is_placeholder, _unveiled)
         context = SnapshotContext(
             snapshot, self.source, joining=aggregate_same_role, beside=self._beside
         )
@@ -257,7 +267,42 @@ class DefaultContextCompiler:
             snapshot.counts[joining] = count
         return count
 
+    @cached_property
+    def _plain(self) -> Mapping[str, _Plain]:
+        """The types of nothing but text; none if a subclass shows contents in its own way."""
+        given = DefaultContextCompiler
+        if type(self).render is not given.render or type(self).messages is not given.messages:
+            return {}
+        return {
+            each: _Plain(
+                renderer, self._roles.get(each), default_priority(each, {}), self.source_of(each)
+            )
+            for each, renderer in PLAIN.items()
+        }
+
     def _entry(self, step: CommitStep) -> Entry:
+        """Return the entry of a commit; most commits are of nothing but text, and made at once."""
+        plain = self._plain.get(step.content_type)
+        if plain is None:
+            return self._entry_of_any(step)
+        what = f"the content of the commit {step.commit_hash}"
+        fields = stored_json(step.data, what)
+        try:
+            message = plain.render(fields, plain.role)
+        except (LookupError, TypeError, AttributeError):
+            raise unreadable(what) from None
+        body = tokens = 0
+        sums = self._sums
+        if sums is not None:
+            trusted = step.token_source == plain.source != ""
+            body = step.token_count if trusted else self.body_tokens(message)
+            tokens = body + sums.count_overhead(message.role, message.name)
+        config = self._shared(step.generation_config_json)
+        nbytes = bytes_of(message, config)
+        priority = plain.priority
+        return Entry(step.commit_hash, message, body, tokens, config, priority, None, nbytes)
+
+    def _entry_of_any(self, step: CommitStep) -> Entry:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
         try:
@@ -353,60 +398,12 @@ class DefaultContextCompiler:
             self._configs.clear()
         return self._configs.setdefault(config_json, config_json)
 
-    def _changed(
-        self,
-        snapshot: Snapshot,
-        is_chosen: Callable[[Entry], bool],
-        change: Callable[[Entry], Entry],
-    ) -> Snapshot:
-        """Return *snapshot* with some entries changed, and the tokens counted again there."""
-        state = _Changes(snapshot, self._sums)
-        for position, entry in enumerate(snapshot.entries):
-            if is_chosen(entry):
-                state.change(position, change(entry))
-        return state.snapshot()
-
     def _remade(self, entry: Entry) -> Entry:
         message, *more = map(marked, entry.messages)
         body = self.count((message, *more)) if self._sums is not None else 0
         overhead = entry.message_tokens - entry.body_tokens
         return entry._replace(
             message=message, more=tuple(more), body_tokens=body, message_tokens=body + overhead
-        )
-
-
-class _Changes:
-    """A snapshot whose entries are changed for one view."""
-
-    def __init__(self, snapshot: Snapshot, counter: BaseTokenCounter | None) -> None:
-        self._base = snapshot
-        self._counter = counter
-        self._entries = snapshot.entries
-        self._visible = snapshot.visible
-        self._joined = snapshot.joined_tokens
-        self._plain = snapshot.plain_tokens
-
-    def change(self, position: int, new: Entry) -> None:
-        entries, entry = self._entries, self._entries[position]
-        changed = entries.replaced(position, new)
-        self._visible += new.visible - entry.visible
-        if (entry.visible or new.visible) and self._counter is not None:
-            window = window_around(entries, position, self._counter)
-            count = partial(
-                tokens_of, before=window.before, after=window.after, counter=self._counter
-            )
-            self._joined += count(window.entries(changed)) - count(window.entries(entries))
-            self._plain += new.shown_tokens - entry.shown_tokens
-        self._entries = changed
-
-    def snapshot(self) -> Snapshot:
-        return replace(
-            self._base,
-            entries=self._entries,
-            visible=self._visible,
-            joined_tokens=self._joined,
-            plain_tokens=self._plain,
-            counts={},
         )
 
 

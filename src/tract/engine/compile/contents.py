@@ -47,10 +47,12 @@ from tract.protocols import Message, ToolCall
 __all__ = [
     "BUILT_IN",
     "EDITED_MARK",
+    "PLAIN",
     "PRIORITY",
     "PROVIDED",
     "ContentRegistry",
     "Fields",
+    "Renderer",
     "default_priority",
     "marked",
     "register_all",
@@ -380,7 +382,8 @@ def default_priority(content_type: str, fields: Mapping[str, Any]) -> Priority:
 
 # Messages ---------------------------------------------------------------------------------------
 
-_Renderer = Callable[[Mapping[str, Any], str | None], Message]
+Renderer = Callable[[Mapping[str, Any], str | None], Message]
+"""Returns the message of a content's fields, with a role in place of its own unless that is None."""
 
 
 def render(content_type: str, fields: Mapping[str, Any], role: str | None = None) -> Message:
@@ -391,7 +394,7 @@ def render(content_type: str, fields: Mapping[str, Any], role: str | None = None
     return _RENDERERS[content_type](fields, role)
 
 
-def _text_of(field: str, default_role: str) -> _Renderer:
+def _text_of(field: str, default_role: str) -> Renderer:
     def renderer(fields: Mapping[str, Any], role: str | None) -> Message:
         return Message(fields.get("role") or role or default_role, _as_text(fields[field]))
 
@@ -428,7 +431,7 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-_RENDERERS: dict[str, _Renderer] = {
+_RENDERERS: dict[str, Renderer] = {
     "artifact": _text_of("content", "assistant"),
     "dialogue": _dialogue,
     "freeform": _text_of("payload", "assistant"),
@@ -440,6 +443,12 @@ _RENDERERS: dict[str, _Renderer] = {
     "tool_io": _tool_io,
     "tools": message_of_tools,
 }
+
+PLAIN: Mapping[str, Renderer] = {
+    each: _RENDERERS[each]
+    for each in ("artifact", "dialogue", "freeform", "instruction", "output", "reasoning")
+}
+"""The renderers of the types whose contents are shown as one message of nothing but text."""
 
 
 def marked(message: Message) -> Message:

@@ -104,15 +104,23 @@ class Entry(NamedTuple):
 
 def bytes_of(message: Message, config_json: str | None = None) -> int:
     """Return the approximate memory use of an entry with this message and config."""
-    texts = [message.content, message.name, message.tool_call_id, message.tool_name, config_json]
-    for call in message.tool_calls:
-        texts += (call.id, call.name, call.arguments)
-    if message.given is not None:  # its parts have texts of their own
-        texts += (message.content, message.native.text if message.native else None)
     nbytes = _ENTRY_OVERHEAD
-    for text in texts:
-        if text is not None:
-            nbytes += _size(text)
+    # One by one: a list of them takes twice as long, for each entry of a history.
+    if message.content is not None:
+        nbytes += _size(message.content)
+    if message.name is not None:
+        nbytes += _size(message.name)
+    if config_json is not None:
+        nbytes += _size(config_json)
+    if message.tool_call_id is not None:
+        nbytes += _size(message.tool_call_id)
+    if message.tool_name is not None:
+        nbytes += _size(message.tool_name)
+    for call in message.tool_calls:
+        nbytes += _size(call.name) + _size(call.arguments) + _size(call.id or "")
+    if message.given is not None:  # its parts have texts of their own
+        texts = (message.content, message.native.text if message.native else None)
+        nbytes += sum(_size(text) for text in texts if text is not None)
     return nbytes
 
 
@@ -309,7 +317,8 @@ class Entries:
     @property
     def pages(self) -> list[Page]:
         """The pages of the chunks that have visible entries, and of the last one."""
-        return [chunk.page for chunk in self.shown_chunks]
+        full = self.full
+        return [*[full[number].page for number in full.shown], self.last.page]
 
     @classmethod
     def of(cls, chunks: Iterable[Chunk]) -> Entries:
@@ -332,6 +341,9 @@ class Entries:
         return self.full.starts[-1] + self.last.size
 
     def __getitem__(self, position: int) -> Entry:
+        behind = position - self.full.starts[-1]
+        if behind >= 0:  # the usual case: what was added last is looked at most
+            return self.last.items[behind]
         number, offset = self._place(position if position >= 0 else position + len(self))
         return self._chunk(number).items[offset]
 
@@ -341,9 +353,13 @@ class Entries:
 
     def visible_before(self, position: int) -> int | None:
         """Return the last position before *position* whose entry is shown, or None."""
+        newest = position - 1 - self.full.starts[-1]
+        if newest >= 0 and self.last.items[newest].visible:
+            return position - 1
         number, offset = self._place(position - 1)
         while number >= 0:
-            items = self._chunk(number).items if self._chunk(number).visible else ()
+            chunk = self._chunk(number)
+            items = chunk.items if chunk.visible else ()
             for found in range(min(offset, len(items) - 1), -1, -1):
                 if items[found].visible:
                     return self.full.starts[number] + found
@@ -353,9 +369,12 @@ class Entries:
 
     def visible_after(self, position: int) -> int | None:
         """Return the first position after *position* whose entry is shown, or None."""
+        if position + 1 >= len(self):
+            return None
         number, offset = self._place(position + 1)
         while number <= len(self.full):
-            items = self._chunk(number).items if self._chunk(number).visible else ()
+            chunk = self._chunk(number)
+            items = chunk.items if chunk.visible else ()
             for found in range(offset, len(items)):
                 if items[found].visible:
                     return self.full.starts[number] + found

@@ -19,7 +19,7 @@ from tract.models.annotations import Priority
 from tract.models.operations import Effect, rule_of
 from tract.protocols import CommitStep
 
-__all__ = ["Snapshot", "fold_steps", "gathered"]
+__all__ = ["Snapshot", "fold_steps", "gathered", "with_changes"]
 
 _AT_A_TIME = 32  # steps between two looks at the time
 _NO_ENTRIES = Entries()
@@ -150,8 +150,10 @@ class _State:
             self._has_tools = True
 
     def append(self, entry: Entry) -> None:
-        self.note(entry)
+        if entry.attachments:
+            self._has_attachments = True
         if not entry.visible:  # tool definitions
+            self.note(entry)
             self._nbytes += entry.nbytes
             self._pending.append(entry)
             return
@@ -229,4 +231,53 @@ class _State:
             self._nbytes,
             self._has_tools,
             self._has_attachments,
+        )
+
+
+def with_changes(
+    snapshot: Snapshot,
+    counter: BaseTokenCounter | None,
+    is_chosen: Callable[[Entry], bool],
+    change: Callable[[Entry], Entry],
+) -> Snapshot:
+    """Return *snapshot* with some entries changed for one view, and the tokens counted again there."""
+    state = _Changes(snapshot, counter)
+    for position, entry in enumerate(snapshot.entries):
+        if is_chosen(entry):
+            state.change(position, change(entry))
+    return state.snapshot()
+
+
+class _Changes:
+    """A snapshot whose entries are changed for one view."""
+
+    def __init__(self, snapshot: Snapshot, counter: BaseTokenCounter | None) -> None:
+        self._base = snapshot
+        self._counter = counter
+        self._entries = snapshot.entries
+        self._visible = snapshot.visible
+        self._joined = snapshot.joined_tokens
+        self._plain = snapshot.plain_tokens
+
+    def change(self, position: int, new: Entry) -> None:
+        entries, entry = self._entries, self._entries[position]
+        changed = entries.replaced(position, new)
+        self._visible += new.visible - entry.visible
+        if (entry.visible or new.visible) and self._counter is not None:
+            window = window_around(entries, position, self._counter)
+            count = partial(
+                tokens_of, before=window.before, after=window.after, counter=self._counter
+            )
+            self._joined += count(window.entries(changed)) - count(window.entries(entries))
+            self._plain += new.shown_tokens - entry.shown_tokens
+        self._entries = changed
+
+    def snapshot(self) -> Snapshot:
+        return replace(
+            self._base,
+            entries=self._entries,
+            visible=self._visible,
+            joined_tokens=self._joined,
+            plain_tokens=self._plain,
+            counts={},
         )

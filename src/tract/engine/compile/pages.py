@@ -225,6 +225,10 @@ class _Calls(NamedTuple):
     open: dict[str, str]
 
 
+_NO_CALLS = _Calls({}, True, {})
+"""Of messages without calls and results, or with none that others see: those of most pages."""
+
+
 def _calls_of(messages: Iterable[Message]) -> _Calls | None:
     answers: dict[str, str | None] = {}
     pending: dict[str, str] = {}
@@ -249,7 +253,7 @@ def _calls_of(messages: Iterable[Message]) -> _Calls | None:
         elif pending:
             return None
         begun = True
-    return _Calls(answers, begun, pending)
+    return _Calls(answers, begun, pending) if answers or pending or not begun else _NO_CALLS
 
 
 def _name_sent(message: Message) -> str | None:
@@ -268,7 +272,11 @@ def _are_paired(pages: Iterable[Page]) -> bool:
         if not page.messages:
             continue
         calls = page.calls
-        if calls is None or not calls.answers.keys() <= pending.keys():
+        if calls is None:
+            return False
+        if calls is _NO_CALLS and not pending:
+            continue
+        if not calls.answers.keys() <= pending.keys():
             return False
         if any(name not in (None, pending[each]) for each, name in calls.answers.items()):
             return False

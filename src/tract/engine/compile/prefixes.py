@@ -42,13 +42,14 @@ class Prefixes:
     def __init__(self, cache: SnapshotCache) -> None:
         self._cache = cache
         self._branches: OrderedDict[tuple[str, str], _Compiled] = OrderedDict()
+        self._newest: tuple[BranchName | None, _Compiled] = (None, _Compiled())
+        """What was compiled last of all, mostly by the handle that compiles again."""
 
     def note(self, branch: BranchName, snapshot: Snapshot) -> StablePrefix | None:
         """Note that a context was compiled; return what it has in common with the last one."""
-        last = self._branches.setdefault(branch[:2], _Compiled())
-        self._branches.move_to_end(branch[:2])
-        if len(self._branches) > _MOST_BRANCHES:
-            self._branches.popitem(last=False)
+        newest, last = self._newest
+        if newest is not branch:
+            last = self._last_of(branch)
         prefix = last.whole
         if prefix is None or last.head_hash != snapshot.head_hash:
             former = last.head_hash and self._cache.peek(CacheKey(branch.tract_id, last.head_hash))
@@ -59,6 +60,18 @@ class Prefixes:
         last.stable += 0 if prefix is None else prefix.tokens
         return prefix
 
+    def _last_of(self, branch: BranchName) -> _Compiled:
+        """Return what was compiled for a branch, and forget the one that was not for longest."""
+        name = branch[:2]
+        last = self._branches.get(name)
+        if last is None:
+            last = self._branches[name] = _Compiled()
+        self._branches.move_to_end(name)
+        if len(self._branches) > _MOST_BRANCHES:
+            self._branches.popitem(last=False)
+        self._newest = (branch, last)
+        return last
+
     def sums(self, branch: BranchName) -> tuple[int, int]:
         """Return the tokens that were compiled for a branch, and how many of them were stable."""
         found = self._branches.get(branch[:2])
@@ -68,13 +81,15 @@ class Prefixes:
 def stable_prefix(former: Snapshot, now: Snapshot) -> StablePrefix:
     """Return what two contexts begin with; nothing if their tools, which come first, differ."""
     one, other = former.entries, now.entries
-    chunks = _shared_chunks(one.full, other.full)
-    if (former.has_tools or now.has_tools) and _tools(one, chunks) != _tools(other, chunks):
-        return StablePrefix(None, 0)
     size = len(one.last.items)
+    has_tools = former.has_tools or now.has_tools
+    if one.full is other.full and not has_tools and other.last.items[:size] == one.last.items:
+        return _whole(former)  # the usual case: only commits were appended
+    chunks = _shared_chunks(one.full, other.full)
+    if has_tools and _tools(one, chunks) != _tools(other, chunks):
+        return StablePrefix(None, 0)
     if chunks == len(one.full) and (*islice(_rest(other, chunks), size),) == one.last.items:
-        last = one.newest_visible()  # the usual case: only commits were appended
-        return StablePrefix(None if last is None else last.commit_hash, former.plain_tokens)
+        return _whole(former)
     alike = [*_alike(_rest(one, chunks), _rest(other, chunks))]
     position = other.visible_before(other.full.starts[chunks])
     last = alike[-1] if alike else None if position is None else other[position]
@@ -83,6 +98,11 @@ def stable_prefix(former: Snapshot, now: Snapshot) -> StablePrefix:
         sum(chunk.shown_tokens for chunk in other.full[:chunks])
         + sum(entry.message_tokens for entry in alike),
     )
+
+
+def _whole(former: Snapshot) -> StablePrefix:
+    last = former.entries.newest_visible()
+    return StablePrefix(None if last is None else last.commit_hash, former.plain_tokens)
 
 
 def _shared_chunks(one: Sequence[Chunk], other: Sequence[Chunk]) -> int:

@@ -233,6 +233,13 @@ class ContextReader:
 
     async def view(self, found: Found, options: ViewOptions) -> CompiledContext:
         """Return the context of a snapshot, counting on a thread if that takes long."""
+        if self._view_is_quick(found, options):
+            return self._compiler.view(
+                found.snapshot,
+                found.usage,
+                include_edit_annotations=False,
+                aggregate_same_role=options.aggregate_same_role,
+            )
         view = partial(
             self._compiler.view,
             found.snapshot,
@@ -241,8 +248,6 @@ class ContextReader:
             aggregate_same_role=options.aggregate_same_role,
             **({"include_erased": True} if options.include_erased else {}),
         )
-        if self._view_is_quick(found, options):
-            return view()
         return await self._threads.run(view)
 
     async def after(self, found: Found, steps: Sequence[CommitStep]) -> CompiledContext:

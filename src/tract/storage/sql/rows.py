@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _NONE = type(None)
+_STATE = CommitOperation.STATE.value
 _RECORD: dict[str, tuple[type, ...]] = {
     "commit_hash": (bytes,),
     "tract_id": (str,),
@@ -213,7 +214,7 @@ def step_of(row: Sequence[Any]) -> CommitStep:
     if tuple(map(type, row)) not in _STEP_ROWS:
         _refuse(row[0])
     commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _ = row
-    if operation == CommitOperation.STATE:
+    if operation == _STATE:
         data = b""  # was not read; other statements read it
     return CommitStep(
         commit_hash.hex(),
