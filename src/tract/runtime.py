@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tract.crossing import Home
 from tract.engine.branches.comparing import Comparer
@@ -61,6 +60,9 @@ from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories, TractTimes
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over
+
+if TYPE_CHECKING:  # its import takes an eighth of that of this package
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["Options", "Runtime", "checked_options"]
 

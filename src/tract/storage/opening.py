@@ -7,9 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from os import PathLike, fspath
-from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from typing import TYPE_CHECKING, Any
 
 from tract.exceptions import StorageError
 from tract.models.config import TractConfig
@@ -18,6 +16,9 @@ from tract.storage.sqlite.database import now_microseconds
 from tract.storage.sqlite.database import open_database as open_sqlite
 from tract.storage.sqlite.database import open_engine as open_sqlite_engine
 from tract.waiting import from_thread
+
+if TYPE_CHECKING:  # its import takes an eighth of that of this package
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["open_database", "open_engine"]
 
