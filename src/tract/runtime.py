@@ -31,11 +31,11 @@ from tract.engine.compaction.leasing import Leases
 from tract.engine.compaction.maintaining import Maintainer
 from tract.engine.compaction.picking import CompactionPicker
 from tract.engine.compaction.upkeep import Upkeep
-from tract.engine.compile.attachments import AttachmentReader, ContentLoader
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import ContentRegistry, register_all
 from tract.engine.compile.reading import ContextReader
+from tract.engine.contents.attachments import AttachmentReader
+from tract.engine.contents.registry import ContentLoader, ContentRegistry, register_all
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
 from tract.engine.exporting import Renewal

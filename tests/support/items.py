@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tract.engine.compile.contents import render
+from tract.engine.contents.rendering import render
 from tract.formats.deltas import apply
 from tract.formats.format import Json, Reply, Sent, Writing
 from tract.formats.registry import FORMATS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tract import ContentModel, Message
-from tract.engine.compile.contents import render
-from tract.engine.compile.provided import TOOLS
+from tract.engine.contents.provided import TOOLS
+from tract.engine.contents.rendering import render
 
 __all__ = ["shown"]
 

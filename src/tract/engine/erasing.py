@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tract.crossing import called_back
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import PRIORITY
+from tract.engine.contents.registry import PRIORITY
 from tract.engine.threads import Threads
 from tract.exceptions import BlobNotFoundError, TractError
 from tract.history.canonical import canonical_bytes, stored_json

@@ -28,9 +28,9 @@ from tract.engine.branches.turns import Turns
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.commit.infos import parsed
-from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
+from tract.engine.contents.registry import ContentLoader
 from tract.exceptions import (
     BlobNotFoundError,
     BranchBusyError,

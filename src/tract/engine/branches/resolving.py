@@ -13,9 +13,9 @@ from tract.engine.branches.conflicts import EntryConflict, Side, Verdict
 from tract.engine.branches.turns import Turn
 from tract.engine.commit.drafts import Given
 from tract.engine.commit.engine import CommitEngine
-from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entry
-from tract.engine.compile.provided import shown_content
+from tract.engine.contents.provided import shown_content
+from tract.engine.contents.registry import ContentLoader
 from tract.exceptions import ContentValidationError, shown
 from tract.history.canonical import canonical_bytes, canonical_json, stored_json
 from tract.history.hashing import content_hash

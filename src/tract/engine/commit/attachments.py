@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tract.engine.compile.attachments import AttachmentReader
-from tract.engine.compile.contents import Fields
-from tract.engine.compile.provided import media_result
+from tract.engine.contents.attachments import AttachmentReader
+from tract.engine.contents.provided import media_result
+from tract.engine.contents.registry import Fields
 from tract.engine.threads import Threads
 from tract.exceptions import AttachmentNotFoundError, ContentValidationError, shown
 from tract.history.image_sizes import image_size

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from tract.engine.commit.attachments import split
 from tract.engine.commit.keys import checked_key, checked_on_key
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.contents import BUILT_IN, PRIORITY, PROVIDED, Fields
+from tract.engine.contents.registry import BUILT_IN, PRIORITY, PROVIDED, Fields
 from tract.exceptions import ContentValidationError, EditTargetError, shown
 from tract.history.canonical import (
     as_object,

@@ -8,10 +8,10 @@ from itertools import islice
 
 from pydantic import BaseModel
 
-from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, settled
+from tract.engine.contents.registry import ContentLoader
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
 from tract.models.annotations import Priority

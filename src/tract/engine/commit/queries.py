@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tract.engine.commit.infos import annotation_of, commit_infos
-from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.reading import settled
+from tract.engine.contents.registry import ContentLoader
 from tract.engine.threads import Threads
 from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation

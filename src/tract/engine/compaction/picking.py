@@ -10,11 +10,11 @@ from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import Staged
 from tract.engine.commit.infos import parsed
 from tract.engine.compaction.planning import leaves_whole
-from tract.engine.compile.attachments import ContentLoader
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.hiding import Hides, hides_of
 from tract.engine.compile.reading import ContextReader
+from tract.engine.contents.registry import ContentLoader
 from tract.engine.threads import Threads
 from tract.exceptions import EditTargetError
 from tract.history.canonical import canonical_bytes, stored_json

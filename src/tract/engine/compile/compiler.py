@@ -9,17 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from tract.engine.compile.contents import (
-    BUILT_IN,
-    PLAIN,
-    ContentRegistry,
-    Renderer,
-    default_priority,
-    marked,
-    render,
-)
 from tract.engine.compile.context import SnapshotContext
-from tract.engine.compile.custom import (
+from tract.engine.compile.entries import Entry, bytes_of
+from tract.engine.compile.fold import Snapshot, fold_steps, gathered, with_changes
+from tract.engine.compile.tally import BriefCounter, TooLongError
+from tract.engine.contents.custom import (
     attachments_of,
     checked_messages,
     custom_text,
@@ -27,10 +21,9 @@ from tract.engine.compile.custom import (
     renders_itself,
     version_of,
 )
-from tract.engine.compile.entries import Entry, bytes_of
-from tract.engine.compile.fold import Snapshot, fold_steps, gathered, with_changes
-from tract.engine.compile.provided import TOOLS, shown_content, without_results
-from tract.engine.compile.tally import BriefCounter, TooLongError
+from tract.engine.contents.provided import TOOLS, shown_content, without_results
+from tract.engine.contents.registry import BUILT_IN, ContentRegistry, default_priority
+from tract.engine.contents.rendering import PLAIN, Renderer, marked, render
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError

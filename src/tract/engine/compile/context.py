@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from tract.engine.compile.attachments import loader
 from tract.engine.compile.entries import Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.pages import joined, joined_messages, joins, openai_dicts
-from tract.engine.compile.provided import TOOLS
+from tract.engine.contents.attachments import loader
+from tract.engine.contents.provided import TOOLS
 from tract.engine.tokens.media import Beside
 from tract.formats.format import Format, Sent, Writing
 from tract.formats.keeping import kept_arguments

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar, cast
 
 from tract.engine.compile.pages import Page
-from tract.engine.compile.provided import TOOLS
+from tract.engine.contents.provided import TOOLS
 from tract.models.annotations import Priority
 from tract.protocols import Message
 

@@ -9,8 +9,8 @@ from functools import partial
 from tract.engine.compile.entries import Entries, Entry, bytes_of
 from tract.engine.compile.hiding import Hides, hidden, hides_of, restored
 from tract.engine.compile.pages import joins
-from tract.engine.compile.provided import TOOLS
 from tract.engine.compile.tally import joined_tokens, tokens_of, window_around
+from tract.engine.contents.provided import TOOLS
 from tract.engine.threads import Breath
 from tract.engine.tokens.counters import BaseTokenCounter
 from tract.exceptions import TractError

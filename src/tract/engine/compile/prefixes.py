@@ -13,7 +13,7 @@ from itertools import chain, islice
 from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.entries import Chunk, Entries, Entry
 from tract.engine.compile.fold import Snapshot
-from tract.engine.compile.provided import TOOLS
+from tract.engine.contents.provided import TOOLS
 from tract.models.annotations import Priority
 from tract.protocols import Message, StablePrefix
 from tract.storage.repositories import BranchName

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from tract.engine.compile.attachments import AttachmentReader
 from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.prefixes import Prefixes
+from tract.engine.contents.attachments import AttachmentReader
 from tract.engine.threads import Threads
 from tract.exceptions import (
     AttachmentNotFoundError,

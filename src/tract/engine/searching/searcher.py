@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 
 from tract.engine.commit.infos import commit_info
-from tract.engine.compile.contents import default_priority
 from tract.engine.compile.entries import Entries
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
+from tract.engine.contents.registry import default_priority
 from tract.engine.searching.ranking import Ranked, ranked, snippet
 from tract.engine.searching.texts import text_of
 from tract.engine.threads import Threads

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tract.engine.compile.contents import BUILT_IN, PRIORITY, render
-from tract.engine.compile.provided import shown_content
+from tract.engine.contents.provided import shown_content
+from tract.engine.contents.registry import BUILT_IN, PRIORITY
+from tract.engine.contents.rendering import render
 from tract.history.canonical import stored_json
 from tract.models.erasure import ERASED
 from tract.parts import (

@@ -1,26 +1,16 @@
-"""The bytes of attachments, and contents with their media back in place."""
+"""The bytes of attachments on their way out, the last used ones kept."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 
-from pydantic import BaseModel
-
-from tract.engine.compile.contents import ContentRegistry
 from tract.engine.threads import Threads
-from tract.exceptions import AttachmentNotFoundError, BlobNotFoundError
-from tract.history.canonical import stored_json
-from tract.history.media import Encoded, attachments_in, may_refer
-from tract.storage.repositories import AttachmentRepository, StoredContent
+from tract.exceptions import AttachmentNotFoundError
+from tract.history.media import Encoded
+from tract.storage.repositories import AttachmentRepository
 
-__all__ = ["AttachmentReader", "ContentLoader", "loader"]
-
-
-_WITH_MEDIA = frozenset({"compaction", "native", "state", "tool_io"})
-"""Types of contents that callers get with their media back in place."""
-_NODE = 16  # bytes' worth of work for each content, however short
+__all__ = ["AttachmentReader", "loader"]
 
 
 class AttachmentReader:
@@ -95,69 +85,6 @@ def _encoded(bare: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _memory(data: bytes) -> int:
     return len(data) + (len(data.base64) if isinstance(data, Encoded) else 0)
-
-
-class ContentLoader:
-    """Makes content models of stored contents, native ones with their media."""
-
-    def __init__(
-        self, registry: ContentRegistry, attachments: AttachmentReader, threads: Threads
-    ) -> None:
-        self._registry = registry
-        self._attachments = attachments
-        self._threads = threads
-
-    async def load(self, tract_id: str, content_type: str, data: bytes) -> BaseModel:
-        """Return the content model of a stored content.
-
-        Raises:
-            AttachmentNotFoundError: media of it are missing from the store.
-            and what `ContentRegistry.load` raises.
-        """
-        named = _named(content_type, data)
-        media = await self._attachments.load(tract_id, named) if named else {}
-        size = len(data) + sum(map(len, media.values()))
-        return await self._threads.run_if_long(
-            size, self._registry.load, content_type, data, loader(media)
-        )
-
-    async def load_all(self, tract_id: str, stored: Sequence[StoredContent]) -> list[BaseModel]:
-        """Return the content models of many stored contents.
-
-        Raises:
-            BlobNotFoundError: one of them is missing from the store.
-            and what `load` raises.
-        """
-        media, _ = await self.media(tract_id, stored)
-        size = sum(_NODE + len(item.data or b"") for item in stored)
-        make = partial(self.made, media)
-        return await self._threads.run_if_long(
-            size + sum(map(len, media.values())), lambda: [make(item) for item in stored]
-        )
-
-    async def media(
-        self, tract_id: str, stored: Iterable[StoredContent]
-    ) -> tuple[dict[str, bytes], bool]:
-        """Return the media that belong into contents, in one trip at most, and if they are all."""
-        named: dict[str, None] = {}
-        for item in stored:
-            named |= _named(item.content_type, item.data)
-        media = await self._attachments.load(tract_id, named) if named else {}
-        return media, len(media) == len(named)
-
-    def made(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
-        """Return the content model of a stored content whose media were read before."""
-        if item.data is None:
-            raise BlobNotFoundError(item.content_hash)
-        return self._registry.load(item.content_type, item.data, loader(media))
-
-
-def _named(content_type: str, data: bytes | None) -> dict[str, None]:
-    """Return the media that belong into a content."""
-    if content_type not in _WITH_MEDIA or data is None or not may_refer(data):
-        return {}
-    fields = stored_json(data, f"a content of type {content_type!r}")
-    return dict.fromkeys(attachments_in(content_type, fields))
 
 
 def loader(media: Mapping[str, bytes]) -> Callable[[str], bytes]:

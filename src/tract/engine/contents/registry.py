@@ -1,26 +1,26 @@
-"""The content types that a store knows: how contents are checked, loaded and shown to a model."""
+"""The content types that a store knows, and how their contents are checked and loaded."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, ValidationError
-from pydantic_core import PydanticSerializationError
 
-from tract.engine.compile.custom import checked_version
-from tract.engine.compile.provided import (
-    media_result,
-    message_of_parts,
-    message_of_tools,
-    native_message,
+from tract.engine.contents.attachments import AttachmentReader, loader
+from tract.engine.contents.custom import checked_version, dumped
+from tract.engine.threads import Threads
+from tract.exceptions import (
+    AttachmentNotFoundError,
+    BlobNotFoundError,
+    ContentValidationError,
+    TractError,
+    shown,
 )
-from tract.exceptions import AttachmentNotFoundError, ContentValidationError, TractError, shown
-from tract.history.canonical import canonical_bytes, canonical_json, stored_json
-from tract.history.media import may_refer, put_back
+from tract.history.canonical import canonical_bytes, stored_json
+from tract.history.media import attachments_in, may_refer, put_back
 from tract.models.annotations import AnnotationContent, Priority
 from tract.models.compaction import COMPACTION, CompactionContent, ExpansionContent
 from tract.models.config import ContentType
@@ -41,26 +41,19 @@ from tract.models.content import (
 from tract.models.erasure import ERASED, ErasedContent
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
-from tract.parts import TextPart, ToolResultPart, to_json
-from tract.protocols import Message, ToolCall
+from tract.parts import to_json
+from tract.storage.repositories import StoredContent
 
 __all__ = [
     "BUILT_IN",
-    "EDITED_MARK",
-    "PLAIN",
     "PRIORITY",
     "PROVIDED",
+    "ContentLoader",
     "ContentRegistry",
     "Fields",
-    "Renderer",
     "default_priority",
-    "marked",
     "register_all",
-    "render",
 ]
-
-EDITED_MARK = " [edited]"
-"""What `include_edit_annotations` appends to an edited text."""
 
 PRIORITY = "$priority"
 """The field of a content that says with which priority its entry begins."""
@@ -105,6 +98,10 @@ _SHOWN_AS = frozenset({"artifact", "freeform"})
 
 _WITH_PAYLOAD = frozenset({"state", "tool_io"})
 """Types whose payload may refer to attachments."""
+
+_WITH_MEDIA = frozenset({"compaction", "native", "state", "tool_io"})
+"""Types of contents that callers get with their media back in place."""
+_NODE = 16  # bytes' worth of work for each content, however short
 
 _WITH_ROLE = _SHOWN_AS | {"dialogue", "message"}
 
@@ -250,7 +247,7 @@ class ContentRegistry:
             values = _validated(
                 model, {k: v for k, v in values.items() if takes_type or k != "content_type"}
             )
-        fields = {**_dumped(values, name), "content_type": name}
+        fields = {**dumped(values, name), "content_type": name}
         if PRIORITY in fields:
             raise ContentValidationError("is a name that this library uses itself", PRIORITY)
         loaded = self.load(name, canonical_bytes(fields, name))
@@ -324,35 +321,6 @@ def _with_role(name: str, values: Mapping[str, Any] | BaseModel, role: object) -
     return {**(values.__dict__ if isinstance(values, BaseModel) else values), "role": role}
 
 
-def _dumped(content: BaseModel, name: str) -> Fields:
-    """Return a custom content's fields as JSON values, as `load` takes them."""
-    try:
-        # loading checks it again, so pydantic need not warn of values that do not fit
-        dumped = content.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
-        _refuse_lost_numbers(
-            content.model_dump(by_alias=True, round_trip=True, warnings=False), dumped, ""
-        )
-    except ContentValidationError:
-        raise
-    except (PydanticSerializationError, ValueError) as error:
-        raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
-    return dict(dumped)
-
-
-def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
-    """Raise if *dumped* has null for a NaN or an infinity, as pydantic writes them."""
-    if isinstance(value, float):
-        if dumped is None and not math.isfinite(value):
-            raise ContentValidationError(f"{value} is not a JSON number; use None instead", path)
-    elif isinstance(value, dict) and isinstance(dumped, dict):
-        for key in value.keys() & dumped.keys():
-            inner = f"{path}.{key}" if path else str(key)
-            _refuse_lost_numbers(value[key], dumped[key], inner)
-    elif isinstance(value, (list, tuple)) and isinstance(dumped, list):
-        for index, (item, other) in enumerate(zip(value, dumped, strict=False)):
-            _refuse_lost_numbers(item, other, f"{path}[{index}]")
-
-
 def _validated(model: type[BaseModel], values: Mapping[str, Any] | str | bytes) -> BaseModel:
     try:
         if isinstance(
@@ -380,82 +348,64 @@ def default_priority(content_type: str, fields: Mapping[str, Any]) -> Priority:
     return Priority(fields.get(PRIORITY, Priority.NORMAL))
 
 
-# Messages ---------------------------------------------------------------------------------------
+class ContentLoader:
+    """Makes content models of stored contents, native ones with their media."""
 
-Renderer = Callable[[Mapping[str, Any], str | None], Message]
-"""Returns the message of a content's fields, with a role in place of its own unless that is None."""
+    def __init__(
+        self, registry: ContentRegistry, attachments: AttachmentReader, threads: Threads
+    ) -> None:
+        self._registry = registry
+        self._attachments = attachments
+        self._threads = threads
 
+    async def load(self, tract_id: str, content_type: str, data: bytes) -> BaseModel:
+        """Return the content model of a stored content.
 
-def render(content_type: str, fields: Mapping[str, Any], role: str | None = None) -> Message:
-    """Return the message of a built-in content; *role* overrides the type's default role.
-
-    A tool call or result with an overriding role becomes plain text of that role.
-    """
-    return _RENDERERS[content_type](fields, role)
-
-
-def _text_of(field: str, default_role: str) -> Renderer:
-    def renderer(fields: Mapping[str, Any], role: str | None) -> Message:
-        return Message(fields.get("role") or role or default_role, _as_text(fields[field]))
-
-    return renderer
-
-
-def _dialogue(fields: Mapping[str, Any], role: str | None) -> Message:
-    return Message(role or fields["role"], fields["text"], fields["name"])
-
-
-def _tool_io(fields: Mapping[str, Any], role: str | None) -> Message:
-    name, text = fields["tool_name"], _as_text(fields["payload"])
-    is_call = fields["direction"] == "call"
-    if role is not None:
-        return Message(role, f"{name}({text})" if is_call else text)
-    if is_call:
-        return Message("assistant", None, None, (ToolCall(fields["call_id"], name, text),))
-    parts = media_result(fields)
-    if parts is not None:
-        result = ToolResultPart(
-            call_id=fields["call_id"], parts=parts, name=name, is_error=fields["status"] == "error"
+        Raises:
+            AttachmentNotFoundError: media of it are missing from the store.
+            and what `ContentRegistry.load` raises.
+        """
+        named = _named(content_type, data)
+        media = await self._attachments.load(tract_id, named) if named else {}
+        size = len(data) + sum(map(len, media.values()))
+        return await self._threads.run_if_long(
+            size, self._registry.load, content_type, data, loader(media) if media else _no_media
         )
-        return Message.of("tool", (result,))
-    return Message(
-        "tool",
-        text,
-        tool_call_id=fields["call_id"],
-        tool_name=name,
-        is_error=fields["status"] == "error",
-    )
+
+    async def load_all(self, tract_id: str, stored: Sequence[StoredContent]) -> list[BaseModel]:
+        """Return the content models of many stored contents.
+
+        Raises:
+            BlobNotFoundError: one of them is missing from the store.
+            and what `load` raises.
+        """
+        media, _ = await self.media(tract_id, stored)
+        size = sum(_NODE + len(item.data or b"") for item in stored)
+        make = partial(self.made, media)
+        return await self._threads.run_if_long(
+            size + sum(map(len, media.values())), lambda: [make(item) for item in stored]
+        )
+
+    async def media(
+        self, tract_id: str, stored: Iterable[StoredContent]
+    ) -> tuple[dict[str, bytes], bool]:
+        """Return the media that belong into contents, in one trip at most, and if they are all."""
+        named: dict[str, None] = {}
+        for item in stored:
+            named |= _named(item.content_type, item.data)
+        media = await self._attachments.load(tract_id, named) if named else {}
+        return media, len(media) == len(named)
+
+    def made(self, media: Mapping[str, bytes], item: StoredContent) -> BaseModel:
+        """Return the content model of a stored content whose media were read before."""
+        if item.data is None:
+            raise BlobNotFoundError(item.content_hash)
+        return self._registry.load(item.content_type, item.data, loader(media))
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_json(value)
-
-
-_RENDERERS: dict[str, Renderer] = {
-    "artifact": _text_of("content", "assistant"),
-    "dialogue": _dialogue,
-    "freeform": _text_of("payload", "assistant"),
-    "instruction": _text_of("text", "system"),
-    "message": message_of_parts,
-    "native": native_message,
-    "output": _text_of("text", "assistant"),
-    "reasoning": _text_of("text", "assistant"),
-    "tool_io": _tool_io,
-    "tools": message_of_tools,
-}
-
-PLAIN: Mapping[str, Renderer] = {
-    each: _RENDERERS[each]
-    for each in ("artifact", "dialogue", "freeform", "instruction", "output", "reasoning")
-}
-"""The renderers of the types whose contents are shown as one message of nothing but text."""
-
-
-def marked(message: Message) -> Message:
-    """Return *message* with the mark of an edited text; a message without text is unchanged."""
-    if message.content is None:
-        return message
-    if message.given is not None:
-        mark = TextPart(text=EDITED_MARK)
-        return Message.of(message.role, (*message.given, mark), name=message.name)
-    return replace(message, content=message.content + EDITED_MARK)
+def _named(content_type: str, data: bytes | None) -> dict[str, None]:
+    """Return the media that belong into a content."""
+    if content_type not in _WITH_MEDIA or data is None or not may_refer(data):
+        return {}
+    fields = stored_json(data, f"a content of type {content_type!r}")
+    return dict.fromkeys(attachments_in(content_type, fields))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
-from tract.engine.compile.provided import TOOLS
+from tract.engine.contents.provided import TOOLS
 from tract.exceptions import ContentValidationError, shown
 from tract.history.canonical import canonical_json
 from tract.history.media import attachments_in
@@ -20,6 +22,7 @@ __all__ = [
     "checked_messages",
     "checked_version",
     "custom_text",
+    "dumped",
     "nbytes_of_media",
     "renders_itself",
     "version_of",
@@ -115,3 +118,32 @@ def _held(parts: Sequence[Part]) -> int:
 
 def _has_role(message: Message) -> bool:
     return isinstance(message.role, str) and message.role not in ("", TOOLS)
+
+
+def dumped(content: BaseModel, name: str) -> dict[str, Any]:
+    """Return a custom content's fields as JSON values, as `load` takes them."""
+    try:
+        # loading checks it again, so pydantic need not warn of values that do not fit
+        dumped = content.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+        _refuse_lost_numbers(
+            content.model_dump(by_alias=True, round_trip=True, warnings=False), dumped, ""
+        )
+    except ContentValidationError:
+        raise
+    except (PydanticSerializationError, ValueError) as error:
+        raise ContentValidationError(f"cannot be written as JSON: {error}", name) from error
+    return dict(dumped)
+
+
+def _refuse_lost_numbers(value: Any, dumped: Any, path: str) -> None:
+    """Raise if *dumped* has null for a NaN or an infinity, as pydantic writes them."""
+    if isinstance(value, float):
+        if dumped is None and not math.isfinite(value):
+            raise ContentValidationError(f"{value} is not a JSON number; use None instead", path)
+    elif isinstance(value, dict) and isinstance(dumped, dict):
+        for key in value.keys() & dumped.keys():
+            inner = f"{path}.{key}" if path else str(key)
+            _refuse_lost_numbers(value[key], dumped[key], inner)
+    elif isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        for index, (item, other) in enumerate(zip(value, dumped, strict=False)):
+            _refuse_lost_numbers(item, other, f"{path}[{index}]")

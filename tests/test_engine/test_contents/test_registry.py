@@ -17,7 +17,7 @@ from tract import (
     Priority,
     TractConfig,
 )
-from tract.engine.compile.contents import ContentRegistry, default_priority
+from tract.engine.contents.registry import ContentRegistry, default_priority
 
 DIALOGUE = {"content_type": "dialogue", "role": "user", "text": "x"}
 TOOL = {"content_type": "tool_io", "tool_name": "f", "direction": "call", "payload": 1}

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tract import Message, ToolCall
-from tract.engine.compile.contents import marked, render
-from tract.engine.compile.custom import custom_text
 from tract.engine.compile.pages import joined, joins
+from tract.engine.contents.custom import custom_text
+from tract.engine.contents.rendering import marked, render
 
 CALL = Message("assistant", None, None, (ToolCall("1", "f", "{}"),))
 RESULT = Message("tool", "r", tool_call_id="1")
