@@ -12,10 +12,11 @@ from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {
-    *("adk_travel", "chat", "conversations", "graph", "long_talk", "many_agents"),
+    *("adk_travel", "budget", "chat", "conversations", "fork_and_merge", "graph", "long_talk"),
+    "many_agents",
     *("recover_stream", "replica", "telemetry", "tool_loop"),
 }
-TESTED_ELSEWHERE = {"demo", "orchestrator", "tasks", "transcripts"}
+TESTED_ELSEWHERE = {"demo", "orchestrator", "service", "tasks", "transcripts"}
 
 
 def printed(name: str, *arguments: str, given: str = "") -> list[str]:
@@ -39,6 +40,31 @@ def test_the_tool_loop_answers_from_its_tools_and_records_each_step() -> None:
         *["native", "tool_io"] * 2,
         "dialogue",
     ]
+
+
+def test_two_answers_are_compared_and_both_are_merged() -> None:
+    *compared, merged, system, user, calm, excite, bold, before = printed("fork_and_merge")
+
+    assert [re.findall(r"^\w+, at [\d.]+", line) for line in compared] == [
+        ["calm, at 0.2"],
+        ["bold, at 1.0"],
+    ]
+    assert merged == "fast-forward, then merge"
+    roles = [line.split(":")[0].strip() for line in (system, user, calm, excite, bold)]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+    assert before == "before the fork: 2 messages, as they were"
+
+
+def test_a_talk_stays_within_its_budget_and_loses_nothing() -> None:
+    sizes, system, summary, hidden = printed("budget")
+
+    turns, compactions, largest, limit = map(int, re.findall(r"\d+", sizes))
+    assert (turns, limit) == (40, 800)
+    assert compactions > 1
+    assert largest <= limit
+    assert system == "  system: You know every museum."
+    assert summary.startswith("  user: The user has asked ")
+    assert hidden.endswith("none is gone: What is in room 1 of the museum, and who painted it?")
 
 
 def test_the_agent_of_a_short_window_answers_about_what_it_no_longer_sees() -> None:
