@@ -30,11 +30,27 @@ class Block(NamedTuple):
 
 def python_blocks(page: str) -> list[Block]:
     """Return the blocks fenced as `python` or `py`, in order, including nested ones."""
+    return [block for language, block in fenced(page) if language in ("python", "py")]
+
+
+def fenced(page: str) -> list[tuple[str, Block]]:
+    """Return all fenced blocks with their languages, in order, including nested ones."""
     return [
-        Block(textwrap.dedent(fence["body"]), page.count("\n", 0, fence.start("body")) + 1)
+        (
+            fence["info"].strip().partition(" ")[0],
+            Block(textwrap.dedent(fence["body"]), page.count("\n", 0, fence.start("body")) + 1),
+        )
         for fence in _FENCE.finditer(page)
-        if fence["info"].split()[:1] in (["python"], ["py"])
     ]
+
+
+def commands(block: str, program: str) -> list[tuple[str, str]]:
+    """Return what a console block calls *program* with, and patterns of what that prints.
+
+    `...` stands for any text.
+    """
+    calls = (each.partition("\n") for each in block.split(f"$ {program} ") if each)
+    return [(call, re.escape(prints).replace(r"\.\.\.", ".*")) for call, _, prints in calls]
 
 
 def broken_links(path: Path) -> list[str]:

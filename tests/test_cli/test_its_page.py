@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import tract
-from support.markdown import python_blocks
+from support.markdown import commands, fenced, python_blocks
 from tract.cli.app import app
 from tract.cli.commands.importers import IMPORTERS
 from tract.cli.running import ExitCode
@@ -37,27 +37,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_each_example_prints_what_the_page_says(folder: Path) -> None:
-    examples = [each for block in consoles() for each in block]
+    consoles = [block.text for language, block in fenced(PAGE) if language == "console"]
+    examples = [each for block in consoles for each in commands(block, "tract")]
 
     assert len(examples) == 9
     with chdir(folder):
         for command, expected in examples:
             ended = tract(*shlex.split(command))
             assert re.fullmatch(expected, ended.out + ended.err), (command, ended)
-
-
-def consoles() -> list[list[tuple[str, str]]]:
-    """Return the commands of each block with patterns of what they print; `...` stands for any."""
-    blocks = re.findall(r"^```console\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    return [
-        [
-            (command, re.escape(printed).replace(r"\.\.\.", ".*"))
-            for command, _, printed in (
-                each.partition("\n") for each in block.split("$ tract ") if each
-            )
-        ]
-        for block in blocks
-    ]
 
 
 def test_the_page_names_every_command() -> None:
