@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, chdir
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -210,6 +211,35 @@ def test_the_reference_documents_each_public_name_once_and_no_other() -> None:
         public += [f"tract.integrations.{adapter}.{name}" for name in exported(adapter)]
 
     assert sorted(documented) == sorted(public)
+
+
+def test_the_reference_shows_constructors_only_of_what_callers_construct() -> None:
+    """Stores, handles, streams and conditions come from calls; their constructors are private."""
+    hidden = re.findall(
+        r"^::: (\S+)\n    options:\n      merge_init_into_class: false$",
+        text(REFERENCE),
+        re.MULTILINE,
+    )
+    constructors = {
+        f"{module.__name__}.{name}"
+        for module in (tract, *MODULES)
+        for name in module.__all__
+        if has_constructor(getattr(module, name))
+    }
+
+    assert constructors - {*hidden} == {
+        "tract.DefaultContextCompiler",
+        "tract.TiktokenCounter",
+        "tract.telemetry.Telemetry",
+    }
+
+
+def has_constructor(item: object) -> bool:
+    """Return True for a class with a constructor of ours, but for values and errors."""
+    if not inspect.isclass(item) or issubclass(item, Exception):
+        return False
+    written = inspect.isfunction(item.__init__) and item.__init__.__module__.startswith("tract")
+    return written and not is_dataclass(item)
 
 
 def exported(adapter: str) -> list[str]:
