@@ -134,6 +134,19 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def docs_release(session: nox.Session) -> None:
+    """Build this release's documentation beside that of earlier ones, on the branch `gh-pages`.
+
+    It becomes `latest`. Nothing is pushed, unless `--push` is an argument.
+    """
+    session.install(*_group("docs"))
+    release = ".".join(PYPROJECT["project"]["version"].split(".")[:2])
+    as_latest = ("--update-aliases", "--alias-type=redirect", release, "latest")
+    session.run("mike", "deploy", *as_latest, *session.posargs)
+    session.run("mike", "set-default", "latest", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Replay transcripts as concurrent agents; an argument names a file of them.
 
