@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, chdir
 from dataclasses import is_dataclass
+from importlib.metadata import metadata
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -156,9 +157,22 @@ def test_the_readmes_first_program_runs_offline_and_prints_what_the_readme_says(
     assert run_offline(first.text) == shown.splitlines()
 
 
-def test_the_readme_has_no_links_that_break_on_a_package_index() -> None:
-    """There it stands alone, so links have to be whole addresses."""
-    assert relative_links(ROOT / "README.md") == []
+def test_what_a_package_index_shows_has_no_links_that_break_there(tmp_path: Path) -> None:
+    """There the README stands alone, so links have to be whole addresses; its picture is left out."""
+    description = metadata("asynctract").get_payload()
+    assert isinstance(description, str)
+    shown = tmp_path / "description.md"
+    shown.write_text(description, encoding="utf-8")
+
+    assert relative_links(shown) == []
+    assert relative_links(ROOT / "README.md") == ["docs/images/trials.png"]
+    assert "\n## See it\n" in description
+
+
+def test_the_first_command_of_the_readme_leaves_a_page_to_look_at() -> None:
+    [first, *_] = re.findall(r"^```sh\n(.*?)^```$", text(ROOT / "README.md"), re.M | re.S)
+
+    assert first == "pip install nox && nox -s demo -- orchestrator --into trials\n"
 
 
 @pytest.mark.parametrize("command", ["nox -s demo", "nox -s tests"])

@@ -197,7 +197,8 @@ def test_twenty_five_real_tasks_hold_their_beginnings_once() -> None:
 def test_a_store_that_is_kept_has_a_page_that_names_its_branches(ran: dict[str, Ran]) -> None:
     page = (ran["shared"].folder / "agents.html").read_text(encoding="utf-8")
 
-    assert f"Open {ran['shared'].folder / 'agents.html'} in a browser." in ran["shared"].out
+    address = (ran["shared"].folder / "agents.html").resolve().as_uri()
+    assert f"Open {address} in a browser." in ran["shared"].out
     assert all(f'"trial-{number}"' in page for number in range(3))
 
 

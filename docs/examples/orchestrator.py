@@ -367,7 +367,8 @@ def main(arguments: Sequence[str]) -> int:
             status = orchestrate(tasks, path, board)
             if given.into is not None:
                 page = asyncio.run(page_of(path))
-                board.console.print(f"Open {page} in a browser.", soft_wrap=True, markup=False)
+                address = page.resolve().as_uri()
+                board.console.print(f"Open {address} in a browser.", soft_wrap=True, markup=False)
     except* Different as group:
         status, problems = 1, leaves(group)
     except* (BadTranscript, BadFolder, StorageError) as group:
