@@ -20,7 +20,7 @@ import pytest
 
 import tract
 from support.frameworks import lacking
-from support.markdown import Block, broken_links, directives, python_blocks, relative_links
+from support.markdown import Block, broken_links, directives, fenced, python_blocks, relative_links
 from support.offline import run_offline
 from support.printed import Printed
 from support.provider import provider_api
@@ -187,6 +187,17 @@ def test_the_ci_runs_the_readmes_test_command() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
 def test_the_links_within_the_project_lead_somewhere(path: Path) -> None:
     assert broken_links(path) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_block_names_a_language_that_is_highlighted_and_copied_well(path: Path) -> None:
+    """In a console block commands have a prompt, which copying leaves out, as what they print."""
+    blocks = fenced(text(path))
+
+    assert {language for language, _ in blocks} <= {"console", "python", "sh", "sql", "text"}
+    assert [
+        block for language, block in blocks if language == "console" and block.text[0] != "$"
+    ] == []
 
 
 def test_every_decision_is_in_the_list() -> None:
