@@ -34,8 +34,8 @@ from pydantic import BaseModel, Field
 from tract import UNSET, AsyncTract, HeadMovedError, StorageError, TiktokenCounter, TractStore
 
 CONFIG = {"model": "parrot-1", "temperature": 0.0}
-GRACE = 10
-"""Seconds that replies under way have when the server is told to end."""
+GRACE = 8
+"""Seconds that replies under way have when the server is told to end; containers have ten."""
 
 logger = logging.getLogger("uvicorn.error")
 router = APIRouter()
