@@ -159,8 +159,7 @@ def test_the_readmes_first_program_runs_offline_and_prints_what_the_readme_says(
 
 def test_what_a_package_index_shows_has_no_links_that_break_there(tmp_path: Path) -> None:
     """There the README stands alone, so links have to be whole addresses; its picture is left out."""
-    description = metadata("asynctract").get_payload()
-    assert isinstance(description, str)
+    description = metadata("asynctract")["Description"]
     shown = tmp_path / "description.md"
     shown.write_text(description, encoding="utf-8")
 
