@@ -961,9 +961,8 @@ async def test_recording_usage_costs_few_trips(tract: AsyncTract, target: Path |
     await tract.user("a")
     await tract.compile()
 
-    # On a server one of them looks whether the tract is being erased.
     assert await trips(tract, tract.record_usage(TokenUsage(1))) <= (
-        6 if engine_of(target) == "postgres" else 2
+        5 if engine_of(target) == "postgres" else 2
     )
 
 

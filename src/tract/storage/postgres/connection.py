@@ -36,7 +36,7 @@ POSTGRES: Styles = Styles(_DIALECT, _DIALECT, postgresql.insert, _any_of, _of_tr
 
 
 class NeedsTransaction(BaseException):
-    """A job reads what it may have written, which takes a transaction that is under way.
+    """A job needs a transaction that is under way, to read or to count what it has written.
 
     It is no error: nothing that a job catches may stop it.
     """
@@ -94,6 +94,15 @@ class PostgresConnection:
 
     def run(self, statement: Statement, **parameters: Any) -> None:
         self._writes.append(Write(statement, parameters))
+
+    def change(self, statement: Statement, **parameters: Any) -> int:
+        if self.ahead:
+            raise NeedsTransaction
+        self.flush()
+        form = statement.forms[POSTGRES]
+        values = form.values(parameters)
+        status = self._waited(self.raw.execute(form.sql, *values, timeout=self._patience))
+        return int(status.rsplit(" ", 1)[-1])
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:

@@ -34,6 +34,9 @@ class Connection(Protocol):
     def run(self, statement: Statement, **parameters: Any) -> None:
         """Execute a statement that returns no rows."""
 
+    def change(self, statement: Statement, **parameters: Any) -> int:
+        """Execute a statement that writes at once; return how many rows it has written."""
+
     def at_one_moment(self) -> AbstractContextManager[None]:
         """Let all reads of a block see one state, whatever others write meanwhile."""
 

@@ -76,6 +76,10 @@ class SqliteConnection:
         form = statement.forms[SQLITE]
         self.raw.execute(form.sql, form.values(parameters))
 
+    def change(self, statement: Statement, **parameters: Any) -> int:
+        form = statement.forms[SQLITE]
+        return self.raw.execute(form.sql, form.values(parameters)).rowcount
+
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
         """Hold a transaction: only that keeps the state when a backup replaces the database."""

@@ -217,8 +217,7 @@ class SqlUsageRepository(UsageRepository):
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
         def job(transaction: WriteTransaction) -> None:
-            transaction.resolve(tract_id, commit_hash)
-            transaction.set_usage(tract_id, commit_hash, usage, raw_json)
+            transaction.set_usage_to_stay(tract_id, commit_hash, usage, raw_json)
 
         await self._database.write(job, [tract_id], traced=False)
 

@@ -36,7 +36,7 @@ from tract.storage.schema import (
     tracts,
     usage,
 )
-from tract.storage.sql.statements.compiled import Insertion, Lookup, Statement
+from tract.storage.sql.statements.compiled import Insertion, InsertionWhere, Lookup, Statement
 
 __all__ = ["BLOB", "RECORD", "SHOWN_TYPE", "Walk", "distinct", "walk_of"]
 
@@ -263,9 +263,8 @@ _condemned = (
     .where(meta.c.key == bindparam("condemned"))
     .scalar_subquery()
 )
-PLACE_TO_STAY = Statement(
-    lambda: select(*_PLACE).where(*_at_hash, commits.c.created_at > func.coalesce(_condemned, -1))
-)
+_stays = commits.c.created_at > func.coalesce(_condemned, -1)
+PLACE_TO_STAY = Statement(lambda: select(*_PLACE).where(*_at_hash, _stays))
 """The place of a commit, unless its tract is being erased up to a later time."""
 COMMIT = Statement(lambda: select(*RECORD).where(*_at_hash))
 RECORDS_OF = Lookup(commits.c.commit_hash, lambda named: select(*RECORD).where(_tract, named))
@@ -437,6 +436,11 @@ SET_USAGE = Insertion(
     usage,
     instead=["prompt_tokens", "completion_tokens", "total_tokens", "raw_json", "created_at"],
 )
+SET_USAGE_TO_STAY = InsertionWhere(
+    SET_USAGE,
+    lambda: select(commits.c.tract_id, commits.c.commit_hash).where(*_at_hash, _stays),
+)
+"""Do what `SET_USAGE` does, unless there is no such commit or an erasure is going to delete it."""
 
 _stream = (
     spool.c.tract_id == bindparam("tract_id"),

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, func, text
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, func, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["MOST_TRACTS", "Form", "Insertion", "Lookup", "Statement", "Styles", "written"]
+__all__ = [
+    "MOST_TRACTS",
+    "Form",
+    "Insertion",
+    "InsertionWhere",
+    "Lookup",
+    "Statement",
+    "Styles",
+    "written",
+]
 
 MOST_TRACTS = 64
 """The most tracts that one lookup takes."""
@@ -164,6 +173,32 @@ class Insertion(Statement):
         elif self.instead is not None:
             insert = insert.on_conflict_do_nothing()
         clause: ClauseElement = insert
+        return clause
+
+
+class InsertionWhere(Statement):
+    """Does what an `Insertion` does, with a row's key from where *source* finds it, if it does.
+
+    All other columns are parameters.
+    """
+
+    def __init__(
+        self, insertion: Insertion, source: Callable[[], Select[*tuple[Any, ...]]]
+    ) -> None:
+        super().__init__(insertion.table.insert)
+        self._insertion = insertion
+        self._source = source
+
+    def _built(self, styles: Styles) -> ClauseElement:
+        table = self._insertion.table
+        keys = [column.name for column in table.primary_key]
+        others = [name for name in self._insertion.columns if name not in keys]
+        row = self._source().add_columns(*map(bindparam, others))
+        insert = styles.insert(table).from_select([*keys, *others], row)
+        clause: ClauseElement = insert.on_conflict_do_update(
+            index_elements=table.primary_key,
+            set_={name: insert.excluded[name] for name in self._insertion.instead or ()},
+        )
         return clause
 
 

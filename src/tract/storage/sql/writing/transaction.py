@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
+from typing import Any
 
 from tract.exceptions import (
     CommitNotFoundError,
@@ -32,7 +33,7 @@ from tract.storage.repositories import (
 from tract.storage.sql import attachments
 from tract.storage.sql.ancestry.relations import Allowance, still_holds
 from tract.storage.sql.ancestry.walk import Place, find_place, is_ancestor, place_or_beginning
-from tract.storage.sql.naming import digest
+from tract.storage.sql.naming import condemned_key, digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
 from tract.storage.sql.statements import commits as sql
@@ -208,18 +209,39 @@ class WriteTransaction:
         return find_place(self.connection, tract_id, named, to_stay=True)
 
     def set_usage(self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str) -> None:
-        """Record *usage* for a commit; see `UsageRepository.record`."""
+        """Record *usage* for a commit that is known to exist."""
         self.reported.add(tract_id)
-        self.connection.run(
-            sql.SET_USAGE,
+        key = bytes.fromhex(commit_hash)
+        report = self._report(usage, raw_json)
+        self.connection.run(sql.SET_USAGE, tract_id=tract_id, commit_hash=key, **report)
+
+    def set_usage_to_stay(
+        self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
+    ) -> None:
+        """Record *usage* in the statement that looks for its commit.
+
+        Raises:
+            CommitNotFoundError: there is no such commit, or an erasure of its tract deletes it.
+        """
+        key = digest(commit_hash)
+        if key is None or not self.connection.change(
+            sql.SET_USAGE_TO_STAY,
             tract_id=tract_id,
-            commit_hash=bytes.fromhex(commit_hash),
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            total_tokens=_total(usage),
-            raw_json=raw_json,
-            created_at=self.clock(),
-        )
+            hash=key,
+            condemned=condemned_key(tract_id),
+            **self._report(usage, raw_json),
+        ):
+            raise CommitNotFoundError(commit_hash)
+        self.reported.add(tract_id)
+
+    def _report(self, usage: TokenUsage, raw_json: str) -> dict[str, Any]:
+        return {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": _total(usage),
+            "raw_json": raw_json,
+            "created_at": self.clock(),
+        }
 
     @cached_property
     def keys(self) -> KeyWrites:
