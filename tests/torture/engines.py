@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from torture.model import Place
+from tract.storage.schema import METADATA, meta, tracts
 
-__all__ = ["blobs_of_nobody", "blobs_with", "connected_engine"]
+__all__ = ["blobs_of_nobody", "blobs_with", "connected_engine", "rows_left"]
 
 _CONNECTIONS = 16
 _ORPHANS = """SELECT count(*) FROM blobs
@@ -61,3 +62,22 @@ async def blobs_with(place: Place, marks: Iterable[str]) -> list[str]:
     finally:
         await engine.dispose()
     return [mark for mark in marks if mark.encode() in data]
+
+
+async def rows_left(place: Place) -> dict[str, int]:
+    """Return how many rows each table of a store has that say something of a tract."""
+    holding = {meta: meta.c.key.startswith("erasing/"), tracts: tracts.c.updated_at > 0}
+    engine = _engine(place)
+    try:
+        async with engine.connect() as connection:
+            found = {
+                table.name: (
+                    await connection.execute(
+                        select(func.count()).select_from(table).where(holding.get(table, true()))
+                    )
+                ).scalar_one()
+                for table in METADATA.tables.values()
+            }
+    finally:
+        await engine.dispose()
+    return {name: count for name, count in found.items() if count}

@@ -15,6 +15,7 @@ from torture import (
     long_life,
     many_processes,
     storage,
+    tract_erasures,
     turns,
 )
 from torture.model import Fault
@@ -26,6 +27,7 @@ FAULTS: tuple[Fault[Any], ...] = (
     *kills.FAULTS,
     *turns.FAULTS,
     *erasures.FAULTS,
+    *tract_erasures.FAULTS,
     *compactions.FAULTS,
     *many_processes.FAULTS,
     *cancellation.FAULTS,

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from torture import cancellation, erasures, kills, many_processes
+from torture import cancellation, erasures, kills, many_processes, tract_erasures
 from torture.model import Fault, Report
 from torture.postgres import clocks, cuts
 from torture.postgres.places import database
@@ -39,6 +39,13 @@ OF_CLIENTS: tuple[Fault[Any], ...] = (
         _in_a_database(erasures.run),
         erasures.Sizes(50, 10),
         erasures.Sizes(2, 2),
+    ),
+    Fault(
+        "postgres.tract_erasures",
+        "pairs of processes killed while they erase tracts that both fill",
+        _in_a_database(tract_erasures.run),
+        tract_erasures.Sizes(50, 10),
+        tract_erasures.Sizes(2, 2),
     ),
     Fault(
         "postgres.commits",
