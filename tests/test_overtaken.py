@@ -66,13 +66,6 @@ MIXED = {"annotations", "comparison", "difference", "query after", "reflog", "se
 """Those that ask for several things, each of which is as it was or as it is."""
 
 
-PORTIONS = {
-    *("log", "log before", "log of a context", "log with contents", "messages", "request", "size"),
-    *("query of a branch", "query with contents"),
-}
-"""Those that read in portions, and so may show some of what is erased together, and some not."""
-
-
 async def _entries(tract: AsyncTract, **asked: Any) -> object:
     return [(each.commit_hash, each.content) for each in await tract.entries(**asked)]
 
@@ -141,8 +134,7 @@ async def test_a_reader_that_is_overtaken_returns_what_was_or_what_is(
                 break
             overtaking.result()
             after = await outcome(read(side, hashes))
-            one_by_one = name in MIXED or (how == "erased" and name in PORTIONS)
-            assert one_by_one or found in (before, after), f"at statement {turn}"
+            assert name in MIXED or found in (before, after), f"at statement {turn}"
             assert not isinstance(found, type) or found in (before, after), f"at statement {turn}"
     assert turn > 1
 

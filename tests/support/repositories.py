@@ -165,7 +165,7 @@ async def steps_to(
     """Return the bases and the steps that `history` yields."""
     bases: set[str | None] = set()
     found: list[str] = []
-    async for base, steps in store.histories.history(MAIN.tract_id, head, set(known)):
+    async for base, steps in store.histories.history(MAIN.tract_id, head, set(known), 0):
         bases.add(base)
         found += [step.commit_hash for step in steps]
     return bases, found

@@ -275,13 +275,17 @@ class MergeBasis(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What a head reaches: commits, their blobs and attachments, each once, and the bytes of these."""
+    """What a head reaches: commits, their blobs and attachments, each once, and the bytes of these.
+
+    `erasures` is how often the tract had been erased, and 0 if there are no commits.
+    """
 
     commits: int
     blobs: int
     nbytes: int
     attachments: int = 0
     attached_nbytes: int = 0
+    erasures: int = 0
 
 
 class Survey(NamedTuple):

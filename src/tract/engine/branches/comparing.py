@@ -23,6 +23,8 @@ from tract.storage.repositories import (
 
 __all__ = ["Comparer"]
 
+_LOOKS = 3
+
 
 class Comparer:
     """Measures branches of one store."""
@@ -54,9 +56,13 @@ class Comparer:
         return await settled(partial(self._stats, branch))
 
     async def _stats(self, branch: BranchName) -> BranchStats:
-        context = await self._contexts.view(await self._contexts.snapshot(branch), ViewOptions())
+        for _ in range(_LOOKS):
+            found = await self._contexts.snapshot(branch)
+            sizes = await self._comparisons.sizes(branch.tract_id, found.snapshot.head_hash)
+            if sizes.erasures in (0, found.erasures):
+                break  # else the tract has been erased in part since the first trip
+        context = await self._contexts.view(found, ViewOptions())
         compiled, stable = self._contexts.prefixes.sums(branch)
-        sizes = await self._comparisons.sizes(branch.tract_id, context.head_hash)
         return BranchStats(
             commits=sizes.commits,
             entries=context.commit_count,

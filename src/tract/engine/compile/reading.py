@@ -32,6 +32,7 @@ from tract.storage.repositories import (
     BranchName,
     HistoryRepository,
     Located,
+    OvertakenError,
     Position,
     TractTimes,
 )
@@ -46,10 +47,11 @@ _HEAD = Position()
 
 
 class Found(NamedTuple):
-    """A head's snapshot, and the usage that an API reported for it."""
+    """A head's snapshot, the usage that an API reported for it, and its tract's erasures by then."""
 
     snapshot: CompileSnapshot
     usage: TokenUsage | None
+    erasures: int = 0
 
 
 class ViewOptions(NamedTuple):
@@ -143,12 +145,12 @@ class ContextReader:
         if located.base_hash == located.head_hash:
             snapshot = await self._cache.hit(key)
             if snapshot is not None:
-                return Found(snapshot, located.usage)
+                return Found(snapshot, located.usage, located.erasures)
             located = located._replace(base_hash=None, steps=None)  # evicted since
         snapshot = self._extended(key, located)
         if snapshot is None:
             snapshot = await self._cache.make(key, partial(self._make, key, located))
-        return Found(snapshot, located.usage)
+        return Found(snapshot, located.usage, located.erasures)
 
     async def usage(self, branch: BranchName, position: Position) -> TokenUsage | None:
         """Return the usage that an API reported for a commit."""
@@ -264,16 +266,24 @@ class ContextReader:
             if base is not None:
                 self._cache.count(folded=located.base_hash is not None)
                 return await self.folded(base, located.steps)
-        snapshot = await self._make_from_afar(key, self._cache.heads(key.tract_id))
-        if snapshot is None:  # the base was evicted on the way
-            snapshot = await self._make_from_afar(key, frozenset())
+        erasures = located.erasures
+        try:
+            snapshot = await self._make_from_afar(key, self._cache.heads(key.tract_id), erasures)
+            if snapshot is None:  # the base was evicted on the way
+                snapshot = await self._make_from_afar(key, frozenset(), erasures)
+        except OvertakenError:
+            steps = await self._histories.history_at_once(key.tract_id, key.head_hash)
+            self._cache.count(folded=False)
+            snapshot = await self.folded(self._compiler.empty(), steps)
         assert snapshot is not None
         return snapshot
 
-    async def _make_from_afar(self, key: CacheKey, known: Set[str]) -> CompileSnapshot | None:
+    async def _make_from_afar(
+        self, key: CacheKey, known: Set[str], erasures: int
+    ) -> CompileSnapshot | None:
         """Fold a history that takes many trips; return None if its base was evicted."""
         snapshot: CompileSnapshot | None = None
-        history = self._histories.history(key.tract_id, key.head_hash, known)
+        history = self._histories.history(key.tract_id, key.head_hash, known, erasures)
         async for base_hash, steps in history:
             if snapshot is None:
                 snapshot = await self._base(key.tract_id, base_hash)

@@ -35,6 +35,7 @@ from tract.storage.repositories.erasures import Erased, ErasureRepository, Freed
 from tract.storage.repositories.histories import (
     ComparisonRepository,
     HistoryRepository,
+    OvertakenError,
     VerifyRepository,
 )
 from tract.storage.repositories.keys import KeyRepository
@@ -148,6 +149,7 @@ __all__ = [
     "Origin",
     "OutdatedMergeError",
     "Outline",
+    "OvertakenError",
     "Page",
     "Portion",
     "Position",

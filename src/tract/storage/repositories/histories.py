@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence, Set
 
+from tract.exceptions import TractError
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.values import (
     BranchName,
@@ -21,7 +22,11 @@ from tract.storage.values import (
     Survey,
 )
 
-__all__ = ["ComparisonRepository", "HistoryRepository", "VerifyRepository"]
+__all__ = ["ComparisonRepository", "HistoryRepository", "OvertakenError", "VerifyRepository"]
+
+
+class OvertakenError(TractError):
+    """An erasure or a prune came between two statements of a read. It never reaches a caller."""
 
 
 class HistoryRepository(ABC):
@@ -39,12 +44,19 @@ class HistoryRepository(ABC):
 
     @abstractmethod
     def history(
-        self, tract_id: str, head_hash: str, known: Set[str]
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         """Yield all steps from the nearest *known* ancestor to a head, in batches, oldest first.
 
         Every batch comes with that ancestor, the same for all; *known* is as for `locate`.
+
+        Raises:
+            OvertakenError: the tract has not been erased *erasures* times, but more often.
         """
+
+    @abstractmethod
+    async def history_at_once(self, tract_id: str, head_hash: str) -> list[CommitStep]:
+        """Return all steps to a head, oldest first, as they are at one moment."""
 
     @abstractmethod
     async def find(self, branch: BranchName, position: Position) -> str | None:

@@ -15,11 +15,12 @@ from typing import Any, NoReturn
 from tract.exceptions import StoreCorruptError
 from tract.models.operations import CommitOperation
 from tract.protocols import CommitStep
-from tract.storage.repositories import CommitRow, StoredCommit, StoredContent
+from tract.storage.repositories import CommitRow, OvertakenError, StoredCommit, StoredContent
 
 __all__ = [
     "as_bytes",
     "check_types",
+    "erasures_of",
     "hash_of",
     "head_of",
     "hex_or_none",
@@ -59,16 +60,18 @@ _STORED = {
     "erased_as": (bytes, _NONE),
     "data": (bytes, str, _NONE),
 }
-_STEP = (  # hash, parent, time, operation, target, content type, data, count, source, config, merged
+_STEP = (
+    # hash, parent, time, operation, target, content type, data, count, source, config, merged, erasures
     *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
-    *((int,), (str,), (str, _NONE), (bytes, _NONE)),
+    *((int,), (str,), (str, _NONE), (bytes, _NONE), (int,)),
 )
 # Every valid combination of types, so that a sound row costs a single look-up.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
 _STEP_ROWS = frozenset(product(*_STEP))
-_CONTENT: tuple[frozenset[Any], ...] = (  # hash, content hash, type, metadata, time, data
+_CONTENT: tuple[frozenset[Any], ...] = (  # hash, content hash, type, metadata, time, data, erasures
     *(frozenset({bytes}), frozenset({bytes}), frozenset({str})),
     *(frozenset({str, _NONE}), frozenset({int}), frozenset({bytes, str, _NONE})),
+    frozenset({int}),
 )
 _BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
 
@@ -86,7 +89,7 @@ def stored_contents(rows: Sequence[Sequence[Any]]) -> list[StoredContent]:
     columns = list(zip(*rows, strict=True))
     if not all(map(_holds, _CONTENT, columns)):
         _refuse(next(row[0] for row in rows if not all(map(_holds, _CONTENT, zip(row)))))
-    hashes, contents, types, metadata, times, data = columns
+    hashes, contents, types, metadata, times, data, _ = columns
     names = (map(bytes.hex, hashes), map(bytes.hex, contents))
     return [*map(StoredContent, *names, types, metadata, times, map(as_bytes, data))]
 
@@ -205,6 +208,22 @@ def hex_or_none(key: bytes | None) -> str | None:
     return None if key is None else key.hex()
 
 
+def erasures_of(rows: Sequence[Sequence[Any]]) -> int | None:
+    """Return how often their tract had been erased when rows of a stamped statement were read.
+
+    None if there are no rows.
+
+    Raises:
+        OvertakenError: a lookup took several statements, and an erasure came between them.
+    """
+    if not rows:
+        return None
+    if rows[0][-1] != rows[-1][-1]:
+        raise OvertakenError
+    erasures: int = rows[0][-1]
+    return erasures
+
+
 def step_of(row: Sequence[Any]) -> CommitStep:
     """Return a row of the step statements as a step: hash, parent, time, then the step's columns.
 
@@ -213,7 +232,7 @@ def step_of(row: Sequence[Any]) -> CommitStep:
     """
     if tuple(map(type, row)) not in _STEP_ROWS:
         _refuse(row[0])
-    commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _ = row
+    commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _, _ = row
     if operation == _STATE:
         data = b""  # was not read; other statements read it
     return CommitStep(

@@ -90,7 +90,7 @@ def test_a_line_among_far_more_others_is_read_by_its_own_order(
     order = [bytes.fromhex(record.commit_hash) for record in mine]
     assert way == Span(None, 0, len(order), len(order), None, order)
     assert span(connection, mine[-1], mine[-3]).order == order[-2:]
-    steps, reached = history.portion(connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3)
+    steps, reached, _ = history.portion(connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3)
     assert [step.commit_hash for step in steps] == [record.commit_hash for record in mine[4:7]]
     assert reached == 7
 
@@ -110,7 +110,7 @@ def test_portions_of_any_size_add_up_to_the_whole_way(
         hashes: list[str] = []
         after = way.after
         while after < way.through:
-            steps, after = history.portion(
+            steps, after, _ = history.portion(
                 connection, tract_id=MAIN.tract_id, span=way, after=after, limit=limit
             )
             assert len(steps) <= limit

@@ -25,9 +25,10 @@ from tract.storage.sql.ancestry.walk import (
     scan,
 )
 from tract.storage.sql.naming import missing_branch, ref_name
-from tract.storage.sql.port import Connection
+from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.rows import (
     check_types,
+    erasures_of,
     hash_of,
     name_of,
     record_of,
@@ -38,6 +39,7 @@ from tract.storage.values import KnownHead
 
 __all__ = [
     "Span",
+    "Steps",
     "find",
     "find_head_place",
     "locate",
@@ -98,6 +100,8 @@ def locate(
         if row[_MERGED] is not None:
             break  # what it brought takes more than this line of parents
         rows.append(row)
+        if row[-1] != head.erasures:
+            return Located(head_hash, head.usage, None, None, row[-1])
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or parent in known:
             steps = _steps(connection, branch, rows)
@@ -148,29 +152,51 @@ def span(
     return Span(base_hash, after, head.created_at, len(members), among)
 
 
-def portion(
-    connection: Connection, *, tract_id: str, span: Span, after: int, limit: int
-) -> tuple[list[CommitStep], int]:
-    """Return the next steps of a span and the time to go on after, its end if none are left."""
+class Steps(NamedTuple):
+    """Steps of a span, and where to go on after them: a time, the span's end if none are left.
+
+    `erasures` is how often their tract had been erased; None if there are no steps.
+    """
+
+    steps: list[CommitStep]
+    reached: int
+    erasures: int | None
+
+
+def portion(connection: Connection, *, tract_id: str, span: Span, after: int, limit: int) -> Steps:
+    """Return the next steps of a span.
+
+    Raises:
+        OvertakenError: some were read before an erasure, and some after it.
+    """
     if span.order is not None:
         keys = span.order[after : after + limit]
-        return steps_at(connection, tract_id, keys), after + len(keys)
+        rows = _rows_at(connection, tract_id, keys)
+        steps = [_step(connection, tract_id, row) for row in rows]
+        return Steps(steps, after + len(keys), erasures_of(rows))
     rows = connection.all(
         sql.STEPS, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
     reached = rows[-1][2] if len(rows) == limit else span.through
     if span.members is not None:
         rows = [row for row in rows if row[0] in span.members]
-    return [_step(connection, tract_id, row) for row in rows], reached
+    steps = [_step(connection, tract_id, row) for row in rows]
+    return Steps(steps, reached, erasures_of(rows))
 
 
 def steps_at(connection: Connection, tract_id: str, keys: Sequence[bytes]) -> list[CommitStep]:
     """Return commits as steps, as the fold needs them, in the order of *keys*."""
-    found = {row[0]: row for row in connection.find(sql.STEPS_OF, keys, tract_id=tract_id)}
+    return [_step(connection, tract_id, row) for row in _rows_at(connection, tract_id, keys)]
+
+
+def _rows_at(connection: Connection, tract_id: str, keys: Sequence[bytes]) -> list[Row]:
+    rows = connection.find(sql.STEPS_OF, keys, tract_id=tract_id)
+    erasures_of(rows)
+    found = {row[0]: row for row in rows}
     missing = next((key for key in keys if key not in found), None)
     if missing is not None:
         raise lost(missing)
-    return [_step(connection, tract_id, found[key]) for key in keys]
+    return [found[key] for key in keys]
 
 
 def record_at(

@@ -122,16 +122,18 @@ def _parents(row: Sequence[Any]) -> Parents[str]:
 def sizes(connection: Connection, *, tract_id: str, head_hash: str | None) -> Sizes:
     """See `ComparisonRepository.sizes`."""
     blobs: dict[bytes, int] = {}
-    commits = 0
+    commits = erasures = 0
     with connection.at_one_moment():
         head = place_or_beginning(connection, tract_id, head_hash)
         for row in walk_all(connection, sql.WALK_SIZES, tract_id, [head] if head else []):
             commits += 1
             blobs[row[4]] = row[5] or 0
+            erasures = row[-1]
         found = connection.find(sql.USED, blobs)
     used = sound(found, bytes, int)
     attached = {bytes(key): int(nbytes) for key, nbytes in used}
-    return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), sum(attached.values()))
+    nbytes = sum(attached.values())
+    return Sizes(commits, len(blobs), sum(blobs.values()), len(attached), nbytes, erasures)
 
 
 def survey(connection: Connection, *, branch: BranchName, names: Sequence[str]) -> list[Survey]:

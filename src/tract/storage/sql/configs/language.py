@@ -235,7 +235,9 @@ def _statement(
         return Statement(lambda: number.where(*wanted), by_name=True)
     order = order.desc() if shape.newest else order
     return Statement(
-        lambda: RECORDS.where(*wanted).order_by(order).limit(bindparam("limit")), by_name=True
+        lambda: RECORDS.where(*wanted).order_by(order).limit(bindparam("limit")),
+        by_name=True,
+        stamped=True,
     )
 
 
@@ -244,7 +246,7 @@ _remembered = lru_cache(_REMEMBERED)(_statement)
 
 def _walk(language: ConfigLanguage, conditions: Sequence[Condition]) -> Walk:
     holding = and_(true(), *_with_objects(conditions), *map(language.holds, conditions))
-    return walk_of(*LINKS, holding.label("meets"), by_name=True)
+    return walk_of(*LINKS, holding.label("meets"), by_name=True, stamped=True)
 
 
 _remembered_walk = lru_cache(_REMEMBERED)(_walk)

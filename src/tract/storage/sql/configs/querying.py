@@ -21,6 +21,7 @@ __all__ = ["ConfigQueries", "Window", "window_of"]
 
 _ALL = 2**62
 _FIRST_LOOK = 256
+_MEETS = 4  # a column of `ConfigLanguage.meeting`
 _FEW = 30
 """Walking to one commit among others takes as long as querying this many."""
 
@@ -167,7 +168,7 @@ def _while_few(connection: Connection, tract_id: str, rows: Iterator[tuple[Any, 
     while True:
         for row in islice(rows, enough - len(members)):
             members.add(row[0])
-            if row[-1]:
+            if row[_MEETS]:
                 met.append((row[0], row[2]))
         if len(members) < enough:
             return _Walked(members, met, True)

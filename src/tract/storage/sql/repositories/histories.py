@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
 from tract.protocols import UNSET, CommitStep, UnsetType
@@ -17,6 +18,7 @@ from tract.storage.repositories import (
     MergeBasis,
     Misplaced,
     Origin,
+    OvertakenError,
     Position,
     Relation,
     Sizes,
@@ -32,8 +34,9 @@ from tract.storage.sql.ancestry.walk import lost
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import digest
 from tract.storage.sql.port import Connection, Row
-from tract.storage.sql.rows import name_of, stored_of
+from tract.storage.sql.rows import erasures_of, name_of, stored_of
 from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements.compiled import Lookup, Statement
 from tract.storage.values import KnownHead
 
 __all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyRepository", "settled"]
@@ -41,18 +44,61 @@ __all__ = ["SqlComparisonRepository", "SqlHistoryRepository", "SqlVerifyReposito
 T = TypeVar("T")
 
 _BATCH = 1000
+_ALL = 2**62
 _HEAD = Position()
 
 
-async def settled(database: Database, function: Callable[[Connection], T]) -> T:
-    """Read by *function*, and once more, at one moment, if it misses a commit.
+class _SteadyConnection:
+    """Passes reads of one tract on, as long as all that is stamped is of one state."""
 
-    Others may have pruned the commit between two statements. What is missing at one moment is
-    damaged, or was never there. *function* must keep nothing of what it has read.
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._erasures: int | None = None
+
+    def one(self, statement: Statement, **parameters: Any) -> Row | None:
+        row = self._connection.one(statement, **parameters)
+        if row is not None:
+            self._check(statement, [row])
+        return row
+
+    def all(self, statement: Statement, **parameters: Any) -> list[Row]:
+        return self._check(statement, self._connection.all(statement, **parameters))
+
+    def find(
+        self, lookup: Lookup, keys: Iterable[bytes | str | int], **parameters: Any
+    ) -> list[Row]:
+        return self._check(lookup, self._connection.find(lookup, keys, **parameters))
+
+    def run(self, statement: Statement, **parameters: Any) -> None:
+        self._connection.run(statement, **parameters)
+
+    def change(self, statement: Statement, **parameters: Any) -> int:
+        return self._connection.change(statement, **parameters)
+
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        return self._connection.at_one_moment()
+
+    def lenient_text(self) -> AbstractContextManager[None]:
+        return self._connection.lenient_text()
+
+    def _check(self, statement: Statement, rows: list[Row]) -> list[Row]:
+        if statement.stamped:
+            erasures = erasures_of(rows)
+            if None not in (erasures, self._erasures) and erasures != self._erasures:
+                raise OvertakenError
+            self._erasures = self._erasures if erasures is None else erasures
+        return rows
+
+
+async def settled(database: Database, function: Callable[[Connection], T]) -> T:
+    """Read a tract by *function*; once more, at one moment, if an erasure or a prune overtakes that.
+
+    It does if a commit is missing, or if what is read has been erased in part. What is missing at
+    one moment is damaged, or was never there. *function* must keep nothing of what it has read.
     """
     try:
-        return await database.read(function)
-    except (BlobNotFoundError, CommitNotFoundError, StoreCorruptError):
+        return await database.read(lambda connection: function(_SteadyConnection(connection)))
+    except (BlobNotFoundError, CommitNotFoundError, OvertakenError, StoreCorruptError):
         return await database.read(partial(_at_one_moment, function))
 
 
@@ -85,20 +131,34 @@ class SqlHistoryRepository(HistoryRepository):
         return located
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str]
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         span = await self._database.read(
             partial(history.span, tract_id=tract_id, head_hash=head_hash, known=known)
         )
         after, left = span.after, span.size
         while after < span.through:
-            steps, after = await self._database.read(
-                partial(history.portion, tract_id=tract_id, span=span, after=after, limit=_BATCH)
-            )
-            left -= len(steps)
-            yield span.base_hash, steps
+            read = partial(history.portion, tract_id=tract_id, span=span, after=after, limit=_BATCH)
+            portion = await self._database.read(read)
+            if portion.erasures not in (None, erasures):
+                raise OvertakenError
+            after = portion.reached
+            left -= len(portion.steps)
+            yield span.base_hash, portion.steps
         if left:
             raise lost(bytes.fromhex(head_hash))  # perhaps a prune has deleted it meanwhile
+
+    async def history_at_once(self, tract_id: str, head_hash: str) -> list[CommitStep]:
+        def read(connection: Connection) -> list[CommitStep]:
+            span = history.span(
+                connection, tract_id=tract_id, head_hash=head_hash, known=frozenset()
+            )
+            whole = history.portion(
+                connection, tract_id=tract_id, span=span, after=span.after, limit=_ALL
+            )
+            return whole.steps
+
+        return await self._database.read(partial(_at_one_moment, read))
 
     async def find(self, branch: BranchName, position: Position) -> str | None:
         return await settled(

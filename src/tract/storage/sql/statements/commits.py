@@ -38,7 +38,7 @@ from tract.storage.schema import (
 )
 from tract.storage.sql.statements.compiled import Insertion, InsertionWhere, Lookup, Statement
 
-__all__ = ["BLOB", "RECORD", "SHOWN_TYPE", "Walk", "distinct", "walk_of"]
+__all__ = ["BLOB", "RECORD", "SHOWN_TYPE", "Walk", "distinct", "stamp", "walk_of"]
 
 _CONDEMNED = -1
 """The time of attachments that an erasure of their tract is going to take."""
@@ -64,6 +64,22 @@ SHOWN_TYPE = case(
     (commits.c.erased_as.is_(None), commits.c.content_type), else_=literal_column("'erased'")
 ).label("content_type")
 """The type of what stands in a commit's place now."""
+
+
+def _erasures() -> ScalarSelect[int]:
+    """Return how often contents of the tract were erased; null if its row was never written."""
+    return (
+        select(tracts.c.erasures)
+        .where(tracts.c.tract_id == bindparam("tract_id"))
+        .scalar_subquery()
+    )
+
+
+def stamp() -> ColumnElement[int]:
+    """Return the last column of a stamped statement; it takes no look at a row of its own."""
+    return func.coalesce(_erasures(), 0).label("erasures")
+
+
 _step = (
     commits.c.commit_hash,
     commits.c.parent_hash,
@@ -76,6 +92,7 @@ _step = (
     commits.c.token_source,
     commits.c.generation_config_json,
     commits.c.merge_parent,
+    stamp(),
 )
 BLOB = func.coalesce(commits.c.erased_as, commits.c.content_hash) == blobs.c.content_hash
 """Joins the content that stands in a commit's place now."""
@@ -112,8 +129,11 @@ def walk_of(
     *columns: ColumnElement[Any],
     joined: tuple[Table, ColumnElement[bool]] | None = None,
     by_name: bool = False,
+    stamped: bool = False,
 ) -> Walk:
     """Return the walk that reads *columns*, `LINKS` among them, also of a table *joined* so."""
+    if stamped:
+        columns += (stamp(),)
 
     def rows() -> Select[*tuple[Any, ...]]:
         return select(*columns) if joined is None else select(*columns).outerjoin(*joined)
@@ -124,13 +144,13 @@ def walk_of(
 
     names = [getattr(column, "name", None) for column in columns]
     return Walk(
-        Statement(by_time, by_name=by_name),
-        Statement(lambda: rows().where(*_at_hash), by_name=by_name),
+        Statement(by_time, by_name=by_name, stamped=stamped),
+        Statement(lambda: rows().where(*_at_hash), by_name=by_name, stamped=stamped),
         *map(names.index, ("parent_hash", "created_at", "merge_parent")),
     )
 
 
-RECORDS = select(*RECORD)
+RECORDS = select(*RECORD, stamp())
 """Not compiled yet, because queries add their conditions to it."""
 
 META = Statement(lambda: select(meta.c.value).where(meta.c.key == bindparam("key")))
@@ -178,15 +198,6 @@ NAMED = Statement(
     )
 )
 """A tag and a branch of one name, with the places that they point to."""
-
-
-def _erasures() -> ScalarSelect[int]:
-    """Return how often contents of the tract were erased; null if its row was never written."""
-    return (
-        select(tracts.c.erasures)
-        .where(tracts.c.tract_id == bindparam("tract_id"))
-        .scalar_subquery()
-    )
 
 
 def _tip() -> Select[*tuple[Any, ...]]:
@@ -266,7 +277,7 @@ _condemned = (
 _stays = commits.c.created_at > func.coalesce(_condemned, -1)
 PLACE_TO_STAY = Statement(lambda: select(*_PLACE).where(*_at_hash, _stays))
 """The place of a commit, unless its tract is being erased up to a later time."""
-COMMIT = Statement(lambda: select(*RECORD).where(*_at_hash))
+COMMIT = Statement(lambda: RECORDS.where(*_at_hash), stamped=True)
 RECORDS_OF = Lookup(commits.c.commit_hash, lambda named: select(*RECORD).where(_tract, named))
 HASHES = Statement(
     lambda: (
@@ -289,10 +300,12 @@ CONTENTS = Lookup(
             commits.c.metadata_json,
             commits.c.created_at,
             blobs.c.data,
+            stamp(),
         )
         .outerjoin(blobs, BLOB)
         .where(_tract, named)
     ),
+    stamped=True,
 )
 
 
@@ -357,10 +370,14 @@ NEWEST_IN_SEGMENT = Statement(_newest_in_segment)
 WALK = walk_of(*LINKS)
 WALK_CHANGES = walk_of(*LINKS, commits.c.operation, commits.c.edit_target)
 WALK_SIZES = walk_of(
-    *LINKS, commits.c.content_hash, func.length(blobs.c.data), joined=(blobs, BLOB)
+    *LINKS,
+    commits.c.content_hash,
+    func.length(blobs.c.data),
+    joined=(blobs, BLOB),
+    stamped=True,
 )
 WALK_CONFIGS = walk_of(*LINKS, commits.c.generation_config_json)
-WALK_RECORDS = walk_of(*RECORD)
+WALK_RECORDS = walk_of(*RECORD, stamped=True)
 WALK_STORED = walk_of(
     *RECORD,
     commits.c.token_source,

@@ -94,9 +94,19 @@ class _Forms(dict[Styles, Form]):
 
 
 class Statement:
-    """A statement that is built and compiled when it first runs."""
+    """A statement that is built and compiled when it first runs.
 
-    def __init__(self, clause: Callable[[], ClauseElement], *, by_name: bool = False) -> None:
+    The last column of one that is *stamped* says how often its tract had been erased.
+    """
+
+    def __init__(
+        self,
+        clause: Callable[[], ClauseElement],
+        *,
+        by_name: bool = False,
+        stamped: bool = False,
+    ) -> None:
+        self.stamped: bool = stamped
         self._clause = clause
         self._by_name = by_name
         self.forms: Mapping[Styles, Form] = _Forms(self._form)
@@ -121,8 +131,10 @@ class Lookup(Statement):
         column: ColumnElement[Any],
         clause: Callable[[ColumnElement[bool]], ClauseElement],
         tract: ColumnElement[Any] | None = None,
+        *,
+        stamped: bool = False,
     ) -> None:
-        super().__init__(lambda: column)
+        super().__init__(lambda: column, stamped=stamped)
         self._column = column
         self._where = clause
         self._tract = tract
