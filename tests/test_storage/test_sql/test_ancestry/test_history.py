@@ -90,7 +90,9 @@ def test_a_line_among_far_more_others_is_read_by_its_own_order(
     order = [bytes.fromhex(record.commit_hash) for record in mine]
     assert way == Span(None, 0, len(order), len(order), None, order)
     assert span(connection, mine[-1], mine[-3]).order == order[-2:]
-    steps, reached, _ = history.portion(connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3)
+    steps, reached, _ = history.portion(
+        connection, tract_id=MAIN.tract_id, span=way, after=4, limit=3
+    )
     assert [step.commit_hash for step in steps] == [record.commit_hash for record in mine[4:7]]
     assert reached == 7
 
