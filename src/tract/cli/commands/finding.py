@@ -9,7 +9,7 @@ import typer
 
 import tract
 from tract.cli.commands.conditions import condition
-from tract.cli.commands.pages import with_contents
+from tract.cli.commands.pages import searchable, with_contents
 from tract.cli.escaping import block, line
 from tract.cli.opening import chosen, chosen_tract, reading, writing
 from tract.cli.options import Branch, Json, Limit, NoPager, Store, TractId, Types
@@ -136,18 +136,11 @@ def watch(
 def _found(
     store: SyncStore, text: str, limit: int | None, tract_id: str | None, branch: str | None
 ) -> list[SearchHit]:
-    try:
+    with searchable():
         if tract_id is None and branch is None:
             return store.search(text, limit=limit)
         handle = chosen(store, tract_id, branch)
         return handle.search(text, branch_only=branch is not None, limit=limit)
-    except tract.QueryError as error:
-        if "enable_search" not in str(error):
-            raise
-        problem = (
-            "Text search is off for this store: switch it on by `tract search STORE --enable`."
-        )
-        raise CommandError(problem) from None
 
 
 def _watched(out: Output, handle: SyncTract, event: CommitInfo | tract.BranchReset) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tract
+from tract.cli.running import CommandError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from tract import CommitInfo, SyncTract
 
-__all__ = ["Pair", "paged", "reader", "with_contents"]
+__all__ = ["Pair", "paged", "reader", "searchable", "with_contents"]
 
 Pair = tuple["CommitInfo", "BaseModel | None"]
 """A commit and its content; None if no model for its type is registered."""
@@ -54,6 +56,20 @@ def paged(
         before = found[-1][0].commit_hash
         left = None if left is None else left - size
         page = min(page * 2, _MOST)
+
+
+@contextmanager
+def searchable() -> Iterator[None]:
+    """Say by which command text search is switched on, where a search finds it off."""
+    try:
+        yield
+    except tract.QueryError as error:
+        if "enable_search" not in str(error):
+            raise
+        problem = (
+            "Text search is off for this store: switch it on by `tract search STORE --enable`."
+        )
+        raise CommandError(problem) from None
 
 
 def with_contents(handle: SyncTract, commits: Sequence[CommitInfo]) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""Commands that carry tracts elsewhere: export, import, backup, serve."""
+"""Commands that carry tracts elsewhere, or show them there: export, import, backup, serve, mcp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 import tract
 from tract.cli.commands.importers import IMPORTERS, imported
-from tract.cli.opening import creating, imported_types, reading, target_of, writing
+from tract.cli.opening import chosen_tract, creating, imported_types, reading, target_of, writing
 from tract.cli.options import Json, Store, Types, files
 from tract.cli.output import printing, progressing
 from tract.cli.running import CommandError, ExitCode, awaited
@@ -119,7 +119,7 @@ def serve(
     types: Types = None,
 ) -> None:
     """Show a store in a browser, live, until interrupted."""
-    serve_it = _viewer().serve
+    serve_it = _with_extra("tract.viewer", "viewer").serve
     target, named = target_of(store, "ro"), imported_types(types or ())
 
     async def served() -> None:
@@ -130,8 +130,27 @@ def serve(
     awaited(served())
 
 
+def mcp(
+    store: Store,
+    tracts: Annotated[
+        list[str] | None,
+        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
+    ] = None,
+    types: Types = None,
+) -> None:
+    """Let a model read a store, by the Model Context Protocol over stdin and stdout.
+
+    A client such as an editor or an agent starts this command.
+    """
+    serve_it = _with_extra("tract.cli.mcp.server", "mcp").serve
+    with reading(store, types) as opened:
+        for each in tracts or ():
+            chosen_tract(opened, each)
+        awaited(serve_it(opened, tracts))
+
+
 def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str] | None) -> None:
-    write = _viewer().write_page
+    write = _with_extra("tract.viewer", "viewer").write_page
     if Path(path).exists():
         raise CommandError(f"There is a file at {path!r} already.", ExitCode.CONFLICT)
     target, named = target_of(store, "ro"), imported_types(types or ())
@@ -151,11 +170,12 @@ async def _present(store: TractStore, tracts: Iterable[str] | None) -> None:
             raise tract.TractNotFoundError(each)
 
 
-def _viewer() -> Any:
+def _with_extra(module: str, extra: str) -> Any:
+    """Return a module that an extra brings the packages of, or say what to install."""
     try:
-        return import_module("tract.viewer")
+        return import_module(module)
     except ModuleNotFoundError as error:
-        problem = f"{error.name} is not installed: install `asynctract[viewer]`."
+        problem = f"{error.name} is not installed: install `asynctract[{extra}]`."
         raise CommandError(problem) from error
 
 
@@ -169,4 +189,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_,
     "backup": backup,
     "serve": serve,
+    "mcp": mcp,
 }
