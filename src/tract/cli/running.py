@@ -98,7 +98,8 @@ def warn(text: str) -> None:
 
 
 def _fail(error: Exception, code: ExitCode) -> None:
-    warn(f"tract: {error}")
+    old = isinstance(error, tract.SchemaVersionError) and error.found < error.supported
+    warn(f"tract: {error}{' `tract migrate` does that.' if old else ''}")
     raise typer.Exit(code) from None
 
 
