@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -124,6 +128,75 @@ def viewer(session: nox.Session) -> None:
         return
     env = {"TRACT_TEST_BROWSER": "1", **BYTECODE}
     session.run("pytest", "tests/test_viewer", *session.posargs, env=env)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build what is published into `dist/`, check what is in it, and use it on every Python that is here.
+
+    `--release v1.2.3` fails unless that version may be published, and every supported Python is here.
+    """
+    session.install(*_group("package"))
+    folder = Path("dist")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    built = sorted(map(str, folder.iterdir()))
+    session.run("twine", "check", "--strict", *built)
+    checks = ("python", "-m", "packaged", str(folder), *session.posargs)
+    session.run(*checks, env={"PYTHONPATH": "tests"})
+    (wheel,) = (each for each in built if each.endswith(".whl"))
+    used = [*_use_everywhere(session, wheel)]
+    listing = ("--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible")
+    bill = ("--output-file", str(folder / "sbom.cdx.json"))
+    session.run(used[-1], "-m", "pip", "uninstall", "--quiet", "--yes", "pip", external=True)
+    session.run("cyclonedx-py", "environment", *listing, *bill, used[-1])
+
+
+def _use_everywhere(session: nox.Session, wheel: str) -> Iterator[str]:
+    """Use a wheel on each Python that is here, and yield the environments' own."""
+    for version in _supported():
+        python = _interpreter(version)
+        if python is not None:
+            yield _use(session, version, python, wheel)
+        elif session.posargs:
+            session.error(f"There is no Python {version} here.")
+        else:
+            session.warn(f"There is no Python {version} here: not tested with it.")
+
+
+def _use(session: nox.Session, version: str, python: str, wheel: str) -> str:
+    """Use a wheel in a new environment, and return the Python of that."""
+    scratch = Path(session.create_tmp(), f"on-{version}").absolute()
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    session.run(python, "-m", "venv", str(scratch / "venv"), external=True)
+    programs = (scratch / "venv" / each for each in ("bin/python", "Scripts/python.exe"))
+    own = str(next(filter(Path.exists, programs)))
+    wanted = f"asynctract[cli,mcp,viewer] @ {Path(wheel).absolute().as_uri()}"
+    session.run(own, "-m", "pip", "install", "--quiet", wanted, external=True)
+    shutil.copy("tests/files/first_release/agents.db", scratch / "first_release.db")
+    program = str(Path("tests/packaged/using.py").absolute())
+    with session.chdir(scratch):
+        session.run(own, "-I", program, external=True)
+    return own
+
+
+def _supported() -> list[str]:
+    """Return the versions of Python that the project says it runs on, the newest last."""
+    told = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+    found = filter(None, map(told.fullmatch, PYPROJECT["project"]["classifiers"]))
+    return sorted((each[1] for each in found), key=lambda each: int(each.partition(".")[2]))
+
+
+def _interpreter(version: str) -> str | None:
+    """Return the command of a Python that is installed, by itself or by pyenv."""
+    installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    for command in (f"python{version}", *sorted(map(str, installed))):
+        # What pyenv has on the path is a script, which fails where that version is not chosen.
+        asked = [command, "-c", "import venv"]
+        if shutil.which(command) and subprocess.run(asked, capture_output=True).returncode == 0:
+            return command
+    return None
 
 
 @nox.session

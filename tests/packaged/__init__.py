@@ -1,0 +1,1 @@
+"""The distributions as they are shipped: what is in them, and whether they work without the sources."""
