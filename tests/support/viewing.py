@@ -170,6 +170,9 @@ def written(fill: Fill, path: Path) -> str:
     return path.as_uri()
 
 
+_PATIENCE = 300  # seconds that filling a store may take
+
+
 @contextmanager
 def served(
     fill: Fill, work: Callable[[TractStore], Coroutine[Any, Any, None]] | None = None
@@ -187,7 +190,7 @@ def served(
 
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(asyncio.run, run())
-        loop, serving, store = told.result(60)
+        loop, serving, store = told.result(_PATIENCE)
         try:
             yield (
                 address.result(60),

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from support.viewing import PNG, TOKEN, everything
 from tract import EntryInfo, TractStore
@@ -60,6 +62,39 @@ async def test_data_need_the_token(store: TractStore, header: str) -> None:
             answer = await client.get(f"/api/{verb}", params=values, headers=given)
 
             assert (answer.status_code, b"trip" in answer.content) == (401, False)
+
+
+@pytest.mark.parametrize("path", ["/view", "/a/view"])
+async def test_data_need_the_token_where_the_app_is_mounted(store: TractStore, path: str) -> None:
+    await store.tract("trip").user("Where is the northernmost library?")
+    outer = Starlette(routes=[Mount(path, app=app(store, token=TOKEN))])
+    transport = httpx.ASGITransport(app=outer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        page = await client.get(f"{path}/")
+        refused = [await client.get(f"{path}/api/{verb}?tract=trip") for verb in VERBS]
+        allowed = await client.get(f"{path}/api/tracts", headers=AUTHORIZED)
+
+    assert {each.status_code for each in refused} == {401}
+    assert [each.status_code for each in (page, allowed)] == [200, 200]
+    assert "trip" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api", "/API/tracts", "//api/tracts", "/api//tracts", "/api/../api/tracts", "/%2e%2e/api/tracts",
+     "/..%2f..%2fetc/passwd", "/page/main.js", "/api/tracts/", "/%00", "/index.html"],
+)  # fmt: skip
+async def test_nothing_but_the_page_is_shown_without_the_token(
+    store: TractStore, path: str
+) -> None:
+    await store.tract("trip").user("Where is the northernmost library?")
+    async with client_of(store) as client:
+        without = await client.get(path, headers={"Authorization": ""})
+        given = await client.get(path)
+
+    assert without.status_code == 401
+    assert given.status_code in (200, 307, 404)
+    assert b"trip" not in without.content
 
 
 async def test_the_page_needs_no_token_and_has_no_data(client: httpx.AsyncClient) -> None:

@@ -64,9 +64,15 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("This server only shows.", 405)
         given = headers.get("authorization", "").encode("utf-8", "replace")
-        if scope["path"].startswith("/api/") and not compare_digest(given, self._token):
+        if not _is_page(scope) and not compare_digest(given, self._token):
             return PlainTextResponse("The token is missing or wrong.", 401)
         return None
+
+
+def _is_page(scope: Scope) -> bool:
+    """Return True for the page itself, which has no data, wherever the app is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) in ("", "/")
 
 
 def _name_in(host: str) -> str:

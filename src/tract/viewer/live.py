@@ -20,15 +20,19 @@ WATCHED = 32
 _PING = 15.0
 
 
-async def changes(reader: TractReader) -> AsyncIterator[str]:
-    """Yield the branches and tags of a tract now, and again whenever they have changed."""
+async def changes(reader: TractReader, closing: asyncio.Event) -> AsyncIterator[str]:
+    """Yield the branches and tags of a tract now, and again whenever they have changed.
+
+    It ends once *closing* is set, or the store is closed.
+    """
     news = asyncio.Event()
+    ending = asyncio.create_task(_pass_on(closing, news))
     watches: dict[str, asyncio.Task[None]] = {}
     told: Shape | None = None
     loop = asyncio.get_running_loop()
     last = loop.time()
     try:
-        while True:
+        while not closing.is_set():
             news.clear()
             refs = await reader.refs()
             _follow(reader.tract, refs, watches, news)
@@ -43,9 +47,14 @@ async def changes(reader: TractReader) -> AsyncIterator[str]:
     except TractError:  # the store was closed
         return
     finally:
-        for each in watches.values():
+        for each in (ending, *watches.values()):
             each.cancel()
-        await asyncio.gather(*watches.values(), return_exceptions=True)
+        await asyncio.gather(ending, *watches.values(), return_exceptions=True)
+
+
+async def _pass_on(closing: asyncio.Event, news: asyncio.Event) -> None:
+    await closing.wait()
+    news.set()
 
 
 def _follow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -66,7 +67,9 @@ def app(
         routes.append(Route(f"/api/{name}", partial(_answered, answer)))
     routes.append(Route("/api/events", views.events))
     guard = Middleware(Guard, token=token, hosts=host_names(hosts))
-    return Starlette(routes=routes, middleware=[guard])
+    shown = Starlette(routes=routes, middleware=[guard])
+    shown.state.closing = asyncio.Event()  # ends the streams of changes
+    return shown
 
 
 async def _page(_: Request) -> Response:
@@ -156,4 +159,5 @@ class _Views:
             reader = self._reader(_Asked(request))
         except (TractNotFoundError, ValueError) as error:
             return _json({"error": str(error)}, 404)
-        return StreamingResponse(changes(reader), media_type="text/event-stream")
+        told = changes(reader, request.app.state.closing)
+        return StreamingResponse(told, media_type="text/event-stream")

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import quote
 
 import uvicorn
@@ -69,20 +70,22 @@ async def serve(
             timeout_graceful_shutdown=_GRACE,
         )
         at = f"{_in_url(host)}:{listener.getsockname()[1]}"
-        await _run(_Server(config), listener, f"http://{at}/#token={quote(token)}", on_start)
+        started = partial(on_start, f"http://{at}/#token={quote(token)}")
+        await _run(_Server(config), listener, shown.state.closing, started)
 
 
 async def _run(
     server: uvicorn.Server,
     listener: socket.socket,
-    address: str,
-    on_start: Callable[[str], object],
+    closing: asyncio.Event,
+    started: Callable[[], object],
 ) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        on_start(address)  # connections already queue up
+        started()  # connections already queue up
         await asyncio.shield(serving)
     finally:
+        closing.set()  # streams end by themselves, and so need not be cut off
         server.should_exit = True
         await asyncio.wait([serving])
 

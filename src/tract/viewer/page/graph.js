@@ -18,12 +18,17 @@ export class Graph {
   #list;
   #load;
   #loading = null; // the load that goes on, a new one for each tract
+  #failed;
   #more = false;
   #total = 0;
 
-  /** *load* returns a page of commits before one; *open* is told the commit that was selected. */
-  constructor(box, { load, open }) {
+  /**
+   * *load* returns a page of commits before one; *open* is told the commit that was selected, *failed* why
+   * a further page could not be loaded, which is tried again when the list is scrolled.
+   */
+  constructor(box, { load, open, failed }) {
     this.#load = load;
+    this.#failed = failed;
     this.#list = new VirtualList(box, {
       label: "Commits, newest first",
       row: (index) => this.#row(index),
@@ -40,7 +45,7 @@ export class Graph {
     return this.#rows[0]?.hash ?? null;
   }
 
-  /** Begin anew with the first page of a tract of *total* commits. */
+  /** Begin anew with the first page of a tract of *total* commits; throws what loading it throws. */
   async start(refs, total) {
     this.clear();
     this.#more = true;
@@ -86,15 +91,23 @@ export class Graph {
   async #next() {
     if (this.#loading !== null || !this.#more) return;
     const loading = (this.#loading = this.#load(this.#rows.at(-1)?.hash ?? null));
-    const { commits, more } = await loading.catch(() => ({ commits: [], more: false }));
-    if (this.#loading !== loading) return; // another tract was opened
+    let page;
+    try {
+      page = await loading;
+    } catch (error) {
+      if (this.#loading !== loading) return; // another tract was opened
+      this.#loading = null;
+      throw error;
+    }
+    if (this.#loading !== loading) return;
     this.#loading = null;
+    const { commits, more } = page;
     this.#more = more;
     this.#append(commits);
   }
 
   #near(last) {
-    if (last >= this.#rows.length - 50) this.#next();
+    if (this.#rows.length && last >= this.#rows.length - 50) this.#next().catch(this.#failed);
   }
 
   /** How many commits are shown, and of how many. */

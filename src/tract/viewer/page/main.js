@@ -30,6 +30,7 @@ const KEYS = [
   ["t", "dark or light"],
   ["?", "these keys"],
 ];
+const AGAIN = 2_000; // milliseconds, after which a server that is gone is looked for
 const byId = (id) => document.getElementById(id);
 
 class App {
@@ -46,6 +47,7 @@ class App {
     this.graph = new Graph(byId("commits"), {
       load: (before) => source.commits(this.state.tract, { before }),
       open: (hash) => this.show({ hash }),
+      failed: (error) => tell(`The next commits could not be loaded: ${error.message}`),
     });
     this.media = (sha256) => source.media(this.tract, sha256);
   }
@@ -89,6 +91,7 @@ class App {
   /** Show a tract from its newest commit, or from where the address says. */
   async open(tract, wanted = {}) {
     const opening = ++this.#opening;
+    this.#ticket++; // what is being drawn is of the tract before
     this.#unwatch();
     byId("panel").setAttribute("aria-busy", "true");
     const { api, tab } = this.state;
@@ -96,15 +99,19 @@ class App {
     byId("tract").value = tract;
     byId("words").value = this.state.words;
     this.graph.clear();
-    const refs = await this.source.refs(tract);
-    if (opening !== this.#opening) return; // another tract was opened
-    this.#take(refs);
-    const info = this.#tracts.find((each) => each.tract_id === tract);
-    await this.graph.start(refs, info.commits);
+    try {
+      const refs = await this.source.refs(tract);
+      if (opening !== this.#opening) return; // another tract was opened
+      this.#take(refs);
+      const info = this.#tracts.find((each) => each.tract_id === tract);
+      await this.graph.start(refs, info.commits);
+    } catch (error) {
+      if (opening === this.#opening) throw error;
+    }
     if (opening !== this.#opening) return;
     this.show({ hash: this.state.hash ?? this.names()[0]?.hash ?? this.graph.newest });
     this.#tellCounts();
-    if (this.source.live) this.#watch(tract);
+    if (this.source.live) this.#watch(opening);
   }
 
   #take(refs) {
@@ -112,28 +119,51 @@ class App {
     fill(byId("refs"), optionOf("", "a branch or tag"), this.names().map(({ name, kind, hash }) => optionOf(hash, `${kind} ${name}`)));
   }
 
-  #watch(tract) {
-    const told = (refs) => this.#changed(tract, refs).catch((error) => tell(error.message));
-    this.#unwatch = this.source.watch(tract, told, () => tell("The server is gone."));
+  /** Follow the tract that was opened, until another is; again and again if the server goes away. */
+  #watch(opening) {
+    const isWanted = () => opening === this.#opening;
+    // One after the other: two at once would both put the same commits at the top.
+    const told = (refs) => {
+      const changed = this.#changing.then(() => isWanted() && this.#changed(isWanted, refs));
+      this.#changing = changed.catch((error) => isWanted() && tell(error.message));
+    };
+    const lost = (error) => {
+      if (error instanceof Refused) return tell("The server has another token now. Open the address that it printed.");
+      tell("The server is gone. Trying again …");
+      setTimeout(() => isWanted() && this.#watch(opening), AGAIN);
+    };
+    this.#unwatch = this.source.watch(this.tract, told, lost);
   }
 
   /** Show what is new: commits, and where branches and tags are now. */
-  async #changed(tract, refs) {
-    if (tract !== this.tract) return;
+  async #changed(isWanted, refs) {
     const atNewest = this.hash === this.graph.newest;
-    const { commits, more } = await this.source.commits(tract, { after: this.graph.newest });
-    if (tract !== this.tract) return;
+    const { commits, more } = await this.#since(this.graph.newest);
+    if (!isWanted()) return;
     this.#take(refs);
     if (more) {
-      await this.graph.start(refs, this.graph.counts[1] + commits.length);
-      return this.graph.select(this.hash);
+      await this.graph.start(refs, commits.length && this.graph.counts[1] + commits.length);
+      if (!isWanted()) return;
+      if (commits.length) this.graph.select(this.hash);
+      else this.show({ hash: this.graph.newest });
+      return this.#tellCounts();
     }
     this.graph.label(refs);
-    if (!commits.length) return;
-    this.graph.prepend(commits);
+    if (commits.length) this.graph.prepend(commits);
+    this.#tellCounts();
+    if (!commits.length) return; // the list stays where it was scrolled to
     if (atNewest || this.hash === null) this.show({ hash: commits[0].hash });
     else this.graph.select(this.hash);
-    this.#tellCounts();
+  }
+
+  /** Return what came after a commit; none and more if that is not there any more, as in a tract erased. */
+  async #since(newest) {
+    try {
+      return await this.source.commits(this.tract, { after: newest });
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return { commits: [], more: true };
+    }
   }
 
   #tellCounts() {
@@ -210,6 +240,7 @@ function tell(text) {
 
 function failed(error) {
   tell(error.message);
+  fill(byId("panel"), el("p.note", {}, error.message));
   byId("panel").removeAttribute("aria-busy");
 }
 
@@ -279,9 +310,14 @@ function help() {
 
 function askForToken(begin) {
   const input = el("input", { type: "password", id: "token" });
+  const submit = (event) => {
+    event.preventDefault();
+    event.target.querySelector("button").disabled = true; // the page begins once
+    begin(input.value);
+  };
   const form = el(
     "form",
-    { on: { submit: (event) => (event.preventDefault(), begin(input.value)) } },
+    { on: { submit } },
     el("p", {}, "The server prints an address with a token when it starts. Open that, or type the token."),
     el("label.field", { for: "token" }, "Token ", input),
     el("button", {}, "Show"),
@@ -298,13 +334,13 @@ async function run() {
     const app = new App(live ? new ServerSource(token) : new PageSource());
     try {
       await app.start(Object.fromEntries(KEPT.filter((each) => each in state).map((each) => [each, state[each]])));
-      if (live) keepToken(token);
-      listen(app);
       document.documentElement.dataset.ready = String(Math.round(performance.now()));
     } catch (error) {
       failed(error);
-      if (error instanceof Refused) askForToken(begin);
+      if (error instanceof Refused) return askForToken(begin);
     }
+    if (live) keepToken(token);
+    listen(app); // after an error, too: another tract may be there
   };
   await begin(live ? (token ?? keptToken()) : null);
 }

@@ -57,7 +57,7 @@ export class ServerSource {
   async #ask(name, values) {
     const answer = await this.#fetch(name, values);
     const told = await answer.json();
-    if (!answer.ok) throw new Error(told.error);
+    if (!answer.ok) throw Object.assign(new Error(told.error), { status: answer.status });
     return told;
   }
 
@@ -65,17 +65,16 @@ export class ServerSource {
     const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined);
     const headers = { Authorization: `Bearer ${this.#token}` };
     const options = { headers, signal, cache: "no-store", redirect: "error" };
-    const answer = await fetch(`/api/${name}?${new URLSearchParams(given)}`, options);
+    const answer = await fetch(`api/${name}?${new URLSearchParams(given)}`, options);
     if (answer.status === 401) throw new Refused("The token is missing or wrong.");
     return answer;
   }
 
-  /** Call *told* with the refs whenever they change, and *lost* when the server is gone; return an end. */
+  /** Call *told* with the refs whenever they change, and *lost* once with what ended that; return an end. */
   watch(tract, told, lost) {
     const end = new AbortController();
-    this.#follow(tract, told, end.signal).catch(() => {}).finally(() => {
-      if (!end.signal.aborted) lost();
-    });
+    const ended = (error) => end.signal.aborted || lost(error);
+    this.#follow(tract, told, end.signal).then(() => ended(null), ended);
     return () => end.abort();
   }
 
