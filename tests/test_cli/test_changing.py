@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from agents import SQLiteSession
 
 from support.commands import tract
 from tract import SyncStore
@@ -185,8 +187,57 @@ def test_the_checkpoints_of_langgraph_are_imported(checkpoints: Path, tmp_path: 
     assert (done["threads"], done["differences"]) == (1, [])
 
 
+@pytest.mark.parametrize("by", ["path", "url"])
+def test_the_sessions_of_the_agents_sdk_are_imported(tmp_path: Path, by: str) -> None:
+    source, store = tmp_path / "sessions.db", tmp_path / "agents.db"
+
+    async def talk() -> None:
+        session = SQLiteSession("user-42", source)
+        await session.add_items([{"role": "user", "content": "Hello"}])
+        session.close()
+
+    asyncio.run(talk())
+    given = f"sqlite+aiosqlite:///{source}" if by == "url" else source
+
+    done = tract("import", store, given, "--from", "openai-agents", "--create", "--json")
+
+    assert (done.code, done.document["sessions"], done.document["items"]) == (0, 1, 1)
+    assert "Hello" in tract("log", store).out
+
+
+def test_transcripts_of_codex_and_logs_of_chats_are_imported(tmp_path: Path) -> None:
+    store, logs, rollouts = (tmp_path / each for each in ("agents.db", "logs", "sessions"))
+    logs.mkdir()
+    rollouts.mkdir()
+    (logs / "support.jsonl").write_text(json.dumps({"role": "user", "content": "Hello"}) + "\n")
+    lines = [
+        {"type": "session_meta", "payload": {"id": "019a"}},
+        {
+            "type": "response_item",
+            "payload": {"type": "message", "role": "user", "content": "What is 2 + 2?"},
+        },
+    ]
+    (rollouts / "rollout-1.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+
+    chats = tract("import", store, logs, "--from", "chats", "--create", "--json").document
+    codex = tract("import", store, rollouts, "--from", "codex", "--json").document
+
+    assert [each["conversations"] for each in (chats, codex)] == [1, 1]
+    assert "Hello" in tract("log", store, "--tract", "support").out
+    assert "What is 2 + 2?" in tract("log", store, "--tract", "codex/019a").out
+
+
 @pytest.mark.parametrize(
-    ("framework", "code"), [("nonsense", 2), ("langgraph", 3), ("pydantic-ai", 3), ("adk", 2)]
+    ("framework", "code"),
+    [
+        ("nonsense", 2),
+        ("adk", 2),
+        ("chats", 3),
+        ("codex", 3),
+        ("langgraph", 3),
+        ("openai-agents", 3),
+        ("pydantic-ai", 3),
+    ],
 )
 def test_an_import_from_nothing_makes_nothing(tmp_path: Path, framework: str, code: int) -> None:
     ended = tract("import", tmp_path / "new.db", tmp_path / "no", "--from", framework, "--create")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tract.cli.completing import branches, refs, tracts
+
 __all__ = [
     "At",
     "Branch",
@@ -17,6 +19,7 @@ __all__ = [
     "Reason",
     "Store",
     "TractId",
+    "Tracts",
     "Types",
     "Yes",
 ]
@@ -44,12 +47,32 @@ Store = Annotated[
 TractId = Annotated[
     str | None,
     typer.Option(
-        "--tract", "-t", metavar="ID", help="The tract; by default the only one, or main."
+        "--tract",
+        "-t",
+        metavar="ID",
+        help="The tract; by default the only one, or main.",
+        autocompletion=tracts,
+    ),
+]
+Tracts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tract",
+        "-t",
+        metavar="ID",
+        help="Only this one; can be repeated.",
+        autocompletion=tracts,
     ),
 ]
 Branch = Annotated[
     str | None,
-    typer.Option("--branch", "-b", metavar="NAME", help="The branch; main by default."),
+    typer.Option(
+        "--branch",
+        "-b",
+        metavar="NAME",
+        help="The branch; main by default.",
+        autocompletion=branches,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[
@@ -59,7 +82,12 @@ Limit = Annotated[
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Do not page the output.")]
 At = Annotated[
     str | None,
-    typer.Option("--at", metavar="COMMIT", help="A commit, tag or branch instead of the head."),
+    typer.Option(
+        "--at",
+        metavar="COMMIT",
+        help="A commit, tag or branch instead of the head.",
+        autocompletion=refs,
+    ),
 ]
 Types = Annotated[
     list[str] | None,

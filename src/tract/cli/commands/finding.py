@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tract
+from tract.cli import completing
 from tract.cli.commands.conditions import condition
 from tract.cli.commands.pages import searchable, with_contents
 from tract.cli.escaping import block, line
@@ -105,7 +106,13 @@ def search(
 def watch(
     store: Store,
     after: Annotated[
-        str, typer.Option("--after", metavar="COMMIT", help="Begin after this one.")
+        str,
+        typer.Option(
+            "--after",
+            metavar="COMMIT",
+            help="Begin after this one.",
+            autocompletion=completing.refs,
+        ),
     ] = "head",
     everything: Annotated[
         bool, typer.Option("--all", help="Begin with the first commit of the branch.")

@@ -12,6 +12,7 @@ import typer
 
 import tract
 from tract.cli.commands.pages import Pair, paged, reader
+from tract.cli.completing import refs as named
 from tract.cli.escaping import clipped, line
 from tract.cli.graph import ASCII, LINES, Graph
 from tract.cli.opening import chosen, reading
@@ -69,7 +70,10 @@ def log(
     ] = False,
     limit: Limit = None,
     before: Annotated[
-        str | None, typer.Option("--before", metavar="COMMIT", help="Go on before this one.")
+        str | None,
+        typer.Option(
+            "--before", metavar="COMMIT", help="Go on before this one.", autocompletion=named
+        ),
     ] = None,
     tract_id: TractId = None,
     branch: Branch = None,
@@ -94,7 +98,11 @@ def show(
     store: Store,
     commits: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[COMMIT]...", help="By hash, tag or branch; else the head."),
+        typer.Argument(
+            metavar="[COMMIT]...",
+            help="By hash, tag or branch; else the head.",
+            autocompletion=named,
+        ),
     ] = None,
     tract_id: TractId = None,
     branch: Branch = None,
@@ -105,16 +113,17 @@ def show(
     """Show commits with all that is stored with them."""
     with reading(store, types) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         handle = chosen(opened, tract_id, branch)
-        named = commits or [_head(handle)]
         refs = refs_of(handle)
-        for name in named:
+        for name in commits or [_head(handle)]:
             commit = _commit(handle, name)
             _show(out, handle, commit, refs.get(commit.commit_hash, ()))
 
 
 def cat(
     store: Store,
-    commit: Annotated[str, typer.Argument(metavar="COMMIT|SHA256", help="What to print.")],
+    commit: Annotated[
+        str, typer.Argument(metavar="COMMIT|SHA256", help="What to print.", autocompletion=named)
+    ],
     attachment: Annotated[
         bool, typer.Option("--attachment", help="Print the bytes of an attachment, by its SHA-256.")
     ] = False,
@@ -190,8 +199,13 @@ def compile_(
 
 def diff(
     store: Store,
-    a: Annotated[str, typer.Argument(metavar="A", help="A commit, tag or branch.")],
-    b: Annotated[str | None, typer.Argument(metavar="[B]", help="Another; else the head.")] = None,
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A commit, tag or branch.", autocompletion=named)
+    ],
+    b: Annotated[
+        str | None,
+        typer.Argument(metavar="[B]", help="Another; else the head.", autocompletion=named),
+    ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 if they differ.")
     ] = False,

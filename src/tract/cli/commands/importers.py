@@ -6,13 +6,17 @@ To add a framework, write a function that takes a target, a source and options, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import tract
 from tract.cli.running import CommandError, ExitCode, awaited
+
+if TYPE_CHECKING:
+    from tract import TractStore
 
 __all__ = ["IMPORTERS", "imported"]
 
@@ -63,6 +67,37 @@ def _langgraph(target: str, source: str, _: Mapping[str, str]) -> Coroutine[Any,
     return run()
 
 
+def _openai_agents(target: str, source: str, _: Mapping[str, str]) -> Coroutine[Any, Any, Any]:
+    adapter = _module("tract.integrations.openai_agents", "openai-agents")
+    if "://" not in source:
+        file = _file(source)
+        return _into(target, lambda store: adapter.import_sessions(file, store))
+    engine = _module("sqlalchemy.ext.asyncio", "openai-agents").create_async_engine(source)
+
+    async def run() -> Any:
+        try:
+            return await _into(target, lambda store: adapter.import_sessions(engine, store))
+        finally:
+            await engine.dispose()
+
+    return run()
+
+
+def _codex(target: str, source: str, _: Mapping[str, str]) -> Coroutine[Any, Any, Any]:
+    transcripts, path = import_module("tract.integrations.transcripts"), _present(source)
+    return _into(target, lambda store: transcripts.import_codex(path, store))
+
+
+def _chats(target: str, source: str, _: Mapping[str, str]) -> Coroutine[Any, Any, Any]:
+    transcripts, path = import_module("tract.integrations.transcripts"), _present(source)
+    return _into(target, lambda store: transcripts.import_chats(path, store))
+
+
+async def _into(target: str, imports: Callable[[TractStore], Awaitable[Any]]) -> Any:
+    async with tract.TractStore.open(target) as store:
+        return await imports(store)
+
+
 def _pydantic_ai(target: str, source: str, options: Mapping[str, str]) -> Coroutine[Any, Any, Any]:
     adapter, files = _module("tract.integrations.pydantic_ai", "pydantic-ai"), _files(source)
 
@@ -75,8 +110,11 @@ def _pydantic_ai(target: str, source: str, options: Mapping[str, str]) -> Corout
 
 IMPORTERS: dict[str, Importer] = {
     "adk": _adk,
+    "chats": _chats,
     "claude-agent": _claude_agent,
+    "codex": _codex,
     "langgraph": _langgraph,
+    "openai-agents": _openai_agents,
     "pydantic-ai": _pydantic_ai,
 }
 
@@ -111,6 +149,12 @@ def _files(source: str) -> list[str]:
     """Return the JSON files of a folder, or the one file."""
     folder = Path(source)
     return sorted(map(str, folder.glob("*.json"))) if folder.is_dir() else [_file(source)]
+
+
+def _present(source: str) -> str:
+    if not Path(source).exists():
+        raise CommandError(f"There is nothing at {source!r}.", ExitCode.NOT_FOUND)
+    return source
 
 
 def _file(source: str) -> str:

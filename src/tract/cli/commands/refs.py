@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tract
+from tract.cli import completing
 from tract.cli.opening import chosen, chosen_tract, reading, writing
 from tract.cli.options import At, Branch, Json, Limit, NoPager, Store, TractId, Types
 from tract.cli.output import Output, printing
@@ -70,7 +71,12 @@ def reflog(
 
 def merge(
     store: Store,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="The branch to merge.")],
+    other: Annotated[
+        str,
+        typer.Argument(
+            metavar="OTHER", help="The branch to merge.", autocompletion=completing.branches
+        ),
+    ],
     on_conflict: Annotated[
         OnConflict, typer.Option("--on-conflict", help="What holds where both sides differ.")
     ] = OnConflict.RAISE,
@@ -107,7 +113,12 @@ def merge(
 def compare(
     store: Store,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[BRANCH]...", help="By default all branches.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[BRANCH]...",
+            help="By default all branches.",
+            autocompletion=completing.branches,
+        ),
     ] = None,
     tract_id: TractId = None,
     branch: Branch = None,

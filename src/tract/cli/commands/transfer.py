@@ -12,7 +12,7 @@ import typer
 import tract
 from tract.cli.commands.importers import IMPORTERS, imported
 from tract.cli.opening import chosen_tract, creating, imported_types, reading, target_of, writing
-from tract.cli.options import Json, Store, Types, files
+from tract.cli.options import Json, Store, Tracts, Types, files
 from tract.cli.output import printing, progressing
 from tract.cli.running import CommandError, ExitCode, awaited
 
@@ -25,10 +25,7 @@ __all__ = ["COMMANDS"]
 def export(
     store: Store,
     path: Annotated[str, typer.Argument(metavar="FILE", help="A new file.", autocompletion=files)],
-    tracts: Annotated[
-        list[str] | None,
-        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
-    ] = None,
+    tracts: Tracts = None,
     html: Annotated[
         bool, typer.Option("--html", help="Write a page to look at, not a store.")
     ] = False,
@@ -112,10 +109,7 @@ def serve(
     token: Annotated[
         str | None, typer.Option("--token", help="What the page must have; by default a new one.")
     ] = None,
-    tracts: Annotated[
-        list[str] | None,
-        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
-    ] = None,
+    tracts: Tracts = None,
     types: Types = None,
 ) -> None:
     """Show a store in a browser, live, until interrupted."""
@@ -125,17 +119,16 @@ def serve(
     async def served() -> None:
         async with tract.TractStore.open(target, content_types=named) as opened:
             await _present(opened, tracts)
-            await serve_it(opened, host=host, port=port, token=token, tract_ids=tracts)
+            await serve_it(
+                opened, host=host, port=port, token=token, tract_ids=tracts, on_start=_tell
+            )
 
     awaited(served())
 
 
 def mcp(
     store: Store,
-    tracts: Annotated[
-        list[str] | None,
-        typer.Option("--tract", "-t", metavar="ID", help="Only this one; can be repeated."),
-    ] = None,
+    tracts: Tracts = None,
     types: Types = None,
 ) -> None:
     """Let a model read a store, by the Model Context Protocol over stdin and stdout.
@@ -161,6 +154,11 @@ def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str
             await write(opened, path, tract_ids=tracts)
 
     awaited(written())
+
+
+def _tell(address: str) -> None:
+    """Print where the page is, at once, though it be into a pipe."""
+    print(address, flush=True)
 
 
 async def _present(store: TractStore, tracts: Iterable[str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tract
+from tract.cli import completing
 from tract.cli.opening import chosen_tract, reading, schema_of, target_of, writing
 from tract.cli.options import Json, Reason, Store, TractId, Yes
 from tract.cli.output import Output, printing, progressing, shown
@@ -29,7 +30,12 @@ def erase(
     reason: Reason,
     commits: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[COMMIT]...", help="By hash, tag or branch.", show_default=False),
+        typer.Argument(
+            metavar="[COMMIT]...",
+            help="By hash, tag or branch.",
+            show_default=False,
+            autocompletion=completing.refs,
+        ),
     ] = None,
     whole_tract: Annotated[
         bool, typer.Option("--whole-tract", help="Delete the tract of --tract as a whole.")
