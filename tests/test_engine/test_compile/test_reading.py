@@ -159,9 +159,9 @@ class LateHistories(SqlHistoryRepository):
         return located
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str]
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
-        async for base_hash, steps in super().history(tract_id, head_hash, known):
+        async for base_hash, steps in super().history(tract_id, head_hash, known, erasures):
             await self._fill_cache()
             yield base_hash, steps
 
@@ -207,9 +207,9 @@ class PrunedHistories(SqlHistoryRepository):
         self._tract = tract
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str]
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
-        async for base_hash, steps in super().history(tract_id, head_hash, known):
+        async for base_hash, steps in super().history(tract_id, head_hash, known, erasures):
             await self._tract.prune(keep=0, reason="old")
             yield base_hash, steps
 
