@@ -130,7 +130,8 @@ class App {
     const lost = (error) => {
       if (error instanceof Refused) return tell("The server has another token now. Open the address that it printed.");
       tell("The server is gone. Trying again …");
-      setTimeout(() => isWanted() && this.#watch(opening), AGAIN);
+      // Not setTimeout: nothing in this page calls what could run text.
+      AbortSignal.timeout(AGAIN).addEventListener("abort", () => isWanted() && this.#watch(opening));
     };
     this.#unwatch = this.source.watch(this.tract, told, lost);
   }
