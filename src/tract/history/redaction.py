@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from string import digits
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["DEFAULT_REDACT_KEYS", "REDACTED", "Redactor", "folded", "is_schema", "kept_keys"]
 
@@ -103,6 +103,25 @@ def _endings(words: Sequence[str]) -> Iterator[str]:
         yield ending
 
 
+class _Forms(NamedTuple):
+    """How keys are compared: as a whole, by how they end, and by their last words."""
+
+    whole: frozenset[str]
+    endings: tuple[str, ...]
+    last_words: frozenset[str]
+
+
+@lru_cache(16)  # nearly every store has the default names
+def _forms(names: frozenset[str]) -> _Forms:
+    telling = {name for name in names if len(folded(name)) >= _TELLING}
+    brief = {name for name in telling if len(_words(name)[0]) <= _BRIEF}
+    return _Forms(
+        frozenset(map(folded, names)),
+        tuple(map(folded, telling - brief)),
+        frozenset(map(folded, brief)),
+    )
+
+
 class Redactor:
     """Recognises the keys that name credentials; several threads may use one at once.
 
@@ -110,12 +129,7 @@ class Redactor:
     """
 
     def __init__(self, names: Iterable[str] = DEFAULT_REDACT_KEYS) -> None:
-        names = [*names]
-        self._names = frozenset(map(folded, names))
-        telling = {name for name in names if len(folded(name)) >= _TELLING}
-        brief = {name for name in telling if len(_words(name)[0]) <= _BRIEF}
-        self._endings = tuple(map(folded, telling - brief))
-        self._last_words = frozenset(map(folded, brief))
+        self._names, self._endings, self._last_words = _forms(frozenset(names))
         self.harmless: set[str] = set()
 
     def hides(self, key: str) -> bool:
