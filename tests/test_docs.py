@@ -193,7 +193,14 @@ def test_every_block_names_a_language_that_is_highlighted_and_copied_well(path: 
     """In a console block commands have a prompt, which copying leaves out, as what they print."""
     blocks = fenced(text(path))
 
-    assert {language for language, _ in blocks} <= {"console", "json", "python", "sh", "sql", "text"}
+    assert {language for language, _ in blocks} <= {
+        "console",
+        "json",
+        "python",
+        "sh",
+        "sql",
+        "text",
+    }
     assert [
         block for language, block in blocks if language == "console" and block.text[0] != "$"
     ] == []

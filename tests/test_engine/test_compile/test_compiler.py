@@ -13,6 +13,7 @@ from tract import (
     CommitOperation,
     ContentType,
     DefaultContextCompiler,
+    EntryInfo,
     Message,
     NullTokenCounter,
     Priority,
@@ -59,6 +60,51 @@ class Telegram(DefaultContextCompiler):
             call = ToolCall("1", "wire", "{}")
             return Message("assistant", "calling", None, (*message.tool_calls, call))
         return Message(message.role, f"{message.content} STOP", message.name)
+
+
+class Echo(DefaultContextCompiler):
+    """Shows everything as the default does, but by a method of its own."""
+
+    def render(self, content_type: str, fields: Mapping[str, Any]) -> Message:
+        return super().render(content_type, fields)
+
+
+CONTENTS: list[dict[str, Any]] = [
+    {"content_type": "instruction", "text": "You plan trips."},
+    {"content_type": "dialogue", "role": "user", "text": "Oslo?", "name": "Ann"},
+    {"content_type": "dialogue", "role": "assistant", "text": ""},
+    {"content_type": "reasoning", "text": "By train\n\nor by ship."},
+    {"content_type": "output", "text": "By train."},
+    {"content_type": "artifact", "artifact_type": "note", "content": "A timetable", "role": "user"},
+    {"content_type": "freeform", "payload": {"b": [1, None], "a": "é"}},
+    {"content_type": "freeform", "payload": "plain"},
+    CALL,
+]
+
+
+def facts_of(entry: EntryInfo) -> tuple[object, ...]:
+    told = (entry.commit_hash, entry.message, entry.token_count, entry.priority)
+    return (*told, entry.edited_by, entry.generation_config)
+
+
+@pytest.mark.parametrize("roles", [None, {"output": "user", "dialogue": "assistant"}])
+async def test_a_compiler_with_a_method_of_its_own_shows_what_the_default_does(
+    target: Path | str, roles: Any
+) -> None:
+    """Contents of nothing but text take a shorter way if no subclass has a say in them."""
+    config = TractConfig(type_to_role=roles or {})
+    async with AsyncTract.open(target, tract_id="t", config=config) as tract:
+        for content in CONTENTS:
+            await tract.commit(dict(content), generation_config={"model": "m"})
+        first = await tract.commit(CONTENTS[0])
+        await tract.annotate(first.commit_hash, "normal")
+        await tract.commit(CONTENTS[4], operation="edit", edit_target=first.commit_hash)
+        usual = await tract.compile(), *map(facts_of, await tract.entries())
+
+    echo = Echo(COUNTER, type_to_role=roles)
+    async with AsyncTract.open(target, tract_id="t", compiler=echo) as tract:
+        assert (await tract.compile(), *map(facts_of, await tract.entries())) == usual
+        assert (await tract.verify()).faults == ()
 
 
 async def assert_counted(tract: AsyncTract, counter: TokenCounter = COUNTER) -> None:
