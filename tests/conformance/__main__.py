@@ -57,7 +57,8 @@ def _fetched(suite: Suite, folder: Path) -> Path:
     subprocess.run([*command, "--dest", folder, wanted], check=True)
     [archive] = folder.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
+        opened.extraction_filter = getattr(tarfile, "data_filter", None)  # since 3.11.4
+        opened.extractall(folder)
     return folder / archive.name.removesuffix(".tar.gz")
 
 

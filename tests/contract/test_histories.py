@@ -60,6 +60,30 @@ async def test_interleaved_branches_of_a_tract_each_see_their_own_history(
         assert (located.base_hash, names(located.steps)) == (made[80], made[81:])
 
 
+@pytest.mark.parametrize("count", [1, 2_001])
+async def test_a_history_at_one_moment_is_whole_however_long(
+    store: Repositories, count: int
+) -> None:
+    made = await say(store, MAIN, *map(str, range(count)))
+    await say(store, OTHER_BRANCH, "not in it")
+    await say(store, OTHER_TRACT, "nor this")
+
+    for head in {made[0], made[count // 2], made[-1]}:
+        batches = [
+            batch async for batch in store.histories.history(MAIN.tract_id, head, NONE_KNOWN, None)
+        ]
+        assert [(base, names(steps)) for base, steps in batches] == [
+            (None, made[: made.index(head) + 1])
+        ]
+
+
+async def test_a_history_at_one_moment_needs_its_commit(store: Repositories) -> None:
+    for unknown in (MAIN, OTHER_TRACT):
+        with pytest.raises(CommitNotFoundError):
+            async for _ in store.histories.history(unknown.tract_id, UNKNOWN, NONE_KNOWN, None):
+                pass
+
+
 async def test_two_branches_written_in_one_group_stay_apart(store: Repositories) -> None:
     writes = [
         store.commits.write(branch, [draft(str(number))])

@@ -159,7 +159,7 @@ class LateHistories(SqlHistoryRepository):
         return located
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int | None
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         async for base_hash, steps in super().history(tract_id, head_hash, known, erasures):
             await self._fill_cache()
@@ -207,7 +207,7 @@ class PrunedHistories(SqlHistoryRepository):
         self._tract = tract
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int | None
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         async for base_hash, steps in super().history(tract_id, head_hash, known, erasures):
             await self._tract.prune(keep=0, reason="old")

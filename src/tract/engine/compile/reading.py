@@ -271,15 +271,13 @@ class ContextReader:
             snapshot = await self._make_from_afar(key, self._cache.heads(key.tract_id), erasures)
             if snapshot is None:  # the base was evicted on the way
                 snapshot = await self._make_from_afar(key, frozenset(), erasures)
-        except OvertakenError:
-            steps = await self._histories.history_at_once(key.tract_id, key.head_hash)
-            self._cache.count(folded=False)
-            snapshot = await self.folded(self._compiler.empty(), steps)
+        except OvertakenError:  # an erasure came between two trips
+            snapshot = await self._make_from_afar(key, frozenset(), None)
         assert snapshot is not None
         return snapshot
 
     async def _make_from_afar(
-        self, key: CacheKey, known: Set[str], erasures: int
+        self, key: CacheKey, known: Set[str], erasures: int | None
     ) -> CompileSnapshot | None:
         """Fold a history that takes many trips; return None if its base was evicted."""
         snapshot: CompileSnapshot | None = None

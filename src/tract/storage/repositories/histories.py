@@ -44,19 +44,16 @@ class HistoryRepository(ABC):
 
     @abstractmethod
     def history(
-        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int | None
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
         """Yield all steps from the nearest *known* ancestor to a head, in batches, oldest first.
 
-        Every batch comes with that ancestor, the same for all; *known* is as for `locate`.
+        Every batch comes with that ancestor, the same for all; *known* is as for `locate`. Without
+        *erasures*, all is read at one moment, in one batch.
 
         Raises:
             OvertakenError: the tract has not been erased *erasures* times, but more often.
         """
-
-    @abstractmethod
-    async def history_at_once(self, tract_id: str, head_hash: str) -> list[CommitStep]:
-        """Return all steps to a head, oldest first, as they are at one moment."""
 
     @abstractmethod
     async def find(self, branch: BranchName, position: Position) -> str | None:

@@ -30,7 +30,7 @@ __all__ = [
     "name_of",
     "record_of",
     "sound",
-    "step_of",
+    "steps_of",
     "stored_contents",
     "stored_of",
 ]
@@ -60,19 +60,21 @@ _STORED = {
     "erased_as": (bytes, _NONE),
     "data": (bytes, str, _NONE),
 }
-_STEP = (
-    # hash, parent, time, operation, target, content type, data, count, source, config, merged, erasures
-    *((bytes,), (bytes, _NONE), (int,), (str,), (bytes, _NONE), (str,), (bytes, str, _NONE)),
-    *((int,), (str,), (str, _NONE), (bytes, _NONE), (int,)),
-)
 # Every valid combination of types, so that a sound row costs a single look-up.
 _RECORD_ROWS = frozenset(product(*_RECORD.values()))
-_STEP_ROWS = frozenset(product(*_STEP))
 _CONTENT: tuple[frozenset[Any], ...] = (  # hash, content hash, type, metadata, time, data, erasures
     *(frozenset({bytes}), frozenset({bytes}), frozenset({str})),
     *(frozenset({str, _NONE}), frozenset({int}), frozenset({bytes, str, _NONE})),
     frozenset({int}),
 )
+_STEP: tuple[frozenset[Any], ...] = (
+    # hash, parent, time, operation, target, content type, data, count, source, config, merged, erasures
+    *(frozenset({bytes}), frozenset({bytes, _NONE}), frozenset({int}), frozenset({str})),
+    *(frozenset({bytes, _NONE}), frozenset({str}), frozenset({bytes, str, _NONE})),
+    *(frozenset({int}), frozenset({str}), frozenset({str, _NONE}), frozenset({bytes, _NONE})),
+    frozenset({int}),
+)
+_BYTES = frozenset({bytes})
 _BLANKS: dict[type, Any] = {bytes: b"", str: "", int: 0}
 
 
@@ -224,27 +226,40 @@ def erasures_of(rows: Sequence[Sequence[Any]]) -> int | None:
     return erasures
 
 
-def step_of(row: Sequence[Any]) -> CommitStep:
-    """Return a row of the step statements as a step: hash, parent, time, then the step's columns.
+def steps_of(rows: Sequence[Sequence[Any]]) -> list[CommitStep]:
+    """Return rows of the step statements as steps; `data` is None where a content is missing.
+
+    A row has hash, parent and time, then the step's columns, and what a stamped statement adds. All
+    is done column by column, as in `stored_contents`: a first compile reads a whole history.
 
     Raises:
         StoreCorruptError: a value has a type that is never stored there.
     """
-    if tuple(map(type, row)) not in _STEP_ROWS:
-        _refuse(row[0])
-    commit_hash, _, _, operation, edit_target, content_type, data, count, source, config, _, _ = row
-    if operation == _STATE:
-        data = b""  # was not read; other statements read it
-    return CommitStep(
-        commit_hash.hex(),
-        operation,
-        edit_target and edit_target.hex(),
-        content_type,
-        as_bytes(data),
-        count,
-        source,
-        config,
-    )
+    if not rows:
+        return []
+    columns = list(zip(*rows, strict=True))
+    if not all(map(_holds, _STEP, columns)):
+        _refuse(next(row[0] for row in rows if not all(map(_holds, _STEP, zip(row)))))
+    hashes, _, _, operations, targets, types, data, counts, sources, configs, _, _ = columns
+    if any(targets):
+        targets = tuple(map(hex_or_none, targets))
+    if not _holds(_BYTES, data):
+        data = tuple(map(as_bytes, data))
+    if _STATE in operations:  # contents of states were not read; other statements read them
+        whole = zip(operations, data, strict=True)
+        data = tuple(b"" if operation == _STATE else each for operation, each in whole)
+    steps = zip(
+        map(bytes.hex, hashes),
+        operations,
+        targets,
+        types,
+        data,
+        counts,
+        sources,
+        configs,
+        strict=True,
+    )  # zip, since a named tuple is made faster of one value than of eight
+    return [*map(CommitStep._make, steps)]
 
 
 def check_types(key: Any, values: Sequence[Any], *kinds: type) -> None:

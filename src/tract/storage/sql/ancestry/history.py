@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
@@ -32,7 +33,7 @@ from tract.storage.sql.rows import (
     hash_of,
     name_of,
     record_of,
-    step_of,
+    steps_of,
 )
 from tract.storage.sql.statements import commits as sql
 from tract.storage.values import KnownHead
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 _FIRST_LOOK = 4
+_DATA = attrgetter("data")
 _MERGED = 10
 _NEAR = 64
 """Steps that one trip returns along with the head."""
@@ -104,7 +106,7 @@ def locate(
             return Located(head_hash, head.usage, None, None, row[-1])
         parent = None if row[1] is None else hash_of(row[1], of=row[0])
         if parent is None or parent in known:
-            steps = _steps(connection, branch, rows)
+            steps = _steps(connection, branch.tract_id, rows[::-1])
             return Located(head_hash, head.usage, parent, steps, head.erasures)
         if len(rows) == _NEAR:
             break
@@ -172,21 +174,19 @@ def portion(connection: Connection, *, tract_id: str, span: Span, after: int, li
     if span.order is not None:
         keys = span.order[after : after + limit]
         rows = _rows_at(connection, tract_id, keys)
-        steps = [_step(connection, tract_id, row) for row in rows]
-        return Steps(steps, after + len(keys), erasures_of(rows))
+        return Steps(_steps(connection, tract_id, rows), after + len(keys), erasures_of(rows))
     rows = connection.all(
         sql.STEPS, tract_id=tract_id, after=after, through=span.through, limit=limit
     )
     reached = rows[-1][2] if len(rows) == limit else span.through
     if span.members is not None:
         rows = [row for row in rows if row[0] in span.members]
-    steps = [_step(connection, tract_id, row) for row in rows]
-    return Steps(steps, reached, erasures_of(rows))
+    return Steps(_steps(connection, tract_id, rows), reached, erasures_of(rows))
 
 
 def steps_at(connection: Connection, tract_id: str, keys: Sequence[bytes]) -> list[CommitStep]:
     """Return commits as steps, as the fold needs them, in the order of *keys*."""
-    return [_step(connection, tract_id, row) for row in _rows_at(connection, tract_id, keys)]
+    return _steps(connection, tract_id, _rows_at(connection, tract_id, keys))
 
 
 def _rows_at(connection: Connection, tract_id: str, keys: Sequence[bytes]) -> list[Row]:
@@ -269,14 +269,11 @@ def _usage(columns: Sequence[Any] | None) -> TokenUsage | None:
 
 
 def _steps(
-    connection: Connection, branch: BranchName, newest_first: Sequence[Sequence[Any]]
+    connection: Connection, tract_id: str, rows: Sequence[Sequence[Any]]
 ) -> list[CommitStep]:
-    return [_step(connection, branch.tract_id, row) for row in reversed(newest_first)]
-
-
-def _step(connection: Connection, tract_id: str, row: Sequence[Any]) -> CommitStep:
-    step = step_of(row)
-    if step.data is None:
-        lost = connection.one(sql.COMMIT, tract_id=tract_id, hash=row[0])
+    steps = steps_of(rows)
+    if None in map(_DATA, steps):
+        at = [*map(_DATA, steps)].index(None)
+        lost = connection.one(sql.COMMIT, tract_id=tract_id, hash=rows[at][0])
         raise BlobNotFoundError(name_of(lost[3]) if lost else "")
-    return step
+    return steps

@@ -102,6 +102,16 @@ async def settled(database: Database, function: Callable[[Connection], T]) -> T:
         return await database.read(partial(_at_one_moment, function))
 
 
+def _whole(
+    connection: Connection, *, tract_id: str, head_hash: str, known: Set[str]
+) -> tuple[str | None, Sequence[CommitStep]]:
+    span = history.span(connection, tract_id=tract_id, head_hash=head_hash, known=known)
+    portion = history.portion(
+        connection, tract_id=tract_id, span=span, after=span.after, limit=_ALL
+    )
+    return span.base_hash, portion.steps
+
+
 def _at_one_moment(function: Callable[[Connection], T], connection: Connection) -> T:
     with connection.at_one_moment():
         return function(connection)
@@ -131,8 +141,12 @@ class SqlHistoryRepository(HistoryRepository):
         return located
 
     async def history(
-        self, tract_id: str, head_hash: str, known: Set[str], erasures: int
+        self, tract_id: str, head_hash: str, known: Set[str], erasures: int | None
     ) -> AsyncIterator[tuple[str | None, Sequence[CommitStep]]]:
+        if erasures is None:
+            whole = partial(_whole, tract_id=tract_id, head_hash=head_hash, known=known)
+            yield await self._database.read(partial(_at_one_moment, whole))
+            return
         span = await self._database.read(
             partial(history.span, tract_id=tract_id, head_hash=head_hash, known=known)
         )
@@ -147,18 +161,6 @@ class SqlHistoryRepository(HistoryRepository):
             yield span.base_hash, portion.steps
         if left:
             raise lost(bytes.fromhex(head_hash))  # perhaps a prune has deleted it meanwhile
-
-    async def history_at_once(self, tract_id: str, head_hash: str) -> list[CommitStep]:
-        def read(connection: Connection) -> list[CommitStep]:
-            span = history.span(
-                connection, tract_id=tract_id, head_hash=head_hash, known=frozenset()
-            )
-            whole = history.portion(
-                connection, tract_id=tract_id, span=span, after=span.after, limit=_ALL
-            )
-            return whole.steps
-
-        return await self._database.read(partial(_at_one_moment, read))
 
     async def find(self, branch: BranchName, position: Position) -> str | None:
         return await settled(
