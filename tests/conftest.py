@@ -69,8 +69,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have coverage watch the first case of each test, and the first one on a server.
 
-    But of no property and no `unmeasured` test. The others run the same lines again. What is
-    measured is at most what is covered.
+    But of no property and no `unmeasured` test. The others run the same lines again, unless they
+    are `measured`. What is measured is at most what is covered.
     """
     seen: set[tuple[str, bool]] = set()
     for item in items:
@@ -79,7 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         apart = item.get_closest_marker("unmeasured") is not None or is_hypothesis_test(
             getattr(item, "obj", None)
         )
-        item.stash[MEASURED] = name not in seen and not apart
+        is_new = name not in seen or item.get_closest_marker("measured") is not None
+        item.stash[MEASURED] = is_new and not apart
         seen.add(name)
 
 

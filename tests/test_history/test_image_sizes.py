@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from support.pictures import gif, jpeg, png, webp
 from tract.history.image_sizes import image_size
 
+pytestmark = pytest.mark.measured
+
 IMAGES = {
     "png": png(640, 480),
     "gif": gif(640, 480),

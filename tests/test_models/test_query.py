@@ -12,6 +12,8 @@ import pytest
 from tract import OperandKind, QueryError, TractError
 from tract.models.query import OPERATORS, config_condition
 
+pytestmark = pytest.mark.measured
+
 
 class Model(str, Enum):  # noqa: UP042 - a StrEnum's str() is its value, this one's is not
     FAST = "fast"

@@ -27,6 +27,8 @@ from tract.formats.format import Reply, as_json
 from tract.formats.registry import FORMATS
 from tract.parts import Part
 
+pytestmark = pytest.mark.measured
+
 CHAT = FORMATS["openai.chat"]
 Json = dict[str, Any]
 SHA = hashlib.sha256(b"x").hexdigest()

@@ -18,6 +18,8 @@ from tract.formats.deltas import apply, compacted
 from tract.formats.format import Reply, as_json
 from tract.formats.registry import FORMATS
 
+pytestmark = pytest.mark.measured
+
 CHAT = FORMATS["openai.chat"]
 Json = dict[str, Any]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 128, "total_tokens": 133}

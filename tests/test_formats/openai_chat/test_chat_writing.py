@@ -42,6 +42,8 @@ from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments, write_tools
 from tract.parts import Part
 
+pytestmark = pytest.mark.measured
+
 CHAT = FORMATS["openai.chat"]
 Json = dict[str, Any]
 PNG = MediaPart(kind="image", media_type="image/png", data=b"png")

@@ -27,6 +27,8 @@ from tract.parts import (
     ToolResultPart,
 )
 
+pytestmark = pytest.mark.measured
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": '{"a": 1}'}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "42"}

@@ -11,6 +11,8 @@ from support.responses_items import FORMAT, messages_of, sent, streamed
 from tract.formats.format import Reply
 from tract.parts import ToolCallPart
 
+pytestmark = pytest.mark.measured
+
 Event = dict[str, Any]
 
 THOUGHT: Event = {

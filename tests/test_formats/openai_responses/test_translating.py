@@ -19,6 +19,8 @@ from tract.history.media import take_out
 from tract.parts import MediaPart, TextPart, ToolCallPart
 from tract.protocols import Message
 
+pytestmark = pytest.mark.measured
+
 API = "openai.responses"
 FRAGMENTS = {
     "anthropic.messages": ("system",),

@@ -30,6 +30,8 @@ from tract.parts import (
 )
 from tract.protocols import Message
 
+pytestmark = pytest.mark.measured
+
 API = "openai.responses"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 ENCODED = "data:image/png;base64," + base64.b64encode(PNG).decode()

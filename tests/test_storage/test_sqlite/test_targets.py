@@ -13,6 +13,8 @@ from support.opening import COUNTER, refused, used
 from tract import AsyncTract, StorageError
 from tract.storage.sqlite.targets import parse_target
 
+pytestmark = pytest.mark.measured
+
 NAMES = ["a b.db", "übung-空.db", "a#b.db", "what?.db", "100%41.db", "a&b=c+d.db", ":memory:x"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from random import Random
 from typing import Any
 
@@ -33,6 +34,12 @@ async def indexes(asked: PostgresConnection) -> set[str]:
     return {row[0] for row in rows if row[0].startswith("ix_commits_config_")}
 
 
+def condition_of_index(plan: str) -> str:
+    """Return what a plan asks the one index of configs that it uses; it looks a tract up, too."""
+    (used,) = re.findall(r"ix_commits_config_\w+.*\n\s+Index Cond: (.*)", plan)
+    return str(used)
+
+
 @pytest.mark.parametrize(
     ("operator", "value"),
     [("=", "gpt"), ("=", 5), ("=", True), (">", 0.5), ("<=", "x"), ("in", ["a", 2])],
@@ -49,9 +56,7 @@ async def test_the_index_is_used(asked: PostgresConnection, operator: str, value
         await asked.raw.execute(f"SET plan_cache_mode = {mode}")
         plan = "\n".join(row[0] for row in await asked.raw.fetch(f"EXPLAIN {form.sql}", *values))
 
-        assert "ix_commits_config_" in plan
-        [condition_of_index] = [line for line in plan.splitlines() if "Index Cond" in line]
-        assert "tract_key" in condition_of_index
+        assert "tract_key" in condition_of_index(plan)
 
 
 async def test_of_two_indexes_the_one_that_finds_fewer_is_used(asked: PostgresConnection) -> None:
@@ -63,10 +68,10 @@ async def test_of_two_indexes_the_one_that_finds_fewer_is_used(asked: PostgresCo
     statement = LANGUAGE.matching(*conditions, indexed={("m",), ("t",)})
     values = statement.forms[POSTGRES].values({"tract_id": "agent", "limit": 10})
     plan = await asked.raw.fetch(f"EXPLAIN {statement.forms[POSTGRES].sql}", *values)
-    [condition_of_index] = [row[0] for row in plan if "Index Cond" in row[0]]
+    condition = condition_of_index("\n".join(row[0] for row in plan))
 
-    assert "'m'" in condition_of_index
-    assert "'t'" not in condition_of_index
+    assert "'m'" in condition
+    assert "'t'" not in condition
 
 
 async def test_no_value_is_too_long_for_an_index(asked: PostgresConnection) -> None:
