@@ -13,6 +13,8 @@ from agents import SQLiteSession
 from support.commands import tract
 from tract import SyncStore
 
+pytestmark = pytest.mark.measured
+
 
 def test_merge_writes_a_merge_and_says_which(agents: Path, commits: dict[str, str]) -> None:
     done = tract("merge", agents, "fast", "-m", "take it", "--json").document

@@ -11,6 +11,8 @@ import pytest
 from support.commands import sample, tract
 from tract import SyncStore
 
+pytestmark = pytest.mark.measured
+
 
 def test_the_only_tract_is_taken_and_of_several_the_one_called_main(agents: Path) -> None:
     with SyncStore.open(agents) as store:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from tract import SyncStore
 from tract.cli.app import app
 
+pytestmark = pytest.mark.measured
+
 
 def completed(typed: str) -> list[str]:
     """Return what bash is offered for the last word of what was typed."""

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tract.cli.graph import ASCII, LINES, Graph, Strokes
 
+pytestmark = pytest.mark.measured
+
 
 def drawn(history: list[tuple[str, list[str]]], strokes: Strokes = LINES) -> list[str]:
     graph = Graph(strokes)

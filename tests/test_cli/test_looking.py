@@ -13,6 +13,8 @@ from support.commands import tract
 from tract import NullTokenCounter, SyncStore
 from tract.cli.commands.pages import paged
 
+pytestmark = pytest.mark.measured
+
 
 @dataclass(frozen=True)
 class Named:

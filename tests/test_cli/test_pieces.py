@@ -20,6 +20,8 @@ from tract.cli.escaping import clipped, line, width
 from tract.cli.jsons import written
 from tract.cli.output import Output
 
+pytestmark = pytest.mark.measured
+
 Pair = namedtuple("Pair", ["a", "b"])
 
 

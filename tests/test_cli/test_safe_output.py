@@ -14,6 +14,8 @@ from support.commands import tract
 from tract import SyncStore
 from tract.cli.escaping import block, line, width
 
+pytestmark = pytest.mark.measured
+
 HOSTILE = (
     "\x1b[31mred\x1b[0m",
     "\x1b]8;;http://example.org\x07link\x1b]8;;\x07",

@@ -42,6 +42,8 @@ from support.pictures import png
 from tract import StoreClosedError, TractError, TractStore, config
 from tract.integrations.pydantic_ai import TractConversationStore
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 async def tracts(target: str) -> AsyncIterator[TractStore]:
