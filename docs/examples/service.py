@@ -125,7 +125,7 @@ async def show(tract: Conversation) -> dict[str, Any]:
     """Return a conversation's messages, and the head to post the next one on."""
     context = await tract.compile(aggregate_same_role=False)
     if context.head_hash is None:
-        raise HTTPException(404, "There is no such conversation.")
+        raise HTTPException(404, "No conversation has that name.")
     return {"head": context.head_hash, "messages": context.to_openai()}
 
 

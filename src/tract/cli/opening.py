@@ -15,12 +15,14 @@ import tract
 from tract.cli.running import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from tract import SyncStore, SyncTract
+    from tract import CommitInfo, SyncStore, SyncTract
 
 __all__ = [
     "chosen",
     "chosen_tract",
+    "commit_of",
     "creating",
+    "head_of",
     "imported_types",
     "reading",
     "schema_of",
@@ -141,3 +143,19 @@ def imported_types(types: Iterable[str]) -> dict[str, Any]:
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise CommandError(f"Cannot import {each!r}: {error}", ExitCode.USAGE) from error
     return found
+
+
+def head_of(handle: SyncTract) -> str:
+    """Return the newest commit of a branch, for a command that needs one."""
+    head = handle.head()
+    if head is None:
+        raise CommandError("The branch has no commits.", ExitCode.NOT_FOUND)
+    return head
+
+
+def commit_of(handle: SyncTract, name: str) -> CommitInfo:
+    """Return the commit that a hash, a tag or a branch names."""
+    commit = handle.get_commit(name)
+    if commit is None:
+        raise tract.CommitNotFoundError(name)
+    return commit

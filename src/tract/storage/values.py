@@ -277,7 +277,7 @@ class MergeBasis(NamedTuple):
 class Sizes(NamedTuple):
     """What a head reaches: commits, their blobs and attachments, each once, and the bytes of these.
 
-    `erasures` is how often the tract had been erased, and 0 if there are no commits.
+    `erasures` counts the erasures of the tract, and is 0 without commits.
     """
 
     commits: int

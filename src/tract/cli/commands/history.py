@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import tract
 from tract.cli.commands.pages import Pair, paged, reader
 from tract.cli.completing import refs as named
 from tract.cli.escaping import clipped, line
 from tract.cli.graph import ASCII, LINES, Graph
-from tract.cli.opening import chosen, reading
+from tract.cli.opening import chosen, commit_of, head_of, reading
 from tract.cli.options import At, Branch, Json, Limit, NoPager, Store, TractId, Types
 from tract.cli.output import Output, printing
 from tract.cli.running import CommandError, ExitCode, warn
@@ -114,8 +113,8 @@ def show(
     with reading(store, types) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         handle = chosen(opened, tract_id, branch)
         refs = refs_of(handle)
-        for name in commits or [_head(handle)]:
-            commit = _commit(handle, name)
+        for name in commits or [head_of(handle)]:
+            commit = commit_of(handle, name)
             _show(out, handle, commit, refs.get(commit.commit_hash, ()))
 
 
@@ -262,20 +261,6 @@ def _show(out: Output, handle: SyncTract, commit: CommitInfo, names: Sequence[st
 
 def _plain(commit: CommitInfo) -> dict[str, object]:
     return {name: getattr(commit, name) for name in type(commit).model_fields}
-
-
-def _head(handle: SyncTract) -> str:
-    head = handle.head()
-    if head is None:
-        raise CommandError("The branch has no commits.", ExitCode.NOT_FOUND)
-    return head
-
-
-def _commit(handle: SyncTract, name: str) -> CommitInfo:
-    commit = handle.get_commit(name)
-    if commit is None:
-        raise tract.CommitNotFoundError(name)
-    return commit
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

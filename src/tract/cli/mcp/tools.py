@@ -10,7 +10,7 @@ from pydantic import Field
 import tract
 from tract.cli.commands.pages import paged, reader, searchable
 from tract.cli.mcp.answers import Cursor, bounded, fitting, page
-from tract.cli.opening import chosen, chosen_tract
+from tract.cli.opening import chosen, chosen_tract, commit_of, head_of
 from tract.cli.running import CommandError
 from tract.cli.views import Refs, refs_of, text_of
 
@@ -118,7 +118,7 @@ class Tools:
     ) -> Shape:
         """Show one commit with all that is stored with it, and its content in full."""
         handle = self._tract(tract)
-        found = _commit(handle, commit)
+        found = commit_of(handle, commit)
         items: list[object] = [
             {**_told(found), "annotations": handle.get_annotations(found.commit_hash)},
             {"content": _told(handle.get_content(found.commit_hash))},
@@ -166,7 +166,7 @@ class Tools:
     ) -> Shape:
         """Show how the contexts at two points differ, entry by entry."""
         handle = self._branch(tract, branch)
-        old, new = (_commit(handle, each).commit_hash for each in (a, b or _head(handle)))
+        old, new = (commit_of(handle, each).commit_hash for each in (a, b or head_of(handle)))
         found = handle.diff(old, new)
         told = {"entries_that_differ": len(found.entries)}
         told["token_difference"] = found.token_difference
@@ -276,17 +276,3 @@ def _sections(request: Mapping[str, Any]) -> Iterator[Shape]:
             yield from ({f"{name}[{number}]": each} for number, each in enumerate(value))
         else:
             yield {name: value}
-
-
-def _head(handle: SyncTract) -> str:
-    head = handle.head()
-    if head is None:
-        raise CommandError("The branch has no commits.")
-    return head
-
-
-def _commit(handle: SyncTract, name: str) -> CommitInfo:
-    found = handle.get_commit(name)
-    if found is None:
-        raise tract.CommitNotFoundError(name)
-    return found

@@ -26,7 +26,7 @@ __all__ = ["ComparisonRepository", "HistoryRepository", "OvertakenError", "Verif
 
 
 class OvertakenError(TractError):
-    """An erasure or a prune came between two statements of a read. It never reaches a caller."""
+    """An erasure came between two statements of a read. Callers of the library never see this."""
 
 
 class HistoryRepository(ABC):
@@ -52,7 +52,7 @@ class HistoryRepository(ABC):
         *erasures*, all is read at one moment, in one batch.
 
         Raises:
-            OvertakenError: the tract has not been erased *erasures* times, but more often.
+            OvertakenError: the tract was erased again after its *erasures* were counted.
         """
 
     @abstractmethod

@@ -211,9 +211,9 @@ def hex_or_none(key: bytes | None) -> str | None:
 
 
 def erasures_of(rows: Sequence[Sequence[Any]]) -> int | None:
-    """Return how often their tract had been erased when rows of a stamped statement were read.
+    """Return the count of their tract's erasures that rows of a stamped statement bring.
 
-    None if there are no rows.
+    Without rows, return None.
 
     Raises:
         OvertakenError: a lookup took several statements, and an erasure came between them.

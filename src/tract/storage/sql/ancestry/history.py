@@ -157,7 +157,7 @@ def span(
 class Steps(NamedTuple):
     """Steps of a span, and where to go on after them: a time, the span's end if none are left.
 
-    `erasures` is how often their tract had been erased; None if there are no steps.
+    `erasures` counts the erasures of their tract so far, and is None without steps.
     """
 
     steps: list[CommitStep]

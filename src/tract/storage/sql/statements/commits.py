@@ -457,7 +457,7 @@ SET_USAGE_TO_STAY = InsertionWhere(
     SET_USAGE,
     lambda: select(commits.c.tract_id, commits.c.commit_hash).where(*_at_hash, _stays),
 )
-"""Do what `SET_USAGE` does, unless there is no such commit or an erasure is going to delete it."""
+"""Does what `SET_USAGE` does if the tract has the commit and no erasure is about to delete it."""
 
 _stream = (
     spool.c.tract_id == bindparam("tract_id"),

@@ -221,7 +221,7 @@ class WriteTransaction:
         """Record *usage* in the statement that looks for its commit.
 
         Raises:
-            CommitNotFoundError: there is no such commit, or an erasure of its tract deletes it.
+            CommitNotFoundError: the tract has no such commit, or is being erased up to it.
         """
         key = digest(commit_hash)
         if key is None or not self.connection.change(
