@@ -107,6 +107,28 @@ async def test_a_compiler_with_a_method_of_its_own_shows_what_the_default_does(
         assert (await tract.verify()).faults == ()
 
 
+@pytest.mark.parametrize("between", [1, CHUNK_SIZE, 2 * CHUNK_SIZE])
+async def test_a_result_far_behind_its_call_is_sent_right_behind_it(
+    target: Path | str, between: int
+) -> None:
+    """However many messages stand between, whole chunks of them included."""
+    call = {**CALL, "tool_name": "find", "call_id": "c1"}
+    async with AsyncTract.open(target, tract_id="t") as tract:
+        async with tract.batch() as batch:
+            say = (batch.user, batch.assistant)
+            for number in range(CHUNK_SIZE - 1):
+                say[number % 2](str(number))
+            batch.commit(call)
+            for number in range(between):
+                say[number % 2](f"meanwhile {number}")
+            batch.commit({**call, "direction": "result", "payload": "found"})
+        sent = (await tract.compile()).to_openai()
+
+    at = next(number for number, each in enumerate(sent) if each.get("tool_calls"))
+    assert (sent[at + 1]["role"], sent[at + 1]["tool_call_id"]) == ("tool", "c1")
+    assert len(sent) == CHUNK_SIZE + between + 1
+
+
 async def assert_counted(tract: AsyncTract, counter: TokenCounter = COUNTER) -> None:
     for marks in (False, True):
         for joined in (False, True):
