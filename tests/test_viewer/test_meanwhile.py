@@ -46,6 +46,22 @@ def test_commits_that_come_faster_than_the_server_answers_are_shown_once(browser
         assert opened.page.locator(LISTED).count() == before + 6
 
 
+def test_a_row_that_is_drawn_again_while_it_is_clicked_is_selected(browser: Browser) -> None:
+    from support.browser import visit  # noqa: PLC0415
+
+    with served(everything) as (address, _), visit(browser, f"{address}&tract=trip") as opened:
+        box = opened.page.locator(LISTED, has_text="This is the harbour.").bounding_box()
+        assert box is not None
+        opened.page.mouse.move(box["x"] + 9, box["y"] + 9)
+        opened.page.mouse.down()
+        opened.page.set_viewport_size({"width": 1280, "height": 790})  # all rows are drawn again
+        opened.settle()
+        opened.page.mouse.up()
+        opened.settle()
+
+        assert "This is the harbour." in opened.panel
+
+
 def test_a_failing_server_is_told_and_asked_again(browser: Browser) -> None:
     """Not taken for the end of the history, or for a tract without commits."""
     from support.browser import visit  # noqa: PLC0415

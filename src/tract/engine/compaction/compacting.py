@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import NamedTuple, cast
 
 from tract.crossing import called_back
@@ -63,7 +64,7 @@ __all__ = ["CompactionEngine", "Demands"]
 
 _HEAD = Position()
 _TRIES = 3
-"""How often an edit of what is being summarised may make a compaction begin again."""
+"""How many summaries are asked for at most, each after what the last one hides was changed."""
 
 
 class Demands(NamedTuple):
@@ -110,7 +111,7 @@ class CompactionEngine:
     ) -> CompactionResult | None:
         """Hide entries behind a summary; see `AsyncTract.compact`."""
         self._commits.check_writable()
-        for _ in range(_TRIES):
+        for _ in count() if summarise is None else range(_TRIES):
             snapshot = await self._snapshot(branch)
             here = plan or await self._planned(branch, snapshot, aims)
             if not here.hides:

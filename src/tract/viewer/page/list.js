@@ -31,7 +31,9 @@ export class VirtualList {
         on: {
           scroll: () => this.refresh(),
           keydown: (event) => this.#key(event),
-          click: (event) => this.#click(event),
+          // At once, as a row that is drawn again while the button is down never gets its click.
+          mousedown: (event) => event.button === 0 && this.#choose(event),
+          click: (event) => event.detail === 0 && this.#choose(event), // made by a screen reader
         },
       },
       this.#space,
@@ -116,7 +118,7 @@ export class VirtualList {
     if (told) this.#open(this.#selected);
   }
 
-  #click(event) {
+  #choose(event) {
     const option = event.target.closest("[role=option]");
     if (option) this.select(Number(option.getAttribute("aria-posinset")) - 1);
   }
