@@ -35,6 +35,7 @@ from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.reading import ContextReader
 from tract.engine.contents.attachments import AttachmentReader
+from tract.engine.contents.recent import RecentContents
 from tract.engine.contents.registry import ContentLoader, ContentRegistry, register_all
 from tract.engine.copying import Copier
 from tract.engine.erasing import Eraser
@@ -171,7 +172,11 @@ class Runtime:
             commits, storage.keys, storage.comparisons, self.contexts, drafts, threads, budget
         )
         self.settler: CallSettler = CallSettler(self.contexts, self.commits)
-        self.lister: EntryLister = EntryLister(self.contexts, storage.blobs, self.contents, threads)
+        recent = RecentContents(storage.blobs, config.cache_max_bytes // 16)
+        self.contexts.on_erasure.append(recent.forget)
+        self.lister: EntryLister = EntryLister(
+            self.contexts, storage.blobs, recent, self.contents, threads
+        )
         self.compactor: CompactionEngine = CompactionEngine(
             self.contexts, self.commits, storage.blobs, drafts, compiler, threads
         )
@@ -192,7 +197,7 @@ class Runtime:
         )
         self.comparing: Comparer = Comparer(storage.comparisons, self.contexts, self._threads)
         self.watching: WatchHub = WatchHub(storage, self._threads, self.gate)
-        self.contexts.on_erasure = self.watching.forget
+        self.contexts.on_erasure.append(self.watching.forget)
         self.watching.on_times = self.contexts.noticed
         self.eraser: Eraser = Eraser(
             storage.erasures,

@@ -381,6 +381,15 @@ _STORES = (
         {OURS: stores.listing},
     ),
     Line(
+        "entries",
+        (
+            Row("entries", "the 500 entries of a context, as after each turn", "ms", (Bar(3),)),
+            Row("entries.newest", "the newest 10 of them", "ms", (Bar(0.5),)),
+            Row("entries.first", "the 500 when they are first listed", "ms"),
+        ),
+        {OURS: stores.entries},
+    ),
+    Line(
         "reached_by",
         (Row("reached_by", "the branches, 50, of 50 commits of 100,000", "ms", (Bar(50),)),),
         {OURS: stores.reached_by},

@@ -16,11 +16,12 @@ from benchmarks.timing import MICROSECONDS, timed
 from benchmarks.workload import Sizes, messages
 from tract import AsyncTract, TractStore
 
-__all__ = ["copy", "erase", "keys", "listing", "own_loop", "reached_by"]
+__all__ = ["copy", "entries", "erase", "keys", "listing", "own_loop", "reached_by"]
 
 _MILLISECONDS = 1e3
 _PAGE, _NEWEST, _HITS = 50, 10, 50
 _BRANCHES = 50
+_LISTED = 500
 _COPIED = 400  # commits of 200 turns
 
 
@@ -84,6 +85,30 @@ async def _reached_by(path: Path, sizes: Sizes) -> float:
         names = [key_of(chance.randrange(sizes.opened)) for _ in range(_HITS)]
         hashes = [info.commit_hash for info in (await tract.get_by_keys(names)).values()]
         return median([await timed(tract.reached_by(hashes)) for _ in range(sizes.probes)])
+
+
+def entries(workspace: Workspace) -> Sample:
+    """The entries of a compiled context, once and again after another turn each time."""
+    path = workspace.stock.copied(Ours(), {MAIN: _LISTED}, workspace.folder)
+    return asyncio.run(_entries(path, workspace.sizes.probes))
+
+
+async def _entries(path: Path, count: int) -> Sample:
+    every, newest = list[float](), list[float]()
+    async with Ours().open(path) as opened:
+        tract = opened.store.tract(MAIN)
+        await tract.compile()
+        first = await timed(tract.entries())
+        for number in range(count):
+            await tract.assistant(f"Turn {number}.")
+            await tract.compile()
+            every.append(await timed(tract.entries(limit=_LISTED, newest=True)))
+            newest.append(await timed(tract.entries(limit=10, newest=True)))
+    return {
+        "entries": median(every) * _MILLISECONDS,
+        "entries.newest": median(newest) * _MILLISECONDS,
+        "entries.first": first * _MILLISECONDS,
+    }
 
 
 def copy(workspace: Workspace) -> Sample:

@@ -139,7 +139,8 @@ class TractConfig(BaseModel):
         type_to_role: roles by content type, overriding the defaults.
         max_content_bytes: the largest content that a commit may hold, as canonical JSON without
             its attachments, and the largest attachment.
-        cache_max_bytes: the most bytes that the snapshot cache holds; 0 turns it off.
+        cache_max_bytes: the most bytes that the snapshot cache holds; 0 turns it off. A sixteenth
+            of that again is for the contents that `entries()` read last.
         attachment_cache_bytes: the most bytes of attachments, and of their base64 for requests,
             that are kept in memory between compiles; 0 makes both again each time.
         token_budget: a token limit on the compiled context, or None.

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, settled
+from tract.engine.contents.recent import RecentContents
 from tract.engine.contents.registry import ContentLoader
 from tract.engine.threads import Threads
 from tract.exceptions import TractError
@@ -31,11 +32,13 @@ class EntryLister:
         self,
         contexts: ContextReader,
         blobs: BlobRepository,
+        recent: RecentContents,
         loader: ContentLoader,
         threads: Threads,
     ) -> None:
         self._contexts = contexts
         self._blobs = blobs
+        self._recent = recent
         self._loader = loader
         self._threads = threads
 
@@ -85,7 +88,7 @@ class EntryLister:
         entries = list(islice(shown, limit))
         named = [entry.commit_hash for entry in entries]
         named += [entry.edited_by for entry in entries if entry.edited_by is not None]
-        stored = await self._blobs.get_many(branch.tract_id, named)
+        stored = await self._recent.get_many(branch.tract_id, named)
         media, is_whole = await self._loader.media(branch.tract_id, stored)
         load = partial(self._loader.made, media)
         size = _NODE * len(stored)
@@ -112,34 +115,28 @@ def _infos(
 ) -> list[EntryInfo]:
     """Return entries with the rows of their own commits, which those of edits follow."""
     edits = iter(stored[len(entries) :])
-    return [
-        _info(entry, own, own if entry.edited_by is None else next(edits), load)
-        for entry, own in zip(entries, stored, strict=False)
-    ]
-
-
-def _info(
-    entry: Entry,
-    own: StoredContent,
-    source: StoredContent,
-    load: Callable[[StoredContent], BaseModel],
-) -> EntryInfo:
-    """Return an entry with the rows of its own commit and of the one whose content it shows."""
-    return EntryInfo(
-        entry.commit_hash,
-        entry.edited_by,
-        source.content_type,
-        entry.message,
-        entry.priority,
-        entry.message_tokens,
-        own.created_at,
-        entry.config_json,
-        own.metadata_json,
-        source,
-        load,
-        entry.more,
-        entry.hidden_by,
-    )
+    infos = []
+    for entry, own in zip(entries, stored, strict=False):
+        # By place, and not by a function of its own: together half of the time for each of many.
+        source = own if entry.edited_by is None else next(edits)
+        infos.append(
+            EntryInfo(
+                entry.commit_hash,
+                entry.edited_by,
+                source.content_type,
+                entry.message,
+                entry.priority,
+                entry.message_tokens,
+                own.created_at,
+                entry.config_json,
+                own.metadata_json,
+                source,
+                load,
+                entry.more,
+                entry.hidden_by,
+            )
+        )
+    return infos
 
 
 def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:

@@ -96,8 +96,8 @@ class ContextReader:
         self._cache = cache
         self._compiler = compiler
         self.prefixes: Prefixes = Prefixes(cache)
-        self.on_erasure: Callable[[], object] = bool
-        """Called when contents were erased."""
+        self.on_erasure: list[Callable[[str], object]] = []
+        """Called with the id of a tract when contents of it were erased."""
 
     async def compile(
         self, branch: BranchName, position: Position, options: ViewOptions
@@ -179,7 +179,8 @@ class ContextReader:
 
     def forget(self, tract_id: str, erasures: int) -> None:
         """Forget the contents of a tract that were read before its last erasure."""
-        self.on_erasure()
+        for forget in self.on_erasure:
+            forget(tract_id)
         if self._cache.erasures(tract_id) == erasures > 0:
             return
         self._cache.forget(tract_id, erasures)

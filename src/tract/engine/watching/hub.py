@@ -197,8 +197,8 @@ class WatchHub:
             return portion.infos
         return await commit_infos(self._threads, portion.records)
 
-    def forget(self) -> None:
-        """Have what was read before read again, because contents were erased."""
+    def forget(self, tract_id: str) -> None:
+        """Have what was read before read again, because contents of a tract were erased."""
         self.erasures += 1
 
     async def holds(self, branch: BranchName, times: TractTimes | None) -> bool:
