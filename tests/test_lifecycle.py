@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from tract import AsyncTract, NullTokenCounter, StorageError, StoreClosedError, TractStore
-from tract.lifecycle import CallGate, Opening, despite_cancellation, to_the_end
+from tract.running.lifecycle import CallGate, Opening, despite_cancellation, to_the_end
 
 COUNTER = NullTokenCounter()
 

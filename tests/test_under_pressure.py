@@ -39,7 +39,7 @@ from tract import (
 )
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.formats.telling import told
-from tract.models.query import config_condition
+from tract.models.queries.query import config_condition
 
 pytestmark = pytest.mark.unmeasured  # loops are timed here, and a traced one is slow
 COUNTER = TiktokenCounter()

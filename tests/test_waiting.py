@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tract.waiting import Lock
+from tract.running.waiting import Lock
 
 
 class Holders:

@@ -63,9 +63,7 @@ from tract.handles.blocking import (
 from tract.handles.recovery import LeftStream
 from tract.handles.staging import StagedBranch, StagedCommit, StagedOptions
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
-from tract.lifecycle import Opening
 from tract.models.annotations import AnnotationContent, Priority, PriorityAnnotation
-from tract.models.attachments import Attachment
 from tract.models.commit import (
     BackupProgress,
     CommitInfo,
@@ -89,7 +87,6 @@ from tract.models.compaction import (
     Summariser,
     Summary,
 )
-from tract.models.conditions import Field, Term, TextTerm, config, metadata
 from tract.models.config import (
     BudgetAction,
     BudgetCallback,
@@ -100,6 +97,7 @@ from tract.models.config import (
 )
 from tract.models.content import (
     ArtifactContent,
+    Attachment,
     Content,
     ContentModel,
     DialogueContent,
@@ -118,6 +116,10 @@ from tract.models.erasure import (
     ErasedCommit,
     ErasedContent,
     ErasureReceipt,
+    PruneProgress,
+    PruneReceipt,
+    Retention,
+    RetentionReport,
     TractErasureReceipt,
 )
 from tract.models.merging import (
@@ -133,9 +135,9 @@ from tract.models.merging import (
     Resolution,
 )
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.pruning import PruneProgress, PruneReceipt, Retention, RetentionReport
-from tract.models.query import Condition, ConfigField, Operand, OperandKind, Source
-from tract.models.quoting import quote_id, unquote_id
+from tract.models.queries.conditions import Field, Term, TextTerm, config, metadata
+from tract.models.queries.query import Condition, ConfigField, Operand, OperandKind, Source
+from tract.models.queries.searching import SearchHit, SearchStatus
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -146,21 +148,10 @@ from tract.models.refs import (
     EntryDiff,
     ReflogEntry,
     TagInfo,
+    quote_id,
+    unquote_id,
 )
-from tract.models.searching import SearchHit, SearchStatus
-from tract.models.store import CacheInfo, StoreInfo, VacuumReport
-from tract.models.tracts import TractInfo
-from tract.parts import (
-    MediaPart,
-    Native,
-    NativePart,
-    Part,
-    RefusalPart,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-    ToolResultPart,
-)
+from tract.models.store import CacheInfo, StoreInfo, TractInfo, VacuumReport
 from tract.protocols import (
     UNSET,
     AnthropicArguments,
@@ -183,6 +174,18 @@ from tract.protocols import (
     Unset,
     UnsetType,
 )
+from tract.protocols.parts import (
+    MediaPart,
+    Native,
+    NativePart,
+    Part,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from tract.running.lifecycle import Opening
 from tract.store import TractStore, copy_store
 from tract.tract import AsyncTract, CommitOptions
 from tract.transaction import Transaction

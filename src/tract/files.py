@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from tract.engine.threads import Threads
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
-from tract.lifecycle import ended, to_the_end
 from tract.models.commit import BackupProgress
 from tract.models.config import TractConfig
+from tract.running.lifecycle import ended, to_the_end
 from tract.storage.opening import open_database
 from tract.storage.sql.database import Database
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 
-from tract.forking import PROCESS
 from tract.models.base import build_models
-from tract.waiting import from_thread
+from tract.running.forking import PROCESS
+from tract.running.waiting import from_thread
 
 __all__ = ["is_loaded", "load"]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 
-from tract.crossing import Home
 from tract.engine.branches.comparing import Comparer
 from tract.engine.branches.merging import Merger
 from tract.engine.branches.refs import BranchEngine
@@ -50,13 +49,14 @@ from tract.engine.transactions import TransactionEngine
 from tract.engine.verifying import Verifier
 from tract.engine.watching.hub import WatchHub
 from tract.files import back_up, new_file, opened_file
-from tract.forking import PROCESS
 from tract.history.redaction import Redactor
-from tract.lifecycle import CallGate, ended, to_the_end
 from tract.models.commit import BackupProgress, CopyProgress, CopyReport
 from tract.models.config import ContentType, TractConfig
-from tract.models.pruning import Retention
+from tract.models.erasure import Retention
 from tract.protocols import ContextCompiler, Instrumentation, TokenCounter, UnsetType
+from tract.running.crossing import Home
+from tract.running.forking import PROCESS
+from tract.running.lifecycle import CallGate, ended, to_the_end
 from tract.storage.opening import open_database, open_engine
 from tract.storage.repositories import Repositories, TractTimes
 from tract.storage.sql.database import Database

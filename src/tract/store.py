@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import BaseModel
 
-from tract.crossing import Home
 from tract.engine.branches.tracts import conditions_of, cursor_of
 from tract.exceptions import StorageError
 from tract.handles.abroad import abroad, with_caller
@@ -24,19 +23,24 @@ from tract.handles.arguments import (
 from tract.handles.blocking import SyncStore
 from tract.handles.recovery import LeftStream, left_streams
 from tract.handles.twins import pair, twin
-from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority
 from tract.models.commit import BackupProgress, CopyProgress, CopyReport
-from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
-from tract.models.erasure import CollectReport, TractErasureReceipt
-from tract.models.pruning import PruneProgress, Retention, RetentionReport
-from tract.models.query import ConfigField
-from tract.models.searching import SearchHit, checked_cursor, search_terms
-from tract.models.store import CacheInfo, StoreInfo, VacuumReport
-from tract.models.tracts import TractInfo
+from tract.models.erasure import (
+    CollectReport,
+    PruneProgress,
+    Retention,
+    RetentionReport,
+    TractErasureReceipt,
+)
+from tract.models.queries.conditions import checked_conditions
+from tract.models.queries.query import ConfigField
+from tract.models.queries.searching import SearchHit, checked_cursor, search_terms
+from tract.models.store import CacheInfo, StoreInfo, TractInfo, VacuumReport
 from tract.protocols import UNSET, ContextCompiler, Instrumentation, TokenCounter, UnsetType
+from tract.running.crossing import Home
+from tract.running.lifecycle import Opening
 from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import Listing, TractOrder
 from tract.tract import AsyncTract

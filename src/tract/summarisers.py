@@ -21,7 +21,7 @@ from tract.formats.telling import Told, told
 from tract.history.canonical import canonical_json, stored_json
 from tract.models.compaction import CompactionRequest, Summariser, Summary
 from tract.models.content import MessageContent, NativeContent
-from tract.parts import Native, NativePart, Part, TextPart
+from tract.protocols.parts import Native, NativePart, Part, TextPart
 
 __all__ = [
     "SUMMARY_HEADING",

@@ -51,10 +51,8 @@ from tract.handles.blocking import SyncTract
 from tract.handles.staging import Staging
 from tract.handles.stream import OnInterrupt, Recording, RecordOptions, Stream
 from tract.handles.twins import pair, twin
-from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.annotations import Priority, PriorityAnnotation
-from tract.models.attachments import Attachment
 from tract.models.commit import CommitInfo, EntryInfo, VerifyReport
 from tract.models.compaction import (
     CompactionInfo,
@@ -64,13 +62,14 @@ from tract.models.compaction import (
     Strategy,
     Summariser,
 )
-from tract.models.conditions import checked_conditions
 from tract.models.config import ContentType, TractConfig
-from tract.models.erasure import ErasureReceipt
+from tract.models.content import Attachment
+from tract.models.erasure import ErasureReceipt, PruneProgress, PruneReceipt
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.pruning import PruneProgress, PruneReceipt
-from tract.models.query import Condition, ConfigField
+from tract.models.queries.conditions import checked_conditions
+from tract.models.queries.query import Condition, ConfigField
+from tract.models.queries.searching import SearchHit, checked_cursor, search_terms
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -80,8 +79,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
-from tract.models.searching import SearchHit, checked_cursor, search_terms
-from tract.models.tracts import TractInfo
+from tract.models.store import TractInfo
 from tract.protocols import (
     UNSET,
     CompiledContext,
@@ -92,6 +90,7 @@ from tract.protocols import (
     TokenUsage,
     UnsetType,
 )
+from tract.running.lifecycle import Opening
 from tract.runtime import Runtime, checked_options
 from tract.storage.repositories import BranchName, ExistingBranch, Position
 

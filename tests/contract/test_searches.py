@@ -7,7 +7,7 @@ import pytest
 from support.drafts import MAIN, OTHER_TRACT, annotation, draft, edit
 from support.repositories import EngineUnderTest, Repositories, hashes, say
 from tract import QueryError
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import BranchName, Found, Marker, Unindexed
 
 WORD = [SearchTerm(("word",))]

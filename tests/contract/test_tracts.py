@@ -10,7 +10,7 @@ import pytest
 from support.drafts import MAIN, OTHER_BRANCH, OTHER_TRACT, draft
 from support.repositories import EngineUnderTest, Repositories, say
 from tract import HeadMovedError, TokenUsage, TractError
-from tract.models.query import Source, config_condition
+from tract.models.queries.query import Source, config_condition
 from tract.storage.repositories import BranchName, Listing, SpoolPart, StreamName, TractOrder
 
 SECOND = 1_000_000

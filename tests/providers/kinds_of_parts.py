@@ -21,7 +21,7 @@ from tract import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.parts import Part
+from tract.protocols.parts import Part
 
 __all__ = ["ROWS", "Row"]
 

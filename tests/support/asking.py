@@ -9,10 +9,10 @@ from itertools import count
 from typing import Any, TypeVar
 
 from support.tables import create_tables
-from tract.models.query import Condition
-from tract.storage.postgres import connection
+from tract.models.queries.query import Condition
+from tract.storage.postgres.connections import connection
+from tract.storage.postgres.connections.links import Raw
 from tract.storage.postgres.json import PostgresConfigLanguage
-from tract.storage.postgres.links import Raw
 from tract.storage.postgres.migrations import prepare
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.port import Connection

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.opening import COUNTER
 from tract import AsyncTract, CommitInfo, StorageError, TractConfig
-from tract.lifecycle import Opening
+from tract.running.lifecycle import Opening
 
 __all__ = ["check_kept", "commit_all", "opening", "refuse_at_commit"]
 

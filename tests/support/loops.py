@@ -22,7 +22,7 @@ from providers.exchanges import Event
 from providers.servers import SPEAKERS, ProviderServer, serving
 from support.markdown import python_blocks
 from tract import AsyncTract, NullTokenCounter, Recording, TextPart, ThinkingPart, ToolCallPart
-from tract.parts import Part
+from tract.protocols.parts import Part
 
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, asynccontextmanager
 from support.rows import TABLES
 from tract import AsyncTract, TractStore
 from tract.runtime import Runtime
+from tract.storage.postgres.connections.links import Raw
 from tract.storage.postgres.database import PostgresDatabase
-from tract.storage.postgres.links import Raw
 from tract.storage.repositories import RefRepository
 from tract.storage.sql.database import Database
 from tract.storage.sql.repositories import repositories_over

@@ -21,7 +21,8 @@ from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments
 from tract.formats.telling import Reader, told
 from tract.history.media import take_out
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -32,7 +33,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
 APIS = tuple(FORMATS)
 LISTS = {"openai.responses": "input", "google.generate_content": "contents"}

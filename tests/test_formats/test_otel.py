@@ -9,7 +9,7 @@ import pytest
 
 from support.pictures import png
 from tract import AsyncTract, CompiledContext, MessageContent
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,

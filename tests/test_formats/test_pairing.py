@@ -15,8 +15,8 @@ from tract.formats.fitting import fitted
 from tract.formats.format import Rules, Sent, Writing
 from tract.formats.pairing import matched, open_calls, paired
 from tract.formats.sending import parts_of
-from tract.parts import Part
 from tract.protocols import ToolCall
+from tract.protocols.parts import Part
 
 
 def call(*ids: str | None, text: str | None = None, name: str = "f") -> Message:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tract import OperandKind, QueryError, TractError
-from tract.models.query import OPERATORS, config_condition
+from tract.models.queries.query import OPERATORS, config_condition
 
 pytestmark = pytest.mark.measured
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from providers.crossings import APIS, PAGE, crossings, marked, table
 from providers.kinds_of_parts import ROWS
 from tract import ContentModel, MessageContent, NullTokenCounter, TractStore
-from tract.parts import Part
+from tract.protocols.parts import Part
 
 DOCUMENTED = marked(PAGE.read_text(encoding="utf-8")).strip()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tract.crossing import called_back
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.contents.registry import PRIORITY
 from tract.engine.threads import Threads
@@ -16,6 +15,7 @@ from tract.history.hashing import content_hash
 from tract.models.commit import moment
 from tract.models.compaction import COMPACTION
 from tract.models.erasure import ERASED, CollectReport, ErasureReceipt, TractErasureReceipt
+from tract.running.crossing import called_back
 from tract.storage.repositories import (
     BlobRepository,
     Erased,

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from tract.crossing import called_back
 from tract.engine.compile.entries import Chunk
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.engine.erasing import Eraser
 from tract.engine.threads import Threads
 from tract.exceptions import CommitNotFoundError, TractError
-from tract.lifecycle import to_the_end
 from tract.models.annotations import Priority
 from tract.models.commit import moment
-from tract.models.pruning import PruneProgress, PruneReceipt, Retention
+from tract.models.erasure import PruneProgress, PruneReceipt, Retention
 from tract.protocols import CompileSnapshot
+from tract.running.crossing import called_back
+from tract.running.lifecycle import to_the_end
 from tract.storage.repositories import (
     BranchName,
     Dropped,

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from tract.exceptions import ContentValidationError
 from tract.history.canonical import MAX_DEPTH
-from tract.waiting import Lock, from_thread
+from tract.running.waiting import Lock, from_thread
 
 __all__ = ["HEAVY", "Breath", "Threads", "freeze", "is_heavy"]
 

@@ -16,8 +16,8 @@ from itertools import count
 
 from tract.formats.format import Rules, Sent, Writing
 from tract.formats.pairing import Call, PartsOf, Result, matched, rebuilt
-from tract.parts import Part, ToolCallPart, ToolResultPart
 from tract.protocols import Message
+from tract.protocols.parts import Part, ToolCallPart, ToolResultPart
 
 __all__ = ["fits", "fitted", "fitting_name"]
 

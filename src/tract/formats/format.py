@@ -22,8 +22,8 @@ from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from tract.formats.deltas import Delta
 from tract.models.content import ContentModel
-from tract.parts import Part, ToolCallPart
 from tract.protocols import Loss, Message
+from tract.protocols.parts import Part, ToolCallPart
 
 __all__ = [
     "GO_ON",

@@ -19,7 +19,8 @@ from tract.formats.format import Format, Json, Sent, Writing
 from tract.formats.pairing import is_models, matched
 from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     Part,
     RefusalPart,
@@ -28,7 +29,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
 __all__ = ["Kept", "kept_arguments"]
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tract.formats.sending import parts_of
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,
@@ -22,7 +23,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
 __all__ = ["otel_messages"]
 

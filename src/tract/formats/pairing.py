@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from tract.formats.format import Sent, Writing
-from tract.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message, OpenCalls
+from tract.protocols.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 
 __all__ = [
     "Call",

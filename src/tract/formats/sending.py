@@ -10,7 +10,6 @@ from tract.formats.fitting import fitted, fitting_name
 from tract.formats.format import Format, Json, Sent, Tool, Writing
 from tract.formats.pairing import paired
 from tract.formats.registry import FORMATS
-from tract.parts import Native, Part
 from tract.protocols import (
     AnthropicArguments,
     GoogleArguments,
@@ -19,6 +18,7 @@ from tract.protocols import (
     OpenCalls,
     ResponsesArguments,
 )
+from tract.protocols.parts import Native, Part
 
 __all__ = [
     "arguments",

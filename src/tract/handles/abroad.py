@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
 
-from tract.crossing import Home
 from tract.engine.threads import freeze
+from tract.running.crossing import Home
 
 __all__ = ["abroad", "at_home", "home_of", "is_handle", "kind_of", "with_caller"]
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from tract.handles.staging import StagedBranch
 from tract.handles.stream import OnInterrupt, RecordOptions
 from tract.models.annotations import Priority, PriorityAnnotation
-from tract.models.attachments import Attachment
 from tract.models.commit import (
     BackupProgress,
     CommitInfo,
@@ -30,11 +29,20 @@ from tract.models.compaction import (
     Summariser,
 )
 from tract.models.config import ContentType, TractConfig
-from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
+from tract.models.content import Attachment
+from tract.models.erasure import (
+    CollectReport,
+    ErasureReceipt,
+    PruneProgress,
+    PruneReceipt,
+    Retention,
+    RetentionReport,
+    TractErasureReceipt,
+)
 from tract.models.merging import MergeResult, OnConflict, Origin, Resolution
 from tract.models.operations import CommitOperation, OnKey
-from tract.models.pruning import PruneProgress, PruneReceipt, Retention, RetentionReport
-from tract.models.query import Condition, ConfigField
+from tract.models.queries.query import Condition, ConfigField
+from tract.models.queries.searching import SearchHit
 from tract.models.refs import (
     BranchComparison,
     BranchInfo,
@@ -44,9 +52,7 @@ from tract.models.refs import (
     ReflogEntry,
     TagInfo,
 )
-from tract.models.searching import SearchHit
-from tract.models.store import CacheInfo, StoreInfo, VacuumReport
-from tract.models.tracts import TractInfo
+from tract.models.store import CacheInfo, StoreInfo, TractInfo, VacuumReport
 from tract.protocols import (
     CompiledContext,
     ContextCompiler,

@@ -14,10 +14,10 @@ from tract.engine.streams.open_streams import is_open_here
 from tract.engine.streams.reasons import RECOVERED
 from tract.engine.streams.recording import StreamEngine, warn_of_unknown
 from tract.handles.arguments import checked_head
-from tract.lifecycle import to_the_end
 from tract.models.commit import CommitInfo, moment
 from tract.models.operations import OnKey
 from tract.protocols import UNSET, ToolCall, UnsetType
+from tract.running.lifecycle import to_the_end
 from tract.storage.repositories import BranchName, ExistingBranch, SpooledStream, StreamName
 
 __all__ = ["LeftStream", "left_streams"]

@@ -31,12 +31,12 @@ from tract.handles.arguments import (
     checked_title,
     said,
 )
-from tract.lifecycle import CallGate
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
 from tract.models.erasure import ErasureReceipt
 from tract.models.operations import CommitOperation, OnKey
 from tract.protocols import UNSET, TokenUsage, UnsetType
+from tract.running.lifecycle import CallGate
 from tract.storage.repositories import (
     AddTag,
     BranchName,

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
 
-from tract.crossing import driven, is_in_loop
 from tract.exceptions import StorageError, TractError
 from tract.handles.abroad import home_of, is_handle, kind_of
+from tract.running.crossing import driven, is_in_loop
 
 __all__ = ["Twin", "opened", "pair", "twin"]
 

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from tract.crossing import driven, is_in_loop
 from tract.exceptions import StorageError, StoreClosedError
 from tract.handles.abroad import home_of
+from tract.running.crossing import driven, is_in_loop
 from tract.store import TractStore
 
 __all__ = ["LentStore"]

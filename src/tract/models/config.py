@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tract.history.redaction import DEFAULT_REDACT_KEYS, folded
 from tract.models.annotations import Priority
 from tract.models.compaction import CompactionPolicy, Summariser
-from tract.models.pruning import Retention
+from tract.models.erasure import Retention
 
 __all__ = ["BudgetAction", "ContentType", "MaintenanceConfig", "TokenBudgetConfig", "TractConfig"]
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from tract.models.base import Value
 
-__all__ = ["CacheInfo", "StoreInfo", "VacuumReport"]
+__all__ = [
+    "CacheInfo",
+    "StoreInfo",
+    "TractInfo",
+    "VacuumReport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +82,25 @@ class VacuumReport(Value):
     nbytes_before: int
     nbytes: int
     pending: Literal["log", "vacuum"] | None
+
+
+class TractInfo(Value):
+    """One tract. Its dict is the caller's own copy.
+
+    `updated_at` is when the last commit was made, a branch or tag was made, moved or deleted, or
+    the title or metadata were set; `created_at` is the first such time. `commits` counts those of
+    all branches and of none, and `branches` the branches that exist. `prompt_tokens` and
+    `completion_tokens` add up the usage that was reported. `cursor` is where the next page of
+    `TractStore.tracts` begins.
+    """
+
+    tract_id: str
+    title: str | None
+    metadata: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    commits: int
+    branches: int
+    prompt_tokens: int
+    completion_tokens: int
+    cursor: str

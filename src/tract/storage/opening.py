@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tract.exceptions import StorageError
 from tract.models.config import TractConfig
+from tract.running.waiting import from_thread
 from tract.storage.sql.database import Database
 from tract.storage.sqlite.database import now_microseconds
 from tract.storage.sqlite.database import open_database as open_sqlite
 from tract.storage.sqlite.database import open_engine as open_sqlite_engine
-from tract.waiting import from_thread
 
 if TYPE_CHECKING:  # its import takes an eighth of that of this package
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from tract.models.commit import CommitInfo
 from tract.models.compaction import CompactionResult
-from tract.models.erasure import CollectReport, ErasureReceipt, TractErasureReceipt
+from tract.models.erasure import CollectReport, ErasureReceipt, PruneReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult
-from tract.models.pruning import PruneReceipt
 from tract.storage.repositories import BranchName
 
 __all__ = ["CALLS", "VERSION", "Attributes", "Call", "configured", "where"]

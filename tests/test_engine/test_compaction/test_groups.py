@@ -11,8 +11,8 @@ from tract.engine.compaction.groups import sections_of
 from tract.engine.compile.entries import Chunk, Chunks, Entries, Entry
 from tract.formats.pairing import is_models, matched
 from tract.models.annotations import Priority
-from tract.parts import ThinkingPart
 from tract.protocols import Message, ToolCall
+from tract.protocols.parts import ThinkingPart
 
 IDS = st.sampled_from(["a", "b", "c", None])
 

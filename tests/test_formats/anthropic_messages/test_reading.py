@@ -10,7 +10,7 @@ import pytest
 
 from support.anthropic_items import FORMAT
 from tract.history.media import take_out
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

@@ -32,7 +32,7 @@ from tract import AsyncTract, ContentValidationError, from_anthropic
 from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
 from tract.formats.sending import write_tools
-from tract.parts import NativePart
+from tract.protocols.parts import NativePart
 
 MESSAGES = [pytest.param(MessageParam, id="stable"), pytest.param(BetaMessageParam, id="beta")]
 REPLIES = [pytest.param(Message, id="stable"), pytest.param(BetaMessage, id="beta")]

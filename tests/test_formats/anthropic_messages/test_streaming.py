@@ -15,7 +15,7 @@ from providers.answers import Answer, Call
 from providers.servers import serving
 from support.anthropic_items import FORMAT, messages_of, same, sent, streamed
 from tract.formats.format import Reply, as_json
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 Event = dict[str, Any]
 

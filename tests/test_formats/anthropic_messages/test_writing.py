@@ -20,7 +20,8 @@ from tract.formats.format import GO_ON, Sent, Writing
 from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments
 from tract.history.media import take_out
-from tract.parts import (
+from tract.protocols import ToolCall
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -31,7 +32,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import ToolCall
 
 API = "anthropic.messages"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(2000)

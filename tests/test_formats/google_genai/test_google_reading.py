@@ -10,7 +10,7 @@ import pytest
 from support.google_items import FORMAT, messages_of
 from tract import from_google
 from tract.history.media import Reference
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

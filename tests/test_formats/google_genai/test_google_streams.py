@@ -9,7 +9,7 @@ from google.genai import types
 
 from support.google_items import FORMAT, same, streamed
 from tract.formats.format import as_json
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 SIGNATURE = "c2lnbmVk"
 Part = dict[str, Any]

@@ -18,7 +18,7 @@ from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
 from tract.formats.google_genai.kinds import DATA
 from tract.formats.sending import write_tools
-from tract.parts import NativePart
+from tract.protocols.parts import NativePart
 
 FORMS = [
     pytest.param(types.Content, id="models"),

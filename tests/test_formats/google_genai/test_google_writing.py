@@ -23,7 +23,8 @@ from tract.formats.google_genai.conversation import OPENING, UNSIGNED
 from tract.formats.sending import arguments, write_tools
 from tract.history.media import put_back, take_out
 from tract.models.content import DialogueContent, InstructionContent, ToolIOContent
-from tract.parts import (
+from tract.protocols import Loss, Message, ToolCall
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -34,7 +35,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Loss, Message, ToolCall
 
 GEMINI_3 = "gemini-3-pro-preview"
 SIGNATURE = base64.b64encode(b"a signature??>>").decode()

@@ -25,7 +25,7 @@ from tract import (
 )
 from tract.formats.format import Reply, as_json
 from tract.formats.registry import FORMATS
-from tract.parts import Part
+from tract.protocols.parts import Part
 
 pytestmark = pytest.mark.measured
 

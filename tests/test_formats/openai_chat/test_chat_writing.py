@@ -40,7 +40,7 @@ from tract import (
 from tract.formats.format import Sent, Writing
 from tract.formats.registry import FORMATS
 from tract.formats.sending import arguments, write_tools
-from tract.parts import Part
+from tract.protocols.parts import Part
 
 pytestmark = pytest.mark.measured
 

@@ -17,7 +17,7 @@ from tract.models.content import (
     ToolIOContent,
     ToolsContent,
 )
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     RefusalPart,

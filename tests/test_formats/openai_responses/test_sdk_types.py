@@ -27,7 +27,7 @@ from tract.formats.deltas import apply
 from tract.formats.format import Writing, as_json
 from tract.formats.openai_responses.kinds import ITEMS, kind_of
 from tract.formats.sending import write_tools
-from tract.parts import NativePart
+from tract.protocols.parts import NativePart
 
 API = "openai.responses"
 

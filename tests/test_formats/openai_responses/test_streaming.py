@@ -9,7 +9,7 @@ import pytest
 
 from support.responses_items import FORMAT, messages_of, sent, streamed
 from tract.formats.format import Reply
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 pytestmark = pytest.mark.measured
 

@@ -16,8 +16,8 @@ from tract.formats.format import Writing
 from tract.formats.registry import FORMATS
 from tract.formats.sending import write_tools
 from tract.history.media import take_out
-from tract.parts import MediaPart, TextPart, ToolCallPart
 from tract.protocols import Message
+from tract.protocols.parts import MediaPart, TextPart, ToolCallPart
 
 pytestmark = pytest.mark.measured
 

@@ -18,7 +18,8 @@ from tract.models.content import (
     NativeContent,
     ToolIOContent,
 )
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -28,7 +29,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
 pytestmark = pytest.mark.measured
 

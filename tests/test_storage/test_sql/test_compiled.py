@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from tract.storage.postgres.connection import POSTGRES
+from tract.storage.postgres.connections.connection import POSTGRES
 from tract.storage.sql.statements import commits as statements
 from tract.storage.sql.statements import refs as ref_statements
 from tract.storage.sql.statements.compiled import Insertion, Statement

@@ -29,7 +29,7 @@ METHODS_ONLY = TAKES_SQL - {"text", "literal_column", "DDL"}
 
 CONNECTIONS = {
     ("storage/sqlite/connection.py", "SqliteConnection"),
-    ("storage/postgres/connection.py", "PostgresConnection"),
+    ("storage/postgres/connections/connection.py", "PostgresConnection"),
 }
 """The classes that run statements' own text."""
 
@@ -70,11 +70,13 @@ ALLOWED = {
         "storage/postgres/migrations.py", "_make_lock", "execute"
     ): "DDL takes no parameters; the schema's name is quoted there",
     Place(
-        "storage/postgres/connection.py", "flush", "execute"
+        "storage/postgres/connections/connection.py", "flush", "execute"
     ): "a batch's text is made of constants and of the names of tables and columns",
     Place("storage/postgres/writer.py", "_run_ahead", "fetchval"): "the same",
-    Place("storage/postgres/sharing.py", "_found", "fetch"): "a constant and a compiled statement",
-    Place("storage/postgres/sharing.py", "find", "fetch"): "a compiled statement",
+    Place(
+        "storage/postgres/connections/sharing.py", "_found", "fetch"
+    ): "a constant and a compiled statement",
+    Place("storage/postgres/connections/sharing.py", "find", "fetch"): "a compiled statement",
     Place("storage/postgres/writer.py", "_is_there", "fetchval"): "one of three constants",
     Place("storage/sqlite/json/config_index.py", "_extracted", "literal_column"): (
         "an index is only used where a query has its very words; SQLAlchemy quotes the path"

@@ -47,6 +47,7 @@ from tract.models.erasure import ERASED
 from tract.models.merging import ConflictKind, MergeKind, MergeResult, OnConflict, Resolution
 from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.running.waiting import Lock
 from tract.storage.repositories import (
     BranchName,
     CommitDraft,
@@ -58,7 +59,6 @@ from tract.storage.repositories import (
     Relation,
     Repositories,
 )
-from tract.waiting import Lock
 
 __all__ = ["Asked", "Merger", "PickCompaction"]
 

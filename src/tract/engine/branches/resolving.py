@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
-from tract.crossing import called_back
 from tract.engine.branches.conflicts import EntryConflict, Side, Verdict
 from tract.engine.branches.turns import Turn
 from tract.engine.commit.drafts import Given
@@ -22,6 +21,7 @@ from tract.history.hashing import content_hash
 from tract.models.compaction import COMPACTION
 from tract.models.merging import ConflictKind, MergeConflict, OnConflict, Resolution
 from tract.models.operations import CommitOperation
+from tract.running.crossing import called_back
 from tract.storage.repositories import BlobRepository, BranchName, CommitDraft
 
 __all__ = [

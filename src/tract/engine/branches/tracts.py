@@ -10,8 +10,8 @@ from tract.exceptions import MetadataChangedError, shown
 from tract.history.canonical import as_object, canonical_json, stored_json
 from tract.history.redaction import Redactor
 from tract.models.commit import moment
-from tract.models.query import Condition, Source, config_condition
-from tract.models.tracts import TractInfo
+from tract.models.queries.query import Condition, Source, config_condition
+from tract.models.store import TractInfo
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import (
     BranchName,

@@ -13,7 +13,7 @@ from contextvars import Context, ContextVar
 from typing import Self
 from weakref import WeakValueDictionary
 
-from tract.waiting import Waiter
+from tract.running.waiting import Waiter
 
 __all__ = ["Turn", "Turns"]
 

@@ -14,7 +14,7 @@ from tract.engine.threads import Threads
 from tract.exceptions import AttachmentNotFoundError, ContentValidationError, shown
 from tract.history.image_sizes import image_size
 from tract.history.media import attachments_in, reference, take_out, take_out_bytes
-from tract.models.attachments import Attachment
+from tract.models.content import Attachment
 from tract.storage.repositories import Attached, AttachmentRepository
 
 __all__ = ["AttachmentEngine", "Split", "split"]

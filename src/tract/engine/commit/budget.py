@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from tract import callers
-from tract.crossing import called_back
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import (
     BudgetExceededError,
@@ -17,8 +15,10 @@ from tract.exceptions import (
 )
 from tract.models.config import BudgetAction, TokenBudgetConfig
 from tract.protocols import CommitStep
+from tract.running import callers
+from tract.running.crossing import called_back
+from tract.running.waiting import Lock
 from tract.storage.repositories import BranchName, CommitDraft, CommitRepository, Position
-from tract.waiting import Lock
 
 __all__ = ["MOST_TRIES", "Budget", "OverBudgetError", "Room"]
 

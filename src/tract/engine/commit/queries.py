@@ -16,7 +16,7 @@ from tract.exceptions import ContentValidationError
 from tract.models.annotations import PriorityAnnotation
 from tract.models.commit import CommitInfo
 from tract.models.merging import Origin, OriginKind
-from tract.models.query import Condition, ConfigField
+from tract.models.queries.query import Condition, ConfigField
 from tract.protocols import UnsetType
 from tract.storage.repositories import BranchName, CommitRow, Repositories, StoredContent
 

@@ -8,8 +8,8 @@ from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.exceptions import HeadMovedError
 from tract.models.commit import CommitInfo
 from tract.models.content import ContentModel, MessageContent, ToolIOContent
-from tract.parts import TextPart, ToolResultPart
 from tract.protocols import UNSET, OpenCall
+from tract.protocols.parts import TextPart, ToolResultPart
 from tract.storage.repositories import BranchName
 
 __all__ = ["CallSettler"]

@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import count
 from typing import NamedTuple, cast
 
-from tract.crossing import called_back
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
 from tract.engine.compaction.picking import entry_state
@@ -52,6 +51,7 @@ from tract.models.compaction import (
 )
 from tract.models.content import DialogueContent
 from tract.protocols import CommitStep, Message
+from tract.running.crossing import called_back
 from tract.storage.repositories import (
     BlobRepository,
     BranchName,

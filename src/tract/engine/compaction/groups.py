@@ -28,7 +28,7 @@ from tract.formats.pairing import (
 )
 from tract.models.annotations import Priority
 from tract.models.compaction import MessageGroup
-from tract.parts import ThinkingPart
+from tract.protocols.parts import ThinkingPart
 
 __all__ = ["Group", "Section", "sections_of"]
 

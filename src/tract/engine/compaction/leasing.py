@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from uuid import uuid4
 
 from tract.exceptions import StorageError
-from tract.lifecycle import to_the_end
+from tract.running.lifecycle import to_the_end
 from tract.storage.repositories import BranchName, LeaseRepository
 
 __all__ = ["Leases"]

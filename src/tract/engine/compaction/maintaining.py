@@ -17,8 +17,8 @@ from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.exceptions import CompactionTargetError
 from tract.models.compaction import CompactionPolicy, CompactionResult, Summariser
 from tract.models.config import TokenBudgetConfig
+from tract.running.waiting import Lock
 from tract.storage.repositories import BranchName, CommitRepository, Position
-from tract.waiting import Lock
 
 __all__ = ["Maintainer"]
 

@@ -18,8 +18,8 @@ from tract.exceptions import CompactionTargetError
 from tract.formats.pairing import matched
 from tract.models.annotations import Priority
 from tract.models.compaction import CompactionPlan, MessageGroup, Strategy
-from tract.parts import ToolResultPart
 from tract.protocols import Message
+from tract.protocols.parts import ToolResultPart
 
 __all__ = [
     "PLACEHOLDER",

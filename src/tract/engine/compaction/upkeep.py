@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from contextvars import Context
 
-from tract.crossing import called_back
 from tract.engine.compaction.maintaining import Maintainer
 from tract.exceptions import StoreClosedError
-from tract.lifecycle import CallGate, ended
 from tract.models.config import MaintenanceConfig
+from tract.running.crossing import called_back
+from tract.running.lifecycle import CallGate, ended
+from tract.running.waiting import Lock
 from tract.storage.repositories import BranchName
-from tract.waiting import Lock
 
 __all__ = ["Upkeep"]
 

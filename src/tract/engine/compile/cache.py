@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tract.engine.compile.fold import Snapshot
 from tract.models.store import CacheInfo
 from tract.protocols import CompileSnapshot
-from tract.waiting import one_of
+from tract.running.waiting import one_of
 
 __all__ = ["CacheKey", "SnapshotCache"]
 

@@ -19,7 +19,6 @@ from tract.formats.registry import format_of
 from tract.formats.sending import arguments, tool_arguments
 from tract.history.canonical import stored_json
 from tract.models.annotations import Priority
-from tract.parts import Native, ToolCallPart
 from tract.protocols import (
     AnthropicArguments,
     CompiledContext,
@@ -32,6 +31,7 @@ from tract.protocols import (
     StablePrefix,
     Uncounted,
 )
+from tract.protocols.parts import Native, ToolCallPart
 
 __all__ = ["SnapshotContext"]
 

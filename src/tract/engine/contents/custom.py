@@ -14,8 +14,8 @@ from tract.engine.contents.provided import TOOLS
 from tract.exceptions import ContentValidationError, shown
 from tract.history.canonical import canonical_json
 from tract.history.media import attachments_in
-from tract.parts import MediaPart, Part, ToolResultPart, to_json
 from tract.protocols import Message
+from tract.protocols.parts import MediaPart, Part, ToolResultPart, to_json
 
 __all__ = [
     "attachments_of",

@@ -9,7 +9,8 @@ from typing import Any
 from tract.formats.registry import FORMATS
 from tract.history.canonical import canonical_json
 from tract.models.compaction import COMPACTION
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -18,7 +19,6 @@ from tract.parts import (
     ToolResultPart,
     from_json_parts,
 )
-from tract.protocols import Message
 
 __all__ = [
     "TOOLS",

@@ -41,7 +41,7 @@ from tract.models.content import (
 from tract.models.erasure import ERASED, ErasedContent
 from tract.models.merging import MergeContent
 from tract.models.operations import OPERATIONS
-from tract.parts import to_json
+from tract.protocols.parts import to_json
 from tract.storage.repositories import StoredContent
 
 __all__ = [

@@ -13,8 +13,8 @@ from tract.engine.contents.provided import (
     native_message,
 )
 from tract.history.canonical import canonical_json
-from tract.parts import TextPart, ToolResultPart
 from tract.protocols import Message, ToolCall
+from tract.protocols.parts import TextPart, ToolResultPart
 
 __all__ = ["EDITED_MARK", "PLAIN", "Renderer", "marked", "render"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tract.engine.searching.texts import text_of
 from tract.history.words import words_in, words_of
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import Found
 
 __all__ = ["Ranked", "ranked", "snippet"]

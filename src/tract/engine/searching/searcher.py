@@ -18,7 +18,7 @@ from tract.history.canonical import stored_json
 from tract.history.words import words_of
 from tract.models.annotations import Priority
 from tract.models.erasure import ERASED
-from tract.models.searching import SearchCursor, SearchHit, SearchStatus, SearchTerm
+from tract.models.queries.searching import SearchCursor, SearchHit, SearchStatus, SearchTerm
 from tract.storage.repositories import (
     BranchName,
     Found,

@@ -11,7 +11,7 @@ from tract.engine.contents.registry import BUILT_IN, PRIORITY
 from tract.engine.contents.rendering import render
 from tract.history.canonical import stored_json
 from tract.models.erasure import ERASED
-from tract.parts import (
+from tract.protocols.parts import (
     Native,
     NativePart,
     Part,

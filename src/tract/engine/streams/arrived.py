@@ -13,8 +13,8 @@ from tract.formats.format import Format, Reply
 from tract.formats.former import from_fragments
 from tract.formats.registry import format_of
 from tract.models.content import ContentModel
-from tract.parts import Part, RefusalPart, TextPart, ThinkingPart, ToolCallPart
 from tract.protocols import ToolCall
+from tract.protocols.parts import Part, RefusalPart, TextPart, ThinkingPart, ToolCallPart
 
 __all__ = ["FRAME", "Arrived", "Frame"]
 

@@ -15,8 +15,8 @@ from tract.history.canonical import as_object, canonical_json
 from tract.history.redaction import Redactor
 from tract.models.content import ContentModel, DialogueContent, NativeContent
 from tract.models.operations import OnKey
-from tract.parts import TextPart
 from tract.protocols import TokenUsage
+from tract.protocols.parts import TextPart
 
 __all__ = ["Piece", "Preamble", "Usage", "givens", "pieces", "preamble", "usage_of"]
 

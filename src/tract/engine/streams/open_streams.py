@@ -22,9 +22,10 @@ from tract.exceptions import (
     StreamRecoveredError,
     TractError,
 )
-from tract.forking import PROCESS
 from tract.formats.deltas import Delta, compacted
 from tract.history.redaction import Redactor
+from tract.running.forking import PROCESS
+from tract.running.waiting import one_of
 from tract.storage.repositories import (
     BranchName,
     SpoolPart,
@@ -32,7 +33,6 @@ from tract.storage.repositories import (
     StreamFate,
     StreamName,
 )
-from tract.waiting import one_of
 
 __all__ = ["OpenStream", "Spooler", "is_open_here"]
 

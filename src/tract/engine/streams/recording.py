@@ -10,8 +10,6 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from tract.callers import calling_line, noted, warn
-from tract.crossing import called_back, caller, serving
 from tract.engine.commit.engine import CommitEngine, Staged
 from tract.engine.compile.reading import ContextReader
 from tract.engine.streams import landing
@@ -32,11 +30,14 @@ from tract.formats.format import as_json
 from tract.formats.items import is_model
 from tract.formats.telling import told
 from tract.history.redaction import Redactor
-from tract.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
 from tract.models.annotations import Priority
 from tract.models.commit import CommitInfo
 from tract.models.operations import OnKey
 from tract.protocols import UNSET, UnsetType
+from tract.running.callers import calling_line, noted, warn
+from tract.running.crossing import called_back, caller, serving
+from tract.running.lifecycle import CallGate, despite_cancellation, running_loop, to_the_end
+from tract.running.waiting import one_of
 from tract.storage.repositories import (
     BranchName,
     ExistingBranch,
@@ -47,7 +48,6 @@ from tract.storage.repositories import (
     StreamFate,
     StreamName,
 )
-from tract.waiting import one_of
 
 __all__ = ["Intake", "StreamEngine", "StreamOptions", "warn_of_unknown"]
 

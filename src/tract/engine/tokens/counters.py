@@ -11,8 +11,8 @@ import tiktoken
 
 from tract.engine.tokens.media import media_tokens
 from tract.engine.tokens.vocabulary import encoding_names, load_encoding, loaded_encoding
-from tract.parts import MediaPart
 from tract.protocols import Message, TokenCounter
+from tract.protocols.parts import MediaPart
 
 __all__ = [
     "UNTRUSTED",

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
 
-from tract.parts import (
+from tract.protocols import Message
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,
@@ -19,7 +20,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message
 
 __all__ = [
     "Beside",

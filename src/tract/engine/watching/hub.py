@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from tract.engine.commit.infos import commit_infos
 from tract.engine.threads import Threads
 from tract.exceptions import CommitNotFoundError, StoreClosedError
-from tract.lifecycle import CallGate
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
+from tract.running.lifecycle import CallGate
+from tract.running.waiting import Waiter
 from tract.storage.repositories import (
     BranchName,
     CommitRow,
@@ -26,7 +27,6 @@ from tract.storage.repositories import (
     TakenBack,
     TractTimes,
 )
-from tract.waiting import Waiter
 
 __all__ = ["Portion", "WatchHub"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tract.formats.common.sides import Side
 from tract.formats.common.values import json_text
-from tract.parts import Native
+from tract.protocols.parts import Native
 
 __all__ = [
     "API",

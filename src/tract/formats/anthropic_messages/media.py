@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tract.formats.common.media import IMAGES, PDF, held, is_text
 from tract.formats.format import Json
 from tract.history.media import in_base64
-from tract.parts import MediaPart
+from tract.protocols.parts import MediaPart
 
 __all__ = ["media_block"]
 

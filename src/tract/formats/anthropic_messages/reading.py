@@ -15,7 +15,7 @@ from tract.formats.anthropic_messages.kinds import (
 from tract.formats.common.media import attached
 from tract.formats.common.values import json_text, optional, required
 from tract.formats.format import Json, Reading
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

@@ -20,7 +20,7 @@ from tract.formats.anthropic_messages.kinds import KNOWN, is_server_call, kind_o
 from tract.formats.common.values import as_object, parsed, string
 from tract.formats.deltas import Delta, mended
 from tract.formats.format import Events, Json, Reply
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 __all__ = ["MessageEvents", "is_event", "whole_reply"]
 

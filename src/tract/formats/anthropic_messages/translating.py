@@ -11,7 +11,14 @@ from tract.formats.common.sides import Group, Side, groups_of
 from tract.formats.common.values import as_object, parsed
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Sent, Writing
-from tract.parts import MediaPart, Part, RefusalPart, TextPart, ToolCallPart, ToolResultPart
+from tract.protocols.parts import (
+    MediaPart,
+    Part,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 __all__ = ["blocks_of"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from tract.history.media import reference
-from tract.parts import MediaPart
+from tract.protocols.parts import MediaPart
 
 __all__ = [
     "IMAGES",

@@ -6,7 +6,14 @@ from typing import Any
 
 from tract.formats.format import Json, Sent, Writing
 from tract.history.media import may_hold, put_back
-from tract.parts import Native, NativePart, Part, ThinkingPart, ToolCallPart, ToolResultPart
+from tract.protocols.parts import (
+    Native,
+    NativePart,
+    Part,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 __all__ = ["is_foreign", "own", "with_media"]
 

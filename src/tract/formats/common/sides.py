@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 from tract.formats.common.own import own
 from tract.formats.format import Json, Sent, Writing
-from tract.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message
+from tract.protocols.parts import Part, ThinkingPart, ToolCallPart, ToolResultPart
 
 __all__ = ["Block", "Group", "Side", "Source", "groups_of", "runs", "side_of", "sources"]
 

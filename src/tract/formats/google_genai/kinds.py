@@ -12,7 +12,7 @@ from typing import Any
 
 from tract.formats.common.values import json_text
 from tract.formats.format import Json
-from tract.parts import Native
+from tract.protocols.parts import Native
 
 __all__ = [
     "API",

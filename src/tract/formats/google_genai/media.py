@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from tract.formats.common.media import held
 from tract.formats.format import Json
 from tract.history.media import in_base64
-from tract.parts import MediaPart
+from tract.protocols.parts import MediaPart
 
 __all__ = ["IN_RESPONSES", "media_data"]
 

@@ -17,7 +17,7 @@ from tract.formats.google_genai.kinds import (
     is_fragment,
     native_of,
 )
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

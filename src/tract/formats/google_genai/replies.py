@@ -10,7 +10,7 @@ from tract.formats.common.values import json_text, string
 from tract.formats.deltas import mended
 from tract.formats.format import Json, Reply
 from tract.formats.google_genai.kinds import DATA, field, key_of, known_keys
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 __all__ = ["first_candidate", "is_reply", "part_as_sent", "streamed_reply", "whole_reply"]
 

@@ -11,7 +11,7 @@ from tract.formats.deltas import mended
 from tract.formats.format import Json, Sent, Writing
 from tract.formats.google_genai.kinds import API, is_fragment, key_of, signs_calls
 from tract.formats.google_genai.media import IN_RESPONSES, media_data
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     Part,
     RefusalPart,

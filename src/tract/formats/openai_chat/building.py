@@ -9,7 +9,7 @@ from tract.formats.format import Json, Sent, Writing
 from tract.formats.openai_chat.media import media_block
 from tract.formats.openai_chat.shapes import own
 from tract.formats.pairing import is_models
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

@@ -15,7 +15,7 @@ from tract.formats.common.media import (
 )
 from tract.formats.format import Json
 from tract.history.media import in_base64, reference
-from tract.parts import MediaPart
+from tract.protocols.parts import MediaPart
 
 __all__ = ["media_block", "read_blob", "read_media"]
 

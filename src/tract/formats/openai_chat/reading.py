@@ -15,7 +15,7 @@ from tract.formats.format import Json, Reading
 from tract.formats.openai_chat.media import read_blob, read_media
 from tract.formats.openai_chat.shapes import REASONING, native, signature_of
 from tract.history.media import reference
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,

@@ -9,7 +9,7 @@ from tract.formats.common.values import as_text, objects, string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_chat.reading import read
 from tract.formats.openai_chat.shapes import hollow
-from tract.parts import NativePart, ToolCallPart
+from tract.protocols.parts import NativePart, ToolCallPart
 
 __all__ = ["read_reply", "reply_of", "sendable"]
 

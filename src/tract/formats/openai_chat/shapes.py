@@ -7,7 +7,7 @@ from typing import Any
 
 from tract.formats.format import Json, Rules
 from tract.history.canonical import canonical_json
-from tract.parts import Native
+from tract.protocols.parts import Native
 
 __all__ = [
     "API",

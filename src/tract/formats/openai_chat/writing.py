@@ -14,8 +14,8 @@ from tract.formats.openai_chat.mending import mended
 from tract.formats.openai_chat.shapes import API, REASONING, family
 from tract.formats.pairing import is_models
 from tract.history.media import put_back
-from tract.parts import Part, TextPart, ToolCallPart, ToolResultPart
 from tract.protocols import Message
+from tract.protocols.parts import Part, TextPart, ToolCallPart, ToolResultPart
 
 __all__ = ["alone", "message_to_openai", "write"]
 

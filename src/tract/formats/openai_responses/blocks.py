@@ -20,7 +20,7 @@ from tract.formats.format import Json
 from tract.formats.openai_responses.kinds import API
 from tract.history.canonical import canonical_json
 from tract.history.media import in_base64
-from tract.parts import MediaPart, Native, NativePart, Part, RefusalPart, TextPart
+from tract.protocols.parts import MediaPart, Native, NativePart, Part, RefusalPart, TextPart
 
 __all__ = ["blocks", "media_block", "native_of", "source_of", "texts_of"]
 

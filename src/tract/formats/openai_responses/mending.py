@@ -18,7 +18,7 @@ from tract.formats.openai_responses.kinds import (
 )
 from tract.formats.openai_responses.replies import as_sent
 from tract.formats.openai_responses.translating import Entry
-from tract.parts import MediaPart
+from tract.protocols.parts import MediaPart
 
 __all__ = ["mended_item"]
 

@@ -17,7 +17,7 @@ from tract.formats.openai_responses.kinds import (
     is_fragment,
     kind_of,
 )
-from tract.parts import (
+from tract.protocols.parts import (
     MediaPart,
     NativePart,
     Part,

@@ -9,7 +9,7 @@ from typing import Any
 from tract.formats.common.values import objects, string
 from tract.formats.format import Json, Reply
 from tract.formats.openai_responses.kinds import BLOCKS, ITEMS, kind_of
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 __all__ = ["CALLS", "SAID", "as_sent", "cut_off", "ended_early", "made_reply", "whole_reply"]
 

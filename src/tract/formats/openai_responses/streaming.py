@@ -28,7 +28,7 @@ from tract.formats.openai_responses.replies import (
     ended_early,
     made_reply,
 )
-from tract.parts import ToolCallPart
+from tract.protocols.parts import ToolCallPart
 
 __all__ = ["ResponseEvents", "is_event"]
 

@@ -20,7 +20,7 @@ from tract.formats.openai_responses.kinds import (
 )
 from tract.formats.openai_responses.mending import mended_item
 from tract.formats.openai_responses.translating import Entry, items_of, own_entry, result_item
-from tract.parts import RefusalPart, TextPart
+from tract.protocols.parts import RefusalPart, TextPart
 
 __all__ = ["write"]
 

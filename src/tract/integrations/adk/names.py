@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

@@ -11,7 +11,7 @@ from tract.exceptions import ContentValidationError, HeadMovedError, MetadataCha
 from tract.handles.staging import StagedBranch, StagedCommit
 from tract.integrations.claude_agent.entries import Planned, preserved
 from tract.integrations.claude_agent.names import Named
-from tract.models.conditions import metadata
+from tract.models.queries.conditions import metadata
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

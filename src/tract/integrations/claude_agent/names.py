@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from claude_agent_sdk import SessionKey
 
-from tract.models.quoting import quote_id, unquote_id
+from tract.models.refs import quote_id, unquote_id
 
 __all__ = ["Named", "session_in", "sessions_prefix"]
 

@@ -18,7 +18,6 @@ from claude_agent_sdk import (
 )
 from pydantic import BaseModel
 
-from tract.crossing import is_in_loop
 from tract.exceptions import BranchNotFoundError
 from tract.formats.sending import to_anthropic
 from tract.integrations.claude_agent.appending import append, summary_in
@@ -28,7 +27,8 @@ from tract.integrations.lending import LentStore
 from tract.models.commit import CommitInfo, EntryInfo
 from tract.models.content import NativeContent
 from tract.models.operations import CommitOperation
-from tract.models.tracts import TractInfo
+from tract.models.store import TractInfo
+from tract.running.crossing import is_in_loop
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

@@ -17,7 +17,7 @@ from tract.integrations.langgraph.records import DROPS, KEYS, WRITES, Record, wr
 from tract.integrations.langgraph.threads import Threads
 from tract.integrations.langgraph.values import Packer
 from tract.models.content import StateContent
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 
 __all__ = ["Choose", "copy", "copy_writes", "delete", "drop", "newest"]
 

@@ -24,7 +24,8 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel
 
-from tract.parts import (
+from tract.protocols import Message, ToolCall
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -35,7 +36,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message, ToolCall
 
 __all__ = ["CLASSES", "CONTENT_TYPES", "LangChainContent", "fields_of"]
 

@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import writes_sort_key
 from tract.exceptions import RefNameError
 from tract.integrations.langgraph.values import Packed, Packer
 from tract.models.content import StateContent
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 
 __all__ = [
     "DROPS",

@@ -37,9 +37,9 @@ from tract.integrations.langgraph.records import (
     writes_of,
 )
 from tract.integrations.langgraph.values import Element, Large, Packed, Packer, all_made
-from tract.models.conditions import metadata
 from tract.models.content import StateContent
-from tract.models.quoting import quote_id, unquote_id
+from tract.models.queries.conditions import metadata
+from tract.models.refs import quote_id, unquote_id
 from tract.storage.repositories import TractTimes
 from tract.store import TractStore
 from tract.tract import AsyncTract

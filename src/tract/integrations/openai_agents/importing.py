@@ -17,7 +17,7 @@ from tract.integrations.authorship import is_by_a_model
 from tract.integrations.openai_agents.entries import entries_of, items_of
 from tract.integrations.openai_agents.session import TractSession
 from tract.integrations.openai_agents.stored import Line, StoredItem, StoredSession, opened
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

@@ -18,7 +18,7 @@ from tract.integrations.openai_agents.entries import entries_of, items_of
 from tract.integrations.openai_agents.hooks import Context, TractHooks
 from tract.models.commit import EntryInfo
 from tract.models.content import NativeContent
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

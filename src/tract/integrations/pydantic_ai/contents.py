@@ -14,8 +14,8 @@ from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 
 from tract.integrations.pydantic_ai.messages import messages_of
 from tract.models.config import ContentType
-from tract.parts import Native
 from tract.protocols import Message
+from tract.protocols.parts import Native
 
 __all__ = [
     "CONTENT_TYPES",

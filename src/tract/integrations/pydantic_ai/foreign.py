@@ -26,10 +26,10 @@ from pydantic_ai.messages import (
     VideoUrl,
 )
 
-from tract import parts as ours
 from tract.integrations.pydantic_ai.contents import ENTRIES, ENTRY
 from tract.models.commit import EntryInfo
 from tract.protocols import Message
+from tract.protocols import parts as ours
 
 __all__ = ["entries_of", "is_foreign"]
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias, cast
 
 from pydantic_core import from_json
 
-from tract.parts import (
+from tract.protocols import Message, ToolCall
+from tract.protocols.parts import (
     MediaPart,
     Native,
     NativePart,
@@ -20,7 +21,6 @@ from tract.parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from tract.protocols import Message, ToolCall
 
 __all__ = ["messages_of"]
 

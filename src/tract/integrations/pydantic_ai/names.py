@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 
 from tract.exceptions import RefNameError
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 
 __all__ = ["JOURNAL", "LISTED", "branch_of", "entry_key", "left_of", "record_key", "safe"]
 

@@ -60,10 +60,10 @@ from tract.integrations.pydantic_ai.reading import Reader, Stored
 from tract.integrations.pydantic_ai.recording import TractCapability
 from tract.integrations.pydantic_ai.remembering import Seen
 from tract.integrations.pydantic_ai.writing import Save
-from tract.lifecycle import Opening
 from tract.loading import load
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, UnsetType
+from tract.running.lifecycle import Opening
 from tract.store import TractStore
 from tract.tract import AsyncTract
 

@@ -20,7 +20,7 @@ from tract.integrations.transcripts.importing import (
 )
 from tract.integrations.transcripts.lines import is_storable, lines_of, numbered, object_of
 from tract.models.content import NativeContent, StateContent
-from tract.models.quoting import quote_id
+from tract.models.refs import quote_id
 from tract.store import TractStore
 
 __all__ = ["import_chats"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tract.storage.postgres.links import Raw
+from tract.storage.postgres.connections.links import Raw
 
 __all__ = ["ServerClock"]
 

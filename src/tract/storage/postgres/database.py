@@ -14,15 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tract.exceptions import StorageError, StoreReadOnlyError
 from tract.models.config import TractConfig
 from tract.storage.postgres.clock import ServerClock
-from tract.storage.postgres.connection import PostgresConnection, Trips, running
+from tract.storage.postgres.connections.connection import PostgresConnection, Trips, running
+from tract.storage.postgres.connections.links import Links, Pool, Raw, Server, until
+from tract.storage.postgres.connections.sharing import Heads, InformedConnection, NeedsConnection
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES, explained, is_passing
 from tract.storage.postgres.json import PostgresConfigLanguage
-from tract.storage.postgres.links import Links, Raw, Server, until
 from tract.storage.postgres.migrations import prepare
 from tract.storage.postgres.news import News
-from tract.storage.postgres.pools import Pool
 from tract.storage.postgres.search import PostgresSearch
-from tract.storage.postgres.sharing import Heads, InformedConnection, NeedsConnection
 from tract.storage.postgres.targets import parse_target
 from tract.storage.postgres.upkeep import facts, vacuum
 from tract.storage.postgres.writer import MAX_GROUP, Job, Writer

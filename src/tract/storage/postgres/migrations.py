@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
+from tract.storage.postgres.connections.links import Raw
 from tract.storage.postgres.json import FUNCTIONS
-from tract.storage.postgres.links import Raw
 from tract.storage.postgres.targets import quoted
 
 __all__ = ["STEPS", "prepare"]

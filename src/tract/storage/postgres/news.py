@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 
+from tract.storage.postgres.connections.links import Links, Raw, drop, is_alive, is_due
 from tract.storage.postgres.errors import DRIVER_ERRORS, LOSSES
-from tract.storage.postgres.links import Links, Raw, drop, is_alive, is_due
 from tract.storage.repositories import BranchName
 
 __all__ = ["News"]

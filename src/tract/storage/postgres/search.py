@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import Unindexed
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import AT_ONCE, of_tract, read_batch, unchanged

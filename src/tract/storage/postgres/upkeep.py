@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tract.storage.postgres.links import Raw
+from tract.storage.postgres.connections.links import Raw
 from tract.storage.postgres.targets import quoted
 from tract.storage.repositories import Residue, StoreFacts
 from tract.storage.schema import METADATA

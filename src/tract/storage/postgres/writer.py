@@ -21,15 +21,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tract.exceptions import StoreBusyError, TractError
-from tract.lifecycle import despite_cancellation
-from tract.storage.postgres.batches import Batch, Write
+from tract.running.lifecycle import despite_cancellation
 from tract.storage.postgres.clock import ServerClock
-from tract.storage.postgres.connection import (
+from tract.storage.postgres.connections.batches import Batch, Write
+from tract.storage.postgres.connections.connection import (
     NeedsTransaction,
     PostgresConnection,
     Trips,
     running,
 )
+from tract.storage.postgres.connections.links import Links, Raw, drop, is_alive, until
 from tract.storage.postgres.errors import (
     DRIVER_ERRORS,
     explained,
@@ -37,7 +38,6 @@ from tract.storage.postgres.errors import (
     is_passing,
     loses_answer,
 )
-from tract.storage.postgres.links import Links, Raw, drop, is_alive, until
 from tract.storage.repositories import BranchName
 from tract.storage.sql.freshness import Beginning, Freshness
 from tract.storage.sql.grouping import Deliver, Groups, Outcome

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tract.storage.repositories.attachments import AttachmentRepository
 from tract.storage.repositories.commits import (
+    AttachmentRepository,
     BlobRepository,
     CommitRepository,
+    KeyRepository,
     OutdatedMergeError,
     QueryRepository,
     UsageRepository,
@@ -31,22 +32,25 @@ from tract.storage.repositories.copies import (
     Portion,
     Rows,
 )
-from tract.storage.repositories.erasures import Erased, ErasureRepository, Freed, Marker, Residue
+from tract.storage.repositories.erasures import (
+    Dropped,
+    Erased,
+    ErasureRepository,
+    Freed,
+    Marker,
+    Page,
+    PrunePlan,
+    PruneRepository,
+    Residue,
+    Taken,
+)
 from tract.storage.repositories.histories import (
     ComparisonRepository,
     HistoryRepository,
     OvertakenError,
     VerifyRepository,
 )
-from tract.storage.repositories.keys import KeyRepository
 from tract.storage.repositories.leases import LeaseRepository
-from tract.storage.repositories.pruning import (
-    Dropped,
-    Page,
-    PrunePlan,
-    PruneRepository,
-    Taken,
-)
 from tract.storage.repositories.refs import ArrivalRepository, RefRepository, TagRepository
 from tract.storage.repositories.searches import (
     Candidates,
@@ -57,8 +61,15 @@ from tract.storage.repositories.searches import (
     Unread,
 )
 from tract.storage.repositories.spools import SpoolRepository
-from tract.storage.repositories.stores import StoreCounts, StoreFacts, StoreRepository
-from tract.storage.repositories.tracts import Listing, TractOrder, TractRepository, TractRow
+from tract.storage.repositories.tracts import (
+    Listing,
+    StoreCounts,
+    StoreFacts,
+    StoreRepository,
+    TractOrder,
+    TractRepository,
+    TractRow,
+)
 from tract.storage.repositories.transactions import (
     AddCommits,
     AddTag,

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tract.exceptions import TractError
-from tract.models.query import Condition, ConfigField
+from tract.models.queries.query import Condition, ConfigField
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.values import (
+    Attached,
     BranchName,
     CommitDraft,
     CommitRow,
@@ -19,8 +20,10 @@ from tract.storage.values import (
 )
 
 __all__ = [
+    "AttachmentRepository",
     "BlobRepository",
     "CommitRepository",
+    "KeyRepository",
     "OutdatedMergeError",
     "QueryRepository",
     "UsageRepository",
@@ -206,3 +209,49 @@ class UsageRepository(ABC):
         self, tract_id: str, commit_hash: str, usage: TokenUsage, raw_json: str
     ) -> None:
         """Record *usage* for an existing commit, replacing an earlier report."""
+
+
+class AttachmentRepository(ABC):
+    """Keeps attachments. Commits bring theirs along, too; see `CommitRepository.write`."""
+
+    @abstractmethod
+    async def add(self, tract_id: str, attached: Attached) -> None:
+        """Give bytes to a tract. Given again, only a media type changes anything."""
+
+    @abstractmethod
+    async def load(self, tract_id: str, hashes: Sequence[str]) -> dict[str, bytes]:
+        """Return bytes by hash, in one trip: of those that the tract was given and that are there.
+
+        They are returned as they are stored, right or wrong.
+        """
+
+    @abstractmethod
+    async def uses(self, content_hashes: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the attachments that contents are recorded to refer to; none are left out."""
+
+
+class KeyRepository(ABC):
+    """Reads commits by key. Keys belong to a tract, whatever the branch."""
+
+    @abstractmethod
+    async def find(self, tract_id: str, keys: Sequence[str]) -> dict[str, CommitRow]:
+        """Return the commits that *keys* name, in that order; those that name none are left out."""
+
+    @abstractmethod
+    async def listed(
+        self,
+        tract_id: str,
+        prefix: str = "",
+        *,
+        newest: bool = False,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> list[CommitRow]:
+        """Return the commits whose keys begin with *prefix*, by the code points of the keys.
+
+        Keys of more than 1,500 bytes go by their first 256 characters. With *newest*, the newest
+        commit comes first. *before* is the last key of the page before.
+
+        Raises:
+            CommitNotFoundError: *before* names no commit, and the order is that of time.
+        """

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.values import BranchName, CommitRow
 
 __all__ = ["Candidates", "Found", "SearchRepository", "Standing", "Unindexed", "Unread"]

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tract.exceptions import StorageError
-from tract.waiting import Waiter
+from tract.running.waiting import Waiter
 
 __all__ = ["Groups", "Outcome"]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from tract.exceptions import QueryError
 from tract.history.graph import line
 from tract.models.operations import Effect, rule_of
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import (
     BranchName,
     Candidates,

@@ -23,9 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tract.exceptions import ForkedProcessError, StorageError, StoreReadOnlyError
-from tract.forking import PROCESS, keep_for_ever
-from tract.lifecycle import ended, to_the_end
 from tract.models.config import TractConfig
+from tract.running.forking import PROCESS, keep_for_ever
+from tract.running.lifecycle import ended, to_the_end
+from tract.running.waiting import from_thread
 from tract.storage.repositories import BranchName, Residue, StoreFacts
 from tract.storage.sql.configs.querying import ConfigQueries
 from tract.storage.sql.freshness import Freshness, State
@@ -47,7 +48,6 @@ from tract.storage.sqlite.thread.reader import GroupReader
 from tract.storage.sqlite.thread.worker import OwnConnection, Worker
 from tract.storage.sqlite.thread.writer import GroupWriter, Transactions
 from tract.storage.sqlite.upkeep import facts, vacuum
-from tract.waiting import from_thread
 
 if TYPE_CHECKING:  # its import takes an eighth of that of this package
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

@@ -19,7 +19,7 @@ import sqlite3
 from contextlib import suppress
 
 from tract.exceptions import StorageError, StoreCorruptError
-from tract.forking import Inode, inode_of, open_files
+from tract.running.forking import Inode, inode_of, open_files
 from tract.storage.sqlite.freshness.wal_index import WalIndex, least_log
 from tract.storage.sqlite.options import options_of, set_options
 

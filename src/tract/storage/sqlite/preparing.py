@@ -7,8 +7,8 @@ import sqlite3
 import time
 
 from tract.exceptions import SchemaVersionError, StorageError, StoreReadOnlyError
-from tract.forking import PROCESS
 from tract.models.config import TractConfig
+from tract.running.forking import PROCESS
 from tract.storage.sqlite.file import main_file
 from tract.storage.sqlite.migrations import MIGRATIONS, migrate, version
 from tract.storage.sqlite.options import set_options

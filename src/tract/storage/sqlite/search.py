@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import Unindexed
 from tract.storage.sql.port import Connection
 from tract.storage.sql.searching import AT_ONCE, read_batch, unchanged

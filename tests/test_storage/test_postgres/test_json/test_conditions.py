@@ -23,8 +23,8 @@ from support.configs import KEYS, NUMBERS, TEXTS, Query, configs, places, querie
 from support.effort import examples
 from tract import config
 from tract.history.canonical import MAX_DEPTH, canonical_json
-from tract.models.query import OPERATORS, Condition, config_condition
-from tract.storage.postgres.connection import POSTGRES
+from tract.models.queries.query import OPERATORS, Condition, config_condition
+from tract.storage.postgres.connections.connection import POSTGRES
 from tract.storage.postgres.json import PostgresConfigLanguage
 from tract.storage.sql.configs.language import is_escaped
 from tract.storage.sql.statements.compiled import Form, Statement

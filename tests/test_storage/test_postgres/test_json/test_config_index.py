@@ -18,8 +18,8 @@ from support.asking import (
 )
 from tract import QueryError
 from tract.history.canonical import canonical_json
-from tract.models.query import config_condition
-from tract.storage.postgres.connection import POSTGRES
+from tract.models.queries.query import config_condition
+from tract.storage.postgres.connections.connection import POSTGRES
 from tract.storage.postgres.json import PostgresConfigLanguage
 
 LANGUAGE = PostgresConfigLanguage()

@@ -26,7 +26,7 @@ from tract import (
     TractStore,
 )
 from tract.history.canonical import MAX_DEPTH
-from tract.models.query import OPERATORS, config_condition
+from tract.models.queries.query import OPERATORS, config_condition
 from tract.storage.schema import METADATA, commits
 from tract.storage.sql.configs.language import is_escaped
 from tract.storage.sql.statements.compiled import Statement

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.configs import NUMBERS, TEXTS, Query, configs, queries, satisfies
 from support.effort import effort
 from tract import AsyncTract, NullTokenCounter, QueryError, TractStore
-from tract.models.query import OPERATORS, config_condition
+from tract.models.queries.query import OPERATORS, config_condition
 from tract.storage.sqlite.connection import SQLITE
 from tract.storage.sqlite.json import SqliteConfigLanguage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement
 
-from tract.models.query import Condition, ConfigPath
+from tract.models.queries.query import Condition, ConfigPath
 from tract.storage.postgres.json.conditions import holds
 from tract.storage.postgres.json.config_index import INDEXES, index_sql, narrowed
 from tract.storage.postgres.json.functions import FUNCTIONS

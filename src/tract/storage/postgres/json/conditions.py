@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 
-from tract.models.query import Condition, ConfigPath, Operand, OperandKind
+from tract.models.queries.query import Condition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
 from tract.storage.sql.configs.language import (
     COLUMNS,

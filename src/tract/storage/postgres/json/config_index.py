@@ -28,7 +28,7 @@ from sqlalchemy import (
     table,
 )
 
-from tract.models.query import Condition, ConfigPath, Operand, OperandKind
+from tract.models.queries.query import Condition, ConfigPath, Operand, OperandKind
 from tract.storage.postgres.json.functions import readable
 from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
 from tract.storage.sql.statements.compiled import Statement

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from tract.exceptions import QueryError
-from tract.models.query import Condition, ConfigPath, Operand, OperandKind, Source
+from tract.models.queries.query import Condition, ConfigPath, Operand, OperandKind, Source
 from tract.storage.schema import commits, tracts
 from tract.storage.sql.port import Connection
 from tract.storage.sql.statements.commits import LINKS, RECORDS, Walk, walk_of

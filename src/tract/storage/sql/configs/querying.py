@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from tract.exceptions import CommitNotFoundError
-from tract.models.query import Condition, ConfigPath
+from tract.models.queries.query import Condition, ConfigPath
 from tract.storage.repositories import BranchName, CommitRow
 from tract.storage.sql.ancestry.history import record_at
 from tract.storage.sql.ancestry.walk import count_of, find_place, lost, walk_all

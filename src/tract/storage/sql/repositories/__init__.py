@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from tract.storage.repositories import Repositories
 from tract.storage.sql.database import Database
-from tract.storage.sql.repositories.attachments import SqlAttachmentRepository
 from tract.storage.sql.repositories.commits import (
+    SqlAttachmentRepository,
     SqlBlobRepository,
     SqlCommitRepository,
+    SqlKeyRepository,
     SqlQueryRepository,
     SqlUsageRepository,
 )
 from tract.storage.sql.repositories.copies import SqlCopyRepository, SqlCopyTargetRepository
-from tract.storage.sql.repositories.erasures import SqlErasureRepository
+from tract.storage.sql.repositories.erasures import SqlErasureRepository, SqlPruneRepository
 from tract.storage.sql.repositories.histories import (
     SqlComparisonRepository,
     SqlHistoryRepository,
     SqlVerifyRepository,
 )
-from tract.storage.sql.repositories.keys import SqlKeyRepository
 from tract.storage.sql.repositories.leases import SqlLeaseRepository
-from tract.storage.sql.repositories.pruning import SqlPruneRepository
 from tract.storage.sql.repositories.refs import (
     SqlArrivalRepository,
     SqlRefRepository,
@@ -28,8 +27,7 @@ from tract.storage.sql.repositories.refs import (
 )
 from tract.storage.sql.repositories.searches import SqlSearchRepository
 from tract.storage.sql.repositories.spools import SqlSpoolRepository
-from tract.storage.sql.repositories.stores import SqlStoreRepository
-from tract.storage.sql.repositories.tracts import SqlTractRepository
+from tract.storage.sql.repositories.tracts import SqlStoreRepository, SqlTractRepository
 from tract.storage.sql.repositories.transactions import SqlTransactionRepository
 
 __all__ = ["repositories_over"]

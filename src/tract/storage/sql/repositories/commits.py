@@ -7,20 +7,25 @@ from functools import partial
 from typing import Any
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
-from tract.models.query import Condition, ConfigField, config_condition, config_path
+from tract.models.queries.query import Condition, ConfigField, config_condition, config_path
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
+    Attached,
+    AttachmentRepository,
     BlobRepository,
     BranchName,
     CommitDraft,
     CommitRepository,
     CommitRow,
+    KeyRepository,
     MergeBasis,
     QueryRepository,
     StoredContent,
     StreamEnd,
     UsageRepository,
 )
+from tract.storage.sql import attachments
+from tract.storage.sql import keys as stored
 from tract.storage.sql.ancestry.walk import place_or_beginning
 from tract.storage.sql.configs.querying import window_of
 from tract.storage.sql.contents import contents, with_contents
@@ -33,7 +38,14 @@ from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
 
-__all__ = ["SqlBlobRepository", "SqlCommitRepository", "SqlQueryRepository", "SqlUsageRepository"]
+__all__ = [
+    "SqlAttachmentRepository",
+    "SqlBlobRepository",
+    "SqlCommitRepository",
+    "SqlKeyRepository",
+    "SqlQueryRepository",
+    "SqlUsageRepository",
+]
 
 
 class SqlCommitRepository(CommitRepository):
@@ -228,3 +240,63 @@ def _named(
     """Return the row of a commit, named by its hash or by a ref."""
     key = key_of(connection, tract_id, named)
     return None if key is None else connection.one(statement, tract_id=tract_id, hash=key)
+
+
+class SqlAttachmentRepository(AttachmentRepository):
+    """Attachments in an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tract_id: str, attached: Attached) -> None:
+        await self._database.write(
+            lambda transaction: transaction.attach(tract_id, attached), [tract_id], traced=False
+        )
+
+    async def load(self, tract_id: str, hashes: Sequence[str]) -> dict[str, bytes]:
+        if not hashes:
+            return {}
+        read = partial(attachments.load, tract_id=tract_id, hashes=hashes)
+        return await self._database.read(read)
+
+    async def uses(self, content_hashes: Sequence[str]) -> dict[str, frozenset[str]]:
+        if not content_hashes:
+            return {}
+        read = partial(attachments.uses, content_hashes=content_hashes)
+        return await self._database.read(read)
+
+
+_FEW = 8
+
+
+class SqlKeyRepository(KeyRepository):
+    """Keys in an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, tract_id: str, keys: Sequence[str]) -> dict[str, CommitRow]:
+        if not keys:
+            return {}
+        look = partial(stored.find, tract_id=tract_id, keys=keys)
+        read = self._database.glance if len(keys) <= _FEW else self._database.read
+        return await read(look)
+
+    async def listed(
+        self,
+        tract_id: str,
+        prefix: str = "",
+        *,
+        newest: bool = False,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> list[CommitRow]:
+        look = partial(
+            stored.listed,
+            tract_id=tract_id,
+            prefix=prefix,
+            newest=newest,
+            before=before,
+            limit=limit,
+        )
+        return await self._database.read(look)

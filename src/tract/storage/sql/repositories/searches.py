@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from tract.exceptions import StoreCorruptError, StoreReadOnlyError
-from tract.models.searching import SearchTerm
+from tract.models.queries.searching import SearchTerm
 from tract.storage.repositories import (
     BranchName,
     Candidates,

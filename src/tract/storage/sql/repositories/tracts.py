@@ -6,12 +6,24 @@ from collections.abc import Callable
 from functools import partial
 
 from tract.protocols import UNSET, UnsetType
-from tract.storage.repositories import Listing, TractRepository, TractRow
+from tract.storage.repositories import (
+    Listing,
+    StoreCounts,
+    StoreFacts,
+    StoreRepository,
+    TractRepository,
+    TractRow,
+)
 from tract.storage.sql import tracts
 from tract.storage.sql.database import Database
+from tract.storage.sql.port import Connection
+from tract.storage.sql.statements.counts import COUNTS, EXACT_COUNTS
 from tract.storage.sql.writing.describing import describe
 
-__all__ = ["SqlTractRepository"]
+__all__ = [
+    "SqlStoreRepository",
+    "SqlTractRepository",
+]
 
 
 class SqlTractRepository(TractRepository):
@@ -42,3 +54,21 @@ class SqlTractRepository(TractRepository):
             [tract_id],
             traced=False,
         )
+
+
+class SqlStoreRepository(StoreRepository):
+    """Describes an SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def facts(self) -> StoreFacts:
+        return await self._database.facts()
+
+    async def counts(self, *, exact: bool = False) -> StoreCounts:
+        return await self._database.read(partial(_counts, exact=exact))
+
+
+def _counts(connection: Connection, *, exact: bool) -> StoreCounts:
+    [row] = connection.all(EXACT_COUNTS if exact else COUNTS)
+    return StoreCounts(*row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement
 
-from tract.models.query import Condition, ConfigPath
+from tract.models.queries.query import Condition, ConfigPath
 from tract.storage.sql.configs.language import ConfigLanguage
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.json.conditions import holds

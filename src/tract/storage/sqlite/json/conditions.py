@@ -33,7 +33,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from tract.models.query import Condition, ConfigPath, Operand, OperandKind
+from tract.models.queries.query import Condition, ConfigPath, Operand, OperandKind
 from tract.storage.sql.configs.language import COLUMNS, is_escaped, meets, meets_column, nul_free
 from tract.storage.sqlite.json.json_paths import json_path, json_text
 

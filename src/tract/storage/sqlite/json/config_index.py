@@ -23,7 +23,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from tract.models.query import Condition, ConfigPath, Operand, OperandKind, Source, double_json
+from tract.models.queries.query import (
+    Condition,
+    ConfigPath,
+    Operand,
+    OperandKind,
+    Source,
+    double_json,
+)
 from tract.storage.sql.configs.language import NOT_STRICT, is_escaped
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sqlite.json.json_paths import json_path, json_text

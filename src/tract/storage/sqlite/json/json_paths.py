@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, type_coerce
 from sqlalchemy.types import Text
 
-from tract.models.query import Source
+from tract.models.queries.query import Source
 from tract.storage.sql.configs.language import OBJECTS
 
 __all__ = ["json_path", "json_text"]

@@ -20,9 +20,9 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from tract.exceptions import StorageError
-from tract.forking import PROCESS, keep_for_ever
+from tract.running.forking import PROCESS, keep_for_ever
+from tract.running.waiting import Waiter, from_thread
 from tract.storage.sqlite.errors import explained
-from tract.waiting import Waiter, from_thread
 
 __all__ = ["OwnConnection", "Worker"]
 

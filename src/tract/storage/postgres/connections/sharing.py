@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-from tract.storage.postgres.connection import POSTGRES, PostgresConnection, Trips
+from tract.storage.postgres.connections.connection import POSTGRES, PostgresConnection, Trips
+from tract.storage.postgres.connections.links import Links, Raw
 from tract.storage.postgres.errors import LOSSES
-from tract.storage.postgres.links import Links, Raw
 from tract.storage.repositories import BranchName
 from tract.storage.sql.naming import ref_name
 from tract.storage.sql.port import Row

@@ -12,8 +12,8 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it 
 from sqlalchemy import ARRAY, ColumnElement, any_, bindparam
 from sqlalchemy.dialects import postgresql
 
-from tract.storage.postgres.batches import Batch, Write
-from tract.storage.postgres.links import Raw
+from tract.storage.postgres.connections.batches import Batch, Write
+from tract.storage.postgres.connections.links import Raw
 from tract.storage.sql.port import Connection, Row
 from tract.storage.sql.statements.compiled import Lookup, Statement, Styles
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import anyio
 
-from tract.callers import calling_line, noted
 from tract.exceptions import StorageError, StoreClosedError, TractError
-from tract.forking import PROCESS
-from tract.waiting import one_of
+from tract.running.callers import calling_line, noted
+from tract.running.forking import PROCESS
+from tract.running.waiting import one_of
 
 __all__ = ["CallGate", "Opening", "despite_cancellation", "ended", "running_loop", "to_the_end"]
 

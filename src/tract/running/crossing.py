@@ -22,11 +22,11 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-from tract.callers import Line, calling_line, noted
 from tract.exceptions import StorageError, StoreClosedError
-from tract.forking import PROCESS
-from tract.lifecycle import running_loop
-from tract.waiting import done_or_look
+from tract.running.callers import Line, calling_line, noted
+from tract.running.forking import PROCESS
+from tract.running.lifecycle import running_loop
+from tract.running.waiting import done_or_look
 
 __all__ = ["Caller", "Home", "called_back", "caller", "driven", "is_in_loop", "serving"]
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from tract.exceptions import QueryError
-from tract.models.query import (
+from tract.models.queries.query import (
     Condition,
     ConfigField,
     Source,

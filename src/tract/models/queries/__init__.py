@@ -1,0 +1,1 @@
+"""What callers ask of many commits, and what they get."""
