@@ -39,6 +39,8 @@ from tract import (
 
 __all__ = ["MODELS", "Shortened", "orphans", "seen"]
 
+_SOME = 8
+"""Each store without a cache compiles every commit from the beginning: of so many commits, one."""
 INSTRUCTING = {"developer", "system"}
 MODELS = {
     "openai.chat": "gpt-5-mini",
@@ -127,6 +129,7 @@ class Shortened:
         self._beside = beside
         self._counter = counter
         self.tract: AsyncTract = store.tract("t")
+        self._seed = seed
         self._random = Random(seed)
         self._native = seed % 2 == 0
         self._summarised: tuple[Sequence[str], str] | None = None
@@ -503,16 +506,18 @@ class Shortened:
         assert after.to_dicts() == before.to_dicts()
 
     async def everywhere(self) -> list[tuple[Any, ...]]:
-        """Return what every commit of every branch shows, joined and apart."""
-        found = []
+        """Return what each branch and some of the commits show, joined and apart."""
+        commits = dict[str, AsyncTract]()  # those that branches share are looked at once
+        heads = []
         for name in self._names:
             tract = self.store.tract("t", branch=name)
-            for at in [info.commit_hash for info in await tract.log(None)][::-3]:
-                for joined in (True, False):
-                    context = await tract.compile(at_commit=at, aggregate_same_role=joined)
-                    found.append(plainly(context))
-            found.append(plainly(await tract.compile()))
-        return found
+            heads.append(plainly(await tract.compile()))
+            commits |= {info.commit_hash: tract for info in await tract.log(None)}
+        return heads + [
+            plainly(await tract.compile(at_commit=at, aggregate_same_role=joined))
+            for at, tract in [*commits.items()][self._seed % _SOME :: _SOME]
+            for joined in (True, False)
+        ]
 
 
 def _io(direction: Any, call_id: str, payload: Any) -> ToolIOContent:
