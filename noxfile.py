@@ -299,7 +299,8 @@ def adk(session: nox.Session) -> None:
     session.install(".[adk]", *_group("adk"))
     session.run("mypy", "src/tract/integrations/adk", "tests/support/adk.py", *ADK_TESTS)
     node = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0"}
-    session.run("python", "-m", "typed.complete", env={"PYTHONPATH": "tests", **node})
+    own = "tract.integrations.adk"
+    session.run("python", "-m", "typed.complete", own, env={"PYTHONPATH": "tests", **node})
     session.run("pytest", *PARALLEL, *ADK_TESTS, env=BYTECODE)
     pages = ("tests/test_docs.py", "tests/test_examples.py")
     session.run("pytest", *pages, "-k", "adk", env=BYTECODE)
@@ -319,7 +320,8 @@ def claude_agent(session: nox.Session) -> None:
     support = "tests/support/claude.py"
     session.run("mypy", "src/tract/integrations/claude_agent", support, *CLAUDE_AGENT_TESTS)
     node = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0"}
-    session.run("python", "-m", "typed.complete", env={"PYTHONPATH": "tests", **node})
+    own = "tract.integrations.claude_agent"
+    session.run("python", "-m", "typed.complete", own, env={"PYTHONPATH": "tests", **node})
     session.run("pytest", *PARALLEL, *CLAUDE_AGENT_TESTS, env=BYTECODE)
     session.run("pytest", "tests/test_docs.py", "-k", "claude", env=BYTECODE)
     session.install("pip")  # which fetches that

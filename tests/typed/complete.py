@@ -1,6 +1,6 @@
-"""`python -m typed.complete`: pyright finds the type of every public name of the package complete.
+"""`python -m typed.complete [MODULE]`: pyright finds the type of every public name of the package complete.
 
-Adapters of frameworks that are not installed are left out; what they derive from is unknown then.
+Or of one module of it. Adapters of frameworks that are not installed are left out; what they derive from is unknown then.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from support.frameworks import APART, lacking
 
 
-def main() -> int:
+def main(module: str = "tract") -> int:
     """Print what is incomplete; return 0 if nothing is."""
-    command = ["pyright", "--outputjson", "--ignoreexternal", "--verifytypes", "tract"]
+    command = ["pyright", "--outputjson", "--ignoreexternal", "--verifytypes", module]
     ran = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     found: dict[str, Any] = json.loads(ran.stdout)["typeCompleteness"]
     exported = [symbol for symbol in found["symbols"] if symbol["isExported"]]
@@ -32,4 +32,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
