@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from tract import AsyncTract, HeadMovedError, TractStore
+from tract import AsyncTract, CommitNotFoundError, HeadMovedError, ToolIOContent, TractStore
 from tract.telemetry import Telemetry
 
 SECRET = "the combination is 1234"
@@ -327,6 +328,90 @@ async def test_tokens_and_stable_prefixes_are_measured(watched: TractStore, seen
     assert tokens.sum == first.token_count + second.token_count
     assert second.stable_prefix is not None
     assert stable.sum == second.stable_prefix.tokens
+
+
+async def call(tract: AsyncTract, call_id: str) -> None:
+    content = ToolIOContent(tool_name="look", direction="call", payload={}, call_id=call_id)
+    await tract.commit(content)
+
+
+async def answer(tract: AsyncTract, call_id: str) -> None:
+    content = ToolIOContent(tool_name="look", direction="result", payload="Rain.", call_id=call_id)
+    await tract.commit(content)
+
+
+async def test_open_calls_of_the_newest_contexts_are_counted(
+    watched: TractStore, seen: Seen
+) -> None:
+    def counted() -> int:
+        (point,) = seen.points("tract.context.open_calls")
+        return int(point.value)
+
+    assert counted() == 0
+    chat = watched.tract("chat")
+    for call_id in ("call_1", "call_2"):
+        await call(chat, call_id)
+    other = watched.tract("other")
+    await call(other, "call_3")
+    await chat.compile()
+    await other.compile()
+    assert counted() == 3
+
+    await answer(chat, "call_1")
+    assert counted() == 3  # nobody has compiled that yet
+    context = await chat.compile()
+    assert counted() == len(context.open_calls) + 1 == 2
+    await other.reset(None)
+    await other.compile()
+    assert counted() == 1
+
+
+async def test_open_calls_of_an_earlier_head_are_counted_when_a_branch_is_reset(
+    watched: TractStore, seen: Seen
+) -> None:
+    chat = watched.tract("chat")
+    await call(chat, "call_1")
+    asked = await chat.compile()
+    await answer(chat, "call_1")
+    await chat.compile()
+    (answered,) = seen.points("tract.context.open_calls")
+    await chat.reset(asked.head_hash)
+    await chat.compile()
+    (again,) = seen.points("tract.context.open_calls")
+
+    assert (answered.value, again.value) == (0, 1)
+
+
+async def test_a_failed_compile_has_its_errors_type(watched: TractStore, seen: Seen) -> None:
+    chat = watched.tract("chat")
+    await chat.user("Hello")
+    with pytest.raises(CommitNotFoundError):
+        await chat.compile(at_commit="f" * 64)
+    span = seen.named("tract.compile")
+
+    assert told(span)["error.type"] == "CommitNotFoundError"
+    assert span.status.status_code is StatusCode.ERROR
+
+
+async def test_a_store_without_telemetry_imports_none_of_it(db_path: Path) -> None:
+    program = f"""
+import asyncio, sys
+from tract import AsyncTract
+
+async def main():
+    async with AsyncTract.open({str(db_path)!r}) as tract:
+        await tract.user("Hello")
+        await tract.compile()
+
+asyncio.run(main())
+print([name for name in sys.modules if name.startswith(("opentelemetry", "tract.telemetry"))])
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+
+    assert printed.decode().strip() == "[]"
 
 
 async def test_one_telemetry_serves_several_stores(tmp_path: Path, seen: Seen) -> None:

@@ -17,6 +17,7 @@ from benchmarks import (
     small,
     stalls,
     stores,
+    telemetry,
     turns,
 )
 from benchmarks.backends import Backend
@@ -411,6 +412,7 @@ _STORES = (
     *searching.lines(_OURS),
     *graphs.lines(),
     *compactions.lines(),
+    *telemetry.lines(),
     Line(
         "own_loop",
         (

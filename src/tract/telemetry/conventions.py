@@ -51,7 +51,12 @@ class Call(NamedTuple):
 def where(place: object) -> Attributes:
     """Return the attributes of the branch or the tract that a call is about, if it is about one."""
     if isinstance(place, BranchName):
-        return {**where(place.tract_id), "tract.branch": place.branch}
+        tract_id, branch = place.tract_id, place.branch
+        return {
+            "tract.id": tract_id,
+            "gen_ai.conversation.id": tract_id,
+            "tract.branch": branch,
+        }
     return {"tract.id": place, "gen_ai.conversation.id": place} if isinstance(place, str) else {}
 
 

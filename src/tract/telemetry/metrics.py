@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from tract.engine.watching.hub import Portion
 from tract.protocols import CompiledContext
 from tract.runtime import Runtime
-from tract.telemetry.conventions import Attributes
 
 __all__ = ["Metrics"]
 
@@ -22,9 +21,9 @@ class Metrics:
     """Durations, sizes and counts; their names begin with `tract.`."""
 
     def __init__(self, meter: Meter) -> None:
-        self._stores: WeakSet[Runtime] = WeakSet()
+        self._stores: WeakKeyDictionary[Runtime, Callable[[], int]] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._duration = meter.create_histogram(
+        self.duration: Histogram = meter.create_histogram(
             "tract.operation.duration", "s", "How long calls of stores took."
         )
         self._group = meter.create_histogram(
@@ -47,16 +46,18 @@ class Metrics:
         meter.create_observable_gauge(
             "tract.cache.size", [self._sizes], "By", "The memory that cached snapshots take."
         )
+        meter.create_observable_gauge(
+            "tract.context.open_calls",
+            [self._open_calls],
+            "{call}",
+            "Tool calls without a result in the newest context of each branch.",
+        )
 
-    def watch(self, runtime: Runtime) -> None:
-        """Observe a store until it is closed and dropped."""
+    def watch(self, runtime: Runtime, open_calls: Callable[[], int]) -> None:
+        """Observe a store until it is closed; *open_calls* counts those of its contexts."""
         with self._lock:
-            self._stores.add(runtime)
+            self._stores[runtime] = open_calls
         runtime.database.writes.on_leave = self._group.record
-
-    def took(self, seconds: float, attributes: Attributes) -> None:
-        """Record the duration of a call."""
-        self._duration.record(seconds, attributes)
 
     def told(self, portion: Portion) -> None:
         """Record how far behind a watch is that waited for commits."""
@@ -67,22 +68,27 @@ class Metrics:
     def compiled(self, context: CompiledContext) -> None:
         """Record what a context holds."""
         self._tokens.record(context.token_count)
-        if context.stable_prefix is not None:
-            self._stable.record(context.stable_prefix.tokens)
+        prefix = context.stable_prefix
+        if prefix is not None:
+            self._stable.record(prefix.tokens)
 
-    def _open(self) -> list[Runtime]:
+    def _open(self) -> list[tuple[Runtime, Callable[[], int]]]:
         with self._lock:
-            return [each for each in self._stores if not each.database.closed]
+            return [each for each in self._stores.items() if not each[0].database.closed]
 
-    def _compiles(self, _: CallbackOptions) -> Iterable[Observation]:
-        for runtime in self._open():
+    def _compiles(self, options: CallbackOptions) -> Iterable[Observation]:
+        for runtime, _ in self._open():
             info, store = runtime.contexts.cache_info(), _named(runtime)
             for result, count in (("hit", info.hits), ("fold", info.folds), ("miss", info.misses)):
                 yield Observation(count, {"tract.cache.result": result, **store})
 
-    def _sizes(self, _: CallbackOptions) -> Iterable[Observation]:
-        for runtime in self._open():
+    def _sizes(self, options: CallbackOptions) -> Iterable[Observation]:
+        for runtime, _ in self._open():
             yield Observation(runtime.contexts.cache_info().bytes, _named(runtime))
+
+    def _open_calls(self, options: CallbackOptions) -> Iterable[Observation]:
+        for runtime, open_calls in self._open():
+            yield Observation(open_calls(), _named(runtime))
 
 
 def _named(runtime: Runtime) -> dict[str, Any]:

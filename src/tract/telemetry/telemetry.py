@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
-from opentelemetry import context as context_api
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, StatusCode
 
-from tract.engine.compile.reading import ContextReader, ViewOptions
 from tract.engine.streams.arrived import Arrived
 from tract.engine.watching.hub import Portion
 from tract.models.commit import CommitInfo
-from tract.protocols import CompiledContext
 from tract.runtime import Runtime
-from tract.storage.repositories import BranchName, Cursor, Position, StreamName
-from tract.telemetry.conventions import CALLS, Attributes, Call, where
+from tract.storage.repositories import BranchName, Cursor, StreamName
+from tract.telemetry.compiles import Compiles, NewestContexts
+from tract.telemetry.conventions import CALLS, Call
 from tract.telemetry.metrics import Metrics
+from tract.telemetry.spans import Spans
 
 __all__ = ["Telemetry"]
 
 _NAME, _RELEASE = "tract", version("asynctract")
 
-_Compile = Callable[[BranchName, Position, ViewOptions], Awaitable[CompiledContext]]
 _NextPortion = Callable[[BranchName, Cursor], Awaitable[Portion | None]]
 
 
@@ -55,8 +49,9 @@ class Telemetry:
         meter_provider: metrics.MeterProvider | None = None,
         contents: bool = False,
     ) -> None:
-        self._tracer = trace.get_tracer(_NAME, _RELEASE, tracer_provider)
         self._metrics = Metrics(metrics.get_meter(_NAME, _RELEASE, meter_provider))
+        tracer = trace.get_tracer(_NAME, _RELEASE, tracer_provider)
+        self._spans = Spans(tracer, self._metrics)
         self._contents = contents
 
     def attach(self, runtime: Runtime) -> None:
@@ -64,67 +59,36 @@ class Telemetry:
         for call in CALLS:
             engine = getattr(runtime, call.engine)
             setattr(engine, call.method, self._traced(call, getattr(engine, call.method)))
-        contexts, streams, watching = runtime.contexts, runtime.streams, runtime.watching
+        streams, watching = runtime.streams, runtime.watching
         for engine, method, reported in (
-            (contexts, "compile", self._compile(contexts, contexts.compile)),
             (streams, "land", self._landed(streams.land)),
             (watching, "next_portion", self._watched(watching.next_portion)),
         ):
             setattr(engine, method, reported)
-        self._metrics.watch(runtime)
+        newest = NewestContexts(runtime.contexts)
+        runtime.contexts.observer = Compiles(
+            self._spans, self._metrics, newest, contents=self._contents
+        )
+        self._metrics.watch(runtime, newest.open_calls)
 
     def _traced(self, call: Call, method: Callable[..., Awaitable[Any]]) -> Any:
-        async def traced(place: object, *args: Any, **kwargs: Any) -> Any:
-            with self._span(call.span, place) as span:
-                result = await method(place, *args, **kwargs)
-                if span.is_recording():
-                    span.set_attributes(call.told(result))
-            return result
+        def traced(place: object, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+            return around(span, place, method(place, *args, **kwargs), told)
 
+        around, span, told = self._spans.around, call.span, call.told
         return traced
-
-    def _compile(self, contexts: ContextReader, compile_: _Compile) -> _Compile:
-        async def traced(
-            branch: BranchName, position: Position, options: ViewOptions
-        ) -> CompiledContext:
-            before, began = _made(contexts), time.time_ns()
-            try:
-                context = await compile_(branch, position, options)
-            except BaseException as error:
-                with self._span("tract.compile", branch, began):
-                    raise error
-            if _made(contexts) == before:  # a span would take longer than the compile did
-                self._metrics.compiled(context)
-                return context
-            with self._span("tract.compile", branch, began) as span:
-                self._metrics.compiled(context)
-                if span.is_recording():
-                    span.set_attributes(self._context(context))
-            return context
-
-        return traced
-
-    def _context(self, context: CompiledContext) -> Attributes:
-        given: Attributes = {
-            "tract.head": context.head_hash or "",
-            "tract.context.entries": context.commit_count,
-            "tract.context.tokens": context.token_count,
-        }
-        if context.stable_prefix is not None:
-            given["tract.context.stable_prefix"] = context.stable_prefix.tokens
-        if self._contents:
-            given["gen_ai.input.messages"] = json.dumps(context.to_otel(), ensure_ascii=False)
-        return given
 
     def _landed(self, land: Callable[..., Awaitable[list[CommitInfo]]]) -> Any:
         """Make a span of a stream, from its first part on, once it is committed."""
 
-        async def traced(
+        def traced(
             name: StreamName, arrived: Arrived, *args: Any, **kwargs: Any
-        ) -> list[CommitInfo]:
+        ) -> Awaitable[list[CommitInfo]]:
             began = arrived.preamble.get("started_at") if kwargs.get("owner") else None
-            with self._span("tract.stream", name.branch, began and began * 1000):
-                return await land(name, arrived, *args, **kwargs)
+            work = land(name, arrived, *args, **kwargs)
+            return self._spans.around(
+                "tract.stream", name.branch, work, began=began and began * 1000
+            )
 
         return traced
 
@@ -136,30 +100,3 @@ class Telemetry:
             return portion
 
         return measured
-
-    @contextmanager
-    def _span(self, name: str, place: object, began: int | None = None) -> Iterator[Span]:
-        """Enter a span that began at *began*, in nanoseconds, or now; time it as well."""
-        began = time.time_ns() if began is None else began
-        span = self._tracer.start_span(name, attributes=where(place), start_time=began)
-        failure: Attributes = {}
-        token = context_api.attach(trace.set_span_in_context(span))
-        try:
-            yield span
-        except BaseException as error:
-            failure = {"error.type": type(error).__qualname__}
-            span.set_attributes(failure)
-            span.set_status(StatusCode.ERROR)
-            raise
-        finally:
-            context_api.detach(token)
-            ended = time.time_ns()
-            span.end(ended)
-            seconds = (ended - began) / 1_000_000_000
-            self._metrics.took(seconds, {"tract.operation": name.removeprefix("tract."), **failure})
-
-
-def _made(contexts: ContextReader) -> int:
-    """Return how many snapshots were made so far."""
-    info = contexts.cache_info()
-    return info.folds + info.misses

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import NamedTuple, TypeVar
+from time import time_ns
+from typing import NamedTuple, Protocol, TypeVar
 
 from tract.engine.compile.cache import CacheKey, SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
@@ -19,6 +20,7 @@ from tract.exceptions import (
     CommitNotFoundError,
     StoreCorruptError,
 )
+from tract.formats.pairing import open_calls
 from tract.models.operations import rule_of
 from tract.models.store import CacheInfo
 from tract.protocols import (
@@ -37,7 +39,7 @@ from tract.storage.repositories import (
     TractTimes,
 )
 
-__all__ = ["ContextReader", "Found", "ViewOptions", "settled"]
+__all__ = ["CompileObserver", "ContextReader", "Found", "ViewOptions", "settled"]
 
 T = TypeVar("T")
 
@@ -52,6 +54,20 @@ class Found(NamedTuple):
     snapshot: CompileSnapshot
     usage: TokenUsage | None
     erasures: int = 0
+    is_new: bool = False
+    """Whether it was not cached."""
+
+
+class CompileObserver(Protocol):
+    """What is told of every compile; times are nanoseconds since 1970."""
+
+    def compiled(
+        self, branch: BranchName, is_head: bool, began: int | None, context: CompiledContext
+    ) -> None:
+        """Note a context, and when its compile began if its snapshot was not cached."""
+
+    def failed(self, branch: BranchName, began: int, error: BaseException) -> None:
+        """Note that a compile raised *error*."""
 
 
 class ViewOptions(NamedTuple):
@@ -98,6 +114,8 @@ class ContextReader:
         self.prefixes: Prefixes = Prefixes(cache)
         self.on_erasure: list[Callable[[str], object]] = []
         """Called with the id of a tract when contents of it were erased."""
+        self.observer: CompileObserver | None = None
+        """What is told of compiles; a reader without one does nothing for it."""
 
     async def compile(
         self, branch: BranchName, position: Position, options: ViewOptions
@@ -107,21 +125,30 @@ class ContextReader:
         Raises:
             CommitNotFoundError: *position* names a commit that the tract does not have.
         """
-        found = await self.snapshot(branch, position)
-
-        async def again() -> Found:
-            nonlocal found
+        observer = self.observer
+        began = 0 if observer is None else time_ns()
+        try:
             found = await self.snapshot(branch, position)
-            return found
 
-        context = await self.show(branch.tract_id, found, options, again)
-        snapshot = found.snapshot
+            async def again() -> Found:
+                nonlocal found
+                found = await self.snapshot(branch, position)
+                return found
+
+            context = await self.show(branch.tract_id, found, options, again)
+        except BaseException as error:
+            if observer is not None:
+                observer.failed(branch, began, error)
+            raise
+        is_head = position == _HEAD
         if (
-            position == _HEAD
-            and isinstance(snapshot, Snapshot)
+            is_head
+            and isinstance(found.snapshot, Snapshot)
             and isinstance(context, SnapshotContext)
         ):
-            return context.following(self.prefixes.note(branch, snapshot))
+            context = context.following(self.prefixes.note(branch, found.snapshot))
+        if observer is not None:
+            observer.compiled(branch, is_head, began if found.is_new else None, context)
         return context
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
@@ -150,7 +177,7 @@ class ContextReader:
         snapshot = self._extended(key, located)
         if snapshot is None:
             snapshot = await self._cache.make(key, partial(self._make, key, located))
-        return Found(snapshot, located.usage, located.erasures)
+        return Found(snapshot, located.usage, located.erasures, is_new=True)
 
     async def usage(self, branch: BranchName, position: Position) -> TokenUsage | None:
         """Return the usage that an API reported for a commit."""
@@ -199,6 +226,19 @@ class ContextReader:
             return None
         base_key = CacheKey(key.tract_id, base_hash)
         return self._cache.extend(key, base_key, partial(compiler.fold_at_once, steps=steps))
+
+    def open_calls(self, tract_id: str, head_hash: str) -> int | None:
+        """Return how many calls have no result in a head's context; None if that is not cached."""
+        snapshot = self._cache.peek(CacheKey(tract_id, head_hash))
+        if snapshot is None:
+            return None
+        if isinstance(snapshot, Snapshot):
+            messages = [each for entry in snapshot.entries.shown() for each in entry.messages]
+            return len(open_calls(messages))
+        context = self._compiler.view(
+            snapshot, None, include_edit_annotations=False, aggregate_same_role=False
+        )
+        return len(context.open_calls)
 
     def cache_info(self) -> CacheInfo:
         """Return the counters and the size of the snapshot cache."""
