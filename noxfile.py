@@ -112,7 +112,9 @@ def minimums(session: nox.Session) -> None:
     extras = {**project["optional-dependencies"]}
     del extras["adk"], extras["claude-agent"]  # see the sessions of their names
     pins = [_lowest(each) for each in (*project["dependencies"], *chain(*extras.values()))]
-    session.install(".", *pins, *_group("tests"))
+    # Its releases need the newest SDK, and so the newest API.
+    tests = [each for each in _group("tests") if "opentelemetry-exporter" not in each]
+    session.install(".", *pins, *tests)
     session.run("pytest", *PARALLEL, *session.posargs, env=BYTECODE)
 
 

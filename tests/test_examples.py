@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.frameworks import lacking
+from support.frameworks import is_installed, lacking
 from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
@@ -143,6 +143,10 @@ def test_every_example_is_tested_and_listed() -> None:
     assert programs == TESTED_HERE | TESTED_ELSEWHERE
 
 
+@pytest.mark.skipif(
+    not is_installed("opentelemetry.exporter.otlp.json.file"),
+    reason="the exporter is not installed",
+)
 def test_spans_are_written_to_a_file_for_a_collector(tmp_path: Path) -> None:
     lines = printed("telemetry", str(tmp_path / "traces.jsonl"))
 

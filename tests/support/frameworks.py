@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-__all__ = ["APART", "lacking"]
+__all__ = ["APART", "is_installed", "lacking"]
 
 APART: Mapping[str, str] = {
     "google.adk": "tract.integrations.adk",
@@ -20,12 +20,13 @@ APART: Mapping[str, str] = {
 def lacking(text: str) -> str | None:
     """Return a framework that a name or a page speaks of and that is not installed here."""
     for framework, adapter in APART.items():
-        if (framework in text or adapter in text) and not _is_installed(framework):
+        if (framework in text or adapter in text) and not is_installed(framework):
             return framework
     return None
 
 
-def _is_installed(framework: str) -> bool:
+def is_installed(framework: str) -> bool:
+    """Return True if a package can be imported."""
     try:
         return find_spec(framework) is not None
     except ModuleNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
@@ -86,3 +87,50 @@ async def test_slow_and_gone_clients_hold_up_nobody_and_leave_nothing(
     _, left = await asyncio.wait(asyncio.all_tasks() - before, timeout=30)
     assert left == set()
     assert await status(port, request("/api/tracts")) == 200
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    """Read until the server closes the connection."""
+    with suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 30)
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET / HTTP/1.1\r\nHost: 127", request("/api/tracts")[:-2]],
+    ids=["nothing", "half a header", "all but the end"],
+)
+async def test_who_never_ends_a_request_is_cut_off(port: int, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+
+    assert await closed(reader)
+    writer.close()
+
+
+async def test_who_sends_a_request_byte_by_byte_is_cut_off(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    ended = asyncio.create_task(closed(reader))
+    for byte in request("/api/tracts", f"{HEADERS}X: {'a' * 200}\r\n"):
+        writer.write(bytes([byte]))
+        if (await asyncio.wait([ended], timeout=0.2))[0]:
+            break
+
+    assert ended.done()
+    writer.close()
+
+
+async def test_hundreds_who_never_end_a_request_do_not_keep_the_owner_out(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request("/api/events?tract=t"))
+    await asyncio.wait_for(reader.readuntil(b"data: "), 30)
+    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+    for _, each in idle:
+        each.write(b"GET / HTTP/1.1\r\nHost: 127")
+
+    assert await status(port, request("/api/tracts")) == 200
+    assert all(await asyncio.gather(*(closed(each) for each, _ in idle)))
+    assert not reader.at_eof()  # a page that is watched stays
+    for each in (writer, *(each for _, each in idle)):
+        each.transport.abort()

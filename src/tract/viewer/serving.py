@@ -15,6 +15,7 @@ import uvicorn
 
 from tract import TractStore
 from tract.viewer.server import app
+from tract.viewer.waiting import ImpatientProtocol
 
 __all__ = ["serve"]
 
@@ -62,6 +63,7 @@ async def serve(
     with _listening(host, port) as listener:
         config = uvicorn.Config(
             shown,
+            http=ImpatientProtocol,
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
