@@ -28,6 +28,8 @@ from tract.storage.sql.repositories import repositories_over
 
 PATIENCE = 20.0  # seconds
 LOST = 24
+SCATTERED = 80
+"""More than one statement of SQLite looks for."""
 
 Reader = Callable[[AsyncTract, list[str]], Awaitable[object]]
 
@@ -137,6 +139,67 @@ async def test_a_reader_that_is_overtaken_returns_what_was_or_what_is(
             assert name in MIXED or found in (before, after), f"at statement {turn}"
             assert not isinstance(found, type) or found in (before, after), f"at statement {turn}"
     assert turn > 1
+
+
+LOOKUPS: dict[str, Reader] = {
+    "contents": READERS["contents"],
+    "entries": READERS["entries"],
+    "log with contents": READERS["log with contents"],
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+async def test_what_one_lookup_reads_in_several_statements_is_of_one_state(
+    tmp_path: Path, name: str
+) -> None:
+    """SQLite asks for a few dozen keys at a time: an erasure may come between two of these."""
+    read, path, turn = LOOKUPS[name], tmp_path / "made.db", 0
+    hashes = await _scattered(path)
+    async with TractStore.open(path, tokenizer=COUNTER) as store:
+        before = await read(store.tract("t"), hashes)
+    while True:
+        turn += 1
+        copied = tmp_path / f"{turn}.db"
+        shutil.copy(path, copied)
+        async with (
+            TractStore.open(copied, tokenizer=COUNTER) as one,
+            TractStore.open(copied, tokenizer=COUNTER) as two,
+        ):
+            overtaking = await _overtaken(one, two, turn, partial(_erase_all, one, hashes))
+
+            found = await read(two.tract("t"), hashes)
+
+            if not overtaking.done():
+                break
+            overtaking.result()
+            after = await read(two.tract("t"), hashes)
+            assert before != after
+            assert found in (before, after), f"at statement {turn}"
+    assert turn > 2
+
+
+async def _scattered(path: Path) -> list[str]:
+    """Make a branch of many commits, with far more of another branch between them."""
+    hashes: list[str] = []
+    async with TractStore.open(path, tokenizer=COUNTER) as store:
+        main = store.tract("t")
+        await main.user("stays")
+        side = await main.fork("side")
+        for half in ("first", "second"):
+            async with main.batch() as batch:
+                for n in range(SCATTERED // 2):
+                    batch.user(f"lost {half} {n}")
+            hashes += [info.commit_hash for info in batch.commits]
+            async with side.batch() as batch:
+                for n in range(SCATTERED):
+                    batch.user(f"between {half} {n}")
+    return hashes
+
+
+async def _erase_all(one: TractStore, hashes: list[str]) -> None:
+    plan = await probe(one).parts.eraser.plan("t", hashes, "asked")
+    erasures = repositories_over(probe(one).parts.database).erasures
+    assert (await erasures.erase("t", plan.commits, plan.markers)).contents == len(hashes)
 
 
 async def _prune(one: TractStore, hashes: list[str]) -> None:

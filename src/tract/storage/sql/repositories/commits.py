@@ -216,7 +216,7 @@ class SqlBlobRepository(BlobRepository):
     async def get_many(self, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
         if not named:
             return []
-        return await self._database.read(partial(contents, tract_id=tract_id, named=named))
+        return await settled(self._database, partial(contents, tract_id=tract_id, named=named))
 
 
 class SqlUsageRepository(UsageRepository):
