@@ -434,7 +434,9 @@ class TractStore:
     async def collect(self, *, progress: Callable[[int], object] | None = None) -> CollectReport:
         """Delete contents and attachments that nothing refers to any more.
 
-        It looks at a few thousand at a time, and can be cut short and called again.
+        On PostgreSQL a refused call may leave a row with the name of its tract, though nothing was
+        ever written there: these go, too. It looks at a few thousand at a time, and can be cut
+        short and called again.
 
         Args:
             progress: is called with the number that was deleted so far, after each portion. What

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from tract import (
     CommitNotFoundError,
     ContentValidationError,
     EditTargetError,
+    HeadMovedError,
     TokenUsage,
     TractError,
     TractNotFoundError,
@@ -422,6 +424,54 @@ async def test_bytes_that_no_tract_has_are_collected(store: Repositories) -> Non
     assert (await store.erasures.collect(b"")).blobs == 1
     assert (await store.erasures.collect(b"")).blobs == 0
     assert await data_of(store, row.commit_hash) == MARKER
+
+
+async def test_a_refused_write_leaves_nothing_of_its_tract_behind_a_collection(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    """An engine may have a row to lock, which says how the tract was called."""
+    one, two = pair
+    tracts = ["first", "second"]
+    for tract_id in tracts:
+        with pytest.raises(HeadMovedError):
+            await one.commits.write(
+                BranchName(tract_id, "main"), [draft("a")], expected_head="ab" * 32
+            )
+    await say(two, MAIN, "stays")
+    await two.erasures.collect(b"")
+
+    assert [*await two.erasures.times([*tracts, TRACT])] == [TRACT]
+    assert await two.tracts.ids() == [TRACT]
+    assert (await two.erasures.collect(b"")).tracts == 0
+    for tract_id in tracts:
+        await say(one, BranchName(tract_id, "main"), "begins")
+        await say(two, BranchName(tract_id, "main"), "goes on")
+    assert (await one.erasures.collect(b"")).tracts == 0
+    assert await one.tracts.ids() == sorted([*tracts, TRACT])
+    assert [
+        len(await one.histories.log(BranchName(each, "main"), limit=None)) for each in tracts
+    ] == [2, 2]
+
+
+async def test_writers_may_begin_tracts_while_others_collect(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, two = pair
+    names = [f"t{number}" for number in range(40)]
+
+    async def begin(name: str) -> None:
+        branch = BranchName(name, "main")
+        with pytest.raises(HeadMovedError):
+            await one.commits.write(branch, [draft("a")], expected_head="ab" * 32)
+        await say(one, branch, "begins")
+
+    async def collect() -> None:
+        while not begun.done():
+            await two.erasures.collect(b"")
+
+    begun = asyncio.gather(*map(begin, names))
+    await asyncio.gather(begun, collect())
+    assert await two.tracts.ids() == sorted(names)
 
 
 async def test_tracts_tell_when_they_were_begun_and_last_erased(store: Repositories) -> None:

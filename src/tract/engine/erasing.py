@@ -134,15 +134,15 @@ class Eraser:
 
     async def collect(self, progress: Callable[[int], object] | None) -> CollectReport:
         """Free what nothing refers to, in portions; see `TractStore.collect`."""
-        contents = nbytes = 0
+        contents = nbytes = tracts = 0
         after, more = b"", True
         while more:
             freed = await self._erasures.collect(after)
             contents, nbytes = contents + freed.blobs, nbytes + freed.nbytes
-            after, more = freed.after, freed.more
+            after, more, tracts = freed.after, freed.more, tracts + freed.tracts
             if progress is not None:
                 await called_back(progress, contents)
-        pending = await self.scrub() if contents else None
+        pending = await self.scrub() if contents or tracts else None
         return CollectReport(contents=contents, nbytes=nbytes, pending=pending)
 
     async def _markers(

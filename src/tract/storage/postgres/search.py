@@ -75,17 +75,21 @@ _ADD = written(
     "SELECT id, tract_id, created_at, CAST(item.made AS tsvector) FROM search_new JOIN "
     "unnest(CAST(:numbers AS bigint[]), CAST(:vectors AS text[])) AS item(id, made) USING (id)"
 )
-_MATCHING = (
-    "SELECT id FROM (SELECT id, vector FROM search_docs "
-    "WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) AND id + 0 < CAST(:below AS bigint) "
-    "ORDER BY id + 0 DESC OFFSET 0) AS near {}LIMIT CAST(:limit AS bigint)"
+_NEWEST_MATCHING = (
+    "SELECT id, ctid AS place FROM search_docs WHERE vector @@ CAST(CAST(:query AS text) AS tsquery) "
+    "AND id + 0 < CAST(:below AS bigint) ORDER BY id + 0 DESC"
 )
 """`id + 0`, as a planner that sees a limit would rather read all rows in order than ask the index."""
-_MATCH = written(_MATCHING.format(""))
+_MATCH = written(f"{_NEWEST_MATCHING} LIMIT CAST(:limit AS bigint)")
 _MATCH_PHRASES = written(
-    _MATCHING.format("WHERE vector @@ CAST(CAST(:phrases AS text) AS tsquery) ")
+    f"SELECT id FROM ({_NEWEST_MATCHING} OFFSET 0) AS near WHERE ("
+    "SELECT vector @@ CAST(CAST(:phrases AS text) AS tsquery) FROM search_docs AS whole "
+    "WHERE whole.ctid = near.place) LIMIT CAST(:limit AS bigint)"
 )
-"""The index knows no places. So phrases are looked for in the newest rows that have all words."""
+"""The index knows no places. So phrases are looked for in the newest rows that have all words.
+
+Only where rows are is sorted. With their vectors some thousand would be sorted on the disk.
+"""
 _FORGET = written(
     "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "

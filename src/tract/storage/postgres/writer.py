@@ -363,6 +363,8 @@ class Writer:
         unknown = [tract for tract in group.tracts if tract not in self._versions]
         found = await self._versions_of(raw, unknown) if unknown else _Rows({}, {})
         self._versions.update(found.versions)
+        if len(found.versions) < len(unknown):  # somebody collects: the rows have gone again
+            return None
         connection = PostgresConnection(raw, self._trips)
         connection.ahead = True
         transaction = self._begun(connection, group, found.times)

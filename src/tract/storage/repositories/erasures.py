@@ -57,6 +57,7 @@ class Freed(NamedTuple):
     """What was deleted: commits, and blobs that nothing else shows, with their bytes.
 
     `more` says whether there may be something left, and `after` is the last blob looked at.
+    `tracts` counts the rows of tracts in which nothing was ever written.
     """
 
     commits: int = 0
@@ -64,6 +65,7 @@ class Freed(NamedTuple):
     nbytes: int = 0
     more: bool = False
     after: bytes = b""
+    tracts: int = 0
 
 
 class ErasureRepository(ABC):
@@ -108,7 +110,10 @@ class ErasureRepository(ABC):
 
     @abstractmethod
     async def collect(self, after: bytes) -> Freed:
-        """Delete those of the next blobs that nothing refers to; empty those only erased commits do."""
+        """Delete those of the next blobs that nothing refers to; empty those only erased commits do.
+
+        The first portion also deletes rows of tracts in which nothing was ever written.
+        """
 
 
 class PrunePlan(NamedTuple):

@@ -71,7 +71,7 @@ class SqlErasureRepository(ErasureRepository):
 
     async def collect(self, after: bytes) -> Freed:
         found = await self._database.read(partial(dropping.unused, after=after))
-        if not found.blobs:
+        if not found.blobs and not found.tracts:
             return found
         free = partial(dropping.collect, after=after)
         return await self._database.write(free, [], exclusive=True)

@@ -9,10 +9,12 @@ from sqlalchemy import (
     ColumnElement,
     Table,
     Text,
+    and_,
     bindparam,
     cast,
     delete,
     func,
+    literal_column,
     not_,
     null,
     or_,
@@ -227,6 +229,16 @@ DROP_TRACT = Statement(
         not_(select(commits.c.commit_hash).where(commits.c.tract_id == tracts.c.tract_id).exists()),
     )
 )
+_IS_VACANT = and_(
+    tracts.c.updated_at == 0,
+    *(
+        not_(select(literal_column("1")).where(table.c.tract_id == tracts.c.tract_id).exists())
+        for table in (commits, refs, attachments)
+    ),
+)
+VACANT = Statement(lambda: select(func.count()).select_from(tracts).where(_IS_VACANT))
+"""The rows of tracts in which nothing was ever written: a writer locked them, and was refused."""
+DROP_VACANT = Statement(lambda: delete(tracts).where(_IS_VACANT))
 BLOBS = Statement(
     lambda: (
         select(blobs.c.content_hash)

@@ -71,20 +71,23 @@ def unused(connection: Connection, *, after: bytes) -> Freed:
     """Return what `collect` would do, without doing it."""
     keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
     rows = connection.find(erasures.FREE, keys)
+    vacant = None if after else connection.one(erasures.VACANT)
     return Freed(
         blobs=len(rows),
         nbytes=sum(row[1] for row in rows),
         more=len(keys) == _LOOKED_AT,
         after=keys[-1] if keys else after,
+        tracts=vacant[0] if vacant else 0,
     )
 
 
 def collect(transaction: WriteTransaction, *, after: bytes) -> Freed:
     """See `ErasureRepository.collect`."""
     connection = transaction.connection
+    vacant = 0 if after else connection.change(erasures.DROP_VACANT)
     keys = [row[0] for row in connection.all(erasures.BLOBS, after=after, limit=_LOOKED_AT)]
     return free(connection, keys)._replace(
-        more=len(keys) == _LOOKED_AT, after=keys[-1] if keys else after
+        more=len(keys) == _LOOKED_AT, after=keys[-1] if keys else after, tracts=vacant
     )
 
 
