@@ -300,3 +300,17 @@ async def test_contexts_that_were_looked_at_stay_within_the_caches_bound(
             tracemalloc.stop()
 
     assert held < largest + 5_000_000
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_a_compile_that_an_erasure_overtakes_leaves_nothing(steps: int) -> None:
+    """Also if that comes before the compile's task has begun: what it folds was read before."""
+    cache, kiln = SnapshotCache(1_000_000), Kiln()
+    making = asyncio.ensure_future(cache.make(key("h"), kiln.fire))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    cache.forget("t", 1)
+    kiln.ready.set()
+    await making
+
+    assert cache.peek(key("h")) is None

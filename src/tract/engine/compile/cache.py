@@ -147,16 +147,17 @@ class SnapshotCache:
     def _start(
         self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
     ) -> asyncio.Task[CompileSnapshot]:
-        flight = asyncio.create_task(self._fly(key, compile_head))
+        # As of now: the task begins later, with what was read before, and an erasure may come between.
+        erasures = self.erasures(key.tract_id)
+        flight = asyncio.create_task(self._fly(key, compile_head, erasures))
         self._flights[key] = flight
         self._note(key)
         flight.add_done_callback(lambda done: self._landed(key, done))
         return flight
 
     async def _fly(
-        self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]]
+        self, key: CacheKey, compile_head: Callable[[], Awaitable[CompileSnapshot]], erasures: int
     ) -> CompileSnapshot:
-        erasures = self.erasures(key.tract_id)
         snapshot = await compile_head()
         if self.erasures(key.tract_id) == erasures:
             self._put(key, snapshot)
