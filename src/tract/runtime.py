@@ -182,7 +182,7 @@ class Runtime:
         )
         self._picker = CompactionPicker(self.contexts, drafts, self.contents, threads)
         self.maintainer: Maintainer = Maintainer(
-            self.contexts, commits, self.compactor, Leases(storage.leases), config.compaction
+            self.contexts, storage.usages, self.compactor, Leases(storage.leases), config.compaction
         )
         if budget is not None:
             budget.on_compact = self.maintainer.make_room

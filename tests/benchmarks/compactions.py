@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +14,14 @@ from benchmarks.stalls import lateness
 from benchmarks.stock import MAIN
 from benchmarks.timing import timed
 from benchmarks.workload import ChatMessage, messages
-from tract import AsyncTract, CompactionRequest
+from tract import (
+    AsyncTract,
+    CompactionPolicy,
+    CompactionRequest,
+    MaintenanceConfig,
+    TractConfig,
+    TractStore,
+)
 
 __all__ = ["lines"]
 
@@ -23,6 +31,8 @@ _FIRST = 1_000_000
 _BEHIND = 50
 _KEPT = 6
 _ROUNDS = 5
+_TASKS = 16
+_MAINTAINS = MaintenanceConfig()
 
 _Turn = Callable[[AsyncTract, ChatMessage], Awaitable[None]]
 
@@ -68,6 +78,20 @@ def lines() -> tuple[Line, ...]:
             ),
             {OURS: behind},
             "Both branches show as much; one has no history before that.",
+        ),
+        Line(
+            "compaction.maintained",
+            (
+                Row(
+                    "compaction.maintained.commits",
+                    "commits of 16 tasks in a store that maintains itself, nothing to shorten, by "
+                    "those in another",
+                    "x",
+                ),
+                Row("compaction.maintained.turns", "commit + compile of 16 tasks, likewise", "x"),
+            ),
+            {OURS: maintained},
+            "Times of a round, by turns. What a look folds, the next compile need not fold.",
         ),
     )
 
@@ -139,6 +163,46 @@ async def _behind(path: Path, between: int, count: int) -> Sample:
         said = messages(count, start=_FIRST)
         shortened, usual = await _by_turns(_append_and_compile, (tract, bare), said)
     return {"compaction.behind": shortened / usual}
+
+
+def maintained(workspace: Workspace) -> Sample:
+    """What a store that looks after its branches by itself adds to commits and turns."""
+    return asyncio.run(_maintained(workspace.folder, workspace.sizes.probes))
+
+
+async def _maintained(folder: Path, count: int) -> Sample:
+    policy = CompactionPolicy(trigger_tokens=10_000_000, target_tokens=5_000_000)
+    configs = TractConfig(maintenance=_MAINTAINS, compaction=policy), TractConfig()
+    async with AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(TractStore.open(folder / f"{at}.db", config=config))
+            for at, config in enumerate(configs)
+        ]
+        commits = await _rounds(stores, "commits", count, _append)
+        turns = await _rounds(stores, "turns", count, _append_and_compile)
+    return {"compaction.maintained.commits": commits, "compaction.maintained.turns": turns}
+
+
+async def _rounds(stores: Sequence[TractStore], name: str, count: int, turn: _Turn) -> float:
+    """Return the median ratio of the first store's times to the second's, for the same rounds."""
+    ratios = list[float]()
+    for number in range(_ROUNDS):
+        said = messages(count, start=number * count)
+        times = [await timed(_at_once(store, name, said, turn)) for store in stores]
+        ratios.append(times[0] / times[1])
+    return median(ratios)
+
+
+async def _at_once(store: TractStore, name: str, said: Sequence[ChatMessage], turn: _Turn) -> None:
+    async def task(tract: AsyncTract) -> None:
+        for message in said:
+            await turn(tract, message)
+
+    await asyncio.gather(*(task(store.tract(f"{name} {number}")) for number in range(_TASKS)))
+
+
+async def _append(tract: AsyncTract, message: ChatMessage) -> None:
+    await Tract(tract).append(message)
 
 
 async def _say_what_is_shown(tract: AsyncTract, bare: AsyncTract) -> None:

@@ -64,3 +64,34 @@ async def test_usage_is_shared_by_branches_of_one_head_and_not_by_tracts(
 
     assert await usage(store, Position()) == TokenUsage(1, 1, 2)
     assert await usage(store, Position(), OTHER_TRACT) is None
+
+
+async def test_the_newest_report_is_that_of_the_nearest_ancestor_among_so_many(
+    store: Repositories,
+) -> None:
+    a, b, c, d = await say(store, MAIN, *"abcd")
+    tract_id = MAIN.tract_id
+    assert await store.usages.newest(tract_id, d, 16) is None
+    await store.usages.record(tract_id, a, TokenUsage(1, 1, 2), "{}")
+    await store.usages.record(tract_id, b, TokenUsage(2, 1, 3), "{}")
+
+    assert await store.usages.newest(tract_id, d, 16) == (b, TokenUsage(2, 1, 3))
+    assert await store.usages.newest(tract_id, d, 3) == (b, TokenUsage(2, 1, 3))
+    assert await store.usages.newest(tract_id, d, 2) is None
+    assert await store.usages.newest(tract_id, a, 1) == (a, TokenUsage(1, 1, 2))
+    assert await store.usages.newest(tract_id, c, 16) == (b, TokenUsage(2, 1, 3))
+    assert await store.usages.newest(tract_id, "0" * 64, 16) is None
+
+
+async def test_the_newest_report_is_found_among_the_commits_of_other_branches(
+    store: Repositories,
+) -> None:
+    [first] = await say(store, MAIN, "first")
+    await store.usages.record(MAIN.tract_id, first, TokenUsage(1, 1, 2), "{}")
+    [head] = await say(store, MAIN, "second")
+    for number in range(40):
+        [other] = await say(store, OTHER_BRANCH, f"{number}")
+        await store.usages.record(MAIN.tract_id, other, TokenUsage(number, 1), "{}")
+    [head] = await say(store, MAIN, "third")
+
+    assert await store.usages.newest(MAIN.tract_id, head, 16) == (first, TokenUsage(1, 1, 2))

@@ -18,7 +18,7 @@ from tract.exceptions import CompactionTargetError
 from tract.models.compaction import CompactionPolicy, CompactionResult, Summariser
 from tract.models.config import TokenBudgetConfig
 from tract.running.waiting import Lock
-from tract.storage.repositories import BranchName, CommitRepository, Position
+from tract.storage.repositories import BranchName, Position, UsageRepository
 
 __all__ = ["Maintainer"]
 
@@ -50,13 +50,13 @@ class Maintainer:
     def __init__(
         self,
         contexts: ContextReader,
-        commits: CommitRepository,
+        usages: UsageRepository,
         compactor: CompactionEngine,
         leases: Leases,
         default: CompactionPolicy | None,
     ) -> None:
         self._contexts = contexts
-        self._commits = commits
+        self._usages = usages
         self._compactor = compactor
         self._leases = leases
         self._default = default
@@ -82,8 +82,9 @@ class Maintainer:
 
     async def _targets(self, branch: BranchName, policy: CompactionPolicy) -> Sequence[int]:
         """Return the targets to try one after the other; none if the context is short enough."""
-        counted = await self._counted(branch)
-        reported = counted + await self._uncounted(branch)
+        found = await self._contexts.snapshot(branch)
+        counted = await self._count(found)
+        reported = counted + await self._uncounted(branch, found.snapshot.head_hash)
         if reported < policy.trigger_tokens:
             return ()
         return _in_counted(policy.target_tokens, counted, reported)
@@ -152,23 +153,19 @@ class Maintainer:
 
     async def _counted(self, branch: BranchName, position: Position = _HEAD) -> int:
         """Return the tokens of a context as counted."""
-        found = await self._contexts.snapshot(branch, position)
+        return await self._count(await self._contexts.snapshot(branch, position))
+
+    async def _count(self, found: Found) -> int:
         context = await self._contexts.view(Found(found.snapshot, None), ViewOptions())
         return context.token_count
 
-    async def _uncounted(self, branch: BranchName) -> int:
+    async def _uncounted(self, branch: BranchName, head: str | None) -> int:
         """Return how many tokens more than counted an API reported last, be it for an ancestor."""
-        head = (await self._contexts.snapshot(branch)).snapshot.head_hash
-        for _ in range(_MOST_SINCE):
-            row = None if head is None else await self._commits.get(branch.tract_id, head)
-            if row is None:
-                break
-            position = Position(row.commit_hash)
-            usage = await self._contexts.usage(branch, position)
-            if usage is not None:
-                return usage.prompt_tokens - await self._counted(branch, position)
-            head = row.parent_hash
-        return 0
+        newest = head and await self._usages.newest(branch.tract_id, head, _MOST_SINCE)
+        if not newest:
+            return 0
+        commit_hash, usage = newest
+        return usage.prompt_tokens - await self._counted(branch, Position(commit_hash))
 
     @asynccontextmanager
     async def _alone(self, branch: BranchName, summarise: Summariser | None) -> AsyncIterator[bool]:

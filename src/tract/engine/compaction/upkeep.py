@@ -18,12 +18,18 @@ __all__ = ["Upkeep"]
 
 _AT_ONCE = 4
 """How many branches of a store are maintained at a time."""
+_REST, _LONGEST_REST = 30, 0.25
+"""How long one of these rests, in times of what its last branch took, and in seconds at most.
+
+So looking at branches takes a few hundredths of a store's time, however many move how often: what
+is committed meanwhile shares the next look. Models take longer than that to reply.
+"""
 
 
 class Upkeep:
     """Maintains the branches that this store has moved, each by one task at a time.
 
-    A branch that moves meanwhile is looked at once more. The tasks run in the store's event loop,
+    A branch is looked at as soon as it moves; if it goes on moving, a few times a second. The tasks run in the store's event loop,
     and in no caller's context. Closing cancels them: a shortening that they were at has not been
     written, and any later call may do it.
     """
@@ -60,6 +66,7 @@ class Upkeep:
 
     async def _work(self, branch: BranchName) -> None:
         async with self._turns:
+            begun = self._gate.loop.time()
             self._again.discard(branch)  # what has moved it until now is seen below
             try:
                 with self._gate.call():
@@ -68,6 +75,8 @@ class Upkeep:
                 pass  # closing has begun
             except Exception as error:  # whatever it is, the next commit tries again
                 await self._report(error, branch)
+            took = self._gate.loop.time() - begun
+            await asyncio.sleep(min(_REST * took, _LONGEST_REST))
 
     async def _report(self, error: Exception, branch: BranchName) -> None:
         try:

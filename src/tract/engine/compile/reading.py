@@ -179,10 +179,6 @@ class ContextReader:
             snapshot = await self._cache.make(key, partial(self._make, key, located))
         return Found(snapshot, located.usage, located.erasures, is_new=True)
 
-    async def usage(self, branch: BranchName, position: Position) -> TokenUsage | None:
-        """Return the usage that an API reported for a commit."""
-        return (await self._located(branch, position)).usage
-
     async def _located(self, branch: BranchName, position: Position) -> Located:
         """Return where *position* is, and forget what was read before the last erasure."""
         tract_id = branch.tract_id

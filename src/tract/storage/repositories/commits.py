@@ -210,6 +210,15 @@ class UsageRepository(ABC):
     ) -> None:
         """Record *usage* for an existing commit, replacing an earlier report."""
 
+    @abstractmethod
+    async def newest(
+        self, tract_id: str, commit_hash: str, among: int
+    ) -> tuple[str, TokenUsage] | None:
+        """Return the report for the newest commit that has one, and that commit's hash.
+
+        Looked at are a commit, its parent, that one's parent and so on, *among* in all; not what a
+        merge brought.
+        """
 
 class AttachmentRepository(ABC):
     """Keeps attachments. Commits bring theirs along, too; see `CommitRepository.write`."""

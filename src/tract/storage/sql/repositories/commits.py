@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError
@@ -26,14 +27,14 @@ from tract.storage.repositories import (
 )
 from tract.storage.sql import attachments
 from tract.storage.sql import keys as stored
-from tract.storage.sql.ancestry.walk import place_or_beginning
+from tract.storage.sql.ancestry.walk import find_place, lineage, place_or_beginning
 from tract.storage.sql.configs.querying import window_of
 from tract.storage.sql.contents import contents, with_contents
 from tract.storage.sql.database import Database
 from tract.storage.sql.naming import key_of
 from tract.storage.sql.port import Connection
 from tract.storage.sql.repositories.histories import settled
-from tract.storage.sql.rows import as_bytes, record_of
+from tract.storage.sql.rows import as_bytes, record_of, sound
 from tract.storage.sql.statements import commits as sql
 from tract.storage.sql.statements.compiled import Statement
 from tract.storage.sql.writing.transaction import WriteTransaction
@@ -232,6 +233,28 @@ class SqlUsageRepository(UsageRepository):
             transaction.set_usage_to_stay(tract_id, commit_hash, usage, raw_json)
 
         await self._database.write(job, [tract_id], traced=False)
+
+    async def newest(
+        self, tract_id: str, commit_hash: str, among: int
+    ) -> tuple[str, TokenUsage] | None:
+        return await self._database.read(
+            partial(_newest_usage, tract_id=tract_id, commit_hash=commit_hash, among=among)
+        )
+
+
+def _newest_usage(
+    connection: Connection, *, tract_id: str, commit_hash: str, among: int
+) -> tuple[str, TokenUsage] | None:
+    """See `UsageRepository.newest`."""
+    place = find_place(connection, tract_id, commit_hash)
+    if place is None:
+        return None
+    older = lineage(connection, sql.WALK, tract_id, place.commit_hash, place.created_at)
+    hashes = [row[0] for row in islice(older, among)]
+    found = connection.find(sql.USAGE_OF, hashes, tract_id=tract_id)
+    reports = {row[0]: row[1:] for row in sound(found, bytes, int, int, int)}
+    newest = next((key for key in hashes if key in reports), None)
+    return None if newest is None else (newest.hex(), TokenUsage(*reports[newest]))
 
 
 def _named(

@@ -253,6 +253,12 @@ USAGE = Statement(
         usage.c.tract_id == bindparam("tract_id"), usage.c.commit_hash == bindparam("hash")
     )
 )
+USAGE_OF = Lookup(
+    usage.c.commit_hash,
+    lambda named: select(
+        usage.c.commit_hash, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.total_tokens
+    ).where(usage.c.tract_id == bindparam("tract_id"), named),
+)
 _nothing = select(literal(1).label("one")).subquery()
 USAGE_AND_ERASURES = Statement(
     lambda: select(
