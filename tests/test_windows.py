@@ -9,7 +9,13 @@ import pytest
 from benchmarks.windows.__main__ import WAYS
 from benchmarks.windows.measuring import Figures, replayed, tokens_of
 from benchmarks.windows.ours import Whole
-from benchmarks.windows.ways import Way
+from benchmarks.windows.ways import COUNTER, Way
+
+
+@pytest.fixture(autouse=True, scope="module")
+def vocabulary() -> None:
+    """Load the vocabulary, which no event loop should wait for."""
+    COUNTER.count_text("")
 
 
 async def figures_of(way: type[Way], airline: list[dict[str, Any]]) -> Figures:

@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.windows.measuring import Figures, replayed, tokens_of
@@ -15,9 +17,12 @@ from benchmarks.windows.ways import Way
 from benchmarks.workload import ChatMessage, transcripts
 from support.markdown import write_measured
 
+_LANGCHAIN: tuple[type[Way], ...] = (
+    import_module("benchmarks.windows.peers_langchain").WAYS if find_spec("langmem") else ()
+)
 WAYS: tuple[type[Way], ...] = (
     *(Whole, Summarising, Clearing),
-    *(TrimMessages, HistoryProcessor, AgentsLimit, AgentsCompaction),
+    *(TrimMessages, *_LANGCHAIN, HistoryProcessor, AgentsLimit, AgentsCompaction),
 )
 IN_A_ROW, WINDOW = 25, 8_000
 _HEADER = (

@@ -36,7 +36,7 @@ from benchmarks.windows.measuring import cost_of, tokens_of
 from benchmarks.windows.ways import COUNTER, Way, shortened
 from benchmarks.workload import ChatMessage
 
-__all__ = ["AgentsCompaction", "AgentsLimit", "HistoryProcessor", "TrimMessages"]
+__all__ = ["AgentsCompaction", "AgentsLimit", "HistoryProcessor", "TrimMessages", "plain"]
 
 
 class TrimMessages(Way):
@@ -61,17 +61,18 @@ class TrimMessages(Way):
             start_on="human",
             include_system=True,
         )
-        return _plain(trimmed)
+        return plain(trimmed)
 
     def _count(self, some: list[BaseMessage]) -> int:
         costs = self._costs
         for each in some:
             if id(each) not in costs:
-                costs[id(each)] = each, cost_of(*_plain([each]))
+                costs[id(each)] = each, cost_of(*plain([each]))
         return COUNTER.tokens_for_reply + sum(costs[id(each)][1] for each in some)
 
 
-def _plain(messages: Sequence[Any]) -> list[ChatMessage]:
+def plain(messages: Sequence[Any]) -> list[ChatMessage]:
+    """Return messages of LangChain as OpenAI's API takes them."""
     found = convert_to_openai_messages(messages)
     return [found] if isinstance(found, dict) else [dict(each) for each in found]
 
@@ -95,14 +96,15 @@ class HistoryProcessor(Way):
 
     def _kept(self, messages: list[ModelMessage]) -> list[ModelMessage]:
         system = [part for part in messages[0].parts if isinstance(part, SystemPromptPart)]
-        starts = [at for at, each in enumerate(messages) if _begins(each)]
-        for start in starts:
-            kept = (
-                messages[start:] if start == 0 else [ModelRequest(parts=system), *messages[start:]]
-            )
-            if start == starts[-1] or tokens_of(_chat(kept)) <= self.window:
+        kept, cost = messages, tokens_of(_chat([ModelRequest(parts=system)]))
+        for start in range(len(messages) - 1, 0, -1):
+            cost += sum(map(cost_of, _chat([messages[start]])))
+            if cost > self.window and kept is not messages:
                 return kept
-        return messages
+            if _begins(messages[start]):
+                kept = [ModelRequest(parts=system), *messages[start:]]
+        fits = tokens_of(_chat(messages)) <= self.window
+        return messages if fits else kept
 
     async def _reply(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         self._sent = messages
