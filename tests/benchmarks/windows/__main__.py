@@ -17,12 +17,14 @@ from benchmarks.windows.ways import Way
 from benchmarks.workload import ChatMessage, transcripts
 from support.markdown import write_measured
 
-_LANGCHAIN: tuple[type[Way], ...] = (
-    import_module("benchmarks.windows.peers_langchain").WAYS if find_spec("langmem") else ()
-)
+_LANGCHAIN: tuple[type[Way], ...] = ()
+if find_spec("langmem"):
+    _LANGCHAIN = import_module("benchmarks.windows.peers_langchain").WAYS
 WAYS: tuple[type[Way], ...] = (
     *(Whole, Summarising, Clearing),
-    *(TrimMessages, *_LANGCHAIN, HistoryProcessor, AgentsLimit, AgentsCompaction),
+    TrimMessages,
+    *_LANGCHAIN,
+    *(HistoryProcessor, AgentsLimit, AgentsCompaction),
 )
 IN_A_ROW, WINDOW = 25, 8_000
 _HEADER = (

@@ -82,7 +82,7 @@ class Middleware(_Apart):
         runtime: Any = None  # which it does not look at
         update = await self._middleware().abefore_model(state, runtime)
         if update is not None:
-            self._messages = list(add_messages(self._messages, update["messages"]))  # type: ignore[arg-type]
+            self._messages = list(add_messages(self._messages, update["messages"]))
         return [*self._system, *plain(self._messages)]
 
     def _middleware(self) -> SummarizationMiddleware[Any, Any]:
@@ -110,7 +110,10 @@ class Node(_Apart):
 
     async def request(self) -> Sequence[ChatMessage]:
         given = {"messages": self._messages, "context": self._context}
-        update = await self._node().ainvoke(given)
+        with warnings.catch_warnings():
+            # It warns where it asks for a summary of more than a window: no user's message fits.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            update = await self._node().ainvoke(given)
         self._context = update.get("context", self._context)
         return [*self._system, *plain(update["summarized_messages"])]
 
