@@ -220,6 +220,7 @@ class UsageRepository(ABC):
         merge brought.
         """
 
+
 class AttachmentRepository(ABC):
     """Keeps attachments. Commits bring theirs along, too; see `CommitRepository.write`."""
 
