@@ -278,6 +278,30 @@ def test_watch_prints_commits_from_the_first_on(agents: Path, commits: dict[str,
     assert [each["commit_hash"] for each in lines] == [commits["system"], commits["asked"]]
 
 
+def test_search_finds_what_was_committed_since_the_last_one(agents: Path) -> None:
+    tract("search", agents, "--enable")
+    with SyncStore.open(agents) as store:
+        store.tract("planner").user("Trondheim, too?")
+
+    assert tract("search", f"file:{agents}?mode=ro", "trondheim").out == ""
+    assert "Trondheim, too?" in tract("search", agents, "trondheim").out
+    assert "Trondheim, too?" in tract("search", f"file:{agents}?mode=ro", "trondheim").out
+
+
+def test_a_compaction_is_shown_by_what_it_did_and_its_summary(agents: Path) -> None:
+    with SyncStore.open(agents) as store:
+        planner = store.tract("planner")
+        cleared = planner.clear_tool_results(keep=0, reason="long")
+        hidden = planner.compact(lambda request: "They asked for ships.", keep_recent=1)
+    assert cleared is not None
+    assert hidden is not None
+    count = len(hidden.hidden)
+
+    first, second = tract("log", agents, "-n", 2).out.splitlines()
+    assert first.endswith(f"compact hides {count} entries: They asked for ships.")
+    assert second.endswith("compact clears 1 entry (long)")
+
+
 def test_compactions_are_listed(agents: Path) -> None:
     with SyncStore.open(agents) as store:
         store.tract("planner").clear_tool_results(keep=0, reason="long")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ __all__ = [
     "creating",
     "head_of",
     "imported_types",
+    "indexing",
     "reading",
     "schema_of",
     "target_of",
@@ -47,6 +48,17 @@ def writing(store: str) -> Iterator[SyncStore]:
     with reading(store):
         pass  # a file that is not a store stays as it is, and an old one is for `migrate`
     with tract.SyncStore.open(target_of(store, "rw")) as opened:
+        yield opened
+
+
+@contextmanager
+def indexing(store: str) -> Iterator[SyncStore]:
+    """Open a store that must exist: for writing if it can be written, to bring its index up to date."""
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(writing(store))
+        except tract.StoreReadOnlyError:
+            opened = stack.enter_context(reading(store))
         yield opened
 
 

@@ -13,7 +13,7 @@ from tract.cli.jsons import written
 from tract.cli.output import Output
 
 if TYPE_CHECKING:
-    from tract import CommitInfo, EntryDiff, Message, SyncTract
+    from tract import CommitInfo, CompactionContent, EntryDiff, Message, SyncTract
 
 __all__ = [
     "Refs",
@@ -101,9 +101,19 @@ def text_of(content: object) -> str:
         value = getattr(content, name, None)
         if texts := list(_texts(value)):
             return "\n\n".join(texts)
-    if isinstance(content, (tract.AnnotationContent, tract.MergeContent)):
+    if isinstance(content, tract.CompactionContent):
+        return _compacted(content)
+    if isinstance(content, (tract.AnnotationContent, tract.ExpansionContent, tract.MergeContent)):
         return ""
     return _json(content)
+
+
+def _compacted(content: CompactionContent) -> str:
+    """Return what a compaction did, without the hashes of all that it hides, and its summary."""
+    counts = {"hides": len(content.hides), "clears": len(content.clears)}
+    did = [f"{verb} {n} {'entry' if n == 1 else 'entries'}" for verb, n in counts.items() if n]
+    why = f" ({content.reason})" if content.reason else ""
+    return ": ".join([f"{', '.join(did)}{why}", *_texts(content.summary)])
 
 
 def message_lines(out: Output, message: Message) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tract.cli import completing
 from tract.cli.commands.conditions import condition
 from tract.cli.commands.pages import searchable, with_contents
 from tract.cli.escaping import block, line
-from tract.cli.opening import chosen, chosen_tract, reading, writing
+from tract.cli.opening import chosen, chosen_tract, indexing, reading, writing
 from tract.cli.options import Branch, Json, Limit, NoPager, Store, TractId, Types
 from tract.cli.output import Output, printing, progressing
 from tract.cli.running import CommandError, ExitCode
@@ -83,7 +83,8 @@ def search(
 ) -> None:
     """Find commits by the words of their texts.
 
-    They are those of the whole store, of a tract by --tract, or of a branch by --branch.
+    They are those of the whole store, of a tract by --tract, or of a branch by --branch. What was
+    committed since the last search is indexed first, unless the store can only be read.
     """
     if enable:
         with writing(store) as opened, progressing("Indexing") as step:
@@ -93,7 +94,7 @@ def search(
     if not words:
         return
     text = " ".join(words)
-    with reading(store) as opened, printing(as_json=as_json, paged=not no_pager) as out:
+    with indexing(store) as opened, printing(as_json=as_json, paged=not no_pager) as out:
         for hit in _found(opened, text, limit, tract_id, branch):
             if as_json:
                 out.json(hit)
