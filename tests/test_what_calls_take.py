@@ -15,6 +15,7 @@ from tract import (
     AsyncTract,
     BudgetAction,
     CommitNotFoundError,
+    CompactionPolicy,
     CompactionRequest,
     ContentModel,
     ContentValidationError,
@@ -168,6 +169,18 @@ async def test_a_summariser_is_any_function_and_returns_any_content(tract: Async
 
     shown = (await tract.compile(aggregate_same_role=False)).messages
     assert [each.content for each in shown] == ["kept", "a text", "fields", "a model", "said how"]
+
+
+async def test_what_cannot_be_called_does_not_summarise(tract: AsyncTract) -> None:
+    """Also before anything is looked at: of a tract without commits."""
+    wrong: Any = "a summary"
+    policy: Any = CompactionPolicy(trigger_tokens=10, target_tokens=5)
+
+    with pytest.raises(TypeError, match="'a summary' cannot be called"):
+        await tract.compact(wrong)
+    with pytest.raises(TypeError, match="Give a policy as `policy=`"):
+        await tract.maintain(policy)
+    assert await tract.head() is None
 
 
 async def test_entries_take_a_side_and_a_limit(tract: AsyncTract) -> None:

@@ -41,6 +41,7 @@ from tract.handles.arguments import (
     checked_position,
     checked_ref,
     checked_several,
+    checked_summariser,
     checked_target,
     checked_text,
     checked_title,
@@ -554,6 +555,7 @@ class AsyncTract:
             CompactionTargetError: the context would be longer than its target.
             CommitNotFoundError: one of *keep* is not a commit of this tract.
             ContentValidationError: the summary cannot be stored, or a list is a string.
+            TypeError: *summarise* is not a function.
             Exception: what *summarise* raises.
         """
         aims = checked_aims(
@@ -561,9 +563,10 @@ class AsyncTract:
         )
         note = None if reason is None else checked_text("reason", reason)
         demands = Demands(checked_several("must_keep", must_keep), note)
+        function = checked_summariser(summarise)
         with self._call():
             return await self._runtime.compactor.compact(
-                self._branch, summarise, aims, plan, demands
+                self._branch, function, aims, plan, demands
             )
 
     async def clear_tool_results(
@@ -625,11 +628,13 @@ class AsyncTract:
         Raises:
             CompactionError: as for `compact`. Nothing was written.
             CompactionTargetError: as for `compact`.
+            TypeError: *summarise* is not a function.
             ValueError: there is no policy.
             Exception: what *summarise* raises.
         """
+        function = checked_summariser(summarise)
         with self._call():
-            return await self._runtime.maintainer.maintain(self._branch, summarise, policy)
+            return await self._runtime.maintainer.maintain(self._branch, function, policy)
 
     async def expand(self, commit_hash: str, *, reason: str | None = None) -> CommitInfo:
         """Undo a compaction: show again what it hides or clears, to the byte.

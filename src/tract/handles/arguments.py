@@ -18,7 +18,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
-from tract.models.compaction import Strategy
+from tract.models.compaction import CompactionPolicy, Strategy, Summariser
 from tract.models.refs import MAX_REF_NAME, check_ref_name, check_storable, utf8_size
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
@@ -38,6 +38,7 @@ __all__ = [
     "checked_position",
     "checked_ref",
     "checked_several",
+    "checked_summariser",
     "checked_target",
     "checked_text",
     "checked_title",
@@ -49,6 +50,21 @@ __all__ = [
 T = TypeVar("T")
 
 _MOST = 2**62  # SQL counts in 64 bits
+
+
+def checked_summariser(value: Summariser | None) -> Summariser | None:
+    """Return what summarises.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if value is None or callable(value):
+        return value
+    named = " Give a policy as `policy=`." if type(value) is CompactionPolicy else ""
+    raise TypeError(
+        f"summarise must be a function of a CompactionRequest, async or not, or None; "
+        f"{shown(value)} cannot be called.{named}"
+    )
 
 
 def checked_name(name: str, value: object) -> str:
