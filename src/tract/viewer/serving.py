@@ -64,6 +64,7 @@ async def serve(
         config = uvicorn.Config(
             shown,
             http=ImpatientProtocol,
+            ws="none",
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
