@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from support.counters import WordCounter
 from support.killing import started
+from support.probes import probe
 from tract import (
     AsyncTract,
     CompactionError,
@@ -25,6 +26,7 @@ from tract import (
 )
 
 WORDS = "word " * 40
+_MOVES = 300
 POLICY = CompactionPolicy(
     trigger_tokens=400, target_tokens=250, keep_recent=1, keep_results=1, clear_at_least=20
 )
@@ -76,6 +78,19 @@ async def test_a_store_shortens_what_its_commits_made_too_long(target: Path | st
 
         await until(lambda: short(tract))
         assert await other.compactions() == []
+
+
+async def test_a_branch_that_goes_on_moving_is_looked_at_now_and_then(target: Path | str) -> None:
+    """Not once for each commit, or for every few: each look takes reads."""
+    async with opened(target, MaintenanceConfig()) as store:
+        tract = store.tract("t")
+        await tract.user("hello")
+        before = probe(store).trips
+        for _ in range(_MOVES):
+            await tract.user("more")
+        trips = probe(store).trips - before
+
+    assert trips < 1.15 * _MOVES
 
 
 async def short(tract: AsyncTract) -> bool:

@@ -115,28 +115,34 @@ def _infos(
 ) -> list[EntryInfo]:
     """Return entries with the rows of their own commits, which those of edits follow."""
     edits = iter(stored[len(entries) :])
-    infos = []
-    for entry, own in zip(entries, stored, strict=False):
-        # By place, and not by a function of its own: together half of the time for each of many.
-        source = own if entry.edited_by is None else next(edits)
-        infos.append(
-            EntryInfo(
-                entry.commit_hash,
-                entry.edited_by,
-                source.content_type,
-                entry.message,
-                entry.priority,
-                entry.message_tokens,
-                own.created_at,
-                entry.config_json,
-                own.metadata_json,
-                source,
-                load,
-                entry.more,
-                entry.hidden_by,
-            )
-        )
-    return infos
+    return [
+        _info(entry, own, own if entry.edited_by is None else next(edits), load)
+        for entry, own in zip(entries, stored, strict=False)
+    ]
+
+
+def _info(
+    entry: Entry,
+    own: StoredContent,
+    source: StoredContent,
+    load: Callable[[StoredContent], BaseModel],
+) -> EntryInfo:
+    """Return an entry with the rows of its own commit and of the one whose content it shows."""
+    return EntryInfo(
+        entry.commit_hash,
+        entry.edited_by,
+        source.content_type,
+        entry.message,
+        entry.priority,
+        entry.message_tokens,
+        own.created_at,
+        entry.config_json,
+        own.metadata_json,
+        source,
+        load,
+        entry.more,
+        entry.hidden_by,
+    )
 
 
 def _ordered(entries: Entries, *, newest: bool) -> Iterator[Entry]:

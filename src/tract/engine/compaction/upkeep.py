@@ -29,9 +29,9 @@ is committed meanwhile shares the next look. Models take longer than that to rep
 class Upkeep:
     """Maintains the branches that this store has moved, each by one task at a time.
 
-    A branch is looked at as soon as it moves; if it goes on moving, a few times a second. The tasks run in the store's event loop,
-    and in no caller's context. Closing cancels them: a shortening that they were at has not been
-    written, and any later call may do it.
+    A branch is looked at as soon as it moves; if it goes on moving, a few times a second. The tasks
+    run in the store's event loop, and in no caller's context. Closing cancels them: a shortening
+    that they were at has not been written, and any later call may do it.
     """
 
     def __init__(self, maintainer: Maintainer, gate: CallGate, config: MaintenanceConfig) -> None:

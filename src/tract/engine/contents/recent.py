@@ -35,7 +35,7 @@ class RecentContents:
         kept = self._kept.get(tract_id, {})
         missing = [name for name in named if name not in kept]
         if not missing:
-            if kept:
+            if tract_id in self._kept:
                 self._kept.move_to_end(tract_id)
             return [kept[name] for name in named]
         forgotten = self._forgotten
@@ -46,10 +46,13 @@ class RecentContents:
         return [read.get(name) or kept[name] for name in named]
 
     def _keep(self, tract_id: str, read: Mapping[str, StoredContent]) -> None:
-        kept = self._kept.setdefault(tract_id, {})
-        self._kept.move_to_end(tract_id)
+        kept = self._kept.get(tract_id, {})
         new = {name: row for name, row in read.items() if name not in kept and row.data is not None}
+        if not new:
+            return
         kept.update(new)
+        self._kept[tract_id] = kept
+        self._kept.move_to_end(tract_id)
         self._nbytes += sum(map(_memory, new.values()))
         while self._nbytes > self._max_bytes:
             self._evict(next(iter(self._kept)))

@@ -63,7 +63,7 @@ class BaseTokenCounter(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = vars(cls)  # the assignments below set defaults for the class: the checks are silenced
+        own = vars(cls)  # defaults for the class are assigned below, for which checks are silenced
         if own.keys() & {"count_text", "count_body", "count_media", "_count_word"}:
             if "joins_cleanly" not in own:
                 cls.joins_cleanly = BaseTokenCounter.joins_cleanly  # type: ignore[method-assign]

@@ -122,7 +122,7 @@ async def _places(
     if type(source).__name__ != "AsyncSqliteSaver":
         return []
     # Its package is not a dependency, so the attribute has no type here.
-    async with getattr(source, "conn").execute(_WRITES, _named(config)) as cursor:  # noqa: B009
+    async with getattr(source, "conn").execute(_WRITES, _named(config)) as cursor:  # noqa: B009  # see above
         return [tuple(row) async for row in cursor]
 
 

@@ -103,7 +103,7 @@ class WriteTransaction:
         records: list[CommitRow] = []
         if not kept and _NO_TARGET.issuperset(map(_target, drafts)):
             for draft in drafts:
-                records.append(self._add(branch.tract_id, tip, draft, None))  # noqa: PERF401
+                records.append(self._add(branch.tract_id, tip, draft, None))  # noqa: PERF401  # as in `CommitEngine`
             return records
         targets = [
             None
