@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Never
 
 import pytest
 
 from support.opening import COUNTER
 from support.probes import probe
-from tract import AsyncTract, DialogueContent, EntryInfo, TractConfig, TractStore
+from tract import (
+    AsyncTract,
+    CommitNotFoundError,
+    DialogueContent,
+    EntryInfo,
+    TractConfig,
+    TractStore,
+)
+from tract.engine.contents.recent import RecentContents
+from tract.storage.repositories import BlobRepository, StoredContent
 
 LONG = "word " * 400
 
@@ -61,6 +73,37 @@ async def test_contexts_of_any_size_are_listed_with_little_memory(
             wanted = told(await store.tract(name).entries())
             assert told(await small.tract(name).entries()) == wanted
             assert told(await small.tract(name).entries(limit=1)) == wanted[:1]
+
+
+class SlowBlobs(BlobRepository):
+    """Contents that are read when told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.reads = 0
+
+    async def get(self, tract_id: str, commit_hash: str) -> Never:
+        raise CommitNotFoundError(commit_hash)
+
+    async def get_many(self, tract_id: str, named: Sequence[str]) -> list[StoredContent]:
+        self.reads += 1
+        await self.go_on.wait()
+        return [StoredContent(each, each, "dialogue", None, 1, b"{}") for each in named]
+
+
+@pytest.mark.parametrize(("erased", "reads"), [(True, 2), (False, 1)])
+async def test_what_was_being_read_during_an_erasure_is_not_kept(erased: bool, reads: int) -> None:
+    blobs = SlowBlobs()
+    recent = RecentContents(blobs, 1_000_000)
+    reading = asyncio.ensure_future(recent.get_many("t", ["a"]))
+    await asyncio.sleep(0)
+    if erased:
+        recent.forget("t")
+    blobs.go_on.set()
+    await reading
+    await recent.get_many("t", ["a"])
+
+    assert blobs.reads == reads
 
 
 async def test_what_another_store_erases_is_not_listed_from_memory(tmp_path: Path) -> None:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["ImpatientProtocol"]
 
 _PATIENCE = 5.0  # seconds, as long as uvicorn keeps a connection that asks nothing
-_MOST_WAITING = 64
 
 
 class ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that closes a connection whose request is not whole after a while.
 
-    Where too many wait at once, the one that has waited for longest is closed, so that clients who
-    never send theirs cannot take all the files that the process may open.
+    So clients who never send theirs do not keep the files that the process may open.
     """
 
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request, and for no more connections than that."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        """Wait for a request."""
         super().connection_made(transport)
         self._wait()
-        waiting = [each for each in self.connections if _is_waiting(each)]
-        if len(waiting) > _MOST_WAITING:
-            cast("ImpatientProtocol", min(waiting, key=_until)).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -51,12 +45,3 @@ class ImpatientProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def _is_waiting(connection: object) -> bool:
-    return isinstance(connection, ImpatientProtocol) and connection._deadline is not None
-
-
-def _until(connection: object) -> float:
-    deadline = connection._deadline if isinstance(connection, ImpatientProtocol) else None
-    return float("inf") if deadline is None else deadline.when()
