@@ -365,6 +365,37 @@ async def test_what_is_committed_meanwhile_becomes_the_tail(tract: AsyncTract) -
     assert (await texts(tract))[0] == "the summary"
 
 
+async def test_writers_without_a_pause_keep_no_compaction_waiting(tract: AsyncTract) -> None:
+    for number in range(6):
+        await turn(tract, number, tools=number > 2)
+
+    async def talk() -> None:
+        while True:
+            await tract.commit(DialogueContent(role="user", text=f"more {WORDS}"))
+
+    writers = [asyncio.create_task(talk()) for _ in range(8)]
+    try:
+        async with asyncio.timeout(20):
+            cleared = await tract.clear_tool_results(keep=1)
+            hidden = await tract.compact(short, keep_recent=3)
+            assert hidden is not None
+            await tract.expand(hidden.commit_hash)
+    finally:
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+
+    assert cleared is not None
+    for done in (hidden, cleared):
+        here = await tract.get_commit(done.commit_hash)
+        assert here is not None
+        assert here.parent_hash is not None
+        before = await tract.compile(at_commit=here.parent_hash)
+        after = await tract.compile(at_commit=here.commit_hash)
+        assert done.tokens_before == before.token_count
+        assert done.tokens_after == after.token_count
+
+
 async def test_an_edit_of_what_is_summarised_has_it_summarised_again(tract: AsyncTract) -> None:
     for number in range(2):
         await turn(tract, number)

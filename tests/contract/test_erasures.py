@@ -23,12 +23,12 @@ from tract import (
 from tract.storage.repositories import (
     AddTag,
     Attached,
+    Basis,
     BranchName,
     CopyOvertakenError,
     ForkBranch,
     Marker,
-    MergeBasis,
-    OutdatedMergeError,
+    OutdatedBasisError,
     Position,
     ResetBranch,
 )
@@ -270,9 +270,9 @@ async def test_nothing_is_merged_that_goes(pair: tuple[Repositories, Repositorie
     through = await one.erasures.drop_names(TRACT)
     [new] = await say(two, MAIN, "c")
     parents = {new: (None, None), theirs: (base, None), base: (None, None)}
-    basis = MergeBasis(new, theirs, parents, {base, theirs})
-    with pytest.raises(OutdatedMergeError):
-        await two.commits.merge(MAIN, [merge_of(theirs)], basis)
+    basis = Basis(new, theirs, parents, {base, theirs})
+    with pytest.raises(OutdatedBasisError):
+        await two.commits.write_on(MAIN, [merge_of(theirs)], basis)
     while (await one.erasures.drop_commits(TRACT, through)).more:
         pass
 

@@ -25,16 +25,17 @@ from tract import (
     TokenUsage,
 )
 from tract.storage.repositories import (
+    Basis,
     BranchName,
     CommitDraft,
-    MergeBasis,
     Origin,
-    OutdatedMergeError,
+    OutdatedBasisError,
     Sizes,
     Survey,
 )
 
 THIRD = BranchName(MAIN.tract_id, "third")
+COMPACTION = draft("what it hides", operation="compact")
 
 
 async def parted(store: Repositories) -> tuple[str, str, str]:
@@ -45,7 +46,7 @@ async def parted(store: Repositories) -> tuple[str, str, str]:
     return shared, ours, theirs
 
 
-async def basis(store: Repositories, *touched: str, squash: bool = False) -> MergeBasis:
+async def basis(store: Repositories, *touched: str, squash: bool = False) -> Basis:
     return basis_of(await store.comparisons.relation(MAIN, OTHER_BRANCH), *touched, squash=squash)
 
 
@@ -139,7 +140,7 @@ async def test_a_relation_to_a_branch_that_is_not_there_is_refused(store: Reposi
 
 async def test_a_merge_lands_like_any_write(store: Repositories) -> None:
     _, ours, theirs = await parted(store)
-    records = await store.commits.merge(
+    records = await store.commits.write_on(
         MAIN, [merge_of(theirs), draft("after")], await basis(store), expected_head=ours
     )
 
@@ -155,7 +156,7 @@ async def test_a_merge_is_refused_on_another_head_than_expected(store: Repositor
 
     for expected in (theirs, None, UNKNOWN):
         with pytest.raises(HeadMovedError):
-            await store.commits.merge(MAIN, [merge_of(theirs)], computed, expected_head=expected)
+            await store.commits.write_on(MAIN, [merge_of(theirs)], computed, expected_head=expected)
     assert await everything(store) == before
 
 
@@ -167,8 +168,8 @@ async def test_a_merge_that_would_be_another_now_is_refused_and_leaves_nothing(
     await store.commits.write(MAIN, [edit("x", shared)])
     before = await everything(store)
 
-    with pytest.raises(OutdatedMergeError):
-        await store.commits.merge(MAIN, [merge_of(theirs)], computed)
+    with pytest.raises(OutdatedBasisError):
+        await store.commits.write_on(MAIN, [merge_of(theirs)], computed)
     assert await everything(store) == before
 
 
@@ -176,18 +177,18 @@ async def test_of_one_merge_made_many_times_at_once_one_lands(store: Repositorie
     _, _, theirs = await parted(store)
     computed = await basis(store)
     results = await asyncio.gather(
-        *(store.commits.merge(MAIN, [merge_of(theirs)], computed) for _ in range(6)),
+        *(store.commits.write_on(MAIN, [merge_of(theirs)], computed) for _ in range(6)),
         return_exceptions=True,
     )
 
     assert sum(isinstance(result, list) for result in results) == 1
-    assert sum(isinstance(result, OutdatedMergeError) for result in results) == 5
+    assert sum(isinstance(result, OutdatedBasisError) for result in results) == 5
 
 
 # still_holds
 
 
-async def holds(store: Repositories, computed: MergeBasis) -> bool:
+async def holds(store: Repositories, computed: Basis) -> bool:
     head = await store.refs.head(MAIN)
     return await store.comparisons.still_holds(MAIN.tract_id, head, computed)
 
@@ -195,7 +196,7 @@ async def holds(store: Repositories, computed: MergeBasis) -> bool:
 async def test_a_merge_still_holds_where_nothing_or_something_else_came(
     store: Repositories,
 ) -> None:
-    shared, ours, _ = await parted(store)
+    shared, ours, theirs = await parted(store)
     [beside] = await say(store, THIRD, "beside")
     computed = await basis(store, shared)
     assert await holds(store, computed)
@@ -209,7 +210,7 @@ async def test_a_merge_still_holds_where_nothing_or_something_else_came(
     for change in changes:
         await store.commits.write(MAIN, [change])
         assert await holds(store, computed)
-    await store.commits.merge(MAIN, [merge_of(computed.theirs)], computed)
+    await store.commits.write_on(MAIN, [merge_of(theirs)], computed)
 
 
 @pytest.mark.parametrize("change", ["edit", "annotate", "merge", "reset", "empty", "elsewhere"])
@@ -232,6 +233,56 @@ async def test_a_merge_holds_no_more_once_what_it_stands_on_has_changed(
         await store.refs.move(MAIN, None, action="reset")
     else:
         await store.refs.move(MAIN, third, action="fast-forward")
+
+    assert not await holds(store, computed)
+
+
+async def shortening(store: Repositories, *hidden: str) -> Basis:
+    """Return the basis of a compaction of what is there."""
+    head = await store.refs.head(MAIN)
+    assert head is not None
+    return Basis(head, None, {head: (None, None)}, touched={*hidden})
+
+
+async def test_a_compaction_still_holds_where_others_talk_on(store: Repositories) -> None:
+    shared, ours, theirs = await parted(store)
+    computed = await shortening(store, shared)
+    for other in (draft("more"), edit("x", ours), annotation(ours), merge_of(theirs)):
+        await store.commits.write(MAIN, [other])
+
+    assert await holds(store, computed)
+
+
+@pytest.mark.parametrize("change", ["edit", "annotate", "compact", "expand", "brought", "reset"])
+async def test_a_compaction_holds_no_more_once_what_is_shown_has_changed(
+    store: Repositories, change: str
+) -> None:
+    shared, ours, theirs = await parted(store)
+    [hid] = hashes(await store.commits.write(MAIN, [COMPACTION]))
+    computed = await shortening(store, shared)
+    if change == "reset":
+        await store.refs.move(MAIN, ours, action="reset")
+    elif change == "brought":
+        await store.commits.write(OTHER_BRANCH, [edit("x", shared)])
+        theirs = str(await store.refs.head(OTHER_BRANCH))
+        await store.commits.write(MAIN, [merge_of(theirs)])
+    else:
+        changes = {
+            "edit": edit("x", shared),
+            "annotate": annotation(shared),
+            "compact": COMPACTION,
+            "expand": draft("undone", operation="expand")._replace(target=hid),
+        }
+        await store.commits.write(MAIN, [changes[change]])
+
+    assert not await holds(store, computed)
+
+
+async def test_a_merge_holds_no_more_once_something_was_hidden(store: Repositories) -> None:
+    """It may be what the merge edits, which is a conflict."""
+    await parted(store)
+    computed = await basis(store)
+    await store.commits.write(MAIN, [COMPACTION])
 
     assert not await holds(store, computed)
 

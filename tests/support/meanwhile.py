@@ -72,14 +72,14 @@ async def prepared(store: TractStore) -> AsyncTract:
 
 
 class Interruption:
-    """Something that is done once, just before the next merge is written."""
+    """Something that is done once, just before the next merge, or compaction, is written."""
 
     def __init__(self, store: TractStore, meanwhile: Callable[[], Awaitable[Any]]) -> None:
         self.happened = False
         self.attempts = 0
-        """How often the interrupted merge was about to be written."""
+        """How often what was interrupted was about to be written."""
         engine = probe(store).parts.commits
-        merge = engine.merge
+        write_on = engine.write_on
 
         async def interrupted(*given: Any, **options: Any) -> Any:
             if not self.happened:
@@ -87,9 +87,9 @@ class Interruption:
                 await meanwhile()
                 self.attempts = 0
             self.attempts += 1
-            return await merge(*given, **options)
+            return await write_on(*given, **options)
 
-        engine.merge = interrupted  # type: ignore[method-assign]  # that is the interruption
+        engine.write_on = interrupted  # type: ignore[method-assign]  # that is the interruption
 
 
 async def everything(store: TractStore) -> list[Any]:

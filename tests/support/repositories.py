@@ -15,6 +15,7 @@ from tract.history.graph import line
 from tract.storage.repositories import (
     ArrivalRepository,
     AttachmentRepository,
+    Basis,
     BlobRepository,
     BranchName,
     CommitDraft,
@@ -27,7 +28,6 @@ from tract.storage.repositories import (
     HistoryRepository,
     KeyRepository,
     LeaseRepository,
-    MergeBasis,
     PruneRepository,
     QueryRepository,
     RefRepository,
@@ -149,12 +149,12 @@ def merge_of(theirs: str, text: str = "merge") -> CommitDraft:
     return draft(text, operation="merge")._replace(merge_parent=theirs)
 
 
-def basis_of(relation: Relation, *touched: str, squash: bool = False) -> MergeBasis:
+def basis_of(relation: Relation, *touched: str, squash: bool = False) -> Basis:
     """Return the basis of a merge of two branches."""
     assert relation.theirs is not None
     new = frozenset(line(relation.parents.items(), relation.theirs, base=relation.ours))
     changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
-    return MergeBasis(
+    return Basis(
         relation.ours, relation.theirs, relation.parents, new, changed.union(touched), squash
     )
 

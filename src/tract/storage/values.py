@@ -259,17 +259,18 @@ class Relation(NamedTuple):
     squashed: Sequence[str] = ()
 
 
-class MergeBasis(NamedTuple):
-    """What a merge was computed from: two heads, parents as in `Relation`, and what it brings.
+class Basis(NamedTuple):
+    """What commits were computed from that are to be written on a head that may have moved since.
 
-    `touched` are the entries that those commits change or that the merge decides; `squash` says
-    that one commit replaces what it brings.
+    A merge has two heads, parents as in `Relation`, and what it brings. `touched` are the entries
+    that are changed, decided or hidden; `squash` says that one commit replaces what is brought. A
+    compaction, or what undoes one, has only `ours`, and brings nothing.
     """
 
     ours: str | None
-    theirs: str
+    theirs: str | None
     parents: Mapping[str, tuple[str | None, str | None]]
-    brought: Set[str]
+    brought: Set[str] = frozenset()
     touched: Set[str] = frozenset()
     squash: bool = False
 

@@ -49,12 +49,12 @@ from tract.models.operations import CommitOperation, Effect, rule_of
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.running.waiting import Lock
 from tract.storage.repositories import (
+    Basis,
     BranchName,
     CommitDraft,
     CommitRow,
-    MergeBasis,
     Origin,
-    OutdatedMergeError,
+    OutdatedBasisError,
     Position,
     Relation,
     Repositories,
@@ -99,14 +99,14 @@ class _Heads(NamedTuple):
         parents = self.relation.parents
         return all(parents[each][1] is not None for each in self.brought)
 
-    def basis(self, stated: Iterable[str]) -> MergeBasis:
+    def basis(self, stated: Iterable[str]) -> Basis:
         """Return the basis of a merge of these heads.
 
         *stated* are the entries that it asks about or restates.
         """
         relation, new = self.relation, frozenset(self.brought)
         changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
-        return MergeBasis(self.ours, self.theirs, relation.parents, new, changed.union(stated))
+        return Basis(self.ours, self.theirs, relation.parents, new, changed.union(stated))
 
 
 class _MovedMeanwhile(Exception):
@@ -250,7 +250,7 @@ class Merger:
         if theirs is None or not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
         if call.squash is not None:
-            basis = MergeBasis(ours, theirs, parents, frozenset(new), squash=True)
+            basis = Basis(ours, theirs, parents, frozenset(new), squash=True)
             return await self._squash(call, basis, new, call.squash)
         if ours is None:
             return await self._fast_forward(call, ours, theirs, new)
@@ -265,8 +265,9 @@ class Merger:
         return self._engine.stage(given_by(asked.squash)._replace(message=message))
 
     async def _squash(
-        self, call: _Call, basis: MergeBasis, new: Sequence[str], squash: Staged
+        self, call: _Call, basis: Basis, new: Sequence[str], squash: Staged
     ) -> MergeResult:
+        assert basis.theirs is not None
         (draft,) = await self._engine.drafts([squash])
         draft = draft._replace(origins=(Origin("squash", basis.theirs),))
         (record,) = await self._write(call, [draft], basis)
@@ -337,15 +338,15 @@ class Merger:
         self,
         call: _Call,
         drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
+        basis: Basis,
         brought: Sequence[CommitStep] = (),
     ) -> list[CommitRow]:
         """Write the merge if its basis still holds; otherwise raise `_MovedMeanwhile`."""
         try:
-            return await self._engine.merge(
+            return await self._engine.write_on(
                 call.branch, drafts, basis, brought, call.asked.expected_head
             )
-        except OutdatedMergeError:
+        except OutdatedBasisError:
             raise _MovedMeanwhile from None
 
     async def _settle(self, branch: BranchName, heads: _Heads, ours: Snapshot) -> Settlement:

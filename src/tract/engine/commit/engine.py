@@ -18,14 +18,14 @@ from tract.models.annotations import PriorityAnnotation
 from tract.models.commit import CommitInfo
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
+    Basis,
     BranchName,
     CommitDraft,
     CommitRepository,
     CommitRow,
     ComparisonRepository,
     KeyRepository,
-    MergeBasis,
-    OutdatedMergeError,
+    OutdatedBasisError,
     StreamEnd,
 )
 
@@ -119,11 +119,6 @@ class CommitEngine:
         draft = make()
         return Staged(lambda: draft, is_quick=True)
 
-    def stage_expansion(self, target: str, reason: str | None) -> Staged:
-        """Check an EXPAND commit; see `stage`."""
-        draft = self.expansion_draft(target, reason)
-        return Staged(lambda: draft, is_quick=True)
-
     async def resolve(self, tract_id: str, named: str) -> str | None:
         """Return the hash that a hash or a name stands for; None for an empty branch.
 
@@ -204,22 +199,22 @@ class CommitEngine:
             return await attempt(expected_head=expected_head)
         return await self._within(budget, attempt, branch, drafts, expected_head, kept=kept)
 
-    async def merge(
+    async def write_on(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
-        brought: Sequence[CommitStep],
+        basis: Basis,
+        brought: Sequence[CommitStep] = (),
         expected_head: Expected = UNSET,
     ) -> list[CommitRow]:
-        """Write the drafts of a merge; see `CommitRepository.merge`.
+        """Write drafts if their basis still holds; see `CommitRepository.write_on`.
 
-        *brought* are the steps that the merge adds to the history before the drafts.
+        *brought* are the steps that a merge adds to the history before the drafts.
 
         Raises:
             BudgetExceededError: the context would exceed a budget whose action is `reject` or `compact`.
         """
-        attempt = partial(self._commits.merge, branch, drafts, basis)
+        attempt = partial(self._commits.write_on, branch, drafts, basis)
         if self._budget is None:
             return await attempt(expected_head=expected_head)
         return await self._within(
@@ -266,7 +261,7 @@ class CommitEngine:
         branch: BranchName,
         drafts: Sequence[CommitDraft],
         expected: Expected,
-        basis: MergeBasis | None = None,
+        basis: Basis | None = None,
         brought: Sequence[CommitStep] = (),
         kept: Mapping[int, str] = MappingProxyType({}),
     ) -> list[CommitRow]:
@@ -302,7 +297,7 @@ class CommitEngine:
         branch: BranchName,
         steps: Sequence[CommitStep],
         expected: Expected,
-        basis: MergeBasis | None,
+        basis: Basis | None,
     ) -> list[CommitRow]:
         """Write on the head that *steps* were checked against, however often it moves."""
         while True:
@@ -310,7 +305,7 @@ class CommitEngine:
             head = found.snapshot.head_hash
             await self.check_head(branch, head, expected)
             if basis and not await self._comparisons.still_holds(branch.tract_id, head, basis):
-                raise OutdatedMergeError  # otherwise, brought commits might count twice
+                raise OutdatedBasisError  # otherwise, brought commits might count twice
             await budget.check(found, steps)
             try:
                 return await attempt(expected_head=head)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import NamedTuple, cast
 
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
+from tract.engine.commit.infos import commit_infos
 from tract.engine.compaction.picking import entry_state
 from tract.engine.compaction.planning import (
     Aims,
@@ -27,10 +29,10 @@ from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
 from tract.engine.threads import Threads
 from tract.exceptions import (
+    CommitNotFoundError,
     CompactionError,
     CompactionTargetError,
     EditTargetError,
-    HeadMovedError,
     TractError,
     shown,
 )
@@ -53,9 +55,12 @@ from tract.models.content import DialogueContent
 from tract.protocols import CommitStep, Message
 from tract.running.crossing import called_back
 from tract.storage.repositories import (
+    Basis,
     BlobRepository,
     BranchName,
     CommitDraft,
+    CommitRow,
+    OutdatedBasisError,
     Position,
     StoredContent,
 )
@@ -197,11 +202,12 @@ class CompactionEngine:
             snapshot = await self._snapshot(branch)
             compaction = await self._commits.resolve(branch.tract_id, target) or target
             _check_in_force(snapshot.entries, compaction)
-            staged = self._commits.stage_expansion(compaction, reason)
+            draft = self._commits.expansion_draft(compaction, reason)
             try:
-                (info,) = await self._commits.land(branch, [staged], snapshot.head_hash)
-            except HeadMovedError:
+                rows = await self._commits.write_on(branch, [draft], _basis(snapshot))
+            except OutdatedBasisError:
                 continue
+            (info,) = await commit_infos(self._threads, rows)
             return info
 
     async def list(self, branch: BranchName, position: Position) -> list[CompactionInfo]:
@@ -262,7 +268,10 @@ class CompactionEngine:
         covered: Sequence[Entry],
         plan: CompactionPlan | None,
     ) -> CompactionResult | None:
-        """Write a compaction onto the newest head; return None if what it covers has changed."""
+        """Write a compaction; return None if what it covers has changed.
+
+        What others commit after the last look comes before it, unless that changes any of it.
+        """
         while True:
             snapshot = await self._snapshot(branch)
             if await self._threads.run(_have_changed, snapshot.entries, covered):
@@ -273,9 +282,13 @@ class CompactionEngine:
                 if tokens - came > plan.target_tokens:
                     raise CompactionTargetError(plan.target_tokens, plan.floor, tokens - came)
             try:
-                (row,) = await self._commits.write(branch, [draft], snapshot.head_hash)
-            except HeadMovedError:
+                rows = await self._commits.write_on(branch, [draft], _basis(snapshot, covered))
+            except OutdatedBasisError:
                 continue
+            (row,) = rows
+            if row.parent_hash != snapshot.head_hash:
+                with suppress(CommitNotFoundError):  # it was pruned at once: as of the last look
+                    before, tokens = await self._tokens_around(branch, row)
             return CompactionResult(
                 commit_hash=row.commit_hash,
                 hidden=() if plan is None else plan.hides,
@@ -290,6 +303,20 @@ class CompactionEngine:
         assert isinstance(after, Snapshot)
         before = snapshot.joined_tokens + self._reply(snapshot)
         return before, after.joined_tokens + self._reply(after)
+
+    async def _tokens_around(self, branch: BranchName, row: CommitRow) -> tuple[int, int]:
+        """Return the tokens of the contexts before and after a commit that is there."""
+        around = [
+            await self._snapshot(branch, Position(at)) for at in (row.parent_hash, row.commit_hash)
+        ]
+        before, after = (each.joined_tokens + self._reply(each) for each in around)
+        return before, after
+
+
+def _basis(snapshot: Snapshot, covered: Sequence[Entry] = ()) -> Basis:
+    head = snapshot.head_hash
+    assert head is not None  # there is something to hide, or to show again
+    return Basis(head, None, {head: (None, None)}, touched={each.commit_hash for each in covered})
 
 
 def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[str]:

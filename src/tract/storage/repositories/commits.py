@@ -11,10 +11,10 @@ from tract.models.queries.query import Condition, ConfigField
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.values import (
     Attached,
+    Basis,
     BranchName,
     CommitDraft,
     CommitRow,
-    MergeBasis,
     StoredContent,
     StreamEnd,
 )
@@ -24,14 +24,14 @@ __all__ = [
     "BlobRepository",
     "CommitRepository",
     "KeyRepository",
-    "OutdatedMergeError",
+    "OutdatedBasisError",
     "QueryRepository",
     "UsageRepository",
 ]
 
 
-class OutdatedMergeError(TractError):
-    """The basis of a merge no longer holds; nothing was written. It never reaches a caller."""
+class OutdatedBasisError(TractError):
+    """What was computed no longer fits the head; nothing was written. It never reaches a caller."""
 
 
 class CommitRepository(ABC):
@@ -62,18 +62,20 @@ class CommitRepository(ABC):
         """
 
     @abstractmethod
-    async def merge(
+    async def write_on(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
+        basis: Basis,
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
-        """Commit the *drafts* of a merge like `write`, if *basis* still holds at the head.
+        """Commit *drafts* like `write`, if the *basis* that they were computed from still holds.
+
+        See `ComparisonRepository.still_holds`.
 
         Raises:
-            OutdatedMergeError: *basis* does not hold any more.
+            OutdatedBasisError: *basis* does not hold any more.
             HeadMovedError: the head is not *expected_head*.
         """
 

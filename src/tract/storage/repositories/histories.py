@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from tract.exceptions import TractError
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.values import (
+    Basis,
     BranchName,
     CommitRow,
     Located,
-    MergeBasis,
     Misplaced,
     Origin,
     Position,
@@ -129,12 +129,13 @@ class ComparisonRepository(ABC):
         """
 
     @abstractmethod
-    async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
-        """Return True if a merge computed from *basis* would come out the same on another head.
+    async def still_holds(self, tract_id: str, head_hash: str | None, basis: Basis) -> bool:
+        """Return True if what was computed from *basis* would come out the same on another head.
 
         That takes a head that goes on from `basis.ours`, one of its first parents, by commits that
-        bring nothing of what the merge brings, change no entry that it touches and, for a squash,
-        are not another squash of the same. False if there are too many to look through.
+        bring nothing of what is brought, change no entry that is touched and hide or show none. For
+        a squash, none of them is another squash of the same. False if there are too many to look
+        through.
         """
 
     @abstractmethod

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tract.history.graph import Commit, Parents, beyond, parted_at
+from tract.models.operations import CommitOperation
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
+    Basis,
     BranchName,
     ExistingBranch,
-    MergeBasis,
     Origin,
     Relation,
     Sizes,
@@ -28,6 +29,7 @@ __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", 
 
 T = TypeVar("T")
 
+_COMPACTING = {CommitOperation.COMPACT, CommitOperation.EXPAND}
 _FAR = 10_000  # commits: some 25 ms, or 100 if others lie between, during which nobody can write
 
 
@@ -69,7 +71,7 @@ def still_holds(
     *,
     tract_id: str,
     head_hash: str | None,
-    basis: MergeBasis,
+    basis: Basis,
     allowance: Allowance,
 ) -> bool:
     """See `ComparisonRepository.still_holds`."""
@@ -82,27 +84,28 @@ def still_holds(
     new = _come_since(allowance.of(rows), head.commit_hash.hex(), basis)
     if new is None or not basis.squash:
         return new is not None
+    assert basis.theirs is not None
     source = bytes.fromhex(basis.theirs)
     squashed = connection.all(refs.SQUASHED, tract_id=tract_id, source=source)
     return not any(row[0].hex() in new for row in squashed)
 
 
 def _come_since(
-    rows: Iterable[tuple[Any, ...]], head: str, basis: MergeBasis
+    rows: Iterable[tuple[Any, ...]], head: str, basis: Basis
 ) -> Mapping[str, Parents[str]] | None:
     """Return the commits that *head* has beyond `basis.ours`.
 
     *rows* are those of `WALK_CHANGES`, newest first. Return None if the head does not go on from
-    `ours`, if it has something of what the merge brings, if it changes an entry that the basis
-    touches, or if the rows run out first. The head goes on from `ours` if that is one of its first
+    `ours`, if it has something of what is brought, if it changes what the basis touches, or if the
+    rows run out first. The head goes on from `ours` if that is one of its first
     parents: only then is our history a prefix of the new one, and entries keep their order.
     """
-    targets: dict[str, str | None] = {}
+    changes: dict[str, tuple[str, str | None]] = {}
 
     def commits() -> Iterator[Commit[str]]:
         for row in rows:
             key = row[0].hex()
-            targets[key] = row[5] and row[5].hex()
+            changes[key] = row[4], row[5] and row[5].hex()
             yield key, _parents(row)
 
     try:
@@ -111,8 +114,13 @@ def _come_since(
         return None
     goes_on = basis.ours is not None and parted_at(new, head, new) == basis.ours
     takes_up = any(not basis.brought.isdisjoint(parents) for parents in new.values())
-    touches = any(targets[key] in basis.touched for key in new)
+    touches = any(_touches(*changes[key], basis) for key in new)
     return new if goes_on and not takes_up and not touches else None
+
+
+def _touches(operation: str, target: str | None, basis: Basis) -> bool:
+    # What a compaction hides stands in its content, which is not read: it may be any entry.
+    return target in basis.touched or operation in _COMPACTING
 
 
 def _parents(row: Sequence[Any]) -> Parents[str]:

@@ -13,13 +13,13 @@ from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
     Attached,
     AttachmentRepository,
+    Basis,
     BlobRepository,
     BranchName,
     CommitDraft,
     CommitRepository,
     CommitRow,
     KeyRepository,
-    MergeBasis,
     QueryRepository,
     StoredContent,
     StreamEnd,
@@ -72,16 +72,16 @@ class SqlCommitRepository(CommitRepository):
     def check_writable(self) -> None:
         self._database.check_writable()
 
-    async def merge(
+    async def write_on(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
+        basis: Basis,
         *,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
         def job(transaction: WriteTransaction) -> list[CommitRow]:
-            return transaction.merge(branch, drafts, basis, expected_head)
+            return transaction.write_on(branch, drafts, basis, expected_head)
 
         return await self._database.write(job, [branch.tract_id], len(drafts))
 

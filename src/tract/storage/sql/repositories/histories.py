@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from tract.exceptions import BlobNotFoundError, CommitNotFoundError, StoreCorruptError
 from tract.protocols import UNSET, CommitStep, UnsetType
 from tract.storage.repositories import (
+    Basis,
     BranchName,
     CommitRow,
     ComparisonRepository,
     HistoryRepository,
     Located,
-    MergeBasis,
     Misplaced,
     Origin,
     OvertakenError,
@@ -220,7 +220,7 @@ class SqlComparisonRepository(ComparisonRepository):
             self._database, partial(relations.relation, branch=branch, other=other)
         )
 
-    async def still_holds(self, tract_id: str, head_hash: str | None, basis: MergeBasis) -> bool:
+    async def still_holds(self, tract_id: str, head_hash: str | None, basis: Basis) -> bool:
         return await settled(
             self._database,
             partial(

@@ -23,11 +23,11 @@ from tract.models.refs import check_ref_name
 from tract.protocols import UNSET, TokenUsage, UnsetType
 from tract.storage.repositories import (
     Attached,
+    Basis,
     BranchName,
     CommitDraft,
     CommitRow,
-    MergeBasis,
-    OutdatedMergeError,
+    OutdatedBasisError,
     StreamEnd,
 )
 from tract.storage.sql import attachments
@@ -72,7 +72,7 @@ class WriteTransaction:
         self.connection = connection
         self.clock = clock
         self.tips: Tips = tips or Tips(connection)
-        self._allowance: Allowance | None = None  # one allowance for all merges of the transaction
+        self._allowance: Allowance | None = None  # one for all bases of the transaction
         self.reported: set[str] = set()
         """Tracts for which usage was recorded."""
         self.made: list[tuple[CommitRow, CommitDraft]] = []
@@ -120,18 +120,18 @@ class WriteTransaction:
             records.append(records[there] if isinstance(there, int) else there)
         return records
 
-    def merge(
+    def write_on(
         self,
         branch: BranchName,
         drafts: Sequence[CommitDraft],
-        basis: MergeBasis,
+        basis: Basis,
         expected_head: str | UnsetType | None = UNSET,
     ) -> list[CommitRow]:
-        """Commit the *drafts* of a merge; see `CommitRepository.merge`."""
+        """Commit *drafts* if their basis still holds; see `CommitRepository.write_on`."""
         tip = self.tips.of(branch)
         self.check_head(branch.tract_id, tip.head, expected_head)
-        if self._place(branch.tract_id, basis.theirs) is None:
-            raise OutdatedMergeError  # its branch was deleted meanwhile, and pruned or erased
+        if basis.theirs is not None and self._place(branch.tract_id, basis.theirs) is None:
+            raise OutdatedBasisError  # its branch was deleted meanwhile, and pruned or erased
         if self._allowance is None:
             self._allowance = Allowance()
         if not still_holds(
@@ -141,7 +141,7 @@ class WriteTransaction:
             basis=basis,
             allowance=self._allowance,
         ):
-            raise OutdatedMergeError
+            raise OutdatedBasisError
         return self.commit(branch, drafts)
 
     def end_stream(
