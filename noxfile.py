@@ -325,7 +325,8 @@ def claude_agent(session: nox.Session) -> None:
     own = "tract.integrations.claude_agent"
     session.run("python", "-m", "typed.complete", own, env={"PYTHONPATH": "tests", **node})
     session.run("pytest", *PARALLEL, *CLAUDE_AGENT_TESTS, env=BYTECODE)
-    session.run("pytest", "tests/test_docs.py", "-k", "claude", env=BYTECODE)
+    pages = ("tests/test_docs.py", "tests/test_examples.py")
+    session.run("pytest", *pages, "-k", "claude", env=BYTECODE)
     session.install("pip")  # which fetches that
     arguments = ("claude-agent", *session.posargs)
     session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})

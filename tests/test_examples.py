@@ -12,8 +12,8 @@ from support.offline import run_offline
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 TESTED_HERE = {
-    *("adk_travel", "budget", "chat", "conversations", "fork_and_merge", "graph", "long_talk"),
-    "many_agents",
+    *("adk_travel", "budget", "chat", "conversations", "fork_and_merge", "graph", "handoff"),
+    *("long_talk", "many_agents", "notebook"),
     *("recover_stream", "replica", "telemetry", "tool_loop"),
 }
 TESTED_ELSEWHERE = {"demo", "orchestrator", "service", "tasks", "transcripts"}
@@ -104,11 +104,41 @@ def test_a_graph_resumes_and_its_thread_keeps_both_lines(tmp_path: Path) -> None
     lines = printed("graph", str(tmp_path / "graphs.db"))
 
     assert lines == [
+        *("model", "__interrupt__"),
         "Book a seat to Bergen?",
         "Done: a seat to Bergen.",
         "Done: nothing.",
         "aside: Done: a seat to Bergen.",
         "main: Done: nothing.",
+        "101 threads; left of user-1: {}",
+    ]
+
+
+def test_a_desk_hands_off_waits_for_an_approval_and_forgets_a_user(tmp_path: Path) -> None:
+    assert printed("handoff", str(tmp_path / "desk.db")) == [
+        *("anna: desk", "anna: refunds"),
+        "refused: Done: Tool execution was not approved.",
+        "approved: Done: order 7 is refunded",
+        "main: fast-forward, 6 items",
+        "101 sessions; 4 items of anna's are a model's",
+        "user-1: 0 items, 4 commits erased",
+        "faults: 0",
+    ]
+
+
+@pytest.mark.skipif(
+    lacking("claude_agent_sdk") is not None, reason="claude-agent-sdk is not installed"
+)
+def test_a_session_of_the_claude_sdk_goes_on_elsewhere_forks_and_is_deleted(tmp_path: Path) -> None:
+    assert printed("notebook", str(tmp_path / "sessions.db")) == [
+        "1 noted, the first: milk",
+        "2 noted, the first: milk",
+        "fork: 3 noted, the first: milk",
+        "anna: ['milk', 'bread']",
+        "2 replies of noter-1",
+        "32 sessions",
+        "left of one: None",
+        "faults: 0",
     ]
 
 
@@ -118,11 +148,17 @@ def test_the_adk_agent_goes_on_in_the_next_run_and_tries_another_way_aside(tmp_p
     first = printed("adk_travel", path)
     second = printed("adk_travel", path)
 
-    assert first == ["Booked: night 1.", "aside: Booked: night 1, a tent.", "sessions: 2"]
+    assert first == [
+        "Booked: night 1.",
+        "aside: Booked: night 1, a tent.",
+        "sessions: 2",
+        "30 users: Booked: a boat. Left: 2 sessions.",
+    ]
     assert second == [
         "Booked: night 1, night 2.",
         "aside: Booked: night 1, night 2, a tent.",
         "sessions: 3",
+        "30 users: Booked: a boat. Left: 3 sessions.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""An agent of Google's ADK that is interrupted, goes on in the next run, and tries another way.
+"""An agent of Google's ADK that goes on in the next run, tries another way, serves many users, and forgets one.
 
     python docs/examples/adk_travel.py sessions.db
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from google.adk.agents import LlmAgent
 from google.adk.apps.app import App
@@ -49,13 +50,28 @@ def book(what: str, tool_context: ToolContext) -> str:
     return f"Booked: {', '.join(booked)}."
 
 
-async def said(runner: Runner, session_id: str, text: str) -> str:
+async def said(runner: Runner, session_id: str, text: str, user: str = "anna") -> str:
     """Say something in a session, and return the answer."""
     message = types.Content(role="user", parts=[types.Part(text=text)])
-    run = runner.run_async(user_id="anna", session_id=session_id, new_message=message)
+    run = runner.run_async(user_id=user, session_id=session_id, new_message=message)
     events: list[Event] = [event async for event in run]
     content = events[-1].content
     return (content.parts[0].text or "") if content and content.parts else ""
+
+
+async def serve(runner: Runner, service: TractSessionService, users: int) -> None:
+    """Answer many users at once, and forget them again."""
+
+    async def talk(user: str) -> str:
+        names: Any = {"app_name": "travel", "user_id": user, "session_id": "trip"}
+        await service.create_session(**names)
+        answer = await said(runner, "trip", "a boat", user)
+        await service.delete_session(**names)
+        return answer
+
+    answers = await asyncio.gather(*(talk(f"user-{number}") for number in range(users)))
+    left = (await service.list_sessions(app_name="travel")).sessions
+    print(f"{len(answers)} users: {', '.join({*answers})} Left: {len(left)} sessions.")
 
 
 async def main(path: str) -> None:
@@ -74,6 +90,7 @@ async def main(path: str) -> None:
         print("aside:", await said(runner, aside.id, "a tent"))
         sessions = (await service.list_sessions(app_name="travel", user_id="anna")).sessions
         print("sessions:", len(sessions))
+        await serve(runner, service, 30)
 
 
 if __name__ == "__main__":

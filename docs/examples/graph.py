@@ -1,4 +1,4 @@
-"""Keep a graph of LangGraph as tracts: tools, a question to a human, and another line of the same thread.
+"""Graphs of LangGraph as tracts: a sub-graph, a question to a human, another line, many users, a deletion.
 
     pip install "asynctract[langgraph]" langgraph
     python docs/examples/graph.py [graphs.db]
@@ -19,7 +19,10 @@ from langgraph.types import Command, interrupt
 
 from tract.integrations.langgraph import TractSaver
 
-THREAD = RunnableConfig(configurable={"thread_id": "trip/7"})
+
+def thread(name: str) -> RunnableConfig:
+    """Return the config of a thread."""
+    return {"configurable": {"thread_id": name}}
 
 
 async def model(state: MessagesState) -> dict[str, Any]:
@@ -41,41 +44,61 @@ async def book(state: MessagesState) -> dict[str, Any]:
 
 def calls_a_tool(state: MessagesState) -> str:
     """Return which node is next."""
-    return "book" if getattr(state["messages"][-1], "tool_calls", []) else END
+    return "booking" if getattr(state["messages"][-1], "tool_calls", []) else END
 
 
 def built(saver: TractSaver) -> Any:
-    """Return the graph."""
+    """Return the graph, of which another one books."""
+    booking = StateGraph(MessagesState).add_node("book", book).add_edge(START, "book").compile()
     builder = StateGraph(MessagesState)
     builder.add_node("model", model)
-    builder.add_node("book", book)
+    builder.add_node("booking", booking)
     builder.add_edge(START, "model")
-    builder.add_conditional_edges("model", calls_a_tool, ["book", END])
-    builder.add_edge("book", "model")
+    builder.add_conditional_edges("model", calls_a_tool, ["booking", END])
+    builder.add_edge("booking", "model")
     return builder.compile(checkpointer=saver)
+
+
+def asked(where: str) -> dict[str, Any]:
+    """Return what a user says."""
+    return {"messages": [("user", f"A train to {where}")]}
+
+
+async def serve(saver: TractSaver, users: int) -> None:
+    """Answer many users at once, and forget one of them."""
+    graph = built(saver)
+    await asyncio.gather(*(graph.ainvoke(asked("Oslo"), thread(f"user-{n}")) for n in range(users)))
+    threads = {each.config["configurable"]["thread_id"] async for each in saver.alist(None)}
+    await saver.adelete_thread("user-1")
+    left = await graph.aget_state(thread("user-1"))
+    print(f"{len(threads)} threads; left of user-1: {left.values}")
 
 
 async def main(path: str) -> None:
     """Ask, go on in another saver as in another process, and try another answer."""
+    trip = thread("trip/7")
     async with TractSaver.open(path) as saver:
-        asked = await built(saver).ainvoke({"messages": [("user", "A train to Bergen")]}, THREAD)
-        print(asked["__interrupt__"][0].value)
+        async for step in built(saver).astream(asked("Bergen"), trip, stream_mode="updates"):
+            print(*step)
 
     async with TractSaver.open(path) as saver:
         graph = built(saver)
-        done = await graph.ainvoke(Command(resume=True), THREAD)
+        [question] = (await graph.aget_state(trip)).interrupts
+        print(question.value)
+        done = await graph.ainvoke(Command(resume=True), trip)
         print(done["messages"][-1].content)
 
-        *_, beginning = [state async for state in graph.aget_state_history(THREAD)]
-        await graph.ainvoke({"messages": [("user", "A train to Oslo")]}, beginning.config)
-        other = await graph.ainvoke(Command(resume=False), THREAD)
+        *_, beginning = [state async for state in graph.aget_state_history(trip)]
+        await graph.ainvoke(asked("Oslo"), beginning.config)
+        other = await graph.ainvoke(Command(resume=False), trip)
         print(other["messages"][-1].content)
 
         tract = await saver.tract("trip/7")
         for branch in await tract.branches():
-            if branch.name != "writes":
-                context = await tract.on(branch.name).compile()
+            context = await tract.on(branch.name).compile()
+            if context.messages and context.messages[-1].role == "assistant":
                 print(f"{branch.name.split('/')[0]}: {context.messages[-1].content}")
+        await serve(saver, 100)
 
 
 if __name__ == "__main__":

@@ -80,8 +80,9 @@ def _run(suite: Suite, checkout: Path, report: Path, *options: str) -> dict[str,
 
 
 def _environment(suite: Suite) -> dict[str, str]:
-    paths = [str(_HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    path = os.pathsep.join(paths)
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    # What is relative would lie in the checkout, whose tests may have the names of packages.
+    path = os.pathsep.join(dict.fromkeys([str(_HERE), *map(os.path.abspath, given)]))
     return {**os.environ, "PYTHONPATH": path, "OPENAI_API_KEY": "none", **suite.environment}
 
 
