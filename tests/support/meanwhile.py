@@ -72,14 +72,22 @@ async def prepared(store: TractStore) -> AsyncTract:
 
 
 class Interruption:
-    """Something that is done once, just before the next merge, or compaction, is written."""
+    """Something that is done once, just before the next merge, or compaction, is written.
 
-    def __init__(self, store: TractStore, meanwhile: Callable[[], Awaitable[Any]]) -> None:
+    With another *verb*, it is done before what the engine of commits writes by that.
+    """
+
+    def __init__(
+        self,
+        store: TractStore,
+        meanwhile: Callable[[], Awaitable[Any]],
+        verb: str = "write_on",
+    ) -> None:
         self.happened = False
         self.attempts = 0
         """How often what was interrupted was about to be written."""
         engine = probe(store).parts.commits
-        write_on = engine.write_on
+        write: Callable[..., Awaitable[Any]] = getattr(engine, verb)
 
         async def interrupted(*given: Any, **options: Any) -> Any:
             if not self.happened:
@@ -87,9 +95,9 @@ class Interruption:
                 await meanwhile()
                 self.attempts = 0
             self.attempts += 1
-            return await write_on(*given, **options)
+            return await write(*given, **options)
 
-        engine.write_on = interrupted  # type: ignore[method-assign]  # that is the interruption
+        setattr(engine, verb, interrupted)
 
 
 async def everything(store: TractStore) -> list[Any]:

@@ -249,7 +249,8 @@ class Relation(NamedTuple):
 
     `parents` holds the two parents of every commit that either head reaches, newest first.
     `changes` holds the operation and target of every EDIT and ANNOTATE among them. `squashed` are
-    the commits that *theirs* was squashed into.
+    the commits that *theirs* was squashed into. `erasures` is the number of the tract's last erasure
+    before the heads were read.
     """
 
     ours: str | None
@@ -257,6 +258,7 @@ class Relation(NamedTuple):
     parents: Mapping[str, tuple[str | None, str | None]]
     changes: Mapping[str, tuple[str, str]]
     squashed: Sequence[str] = ()
+    erasures: int = 0
 
 
 class Basis(NamedTuple):
@@ -264,7 +266,8 @@ class Basis(NamedTuple):
 
     A merge has two heads, parents as in `Relation`, and what it brings. `touched` are the entries
     that are changed, decided or hidden; `squash` says that one commit replaces what is brought. A
-    compaction, or what undoes one, has only `ours`, and brings nothing.
+    compaction, or what undoes one, has only `ours`, and brings nothing. `erasures` is the number of
+    the tract's last erasure before any content was read that is written again; None if none is.
     """
 
     ours: str | None
@@ -273,6 +276,7 @@ class Basis(NamedTuple):
     brought: Set[str] = frozenset()
     touched: Set[str] = frozenset()
     squash: bool = False
+    erasures: int | None = None
 
 
 class Sizes(NamedTuple):

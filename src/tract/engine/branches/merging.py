@@ -106,7 +106,10 @@ class _Heads(NamedTuple):
         """
         relation, new = self.relation, frozenset(self.brought)
         changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
-        return Basis(self.ours, self.theirs, relation.parents, new, changed.union(stated))
+        touched = changed.union(stated)
+        return Basis(
+            self.ours, self.theirs, relation.parents, new, touched, erasures=relation.erasures
+        )
 
 
 class _MovedMeanwhile(Exception):

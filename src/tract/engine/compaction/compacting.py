@@ -218,13 +218,18 @@ class CompactionEngine:
         return await self._threads.run(_infos, snapshot, stored)
 
     async def _snapshot(self, branch: BranchName, position: Position = _HEAD) -> Snapshot:
+        snapshot, _ = await self._looked(branch, position)
+        return snapshot
+
+    async def _looked(self, branch: BranchName, position: Position = _HEAD) -> tuple[Snapshot, int]:
+        """Return a snapshot, and the number of its tract's last erasure before it was read."""
         found = await self._contexts.snapshot(branch, position)
         if not isinstance(found.snapshot, Snapshot) or not self._compiler.counts_incrementally:
             raise TractError(
                 "Shortening a context needs its entries and their tokens, which only the default "
                 "compiler, its subclasses, and counters of type BaseTokenCounter have."
             )
-        return found.snapshot
+        return found.snapshot, found.erasures
 
     async def _planned(self, branch: BranchName, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
         kept = await self._kept(branch.tract_id, snapshot, aims.keep)
@@ -270,10 +275,11 @@ class CompactionEngine:
     ) -> CompactionResult | None:
         """Write a compaction; return None if what it covers has changed.
 
-        What others commit after the last look comes before it, unless that changes any of it.
+        What others commit after the last look comes before it, unless that changes any of it. After
+        an erasure it looks again: the summary may repeat what was erased.
         """
         while True:
-            snapshot = await self._snapshot(branch)
+            snapshot, erasures = await self._looked(branch)
             if await self._threads.run(_have_changed, snapshot.entries, covered):
                 return None
             before, tokens = await self._tokens(snapshot, draft)
@@ -281,8 +287,9 @@ class CompactionEngine:
                 came = max(0, before - plan.tokens_before)  # what others committed since
                 if tokens - came > plan.target_tokens:
                     raise CompactionTargetError(plan.target_tokens, plan.floor, tokens - came)
+            basis = _basis(snapshot, covered)._replace(erasures=erasures)
             try:
-                rows = await self._commits.write_on(branch, [draft], _basis(snapshot, covered))
+                rows = await self._commits.write_on(branch, [draft], basis)
             except OutdatedBasisError:
                 continue
             (row,) = rows

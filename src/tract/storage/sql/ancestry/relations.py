@@ -23,6 +23,7 @@ from tract.storage.sql.naming import MAIN
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
 from tract.storage.sql.statements import commits as sql
+from tract.storage.sql.statements import erasures as erasures_sql
 from tract.storage.sql.statements import refs
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
@@ -35,6 +36,7 @@ _FAR = 10_000  # commits: some 25 ms, or 100 if others lie between, during which
 
 def relation(connection: Connection, *, branch: BranchName, other: BranchName) -> Relation:
     """See `ComparisonRepository.relation`."""
+    erased = connection.one(erasures_sql.ERASURES, tract_id=branch.tract_id)
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
@@ -48,7 +50,8 @@ def relation(connection: Connection, *, branch: BranchName, other: BranchName) -
     source = None if theirs is None else theirs.commit_hash
     rows = connection.all(refs.SQUASHED, tract_id=branch.tract_id, source=source)
     squashed = [row[0].hex() for row in rows]
-    return Relation(_name(ours), _name(theirs), parents, changes, squashed)
+    number = erased[0] if erased else 0
+    return Relation(_name(ours), _name(theirs), parents, changes, squashed, number)
 
 
 class Allowance:

@@ -70,6 +70,13 @@ def _holds_more() -> ColumnElement[bool]:
     return or_(*(commits.c[name].is_not(null()) for name in names), reported.exists())
 
 
+ERASED = Lookup(
+    commits.c.commit_hash,
+    lambda named: select(commits.c.commit_hash).where(
+        _tract, named, commits.c.erased_as.is_not(None)
+    ),
+)
+"""Those of some commits whose contents are erased."""
 STRIPPABLE = Lookup(
     commits.c.commit_hash,
     lambda named: (

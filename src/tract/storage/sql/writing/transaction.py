@@ -37,7 +37,7 @@ from tract.storage.sql.naming import condemned_key, digest
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import key_or_none
 from tract.storage.sql.statements import commits as sql
-from tract.storage.sql.statements import refs
+from tract.storage.sql.statements import erasures, refs
 from tract.storage.sql.statements.tract_lists import LAG
 from tract.storage.sql.writing.keys import KeyWrites
 from tract.storage.sql.writing.spooling import SpoolWrites
@@ -49,6 +49,7 @@ __all__ = ["HalfWrittenError", "WriteTransaction"]
 _key = attrgetter("key")
 _target = attrgetter("target")
 _attachments = attrgetter("attachments")
+_origins = attrgetter("origins")
 _NO_TARGET = frozenset({None})
 
 
@@ -100,6 +101,8 @@ class WriteTransaction:
             check_ref_name(branch.branch)
         if any(map(_attachments, drafts)):
             attachments.check(self.connection, branch.tract_id, drafts)
+        if any(map(_origins, drafts)):
+            self._check_picked(branch.tract_id, drafts)
         records: list[CommitRow] = []
         if not kept and _NO_TARGET.issuperset(map(_target, drafts)):
             for draft in drafts:
@@ -132,6 +135,8 @@ class WriteTransaction:
         self.check_head(branch.tract_id, tip.head, expected_head)
         if basis.theirs is not None and self._place(branch.tract_id, basis.theirs) is None:
             raise OutdatedBasisError  # its branch was deleted meanwhile, and pruned or erased
+        if basis.erasures is not None and self._erasures(branch.tract_id) != basis.erasures:
+            raise OutdatedBasisError  # the drafts may hold what was erased since
         if self._allowance is None:
             self._allowance = Allowance()
         if not still_holds(
@@ -203,6 +208,28 @@ class WriteTransaction:
         if digest(named) is None:
             self.tips.finish()  # a name may be a branch's
         return place_or_beginning(self.connection, tract_id, named, to_stay=True)
+
+    def _check_picked(self, tract_id: str, drafts: Iterable[CommitDraft]) -> None:
+        """Check that the contents which drafts were picked from are still there.
+
+        They were read before this transaction, and an erasure may have come since.
+
+        Raises:
+            CommitNotFoundError: a commit was deleted.
+            EditTargetError: a content was erased.
+        """
+        origins = (each for draft in drafts for each in draft.origins)
+        picked = [each.source_hash for each in origins if each.kind == "cherry-pick"]
+        for each in picked:
+            if self._place(tract_id, each) is None:
+                raise CommitNotFoundError(each)
+        keys = map(bytes.fromhex, picked)
+        for row in self.connection.find(erasures.ERASED, keys, tract_id=tract_id):
+            raise EditTargetError(row[0].hex(), "has no content to pick: it was erased.")
+
+    def _erasures(self, tract_id: str) -> int:
+        row = self.connection.one(erasures.ERASURES, tract_id=tract_id)
+        return row[0] if row else 0
 
     def _place(self, tract_id: str, named: str) -> Place | None:
         """Return the place of a commit that one can build on; None if there is none."""
