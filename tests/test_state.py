@@ -16,6 +16,8 @@ from tract import (
     ContentValidationError,
     EditTargetError,
     KeyExistsError,
+    MediaPart,
+    MessageContent,
     NullTokenCounter,
     Priority,
     StateContent,
@@ -117,6 +119,23 @@ async def test_bytes_of_another_tract_stay_its_own(store: TractStore) -> None:
     with pytest.raises(AttachmentNotFoundError):
         await store.tract("theirs").attachment(looks["$attachment"])
     assert mine.content_hash != theirs.content_hash
+
+
+async def test_what_is_kept_gives_no_bytes_to_the_commits_behind_it(store: TractStore) -> None:
+    """Not even those that another tract has given to the database."""
+    picture = b"\x89PNG"
+    sha256 = (await store.tract("other").attach(picture, "image/png")).sha256
+    tract = store.tract("agent")
+    await tract.user("something else", key="a")
+    given = MediaPart(kind="image", data=picture, media_type="image/png")
+    referring = MediaPart(kind="image", attachment=sha256, media_type="image/png")
+
+    with pytest.raises(ContentValidationError, match="was never given"):
+        async with tract.batch() as batch:
+            batch.commit(MessageContent(role="user", parts=(given,)), key="a", on_key="keep")
+            batch.commit(MessageContent(role="user", parts=(referring,)))
+
+    assert len(await tract.log()) == 1
 
 
 async def test_states_and_keys_are_merged_picked_and_copied(store: TractStore) -> None:

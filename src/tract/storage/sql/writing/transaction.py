@@ -100,7 +100,8 @@ class WriteTransaction:
         if tip.head is None and drafts:
             check_ref_name(branch.branch)
         if any(map(_attachments, drafts)):
-            attachments.check(self.connection, branch.tract_id, drafts)
+            made = [draft for index, draft in enumerate(drafts) if index not in kept]
+            attachments.check(self.connection, branch.tract_id, made)
         if any(map(_origins, drafts)):
             self._check_picked(branch.tract_id, drafts)
         records: list[CommitRow] = []
