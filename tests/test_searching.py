@@ -458,6 +458,25 @@ async def test_an_index_covers_what_was_there_before_and_what_comes_later(
     assert len(await tract.search("early", limit=None)) == 701
 
 
+async def test_a_store_without_search_has_nothing_of_it_that_a_commit_could_cost(
+    db_path: Path,
+) -> None:
+    def of_search() -> set[str]:
+        with closing(sqlite3.connect(db_path)) as raw:
+            rows = raw.execute("SELECT name, type, sql FROM sqlite_master").fetchall()
+        return {name for name, kind, sql in rows if kind == "trigger" or "search" in f"{name}{sql}"}
+
+    async with TractStore.open(db_path, tokenizer=COUNTER) as store:
+        await store.tract("t").user("word")
+        before = of_search()
+        await store.enable_search()
+        between = of_search()
+        await store.disable_search()
+
+        assert between
+        assert before == of_search() == set()
+
+
 async def test_switching_off_drops_the_index_and_may_be_repeated(store: TractStore) -> None:
     tract = store.tract("t")
     await store.disable_search()

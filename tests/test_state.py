@@ -130,10 +130,13 @@ async def test_what_is_kept_gives_no_bytes_to_the_commits_behind_it(store: Tract
     given = MediaPart(kind="image", data=picture, media_type="image/png")
     referring = MediaPart(kind="image", attachment=sha256, media_type="image/png")
 
-    with pytest.raises(ContentValidationError, match="was never given"):
+    async def referred() -> None:
         async with tract.batch() as batch:
             batch.commit(MessageContent(role="user", parts=(given,)), key="a", on_key="keep")
             batch.commit(MessageContent(role="user", parts=(referring,)))
+
+    with pytest.raises(ContentValidationError, match="was never given"):
+        await referred()
 
     assert len(await tract.log()) == 1
 

@@ -26,6 +26,9 @@ _QUERIES = {
     "phrase": f'"{_COMMON} {_NEXT}"',
     "beginning": f"{_COMMON[:2]}*",
     "beginning and nobody's word": f"{_COMMON[0]}* nosuchword",
+    "long beginning": f"{_COMMON[:-1]}*",
+    "long beginning and nobody's word": f"{_COMMON[:-1]}* nosuchword",
+    "long beginning of rare words": f"{zipf_word(_RARE)[:-1]}*",
 }
 _BLOCKS = 15
 
@@ -41,7 +44,7 @@ def lines(ours: OursBackend) -> tuple[Line, ...]:
             ),
             {OURS: _top_of(ours)},
             "Medians of searches for a common, a rare and an unused word, two words, a phrase, and "
-            "short beginnings; the highest counts. The tracts were written in turn.",
+            "short and long beginnings; the highest counts. The tracts were written in turn.",
         ),
         Line(
             "search.writes",

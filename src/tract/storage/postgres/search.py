@@ -34,6 +34,12 @@ _LAST_PLACE = 16_383
 
 _BEGINNING = 3
 """The longest beginning of words, in letters, that vectors have as a word."""
+_LOOKED_AT = 1_000
+"""Rows that are looked at, the newest first, for a longer beginning than vectors have as a word.
+
+The index gathers all rows of the store that have any word of it, which takes long if they are many.
+Then these few will do. If they do not, rows that have such a word are rare, and the index is asked.
+"""
 
 _CREATE = (
     written(
@@ -90,6 +96,14 @@ _MATCH_PHRASES = written(
 
 Only where rows are is sorted. With their vectors some thousand would be sorted on the disk.
 """
+_MATCH_LOOSELY = written(
+    f"WITH near AS MATERIALIZED ({_NEWEST_MATCHING} LIMIT CAST(:most AS bigint)), "
+    "held AS MATERIALIZED (SELECT id FROM near WHERE ("
+    "SELECT vector @@ CAST(CAST(:exactly AS text) AS tsquery) FROM search_docs AS whole "
+    "WHERE whole.ctid = near.place) LIMIT CAST(:limit AS bigint)) "
+    "SELECT id, 0 FROM held UNION ALL SELECT 0, count(*) FROM near"
+)
+"""Also returns, in a row by itself, how many rows may have been looked at."""
 _FORGET = written(
     "DELETE FROM search_docs "
     "WHERE vector @@ CAST(CAST(:word AS text) AS tsquery) AND tract_id = CAST(:of_tract AS text) "
@@ -142,7 +156,10 @@ class PostgresSearch:
         below: int,
         limit: int,
     ) -> list[int]:
-        wanted = " & ".join(filter(None, [word and f"'{word}'", *map(_asked, terms)]))
+        of_tract = [f"'{word}'"] if word else []
+        wanted = " & ".join([*of_tract, *map(_asked, terms)])
+        loosely = " & ".join([*of_tract, *map(_asked_loosely, terms)])
+        is_common = loosely != wanted  # until few of the newest rows have it
         phrases = " & ".join(_written(term) for term in terms if term.words[1:])
         match = partial(connection.all, _MATCH)
         if phrases:
@@ -154,9 +171,16 @@ class PostgresSearch:
         while newest >= 0 and len(found) < limit:
             near = range(newest, max(newest - number, -1), -1)
             words = " | ".join(f"'{_neighbours(each)}'" for each in near)
-            query = f"({words}) & {wanted}"
-            rows = match(query=query, below=below, limit=limit - len(found))
-            found += [row[0] for row in rows]
+            room = limit - len(found)
+            some = None
+            if is_common:
+                query = f"({words}) & {loosely}"
+                some = _match_loosely(connection, query, terms, below=below, limit=room)
+                is_common = some is not None
+            if some is None:
+                rows = match(query=f"({words}) & {wanted}", below=below, limit=room)
+                some = [row[0] for row in rows]
+            found += some
             newest -= number
             number *= 2
         return found
@@ -170,6 +194,23 @@ class PostgresSearch:
         word = f"'{of_tract(tract_id)}'"
         connection.run(_FORGET_TRACT, of_tract=tract_id, word=word, through=through)
         connection.run(_FORGET_NEW, of_tract=tract_id, through=through)
+
+
+def _match_loosely(
+    connection: Connection, query: str, terms: Iterable[SearchTerm], *, below: int, limit: int
+) -> list[int] | None:
+    """Return the rows that have *terms* among the newest that *query* finds; None if it finds more."""
+    *rows, (_, looked_at) = connection.all(
+        _MATCH_LOOSELY,
+        query=query,
+        exactly=" & ".join(map(_written, terms)),
+        below=below,
+        limit=limit,
+        most=_LOOKED_AT,
+    )
+    if len(rows) < limit and looked_at == _LOOKED_AT:
+        return None
+    return [row[0] for row in rows]
 
 
 def _neighbours(shard: int) -> str:
@@ -202,6 +243,12 @@ def _asked(term: SearchTerm) -> str:
     if term.prefix:
         end = _begins(last) if len(last) <= _BEGINNING else f"{end}:*"
     return " & ".join([*(f"'{word}'" for word in words), end])
+
+
+def _asked_loosely(term: SearchTerm) -> str:
+    """Return what `_asked` does, but of a long beginning its first letters."""
+    *words, last = term.words
+    return _asked(SearchTerm((*words, last[:_BEGINNING]), True)) if term.prefix else _asked(term)
 
 
 def _written(term: SearchTerm) -> str:
