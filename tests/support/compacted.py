@@ -468,12 +468,13 @@ class Shortened:
     async def _check_sound(self, tract: AsyncTract) -> None:
         """Check that every API takes what the branch shows."""
         context = await tract.compile()
-        if all(message.role in {*INSTRUCTING, "tool"} for message in context.messages):
-            return  # as no API takes it; results are alone where their call's message is skipped
+        # Two APIs take no list without a message. There is none beside instructions if nobody speaks,
+        # and if all that is left are results whose call's message is skipped.
+        speaks = any(message.role not in {*INSTRUCTING, "tool"} for message in context.messages)
         for api in APIS:
             request = context.request(api, model=MODELS[api])
             found = problems(api, {"model": MODELS[api], **request}, model=MODELS[api])
-            assert found == [], (api, found)
+            assert [each for each in found if speaks or "not-empty" not in each] == [], (api, found)
 
     async def undo_all(self) -> None:
         """Shorten several times and undo it; the context must be the same as before."""

@@ -31,8 +31,6 @@ __all__ = ["PINNED", "TRACTS"]
 
 TRACTS = ("a", "b")
 PINNED = "remember this"
-_MOST_TURNS = 100
-"""How many turns come one after the other, until the process that takes them has shortened."""
 _POLICY = CompactionPolicy(
     trigger_tokens=500, target_tokens=350, keep_recent=1, keep_results=1, clear_at_least=20
 )
@@ -55,7 +53,6 @@ class _Compactor:
         self._tract = tract
         self._name = name
         self._dice = dice
-        self._since = 0  # turns since this process shortened something
 
     async def talk(self) -> None:
         number = 0
@@ -74,9 +71,7 @@ class _Compactor:
                 made = await self._tract.annotate(pinned.commit_hash, "pinned")
                 hashes = [pinned.commit_hash, made.commit_hash]
                 _tell("pinned", self._tract.tract_id, hashes)
-            self._since += 1
-            # A slow machine would never catch up with shortening what is said so fast.
-            await asyncio.sleep(0.002 if self._since < _MOST_TURNS else 0.2)
+            await asyncio.sleep(0.002)
 
     async def shorten(self) -> None:
         ways: tuple[Callable[[], Awaitable[CompactionResult | None]], ...] = (
@@ -127,7 +122,6 @@ class _Compactor:
 
     def _tell_of(self, kind: str, done: CompactionResult | None) -> None:
         if done is not None:
-            self._since = 0
             _tell(kind, self._tract.tract_id, [done.commit_hash])
 
 
