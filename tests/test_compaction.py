@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
+from pydantic import BaseModel
 
 from support.counters import WordCounter
 from tract import (
@@ -23,6 +24,7 @@ from tract import (
     CompactionRequest,
     CompactionTargetError,
     CompileSnapshot,
+    ContentType,
     ContentValidationError,
     DefaultContextCompiler,
     DialogueContent,
@@ -33,6 +35,7 @@ from tract import (
     MessageContent,
     Priority,
     Summary,
+    TextPart,
     ThinkingPart,
     ToolIOContent,
     TractStore,
@@ -51,6 +54,11 @@ async def store(target: Path | str) -> AsyncIterator[TractStore]:
 @pytest.fixture
 def tract(store: TractStore) -> AsyncTract:
     return store.tract("t")
+
+
+class Aside(BaseModel):
+    content_type: Literal["aside"] = "aside"
+    text: str
 
 
 def look(direction: Literal["call", "result"], call_id: str, payload: Any) -> ToolIOContent:
@@ -505,6 +513,141 @@ async def test_what_shows_nothing_is_no_summary(tract: AsyncTract, content: dict
         await tract.compact(lambda request: content, keep_recent=0)
 
     assert await tract.head() == head
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        DialogueContent(role="user", text=" \n"),
+        MessageContent(role="user", parts=(TextPart(text="  "),)),
+        MessageContent(role="assistant", parts=(ThinkingPart(text="What follows?"),)),
+    ],
+    ids=["blanks", "a part of blanks", "thinking"],
+)
+async def test_a_summary_that_says_nothing_is_refused(
+    tract: AsyncTract, content: BaseModel
+) -> None:
+    await turn(tract, 0)
+    head = await tract.head()
+
+    with pytest.raises(CompactionError, match="returned nothing"):
+        await tract.compact(lambda request: content, keep_recent=0)
+
+    assert await tract.head() == head
+
+
+async def test_a_summary_of_a_type_that_is_skipped_is_refused(target: Path | str) -> None:
+    """What it stands for would be gone without a trace."""
+    types = {"aside": ContentType(Aside, priority="skip")}
+    async with AsyncTract.open(target, tokenizer=WordCounter(), content_types=types) as tract:
+        await turn(tract, 0)
+        head = await tract.head()
+
+        with pytest.raises(CompactionError, match="skipped"):
+            await tract.compact(lambda request: Aside(text="short"), keep_recent=0)
+
+        assert await tract.head() == head
+
+
+@pytest.mark.parametrize("wanted", [b"x", 5, re.compile(rb"x"), None])
+async def test_what_no_summary_can_hold_is_refused_before_one_is_asked_for(
+    tract: AsyncTract, wanted: Any
+) -> None:
+    await turn(tract, 0)
+
+    with pytest.raises(ContentValidationError, match="must_keep"):
+        await tract.compact(never, keep_recent=0, must_keep=["short", wanted])
+
+
+@pytest.mark.parametrize("plan", [5, "plan", {}])
+async def test_what_is_no_plan_is_refused(tract: AsyncTract, plan: Any) -> None:
+    await turn(tract, 0)
+
+    with pytest.raises(TypeError, match="plan_compaction"):
+        await tract.compact(never, plan=plan)
+
+
+async def never(request: CompactionRequest) -> str:
+    raise AssertionError("it was asked for a summary")
+
+
+async def test_an_undone_compaction_whose_summary_was_cleared_stays_undone(
+    tract: AsyncTract,
+) -> None:
+    """Showing the results in the summary again makes nothing of it that can be undone."""
+    use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    said = [use, found, {"type": "text", "text": "a summary"}]
+    (content,) = from_anthropic([{"role": "assistant", "content": said}])
+    await turn(tract, 0)
+    await turn(tract, 1)
+    done = await tract.compact(lambda request: content, keep_recent=1)
+    cleared = await tract.clear_tool_results(keep=0)
+    assert done is not None
+    assert cleared is not None
+    await tract.expand(done.commit_hash)
+
+    await tract.expand(cleared.commit_hash)
+
+    assert [each.undone for each in await tract.compactions()] == [True, True]
+    with pytest.raises(EditTargetError, match="undone already"):
+        await tract.expand(done.commit_hash)
+
+
+async def test_a_call_that_is_shown_again_meanwhile_does_not_lose_its_result(
+    tract: AsyncTract,
+) -> None:
+    """Its result stood alone when the plan was made."""
+    call = await tract.commit(look("call", "c", {}))
+    await tract.annotate(call.commit_hash, Priority.SKIP)
+    await tract.commit(look("result", "c", f"found {WORDS}"))
+    await turn(tract, 0)
+    await turn(tract, 1)
+    asked = list[list[str]]()
+
+    async def summarise(request: CompactionRequest) -> str:
+        asked.append([*request.context.commit_hashes])
+        await tract.annotate(call.commit_hash, Priority.NORMAL)
+        return "the summary"
+
+    done = await tract.compact(summarise, keep_recent=1)
+
+    assert done is not None
+    assert [len(each) for each in asked] == [3, 4]
+    assert call.commit_hash in done.hidden
+    assert not (await tract.compile()).open_calls
+
+
+async def test_a_result_that_comes_late_has_nothing_summarised_again(tract: AsyncTract) -> None:
+    """Though all that is summarised was said between the call and that."""
+    await tract.commit(look("call", "c", {}))
+    await turn(tract, 0)
+    await turn(tract, 1)
+    asked = 0
+
+    async def summarise(request: CompactionRequest) -> str:
+        nonlocal asked
+        asked += 1
+        await tract.commit(look("result", "c", f"found {WORDS}"))
+        return "the summary"
+
+    done = await tract.compact(summarise, keep_recent=1)
+
+    assert done is not None
+    assert asked == 1
+    assert not (await tract.compile()).open_calls
+
+
+async def test_a_plan_that_names_an_entry_twice_hides_it_once(tract: AsyncTract) -> None:
+    await turn(tract, 0)
+    plan = await tract.plan_compaction(keep_recent=0)
+    odd = plan.model_copy(update={"hides": (*reversed(plan.hides), plan.hides[0])})
+
+    done = await tract.compact(short, plan=odd)
+
+    assert done is not None
+    assert done.hidden == plan.hides
+    assert [each.hidden for each in await tract.compactions()] == [plan.hides]
 
 
 @pytest.mark.parametrize("direction", ["call", "result"])

@@ -103,13 +103,15 @@ async def test_it_sees_blocks_that_may_be_hidden_whole(tract: AsyncTract) -> Non
     "strategy",
     [
         lambda groups: [*groups, groups[0]],
+        lambda groups: None,
+        lambda groups: 5,
         lambda groups: [None],
         lambda groups: ["x"],
         lambda groups: [
             MessageGroup(hashes=("x",), messages=(), tokens=0, is_step=False),
         ],
     ],
-    ids=["twice", "none", "a text", "a group of its own"],
+    ids=["twice", "nothing", "a number", "none", "a text", "a group of its own"],
 )
 async def test_what_it_was_not_given_is_refused(tract: AsyncTract, strategy: Any) -> None:
     head = await tract.head()

@@ -31,6 +31,7 @@ from tract.handles.arguments import (
     checked_boundary,
     checked_commit,
     checked_count,
+    checked_demands,
     checked_end,
     checked_hash,
     checked_head,
@@ -38,6 +39,7 @@ from tract.handles.arguments import (
     checked_name,
     checked_new_name,
     checked_order,
+    checked_plan,
     checked_position,
     checked_ref,
     checked_several,
@@ -554,19 +556,20 @@ class AsyncTract:
                 it is of changes again and again, or the plan is outdated. Nothing was written.
             CompactionTargetError: the context would be longer than its target.
             CommitNotFoundError: one of *keep* is not a commit of this tract.
-            ContentValidationError: the summary cannot be stored, or a list is a string.
-            TypeError: *summarise* is not a function.
+            ContentValidationError: the summary cannot be stored, a list is a string, or one of
+                *must_keep* is neither a text nor a pattern for texts.
+            TypeError: *summarise* is not a function, or *plan* not a plan.
             Exception: what *summarise* raises.
         """
         aims = checked_aims(
             target_tokens, summary_tokens, keep_recent, keep, strategy, roll_up=roll_up
         )
         note = None if reason is None else checked_text("reason", reason)
-        demands = Demands(checked_several("must_keep", must_keep), note)
-        function = checked_summariser(summarise)
+        demands = Demands(checked_demands(must_keep), note)
+        function, chosen = checked_summariser(summarise), checked_plan(plan)
         with self._call():
             return await self._runtime.compactor.compact(
-                self._branch, function, aims, plan, demands
+                self._branch, function, aims, chosen, demands
             )
 
     async def clear_tool_results(

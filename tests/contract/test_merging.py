@@ -28,6 +28,7 @@ from tract.storage.repositories import (
     Basis,
     BranchName,
     CommitDraft,
+    Marker,
     Origin,
     OutdatedBasisError,
     Sizes,
@@ -274,6 +275,37 @@ async def test_a_compaction_holds_no_more_once_what_is_shown_has_changed(
             "expand": draft("undone", operation="expand")._replace(target=hid),
         }
         await store.commits.write(MAIN, [changes[change]])
+
+    assert not await holds(store, computed)
+
+
+@pytest.mark.parametrize("far", [False, True])
+async def test_a_compaction_holds_no_more_once_anything_was_erased(
+    store: Repositories, far: bool
+) -> None:
+    """On the very head that it was computed on, too."""
+    shared, ours, _ = await parted(store)
+    computed = (await shortening(store, shared))._replace(erasures=0)
+    if far:
+        await say(store, MAIN, "more")
+    assert await holds(store, computed)
+    row = await store.commits.get(MAIN.tract_id, ours)
+    assert row is not None
+    marked = {row.content_hash: Marker("ab" * 32, b"{}")}
+    await store.erasures.erase(MAIN.tract_id, [ours], marked)
+
+    assert not await holds(store, computed)
+
+
+async def test_where_any_edit_matters_only_those_of_what_came_since_do_no_harm(
+    store: Repositories,
+) -> None:
+    shared, ours, _ = await parted(store)
+    computed = (await shortening(store, shared))._replace(any_edit=True)
+    [new] = await say(store, MAIN, "new")
+    await store.commits.write(MAIN, [edit("x", new), annotation(ours)])
+    assert await holds(store, computed)
+    await store.commits.write(MAIN, [edit("x", ours)])
 
     assert not await holds(store, computed)
 

@@ -18,7 +18,7 @@ from tract.exceptions import (
 )
 from tract.history.canonical import plain_text
 from tract.models.commit import microseconds
-from tract.models.compaction import CompactionPolicy, Strategy, Summariser
+from tract.models.compaction import CompactionPlan, CompactionPolicy, Strategy, Summariser
 from tract.models.refs import MAX_REF_NAME, check_ref_name, check_storable, utf8_size
 from tract.protocols import UNSET, UnsetType
 from tract.storage.repositories import Position, TractOrder
@@ -28,6 +28,7 @@ __all__ = [
     "checked_boundary",
     "checked_commit",
     "checked_count",
+    "checked_demands",
     "checked_end",
     "checked_hash",
     "checked_head",
@@ -35,6 +36,7 @@ __all__ = [
     "checked_name",
     "checked_new_name",
     "checked_order",
+    "checked_plan",
     "checked_position",
     "checked_ref",
     "checked_several",
@@ -274,6 +276,32 @@ def checked_several(name: str, values: Iterable[T]) -> tuple[T, ...]:
     if isinstance(values, (str, re.Pattern)):
         raise ContentValidationError(f"give a list, not {shown(values)} alone", name)
     return (*values,)
+
+
+def checked_demands(values: Iterable[str | re.Pattern[str]]) -> tuple[str | re.Pattern[str], ...]:
+    """Return what a summary must hold.
+
+    Raises:
+        ContentValidationError: it is one alone, or one of them is neither a text nor a pattern for texts.
+    """
+    found = checked_several("must_keep", values)
+    for each in found:
+        if not isinstance(each.pattern if isinstance(each, re.Pattern) else each, str):
+            raise ContentValidationError(
+                f"give texts, or patterns for texts, not {shown(each)}", "must_keep"
+            )
+    return found
+
+
+def checked_plan(plan: CompactionPlan | None) -> CompactionPlan | None:
+    """Return a plan.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if plan is None or isinstance(plan, CompactionPlan):
+        return plan
+    raise TypeError(f"plan must be what plan_compaction() returns, not {shown(plan)}")
 
 
 def checked_aims(

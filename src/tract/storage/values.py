@@ -265,9 +265,10 @@ class Basis(NamedTuple):
     """What commits were computed from that are to be written on a head that may have moved since.
 
     A merge has two heads, parents as in `Relation`, and what it brings. `touched` are the entries
-    that are changed, decided or hidden; `squash` says that one commit replaces what is brought. A
-    compaction, or what undoes one, has only `ours`, and brings nothing. `erasures` is the number of
-    the tract's last erasure before any content was read that is written again; None if none is.
+    that are changed, decided or hidden, and with `any_edit` it matters what else of `ours` is
+    edited; `squash` says that one commit replaces what is brought. A compaction, or what undoes one,
+    has only `ours`, and brings nothing. `erasures` is the number of the tract's last erasure before
+    any content was read that is written again; None if none is.
     """
 
     ours: str | None
@@ -276,6 +277,7 @@ class Basis(NamedTuple):
     brought: Set[str] = frozenset()
     touched: Set[str] = frozenset()
     squash: bool = False
+    any_edit: bool = False
     erasures: int | None = None
 
 

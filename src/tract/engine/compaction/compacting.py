@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import NamedTuple, cast
@@ -12,7 +11,7 @@ from typing import NamedTuple, cast
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import CommitEngine
 from tract.engine.commit.infos import commit_infos
-from tract.engine.compaction.picking import entry_state
+from tract.engine.compaction.landing import CompactionWriter
 from tract.engine.compaction.planning import (
     Aims,
     Keep,
@@ -27,13 +26,12 @@ from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.entries import Entries, Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader, Found, ViewOptions
+from tract.engine.contents.provided import shown_content
+from tract.engine.contents.registry import default_priority
 from tract.engine.threads import Threads
 from tract.exceptions import (
-    CommitNotFoundError,
     CompactionError,
-    CompactionTargetError,
     EditTargetError,
-    TractError,
     shown,
 )
 from tract.formats.pairing import matched
@@ -52,15 +50,13 @@ from tract.models.compaction import (
     Summary,
 )
 from tract.models.content import DialogueContent
-from tract.protocols import CommitStep, Message
+from tract.protocols import Message
+from tract.protocols.parts import TextPart, ThinkingPart
 from tract.running.crossing import called_back
 from tract.storage.repositories import (
-    Basis,
     BlobRepository,
     BranchName,
     CommitDraft,
-    CommitRow,
-    OutdatedBasisError,
     Position,
     StoredContent,
 )
@@ -101,6 +97,7 @@ class CompactionEngine:
         self._drafts = drafts
         self._compiler = compiler
         self._threads = threads
+        self._writer = CompactionWriter(contexts, commits, compiler, threads)
 
     async def plan(self, branch: BranchName, aims: Aims) -> CompactionPlan:
         """Return what a compaction would hide; see `AsyncTract.plan_compaction`."""
@@ -125,7 +122,7 @@ class CompactionEngine:
             done = None
             if covered is not None:
                 draft = await self._draft(branch, summarise, snapshot, covered, here, demands)
-                done = await self._land(branch, draft, covered, here)
+                done = await self._writer.land(branch, draft, covered, here)
             if done is not None:
                 return done
             if plan is not None:
@@ -143,7 +140,8 @@ class CompactionEngine:
         plan: CompactionPlan,
         demands: Demands,
     ) -> CommitDraft:
-        content = CompactionContent(hides=[*plan.hides], reason=demands.reason)
+        hides = [each.commit_hash for each in covered]
+        content = CompactionContent(hides=hides, reason=demands.reason)
         if summarise is None:
             return await self._threads.run(self._drafts.compaction, content, None)
         request = await self._request(branch, snapshot, covered, plan.summary_tokens)
@@ -154,9 +152,14 @@ class CompactionEngine:
 
     def _check_kept(self, draft: CommitDraft, must_keep: Sequence[str | re.Pattern[str]]) -> None:
         """Raise unless the summary says something, and all that it must."""
-        messages = self._compiler.messages(draft.content_type, stored_json(draft.data, "summary"))
+        content_type, fields = shown_content(draft.content_type, stored_json(draft.data, "summary"))
+        if default_priority(content_type, fields) is Priority.SKIP:
+            raise CompactionError(
+                f"no context shows a summary of type {content_type!r}: it is skipped."
+            )
+        messages = self._compiler.messages(content_type, fields)
         text = "\n".join(each.content or "" for each in messages)
-        if not any(each.content or each.parts for each in messages):
+        if not any(map(_says_something, messages)):
             raise CompactionError("the summariser returned nothing.")
         calls, results = matched(messages)
         if any(call.result is None for call in calls) or any(not each.call for each in results):
@@ -189,9 +192,9 @@ class CompactionEngine:
                 clears=[each.commit_hash for each in found], placeholder=placeholder, reason=reason
             )
             draft = await self._threads.run(self._drafts.compaction, content, None)
-            if is_worth is not None and not is_worth(*await self._tokens(snapshot, draft)):
+            if is_worth is not None and not is_worth(*await self._writer.tokens(snapshot, draft)):
                 return None
-            done = await self._land(branch, draft, found, None)
+            done = await self._writer.land(branch, draft, found, None)
             if done is not None:
                 return done
 
@@ -199,16 +202,14 @@ class CompactionEngine:
         """Undo a compaction; see `AsyncTract.expand`."""
         self._commits.check_writable()
         while True:
-            snapshot = await self._snapshot(branch)
+            look = await self._writer.look(branch)
             compaction = await self._commits.resolve(branch.tract_id, target) or target
-            _check_in_force(snapshot.entries, compaction)
+            _check_in_force(look.snapshot.entries, compaction)
             draft = self._commits.expansion_draft(compaction, reason)
-            try:
-                rows = await self._commits.write_on(branch, [draft], _basis(snapshot))
-            except OutdatedBasisError:
-                continue
-            (info,) = await commit_infos(self._threads, rows)
-            return info
+            rows = await self._writer.undo(branch, draft, look)
+            if rows is not None:
+                (info,) = await commit_infos(self._threads, rows)
+                return info
 
     async def list(self, branch: BranchName, position: Position) -> list[CompactionInfo]:
         """Return the compactions in a history, oldest first; see `AsyncTract.compactions`."""
@@ -218,18 +219,7 @@ class CompactionEngine:
         return await self._threads.run(_infos, snapshot, stored)
 
     async def _snapshot(self, branch: BranchName, position: Position = _HEAD) -> Snapshot:
-        snapshot, _ = await self._looked(branch, position)
-        return snapshot
-
-    async def _looked(self, branch: BranchName, position: Position = _HEAD) -> tuple[Snapshot, int]:
-        """Return a snapshot, and the number of its tract's last erasure before it was read."""
-        found = await self._contexts.snapshot(branch, position)
-        if not isinstance(found.snapshot, Snapshot) or not self._compiler.counts_incrementally:
-            raise TractError(
-                "Shortening a context needs its entries and their tokens, which only the default "
-                "compiler, its subclasses, and counters of type BaseTokenCounter have."
-            )
-        return found.snapshot, found.erasures
+        return (await self._writer.look(branch, position)).snapshot
 
     async def _planned(self, branch: BranchName, snapshot: Snapshot, aims: Aims) -> CompactionPlan:
         kept = await self._kept(branch.tract_id, snapshot, aims.keep)
@@ -237,7 +227,7 @@ class CompactionEngine:
         if aims.strategy is not None:
             groups = await self._threads.run(views_of, free)
             free = ordered(free, await called_back(_listed, aims.strategy, groups))
-        return await self._threads.run(planned, snapshot, self._reply(snapshot), aims, free)
+        return await self._threads.run(planned, snapshot, self._writer.reply(snapshot), aims, free)
 
     async def _kept(self, tract_id: str, snapshot: Snapshot, keep: Keep) -> Collection[str]:
         """Return the entries that a caller wants to stay, by their full hashes."""
@@ -247,9 +237,6 @@ class CompactionEngine:
         others = [name for name in keep if name not in found]
         found += [await self._commits.resolve(tract_id, name) or name for name in others]
         return found
-
-    def _reply(self, snapshot: Snapshot) -> int:
-        return self._compiler.tokens_for_reply if snapshot.visible else 0
 
     async def _request(
         self, branch: BranchName, snapshot: Snapshot, covered: Sequence[Entry], room: int | None
@@ -266,72 +253,26 @@ class CompactionEngine:
             target_tokens=room,
         )
 
-    async def _land(
-        self,
-        branch: BranchName,
-        draft: CommitDraft,
-        covered: Sequence[Entry],
-        plan: CompactionPlan | None,
-    ) -> CompactionResult | None:
-        """Write a compaction; return None if what it covers has changed.
-
-        What others commit after the last look comes before it, unless that changes any of it. After
-        an erasure it looks again: the summary may repeat what was erased.
-        """
-        while True:
-            snapshot, erasures = await self._looked(branch)
-            if await self._threads.run(_have_changed, snapshot.entries, covered):
-                return None
-            before, tokens = await self._tokens(snapshot, draft)
-            if plan is not None and plan.target_tokens is not None:
-                came = max(0, before - plan.tokens_before)  # what others committed since
-                if tokens - came > plan.target_tokens:
-                    raise CompactionTargetError(plan.target_tokens, plan.floor, tokens - came)
-            basis = _basis(snapshot, covered)._replace(erasures=erasures)
-            try:
-                rows = await self._commits.write_on(branch, [draft], basis)
-            except OutdatedBasisError:
-                continue
-            (row,) = rows
-            if row.parent_hash != snapshot.head_hash:
-                with suppress(CommitNotFoundError):  # it was pruned at once: as of the last look
-                    before, tokens = await self._tokens_around(branch, row)
-            return CompactionResult(
-                commit_hash=row.commit_hash,
-                hidden=() if plan is None else plan.hides,
-                cleared=tuple(each.commit_hash for each in covered) if plan is None else (),
-                tokens_before=before,
-                tokens_after=tokens,
-            )
-
-    async def _tokens(self, snapshot: Snapshot, draft: CommitDraft) -> tuple[int, int]:
-        """Return the tokens of a context, and what it will have after a commit."""
-        after = await self._contexts.folded(snapshot.apart(), [_step(draft)])
-        assert isinstance(after, Snapshot)
-        before = snapshot.joined_tokens + self._reply(snapshot)
-        return before, after.joined_tokens + self._reply(after)
-
-    async def _tokens_around(self, branch: BranchName, row: CommitRow) -> tuple[int, int]:
-        """Return the tokens of the contexts before and after a commit that is there."""
-        around = [
-            await self._snapshot(branch, Position(at)) for at in (row.parent_hash, row.commit_hash)
-        ]
-        before, after = (each.joined_tokens + self._reply(each) for each in around)
-        return before, after
-
-
-def _basis(snapshot: Snapshot, covered: Sequence[Entry] = ()) -> Basis:
-    head = snapshot.head_hash
-    assert head is not None  # there is something to hide, or to show again
-    return Basis(head, None, {head: (None, None)}, touched={each.commit_hash for each in covered})
-
 
 def _chosen(keep: Callable[[Message], bool], entries: Iterable[Entry]) -> set[str]:
     return {each.commit_hash for each in entries if any(map(keep, each.messages))}
 
 
 def _listed(strategy: Strategy, groups: Sequence[MessageGroup]) -> list[MessageGroup]:
-    return [*strategy(groups)]
+    returned = strategy(groups)
+    if not isinstance(returned, Iterable):
+        raise ValueError(
+            f"a strategy returns groups that it was given, not {shown(returned)}"
+        )  # as for wrong ones
+    return [*returned]
+
+
+def _says_something(message: Message) -> bool:
+    """Return True if a message has more than blanks and thinking, which leads to nothing here."""
+    return any(
+        part.text.strip() if isinstance(part, TextPart) else not isinstance(part, ThinkingPart)
+        for part in message.parts
+    )
 
 
 def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:
@@ -339,28 +280,6 @@ def _covered(entries: Entries, hides: Sequence[str]) -> list[Entry] | None:
     wanted = {*hides}
     found = [entry for entry in entries.shown() if entry.commit_hash in wanted]
     return found if len(found) == len(wanted) and leaves_whole(entries, wanted) else None
-
-
-def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
-    now = {entry.commit_hash: entry for entry in entries.shown()}
-    return any(
-        (found := now.get(each.commit_hash)) is None
-        or (found is not each and entry_state(found) != entry_state(each))
-        for each in covered
-    )
-
-
-def _step(draft: CommitDraft) -> CommitStep:
-    return CommitStep(
-        commit_hash="-",
-        operation=draft.operation,
-        edit_target=None,
-        content_type=draft.content_type,
-        data=draft.data,
-        token_count=draft.token_count,
-        token_source=draft.token_source,
-        generation_config_json=draft.generation_config_json,
-    )
 
 
 def _given(returned: object) -> Given:

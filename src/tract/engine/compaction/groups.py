@@ -30,7 +30,7 @@ from tract.models.annotations import Priority
 from tract.models.compaction import MessageGroup
 from tract.protocols.parts import ThinkingPart
 
-__all__ = ["Group", "Section", "sections_of"]
+__all__ = ["Group", "Section", "only_thinks", "sections_of"]
 
 _INSTRUCTING = frozenset({"developer", "system"})
 
@@ -148,7 +148,7 @@ class _Local:
     @property
     def leads_on(self) -> bool:
         """Whether it ends with thinking, which belongs to what follows."""
-        return _only_thinks(self.entries[-1])
+        return only_thinks(self.entries[-1])
 
     def without(self, ids: Collection[str | None]) -> _Local:
         """Return this, grouped without the calls and results of some ids."""
@@ -198,7 +198,7 @@ def _grouped(
             first, last = sorted((owner[each.at], owner[each.result.at]))
             reach[first] = max(reach[first], last)
     for at, entry in enumerate(entries[:-1]):
-        if _only_thinks(entry):
+        if only_thinks(entry):
             reach[at] = max(reach[at], at + 1)
     groups, group_of, first = list[Group](), list[int](), 0
     while first < len(entries):
@@ -227,7 +227,8 @@ def _must_stay(entry: Entry) -> bool:
     return entry.priority is Priority.PINNED or entry.message.role in _INSTRUCTING
 
 
-def _only_thinks(entry: Entry) -> bool:
+def only_thinks(entry: Entry) -> bool:
+    """Return True if an entry is thinking, which belongs to what follows."""
     parts = entry.message.given
     if not parts or entry.more:
         return False

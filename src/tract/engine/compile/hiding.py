@@ -114,5 +114,7 @@ def _restored(entry: Entry, compaction: str, by: str | None) -> Entry:
         return entry._replace(hidden_by=by)
     if entry.cleared and entry.cleared[0] == compaction:
         whole = entry.cleared[1]
-        return whole._replace(priority=entry.priority, hidden_by=entry.hidden_by)
+        return whole._replace(
+            priority=entry.priority, hidden_by=entry.hidden_by, undone=entry.undone
+        )
     return entry

@@ -133,9 +133,10 @@ class ComparisonRepository(ABC):
         """Return True if what was computed from *basis* would come out the same on another head.
 
         That takes a head that goes on from `basis.ours`, one of its first parents, by commits that
-        bring nothing of what is brought, change no entry that is touched and hide or show none. For
-        a squash, none of them is another squash of the same. False if there are too many to look
-        through.
+        bring nothing of what is brought, change no entry that is touched and hide or show none. With
+        `basis.any_edit`, they edit nothing that was there before; with `basis.erasures`, nothing of
+        the tract was erased since. For a squash, none of them is another squash of the same. False
+        if there are too many to look through.
         """
 
     @abstractmethod

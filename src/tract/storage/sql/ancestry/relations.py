@@ -23,8 +23,8 @@ from tract.storage.sql.naming import MAIN
 from tract.storage.sql.port import Connection
 from tract.storage.sql.rows import sound
 from tract.storage.sql.statements import commits as sql
-from tract.storage.sql.statements import erasures as erasures_sql
 from tract.storage.sql.statements import refs
+from tract.storage.sql.statements.erasures import ERASURES
 
 __all__ = ["Allowance", "origins", "relation", "sizes", "steps", "still_holds", "survey"]
 
@@ -36,7 +36,7 @@ _FAR = 10_000  # commits: some 25 ms, or 100 if others lie between, during which
 
 def relation(connection: Connection, *, branch: BranchName, other: BranchName) -> Relation:
     """See `ComparisonRepository.relation`."""
-    erased = connection.one(erasures_sql.ERASURES, tract_id=branch.tract_id)
+    erasures = _erasures(connection, branch.tract_id)
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
@@ -50,8 +50,7 @@ def relation(connection: Connection, *, branch: BranchName, other: BranchName) -
     source = None if theirs is None else theirs.commit_hash
     rows = connection.all(refs.SQUASHED, tract_id=branch.tract_id, source=source)
     squashed = [row[0].hex() for row in rows]
-    number = erased[0] if erased else 0
-    return Relation(_name(ours), _name(theirs), parents, changes, squashed, number)
+    return Relation(_name(ours), _name(theirs), parents, changes, squashed, erasures)
 
 
 class Allowance:
@@ -78,6 +77,8 @@ def still_holds(
     allowance: Allowance,
 ) -> bool:
     """See `ComparisonRepository.still_holds`."""
+    if basis.erasures not in (None, _erasures(connection, tract_id)):
+        return False
     if head_hash == basis.ours:
         return True
     head = find_place(connection, tract_id, head_hash)
@@ -117,13 +118,22 @@ def _come_since(
         return None
     goes_on = basis.ours is not None and parted_at(new, head, new) == basis.ours
     takes_up = any(not basis.brought.isdisjoint(parents) for parents in new.values())
-    touches = any(_touches(*changes[key], basis) for key in new)
+    edits = basis.any_edit and any(
+        operation == CommitOperation.EDIT and target not in new
+        for operation, target in map(changes.__getitem__, new)
+    )
+    touches = edits or any(_touches(*changes[key], basis) for key in new)
     return new if goes_on and not takes_up and not touches else None
 
 
 def _touches(operation: str, target: str | None, basis: Basis) -> bool:
     # What a compaction hides stands in its content, which is not read: it may be any entry.
     return target in basis.touched or operation in _COMPACTING
+
+
+def _erasures(connection: Connection, tract_id: str) -> int:
+    row = connection.one(ERASURES, tract_id=tract_id)
+    return row[0] if row else 0
 
 
 def _parents(row: Sequence[Any]) -> Parents[str]:

@@ -136,8 +136,6 @@ class WriteTransaction:
         self.check_head(branch.tract_id, tip.head, expected_head)
         if basis.theirs is not None and self._place(branch.tract_id, basis.theirs) is None:
             raise OutdatedBasisError  # its branch was deleted meanwhile, and pruned or erased
-        if basis.erasures is not None and self._erasures(branch.tract_id) != basis.erasures:
-            raise OutdatedBasisError  # the drafts may hold what was erased since
         if self._allowance is None:
             self._allowance = Allowance()
         if not still_holds(
@@ -227,10 +225,6 @@ class WriteTransaction:
         keys = map(bytes.fromhex, picked)
         for row in self.connection.find(erasures.ERASED, keys, tract_id=tract_id):
             raise EditTargetError(row[0].hex(), "has no content to pick: it was erased.")
-
-    def _erasures(self, tract_id: str) -> int:
-        row = self.connection.one(erasures.ERASURES, tract_id=tract_id)
-        return row[0] if row else 0
 
     def _place(self, tract_id: str, named: str) -> Place | None:
         """Return the place of a commit that one can build on; None if there is none."""

@@ -1,0 +1,235 @@
+"""`CompactionWriter`: writes compactions onto branches on which others go on committing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from contextlib import suppress
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+from tract.engine.commit.engine import CommitEngine
+from tract.engine.compaction.groups import only_thinks
+from tract.engine.compaction.picking import entry_state
+from tract.engine.compile.compiler import DefaultContextCompiler
+from tract.engine.compile.entries import Entries, Entry, HiddenChunk
+from tract.engine.compile.fold import Snapshot
+from tract.engine.compile.reading import ContextReader
+from tract.engine.threads import Threads
+from tract.exceptions import CompactionTargetError, HeadMovedError, TractError
+from tract.formats.pairing import matched
+from tract.models.compaction import CompactionPlan, CompactionResult
+from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.storage.repositories import (
+    Basis,
+    BranchName,
+    CommitDraft,
+    CommitRow,
+    OutdatedBasisError,
+    Position,
+)
+
+__all__ = ["CompactionWriter", "Look"]
+
+_HEAD = Position()
+
+
+class Look(NamedTuple):
+    """What a branch shows, and the erasures of its tract by then."""
+
+    snapshot: Snapshot
+    erasures: int
+
+
+class CompactionWriter:
+    """Writes the compactions of one store, each on what it was checked against."""
+
+    def __init__(
+        self,
+        contexts: ContextReader,
+        commits: CommitEngine,
+        compiler: DefaultContextCompiler,
+        threads: Threads,
+    ) -> None:
+        self._contexts = contexts
+        self._commits = commits
+        self._compiler = compiler
+        self._threads = threads
+
+    async def look(self, branch: BranchName, position: Position = _HEAD) -> Look:
+        """Return what is shown at *position*.
+
+        Raises:
+            TractError: the compiler or its counter cannot say what single entries cost.
+        """
+        found = await self._contexts.snapshot(branch, position)
+        if not isinstance(found.snapshot, Snapshot) or not self._compiler.counts_incrementally:
+            raise TractError(
+                "Shortening a context needs its entries and their tokens, which only the default "
+                "compiler, its subclasses, and counters of type BaseTokenCounter have."
+            )
+        return Look(found.snapshot, found.erasures)
+
+    def reply(self, snapshot: Snapshot) -> int:
+        """Return what a context costs beside its messages."""
+        return self._compiler.tokens_for_reply if snapshot.visible else 0
+
+    async def tokens(self, snapshot: Snapshot, draft: CommitDraft) -> tuple[int, int]:
+        """Return the tokens of a context, and what it will have after a commit."""
+        after = await self._contexts.folded(snapshot.apart(), [_step(draft)])
+        assert isinstance(after, Snapshot)
+        return self._whole(snapshot), self._whole(after)
+
+    async def land(
+        self,
+        branch: BranchName,
+        draft: CommitDraft,
+        covered: Sequence[Entry],
+        plan: CompactionPlan | None,
+    ) -> CompactionResult | None:
+        """Write a compaction that hides what it covers by a *plan*, or clears it without one.
+
+        What others commit after the last look comes before it. Return None if what it covers has
+        changed, or does not stand by itself any more.
+
+        Raises:
+            CompactionTargetError: the context would be longer than the plan's target.
+        """
+        while True:
+            look = await self.look(branch)
+            hides = plan is not None
+            check = partial(_checked, look, covered, hides=hides)
+            checked = await self._threads.run(check)
+            if checked is None:
+                return None
+            before, tokens = await self.tokens(look.snapshot, draft)
+            if plan is not None:
+                _check_target(plan, before, tokens)
+            try:
+                (row,) = await self._commits.write_on(
+                    branch, [draft], checked.basis, expected_head=checked.expected_head
+                )
+            except (OutdatedBasisError, HeadMovedError):
+                continue
+            if row.parent_hash != look.snapshot.head_hash:
+                with suppress(TractError):  # it is written: what was counted last is near enough
+                    before, tokens = await self._tokens_around(branch, row)
+            named = tuple(each.commit_hash for each in covered)
+            return CompactionResult(
+                commit_hash=row.commit_hash,
+                hidden=named if hides else (),
+                cleared=() if hides else named,
+                tokens_before=before,
+                tokens_after=tokens,
+            )
+
+    async def undo(
+        self, branch: BranchName, draft: CommitDraft, look: Look
+    ) -> list[CommitRow] | None:
+        """Write what undoes a compaction; return None if others hid or showed something since."""
+        try:
+            return await self._commits.write_on(branch, [draft], _basis(look))
+        except OutdatedBasisError:
+            return None
+
+    def _whole(self, snapshot: Snapshot) -> int:
+        return snapshot.joined_tokens + self.reply(snapshot)
+
+    async def _tokens_around(self, branch: BranchName, row: CommitRow) -> tuple[int, int]:
+        """Return the tokens of the contexts before and after a commit that is there."""
+        before = await self.look(branch, Position(row.parent_hash))
+        after = await self.look(branch, Position(row.commit_hash))
+        return self._whole(before.snapshot), self._whole(after.snapshot)
+
+
+class _Checked(NamedTuple):
+    """What has to hold when a compaction is written."""
+
+    basis: Basis
+    expected_head: str | UnsetType | None
+
+
+def _checked(look: Look, covered: Sequence[Entry], *, hides: bool) -> _Checked | None:
+    """Return on what a compaction may be written; None if it may not at all.
+
+    A call that is committed behind a result may be answered by that, if it stands alone. Then the
+    compaction is only right on the very head that was looked at.
+    """
+    entries = look.snapshot.entries
+    named = {each.commit_hash for each in covered}
+    if _have_changed(entries, covered) or (hides and _parts(entries, named)):
+        return None
+    messages = [message for entry in covered for message in entry.messages]
+    alone = hides and any(each.call is None for each in matched(messages).results)
+    expected = look.snapshot.head_hash if alone else UNSET
+    touched = _partners(entries, named) if hides else named
+    return _Checked(_basis(look, touched)._replace(any_edit=hides), expected)
+
+
+def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
+    now = {entry.commit_hash: entry for entry in entries.shown()}
+    return any(
+        (found := now.get(each.commit_hash)) is None
+        or (found is not each and entry_state(found) != entry_state(each))
+        for each in covered
+    )
+
+
+def _parts(entries: Entries, named: set[str]) -> bool:
+    """Return True if what is *named* has a call without its result, or the other way round.
+
+    What else stands between the two is no matter here, or a result that comes late would have all
+    that was said meanwhile summarised again. So it is with thinking and what it leads to.
+    """
+    shown = [*entries.shown()]
+    is_in = [entry.commit_hash in named for entry in shown for _ in entry.messages]
+    calls = matched([message for entry in shown for message in entry.messages]).calls
+    return any(
+        (is_in[call.at] and call.result is None)
+        or (call.result is not None and is_in[call.at] != is_in[call.result.at])
+        for call in calls
+    ) or any(
+        only_thinks(one) and (one.commit_hash in named) != (other.commit_hash in named)
+        for one, other in pairwise(shown)
+    )
+
+
+def _partners(entries: Entries, named: set[str]) -> set[str]:
+    """Return the entries that are *named*, and the others with calls, results or thinking.
+
+    If one of those is skipped, or shown again, calls and results may belong together otherwise.
+    """
+    return named.union(
+        entry.commit_hash
+        for chunk in entries.chunks
+        if not isinstance(chunk, HiddenChunk)
+        for entry in chunk.items
+        if entry.message.role == "tool"
+        or any(message.given or message.tool_calls for message in entry.messages)
+    )
+
+
+def _basis(look: Look, touched: Set[str] = frozenset()) -> Basis:
+    head = look.snapshot.head_hash
+    assert head is not None  # there is something to hide, or to show again
+    return Basis(head, None, {head: (None, None)}, touched=touched, erasures=look.erasures)
+
+
+def _check_target(plan: CompactionPlan, before: int, after: int) -> None:
+    """Raise unless the target is met, but for what others committed since."""
+    came = max(0, before - plan.tokens_before)
+    if plan.target_tokens is not None and after - came > plan.target_tokens:
+        raise CompactionTargetError(plan.target_tokens, plan.floor, after - came)
+
+
+def _step(draft: CommitDraft) -> CommitStep:
+    return CommitStep(
+        commit_hash="-",
+        operation=draft.operation,
+        edit_target=None,
+        content_type=draft.content_type,
+        data=draft.data,
+        token_count=draft.token_count,
+        token_source=draft.token_source,
+        generation_config_json=draft.generation_config_json,
+    )
