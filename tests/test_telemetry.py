@@ -434,3 +434,36 @@ async def test_a_tract_of_its_own_and_the_global_providers(db_path: Path) -> Non
         await tract.user("Hello")
 
         assert (await tract.compile()).commit_count == 1
+
+
+async def test_a_provider_that_comes_later_is_told_of_what_comes_after_it(db_path: Path) -> None:
+    program = f"""
+import asyncio
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tract import AsyncTract
+from tract.telemetry import Telemetry
+
+async def main():
+    spans, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    async with AsyncTract.open({str(db_path)!r}, telemetry=Telemetry()) as tract:
+        await tract.user("before")
+        await tract.compile()
+        trace.set_tracer_provider(tracers)
+        await asyncio.sleep(0.2)
+        await tract.user("after")
+        await tract.compile()
+    print([span.name for span in spans.get_finished_spans()])
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+
+    assert printed.decode().strip() == "['tract.commit', 'tract.compile']"

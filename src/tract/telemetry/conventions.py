@@ -7,15 +7,16 @@ https://github.com/open-telemetry/semantic-conventions-genai. Those of `tract` a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tract.models.commit import CommitInfo
 from tract.models.compaction import CompactionResult
 from tract.models.erasure import CollectReport, ErasureReceipt, PruneReceipt, TractErasureReceipt
 from tract.models.merging import MergeResult
-from tract.storage.repositories import BranchName
+from tract.storage.repositories import BranchName, CommitRow
 
-__all__ = ["CALLS", "VERSION", "Attributes", "Call", "configured", "where"]
+__all__ = ["CALLS", "VERSION", "Attributes", "Call", "configured", "of_branch", "where"]
 
 VERSION = "0.1.0"
 """Of the GenAI conventions."""
@@ -51,13 +52,19 @@ class Call(NamedTuple):
 def where(place: object) -> Attributes:
     """Return the attributes of the branch or the tract that a call is about, if it is about one."""
     if isinstance(place, BranchName):
-        tract_id, branch = place.tract_id, place.branch
-        return {
-            "tract.id": tract_id,
-            "gen_ai.conversation.id": tract_id,
-            "tract.branch": branch,
-        }
+        return of_branch(place)
     return {"tract.id": place, "gen_ai.conversation.id": place} if isinstance(place, str) else {}
+
+
+@lru_cache(maxsize=1_000)
+def of_branch(branch: BranchName) -> Attributes:
+    """Return the attributes of a branch, which are made once, and which nobody may change."""
+    tract_id = branch.tract_id
+    return {
+        "tract.id": tract_id,
+        "gen_ai.conversation.id": tract_id,
+        "tract.branch": branch.branch,
+    }
 
 
 def configured(config: Mapping[str, Any] | None) -> Attributes:
@@ -80,6 +87,14 @@ def _landed(infos: Sequence[CommitInfo]) -> Attributes:
         "tract.head": last.commit_hash,
         "tract.tokens": sum(info.token_count for info in infos),
         **configured(last.generation_config),
+    }
+
+
+def _written(rows: Sequence[CommitRow]) -> Attributes:
+    return {
+        "tract.commits": len(rows),
+        "tract.head": rows[-1].commit_hash if rows else "",
+        "tract.tokens": sum(row.token_count for row in rows),
     }
 
 
@@ -124,6 +139,7 @@ def _collected(report: CollectReport) -> Attributes:
 
 CALLS: Sequence[Call] = (
     Call("commits", "land", "tract.commit", _landed),
+    Call("commits", "write_on", "tract.commit", _written),
     Call("transactions", "land", "tract.transaction", _transacted),
     Call("merging", "merge", "tract.merge", _merged),
     Call("merging", "cherry_pick", "tract.cherry_pick", _landed),

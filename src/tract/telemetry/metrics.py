@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from tract.engine.watching.hub import Portion
-from tract.protocols import CompiledContext
 from tract.runtime import Runtime
 
 __all__ = ["Metrics"]
@@ -32,10 +31,10 @@ class Metrics:
         self._lag = meter.create_histogram(
             "tract.watch.lag", "s", "The age of the newest commit that a waiting watch was given."
         )
-        self._tokens = meter.create_histogram(
+        self.tokens: Histogram = meter.create_histogram(
             "tract.context.tokens", "{token}", "The tokens of compiled contexts."
         )
-        self._stable = meter.create_histogram(
+        self.stable: Histogram = meter.create_histogram(
             "tract.context.stable_prefix",
             "{token}",
             "How many of these the context before began with, too.",
@@ -64,13 +63,6 @@ class Metrics:
         if portion.records:
             lag = time.time_ns() // 1000 - portion.records[-1].created_at
             self._lag.record(max(lag, 0) / 1_000_000)
-
-    def compiled(self, context: CompiledContext) -> None:
-        """Record what a context holds."""
-        self._tokens.record(context.token_count)
-        prefix = context.stable_prefix
-        if prefix is not None:
-            self._stable.record(prefix.tokens)
 
     def _open(self) -> list[tuple[Runtime, Callable[[], int]]]:
         with self._lock:

@@ -16,6 +16,7 @@ from tract.storage.repositories import BranchName, Cursor, StreamName
 from tract.telemetry.compiles import Compiles, NewestContexts
 from tract.telemetry.conventions import CALLS, Call
 from tract.telemetry.metrics import Metrics
+from tract.telemetry.providers import Providers
 from tract.telemetry.spans import Spans
 
 __all__ = ["Telemetry"]
@@ -49,13 +50,20 @@ class Telemetry:
         meter_provider: metrics.MeterProvider | None = None,
         contents: bool = False,
     ) -> None:
-        self._metrics = Metrics(metrics.get_meter(_NAME, _RELEASE, meter_provider))
+        meter = metrics.get_meter(_NAME, _RELEASE, meter_provider)
         tracer = trace.get_tracer(_NAME, _RELEASE, tracer_provider)
+        self._providers = Providers(tracer_provider, meter_provider)
+        self._metrics = Metrics(meter)
         self._spans = Spans(tracer, self._metrics)
         self._contents = contents
 
     def attach(self, runtime: Runtime) -> None:
-        """Report what a store does from now on; `open` calls this."""
+        """Report what a store does from now on; `open` calls this.
+
+        Providers that keep nothing are told nothing.
+        """
+        if self._providers.never_keep:
+            return
         for call in CALLS:
             engine = getattr(runtime, call.engine)
             setattr(engine, call.method, self._traced(call, getattr(engine, call.method)))
@@ -67,7 +75,7 @@ class Telemetry:
             setattr(engine, method, reported)
         newest = NewestContexts(runtime.contexts)
         runtime.contexts.observer = Compiles(
-            self._spans, self._metrics, newest, contents=self._contents
+            self._providers, self._spans, self._metrics, contents=self._contents
         )
         self._metrics.watch(runtime, newest.open_calls)
 

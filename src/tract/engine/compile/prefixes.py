@@ -60,6 +60,14 @@ class Prefixes:
         last.stable += 0 if prefix is None else prefix.tokens
         return prefix
 
+    def note_head(self, branch: BranchName, head_hash: str | None) -> None:
+        """Note that a context was compiled that cannot be compared with others."""
+        self._last_of(branch).head_hash = head_hash
+
+    def heads(self) -> list[tuple[tuple[str, str], str | None]]:
+        """Return the branches and the head of the last context of each; any thread may ask."""
+        return [(name, last.head_hash) for name, last in self._branches.copy().items()]
+
     def _last_of(self, branch: BranchName) -> _Compiled:
         """Return what was compiled for a branch, and forget the one that was not for longest."""
         name = branch[:2]

@@ -59,12 +59,10 @@ class Found(NamedTuple):
 
 
 class CompileObserver(Protocol):
-    """What is told of every compile; times are nanoseconds since 1970."""
+    """What is told of compiles that were not cached; times are nanoseconds since 1970."""
 
-    def compiled(
-        self, branch: BranchName, is_head: bool, began: int | None, context: CompiledContext
-    ) -> None:
-        """Note a context, and when its compile began if its snapshot was not cached."""
+    def compiled(self, branch: BranchName, began: int, context: CompiledContext) -> None:
+        """Note a context, and when its compile began."""
 
     def failed(self, branch: BranchName, began: int, error: BaseException) -> None:
         """Note that a compile raised *error*."""
@@ -115,7 +113,7 @@ class ContextReader:
         self.on_erasure: list[Callable[[str], object]] = []
         """Called with the id of a tract when contents of it were erased."""
         self.observer: CompileObserver | None = None
-        """What is told of compiles; a reader without one does nothing for it."""
+        """What is told of new snapshots; a reader without one does nothing for it."""
 
     async def compile(
         self, branch: BranchName, position: Position, options: ViewOptions
@@ -140,15 +138,13 @@ class ContextReader:
             if observer is not None:
                 observer.failed(branch, began, error)
             raise
-        is_head = position == _HEAD
-        if (
-            is_head
-            and isinstance(found.snapshot, Snapshot)
-            and isinstance(context, SnapshotContext)
-        ):
-            context = context.following(self.prefixes.note(branch, found.snapshot))
-        if observer is not None:
-            observer.compiled(branch, is_head, began if found.is_new else None, context)
+        if position == _HEAD:
+            if isinstance(found.snapshot, Snapshot) and isinstance(context, SnapshotContext):
+                context = context.following(self.prefixes.note(branch, found.snapshot))
+            else:
+                self.prefixes.note_head(branch, context.head_hash)
+        if observer is not None and found.is_new:
+            observer.compiled(branch, began, context)
         return context
 
     async def snapshot(self, branch: BranchName, position: Position = _HEAD) -> Found:
