@@ -62,19 +62,33 @@ const RUN = /(\S{2000})/u;
 
 /** Return a text as it is, the beginning of a long one. */
 export function texts(text, className = "text") {
-  const box = el(`div.${className}`, { dir: "auto" });
   let shown = 0;
-  const more = el("button", { type: "button", on: { click: () => grow(MORE) } });
-  function grow(by) {
-    const piece = text.slice(shown, shown + by);
+  return growing(el(`div.${className}`, { dir: "auto" }), () => {
+    const piece = text.slice(shown, shown + (shown ? MORE : AT_FIRST));
     shown += piece.length;
+    const left = text.length - shown;
+    return [broken(piece), left > 0 && `${left.toLocaleString("en")} characters`];
+  });
+}
+
+/** Return a box that grows by a button: *next* returns further nodes, and what is left, if anything is. */
+export function growing(box, next) {
+  const more = el("button", { type: "button", on: { click: grow } });
+  function grow() {
+    const [nodes, left] = next();
+    if (more.isConnected) more.before(...nodes);
+    else box.append(...nodes);
+    if (left) {
+      fill(more, `Show more (${left})`);
+      return more.isConnected || box.append(more);
+    }
+    if (document.activeElement === more) {
+      box.setAttribute("tabindex", "-1");
+      box.focus({ preventScroll: true });
+    }
     more.remove();
-    box.append(...broken(piece));
-    if (shown >= text.length) return;
-    fill(more, `Show more (${(text.length - shown).toLocaleString("en")} characters)`);
-    box.append(more);
   }
-  grow(AT_FIRST);
+  grow();
   return box;
 }
 
@@ -98,6 +112,19 @@ export function table(caption, heads, rows) {
       el("tbody", {}, rows.map((row) => el("tr", {}, cells(row)))),
     ),
   );
+}
+
+/** Offer other `[value, text]` pairs in a select; what was chosen by its text stays so. */
+export function offer(select, options) {
+  const chosen = select.selectedOptions[0]?.text;
+  options.forEach(([value, text], at) => {
+    const option = select.options[at] ?? select.appendChild(el("option"));
+    const shown = visible(text);
+    if (option.text !== shown) fill(option, shown);
+    option.value = value;
+  });
+  while (select.options.length > options.length) select.options[options.length].remove();
+  select.selectedIndex = Math.max(0, [...select.options].findIndex((each) => each.text === chosen));
 }
 
 /** Return a select of `[value, text]` pairs. */

@@ -76,16 +76,21 @@ export class Graph {
     this.#total += rows.length;
     this.#rows = [];
     this.#begin();
-    this.#append(all);
+    this.#place(all);
+    this.#list.grow(rows.length);
   }
 
   #append(rows) {
+    this.#place(rows);
+    this.#list.set(this.#rows.length);
+  }
+
+  #place(rows) {
     for (const row of rows) {
       this.#index.set(row.hash, this.#rows.length);
       this.#rows.push(row);
       this.#places.push(this.#lanes.place(row));
     }
-    this.#list.set(this.#rows.length);
   }
 
   async #next() {
@@ -135,7 +140,13 @@ export class Graph {
     return this.#labels.get(hash) ?? [];
   }
 
-  /** Mark a commit as selected, if it is among those that were loaded. */
+  /** Mark a commit as selected, wherever the list is scrolled to. */
+  mark(hash) {
+    const index = this.#index.get(hash);
+    if (index !== undefined) this.#list.mark(index);
+  }
+
+  /** Select a commit and bring it into sight, if it is among those that were loaded. */
   select(hash) {
     const index = this.#index.get(hash);
     if (index !== undefined) this.#list.select(index, false);

@@ -15,6 +15,7 @@ export class VirtualList {
   #selected = -1;
   #height = 28;
   #waiting = false;
+  #above = 0; // rows that came above those in sight
 
   /** *row* fills the row of an index, *open* is told what was selected, *near* of the last in sight. */
   constructor(box, { label, row, open, near = () => {} }) {
@@ -53,6 +54,17 @@ export class VirtualList {
     this.refresh();
   }
 
+  /** Show so many more rows above the others; those in sight stay there unless they are the first. */
+  grow(more) {
+    this.#above += more;
+    this.set(this.#count + more, this.#selected + more);
+  }
+
+  /** Select a row and leave the list where it is scrolled to. */
+  mark(index) {
+    this.set(this.#count, index);
+  }
+
   /** Draw again what is in sight, once before the next frame. */
   refresh() {
     if (this.#waiting) return;
@@ -65,10 +77,12 @@ export class VirtualList {
 
   #draw() {
     this.#height = Math.round(parseFloat(getComputedStyle(document.documentElement).fontSize) * 1.9);
+    this.#space.style.height = `${this.#count * this.#height}px`;
+    if (this.#above && this.#box.scrollTop > 0) this.#box.scrollTop += this.#above * this.#height;
+    this.#above = 0;
     const first = Math.max(0, Math.floor(this.#box.scrollTop / this.#height) - BEYOND);
     const inSight = Math.ceil(this.#box.clientHeight / this.#height) + 2 * BEYOND;
     const last = Math.min(this.#count, first + inSight);
-    this.#space.style.height = `${this.#count * this.#height}px`;
     const rows = [];
     for (let index = first; index < last; index++) rows.push(this.#option(index));
     fill(this.#space, rows);

@@ -1,7 +1,8 @@
 // What is shown, and how it changes: one state, read from the address and kept in it.
-import { el, fill } from "./dom.js";
+import { el, fill, offer } from "./dom.js";
 import { PageSource } from "./embedded.js";
 import { Graph } from "./graph.js";
+import { Panel } from "./panel.js";
 import { comparePanel } from "./panels/compare.js";
 import { commitPanel } from "./panels/commit.js";
 import { contextPanel } from "./panels/context.js";
@@ -19,6 +20,7 @@ const TABS = {
   compare: ["Branches", comparePanel],
   search: ["Search", searchPanel],
 };
+const OF_ALL = ["compare", "search"]; // the views that are not of one commit
 const KEPT = ["tract", "hash", "tab", "api", "from", "words"];
 const KEYS = [
   ["↑ ↓ or j k", "the next or previous commit"],
@@ -41,6 +43,9 @@ class App {
   #opening = 0;
   #changing = Promise.resolve();
   #unwatch = () => {};
+  #follows = false; // shows the newest commit, and the next one, too
+  #drawn = null; // the newest commit when the panel was drawn
+  chosen = {}; // in views, and kept for the next one
 
   constructor(source) {
     this.source = source;
@@ -49,6 +54,7 @@ class App {
       open: (hash) => this.show({ hash }),
       failed: (error) => tell(`The next commits could not be loaded: ${error.message}`),
     });
+    this.panel = new Panel(byId("panel"), () => this.#follow());
     this.media = (sha256) => source.media(this.tract, sha256);
   }
 
@@ -93,11 +99,11 @@ class App {
     const opening = ++this.#opening;
     this.#ticket++; // what is being drawn is of the tract before
     this.#unwatch();
-    byId("panel").setAttribute("aria-busy", "true");
+    this.panel.expect();
     const { api, tab } = this.state;
     this.state = { tract, api, tab, hash: null, from: null, words: "", ...wanted, tract };
     byId("tract").value = tract;
-    byId("words").value = this.state.words;
+    if (document.activeElement !== byId("words")) byId("words").value = this.state.words;
     this.graph.clear();
     try {
       const refs = await this.source.refs(tract);
@@ -116,7 +122,7 @@ class App {
 
   #take(refs) {
     this.#refs = refs;
-    fill(byId("refs"), optionOf("", "a branch or tag"), this.names().map(({ name, kind, hash }) => optionOf(hash, `${kind} ${name}`)));
+    offer(byId("refs"), [["", "a branch or tag"], ...this.names().map(({ name, kind, hash }) => [hash, `${kind} ${name}`])]);
   }
 
   /** Follow the tract that was opened, until another is; again and again if the server goes away. */
@@ -138,7 +144,6 @@ class App {
 
   /** Show what is new: commits, and where branches and tags are now. */
   async #changed(isWanted, refs) {
-    const atNewest = this.hash === this.graph.newest;
     const { commits, more } = await this.#since(this.graph.newest);
     if (!isWanted()) return;
     this.#take(refs);
@@ -147,14 +152,20 @@ class App {
       if (!isWanted()) return;
       if (commits.length) this.graph.select(this.hash);
       else this.show({ hash: this.graph.newest });
-      return this.#tellCounts();
+      return this.#tellCounts("off");
     }
     this.graph.label(refs);
     if (commits.length) this.graph.prepend(commits);
-    this.#tellCounts();
-    if (!commits.length) return; // the list stays where it was scrolled to
-    if (atNewest || this.hash === null) this.show({ hash: commits[0].hash });
-    else this.graph.select(this.hash);
+    this.#tellCounts(commits.length ? "off" : "polite");
+    this.#follow();
+  }
+
+  /** Show the newest commit if that was shown before, once the reader holds nothing of the other. */
+  #follow() {
+    const newest = this.graph.newest;
+    if (!this.#follows || newest === null || newest === this.#drawn || this.panel.isHeld) return;
+    this.#show({ hash: newest }, this.state.tab !== "search");
+    this.graph.mark(newest);
   }
 
   /** Return what came after a commit; none and more if that is not there any more, as in a tract erased. */
@@ -167,65 +178,73 @@ class App {
     }
   }
 
-  #tellCounts() {
+  /** Tell how many commits there are; those that come are not read aloud one by one. */
+  #tellCounts(aloud = "polite") {
     const [, all] = this.graph.counts;
-    tell(`${counted(all, "commit")}${this.source.live ? ", live" : `, as of ${this.made}`}`);
+    byId("status").setAttribute("aria-live", aloud);
+    said(`${counted(all, "commit")}${this.source.live ? ", live" : `, as of ${this.made}`}`);
   }
 
-  /** Change what is shown. */
+  /** Change what is shown, as its reader asked for. */
   show(changes) {
-    const before = this.state;
-    this.state = { ...before, ...changes };
-    if (!(this.state.tab in TABS)) this.state.tab = "commit";
-    this.#keep();
+    this.#show(changes, true);
+    if ("hash" in changes) this.#follows = this.hash === this.graph.newest;
     this.graph.select(this.hash);
+  }
+
+  #show(changes, isDrawn) {
+    this.state = { ...this.state, ...changes };
+    if (!(this.state.tab in TABS)) this.state.tab = "commit";
+    if (byId("refs").value !== this.hash) byId("refs").value = "";
+    this.#keep();
     this.#tabs();
-    this.#draw();
+    this.#drawn = this.graph.newest;
+    if (isDrawn) this.#draw();
   }
 
   /** Keep the state in the address, from where a reload or a link takes it. */
   #keep() {
     const kept = KEPT.filter((each) => this.state[each]).map((each) => [each, this.state[each]]);
-    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+    const address = `#${new URLSearchParams(kept)}`;
+    if (address === location.hash) return;
+    try {
+      history.replaceState(null, "", address);
+    } catch {
+      // Some browsers refuse more than a hundred in half a minute.
+    }
   }
 
+  /** Mark the tab that is shown. The tabs are made once: a button that is replaced loses its click. */
   #tabs() {
-    const tab = ([name, [text]]) =>
-      el(
-        "button.tab",
-        {
-          type: "button",
-          role: "tab",
-          id: `tab-${name}`,
-          "aria-selected": String(name === this.state.tab),
-          "aria-controls": "panel",
-          tabindex: name === this.state.tab ? 0 : -1,
-          on: { click: () => this.show({ tab: name }) },
-        },
-        text,
-      );
-    const focused = byId("tabs").contains(document.activeElement);
-    fill(byId("tabs"), Object.entries(TABS).map(tab));
+    const tabs = byId("tabs");
+    if (!tabs.childElementCount) fill(tabs, Object.entries(TABS).map(([name, [text]]) => this.#tab(name, text)));
+    for (const each of tabs.children) {
+      const isShown = each.id === `tab-${this.state.tab}`;
+      each.setAttribute("aria-selected", String(isShown));
+      each.setAttribute("tabindex", isShown ? "0" : "-1");
+    }
     byId("panel").setAttribute("aria-labelledby", `tab-${this.state.tab}`);
-    if (focused) byId(`tab-${this.state.tab}`).focus();
+    if (tabs.contains(document.activeElement)) byId(`tab-${this.state.tab}`).focus();
+  }
+
+  #tab(name, text) {
+    const click = () => this.show({ tab: name });
+    const given = { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", on: { click } };
+    return el("button.tab", given, text);
   }
 
   async #draw() {
     const ticket = ++this.#ticket;
-    const panel = byId("panel");
-    panel.setAttribute("aria-busy", "true");
+    this.panel.expect();
     const [, made] = TABS[this.state.tab];
-    const needsCommit = !["compare", "search"].includes(this.state.tab);
+    const needsCommit = !OF_ALL.includes(this.state.tab);
     let children;
     try {
       children = needsCommit && !this.hash ? [el("p.note", {}, "There are no commits yet.")] : await made(this);
     } catch (error) {
       children = [el("p.note", {}, error.message)];
     }
-    if (ticket !== this.#ticket) return;
-    fill(panel, children.flat(3));
-    panel.scrollTop = 0;
-    panel.removeAttribute("aria-busy");
+    if (ticket === this.#ticket) this.panel.draw(children);
   }
 }
 
@@ -236,7 +255,12 @@ function optionOf(value, text) {
 }
 
 function tell(text) {
-  fill(byId("status"), text);
+  byId("status").setAttribute("aria-live", "polite");
+  said(text);
+}
+
+function said(text) {
+  if (byId("status").textContent !== text) fill(byId("status"), text);
 }
 
 function failed(error) {

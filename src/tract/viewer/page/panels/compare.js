@@ -19,7 +19,7 @@ export async function comparePanel(app) {
   return [
     el("h2", {}, "Branches"),
     left_out > 0 && el("p.note", {}, `These are the ${branches.length} that moved last; ${left_out} are not shown.`),
-    names.length > 0 ? plotOf(branches, names) : el("p.note", {}, "No branch has generation configs of its own."),
+    names.length > 0 ? plotOf(app, branches, names) : el("p.note", {}, "No branch has generation configs of its own."),
     table(
       "Parameters, sizes and usage of branches, since they parted",
       ["Branch", ...names, ...MEASURES.map(([, text]) => text), "Last message"],
@@ -33,13 +33,14 @@ export async function comparePanel(app) {
   ];
 }
 
-function plotOf(branches, names) {
+function plotOf(app, branches, names) {
   const values = (name) => new Set(branches.flatMap((each) => each.parameters[name] ?? []).map(worded)).size;
-  const chosen = { x: names.toSorted((a, b) => values(b) - values(a))[0], y: "tokens" };
+  const { x, y } = app.chosen;
+  const chosen = { x: names.includes(x) ? x : names.toSorted((a, b) => values(b) - values(a))[0], y: y ?? "tokens" };
   const box = el("div.plot");
   const draw = () => fill(box, plot(branches, chosen.x, chosen.y));
   const change = (axis) => (value) => {
-    chosen[axis] = value;
+    chosen[axis] = app.chosen[axis] = value;
     draw();
   };
   draw();

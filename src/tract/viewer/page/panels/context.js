@@ -15,11 +15,18 @@ export async function contextPanel(app) {
   const left = point.entries.filter((each) => !isShown(each)).length;
   const box = el("div.entries");
   const reader = el("div.reader", { role: "region", "aria-label": "Entry", "aria-live": "polite", tabindex: 0 });
+  let newest = null;
   const most = Math.max(1, ...shown.map((each) => each.tokens));
   const list = new VirtualList(box, {
     label: `Entries of the context, ${counted(point.entries.length, "entry", "entries")}, oldest first`,
     row: (index) => entryRow(point.entries[index], most),
-    open: (index) => read(app, reader, point.entries[index]),
+    open: async (index) => {
+      const reading = (newest = read(app, reader, point.entries[index]));
+      const children = await reading;
+      if (reading !== newest) return; // another entry was opened
+      fill(reader, children);
+      reader.removeAttribute("aria-busy");
+    },
   });
   list.set(point.entries.length);
   return [
@@ -30,7 +37,7 @@ export async function contextPanel(app) {
       `${counted(shown.length, "entry", "entries")}, ${number(point.tokens)} tokens (${point.source})`,
       left > 0 && `; ${counted(left, "entry", "entries")} left out`,
     ),
-    filling(shown, point),
+    filling(app, shown, point),
     openCalls(app, point),
     box,
     reader,
@@ -42,7 +49,7 @@ export async function contextPanel(app) {
 }
 
 /** Return the bar that shows the window filling, one piece an entry, or some entries if many. */
-function filling(shown, point) {
+function filling(app, shown, point) {
   const bar = el("div.window", { role: "img" });
   const sum = shown.reduce((total, each) => total + each.tokens, 0);
   const total = Math.max(point.tokens, sum);
@@ -55,8 +62,9 @@ function filling(shown, point) {
   };
   const told = el("span");
   const options = WINDOWS.map((each) => [String(each), number(each)]);
-  const select = choice("Window", options, String(fitting), (value) => draw(Number(value)));
-  draw(fitting);
+  const chosen = app.chosen.window ?? fitting;
+  const select = choice("Window", options, String(chosen), (value) => draw((app.chosen.window = Number(value))));
+  draw(chosen);
   return el("div.filling", {}, bar, el("p.bar", {}, select, told));
 }
 
@@ -109,11 +117,11 @@ export function statesOf(entry) {
 }
 
 async function read(app, reader, entry) {
+  reader.setAttribute("aria-busy", "true");
   fill(reader, el("p.note", {}, "Reading …"));
   const told = await app.source.commit(app.tract, entry.shown).catch((error) => ({ error }));
-  if (told.error) return fill(reader, el("p.note", {}, told.error.message));
-  fill(
-    reader,
+  if (told.error) return [el("p.note", {}, told.error.message)];
+  return [
     el(
       "p",
       {},
@@ -124,7 +132,7 @@ async function read(app, reader, entry) {
       entry.cleared_by && [", a model sees a placeholder since ", link(app, entry.cleared_by)].map(node),
     ),
     entry.erased ? el("p.note.erased", {}, `Erased: ${told.row.erased?.reason ?? ""}`) : messages(told.messages, app.media),
-  );
+  ];
 }
 
 function node(each) {

@@ -1,5 +1,5 @@
 // How the contexts at two commits differ, entry by entry, and line by line where one was edited.
-import { choice, el, fill, texts } from "../dom.js";
+import { choice, el, fill, growing, texts } from "../dom.js";
 import { counted, oneLine, short } from "../text.js";
 import { link, worded } from "./commit.js";
 
@@ -78,19 +78,12 @@ function changesOf(old, now) {
 }
 
 function listed(app, changes) {
-  const box = el("div.changes");
-  const more = el("button", { type: "button", on: { click: () => grow() } });
   let shown = 0;
-  function grow() {
-    more.remove();
-    box.append(...changes.slice(shown, shown + AT_A_TIME).map((each) => changeOf(app, each)));
-    shown = Math.min(changes.length, shown + AT_A_TIME);
-    if (shown >= changes.length) return;
-    fill(more, `Show more (${shown} of ${changes.length})`);
-    box.append(more);
-  }
-  grow();
-  return box;
+  return growing(el("div.changes"), () => {
+    const some = changes.slice(shown, shown + AT_A_TIME).map((each) => changeOf(app, each));
+    shown += some.length;
+    return [some, shown < changes.length && `${shown} of ${changes.length}`];
+  });
 }
 
 function changeOf(app, { old, now, changes }) {

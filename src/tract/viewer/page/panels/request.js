@@ -1,5 +1,5 @@
 // What a model got: the request at a commit, for one API.
-import { choice, el, fill, texts } from "../dom.js";
+import { choice, el, growing, texts } from "../dom.js";
 import { counted, short } from "../text.js";
 import { details, link } from "./commit.js";
 
@@ -32,19 +32,11 @@ function lossesOf(app, losses) {
 
 /** Return the sections in order; more of them when they are asked for. */
 function sectionsOf(sections) {
-  const box = el("div.sections");
-  const more = el("button", { type: "button", on: { click: () => grow() } });
   let shown = 0;
-  function grow() {
-    more.remove();
-    for (const [label, text] of sections.slice(shown, shown + AT_A_TIME)) {
-      box.append(el("section.section", {}, el("h3", {}, label), texts(text, "code")));
-    }
-    shown = Math.min(sections.length, shown + AT_A_TIME);
-    if (shown >= sections.length) return;
-    fill(more, `Show more (${shown} of ${sections.length})`);
-    box.append(more);
-  }
-  grow();
-  return box;
+  return growing(el("div.sections"), () => {
+    const some = sections.slice(shown, shown + AT_A_TIME);
+    shown += some.length;
+    const made = some.map(([label, text]) => el("section.section", {}, el("h3", {}, label), texts(text, "code")));
+    return [made, shown < sections.length && `${shown} of ${sections.length}`];
+  });
 }
