@@ -26,7 +26,7 @@ class Spans:
     """The spans of one `Telemetry`, and how long they took."""
 
     def __init__(self, tracer: Tracer, metrics: Metrics) -> None:
-        self.start = tracer.start_span
+        self.start: Callable[..., Span] = tracer.start_span
         self._took = metrics.duration.record
 
     async def around(
