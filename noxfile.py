@@ -280,12 +280,14 @@ def conformance(session: nox.Session) -> None:
 
     Arguments are a framework and a checkout of it; without, its source distribution is fetched.
     Without a framework, all are run. Some have environments of their own, and are tested there.
+    With `--ours` alone, ours are tested, of those that have no session of their own, as CI does.
     """
     apart = {"adk": "adk", "claude-agent": "claude_agent"}
     if not session.posargs or session.posargs[0] not in apart:
         session.install(".", *_group("conformance"))
-        all_of_them = [["openai-agents"], ["langgraph"]]
-        for arguments in [session.posargs] if session.posargs else all_of_them:
+        all_of_them = [[each, *session.posargs] for each in ("openai-agents", "langgraph")]
+        named = session.posargs and session.posargs != ["--ours"]
+        for arguments in [session.posargs] if named else all_of_them:
             session.run("python", "-m", "conformance", *arguments, env={"PYTHONPATH": "tests"})
     for framework, own in apart.items():
         if session.posargs[:1] in ([], [framework]):

@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 from xml.etree import ElementTree  # of a report that pytest wrote here
 
 from conformance.suites import SUITES, Suite
@@ -20,29 +22,62 @@ from conformance.suites import SUITES, Suite
 _HERE = Path(__file__).parents[1]
 
 
+class _Case(NamedTuple):
+    """A test of a framework: the file that it is in, and its name with its module."""
+
+    file: str
+    name: str
+
+
+_Results = dict[_Case, str]
+"""How tests ended: passed, skipped or failed."""
+
+
 def main() -> int:
-    """Run a suite twice; return 0 if ours passes whatever theirs does."""
+    """Run a suite; return 0 if ours passes whatever theirs does."""
     parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     parser.add_argument("framework", choices=sorted(SUITES))
     parser.add_argument("checkout", type=Path, nargs="?")
+    parser.add_argument("--ours", action="store_true", help="with our store alone, as CI does")
     options = parser.parse_args()
     suite = SUITES[options.framework]
     with TemporaryDirectory() as folder:
         checkout = options.checkout or _fetched(suite, Path(folder))
-        if not suite.chosen(checkout):
+        files = suite.chosen(checkout)
+        if not files:
             parser.error(f"{checkout.name} has no tests of a {suite.theirs}; name a checkout")
-        theirs = _run(suite, checkout, Path(folder) / "theirs.xml")
-        ours = _run(suite, checkout, Path(folder) / "ours.xml", "-p", suite.plugin)
-    failed = sorted(name for name, passed in theirs.items() if passed and not ours.get(name))
-    sys.stdout.write(
-        f"{suite.distribution} {version(suite.distribution)}: {suite.theirs} passes "
-        f"{sum(theirs.values())} of {len(theirs)}, ours {sum(ours.values())} of {len(ours)}\n"
-    )
-    reasons = {name: _reason(suite, name) for name in failed}
-    unexplained = [name for name, reason in reasons.items() if reason is None]
-    for name, reason in reasons.items():
-        sys.stdout.write(f"  {name}: {reason or 'FAILED'}\n")
-    return 1 if unexplained or not ours else 0
+        theirs = None if options.ours else _run(suite, checkout, files)
+        ours = _run(suite, checkout, files, "-p", suite.plugin)
+        failed = _failed(suite, theirs, ours)
+        if failed:  # a few look at the clock, which a busy machine has fail, with their store, too
+            files = sorted({each.file for each in failed})
+            again = _run(suite, checkout, files, "-p", suite.plugin)
+            ours.update({each: again[each] for each in failed if each in again})
+    return _told(suite, theirs, ours)
+
+
+def _failed(suite: Suite, theirs: _Results | None, ours: _Results) -> list[_Case]:
+    """Return what ours should pass and does not: what theirs passes, or all if that was not run."""
+    if theirs is None:
+        failed = [each for each, ended in ours.items() if ended == "failed"]
+    else:
+        passed = [each for each, ended in theirs.items() if ended == "passed"]
+        failed = [each for each in passed if ours.get(each) != "passed"]
+    return [each for each in failed if _reason(suite, each.name) is None]
+
+
+def _told(suite: Suite, theirs: _Results | None, ours: _Results) -> int:
+    """Say how a suite ended, and return the status to exit with."""
+    told = {} if theirs is None else {suite.theirs: theirs}
+    for name, results in {**told, "ours": ours}.items():
+        passed = sum(each == "passed" for each in results.values())
+        sys.stdout.write(
+            f"{suite.distribution} {version(suite.distribution)}, {name}: {passed} of {len(results)} pass\n"
+        )
+    for each, ended in ours.items():
+        if ended == "failed":
+            sys.stdout.write(f"  {each.name}: {_reason(suite, each.name) or 'FAILED'}\n")
+    return 1 if _failed(suite, theirs, ours) or not ours else 0
 
 
 def _reason(suite: Suite, name: str) -> str | None:
@@ -62,21 +97,24 @@ def _fetched(suite: Suite, folder: Path) -> Path:
     return folder / archive.name.removesuffix(".tar.gz")
 
 
-def _run(suite: Suite, checkout: Path, report: Path, *options: str) -> dict[str, bool]:
-    """Return which tests passed."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--numprocesses=auto",
-        "-p",
-        "no:cacheprovider",
+def _run(suite: Suite, checkout: Path, files: Sequence[str], *options: str) -> _Results:
+    """Return how each test of some files ended."""
+    pytest = (sys.executable, "-m", "pytest", "-q", "--numprocesses=auto", "-p", "no:cacheprovider")
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        kept = ("-o", "junit_family=xunit1", f"--junitxml={report}")  # which names the files
+        command = [*pytest, *kept, *suite.options, *options, *files]
+        subprocess.run(command, cwd=checkout, env=_environment(suite), check=False)
+        cases = [*ElementTree.parse(report).iter("testcase")]
+    named = [
+        (case.get("file", ""), f"{case.get('classname')}::{case.get('name')}") for case in cases
     ]
-    command += [f"--junitxml={report}", *suite.options, *options, *suite.chosen(checkout)]
-    subprocess.run(command, cwd=checkout, env=_environment(suite), check=False)
-    cases = ElementTree.parse(report).iter("testcase")
-    return {f"{case.get('classname')}::{case.get('name')}": len(case) == 0 for case in cases}
+    return {_Case(*name): _ended(case) for name, case in zip(named, cases, strict=True)}
+
+
+def _ended(case: ElementTree.Element) -> str:
+    told = {each.tag for each in case} - {"properties", "system-out", "system-err"}
+    return "passed" if not told else "skipped" if told == {"skipped"} else "failed"
 
 
 def _environment(suite: Suite) -> dict[str, str]:
