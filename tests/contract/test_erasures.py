@@ -269,8 +269,7 @@ async def test_nothing_is_merged_that_goes(pair: tuple[Repositories, Repositorie
     [theirs] = await say(one, SIDE, "b")
     through = await one.erasures.drop_names(TRACT)
     [new] = await say(two, MAIN, "c")
-    parents = {new: (None, None), theirs: (base, None), base: (None, None)}
-    basis = Basis(new, theirs, parents, {base, theirs})
+    basis = Basis(new, theirs, {base, theirs})
     with pytest.raises(OutdatedBasisError):
         await two.commits.write_on(MAIN, [merge_of(theirs)], basis)
     while (await one.erasures.drop_commits(TRACT, through)).more:

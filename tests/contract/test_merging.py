@@ -71,16 +71,17 @@ async def test_what_follows_a_merge_in_a_batch_may_target_what_it_brings(
 # relation
 
 
-async def test_a_relation_has_both_heads_and_the_parents_of_all_that_they_reach(
+async def test_a_relation_has_both_heads_and_the_parents_down_to_where_they_parted(
     store: Repositories,
 ) -> None:
+    _, before = await say(store, MAIN, "before", "all of it")
     shared, ours, theirs = await parted(store)
     await say(store, THIRD, "beside")
     relation = await store.comparisons.relation(MAIN, OTHER_BRANCH)
 
     assert (relation.ours, relation.theirs) == (ours, theirs)
     assert relation.parents == {
-        shared: (None, None),
+        shared: (before, None),
         ours: (shared, None),
         theirs: (shared, None),
     }
@@ -95,9 +96,9 @@ async def test_a_relation_lists_each_commit_before_its_parents(store: Repositori
     relation = await store.comparisons.relation(MAIN, OTHER_BRANCH)
 
     listed = [*relation.parents]
-    assert {*listed} == {shared, ours, theirs, merged, after, beside}
+    assert {*listed} == {ours, theirs, merged, after, beside}
     for at, commit in enumerate(listed):
-        assert {*relation.parents[commit]} - {None} <= {*listed[at + 1 :]}
+        assert {*relation.parents[commit]} - {None} <= {*listed[at + 1 :], shared}
 
 
 async def test_a_relation_tells_of_edits_annotations_merges_and_squashes(
@@ -238,11 +239,35 @@ async def test_a_merge_holds_no_more_once_what_it_stands_on_has_changed(
     assert not await holds(store, computed)
 
 
+async def test_it_still_holds_where_an_old_branch_was_merged_meanwhile(store: Repositories) -> None:
+    """What that shares with our history is not new, however far below the merge base."""
+    [oldest] = await say(store, MAIN, "oldest")
+    await store.refs.fork(MAIN, THIRD.branch)
+    await store.commits.write(MAIN, [edit("x", oldest)])
+    await parted(store)
+    [old] = await say(store, THIRD, "old")
+    computed = await basis(store, oldest)
+    await store.commits.write(MAIN, [merge_of(old), draft("after")])
+
+    assert await holds(store, computed)
+
+
+async def test_it_no_longer_holds_where_the_branch_is_at_what_is_brought(
+    store: Repositories,
+) -> None:
+    await parted(store)
+    [newest] = await say(store, OTHER_BRANCH, "newest")
+    computed = await basis(store)
+    await store.refs.move(MAIN, newest, action="fast-forward")
+
+    assert not await holds(store, computed)
+
+
 async def shortening(store: Repositories, *hidden: str) -> Basis:
     """Return the basis of a compaction of what is there."""
     head = await store.refs.head(MAIN)
     assert head is not None
-    return Basis(head, None, {head: (None, None)}, touched={*hidden})
+    return Basis(head, touched={*hidden})
 
 
 async def test_a_compaction_still_holds_where_others_talk_on(store: Repositories) -> None:

@@ -154,9 +154,7 @@ def basis_of(relation: Relation, *touched: str, squash: bool = False) -> Basis:
     assert relation.theirs is not None
     new = frozenset(line(relation.parents.items(), relation.theirs, base=relation.ours))
     changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
-    return Basis(
-        relation.ours, relation.theirs, relation.parents, new, changed.union(touched), squash
-    )
+    return Basis(relation.ours, relation.theirs, new, changed.union(touched), squash)
 
 
 async def steps_to(

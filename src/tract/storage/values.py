@@ -247,7 +247,8 @@ class Move(NamedTuple):
 class Relation(NamedTuple):
     """How two heads of a tract relate to each other.
 
-    `parents` holds the two parents of every commit that either head reaches, newest first.
+    `parents` holds the two parents of the commits that either head reaches, newest first, down to
+    their merge bases; how far, `merge_bases` decides. It holds all of them if one head is None.
     `changes` holds the operation and target of every EDIT and ANNOTATE among them. `squashed` are
     the commits that *theirs* was squashed into. `erasures` is the number of the tract's last erasure
     before the heads were read.
@@ -264,7 +265,7 @@ class Relation(NamedTuple):
 class Basis(NamedTuple):
     """What commits were computed from that are to be written on a head that may have moved since.
 
-    A merge has two heads, parents as in `Relation`, and what it brings. `touched` are the entries
+    A merge has two heads, and what it brings. `touched` are the entries
     that are changed, decided or hidden, and with `any_edit` it matters what else of `ours` is
     edited; `squash` says that one commit replaces what is brought. A compaction, or what undoes one,
     has only `ours`, and brings nothing. `erasures` is the number of the tract's last erasure before
@@ -272,8 +273,7 @@ class Basis(NamedTuple):
     """
 
     ours: str | None
-    theirs: str | None
-    parents: Mapping[str, tuple[str | None, str | None]]
+    theirs: str | None = None
     brought: Set[str] = frozenset()
     touched: Set[str] = frozenset()
     squash: bool = False

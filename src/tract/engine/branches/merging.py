@@ -107,9 +107,7 @@ class _Heads(NamedTuple):
         relation, new = self.relation, frozenset(self.brought)
         changed = {relation.changes[each][1] for each in new & relation.changes.keys()}
         touched = changed.union(stated)
-        return Basis(
-            self.ours, self.theirs, relation.parents, new, touched, erasures=relation.erasures
-        )
+        return Basis(self.ours, self.theirs, new, touched, erasures=relation.erasures)
 
 
 class _MovedMeanwhile(Exception):
@@ -253,7 +251,7 @@ class Merger:
         if theirs is None or not new or held:
             return MergeResult(kind=MergeKind.UP_TO_DATE, head_hash=ours)
         if call.squash is not None:
-            basis = Basis(ours, theirs, parents, frozenset(new), squash=True)
+            basis = Basis(ours, theirs, frozenset(new), squash=True)
             return await self._squash(call, basis, new, call.squash)
         if ours is None:
             return await self._fast_forward(call, ours, theirs, new)

@@ -212,7 +212,7 @@ def _partners(entries: Entries, named: set[str]) -> set[str]:
 def _basis(look: Look, touched: Set[str] = frozenset()) -> Basis:
     head = look.snapshot.head_hash
     assert head is not None  # there is something to hide, or to show again
-    return Basis(head, None, {head: (None, None)}, touched=touched, erasures=look.erasures)
+    return Basis(head, touched=touched, erasures=look.erasures)
 
 
 def _check_target(plan: CompactionPlan, before: int, after: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tract.history.graph import Commit, Parents, beyond, parted_at
+from tract.history.graph import Commit, Parents, beyond, merge_bases, parted_at
 from tract.models.operations import CommitOperation
 from tract.protocols import UNSET, CommitStep, TokenUsage, UnsetType
 from tract.storage.repositories import (
@@ -40,17 +40,34 @@ def relation(connection: Connection, *, branch: BranchName, other: BranchName) -
     ours = find_head_place(connection, branch)
     theirs = _head(connection, other)
     heads = [head for head in (ours, theirs) if head is not None]
+    rows = walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads)
+    parents, changes = _down_to_bases(rows, _name(ours), _name(theirs))
+    source = None if theirs is None else theirs.commit_hash
+    found = connection.all(refs.SQUASHED, tract_id=branch.tract_id, source=source)
+    squashed = [row[0].hex() for row in found]
+    return Relation(_name(ours), _name(theirs), parents, changes, squashed, erasures)
+
+
+def _down_to_bases(
+    rows: Iterable[tuple[Any, ...]], ours: str | None, theirs: str | None
+) -> tuple[dict[str, Parents[str]], dict[str, tuple[str, str]]]:
+    """Return the parents of commits from two heads down to their merge bases, and what they change.
+
+    *rows* are those of `WALK_CHANGES`, newest first. If one of the heads is None, they are all read.
+    """
     parents: dict[str, Parents[str]] = {}
     changes: dict[str, tuple[str, str]] = {}
-    for row in walk_all(connection, sql.WALK_CHANGES, branch.tract_id, heads):
-        key = row[0].hex()
-        parents[key] = _parents(row)
-        if row[5] is not None:
-            changes[key] = (row[4], row[5].hex())
-    source = None if theirs is None else theirs.commit_hash
-    rows = connection.all(refs.SQUASHED, tract_id=branch.tract_id, source=source)
-    squashed = [row[0].hex() for row in rows]
-    return Relation(_name(ours), _name(theirs), parents, changes, squashed, erasures)
+
+    def commits() -> Iterator[Commit[str]]:
+        for row in rows:
+            key = row[0].hex()
+            parents[key] = _parents(row)
+            if row[5] is not None:
+                changes[key] = (row[4], row[5].hex())
+            yield key, parents[key]
+
+    merge_bases(commits(), ours, theirs)  # reads as far as any question about the two has to
+    return parents, changes
 
 
 class Allowance:
@@ -81,8 +98,10 @@ def still_holds(
         return False
     if head_hash == basis.ours:
         return True
-    head = find_place(connection, tract_id, head_hash)
-    if head is None or head_hash in basis.parents:
+    head, ours = (find_place(connection, tract_id, each) for each in (head_hash, basis.ours))
+    if head is None or ours is None or head.created_at < ours.created_at:
+        return False
+    if head_hash in basis.brought:
         return False
     rows = walk_all(connection, sql.WALK_CHANGES, tract_id, [head])
     new = _come_since(allowance.of(rows), head.commit_hash.hex(), basis)
@@ -113,10 +132,10 @@ def _come_since(
             yield key, _parents(row)
 
     try:
-        new = dict(beyond(commits(), head, None, known=basis.parents.__contains__))
+        new = dict(beyond(commits(), head, basis.ours, known=basis.brought.__contains__))
     except KeyError:  # the rows have run out
         return None
-    goes_on = basis.ours is not None and parted_at(new, head, new) == basis.ours
+    goes_on = parted_at(new, head, new) == basis.ours
     takes_up = any(not basis.brought.isdisjoint(parents) for parents in new.values())
     edits = basis.any_edit and any(
         operation == CommitOperation.EDIT and target not in new
