@@ -36,6 +36,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers_langgraph import SaverBackend
 from benchmarks.peers_openai import AlchemyBackend, SqliteBackend
 from benchmarks.peers_pydantic_ai import CONVERSATIONS
+from benchmarks.scale import SCALE
 from benchmarks.sessions import SESSIONS
 from support.frameworks import lacking
 from tract import TractConfig
@@ -309,7 +310,7 @@ _BRANCHES = (
     ),
     Line(
         "merge",
-        (Row("merge", "merge of 10 commits into 10 others, depth 10,000", "ms"),),
+        (Row("merge", "merge of 10 commits into 10 others, depth 10,000", "ms", (Bar(5),)),),
         {OURS: branches.merge},
     ),
     Line(
@@ -431,5 +432,5 @@ _ADK: tuple[Line, ...] = (
 )
 LINES: tuple[Line, ...] = (
     *(*_WRITING, *_TURNS, *_DEPTH, *_BRANCHES, *_QUERIES, *_STORES, *_RESOURCES),
-    *(*SESSIONS, *CONVERSATIONS, *_ADK),
+    *(*SCALE, *SESSIONS, *CONVERSATIONS, *_ADK),
 )

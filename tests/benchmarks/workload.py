@@ -75,6 +75,7 @@ class Sizes:
     erased: int = 100
     pruned: int = 100_000
     searched: int = 200_000
+    numerous: int = 100_000
 
 
 FULL = Sizes()
@@ -108,6 +109,7 @@ QUICK = Sizes(
     erased=10,
     pruned=1_000,
     searched=1_000,
+    numerous=300,
 )
 
 
