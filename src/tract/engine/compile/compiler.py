@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
 from tract.engine.compile.context import SnapshotContext
 from tract.engine.compile.entries import Entry, bytes_of
-from tract.engine.compile.fold import Snapshot, fold_steps, gathered, with_changes
+from tract.engine.compile.fold import Making, Snapshot, fold_steps, gathered, with_changes
 from tract.engine.compile.tally import BriefCounter, TooLongError
+from tract.engine.compile.texts import Plain, TextChunk, lines_of
 from tract.engine.contents.custom import (
     attachments_of,
     checked_messages,
@@ -23,7 +24,7 @@ from tract.engine.contents.custom import (
 )
 from tract.engine.contents.provided import TOOLS, shown_content, without_results
 from tract.engine.contents.registry import BUILT_IN, ContentRegistry, default_priority
-from tract.engine.contents.rendering import PLAIN, Renderer, marked, render
+from tract.engine.contents.rendering import PLAIN, marked, render
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
 from tract.engine.tokens.media import Beside, beside
 from tract.exceptions import ContentValidationError
@@ -46,15 +47,6 @@ __all__ = ["DefaultContextCompiler", "SnapshotContext"]
 _ERASED_TEXT = "[erased]"
 
 _REMEMBERED = 64  # configs, each of which may hold a long prompt
-
-
-class _Plain(NamedTuple):
-    """How the contents of a type that has nothing but text become entries."""
-
-    render: Renderer
-    role: str | None
-    priority: Priority
-    source: str
 
 
 class DefaultContextCompiler:
@@ -205,7 +197,11 @@ class DefaultContextCompiler:
     def fold(self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]) -> Snapshot:
         """Return the snapshot after *steps*."""
         assert isinstance(snapshot, Snapshot)
-        return fold_steps(snapshot, steps, self._entry, self._sums, self._cleared)
+        return fold_steps(snapshot, steps, self._making, self._sums)
+
+    @cached_property
+    def _making(self) -> Making:
+        return Making(self._entry, self._cleared, self._texts)
 
     def fold_at_once(
         self, snapshot: CompileSnapshot, steps: Sequence[CommitStep]
@@ -216,7 +212,7 @@ class DefaultContextCompiler:
         assert isinstance(snapshot, Snapshot)
         sums = None if self._sums is None else BriefCounter(self._sums)
         try:
-            return fold_steps(snapshot, steps, self._entry, sums, self._cleared)
+            return fold_steps(snapshot, steps, self._making, sums)
         except TooLongError:
             return None
 
@@ -261,16 +257,16 @@ class DefaultContextCompiler:
         return count
 
     @cached_property
-    def _plain(self) -> Mapping[str, _Plain]:
+    def _plain(self) -> Mapping[str, Plain]:
         """The types of nothing but text; none if a subclass shows contents in its own way."""
         given = DefaultContextCompiler
         if type(self).render is not given.render or type(self).messages is not given.messages:
             return {}
         return {
-            each: _Plain(
-                renderer, self._roles.get(each), default_priority(each, {}), self.source_of(each)
+            each: Plain(
+                teller, self._roles.get(each), default_priority(each, {}), self.source_of(each)
             )
-            for each, renderer in PLAIN.items()
+            for each, teller in PLAIN.items()
         }
 
     def _entry(self, step: CommitStep) -> Entry:
@@ -281,7 +277,7 @@ class DefaultContextCompiler:
         what = f"the content of the commit {step.commit_hash}"
         fields = stored_json(step.data, what)
         try:
-            message = plain.render(fields, plain.role)
+            message = Message(*plain.tell(fields, plain.role))
         except (LookupError, TypeError, AttributeError):
             raise unreadable(what) from None
         body = tokens = 0
@@ -294,6 +290,14 @@ class DefaultContextCompiler:
         nbytes = bytes_of(message, config)
         priority = plain.priority
         return Entry(step.commit_hash, message, body, tokens, config, priority, None, nbytes)
+
+    def _texts(self, steps: Sequence[CommitStep]) -> TextChunk | None:
+        """Return the chunk of commits that append a text each that joins no other, else None.
+
+        None also stands for what is damaged: `_entry` says what is wrong with it.
+        """
+        lines = lines_of(steps, self._plain, self._sums, self._shared)
+        return None if lines is None else TextChunk(lines)
 
     def _entry_of_any(self, step: CommitStep) -> Entry:
         what = f"the content of the commit {step.commit_hash}"

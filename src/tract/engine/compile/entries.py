@@ -22,6 +22,7 @@ from tract.protocols import Message
 
 __all__ = [
     "CHUNK_SIZE",
+    "ENTRY_OVERHEAD",
     "Chunk",
     "Chunks",
     "Entries",
@@ -29,13 +30,14 @@ __all__ = [
     "Growth",
     "HiddenChunk",
     "bytes_of",
+    "size_of",
 ]
 
 T = TypeVar("T")
 
 CHUNK_SIZE = 64
 _MOST_COPIED = 32_000  # characters of joined texts up to which a chunk keeps its page
-_ENTRY_OVERHEAD = 600  # bytes of an entry's objects, without its texts
+ENTRY_OVERHEAD = 600  # bytes of an entry's objects, without its texts
 _TEXT_OVERHEAD = 49
 
 
@@ -104,27 +106,27 @@ class Entry(NamedTuple):
 
 def bytes_of(message: Message, config_json: str | None = None) -> int:
     """Return the approximate memory use of an entry with this message and config."""
-    nbytes = _ENTRY_OVERHEAD
+    nbytes = ENTRY_OVERHEAD
     # One by one: a list of them takes twice as long, for each entry of a history.
     if message.content is not None:
-        nbytes += _size(message.content)
+        nbytes += size_of(message.content)
     if message.name is not None:
-        nbytes += _size(message.name)
+        nbytes += size_of(message.name)
     if config_json is not None:
-        nbytes += _size(config_json)
+        nbytes += size_of(config_json)
     if message.tool_call_id is not None:
-        nbytes += _size(message.tool_call_id)
+        nbytes += size_of(message.tool_call_id)
     if message.tool_name is not None:
-        nbytes += _size(message.tool_name)
+        nbytes += size_of(message.tool_name)
     for call in message.tool_calls:
-        nbytes += _size(call.name) + _size(call.arguments) + _size(call.id or "")
+        nbytes += size_of(call.name) + size_of(call.arguments) + size_of(call.id or "")
     if message.given is not None:  # its parts have texts of their own
         texts = (message.content, message.native.text if message.native else None)
-        nbytes += sum(_size(text) for text in texts if text is not None)
+        nbytes += sum(size_of(text) for text in texts if text is not None)
     return nbytes
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
     """Return a text's approximate size; unlike that of `sys.getsizeof`, it never changes."""
     return _TEXT_OVERHEAD + len(text) * (1 if text.isascii() else 4)
 
@@ -432,6 +434,11 @@ class Entries:
         whole = size - size % CHUNK_SIZE
         filled = [Chunk(tail[start : start + CHUNK_SIZE]) for start in range(0, whole, CHUNK_SIZE)]
         return Entries(Chunks((*self.full, *filled)), Chunk(tail[whole:]))
+
+    def extended_by(self, chunks: Sequence[Chunk]) -> Entries:
+        """Return the sequence with full *chunks* at its end; its last chunk must be empty."""
+        assert not self.last.size
+        return Entries(Chunks((*self.full, *chunks)))
 
     def replaced(self, position: int, entry: Entry) -> Entries:
         """Return the sequence with *entry* in place of the one at *position*."""

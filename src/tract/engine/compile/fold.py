@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
-from tract.engine.compile.entries import Entries, Entry, bytes_of
+from tract.engine.compile.entries import CHUNK_SIZE, Entries, Entry, bytes_of
 from tract.engine.compile.hiding import Hides, hidden, hides_of, restored
 from tract.engine.compile.pages import joins
 from tract.engine.compile.tally import joined_tokens, tokens_of, window_around
+from tract.engine.compile.texts import TextChunk
 from tract.engine.contents.provided import TOOLS
 from tract.engine.threads import Breath
 from tract.engine.tokens.counters import BaseTokenCounter
@@ -19,7 +21,7 @@ from tract.models.annotations import Priority
 from tract.models.operations import Effect, rule_of
 from tract.protocols import CommitStep
 
-__all__ = ["Snapshot", "fold_steps", "gathered", "with_changes"]
+__all__ = ["Making", "Snapshot", "fold_steps", "gathered", "with_changes"]
 
 _AT_A_TIME = 32  # steps between two looks at the time
 _NO_ENTRIES = Entries()
@@ -54,36 +56,57 @@ class Snapshot:
         return replace(self, entries=self.entries.apart())
 
 
+class Making(NamedTuple):
+    """How commits become entries."""
+
+    entry: Callable[[CommitStep], Entry]
+    """Returns the entry of a step."""
+    cleared: Callable[[Entry, str], Entry]
+    """Returns an entry without its tool results."""
+    texts: Callable[[Sequence[CommitStep]], TextChunk | None]
+    """Returns a chunk of steps that are nothing but texts apart; None of any others."""
+
+
 def fold_steps(
     snapshot: Snapshot,
     steps: Sequence[CommitStep],
-    make_entry: Callable[[CommitStep], Entry],
+    making: Making,
     counter: BaseTokenCounter | None,
-    clear: Callable[[Entry, str], Entry],
 ) -> Snapshot:
-    """Return *snapshot* after *steps*; sums are only kept if *counter* is given.
-
-    *make_entry* returns the entry of a step, and *clear* an entry without its tool results.
-    """
+    """Return *snapshot* after *steps*; sums are only kept if *counter* is given."""
     state = _State(snapshot, counter)
     breath = Breath()
-    for number, step in enumerate(steps, 1):
-        if number % _AT_A_TIME == 0:
+    at = since = 0
+    while at < len(steps):
+        if at - since >= _AT_A_TIME:
             breath.take()
-        effect = rule_of(step.operation).effect
-        if effect is Effect.ADD:
-            state.append(make_entry(step))
-        elif effect is Effect.REPLACE:
-            state.change(step, partial(_edited, new=make_entry(step)))
-        elif effect is Effect.PRIORITISE:
-            state.change(step, partial(_annotated, step=step))
-        elif effect is Effect.HIDE:
-            summary = make_entry(step)._replace(is_summary=True)
-            state.note(summary)
-            state.rebuild(partial(hidden, summary=summary, what=_hides(step), clear=clear))
-        elif effect is Effect.RESTORE:
-            state.rebuild(partial(restored, compaction=step.edit_target or ""))
+            since = at
+        if state.is_aligned and len(steps) - at >= CHUNK_SIZE:
+            texts = making.texts(steps[at : at + CHUNK_SIZE])
+            if texts is not None and state.append_texts(texts):
+                at += CHUNK_SIZE
+                continue
+        _apply(state, steps[at], making)
+        at += 1
     return state.snapshot(steps[-1].commit_hash if steps else snapshot.head_hash)
+
+
+def _apply(state: _State, step: CommitStep, making: Making) -> None:
+    """Apply one step."""
+    effect = rule_of(step.operation).effect
+    if effect is Effect.ADD:
+        state.append(making.entry(step))
+    elif effect is Effect.REPLACE:
+        state.change(step, partial(_edited, new=making.entry(step)))
+    elif effect is Effect.PRIORITISE:
+        state.change(step, partial(_annotated, step=step))
+    elif effect is Effect.HIDE:
+        summary = making.entry(step)._replace(is_summary=True)
+        state.note(summary)
+        what, clear = _hides(step), making.cleared
+        state.rebuild(partial(hidden, summary=summary, what=what, clear=clear))
+    elif effect is Effect.RESTORE:
+        state.rebuild(partial(restored, compaction=step.edit_target or ""))
 
 
 def gathered(entries: Sequence[Entry], counter: BaseTokenCounter | None) -> Snapshot:
@@ -139,7 +162,8 @@ class _State:
         self._has_tools = snapshot.has_tools
         self._has_attachments = snapshot.has_attachments
         self._counter = counter
-        self._pending: list[Entry] = []
+        self._texts: list[TextChunk] = []
+        self._pending: list[Entry] = []  # behind the texts
         self._last = self._entries.newest_visible()
 
     def note(self, entry: Entry) -> None:
@@ -169,6 +193,26 @@ class _State:
             self._joined += self._join_cost(entry, self._counter)
         self._pending.append(entry)
         self._last = entry
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the next entry begins a chunk."""
+        return (self._entries.last.size + len(self._pending)) % CHUNK_SIZE == 0
+
+    def append_texts(self, texts: TextChunk) -> bool:
+        """Append a chunk; return False, and append nothing, if it joins what is there."""
+        last, newest = self._last, texts.lines[-1]
+        if last is not None and joins(last.message, texts.lines[0].message):
+            return False
+        if self._pending:
+            self._flush()
+        self._visible += texts.size
+        self._plain += texts.shown_tokens
+        self._joined += texts.shown_tokens
+        self._nbytes += texts.nbytes
+        self._texts.append(texts)
+        self._last = newest.entry(newest.message)
+        return True
 
     def _join_cost(self, entry: Entry, counter: BaseTokenCounter) -> int:
         """Return what the joined context gains when *entry*'s text joins the last message."""
@@ -216,6 +260,9 @@ class _State:
         self._last = entries.newest_visible()
 
     def _flush(self) -> None:
+        if self._texts:
+            self._entries = self._entries.extended_by(self._texts)
+            self._texts = []
         if self._pending:
             self._entries = self._entries.extended(self._pending)
             self._pending = []

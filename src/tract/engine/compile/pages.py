@@ -19,7 +19,17 @@ from tract.formats.openai_chat.writing import alone, message_to_openai
 from tract.formats.registry import FORMATS
 from tract.protocols import Message, ToolCall
 
-__all__ = ["JOINT", "Page", "joined", "joined_groups", "joined_messages", "joins", "openai_dicts"]
+__all__ = [
+    "JOINT",
+    "NO_CALLS",
+    "Calls",
+    "Page",
+    "joined",
+    "joined_groups",
+    "joined_messages",
+    "joins",
+    "openai_dicts",
+]
 
 JOINT = "\n\n"
 """The separator between the texts of joined messages: a blank line."""
@@ -100,6 +110,11 @@ class Page:
         """Return *last* and the first message as one; None if they do not join."""
         return joined((last, self.messages[0])) if self.follows(last) else None
 
+    @property
+    def last(self) -> Message | None:
+        """Its last message, if it has any."""
+        return self.messages[-1] if self.messages else None
+
     @cached_property
     def kept(self) -> Kept:
         """What its messages became in requests."""
@@ -111,7 +126,7 @@ class Page:
         return _alone(self.messages)
 
     @cached_property
-    def calls(self) -> _Calls | None:
+    def calls(self) -> Calls | None:
         """How its calls are answered; None if they are not paired as they stand."""
         return _calls_of(self.messages)
 
@@ -206,13 +221,13 @@ def openai_dicts(pages: Sequence[Page]) -> list[dict[str, Any]] | None:
             dicts[-1] = message_to_openai(joined(group))
             group = []
         dicts.extend(map(copied if page.is_nested else dict.copy, made))
-        last = page.messages[-1]
+        last = page.last
     if group:
         dicts[-1] = message_to_openai(joined(group))
     return dicts
 
 
-class _Calls(NamedTuple):
+class Calls(NamedTuple):
     """How the tool calls of some messages are answered, as far as their own page shows.
 
     `answers` are the results with which the page begins, `more` says whether there is anything
@@ -225,11 +240,11 @@ class _Calls(NamedTuple):
     open: dict[str, str]
 
 
-_NO_CALLS = _Calls({}, True, {})
+NO_CALLS = Calls({}, True, {})
 """Of messages without calls and results, or with none that others see: those of most pages."""
 
 
-def _calls_of(messages: Iterable[Message]) -> _Calls | None:
+def _calls_of(messages: Iterable[Message]) -> Calls | None:
     answers: dict[str, str | None] = {}
     pending: dict[str, str] = {}
     begun = False
@@ -253,7 +268,7 @@ def _calls_of(messages: Iterable[Message]) -> _Calls | None:
         elif pending:
             return None
         begun = True
-    return _Calls(answers, begun, pending) if answers or pending or not begun else _NO_CALLS
+    return Calls(answers, begun, pending) if answers or pending or not begun else NO_CALLS
 
 
 def _name_sent(message: Message) -> str | None:
@@ -269,12 +284,12 @@ def _are_paired(pages: Iterable[Page]) -> bool:
     """Return True if every call is answered directly behind it, and every result has its call."""
     pending: dict[str, str] = {}
     for page in pages:
-        if not page.messages:
+        if page.first is None:
             continue
         calls = page.calls
         if calls is None:
             return False
-        if calls is _NO_CALLS and not pending:
+        if calls is NO_CALLS and not pending:
             continue
         if not calls.answers.keys() <= pending.keys():
             return False

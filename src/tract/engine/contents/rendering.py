@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from tract.engine.contents.provided import (
     media_result,
@@ -16,13 +16,19 @@ from tract.history.canonical import canonical_json
 from tract.protocols import Message, ToolCall
 from tract.protocols.parts import TextPart, ToolResultPart
 
-__all__ = ["EDITED_MARK", "PLAIN", "Renderer", "marked", "render"]
+__all__ = ["EDITED_MARK", "PLAIN", "Renderer", "Teller", "marked", "render"]
 
 EDITED_MARK = " [edited]"
 """What `include_edit_annotations` appends to an edited text."""
 
 Renderer = Callable[[Mapping[str, Any], str | None], Message]
 """Returns the message of a content's fields, with a role in place of its own unless that is None."""
+
+
+Said: TypeAlias = tuple[str, str, str | None]
+"""All that a message of nothing but text has: its role, its text and a name."""
+Teller = Callable[[Mapping[str, Any], str | None], Said]
+"""Returns what a `Renderer` makes a message of."""
 
 
 def render(content_type: str, fields: Mapping[str, Any], role: str | None = None) -> Message:
@@ -33,15 +39,19 @@ def render(content_type: str, fields: Mapping[str, Any], role: str | None = None
     return _RENDERERS[content_type](fields, role)
 
 
-def _text_of(field: str, default_role: str) -> Renderer:
-    def renderer(fields: Mapping[str, Any], role: str | None) -> Message:
-        return Message(fields.get("role") or role or default_role, _as_text(fields[field]))
+def _text_of(field: str, default_role: str) -> Teller:
+    def teller(fields: Mapping[str, Any], role: str | None) -> Said:
+        return fields.get("role") or role or default_role, _as_text(fields[field]), None
 
-    return renderer
+    return teller
 
 
-def _dialogue(fields: Mapping[str, Any], role: str | None) -> Message:
-    return Message(role or fields["role"], fields["text"], fields["name"])
+def _dialogue(fields: Mapping[str, Any], role: str | None) -> Said:
+    return role or fields["role"], fields["text"], fields["name"]
+
+
+def _shown(tell: Teller) -> Renderer:
+    return lambda fields, role: Message(*tell(fields, role))
 
 
 def _tool_io(fields: Mapping[str, Any], role: str | None) -> Message:
@@ -70,24 +80,23 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-_RENDERERS: dict[str, Renderer] = {
+PLAIN: Mapping[str, Teller] = {
     "artifact": _text_of("content", "assistant"),
     "dialogue": _dialogue,
     "freeform": _text_of("payload", "assistant"),
     "instruction": _text_of("text", "system"),
-    "message": message_of_parts,
-    "native": native_message,
     "output": _text_of("text", "assistant"),
     "reasoning": _text_of("text", "assistant"),
+}
+"""What the types say whose contents are shown as one message of nothing but text."""
+
+_RENDERERS: dict[str, Renderer] = {
+    **{each: _shown(tell) for each, tell in PLAIN.items()},
+    "message": message_of_parts,
+    "native": native_message,
     "tool_io": _tool_io,
     "tools": message_of_tools,
 }
-
-PLAIN: Mapping[str, Renderer] = {
-    each: _RENDERERS[each]
-    for each in ("artifact", "dialogue", "freeform", "instruction", "output", "reasoning")
-}
-"""The renderers of the types whose contents are shown as one message of nothing but text."""
 
 
 def marked(message: Message) -> Message:
