@@ -7,10 +7,13 @@ import inspect
 import re
 import shlex
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
+from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from support.commands import tract
 from support.markdown import commands, fenced, python_blocks
@@ -18,7 +21,9 @@ from tract.cli.app import app
 from tract.cli.commands.importers import IMPORTERS
 from tract.cli.running import ExitCode
 
-PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "README.md"]
 
 
 @pytest.fixture
@@ -60,6 +65,40 @@ def test_the_page_names_every_exit_code() -> None:
 
 def test_the_page_names_every_framework() -> None:
     assert all(f"`{each}`" in PAGE or f"from {each}" in PAGE for each in IMPORTERS)
+
+
+def test_no_page_names_a_command_or_an_option_that_is_not_there() -> None:
+    group = typer.main.get_command(app)
+    options = {name: options_of(each) for name, each in group.commands.items()}  # type: ignore[attr-defined]
+    options |= {"--": {*options_of(group), "--help"}}
+    named = [each for page in PAGES for each in typed(page.read_text(encoding="utf-8"))]
+
+    assert len(named) > 25
+    for words in named:
+        command = words[1] if words[1:2] and not words[1].startswith("-") else "--"
+        assert command in options, words
+        given = {each.partition("=")[0] for each in words if re.match("--[a-z]", each)}
+        assert given <= options[command] | {"--help"}, words
+
+
+def test_the_page_names_no_option_that_is_not_there() -> None:
+    group = typer.main.get_command(app)
+    there = options_of(group).union(*map(options_of, group.commands.values()))  # type: ignore[attr-defined]
+
+    assert {*re.findall(r"`(--[a-z-]+)", PAGE)} <= there
+
+
+def options_of(command: Any) -> set[str]:
+    return {name for each in command.params for name in each.opts}
+
+
+def typed(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command that a page shows, in a block or in a sentence."""
+    shown = [line for _, block in fenced(text) for line in block.text.splitlines()]
+    shown += re.findall(r"`(tract [^`]+)`", text)
+    for line in shown:
+        if found := re.match(r"(?:\$ |uvx \S+ )?(tract (?!=)[^#|]+)", line.strip()):
+            yield shlex.split(found[1])
 
 
 def test_every_command_tells_what_it_does() -> None:

@@ -30,6 +30,22 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr
 """
 
 
+COUNTED = """
+import sys
+from tract.cli.app import app, main
+called = 0
+def count(frame, event, argument):
+    global called
+    called += event == "call"
+sys.setprofile(count)
+try:
+    {}
+finally:
+    sys.setprofile(None)
+    print(called, file=sys.stderr)
+"""
+
+
 def ended(*arguments: object, **values: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
@@ -125,6 +141,48 @@ def test_help_takes_less_than_half_as_long_as_importing_the_library() -> None:
         imported.append(processor_time(library))
 
     assert min(helped) < min(imported) / 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["log", "--help"], ["lgo"], []], ids=str)
+def test_what_a_process_reads_of_commands_changes_nothing_that_it_says(
+    arguments: list[str],
+) -> None:
+    """Compared with the app that knows all commands at once."""
+    whole = "from tract.cli.app import app; app(prog_name='tract')"
+    said = [
+        subprocess.run(
+            [*program, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=WAIT,
+            env=environment(COLUMNS="80"),
+            check=False,
+        )
+        for program in (PROGRAM, (sys.executable, "-c", whole))
+    ]
+
+    assert len({(each.returncode, each.stdout, each.stderr) for each in said}) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["log", "--help"]], ids=" ".join)
+def test_the_help_reads_only_the_commands_that_it_describes(arguments: list[str]) -> None:
+    """In calls of functions, which a busy machine does not change."""
+    whole, needed = (calls(each, arguments) for each in ("app(prog_name='tract')", "main()"))
+
+    assert needed < 0.7 * whole
+
+
+def calls(program: str, arguments: list[str]) -> int:
+    """Return how many functions are called to run a command, after all was imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED.format(program), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=WAIT,
+        env=environment(),
+        check=True,
+    )
+    return int(done.stderr)
 
 
 def test_the_first_page_costs_the_same_however_long_the_history(

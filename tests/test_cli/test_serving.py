@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -59,6 +60,23 @@ def test_the_address_is_told_at_once_and_its_token_opens_the_data(agents: Path) 
     assert [each["tract_id"] for each in allowed.json()["tracts"]] == ["planner"]
     assert [each.status_code for each in refused] == [401, 401]
     assert elsewhere.status_code == 421
+
+
+def test_the_address_can_be_told_as_json(agents: Path) -> None:
+    command = [*PROGRAM, "serve", str(agents), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        try:
+            told = json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+    assert told["address"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_that_there_cannot_be_is_a_usage_error(agents: Path, port: str) -> None:
+    assert tract("serve", agents, "--port", port).code == 2
 
 
 def test_port_and_token_can_be_given(agents: Path) -> None:

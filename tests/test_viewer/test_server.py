@@ -144,6 +144,27 @@ async def test_only_reading_is_answered(store: TractStore) -> None:
             assert (await client.request(method, "/api/tracts")).status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/api/tracts", {}),
+        ("GET", "/api/nothing", {}),
+        ("GET", "/api/commit?tract=trip&hash=..%00", {}),
+        ("GET", "/../../etc/passwd", {}),
+        ("GET", "/api/tracts", {"Authorization": ""}),
+        ("GET", "/", {"Host": "evil.example"}),
+        ("POST", "/", {}),
+    ],
+)
+async def test_whatever_is_answered_may_load_and_run_nothing(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = await client.request(method, path, headers=headers)
+
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
 async def test_what_is_asked_for_changes_nothing(
     client: httpx.AsyncClient, store: TractStore
 ) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 
 import tract
+from tract.cli.escaping import line
 from tract.cli.running import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -82,15 +83,12 @@ def target_of(store: str, mode: str) -> str:
     """Return what opens the store that is at a path or URL, and makes none.
 
     Raises:
-        CommandError: there is no such file, or it is not a file.
+        CommandError: there is no such file, or it is not a file, or a store in memory.
     """
     if store.startswith("file:") or "://" in store:
-        parts = urlsplit(store)
-        if {"mode", "immutable"} & parse_qs(parts.query).keys():
-            return store
-        return f"{store}{'&' if parts.query else '?'}mode={mode}"
+        return _with_mode(store, mode)
     if store == ":memory:":
-        raise CommandError("A store in memory is only seen by its own process.", ExitCode.USAGE)
+        raise _in_memory()
     path = Path(store)
     if not path.exists():
         raise CommandError(f"There is no store at {store!r}.", ExitCode.NOT_FOUND)
@@ -109,15 +107,14 @@ def chosen_tract(store: SyncStore, tract_id: str | None) -> str:
         if store.tract(tract_id).info() is None:
             raise tract.TractNotFoundError(tract_id)
         return tract_id
-    ids = [each.tract_id for each in store.tracts(limit=_LISTED)]
+    ids = [each.tract_id for each in store.tracts(limit=_LISTED + 1)]
     if not ids:
         raise CommandError("The store has no tracts.", ExitCode.NOT_FOUND)
     if len(ids) == 1:
         return ids[0]
     if store.tract("main").info() is not None:
         return "main"
-    listed = ", ".join(ids) + (", …" if len(ids) == _LISTED else "")
-    raise CommandError(f"Choose a tract by --tract: {listed}.", ExitCode.USAGE)
+    raise CommandError(f"Choose a tract by --tract: {_listed(ids)}.", ExitCode.USAGE)
 
 
 def chosen(store: SyncStore, tract_id: str | None, branch: str | None) -> SyncTract:
@@ -133,8 +130,7 @@ def chosen(store: SyncStore, tract_id: str | None, branch: str | None) -> SyncTr
     names = [each.name for each in handle.branches()]
     if branch is None:
         if len(names) > 1 and "main" not in names:
-            listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-            raise CommandError(f"Choose a branch by --branch: {listed}.", ExitCode.USAGE)
+            raise CommandError(f"Choose a branch by --branch: {_listed(names)}.", ExitCode.USAGE)
         branch = names[0] if len(names) == 1 else "main"
     handle = handle.on(branch)
     handle.head()  # raises if there is no such branch
@@ -171,3 +167,24 @@ def commit_of(handle: SyncTract, name: str) -> CommitInfo:
     if commit is None:
         raise tract.CommitNotFoundError(name)
     return commit
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names on one line: whoever gave them could write lines of their own."""
+    return ", ".join(map(line, names[:_LISTED])) + (", …" if len(names) > _LISTED else "")
+
+
+def _with_mode(url: str, mode: str) -> str:
+    """Return a URL that opens a store in *mode*, or read-only if it says so, and makes none."""
+    place, _, query = url.partition("?")
+    given = parse_qs(query)
+    if "memory" in given.get("mode", ()):
+        raise _in_memory()
+    if "immutable" in given or not {*given.get("mode", ())} <= {"rw", "rwc"}:
+        return url
+    others = [each for each in query.split("&") if unquote(each.partition("=")[0]) != "mode"]
+    return f"{place}?{'&'.join([*filter(None, others), f'mode={mode}'])}"
+
+
+def _in_memory() -> CommandError:
+    return CommandError("A store in memory is only seen by its own process.", ExitCode.USAGE)

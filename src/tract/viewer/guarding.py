@@ -20,6 +20,8 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+_NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
 
 def host_names(hosts: Iterable[str]) -> frozenset[str]:
     """Return host names in lower case.
@@ -51,7 +53,9 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Content-Security-Policy", _NOTHING)  # the page has its own
             await send(message)
 
         refusal = self._refusal(scope)
@@ -62,7 +66,7 @@ class Guard:
         if _name_in(headers.get("host", "")) not in self._hosts:
             return PlainTextResponse("This host name is not allowed.", 421)
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("This server only shows.", 405)
+            return PlainTextResponse("This server only shows.", 405, {"Allow": "GET, HEAD"})
         given = headers.get("authorization", "").encode("utf-8", "replace")
         if not _is_page(scope) and not compare_digest(given, self._token):
             return PlainTextResponse("The token is missing or wrong.", 401)

@@ -42,7 +42,17 @@ def test_a_value_that_a_parameter_cannot_have_is_refused(query: str) -> None:
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("url", ["postgresql://host:port/db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://host:port/db",
+        "postgresql://host:65536/db",
+        "postgresql://host:0/db",
+        "postgresql://host:5432,other:99999/db",
+        "postgresql://host/db?port=99999",
+        "postgresql://host/db?port=many",
+    ],
+)
 def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         parse_target(url)

@@ -83,6 +83,8 @@ def _value(field: str, typed: str) -> Any:
         return json.loads(typed)
     except ValueError:
         return typed
+    except RecursionError:
+        raise CommandError("The value is nested too deeply.", ExitCode.USAGE) from None
 
 
 def _time(typed: str) -> datetime:

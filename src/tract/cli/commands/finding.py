@@ -130,6 +130,9 @@ def watch(
     """
     with reading(store, types) as opened, printing(as_json=as_json) as out:
         handle = opened.tract(chosen_tract(opened, tract_id), branch=branch or "main")
+        handle.head()  # raises if there is no such branch
+        if limit == 0:
+            return
         left = limit
         with handle.watch(None if everything else after, resets=True) as commits:
             for event in commits:

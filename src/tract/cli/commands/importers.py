@@ -7,7 +7,7 @@ To add a framework, write a function that takes a target, a source and options, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,9 +130,23 @@ def imported(
     if framework not in IMPORTERS:
         known = ", ".join(IMPORTERS)
         raise CommandError(f"--from takes {known}, not {framework!r}.", ExitCode.USAGE)
-    report = awaited(IMPORTERS[framework](target, source, options))
+    importer = IMPORTERS[framework]
+    report = _told(source, lambda: awaited(importer(target, source, options)))
     names = getattr(report, "_fields", None) or vars(report)
     return {name: getattr(report, name) for name in names}
+
+
+def _told(source: str, work: Callable[[], Any]) -> Any:
+    """Return what *work* returns, with the errors of a framework or of its driver as our own."""
+    try:
+        return work()
+    except (CommandError, OSError, ValueError, tract.TractError):
+        raise
+    except Exception as error:
+        # The text may quote the URL of a database, and with it the password.
+        first = [] if "://" in source else str(error).splitlines()[:1]
+        why = ": ".join([type(error).__name__, *first])
+        raise CommandError(f"The source cannot be imported: {why}") from error
 
 
 def _saver(source: str) -> AbstractAsyncContextManager[Any]:
@@ -141,8 +155,23 @@ def _saver(source: str) -> AbstractAsyncContextManager[Any]:
         made: AbstractAsyncContextManager[Any] = module.AsyncPostgresSaver.from_conn_string(source)
         return made
     module = _module("langgraph.checkpoint.sqlite.aio", "langgraph-checkpoint-sqlite")
-    made = module.AsyncSqliteSaver.from_conn_string(_file(source))
+    made = module.AsyncSqliteSaver.from_conn_string(_with_checkpoints(_file(source)))
     return made
+
+
+def _with_checkpoints(source: str) -> str:
+    """Return *source* if a saver made it: opening another file, a saver would put its tables there."""
+    sqlite3 = import_module("sqlite3")
+    try:
+        with closing(
+            sqlite3.connect(f"{Path(source).absolute().as_uri()}?mode=ro", uri=True)
+        ) as db:
+            found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoints'").fetchone()
+    except sqlite3.Error:
+        found = None
+    if found is None:
+        raise CommandError(f"{source!r} is not a file of LangGraph's saver for SQLite.")
+    return source
 
 
 def _files(source: str) -> list[str]:

@@ -66,7 +66,11 @@ def reflog(
     Branches that were deleted are included.
     """
     with reading(store) as opened, printing(as_json=as_json, paged=not no_pager) as out:
-        out.table(opened.tract(chosen_tract(opened, tract_id)).reflog(branch)[:limit], _move)
+        handle = opened.tract(chosen_tract(opened, tract_id))
+        moves = handle.reflog(branch)
+        if branch is not None and not moves:
+            handle.on(branch).head()  # raises if there is no such branch
+        out.table(moves[:limit], _move)
 
 
 def merge(

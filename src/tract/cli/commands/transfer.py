@@ -36,8 +36,12 @@ def export(
 
     The file is a store, which `tract import` reads. With --html it is a page to look at.
     """
+    _check_path(path)
     if html:
         _write_page(store, path, tracts, types)
+        with printing(as_json=as_json) as out:
+            if as_json:
+                out.document({"path": path})
         return
     with (
         reading(store) as opened,
@@ -77,6 +81,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import an exported file, or a framework's own store."""
+    if framework is None:
+        _check_path(source)
     if not create:
         with writing(store):
             pass  # it is there, and can be written
@@ -96,21 +102,29 @@ def import_(
 def backup(
     store: Store,
     path: Annotated[str, typer.Argument(metavar="FILE", help="A new file.", autocompletion=files)],
+    as_json: Json = False,
 ) -> None:
     """Write a whole store to a new file, as it is now."""
+    _check_path(path)
     with reading(store) as opened, progressing("Writing") as step:
         opened.backup(path, progress=lambda done: step(done.nbytes, done.of_nbytes))
+    with printing(as_json=as_json) as out:
+        if as_json:
+            out.document({"path": path, "nbytes": Path(path).stat().st_size})
 
 
 def serve(
     store: Store,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 takes any that is free.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="0 takes any that is free.")
+    ] = 0,
     token: Annotated[
         str | None, typer.Option("--token", help="What the page must have; by default a new one.")
     ] = None,
     tracts: Tracts = None,
     types: Types = None,
+    as_json: Json = False,
 ) -> None:
     """Show a store in a browser, live, until interrupted."""
     serve_it = _with_extra("tract.viewer", "viewer").serve
@@ -120,7 +134,12 @@ def serve(
         async with tract.TractStore.open(target, content_types=named) as opened:
             await _present(opened, tracts)
             await serve_it(
-                opened, host=host, port=port, token=token, tract_ids=tracts, on_start=_tell
+                opened,
+                host=host,
+                port=port,
+                token=token,
+                tract_ids=tracts,
+                on_start=lambda address: _tell(address, as_json=as_json),
             )
 
     awaited(served())
@@ -146,6 +165,8 @@ def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str
     write = _with_extra("tract.viewer", "viewer").write_page
     if Path(path).exists():
         raise CommandError(f"There is a file at {path!r} already.", ExitCode.CONFLICT)
+    if not Path(path).absolute().parent.is_dir():
+        raise CommandError(f"The folder of {path!r} does not exist.", ExitCode.NOT_FOUND)
     target, named = target_of(store, "ro"), imported_types(types or ())
 
     async def written() -> None:
@@ -156,9 +177,16 @@ def _write_page(store: str, path: str, tracts: list[str] | None, types: list[str
     awaited(written())
 
 
-def _tell(address: str) -> None:
-    """Print where the page is, at once, though it be into a pipe."""
-    print(address, flush=True)
+def _check_path(path: str) -> None:
+    """Refuse a URL where a file is meant, without a word of it: it may have a password."""
+    if "://" in path:
+        raise CommandError("A file is meant here, not a URL. Give its path.", ExitCode.USAGE)
+
+
+def _tell(address: str, *, as_json: bool) -> None:
+    """Print where the page is, at once, even into a pipe."""
+    with printing(as_json=as_json) as out:
+        out.json({"address": address}) if as_json else out.put(address)
 
 
 async def _present(store: TractStore, tracts: Iterable[str] | None) -> None:

@@ -52,6 +52,7 @@ def parse_target(given: str | URL) -> PostgresTarget:
     """
     try:
         url = _of_several(given) if isinstance(given, str) else given
+        _check_ports(url)
     except (ArgumentError, ValueError):
         raise StorageError(
             "the URL cannot be read. Use `postgresql://user@host/database`."
@@ -80,6 +81,14 @@ def shown(url: URL) -> str:
     """Return a URL as errors name it."""
     places = {name: url.query[name] for name in _PLACES if name in url.query}
     return url.set(query=places).render_as_string(hide_password=True)
+
+
+def _check_ports(url: URL) -> None:
+    """Raise a `ValueError` for a port that there cannot be, which a socket would only overflow on."""
+    several = url.query.get("port", "")
+    named = several.split(",") if isinstance(several, str) else several
+    if not all(0 < int(port) < 65_536 for port in (url.port, *named) if port not in (None, "")):
+        raise ValueError("port")
 
 
 def _of_several(given: str) -> URL:
