@@ -30,6 +30,7 @@ from tract import (
     DialogueContent,
     EditTargetError,
     ErasedContent,
+    MediaPart,
     MergeConflict,
     MergeConflictError,
     MessageContent,
@@ -37,7 +38,9 @@ from tract import (
     Summary,
     TextPart,
     ThinkingPart,
+    ToolCallPart,
     ToolIOContent,
+    ToolResultPart,
     TractStore,
     from_anthropic,
 )
@@ -576,7 +579,8 @@ async def test_an_undone_compaction_whose_summary_was_cleared_stays_undone(
 ) -> None:
     """Showing the results in the summary again makes nothing of it that can be undone."""
     use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
-    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    page = {"type": "web_search_result", "title": "ships", "url": "https://example.org"}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [page]}
     said = [use, found, {"type": "text", "text": "a summary"}]
     (content,) = from_anthropic([{"role": "assistant", "content": said}])
     await turn(tract, 0)
@@ -827,6 +831,57 @@ async def test_pinned_results_and_excluded_tools_are_not_cleared(tract: AsyncTra
 
     assert done is not None
     assert len(done.cleared) == 2
+
+
+async def test_results_that_cost_no_more_than_the_placeholder_stay(tract: AsyncTract) -> None:
+    for number, found in enumerate(["one", "one two three", f"much {WORDS}", "one two three four"]):
+        await tract.commit(look("call", f"c{number}", {}))
+        await tract.commit(look("result", f"c{number}", found))
+    before = await tract.compile()
+    short_ones = [each.content for each in before.messages if each.role == "tool"][:2]
+
+    done = await tract.clear_tool_results(keep=0, placeholder="now three words")
+
+    assert done is not None
+    assert len(done.cleared) == 2
+    after = await tract.compile()
+    results = [each.content for each in after.messages if each.role == "tool"]
+    assert results == [*short_ones, "now three words", "now three words"]
+    assert done.tokens_before - done.tokens_after == len(f"much {WORDS}".split()) + 4 - 6
+    head = await tract.head()
+    assert await tract.clear_tool_results(keep=0, placeholder="now three words") is None
+    assert await tract.head() == head
+
+
+async def test_an_entry_with_several_results_is_cleared_whole_if_that_saves(
+    tract: AsyncTract,
+) -> None:
+    for number, found in enumerate(["brief", WORDS]):
+        calls = [ToolCallPart(id=f"{number}{id}", name="look", arguments="{}") for id in "ab"]
+        await tract.commit(MessageContent(role="assistant", parts=calls))
+        results = [
+            ToolResultPart(call_id=call.id, parts=[TextPart(text=text)])
+            for call, text in zip(calls, ["brief", found], strict=True)
+        ]
+        await tract.commit(MessageContent(role="user", parts=results))
+
+    done = await tract.clear_tool_results(keep=0, placeholder="two words")
+
+    assert done is not None
+    assert len(done.cleared) == 1
+    assert done.tokens_before - done.tokens_after == 1 + len(WORDS.split()) - 4
+
+
+async def test_a_result_whose_tokens_nobody_counts_is_cleared(tract: AsyncTract) -> None:
+    recording = MediaPart(kind="audio", media_type="audio/wav", url="https://example.org/a.wav")
+    await tract.commit(look("call", "c0", {}))
+    result = ToolResultPart(call_id="c0", parts=[recording])
+    await tract.commit(MessageContent(role="tool", parts=[result]))
+
+    done = await tract.clear_tool_results(keep=0)
+
+    assert done is not None
+    assert (await tract.compile()).uncounted == []
 
 
 async def test_an_edit_of_a_cleared_result_is_shown(tract: AsyncTract) -> None:
