@@ -30,6 +30,7 @@ from tract import (
     DialogueContent,
     EditTargetError,
     ErasedContent,
+    HeadMovedError,
     MediaPart,
     MergeConflict,
     MergeConflictError,
@@ -1056,6 +1057,91 @@ async def test_a_picked_compaction_hides_the_same_entries(tract: AsyncTract) -> 
     assert (info.hidden, info.reason) == (done.hidden, "too long")
     await aside.expand(picked.commit_hash)
     assert await texts(aside) == ["question 0", "answer 0", "question 1", "answer 1"]
+
+
+async def test_writers_without_a_pause_keep_no_picked_compaction_waiting(
+    tract: AsyncTract,
+) -> None:
+    for number in range(4):
+        await turn(tract, number, tools=True)
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    cleared = await side.clear_tool_results(keep=0)
+    assert done is not None
+    assert cleared is not None
+    made, begun = list[str](), asyncio.Event()
+
+    async def talk() -> None:
+        while True:
+            made.append((await tract.user("more")).commit_hash)
+            begun.set()
+
+    talking = [asyncio.create_task(talk()) for _ in range(3)]
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await tract.cherry_pick(done.commit_hash)
+        await tract.cherry_pick(cleared.commit_hash)
+    for each in talking:
+        each.cancel()
+    await asyncio.wait(talking)
+
+    context = await tract.compile(aggregate_same_role=False)
+    assert {*made} <= {*context.commit_hashes}
+    assert [len(each.hidden) for each in await tract.compactions()] == [len(done.hidden), 0]
+    assert len([each for each in context.messages if "was cleared" in (each.content or "")]) == len(
+        cleared.cleared
+    )
+    assert (await tract.verify()).faults == ()
+
+
+async def test_an_edit_meanwhile_is_not_hidden_by_a_picked_compaction(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    assert done is not None
+    new = DialogueContent(role="user", text="edited")
+
+    edit = tract.commit(new, operation="edit", edit_target=done.hidden[0])
+    _, picked = await asyncio.gather(
+        edit, tract.cherry_pick(done.commit_hash), return_exceptions=True
+    )
+
+    if isinstance(picked, BaseException):
+        assert isinstance(picked, EditTargetError)
+        assert "edited" in await texts(tract)
+    else:  # it came before the edit
+        assert [each.operation for each in await tract.log(2)] == ["edit", "compact"]
+
+
+async def test_an_expected_head_holds_for_a_picked_compaction(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    head = await tract.head()
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    assert done is not None
+    await tract.user("more")
+
+    with pytest.raises(HeadMovedError):
+        await tract.cherry_pick(done.commit_hash, expected_head=head)
+    await tract.cherry_pick(done.commit_hash, expected_head=await tract.head())
+    assert "the summary" in await texts(tract)
+
+
+async def test_a_skip_on_one_side_of_what_the_other_hid_is_no_conflict(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    side = await tract.fork("side")
+    done = await tract.compact(short, keep_recent=2)
+    assert done is not None
+    await side.annotate(done.hidden[0], Priority.SKIP)
+
+    await tract.merge("side")
+
+    assert (await texts(tract))[0] == "the summary"
+    await tract.expand(done.commit_hash)
+    assert (await texts(tract))[0] == "answer 0"
 
 
 async def test_picked_cleared_results_are_cleared(tract: AsyncTract) -> None:
