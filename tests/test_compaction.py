@@ -858,12 +858,13 @@ async def test_an_entry_with_several_results_is_cleared_whole_if_that_saves(
     tract: AsyncTract,
 ) -> None:
     for number, found in enumerate(["brief", WORDS]):
-        calls = [ToolCallPart(id=f"{number}{id}", name="look", arguments="{}") for id in "ab"]
+        names = (f"{number}a", f"{number}b")
+        calls = tuple(ToolCallPart(id=id, name="look", arguments="{}") for id in names)
         await tract.commit(MessageContent(role="assistant", parts=calls))
-        results = [
-            ToolResultPart(call_id=call.id, parts=[TextPart(text=text)])
+        results = tuple(
+            ToolResultPart(call_id=call.id, parts=(TextPart(text=text),))
             for call, text in zip(calls, ["brief", found], strict=True)
-        ]
+        )
         await tract.commit(MessageContent(role="user", parts=results))
 
     done = await tract.clear_tool_results(keep=0, placeholder="two words")
@@ -876,8 +877,8 @@ async def test_an_entry_with_several_results_is_cleared_whole_if_that_saves(
 async def test_a_result_whose_tokens_nobody_counts_is_cleared(tract: AsyncTract) -> None:
     recording = MediaPart(kind="audio", media_type="audio/wav", url="https://example.org/a.wav")
     await tract.commit(look("call", "c0", {}))
-    result = ToolResultPart(call_id="c0", parts=[recording])
-    await tract.commit(MessageContent(role="tool", parts=[result]))
+    result = ToolResultPart(call_id="c0", parts=(recording,))
+    await tract.commit(MessageContent(role="tool", parts=(result,)))
 
     done = await tract.clear_tool_results(keep=0)
 
@@ -1076,14 +1077,16 @@ async def test_writers_without_a_pause_keep_no_picked_compaction_waiting(
             made.append((await tract.user("more")).commit_hash)
             begun.set()
 
-    talking = [asyncio.create_task(talk()) for _ in range(3)]
-    async with asyncio.timeout(30):
-        await begun.wait()
-        await tract.cherry_pick(done.commit_hash)
-        await tract.cherry_pick(cleared.commit_hash)
-    for each in talking:
-        each.cancel()
-    await asyncio.wait(talking)
+    talking = [asyncio.create_task(talk()) for _ in range(24)]
+    try:
+        async with asyncio.timeout(10):
+            await begun.wait()
+            await tract.cherry_pick(done.commit_hash)
+            await tract.cherry_pick(cleared.commit_hash)
+    finally:
+        for each in talking:
+            each.cancel()
+        await asyncio.wait(talking)
 
     context = await tract.compile(aggregate_same_role=False)
     assert {*made} <= {*context.commit_hashes}
