@@ -125,6 +125,46 @@ async def check_copy(tract: AsyncTract, copy: AsyncTract, made: list[str]) -> No
     assert (await copy.verify()).faults == ()
 
 
+async def test_a_difference_shows_a_compaction_as_one_entry(store: TractStore) -> None:
+    tract = store.tract("t")
+    await talk(tract, 0, 1, 2)
+    before = await tract.head()
+    assert before is not None
+    done = await tract.compact(short, keep_recent=1)
+    assert done is not None
+    expanded = await tract.expand(done.commit_hash)
+
+    there = await tract.diff(before, done.commit_hash)
+    back = await tract.diff(done.commit_hash, expanded.commit_hash)
+
+    [summary] = there.entries
+    assert (summary.commit_hash, summary.changes) == (done.commit_hash, ("added", "compacted"))
+    assert summary.hides == done.hidden
+    assert there.token_difference == done.tokens_after - done.tokens_before
+    [undone] = back.entries
+    assert (undone.commit_hash, undone.changes) == (done.commit_hash, ("expanded",))
+    assert undone.hides == done.hidden
+    assert back.token_difference == -there.token_difference
+    [removed] = (await tract.diff(done.commit_hash, before)).entries
+    assert (removed.changes, removed.hides) == (("removed", "expanded"), done.hidden)
+
+
+async def test_a_difference_of_a_clearing_shows_what_it_cleared(store: TractStore) -> None:
+    tract = store.tract("t")
+    await talk(tract, 0, 1)
+    before = await tract.head()
+    done = await tract.clear_tool_results(keep=1)
+    assert before is not None
+    assert done is not None
+
+    difference = await tract.diff(before, done.commit_hash)
+
+    assert {each.commit_hash: each.changes for each in difference.entries} == {
+        done.cleared[0]: ("edited",),
+        done.commit_hash: ("added", "compacted"),
+    }
+
+
 class OddError(BaseException):
     """No `Exception`."""
 
