@@ -398,15 +398,15 @@ class Merger:
     async def _picked(self, branch: BranchName, commit_hash: str) -> tuple[Staged, Checked | None]:
         """Return a commit made again, and what must hold when it is written, if anything must."""
         record, data = await self._storage.blobs.get(branch.tract_id, commit_hash)
-        if record.operation == CommitOperation.COMPACT and record.content_type != ERASED:
+        if record.content_type == ERASED:
+            raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
+        if record.operation == CommitOperation.COMPACT:
             return await self._pick_compaction(branch, record, data)
         if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
             )
-        if record.content_type == ERASED:
-            raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
         staged = self._engine.stage(
             Given(
                 await self._contents_of.load(branch.tract_id, record.content_type, data),
