@@ -30,6 +30,8 @@ from tract import (
     DialogueContent,
     EditTargetError,
     ErasedContent,
+    HeadMovedError,
+    MediaPart,
     MergeConflict,
     MergeConflictError,
     MessageContent,
@@ -37,7 +39,9 @@ from tract import (
     Summary,
     TextPart,
     ThinkingPart,
+    ToolCallPart,
     ToolIOContent,
+    ToolResultPart,
     TractStore,
     from_anthropic,
 )
@@ -576,7 +580,8 @@ async def test_an_undone_compaction_whose_summary_was_cleared_stays_undone(
 ) -> None:
     """Showing the results in the summary again makes nothing of it that can be undone."""
     use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
-    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    page = {"type": "web_search_result", "title": "ships", "url": "https://example.org"}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [page]}
     said = [use, found, {"type": "text", "text": "a summary"}]
     (content,) = from_anthropic([{"role": "assistant", "content": said}])
     await turn(tract, 0)
@@ -829,6 +834,58 @@ async def test_pinned_results_and_excluded_tools_are_not_cleared(tract: AsyncTra
     assert len(done.cleared) == 2
 
 
+async def test_results_that_cost_no_more_than_the_placeholder_stay(tract: AsyncTract) -> None:
+    for number, found in enumerate(["one", "one two three", f"much {WORDS}", "one two three four"]):
+        await tract.commit(look("call", f"c{number}", {}))
+        await tract.commit(look("result", f"c{number}", found))
+    before = await tract.compile()
+    short_ones = [each.content for each in before.messages if each.role == "tool"][:2]
+
+    done = await tract.clear_tool_results(keep=0, placeholder="now three words")
+
+    assert done is not None
+    assert len(done.cleared) == 2
+    after = await tract.compile()
+    results = [each.content for each in after.messages if each.role == "tool"]
+    assert results == [*short_ones, "now three words", "now three words"]
+    assert done.tokens_before - done.tokens_after == len(f"much {WORDS}".split()) + 4 - 6
+    head = await tract.head()
+    assert await tract.clear_tool_results(keep=0, placeholder="now three words") is None
+    assert await tract.head() == head
+
+
+async def test_an_entry_with_several_results_is_cleared_whole_if_that_saves(
+    tract: AsyncTract,
+) -> None:
+    for number, found in enumerate(["brief", WORDS]):
+        names = (f"{number}a", f"{number}b")
+        calls = tuple(ToolCallPart(id=id, name="look", arguments="{}") for id in names)
+        await tract.commit(MessageContent(role="assistant", parts=calls))
+        results = tuple(
+            ToolResultPart(call_id=call.id, parts=(TextPart(text=text),))
+            for call, text in zip(calls, ["brief", found], strict=True)
+        )
+        await tract.commit(MessageContent(role="user", parts=results))
+
+    done = await tract.clear_tool_results(keep=0, placeholder="two words")
+
+    assert done is not None
+    assert len(done.cleared) == 1
+    assert done.tokens_before - done.tokens_after == 1 + len(WORDS.split()) - 4
+
+
+async def test_a_result_whose_tokens_nobody_counts_is_cleared(tract: AsyncTract) -> None:
+    recording = MediaPart(kind="audio", media_type="audio/wav", url="https://example.org/a.wav")
+    await tract.commit(look("call", "c0", {}))
+    result = ToolResultPart(call_id="c0", parts=(recording,))
+    await tract.commit(MessageContent(role="tool", parts=(result,)))
+
+    done = await tract.clear_tool_results(keep=0)
+
+    assert done is not None
+    assert (await tract.compile()).uncounted == []
+
+
 async def test_an_edit_of_a_cleared_result_is_shown(tract: AsyncTract) -> None:
     await turn(tract, 0, tools=True)
     [entry] = [each for each in await tract.entries() if each.role == "tool"]
@@ -1001,6 +1058,93 @@ async def test_a_picked_compaction_hides_the_same_entries(tract: AsyncTract) -> 
     assert (info.hidden, info.reason) == (done.hidden, "too long")
     await aside.expand(picked.commit_hash)
     assert await texts(aside) == ["question 0", "answer 0", "question 1", "answer 1"]
+
+
+async def test_writers_without_a_pause_keep_no_picked_compaction_waiting(
+    tract: AsyncTract,
+) -> None:
+    for number in range(4):
+        await turn(tract, number, tools=True)
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    cleared = await side.clear_tool_results(keep=0)
+    assert done is not None
+    assert cleared is not None
+    made, begun = list[str](), asyncio.Event()
+
+    async def talk() -> None:
+        while True:
+            made.append((await tract.user("more")).commit_hash)
+            begun.set()
+
+    talking = [asyncio.create_task(talk()) for _ in range(24)]
+    try:
+        async with asyncio.timeout(10):
+            await begun.wait()
+            await tract.cherry_pick(done.commit_hash)
+            await tract.cherry_pick(cleared.commit_hash)
+    finally:
+        for each in talking:
+            each.cancel()
+        await asyncio.wait(talking)
+
+    context = await tract.compile(aggregate_same_role=False)
+    assert {*made} <= {*context.commit_hashes}
+    assert [len(each.hidden) for each in await tract.compactions()] == [len(done.hidden), 0]
+    assert len([each for each in context.messages if "was cleared" in (each.content or "")]) == len(
+        cleared.cleared
+    )
+    assert (await tract.verify()).faults == ()
+
+
+async def test_an_edit_meanwhile_is_not_hidden_by_a_picked_compaction(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    assert done is not None
+    new = DialogueContent(role="user", text="edited")
+
+    edit = tract.commit(new, operation="edit", edit_target=done.hidden[0])
+    _, picked = await asyncio.gather(
+        edit, tract.cherry_pick(done.commit_hash), return_exceptions=True
+    )
+
+    if isinstance(picked, BaseException):
+        assert isinstance(picked, EditTargetError)
+        assert "edited" in await texts(tract)
+    else:  # it came before the edit
+        assert [each.operation for each in await tract.log(2)] == ["edit", "compact"]
+
+
+async def test_an_expected_head_holds_for_a_picked_compaction(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    head = await tract.head()
+    side = await tract.fork("side")
+    done = await side.compact(short, keep_recent=2)
+    assert done is not None
+    await tract.user("more")
+
+    with pytest.raises(HeadMovedError):
+        await tract.cherry_pick(done.commit_hash, expected_head=head)
+    await tract.cherry_pick(done.commit_hash, expected_head=await tract.head())
+    assert "the summary" in await texts(tract)
+
+
+async def test_a_skip_on_one_side_of_what_the_other_hid_is_no_conflict(tract: AsyncTract) -> None:
+    for number in range(4):
+        await turn(tract, number)
+    side = await tract.fork("side")
+    done = await tract.compact(short, keep_recent=2)
+    assert done is not None
+    await side.annotate(done.hidden[0], Priority.SKIP)
+
+    await tract.merge("side")
+
+    assert (await texts(tract))[0] == "the summary"
+    await tract.expand(done.commit_hash)
+    assert (await texts(tract))[0] == "answer 0"
 
 
 async def test_picked_cleared_results_are_cleared(tract: AsyncTract) -> None:

@@ -108,7 +108,7 @@ async def test_a_pick_of_a_compaction_does_not_bring_back_its_erased_summary(
     assert made is not None
     summary = await main.get_commit(made.commit_hash)
     assert summary is not None
-    Interruption(one, erasing(two, summary), "land")
+    Interruption(one, erasing(two, summary), "land_on")
 
     with pytest.raises(EditTargetError, match="was erased"):
         await main.cherry_pick(made.commit_hash)

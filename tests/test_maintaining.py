@@ -142,14 +142,32 @@ async def test_tool_results_stay_if_the_policy_says_so_or_clearing_them_is_not_e
     assert (done.cleared, summarise.calls) == ((), 1)
 
 
+@pytest.mark.parametrize("summarise", [None, Summary()], ids=["alone", "before a summary"])
+async def test_no_clearing_makes_a_context_longer(
+    tract: AsyncTract, summarise: Summary | None
+) -> None:
+    for number in range(6):
+        await turn(tract, number, result="no")
+    policy = POLICY.model_copy(update={"clear_at_least": 0})
+    head, before = await tract.head(), await tokens(tract)
+
+    done = await tract.maintain(summarise, policy=policy)
+
+    if summarise is None:
+        assert (done, await tract.head()) == (None, head)
+    else:
+        assert done is not None
+        assert (done.cleared, done.tokens_after < before) == ((), True)
+
+
 async def test_without_a_summariser_tool_results_are_cleared_as_far_as_that_goes(
     tract: AsyncTract,
 ) -> None:
     for number in range(6):
-        await turn(tract, number, result="a few words")
+        await turn(tract, number, result="a few more words than the placeholder has")
     head = await tract.head()
 
-    assert await tract.maintain() is None
+    assert await tract.maintain() is None  # together they free fewer than 20
     assert await tract.head() == head
 
     policy = POLICY.model_copy(update={"clear_at_least": 0, "tools_first": False})

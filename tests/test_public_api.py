@@ -730,7 +730,8 @@ def test_enums_have_the_documented_values() -> None:
     assert [*tract.ConflictKind] == ["content", "priority", "hidden"]
     assert [*tract.OriginKind] == ["squash", "cherry-pick"]
     assert [*tract.EntryChange] == [
-        *("added", "removed", "edited", "reprioritised", "config_changed")
+        *("added", "removed", "edited", "reprioritised", "config_changed"),
+        *("compacted", "expanded"),
     ]
     assert [*tract.SearchStatus] == ["shown", "hidden", "edited", "unreachable"]
     assert [*tract.BudgetAction] == ["warn", "reject", "callback", "compact"]

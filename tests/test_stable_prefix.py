@@ -152,6 +152,22 @@ async def test_a_branch_that_was_reset_keeps_what_is_left(tract: AsyncTract) -> 
     assert stable.commit_hash == hashes[1]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_nothing_is_known_of_a_context_that_was_erased_from(
+    tract: AsyncTract, times: int
+) -> None:
+    """An erasure moves no branch, so the head that was compiled last shows less by now."""
+    hashes = await filled(tract)
+    for _ in range(times):
+        await tract.compile()
+    await tract.erase([hashes[1]], reason="asked for")
+
+    assert await prefix(tract) is None
+    stable = await prefix(tract)
+    assert stable is not None
+    assert stable.commit_hash == hashes[-1]
+
+
 async def test_what_was_evicted_is_not_compared(target: Path | str) -> None:
     async with AsyncTract.open(target, config=TractConfig(cache_max_bytes=0)) as tract:
         await filled(tract)

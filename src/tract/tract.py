@@ -582,7 +582,9 @@ class AsyncTract:
     ) -> CompactionResult | None:
         """Show a placeholder for older tool results, by one commit that `expand` undoes.
 
-        It takes no model, and the calls stay. Pinned results do, too.
+        It takes no model, and the calls stay. So do pinned results, and those that cost no more
+        tokens than the placeholder: a clearing never makes a context longer. An entry with several
+        results is cleared as a whole. What is not counted, as some media are, is taken to cost more.
 
         Args:
             keep: how many of the newest entries with results stay as they are.

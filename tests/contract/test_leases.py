@@ -24,6 +24,25 @@ async def test_a_branch_is_lent_to_one_owner_until_it_is_released(store: Reposit
     assert await store.leases.take(MAIN, "b", never) == "b"
 
 
+async def test_a_sign_of_life_that_was_given_up_does_not_take_a_released_branch_again(
+    pair: tuple[Repositories, Repositories],
+) -> None:
+    one, other = pair
+    for times in range(40):  # of the loop: before it has left, on its way, and after it has landed
+        assert await one.leases.take(MAIN, "a", never) == "a"
+        sign = asyncio.create_task(one.leases.take(MAIN, "a", never))
+        for _ in range(times):
+            await asyncio.sleep(0)
+        sign.cancel()
+        await one.leases.release(MAIN, "a")
+
+        assert await other.leases.take(MAIN, "b", never) == "b"
+        await asyncio.gather(sign, return_exceptions=True)
+        await say(one, MAIN, "so nothing of it is under way")
+        assert await other.leases.take(MAIN, "c", never) == "b"
+        await other.leases.release(MAIN, "b")
+
+
 async def test_a_release_of_nothing_does_nothing(store: Repositories) -> None:
     await store.leases.release(MAIN, "a")
 

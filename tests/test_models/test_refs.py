@@ -45,6 +45,7 @@ ENTRY = EntryDiff(
     config_after={"stop": ["a"]},
     tokens_before=7,
     tokens_after=5,
+    hides=(),
 )
 CONFLICT = MergeConflict(
     target_hash="a",
@@ -139,7 +140,13 @@ def test_a_conflict_keeps_the_very_contents() -> None:
         (MergeKind, ["up-to-date", "fast-forward", "merge", "squash"]),
         (ConflictKind, ["content", "priority", "hidden"]),
         (OriginKind, ["squash", "cherry-pick"]),
-        (EntryChange, ["added", "removed", "edited", "reprioritised", "config_changed"]),
+        (
+            EntryChange,
+            [
+                *("added", "removed", "edited", "reprioritised", "config_changed"),
+                *("compacted", "expanded"),
+            ],
+        ),
     ],
 )
 def test_kinds_read_as_their_words(enum: type[StrEnum], names: list[Any]) -> None:

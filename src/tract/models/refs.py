@@ -116,6 +116,10 @@ class EntryChange(StrEnum):
     """Its message differs."""
     REPRIORITISED = "reprioritised"
     CONFIG_CHANGED = "config_changed"
+    COMPACTED = "compacted"
+    """It is the summary of a compaction that is in force only in the second context."""
+    EXPANDED = "expanded"
+    """It is the summary of a compaction that is in force only in the first context."""
 
 
 class EntryDiff(Value):
@@ -123,7 +127,8 @@ class EntryDiff(Value):
 
     Values of a context that lacks the entry are None. A config is `{}` if none was set, and its
     dict is the caller's own copy. Tokens are those of the entry's message alone; 0 if its priority
-    leaves it out.
+    leaves it out. A compaction shows as one entry, its summary, and `hides` are those that it hides
+    in one context alone; they are not listed themselves unless they differ otherwise.
     """
 
     commit_hash: str
@@ -136,6 +141,7 @@ class EntryDiff(Value):
     config_after: dict[str, Any] | None
     tokens_before: int | None
     tokens_after: int | None
+    hides: tuple[str, ...]
 
 
 class ContextDiff(Value):

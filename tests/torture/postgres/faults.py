@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from torture import cancellation, erasures, kills, many_processes, tract_erasures
+from torture import cancellation, compactions, erasures, kills, many_processes, tract_erasures
 from torture.model import Fault, Report
 from torture.postgres import clocks, cuts
 from torture.postgres.places import database
@@ -46,6 +46,13 @@ OF_CLIENTS: tuple[Fault[Any], ...] = (
         _in_a_database(tract_erasures.run),
         tract_erasures.Sizes(50, 10),
         tract_erasures.Sizes(2, 2),
+    ),
+    Fault(
+        "postgres.compactions",
+        "pairs of processes that shorten the same branches, killed",
+        _in_a_database(compactions.run),
+        compactions.Sizes(50, 8),
+        compactions.Sizes(2, 2),
     ),
     Fault(
         "postgres.commits",

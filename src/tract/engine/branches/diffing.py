@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tract.engine.compile.entries import Entry
@@ -14,6 +15,7 @@ from tract.protocols import Message
 
 __all__ = ["context_diff"]
 
+_OF_COMPACTIONS = {EntryChange.COMPACTED, EntryChange.EXPANDED}
 _Half = tuple[Message | None, Priority | None, dict[str, Any] | None, int | None]
 
 
@@ -25,10 +27,14 @@ def context_diff(before: Snapshot, after: Snapshot, *, token_difference: int) ->
         after: the second.
         token_difference: by how many tokens the second is longer; snapshots do not know this.
     """
+    found = [
+        (old, new, changes) for old, new in _pairs(before, after) if (changes := _changes(old, new))
+    ]
+    is_compaction = any({*changes} & _OF_COMPACTIONS for _, _, changes in found)
+    hides = _hidden(before, after) if is_compaction else {}
     entries = [
-        _entry_diff(old, new, changes)
-        for old, new in _pairs(before, after)
-        if (changes := _changes(old, new))
+        _entry_diff(old, new, changes, hides if {*changes} & _OF_COMPACTIONS else {})
+        for old, new, changes in found
     ]
     return ContextDiff(entries=tuple(entries), token_difference=token_difference)
 
@@ -54,18 +60,44 @@ def _pairs(before: Snapshot, after: Snapshot) -> Iterator[tuple[Entry | None, En
 def _changes(old: Entry | None, new: Entry | None) -> tuple[EntryChange, ...]:
     if old is new:  # snapshots of one history share most of their entries
         return ()
+    was, is_now = _is_in_force(old), _is_in_force(new)
+    compaction = {
+        EntryChange.COMPACTED: is_now and not was,
+        EntryChange.EXPANDED: was and not is_now,
+    }
     if old is None or new is None:
-        return (EntryChange.ADDED if old is None else EntryChange.REMOVED,)
+        only = EntryChange.ADDED if old is None else EntryChange.REMOVED
+        return (only, *(change for change, there in compaction.items() if there))
     found = {
         EntryChange.EDITED: old.messages != new.messages,
         EntryChange.REPRIORITISED: old.priority is not new.priority,
         EntryChange.CONFIG_CHANGED: (old.config_json or "{}") != (new.config_json or "{}"),
     }
+    found |= compaction
     return tuple(change for change, there in found.items() if there)
 
 
+def _is_in_force(entry: Entry | None) -> bool:
+    return entry is not None and entry.is_summary and not entry.undone
+
+
+def _hidden(before: Snapshot, after: Snapshot) -> Mapping[str, tuple[str, ...]]:
+    """Return the entries that each compaction hides, in whichever context it is in force."""
+    found: dict[str, tuple[str, ...]] = {}
+    for snapshot in (before, after):
+        here = defaultdict[str, list[str]](list)
+        for entry in snapshot.entries:
+            if entry.hidden_by not in (None, entry.commit_hash):
+                here[str(entry.hidden_by)].append(entry.commit_hash)
+        found.update({by: tuple(some) for by, some in here.items()})
+    return found
+
+
 def _entry_diff(
-    old: Entry | None, new: Entry | None, changes: tuple[EntryChange, ...]
+    old: Entry | None,
+    new: Entry | None,
+    changes: tuple[EntryChange, ...],
+    hides: Mapping[str, tuple[str, ...]],
 ) -> EntryDiff:
     either = old or new
     assert either is not None
@@ -82,6 +114,7 @@ def _entry_diff(
         config_after=config_after,
         tokens_before=tokens_before,
         tokens_after=tokens_after,
+        hides=hides.get(either.commit_hash, ()),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
@@ -73,8 +73,10 @@ class Asked(NamedTuple):
     expected_head: str | UnsetType | None = UNSET
 
 
-PickCompaction = Callable[[BranchName, CommitRow, bytes], Awaitable[tuple[Staged, str | None]]]
-"""Makes a compaction again on a branch; returns the head that it was checked against, too."""
+Checked: TypeAlias = tuple[Basis, str | UnsetType | None]
+"""What must hold when a commit is written, and the head that it needs, if it needs one."""
+PickCompaction = Callable[[BranchName, CommitRow, bytes], Awaitable[tuple[Staged, Checked]]]
+"""Makes a compaction again on a branch; returns what it was checked against, too."""
 
 _ATTEMPTS = 50
 """How often a merge is computed while others change its entries, before it raises."""
@@ -222,14 +224,19 @@ class Merger:
         while True:
             picked = [await self._picked(branch, each) for each in hashes]
             staged = [each for each, _ in picked]
-            heads = [head for _, head in picked if head is not None]
-            fixed = expected_head is not UNSET or not heads
-            expected = expected_head if fixed else heads[0]
+            checked = [each for _, each in picked if each is not None]
+            if not checked:
+                return await self._engine.land(branch, staged, expected_head)
+            needed = [head for _, head in checked if head is not UNSET]
+            expected = needed[0] if needed and expected_head is UNSET else expected_head
             try:
-                return await self._engine.land(branch, staged, expected)
+                basis = _of_all([basis for basis, _ in checked])
+                return await self._engine.land_on(branch, staged, basis, expected)
+            except OutdatedBasisError:
+                continue  # what a picked compaction hides is looked at again
             except HeadMovedError:
-                if fixed:
-                    raise  # otherwise, what a picked compaction hides is looked at again
+                if expected_head is not UNSET:
+                    raise
 
     async def _has_moved(self, call: _Call, relation: Relation) -> bool:
         """Return True if one of the branches points elsewhere than a merge was computed from.
@@ -386,18 +393,18 @@ class Merger:
             )
         return draft._replace(generation_config_json=kept_config(entry))
 
-    async def _picked(self, branch: BranchName, commit_hash: str) -> tuple[Staged, str | None]:
-        """Return a commit made again, and the head that it needs, if it needs one."""
+    async def _picked(self, branch: BranchName, commit_hash: str) -> tuple[Staged, Checked | None]:
+        """Return a commit made again, and what must hold when it is written, if anything must."""
         record, data = await self._storage.blobs.get(branch.tract_id, commit_hash)
-        if record.operation == CommitOperation.COMPACT and record.content_type != ERASED:
+        if record.content_type == ERASED:
+            raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
+        if record.operation == CommitOperation.COMPACT:
             return await self._pick_compaction(branch, record, data)
         if rule_of(record.operation).made_by != "commit":
             raise EditTargetError(
                 commit_hash,
                 f"has no content to pick: it is of the operation {record.operation.upper()}.",
             )
-        if record.content_type == ERASED:
-            raise EditTargetError(commit_hash, "has no content to pick: it was erased.")
         staged = self._engine.stage(
             Given(
                 await self._contents_of.load(branch.tract_id, record.content_type, data),
@@ -409,6 +416,14 @@ class Merger:
             )
         )
         return staged, None
+
+
+def _of_all(bases: Sequence[Basis]) -> Basis:
+    """Return what holds only if all of *bases* do; the first was looked at first."""
+    return bases[0]._replace(
+        touched=frozenset().union(*(each.touched for each in bases)),
+        any_edit=any(each.any_edit for each in bases),
+    )
 
 
 def _changes(relation: Relation, head: str, own: set[str], bases: Sequence[str]) -> SideChanges:

@@ -173,6 +173,19 @@ class CommitEngine:
         rows = await self.write(branch, drafts, expected_head, ending)
         return await commit_infos(self._threads, rows)
 
+    async def land_on(
+        self,
+        branch: BranchName,
+        staged: Sequence[Staged],
+        basis: Basis,
+        expected_head: Expected = UNSET,
+    ) -> list[CommitInfo]:
+        """Write staged commits if their basis still holds; see `write_on`."""
+        rows = await self.write_on(
+            branch, await self.drafts(staged), basis, expected_head=expected_head
+        )
+        return await commit_infos(self._threads, rows)
+
     def write(
         self,
         branch: BranchName,

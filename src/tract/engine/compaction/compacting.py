@@ -185,7 +185,7 @@ class CompactionEngine:
         self._commits.check_writable()
         while True:
             snapshot = await self._snapshot(branch)
-            found = await self._threads.run(clearable, snapshot, keep, exclude)
+            found = await self._threads.run(self._clearable, snapshot, keep, exclude, placeholder)
             if not found:
                 return None
             content = CompactionContent(
@@ -197,6 +197,13 @@ class CompactionEngine:
             done = await self._writer.land(branch, draft, found, None)
             if done is not None:
                 return done
+
+    def _clearable(
+        self, snapshot: Snapshot, keep: int, exclude: Collection[str], placeholder: str
+    ) -> list[Entry]:
+        saves = self._compiler.saves_by_clearing
+        found = clearable(snapshot, keep, exclude)
+        return [each for each in found if saves(each.messages, each.body_tokens, placeholder)]
 
     async def expand(self, branch: BranchName, target: str, reason: str | None) -> CommitInfo:
         """Undo a compaction; see `AsyncTract.expand`."""

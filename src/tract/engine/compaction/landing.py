@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import pairwise
-from typing import NamedTuple
 
 from tract.engine.commit.engine import CommitEngine
-from tract.engine.compaction.groups import only_thinks
-from tract.engine.compaction.picking import entry_state
+from tract.engine.compaction.bases import Look, basis_of, checked
 from tract.engine.compile.compiler import DefaultContextCompiler
-from tract.engine.compile.entries import Entries, Entry, HiddenChunk
+from tract.engine.compile.entries import Entry
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.engine.threads import Threads
 from tract.exceptions import CompactionTargetError, HeadMovedError, TractError
-from tract.formats.pairing import matched
 from tract.models.compaction import CompactionPlan, CompactionResult
-from tract.protocols import UNSET, CommitStep, UnsetType
+from tract.protocols import CommitStep
 from tract.storage.repositories import (
-    Basis,
     BranchName,
     CommitDraft,
     CommitRow,
@@ -29,16 +24,9 @@ from tract.storage.repositories import (
     Position,
 )
 
-__all__ = ["CompactionWriter", "Look"]
+__all__ = ["CompactionWriter"]
 
 _HEAD = Position()
-
-
-class Look(NamedTuple):
-    """What a branch shows, and the erasures of its tract by then."""
-
-    snapshot: Snapshot
-    erasures: int
 
 
 class CompactionWriter:
@@ -98,16 +86,16 @@ class CompactionWriter:
         while True:
             look = await self.look(branch)
             hides = plan is not None
-            check = partial(_checked, look, covered, hides=hides)
-            checked = await self._threads.run(check)
-            if checked is None:
+            check = partial(checked, look, covered, hides=hides)
+            found = await self._threads.run(check)
+            if found is None:
                 return None
             before, tokens = await self.tokens(look.snapshot, draft)
             if plan is not None:
                 _check_target(plan, before, tokens)
             try:
                 (row,) = await self._commits.write_on(
-                    branch, [draft], checked.basis, expected_head=checked.expected_head
+                    branch, [draft], found.basis, expected_head=found.expected_head
                 )
             except (OutdatedBasisError, HeadMovedError):
                 continue
@@ -128,7 +116,7 @@ class CompactionWriter:
     ) -> list[CommitRow] | None:
         """Write what undoes a compaction; return None if others hid or showed something since."""
         try:
-            return await self._commits.write_on(branch, [draft], _basis(look))
+            return await self._commits.write_on(branch, [draft], basis_of(look))
         except OutdatedBasisError:
             return None
 
@@ -140,79 +128,6 @@ class CompactionWriter:
         before = await self.look(branch, Position(row.parent_hash))
         after = await self.look(branch, Position(row.commit_hash))
         return self._whole(before.snapshot), self._whole(after.snapshot)
-
-
-class _Checked(NamedTuple):
-    """What has to hold when a compaction is written."""
-
-    basis: Basis
-    expected_head: str | UnsetType | None
-
-
-def _checked(look: Look, covered: Sequence[Entry], *, hides: bool) -> _Checked | None:
-    """Return on what a compaction may be written; None if it may not at all.
-
-    A call that is committed behind a result may be answered by that, if it stands alone. Then the
-    compaction is only right on the very head that was looked at.
-    """
-    entries = look.snapshot.entries
-    named = {each.commit_hash for each in covered}
-    if _have_changed(entries, covered) or (hides and _parts(entries, named)):
-        return None
-    messages = [message for entry in covered for message in entry.messages]
-    alone = hides and any(each.call is None for each in matched(messages).results)
-    expected = look.snapshot.head_hash if alone else UNSET
-    touched = _partners(entries, named) if hides else named
-    return _Checked(_basis(look, touched)._replace(any_edit=hides), expected)
-
-
-def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
-    now = {entry.commit_hash: entry for entry in entries.shown()}
-    return any(
-        (found := now.get(each.commit_hash)) is None
-        or (found is not each and entry_state(found) != entry_state(each))
-        for each in covered
-    )
-
-
-def _parts(entries: Entries, named: set[str]) -> bool:
-    """Return True if what is *named* has a call without its result, or the other way round.
-
-    What else stands between the two is no matter here, or a result that comes late would have all
-    that was said meanwhile summarised again. So it is with thinking and what it leads to.
-    """
-    shown = [*entries.shown()]
-    is_in = [entry.commit_hash in named for entry in shown for _ in entry.messages]
-    calls = matched([message for entry in shown for message in entry.messages]).calls
-    return any(
-        (is_in[call.at] and call.result is None)
-        or (call.result is not None and is_in[call.at] != is_in[call.result.at])
-        for call in calls
-    ) or any(
-        only_thinks(one) and (one.commit_hash in named) != (other.commit_hash in named)
-        for one, other in pairwise(shown)
-    )
-
-
-def _partners(entries: Entries, named: set[str]) -> set[str]:
-    """Return the entries that are *named*, and the others with calls, results or thinking.
-
-    If one of those is skipped, or shown again, calls and results may belong together otherwise.
-    """
-    return named.union(
-        entry.commit_hash
-        for chunk in entries.chunks
-        if not isinstance(chunk, HiddenChunk)
-        for entry in chunk.items
-        if entry.message.role == "tool"
-        or any(message.given or message.tool_calls for message in entry.messages)
-    )
-
-
-def _basis(look: Look, touched: Set[str] = frozenset()) -> Basis:
-    head = look.snapshot.head_hash
-    assert head is not None  # there is something to hide, or to show again
-    return Basis(head, touched=touched, erasures=look.erasures)
 
 
 def _check_target(plan: CompactionPlan, before: int, after: int) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tract.engine.commit.drafts import DraftMaker, Given
 from tract.engine.commit.engine import Staged
 from tract.engine.commit.infos import parsed
+from tract.engine.compaction.bases import Checked, Look, checked, entry_state
 from tract.engine.compaction.planning import leaves_whole
-from tract.engine.compile.entries import Entries, Entry
+from tract.engine.compile.entries import Entries
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.hiding import Hides, hides_of
 from tract.engine.compile.reading import ContextReader
@@ -21,19 +20,14 @@ from tract.history.canonical import canonical_bytes, stored_json
 from tract.models.compaction import CompactionContent
 from tract.storage.repositories import BranchName, CommitRow, Origin, Position
 
-__all__ = ["CompactionPicker", "Picked", "entry_state"]
-
-entry_state: Callable[[Entry], tuple[Any, ...]] = attrgetter(
-    "edited_by", "config_json", "priority", "erased", "hidden_by", "cleared"
-)
-"""What a compaction relies on of an entry that it hides or clears."""
+__all__ = ["CompactionPicker", "Picked"]
 
 
 class Picked(NamedTuple):
-    """A compaction to be committed, on the head that it was checked against."""
+    """A compaction to be committed, and what must hold when it is written."""
 
     staged: Staged
-    head: str | None
+    checked: Checked
 
 
 class CompactionPicker:
@@ -62,13 +56,11 @@ class CompactionPicker:
         target = await self._contexts.snapshot(branch)
         before, now = source.snapshot, target.snapshot
         fields = stored_json(data, "a compaction")
-        if (
-            not isinstance(before, Snapshot)
-            or not isinstance(now, Snapshot)
-            or not await self._threads.run(
-                _means_the_same, before.entries, now.entries, hides_of(fields)
-            )
-        ):
+        found = None
+        if isinstance(before, Snapshot) and isinstance(now, Snapshot):
+            look = Look(now, target.erasures)
+            found = await self._threads.run(_checked, before.entries, look, hides_of(fields))
+        if found is None:
             raise EditTargetError(
                 record.commit_hash,
                 "is a COMPACT, and this branch does not show what it hides as its own did. Merge "
@@ -79,7 +71,7 @@ class CompactionPicker:
         draft = await self._threads.run(self._drafts.compaction, what, summary)
         origin = Origin("cherry-pick", record.commit_hash)
         draft = draft._replace(message=record.message, origins=(origin,))
-        return Picked(Staged(lambda: draft, is_quick=True), now.head_hash)
+        return Picked(Staged(lambda: draft, is_quick=True), found)
 
     async def _summary(
         self, branch: BranchName, record: CommitRow, fields: dict[str, object] | None
@@ -93,6 +85,15 @@ class CompactionPicker:
             generation_config=parsed(record.generation_config_json),
             redact=False,  # the source was redacted when it was stored
         )
+
+
+def _checked(source: Entries, look: Look, what: Hides) -> Checked | None:
+    """Return on what a compaction may be made again; None if it would mean something else."""
+    target, named = look.snapshot.entries, what.hides | what.clears
+    if not _means_the_same(source, target, what):
+        return None
+    covered = [entry for entry in target.shown() if entry.commit_hash in named]
+    return checked(look, covered, hides=bool(what.hides))
 
 
 def _means_the_same(source: Entries, target: Entries, what: Hides) -> bool:

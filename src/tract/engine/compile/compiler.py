@@ -190,6 +190,21 @@ class DefaultContextCompiler:
         shown = snapshot.entries.shown()
         return gathered([each for each in shown if each.commit_hash in hashes], self._sums)
 
+    def saves_by_clearing(
+        self, messages: Sequence[Message], body_tokens: int, placeholder: str
+    ) -> bool:
+        """Return True if messages cost less with *placeholder* in the place of their tool results.
+
+        *body_tokens* is what they hold now. What nothing counts is taken to cost more than that.
+        """
+        cleared = [without_results(each, placeholder) for each in messages]
+        return self.count(cleared) < body_tokens or (
+            self._uncounted(cleared) < self._uncounted(messages)
+        )
+
+    def _uncounted(self, messages: Iterable[Message]) -> int:
+        return sum(len(self._beside(each).uncounted) for each in messages)
+
     def empty(self) -> Snapshot:
         """Return the snapshot of a history without commits."""
         return Snapshot()

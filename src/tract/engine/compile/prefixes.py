@@ -64,6 +64,12 @@ class Prefixes:
         """Note that a context was compiled that cannot be compared with others."""
         self._last_of(branch).head_hash = head_hash
 
+    def forget(self, tract_id: str) -> None:
+        """Compare nothing with the last contexts of a tract: a head shows less since an erasure."""
+        for (of_tract, _), last in self._branches.items():
+            if of_tract == tract_id:
+                last.head_hash = last.whole = None
+
     def heads(self) -> list[tuple[tuple[str, str], str | None]]:
         """Return the branches and the head of the last context of each; any thread may ask."""
         return [(name, last.head_hash) for name, last in self._branches.copy().items()]

@@ -203,6 +203,7 @@ class ContextReader:
         if self._cache.erasures(tract_id) == erasures > 0:
             return
         self._cache.forget(tract_id, erasures)
+        self.prefixes.forget(tract_id)
         if self._attachments is not None:
             self._attachments.forget(tract_id)
 
