@@ -78,10 +78,10 @@ Strategy: TypeAlias = Callable[[Sequence[MessageGroup]], Iterable[MessageGroup]]
 class CompactionPlan(Value):
     """What a compaction of a branch would do; making one writes nothing.
 
-    `hides` are the entries that a summary is to stand for, oldest first. The context at `head_hash` has
-    `tokens_before` tokens, of which the entries to hide have `tokens_hidden`. `floor` is what no summary gets below: what pins,
-    instructions, open calls and the recent steps cost. `target_tokens` is what was asked for, and
-    `summary_tokens` what that leaves for the summary.
+    `hides` are the entries that a summary is to stand for, oldest first. The context at `head_hash`
+    has `tokens_before` tokens, of which the entries to hide have `tokens_hidden`. `floor` is what no
+    summary gets below: what pins, instructions, open calls and the recent steps cost.
+    `target_tokens` is what was asked for, and `summary_tokens` what that leaves for the summary.
     """
 
     head_hash: str
