@@ -75,6 +75,13 @@ def test_a_text_that_begins_as_another_has_a_name_that_does(beginning: str, rest
         ("HEAD", "%48EAD"),
         (HASH, f"%61{HASH[1:]}"),
         ("a.lock", "a%2Elock"),
+        ("100% of a:b", "100%25%20of%20a%3Ab"),
+        ("a..b@{1}", "a.%2Eb@%7B1}"),
+        ("-a.", "%2Da%2E"),
+        (".git/a.lock", "%2Egit/a%2Elock"),
+        ("/a//b/", "%2Fa/%2Fb%2F"),
+        ("@", "%40"),
+        ("a\0", "a%00"),
     ],
 )
 def test_names_can_be_read(text: str, name: str) -> None:
@@ -97,7 +104,14 @@ def test_a_name_that_is_no_quoted_text_is_refused(name: str) -> None:
         unquote_id(name)
 
 
-@pytest.mark.parametrize("text", ["user:42/a b", "", "nul\0", "\udc80", "..", "@{"], ids=ascii)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("user:42/a b", "", "nul\0", "\udc80", "..", "@{", "@", "HEAD", HASH, "-x", ".x", "x."),
+        *("a.lock", "a.lock/b", "/", "a//b", "~^:?*[\\", "%"),
+    ],
+    ids=ascii,
+)
 async def test_a_quoted_text_is_a_tract_a_branch_and_a_tag(target: str, text: str) -> None:
     name = quote_id(text)
     async with TractStore.open(target, tokenizer=COUNTER) as store:

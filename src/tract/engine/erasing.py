@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.contents.registry import PRIORITY
-from tract.engine.threads import Threads
+from tract.engine.threads import HEAVY, Breath, Threads
 from tract.exceptions import BlobNotFoundError, TractError
 from tract.history.canonical import canonical_bytes, stored_json
 from tract.history.hashing import content_hash
@@ -149,8 +148,8 @@ class Eraser:
         self, stored: Sequence[StoredContent], reason: str, now: int
     ) -> Mapping[str, Marker]:
         size = sum(_LEAST + len(each.data or b"") for each in stored)
-        made = partial(self._made, stored, reason, now)
-        return await self._threads.run_if_long(size, lambda: dict(made()))
+        made = self._made(stored, reason, now)
+        return await self._threads.run(_at_leisure, made) if size > HEAVY else dict(made)
 
     def _made(
         self, stored: Iterable[StoredContent], reason: str, now: int
@@ -190,6 +189,15 @@ class Eraser:
             return self._compiler.messages(content_type, fields)[0].role
         except Exception:  # of a type that is not registered, or of an earlier form
             return "assistant"
+
+
+def _at_leisure(made: Iterator[tuple[str, Marker]]) -> Mapping[str, Marker]:
+    """Return what is made, on a thread that lets others run in between."""
+    breath, markers = Breath(), dict[str, Marker]()
+    for content, marker in made:
+        markers[content] = marker
+        breath.take()
+    return markers
 
 
 def _still_hides(content_type: str, fields: Mapping[str, object]) -> dict[str, object]:

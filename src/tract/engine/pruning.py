@@ -10,7 +10,7 @@ from tract.engine.compile.entries import Chunk
 from tract.engine.compile.fold import Snapshot
 from tract.engine.compile.reading import ContextReader
 from tract.engine.erasing import Eraser
-from tract.engine.threads import Threads
+from tract.engine.threads import Breath, Threads
 from tract.exceptions import CommitNotFoundError, TractError
 from tract.models.annotations import Priority
 from tract.models.commit import moment
@@ -43,17 +43,23 @@ class Boundary(NamedTuple):
 
 
 class Pruner:
-    """Prunes tracts of one store."""
+    """Prunes tracts of one store.
+
+    *sources* returns a reader for one prune, whose snapshots need to tell no more than what they
+    show; *contexts* forgets what was pruned.
+    """
 
     def __init__(
         self,
         prunes: PruneRepository,
         contexts: ContextReader,
+        sources: Callable[[], ContextReader],
         eraser: Eraser,
         threads: Threads,
     ) -> None:
         self._prunes = prunes
         self._contexts = contexts
+        self._sources = sources
         self._eraser = eraser
         self._threads = threads
 
@@ -62,7 +68,7 @@ class Pruner:
     ) -> PruneReceipt:
         """Prune a tract; see `AsyncTract.prune`."""
         plan = await self._prunes.plan(tract_id, before=boundary.before, keep=boundary.keep)
-        views = _Views(self._contexts, self._threads, tract_id)
+        views = _Views(self._sources(), self._threads, tract_id)
         work = _Prune(self._prunes, self._eraser, views, tract_id, plan, reason, progress)
         try:
             await work.drop_runs()
@@ -124,9 +130,17 @@ class _Views:
 
     async def release(self) -> None:
         """Let go of the entries looked at, chunk by chunk: all at once keeps the loop waiting."""
+        await self._contexts.aclose()
+        await self._threads.run(self._emptied)
+
+    def _emptied(self) -> None:
         chunks = [*self._chunks]
         self._chunks = ()
-        await self._threads.run(_emptied, chunks)
+        self._contexts.forget(self._branch.tract_id, 0)
+        breath = Breath()
+        while chunks:
+            chunks.pop()
+            breath.take()
 
     def _note(self, snapshot: CompileSnapshot) -> None:
         if not isinstance(snapshot, Snapshot):
@@ -136,7 +150,9 @@ class _Views:
             )
         former = {id(chunk) for chunk in self._chunks}
         self._chunks = (*snapshot.entries.full, snapshot.entries.last)
+        breath = Breath()
         for chunk in self._chunks:
+            breath.take()
             if id(chunk) not in former:
                 self.shown.update(
                     entry.source_hash
@@ -226,11 +242,6 @@ class _Prune:
                 tract_id=self._tract_id, erased=self.taken.commits, deleted=self.dropped.commits
             )
             await called_back(self._progress, done)
-
-
-def _emptied(chunks: list[Chunk]) -> None:
-    while chunks:
-        chunks.pop()
 
 
 def _portions(commits: Sequence[str]) -> Iterable[Sequence[str]]:

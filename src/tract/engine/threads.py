@@ -26,8 +26,13 @@ T = TypeVar("T")
 HEAVY = 16_000
 """Characters, or nodes times `_NODE`, that take about a millisecond of work."""
 
-_EVERY = 0.003
 _MOMENT = 0.00005  # seconds; what sleeps, another wakes up instead
+_EVERY = 0.003
+_OFTEN = 0.0005
+_WANTED = 0.0002
+"""A sleep that took longer than this found that another thread wants to run."""
+_STAYS_WANTED = 16
+"""Sleeps without such a finding until the breaths become seldom again."""
 _NODE = 16
 _SCALARS = frozenset({int, float, bool, type(None)})
 _TEXTS = frozenset({str})
@@ -91,17 +96,23 @@ class Breath:
     """Lets other threads run now and then, for work that keeps the interpreter busy.
 
     Python makes a busy thread give way only every 5 milliseconds, and then to any other. The event
-    loop would wait for that each time that a reader or a writer has an answer for it.
+    loop would wait for that several times in each of its turns, after each of its system calls. So
+    a breath is due more often while another thread is seen to make use of them.
     """
 
     def __init__(self) -> None:
         self._due = time.perf_counter() + _EVERY
+        self._wanted = 0
 
     def take(self) -> None:
         """Sleep for a moment if that is due; call this on a thread, often."""
-        if time.perf_counter() > self._due:
-            time.sleep(_MOMENT)
-            self._due = time.perf_counter() + _EVERY
+        start = time.perf_counter()
+        if start <= self._due:
+            return
+        time.sleep(_MOMENT)
+        end = time.perf_counter()
+        self._wanted = _STAYS_WANTED if end - start > _WANTED else max(0, self._wanted - 1)
+        self._due = end + (_OFTEN if self._wanted else _EVERY)
 
 
 def is_heavy(*values: object) -> bool:

@@ -247,11 +247,22 @@ def quote_id(text: str) -> str:
     """Return a name that stands for *text*, valid as a tract's id, a branch and a tag.
 
     What cannot stand in a name is written as in a URL, `%` and two digits for each byte of UTF-8:
-    `user:42` becomes `user%3A42`. So does `%` itself. All other texts are returned as they are. No
-    two texts get the same name, and `unquote_id` returns the text.
+    `user:42` becomes `user%3A42`. That is:
 
-    Up to a `.` or `/` at its end, the name of a text begins as the name of its beginning does. So
-    the ids that begin with `user:` are those that begin with `quote_id("user:")`.
+    - everywhere: `%` itself, spaces, control characters, `~ ^ : ? * [` and the backslash, and what
+      is not valid Unicode;
+    - where git gives it a meaning: the second dot of `..`, the `{` of `@{`, a `-` at the beginning,
+      a dot at the beginning or a `.lock` at the end of what stands between slashes, a dot at the
+      end, and a `/` at the beginning, at the end or after another;
+    - the first character of a text that would mean something else as a whole: `HEAD`, `@`, and 64
+      hexadecimal digits, which would be a commit's hash.
+
+    The empty text is `%`. All other texts are returned as they are. No two texts get the same name,
+    and `unquote_id` returns the text.
+
+    The ids that begin with `user:` are those that begin with `quote_id("user:")`. So it is with
+    each beginning that does not end with `.`, `/` or `.lock` and is none of the last three: those
+    are quoted only where they end a text, or are all of it.
 
     Raises:
         RefNameError: *text* is not a string, or the name would have more than 1,024 bytes in UTF-8.

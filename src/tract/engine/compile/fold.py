@@ -23,7 +23,7 @@ from tract.protocols import CommitStep
 
 __all__ = ["Making", "Snapshot", "fold_steps", "gathered", "with_changes"]
 
-_AT_A_TIME = 32  # steps between two looks at the time
+_AT_A_TIME = 20  # steps between two looks at the time; the event loop folds at most 16
 _NO_ENTRIES = Entries()
 
 
