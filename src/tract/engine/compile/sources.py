@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.entries import Entry
@@ -48,6 +50,9 @@ class _SourceCompiler(DefaultContextCompiler):
 
     def _entry(self, step: CommitStep) -> Entry:
         return Entry(step.commit_hash, _ANY, 0, 0, None, _priority(step), nbytes=_NBYTES)
+
+    def _texts(self, steps: Sequence[CommitStep]) -> None:
+        return None  # which have their messages made
 
     def _cleared(self, entry: Entry, placeholder: str) -> Entry:
         return entry
