@@ -291,7 +291,7 @@ def test_search_finds_what_was_committed_since_the_last_one(agents: Path) -> Non
 def test_a_compaction_is_shown_by_what_it_did_and_its_summary(agents: Path) -> None:
     with SyncStore.open(agents) as store:
         planner = store.tract("planner")
-        cleared = planner.clear_tool_results(keep=0, reason="long")
+        cleared = planner.clear_tool_results(keep=0, placeholder=".", reason="long")
         hidden = planner.compact(lambda request: "They asked for ships.", keep_recent=1)
     assert cleared is not None
     assert hidden is not None
@@ -304,7 +304,7 @@ def test_a_compaction_is_shown_by_what_it_did_and_its_summary(agents: Path) -> N
 
 def test_compactions_are_listed(agents: Path) -> None:
     with SyncStore.open(agents) as store:
-        store.tract("planner").clear_tool_results(keep=0, reason="long")
+        store.tract("planner").clear_tool_results(keep=0, placeholder=".", reason="long")
 
     (found,) = tract("compactions", agents, "--json").lines
     assert (len(found["cleared"]), found["reason"]) == (1, "long")

@@ -350,7 +350,7 @@ def _shortens(
 
     async def prepare(scene: Scene, mark: str) -> Victim:
         tract = scene.store.tract(f"shortened {mark}")
-        for direction, payload in (("call", {}), ("result", "found")):
+        for direction, payload in (("call", {}), ("result", "found a lot")):
             await tract.commit(
                 ToolIOContent(
                     tool_name="f",
@@ -724,7 +724,7 @@ VICTIMS: dict[str, tuple[Prepare, ...]] = {
         ),
     ),
     "AsyncTract.expand": (
-        _shortens(lambda tract, done: tract.expand(done), ["", "found"], undone=True),
+        _shortens(lambda tract, done: tract.expand(done), ["", "found a lot"], undone=True),
     ),
     "AsyncTract.compactions": (reading(_compactions),),
     "AsyncTract.record": (_commits(1, _record),),

@@ -52,6 +52,7 @@ def test_an_added_entry_was_nothing_before() -> None:
         "config_after": {"t": 1},
         "tokens_before": None,
         "tokens_after": 3 + 1 + 3,
+        "hides": (),
     }
 
 
