@@ -35,6 +35,7 @@ from tract import (
     MergeConflict,
     MergeConflictError,
     MessageContent,
+    NullTokenCounter,
     Priority,
     Summary,
     TextPart,
@@ -852,6 +853,21 @@ async def test_results_that_cost_no_more_than_the_placeholder_stay(tract: AsyncT
     head = await tract.head()
     assert await tract.clear_tool_results(keep=0, placeholder="now three words") is None
     assert await tract.head() == head
+
+
+async def test_where_no_tokens_are_counted_a_result_longer_than_the_placeholder_is_cleared(
+    target: Path | str,
+) -> None:
+    async with TractStore.open(target, tokenizer=NullTokenCounter()) as store:
+        tract = store.tract("t")
+        for number, found in enumerate(["a long result", "gone!"]):
+            await tract.commit(look("call", f"c{number}", {}))
+            await tract.commit(look("result", f"c{number}", found))
+        done = await tract.clear_tool_results(keep=0, placeholder="[gone]")
+
+        assert done is not None
+        messages = (await tract.compile()).messages
+        assert [each.content for each in messages if each.role == "tool"] == ["[gone]", "gone!"]
 
 
 async def test_an_entry_with_several_results_is_cleared_whole_if_that_saves(

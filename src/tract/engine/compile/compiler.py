@@ -195,12 +195,14 @@ class DefaultContextCompiler:
     ) -> bool:
         """Return True if messages cost less with *placeholder* in the place of their tool results.
 
-        *body_tokens* is what they hold now. What nothing counts is taken to cost more than that.
+        *body_tokens* is what they hold now. What nothing counts is taken to cost more than that. If
+        the counter counts nothing at all, their length decides.
         """
         cleared = [without_results(each, placeholder) for each in messages]
-        return self.count(cleared) < body_tokens or (
-            self._uncounted(cleared) < self._uncounted(messages)
-        )
+        now, then = body_tokens, self.count(cleared)
+        if self._uncounted(cleared) < self._uncounted(messages):
+            return True
+        return then < now or (then == now == 0 and _length(cleared) < _length(messages))
 
     def _uncounted(self, messages: Iterable[Message]) -> int:
         return sum(len(self._beside(each).uncounted) for each in messages)
@@ -417,6 +419,10 @@ class DefaultContextCompiler:
         return entry._replace(
             message=message, more=tuple(more), body_tokens=body, message_tokens=body + overhead
         )
+
+
+def _length(messages: Iterable[Message]) -> int:
+    return sum(len(message.content or "") for message in messages)
 
 
 def _is_marked(entry: Entry) -> bool:
