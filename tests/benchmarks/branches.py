@@ -52,7 +52,7 @@ async def _fork(path: Path, count: int) -> Sample:
 def merge(workspace: Workspace) -> Sample:
     """A merge of two sides that have grown a little, at the end of a long history."""
     path = workspace.stock.copied(Ours(), {MAIN: workspace.sizes.head}, workspace.folder)
-    return {"merge": asyncio.run(_merge(path, max(1, workspace.sizes.probes // 20))) * 1000}
+    return {"merge": asyncio.run(_merge(path, max(1, workspace.sizes.probes // 4))) * 1000}
 
 
 async def _merge(path: Path, count: int) -> float:

@@ -33,8 +33,11 @@ async def _by_copies(path: Path, probes: int) -> float:
     async with TractStore.open(path) as store:
         context = await store.tract(MAIN).compile()
         plain = context.to_openai()
-        ours = [timed_call(context.to_openai) for _ in range(probes)]
-        copies = [timed_call(lambda: [dict(each) for each in plain]) for _ in range(probes)]
+        ours: list[float] = []
+        copies: list[float] = []
+        for _ in range(probes):
+            ours.append(timed_call(context.to_openai))
+            copies.append(timed_call(lambda: [dict(each) for each in plain]))
     return median(ours) / median(copies)
 
 
