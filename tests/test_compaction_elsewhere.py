@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +53,30 @@ async def shortened(tract: AsyncTract) -> list[str]:
         await tract.compact(short, keep_recent=2, roll_up=True),
     ]
     return [each.commit_hash for each in done if each is not None]
+
+
+async def test_a_watch_yields_compactions_and_what_undoes_them(
+    store: TractStore, target: Path | str
+) -> None:
+    """Here and in another store of the file, from before they were made and afterwards."""
+    tract = store.tract("t")
+    await talk(tract, *range(5))
+    before = await tract.head()
+    made = await shortened(tract)
+    undone = await tract.expand(made[-1])
+    expected = [*reversed([each.commit_hash for each in await tract.log(None)])]
+    from_there = expected[expected.index(str(before)) + 1 :]
+
+    async with TractStore.open(target, tokenizer=WordCounter()) as beside:
+        for watcher in (tract, beside.tract("t")):
+            seen = []
+            async with asyncio.timeout(10):
+                async for info in watcher.watch(after=before):
+                    seen.append(info.commit_hash)
+                    if info.commit_hash == undone.commit_hash:
+                        break
+            assert seen == from_there
+            assert {*made} <= {*seen}
 
 
 async def test_a_time_shows_what_a_branch_showed_then(store: TractStore) -> None:
