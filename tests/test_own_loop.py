@@ -674,6 +674,19 @@ async def drained(watch: Any) -> None:
         pass
 
 
+async def test_a_blocking_call_says_that_its_store_is_closed(target: Path | str) -> None:
+    store = await TractStore.open(target, own_loop=True)
+    before = store.sync
+    await store.aclose()
+
+    def call() -> None:
+        for twin in (before, store.sync):
+            with pytest.raises(StoreClosedError):
+                twin.tract("t").user("too late")
+
+    await asyncio.to_thread(call)
+
+
 async def test_a_closed_store_leaves_no_thread(target: Path | str) -> None:
     async with TractStore.open(target, own_loop=True, tokenizer=COUNTER) as store:
         await store.tract("t").user("hello")

@@ -108,7 +108,9 @@ def _at_once(method: _Function) -> _Function:
     def at_once(self: Any, *args: Any, **kwargs: Any) -> Any:
         home: Home = self._home
         if home.is_here:
-            return method(self, *args, **kwargs)
+            result = method(self, *args, **kwargs)
+            # The twin of a closed store's handle has to say so.
+            return _found(result, home) if home.ended else result
         return _found(home.at_once(partial(method, self, *args, **kwargs)), home)
 
     return at_once
