@@ -68,9 +68,9 @@ def _lose_hints(sent: Sequence[Sent], api: str, writing: Writing) -> None:
     """Name what other APIs say beside a text or a medium, which has no form of its own here."""
     named = {(loss.commit_hash, loss.what) for loss in writing.losses}
     for each in sent:
-        message = each.message
-        if message.given is None and (message.native is None or message.native.api == api):
-            continue
+        message, native = each.message, each.message.native
+        if message.given is None if native is None else native.api == api:
+            continue  # what it has beside its texts is of this API, as all of its parts are
         for native in _natives(message):
             if native.api == api or not any(f'"{key}"' in native.text for key in _HINTS):
                 continue

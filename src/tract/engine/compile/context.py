@@ -267,14 +267,22 @@ class SnapshotContext(CompiledContext):
 
     def _apart(self) -> list[Sent]:
         """Return the messages before joining."""
-        return [
-            Sent(message, entry.commit_hash)
-            for entry in self._shown()
-            for message in (entry.messages if entry.more else (entry.message,))
-        ]
+        found: list[Sent] = []
+        for chunk in self._snapshot.entries.shown_chunks:
+            found += chunk.derived(_apart)
+        return found
 
     def _shown(self) -> Iterator[Entry]:
         return self._snapshot.entries.shown()
+
+
+def _apart(shown: Sequence[Entry]) -> list[Sent]:
+    """Return the messages of entries before joining, which a chunk keeps."""
+    return [
+        Sent(message, entry.commit_hash)
+        for entry in shown
+        for message in (entry.messages if entry.more else (entry.message,))
+    ]
 
 
 def _as_one(group: Sequence[Sent]) -> Sent:

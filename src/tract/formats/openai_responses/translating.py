@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tract.formats.common.own import is_foreign, own
@@ -50,17 +50,20 @@ def own_entry(item: Json, sent: Sent) -> Entry:
     return Entry(item, sent, True, next(found, None))
 
 
-def items_of(sent: Sent, writing: Writing) -> Iterator[Entry]:
-    """Yield the items that a message of another API becomes, in the order of its parts."""
+def items_of(sent: Sent, writing: Writing) -> Iterable[Entry]:
+    """Return the items that a message of another API becomes, in the order of its parts."""
     message = sent.message
     role = _role(sent, writing)
     is_result = message.role == "tool"
     if message.content and message.given is None and not message.tool_calls and not is_result:
-        yield Entry({"role": role, "content": mended(message.content)}, sent, False)
-        return
+        return (Entry({"role": role, "content": mended(message.content)}, sent, False),)
+    return _items_of(sent, role, writing)
+
+
+def _items_of(sent: Sent, role: str, writing: Writing) -> Iterator[Entry]:
     content: list[tuple[Json, bool]] = []
     before: Part | None = None
-    for part in message.parts:
+    for part in sent.message.parts:
         block = _block(part, role, sent, writing)
         if block is not None:
             content.append(block)
