@@ -22,7 +22,7 @@ from tract.engine.contents.custom import (
     renders_itself,
     version_of,
 )
-from tract.engine.contents.provided import TOOLS, shown_content, without_results
+from tract.engine.contents.provided import TOOLS, native_message, shown_content, without_results
 from tract.engine.contents.registry import BUILT_IN, ContentRegistry, default_priority
 from tract.engine.contents.rendering import PLAIN, marked, render
 from tract.engine.tokens.counters import UNTRUSTED, BaseTokenCounter, counter_source, is_a_sum
@@ -274,10 +274,15 @@ class DefaultContextCompiler:
         return count
 
     @cached_property
+    def _shows_as_given(self) -> bool:
+        """Whether no subclass shows contents in its own way."""
+        given, own = DefaultContextCompiler, type(self)
+        return own.render is given.render and own.messages is given.messages
+
+    @cached_property
     def _plain(self) -> Mapping[str, Plain]:
         """The types of nothing but text; none if a subclass shows contents in its own way."""
-        given = DefaultContextCompiler
-        if type(self).render is not given.render or type(self).messages is not given.messages:
+        if not self._shows_as_given:
             return {}
         return {
             each: Plain(
@@ -328,7 +333,7 @@ class DefaultContextCompiler:
         except (LookupError, TypeError):
             raise unreadable(what) from None
         try:
-            messages = self.messages(step.content_type, fields)
+            messages = self._shown(step, fields)
         except (LookupError, TypeError, AttributeError):
             if self.registry.custom(step.content_type) is not None:
                 raise  # an error in the custom model
@@ -349,6 +354,11 @@ class DefaultContextCompiler:
         if step.content_type not in BUILT_IN:
             entry = entry._replace(nbytes=entry.nbytes + nbytes_of_media(messages))
         return entry._replace(attachments=named)
+
+    def _shown(self, step: CommitStep, fields: Mapping[str, Any]) -> tuple[Message, ...]:
+        if step.content_type == "native" and self._shows_as_given:
+            return (native_message(fields, self._roles.get("native"), step.data),)
+        return self.messages(step.content_type, fields)
 
     def _cleared(self, entry: Entry, placeholder: str) -> Entry:
         """Return an entry whose tool results are *placeholder*, with their calls as they are."""

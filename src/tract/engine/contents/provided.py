@@ -42,10 +42,14 @@ def message_of_parts(fields: Fields, role: str | None) -> Message:
     return Message.of(role or fields["role"], parts, name=fields["name"])
 
 
-def native_message(fields: Fields, role: str | None) -> Message:
-    """Return the message of a `NativeContent`, which keeps its item unless its role is another."""
+def native_message(fields: Fields, role: str | None, data: bytes = b"") -> Message:
+    """Return the message of a `NativeContent`, which keeps its item unless its role is another.
+
+    *data* is the content's canonical JSON, if that is at hand: the item's is cut out of it.
+    """
     item = fields["item"]
-    native = Native(fields["api"], canonical_json(item, surrogates=True))
+    text = _item_in(data, fields["api"]) or canonical_json(item, surrogates=True)
+    native = Native(fields["api"], text)
     source = FORMATS.get(native.api)
     if source is None:  # of a later release, or of a program's own
         said = item.get("role")
@@ -55,6 +59,14 @@ def native_message(fields: Fields, role: str | None) -> Message:
     if role is not None and role != found.role:
         return Message.of(role, found.parts, name=found.name)
     return Message.of(found.role, found.parts, name=found.name, native=native)
+
+
+def _item_in(data: bytes, api: str) -> str | None:
+    """Return the JSON of an item in that of its content, whose last key it is; None if it is not."""
+    before = _BEFORE_ITEM.get(api)
+    if before is None or not data.startswith(before) or data.count(_ITEM) > 1:
+        return None  # one with a key of that name may be what another program has written
+    return data[len(before) : -1].decode()
 
 
 def media_result(fields: Fields) -> tuple[Part, ...] | None:
@@ -94,6 +106,10 @@ def _are_media(parts: Sequence[Part]) -> bool:
     return known and any(isinstance(part, MediaPart) for part in parts)
 
 
+_ITEM = b'"item":'
+_BEFORE_ITEM = {
+    api: f'{{"api":"{api}","content_type":"native",'.encode() + _ITEM for api in FORMATS
+}
 _MEDIA = frozenset({"document", "file", "image", "image_url", "input_file", "input_image"})
 _HOLDERS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("anthropic.messages", {"type": "tool_result", "tool_use_id": "a"}, "content"),
