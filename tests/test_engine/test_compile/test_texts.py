@@ -123,6 +123,17 @@ def test_what_another_counted_is_counted_again(source: str) -> None:
     assert snapshot.plain_tokens == at_once(dialogue(MANY)).plain_tokens
 
 
+def test_a_counter_that_is_false_counts_all_the_same() -> None:
+    class Empty(WordCounter):
+        def __len__(self) -> int:
+            return 0
+
+    compiler = DefaultContextCompiler(Empty())
+    snapshot = compiler.fold(compiler.empty(), dialogue(MANY))
+
+    assert snapshot.plain_tokens == at_once(dialogue(MANY)).plain_tokens > 0
+
+
 @pytest.mark.parametrize("data", [b"{", b"[]", b'{"role":"user"}', b'{"text":"x","name":null}'])
 def test_what_is_damaged_in_a_run_is_named(data: bytes) -> None:
     steps = dialogue(MANY)

@@ -65,8 +65,8 @@ def _have_changed(entries: Entries, covered: Sequence[Entry]) -> bool:
 def _parts(entries: Entries, named: set[str]) -> bool:
     """Return True if what is *named* has a call without its result, or the other way round.
 
-    What else stands between the two is no matter here, or a result that comes late would have all
-    that was said meanwhile summarised again. So it is with thinking and what it leads to.
+    What else stands between the two does not matter here: otherwise a late result would have
+    everything said in the meantime summarised again. The same holds for thinking and what it leads to.
     """
     shown = [*entries.shown()]
     is_in = [entry.commit_hash in named for entry in shown for _ in entry.messages]

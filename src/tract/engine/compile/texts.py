@@ -88,7 +88,7 @@ def lines_of(
     try:
         for commit_hash, operation, _, content_type, data, count, source, config_json in steps:
             plain = types[content_type]
-            if operation != _APPEND or (sums and not source == plain.source != ""):
+            if operation != _APPEND or (sums is not None and not source == plain.source != ""):
                 return None
             role, text, name = plain.tell(from_json(data, cache_strings="keys"), plain.role)
             if (role, name) == before or role in _APART:
@@ -97,11 +97,11 @@ def lines_of(
             costs = beside.get((role, name, config_json))
             if costs is None:
                 costs = beside[role, name, config_json] = (
-                    sums.count_overhead(role, name) if sums else 0,
+                    0 if sums is None else sums.count_overhead(role, name),
                     sum(size_of(each) for each in (name, config_json) if each is not None),
                 )
             overhead, nbytes = costs
-            body = count if sums else 0
+            body = 0 if sums is None else count
             lines.append(
                 Line(
                     commit_hash,
