@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,7 +33,6 @@ from tract.engine.compaction.upkeep import Upkeep
 from tract.engine.compile.cache import SnapshotCache
 from tract.engine.compile.compiler import DefaultContextCompiler
 from tract.engine.compile.reading import ContextReader
-from tract.engine.compile.sources import source_reader
 from tract.engine.contents.attachments import AttachmentReader
 from tract.engine.contents.recent import RecentContents
 from tract.engine.contents.registry import ContentLoader, ContentRegistry, register_all
@@ -167,13 +165,6 @@ class Runtime:
         self.contexts: ContextReader = ContextReader(
             storage.histories, cache, options.compiler or compiler, threads, reader
         )
-        self._sources: Callable[[], ContextReader] = partial(
-            source_reader,
-            storage.histories,
-            options.compiler or compiler,
-            threads,
-            config.cache_max_bytes,
-        )
         drafts = DraftMaker(compiler, config.max_content_bytes, redactor)
         limits = config.token_budget
         self._budget = budget = None if limits is None else Budget(commits, self.contexts, limits)
@@ -225,9 +216,7 @@ class Runtime:
             self._threads,
             self._budget,
         )
-        self.pruner: Pruner = Pruner(
-            storage.prunes, self.contexts, self._sources, self.eraser, self._threads
-        )
+        self.pruner: Pruner = Pruner(storage.prunes, self.contexts, self.eraser, self._threads)
         self.verifier: Verifier = Verifier(
             storage.checks, storage.attachments, compiler, self._threads
         )

@@ -43,23 +43,17 @@ class Boundary(NamedTuple):
 
 
 class Pruner:
-    """Prunes tracts of one store.
-
-    *sources* returns a reader for one prune, whose snapshots need to tell no more than what they
-    show; *contexts* forgets what was pruned.
-    """
+    """Prunes tracts of one store."""
 
     def __init__(
         self,
         prunes: PruneRepository,
         contexts: ContextReader,
-        sources: Callable[[], ContextReader],
         eraser: Eraser,
         threads: Threads,
     ) -> None:
         self._prunes = prunes
         self._contexts = contexts
-        self._sources = sources
         self._eraser = eraser
         self._threads = threads
 
@@ -68,7 +62,7 @@ class Pruner:
     ) -> PruneReceipt:
         """Prune a tract; see `AsyncTract.prune`."""
         plan = await self._prunes.plan(tract_id, before=boundary.before, keep=boundary.keep)
-        views = _Views(self._sources(), self._threads, tract_id)
+        views = _Views(self._contexts, self._threads, tract_id)
         work = _Prune(self._prunes, self._eraser, views, tract_id, plan, reason, progress)
         try:
             await work.drop_runs()
@@ -130,17 +124,9 @@ class _Views:
 
     async def release(self) -> None:
         """Let go of the entries looked at, chunk by chunk: all at once keeps the loop waiting."""
-        await self._contexts.aclose()
-        await self._threads.run(self._emptied)
-
-    def _emptied(self) -> None:
         chunks = [*self._chunks]
         self._chunks = ()
-        self._contexts.forget(self._branch.tract_id, 0)
-        breath = Breath()
-        while chunks:
-            chunks.pop()
-            breath.take()
+        await self._threads.run(_emptied, chunks)
 
     def _note(self, snapshot: CompileSnapshot) -> None:
         if not isinstance(snapshot, Snapshot):
@@ -242,6 +228,13 @@ class _Prune:
                 tract_id=self._tract_id, erased=self.taken.commits, deleted=self.dropped.commits
             )
             await called_back(self._progress, done)
+
+
+def _emptied(chunks: list[Chunk]) -> None:
+    breath = Breath()
+    while chunks:
+        chunks.pop()
+        breath.take()
 
 
 def _portions(commits: Sequence[str]) -> Iterable[Sequence[str]]:
