@@ -255,8 +255,9 @@ async def test_it_still_holds_where_an_old_branch_was_merged_meanwhile(store: Re
 async def test_it_no_longer_holds_where_the_branch_is_at_what_is_brought(
     store: Repositories,
 ) -> None:
-    await parted(store)
-    [newest] = await say(store, OTHER_BRANCH, "newest")
+    await say(store, MAIN, "shared")
+    await store.refs.fork(MAIN, OTHER_BRANCH.branch)
+    [newest] = await say(store, OTHER_BRANCH, "on top of ours")
     computed = await basis(store)
     await store.refs.move(MAIN, newest, action="fast-forward")
 
