@@ -1135,7 +1135,7 @@ async def test_an_edit_meanwhile_is_not_hidden_by_a_picked_compaction(tract: Asy
 
 
 @pytest.mark.parametrize("which", [0, 1])
-async def test_an_edit_of_what_either_of_two_picked_compactions_hides_is_seen(
+async def test_a_skip_of_what_either_of_two_picked_compactions_hides_is_seen(
     store: TractStore, which: int
 ) -> None:
     tract = store.tract("t")
@@ -1144,16 +1144,13 @@ async def test_an_edit_of_what_either_of_two_picked_compactions_hides_is_seen(
     side = await tract.fork("side")
     made = [await side.compact(short, keep_recent=recent) for recent in (4, 1)]
     done = [each for each in made if each is not None]
-    new = DialogueContent(role="user", text="edited")
     target = done[which].hidden[0]
-    interruption = Interruption(
-        store, lambda: tract.commit(new, operation="edit", edit_target=target)
-    )
+    interruption = Interruption(store, lambda: tract.annotate(target, Priority.SKIP))
 
     with pytest.raises(EditTargetError):
         await tract.cherry_pick(*(each.commit_hash for each in done))
     assert interruption.happened
-    assert "edited" in await texts(tract)
+    assert "the summary" not in await texts(tract)
 
 
 async def test_an_expected_head_holds_for_a_picked_compaction(tract: AsyncTract) -> None:
